@@ -1,0 +1,292 @@
+// These tests hold how answers are read: both documented forms of times and
+// URLs, and that one odd or hostile field costs nothing but itself.
+
+package pixazo
+
+import (
+	"fmt"
+	"net/url"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+// documented is the status answer as the documents print it.
+const documented = `{"request_id": "` + testID + `", "status": "COMPLETED", "model_id": "heygen-video-agent", "error": null,
+ "output": {"media_url": ["https://pub-1.r2.dev/v1/` + testID + `/output.mp4"], "media_type": "video/mp4"},
+ "created_at": "2026-05-22T13:17:32.110Z", "updated_at": "2026-05-22 13:19:23", "completed_at": "2026-05-22 13:19:23"}`
+
+func TestDocumentedAnswerIsRead(t *testing.T) {
+	got, err := decodeJob([]byte(documented), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := time.Date(2026, 5, 22, 13, 19, 23, 0, time.UTC)
+	want := Job{
+		RequestID: testID, Status: Completed,
+		VideoURLs: []string{"https://pub-1.r2.dev/v1/" + testID + "/output.mp4"}, MediaType: "video/mp4",
+		CreatedAt: time.Date(2026, 5, 22, 13, 17, 32, 110e6, time.UTC), UpdatedAt: ended, CompletedAt: ended,
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if !got.Done() || got.Status.Failed() {
+		t.Error("a completed job is not done, or failed")
+	}
+}
+
+func TestStatusesEndAJobOrNot(t *testing.T) {
+	for _, tt := range []struct {
+		sent         string
+		want         Status
+		done, failed bool
+	}{
+		{`"QUEUED"`, Queued, false, false},
+		{`"PROCESSING"`, Processing, false, false},
+		{`"COMPLETED"`, Completed, true, false},
+		{`"FAILED"`, Failed, true, true},
+		{`"ERROR"`, Errored, true, true},
+		{`"completed"`, Completed, true, false},
+		{`"Failed"`, Failed, true, true},
+		{`" error\n"`, Errored, true, true},
+		{`"RENDERING"`, "RENDERING", false, false},
+		{`"in  review"`, "IN REVIEW", false, false},
+		{`"CANCELLED"`, "CANCELLED", false, false},
+		{`"\u001b[31mqueued\u202e"`, "[31MQUEUED", false, false},
+		{`"` + strings.Repeat("x", 50) + `"`, Status(strings.Repeat("X", 40) + "…"), false, false},
+	} {
+		got, err := decodeJob([]byte(`{"request_id":"`+testID+`","status":`+tt.sent+`}`), "")
+		if err != nil || got.Status != tt.want || got.Done() != tt.done || got.Status.Failed() != tt.failed {
+			t.Errorf("%s: %q, done %t, failed %t, error %v", tt.sent, got.Status, got.Done(), got.Status.Failed(), err)
+		}
+	}
+}
+
+func TestAnswersThatNameNoJobAreErrors(t *testing.T) {
+	for _, tt := range []struct{ body, err string }{
+		{``, "not the documented JSON"},
+		{`{`, "not the documented JSON"},
+		{`<html>`, "not the documented JSON"},
+		{`"COMPLETED"`, "not the documented JSON"},
+		{`[]`, "not the documented JSON"},
+		{`7`, "not the documented JSON"},
+		{documented + `{}`, "not the documented JSON"},
+		{"\ufeff" + documented, "not the documented JSON"},
+		{strings.Repeat(`{"request_id":`, 20000), "not the documented JSON"},
+		{`null`, "no valid request_id; it names nothing"},
+		{`{}`, "no valid request_id; it names nothing"},
+		{`{"request_id":null,"status":"QUEUED"}`, "no valid request_id; it names null"},
+		{`{"request_id":7,"status":"QUEUED"}`, "no valid request_id; it names 7"},
+		{`{"request_id":["a"],"status":"QUEUED"}`, `no valid request_id; it names ["a"]`},
+		{`{"request_id":"a/b","status":"QUEUED"}`, `no valid request_id; it names "a/b"`},
+		{`{"request_id":" a","status":"QUEUED"}`, "no valid request_id"},
+		{`{"request_id":"..","status":"QUEUED"}`, "no valid request_id"},
+		{`{"request_id":"` + strings.Repeat("a", 201) + `","status":"QUEUED"}`, "no valid request_id"},
+		{`{"request_id":"a"}`, "names no status"},
+		{`{"request_id":"a","status":null}`, "names no status"},
+		{`{"request_id":"a","status":""}`, "names no status"},
+		{`{"request_id":"a","status":"\u0000"}`, "names no status"},
+		{`{"request_id":"a","status":["QUEUED"]}`, "names no status"},
+		{`{"request_id":"a","status":{"a":1}}`, "names no status"},
+	} {
+		_, err := decodeJob([]byte(tt.body), "")
+		if err == nil || !strings.Contains(err.Error(), tt.err) {
+			t.Errorf("%.60s: error %v, want %q", tt.body, err, tt.err)
+		} else if Clean(err.Error(), 500) != err.Error() {
+			t.Errorf("%.60s: error %q is not fit to be shown", tt.body, err)
+		}
+	}
+}
+
+func TestOddFieldsCostOnlyThemselves(t *testing.T) {
+	rest := `"request_id":"` + testID + `","status":"COMPLETED"`
+	video := `"output":{"media_url":["https://x.example/v.mp4"],"media_type":"video/mp4"}`
+	complete := Job{RequestID: testID, Status: Completed, VideoURLs: []string{"https://x.example/v.mp4"}, MediaType: "video/mp4"}
+	for _, odd := range []string{
+		`"error":null`, `"error":""`, `"error":false`, `"error":{}`, `"error":[]`,
+		`"model_id":17`, `"something":{"new":[1,2,{"deep":null}]}`,
+		`"polling_url":17`, `"polling_url":null`, `"polling_url":["https://gateway.pixazo.ai/"]`,
+		`"created_at":null`, `"created_at":1748000000`, `"created_at":{}`, `"created_at":"yesterday"`, `"created_at":""`,
+		`"updated_at":"2026-13-45 99:99:99"`, `"completed_at":"2026-05-22"`, `"completed_at":true`,
+		`"status":"QUEUED","status":"COMPLETED"`, `"request_id":17,"request_id":"` + testID + `"`,
+		`"Request_ID":"` + otherID + `"`,
+	} {
+		got, err := decodeJob([]byte(`{`+odd+`,`+rest+`,`+video+`}`), "")
+		if err != nil || !reflect.DeepEqual(got, complete) {
+			t.Errorf("%s: %+v, error %v", odd, got, err)
+		}
+	}
+
+	bare := Job{RequestID: testID, Status: Completed}
+	for _, odd := range []string{
+		`null`, `[]`, `[{"media_url":["https://x.example/v.mp4"]}]`, `"https://x.example/v.mp4"`, `17`, `true`, `{}`,
+		`{"media_url":null}`, `{"media_url":17}`, `{"media_url":{"url":"https://x.example/v.mp4"}}`, `{"media_url":[]}`,
+		`{"media_url":[[]]}`, `{"media_type":null}`, `{"media_type":["video/mp4"]}`,
+	} {
+		got, err := decodeJob([]byte(`{`+rest+`,"output":`+odd+`}`), "")
+		if err != nil || !reflect.DeepEqual(got, bare) {
+			t.Errorf("output %s: %+v, error %v", odd, got, err)
+		}
+	}
+}
+
+func TestMediaURLIsReadAsArrayOrString(t *testing.T) {
+	many := `[` + strings.TrimSuffix(strings.Repeat(`"https://x.example/v.mp4",`, 50), ",") + `]`
+	long := "https://x.example/" + strings.Repeat("a", maxURLLength-len("https://x.example/"))
+	for _, tt := range []struct {
+		sent string
+		want []string
+	}{
+		{`"https://x.example/v.mp4"`, []string{"https://x.example/v.mp4"}},
+		{`["https://x.example/1","http://y.example/2"]`, []string{"https://x.example/1", "http://y.example/2"}},
+		{`[null,17,"https://x.example/1",["https://x.example/2"],{},""]`, []string{"https://x.example/1"}},
+		{`"HTTPS://X.example/V.mp4?sig=a%2Fb&c=ü#t=1"`, []string{"HTTPS://X.example/V.mp4?sig=a%2Fb&c=ü#t=1"}},
+		{`["javascript:alert(1)","data:video/mp4;base64,AAAA","file:///etc/passwd","ftp://x.example/v","blob:https://x.example/1"]`, nil},
+		{`["//x.example/v","/v.mp4","v.mp4","https:","https://","https:x.example","https:///v"]`, nil},
+		{`["https://user@x.example/","https://user:pass@x.example/","https://x.example@evil.example/"]`, nil},
+		{`["https://x.example/\u0000","https://x.example/\n","\u001b]8;;https://x.example/","https://x.example/\u007f"]`, nil},
+		{`[" https://x.example/v.mp4","https://x .example/"]`, nil},
+		{`"https://x.example/a b?c d#e f"`, []string{"https://x.example/a%20b?c%20d#e%20f"}},
+		{`"https://x.example/\u202e4pm.exe?\u202e#\u2028"`, []string{"https://x.example/%E2%80%AE4pm.exe?%E2%80%AE#%E2%80%A8"}},
+		{`"https://x.example/\u0085?\u00a0"`, []string{"https://x.example/%C2%85?%C2%A0"}},
+		{`"https://x.example/` + "\xff" + `"`, []string{"https://x.example/%EF%BF%BD"}},
+		{`"` + long + `"`, []string{long}},
+		{`"` + long + `a"`, nil},
+		{`"https://x.example/?\u202e` + strings.Repeat("é", 2000) + `"`, nil}, // too long once escaped
+		{many, strings.Split(strings.TrimSuffix(strings.Repeat("https://x.example/v.mp4 ", maxVideoURLs), " "), " ")},
+	} {
+		got, err := decodeJob([]byte(`{"request_id":"a","status":"COMPLETED","output":{"media_url":`+tt.sent+`}}`), "")
+		if err != nil || !reflect.DeepEqual(got.VideoURLs, tt.want) {
+			t.Errorf("%.80s:\n%q, error %v, want\n%q", tt.sent, got.VideoURLs, err, tt.want)
+		}
+	}
+}
+
+func TestErrorWordsAreReadFromAnyForm(t *testing.T) {
+	for _, tt := range []struct{ sent, want string }{
+		{`"the avatar is gone"`, "the avatar is gone"},
+		{`"  two\r\n lines\t"`, "two lines"},
+		{`"\u001b[2J\u202eevil\u0000"`, "[2Jevil"},
+		{`{"message":"no"}`, "no"},
+		{`{"message":"no","code":17}`, "no"},
+		{`{"message":{"a":1}}`, `{"message":{"a":1}}`},
+		{`{"code": 17, "detail": "x"}`, `{"code":17,"detail":"x"}`},
+		{`["a", "b"]`, `["a","b"]`},
+		{`17`, "17"},
+		{`true`, "true"},
+		{`null`, ""}, {`false`, ""}, {`""`, ""}, {`{}`, ""}, {`[]`, ""},
+		{`"` + strings.Repeat("é", 5000) + `"`, strings.Repeat("é", 1000) + "…"},
+	} {
+		got, err := decodeJob([]byte(`{"request_id":"a","status":"FAILED","output":null,"error":`+tt.sent+`}`), "")
+		if err != nil || got.Error != tt.want {
+			t.Errorf("%.60s: %q, error %v", tt.sent, got.Error, err)
+		}
+	}
+}
+
+func TestTimesAreReadInBothForms(t *testing.T) {
+	at := time.Date(2026, 5, 22, 13, 19, 23, 0, time.UTC)
+	for _, tt := range []struct {
+		sent string
+		want time.Time
+	}{
+		{`"2026-05-22T13:19:23Z"`, at},
+		{`"2026-05-22T13:19:23.110Z"`, at.Add(110 * time.Millisecond)},
+		{`"2026-05-22T13:19:23.123456789Z"`, at.Add(123456789)},
+		{`"2026-05-22T15:19:23+02:00"`, at},
+		{`"2026-05-22 13:19:23"`, at},
+		{`"2026-05-22 13:19:23.5"`, at.Add(500 * time.Millisecond)},
+		{`" 2026-05-22 13:19:23 "`, at},
+		{`"2026-05-22"`, time.Time{}},
+		{`"2026-05-22T13:19:23"`, time.Time{}},
+		{`"2026-02-30 13:19:23"`, time.Time{}},
+		{`"22.05.2026"`, time.Time{}},
+		{`""`, time.Time{}},
+		{`1779455963`, time.Time{}},
+		{`null`, time.Time{}},
+	} {
+		got, err := decodeJob([]byte(`{"request_id":"a","status":"QUEUED","created_at":`+tt.sent+`,"updated_at":`+tt.sent+`,"completed_at":`+tt.sent+`}`), "")
+		if err != nil || got.CreatedAt != tt.want || got.UpdatedAt != tt.want || got.CompletedAt != tt.want {
+			t.Errorf("%s: %s, %s, %s, error %v, want %s", tt.sent, got.CreatedAt, got.UpdatedAt, got.CompletedAt, err, tt.want)
+		}
+	}
+}
+
+func TestIDTimeReadsUUIDv7(t *testing.T) {
+	at := time.Date(2022, 2, 22, 19, 22, 22, 0, time.UTC) // the example of RFC 9562, appendix A.6
+	for _, tt := range []struct {
+		id   string
+		want time.Time
+	}{
+		{"017f22e2-79b0-7cc3-98c4-dc0c0c07398f", at},
+		{"heygen-video-agent_017f22e2-79b0-7cc3-98c4-dc0c0c07398f", at},
+		{"heygen-video-agent_017F22E2-79B0-7CC3-98C4-DC0C0C07398F", at},
+		{"heygen-video-agent_017f22e2-79b0-4cc3-98c4-dc0c0c07398f", time.Time{}}, // version 4
+		{"heygen-video-agent_017f22e2-79b0-7cc3-98c4-dc0c0c07398g", time.Time{}},
+		{"heygen-video-agent_017f22e279b07cc398c4dc0c0c07398f", time.Time{}},
+		{"017f22e2-79b0-7cc3-98c4-dc0c0c07398f-x", time.Time{}},
+		{"17f22e2-79b0-7cc3-98c4-dc0c0c07398f", time.Time{}},
+		{"heygen-video-agent", time.Time{}},
+		{"", time.Time{}},
+	} {
+		if got := IDTime(tt.id); got != tt.want {
+			t.Errorf("%q: %s, want %s", tt.id, got, tt.want)
+		}
+	}
+}
+
+// FuzzDecodeJob: whatever the gateway answers, what is made of it can be
+// shown, and the key goes nowhere else.
+func FuzzDecodeJob(f *testing.F) {
+	for _, body := range []string{
+		documented, queuedBody, workingBody, ``, `null`, `[]`, `{}`, `<html>`, documented[:100],
+		`{"request_id":"a","status":"x","output":{"media_url":"https://x.example/?\u202e a\u2028"},"polling_url":"https://gateway.pixazo.ai/\u202e?\u202e b"}`,
+		`{"request_id":"a","status":"\u001b[31m","error":{"message":"\u0000\ufffd"},"output":[{"media_url":1}]}`,
+		`{"request_id":"a","request_id":null,"STATUS":"ß","created_at":"9999-12-31T23:59:59-23:59"}`,
+		`{"request_id":"a","status":"QUEUED","output":{"media_url":["javascript:1","data:,","https://u:p@h/","http://[::1]:8/%zz"],"media_type":"a\nb"}}`,
+		"{\"request_id\":\"a\",\"status\":\"\xff\xfe\",\"error\":[\"\x7f\"]}",
+	} {
+		f.Add([]byte(body))
+	}
+	c, err := NewClient(Config{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		job, err := c.decode(body, "")
+		if err != nil && Clean(err.Error(), 1000) != err.Error() {
+			t.Errorf("error %q is not fit to be shown", err)
+		}
+		if err == nil && (CheckRequestID(job.RequestID) != nil || job.Status == "") {
+			t.Errorf("no error for request_id %q with status %q", job.RequestID, job.Status)
+		}
+		shown := map[string]int{ // and how many characters it may have
+			job.RequestID: 200, string(job.Status): maxStatusLength + 1, job.Error: maxErrorLength + 1, job.MediaType: 101, job.PollingURL: maxURLLength,
+		}
+		for _, u := range job.VideoURLs {
+			shown[u] = maxURLLength
+			if p, err := url.Parse(u); err != nil || p.Scheme != "https" && p.Scheme != "http" || p.Host == "" || p.User != nil {
+				t.Errorf("video URL %q", u)
+			}
+		}
+		if len(job.VideoURLs) > maxVideoURLs {
+			t.Errorf("%d video URLs", len(job.VideoURLs))
+		}
+		for s, most := range shown {
+			if Clean(s, 10*maxURLLength) != s || utf8.RuneCountInString(s) > most {
+				t.Errorf("%q is not fit to be shown, or longer than %d", s, most)
+			}
+		}
+		if p, err := url.Parse(job.PollingURL); job.PollingURL != "" && (err != nil || p.Scheme != "https" || !strings.EqualFold(p.Hostname(), "gateway.pixazo.ai")) {
+			t.Errorf("polling URL %q", job.PollingURL)
+		}
+		for _, at := range []time.Time{job.CreatedAt, job.UpdatedAt, job.CompletedAt} {
+			if at.Location() != time.UTC {
+				t.Errorf("time %s is not UTC", at)
+			}
+		}
+		_ = fmt.Sprint(IDTime(job.RequestID), job)
+	})
+}

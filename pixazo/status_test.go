@@ -1,0 +1,277 @@
+// These tests hold how a job is asked for: where the key may go, what is asked
+// again and for how long. Time is fake, so that the waits are exact.
+
+package pixazo
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+const statusURL = "https://gateway.pixazo.ai/v2/requests/status/" + testID
+
+func TestStatusIsAskedAgainOnlyForPassingFailures(t *testing.T) {
+	const s, ms = time.Second, time.Millisecond
+	working := answered(200, workingBody)
+	limited := func(retryAfter string) reply { return answered(429, "", "Retry-After: "+retryAfter) }
+	tests := []struct {
+		name      string
+		replies   []reply
+		code      Code
+		status    int
+		asked     int
+		low, high time.Duration // high 0 means exactly low
+	}{
+		{"answered", []reply{working}, "", 0, 1, 0, 0},
+		{"answered late", []reply{late(14*s, working)}, "", 0, 1, 14 * s, 0},
+
+		{"500 once", []reply{answered(500, ""), working}, "", 0, 2, low1, high1},
+		{"500 twice", []reply{answered(500, ""), answered(503, ""), working}, "", 0, 3, low2, high2},
+		{"500 without end", []reply{answered(500, `{"error":"oops"}`)}, GatewayError, 500, 3, low2, high2},
+		{"503 with Retry-After", []reply{answered(503, "", "Retry-After: 4"), working}, "", 0, 2, 4 * s, 0},
+		{"500 oversized", []reply{answered(500, strings.Repeat(" ", maxAnswer+1)), working}, "", 0, 2, low1, high1},
+		{"429 once", []reply{limited("2"), working}, "", 0, 2, 2 * s, 0},
+		{"429 without end", []reply{limited("2")}, RateLimited, 429, 3, 4 * s, 0},
+		{"429 for 15 s", []reply{limited("15")}, RateLimited, 429, 2, 15 * s, 0},
+		{"429 for longer", []reply{limited("16"), working}, RateLimited, 429, 1, 0, 0},
+		{"429 cut off", []reply{cutOff(429, "{", "Retry-After: 2"), working}, "", 0, 2, 2 * s, 0},
+		{"no connection", []reply{notConnected}, GatewayUnreachable, 0, 3, low2, high2},
+		{"connection dropped", []reply{dropped, working}, "", 0, 2, low1, high1},
+		{"transport that tells nothing", []reply{untraced, working}, "", 0, 2, low1, high1},
+		{"answer cut off", []reply{cutOff(200, workingBody[:30]), working}, "", 0, 2, low1, high1},
+		{"answer cut off without end", []reply{cutOff(200, workingBody[:30])}, GatewayUnreachable, 200, 3, low2, high2},
+
+		{"no answer in time", []reply{silent}, GatewayUnreachable, 0, 1, 15 * s, 0},
+		{"answer stalled", []reply{stalled(200, workingBody[:30])}, GatewayUnreachable, 200, 1, 15 * s, 0},
+		{"no connection in time", []reply{dialling}, GatewayUnreachable, 0, 1, 15 * s, 0},
+		{"second try begun within 15 s", []reply{late(14*s, answered(503, "")), silent}, GatewayUnreachable, 0, 2, 29*s + low1, 29*s + high1},
+		{"none begun after 15 s", []reply{late(14800*ms, answered(503, "")), working}, GatewayError, 503, 1, 14800 * ms, 0},
+
+		{"400", []reply{answered(400, `{"error":"no"}`), working}, InvalidArgument, 400, 1, 0, 0},
+		{"400 cut off", []reply{cutOff(400, `{"err`), working}, GatewayError, 400, 1, 0, 0},
+		{"401", []reply{answered(401, ""), working}, Unauthorized, 401, 1, 0, 0},
+		{"401 cut off", []reply{cutOff(401, "{"), working}, Unauthorized, 401, 1, 0, 0},
+		{"402", []reply{answered(402, ""), working}, OutOfCredits, 402, 1, 0, 0},
+		{"403", []reply{answered(403, ""), working}, Unauthorized, 403, 1, 0, 0},
+		{"404", []reply{answered(404, `{"error":"who?"}`), working}, NotFound, 404, 1, 0, 0},
+		{"404 cut off", []reply{cutOff(404, "{"), working}, NotFound, 404, 1, 0, 0},
+		{"408", []reply{answered(408, ""), working}, GatewayError, 408, 1, 0, 0},
+		{"410", []reply{answered(410, `{"message":"gone"}`), working}, InvalidArgument, 410, 1, 0, 0},
+		{"300", []reply{answered(300, ""), working}, GatewayError, 300, 1, 0, 0},
+		{"302 to nowhere", []reply{answered(302, ""), working}, GatewayError, 302, 1, 0, 0},
+		{"304", []reply{answered(304, ""), working}, GatewayError, 304, 1, 0, 0},
+
+		{"HTML", []reply{answered(200, "<html>"), working}, BadResponse, 200, 1, 0, 0},
+		{"empty", []reply{answered(200, ""), working}, BadResponse, 200, 1, 0, 0},
+		{"no content", []reply{answered(204, ""), working}, BadResponse, 204, 1, 0, 0},
+		{"truncated", []reply{answered(200, workingBody[:60]), working}, BadResponse, 200, 1, 0, 0},
+		{"oversized", []reply{answered(200, workingBody+strings.Repeat(" ", maxAnswer)), working}, BadResponse, 200, 1, 0, 0},
+		{"about another request", []reply{answered(200, strings.ReplaceAll(workingBody, testID, otherID)), working}, BadResponse, 200, 1, 0, 0},
+		{"about no request", []reply{answered(200, `{"status":"PROCESSING"}`), working}, "", 0, 1, 0, 0},
+		{"about null", []reply{answered(200, `{"request_id":null,"status":"PROCESSING"}`), working}, "", 0, 1, 0, 0},
+		{"about a number", []reply{answered(200, `{"request_id":17,"status":"PROCESSING"}`), working}, BadResponse, 200, 1, 0, 0},
+		{"without a status", []reply{answered(200, `{"request_id":"`+testID+`"}`), working}, BadResponse, 200, 1, 0, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScript(t, tt.replies...)
+				job, err := newTestClient(t, s).Status(t.Context(), testID, "")
+				e := checkError(t, err, tt.code)
+				if e.HTTPStatus != tt.status {
+					t.Errorf("error with HTTP status %d, want %d", e.HTTPStatus, tt.status)
+				}
+				switch {
+				case err == nil && (job.RequestID != testID || job.Status != Processing):
+					t.Errorf("job %+v", job)
+				case err != nil && (e.RequestID != testID || job.RequestID != ""):
+					t.Errorf("error names request_id %q beside job %+v", e.RequestID, job)
+				}
+				if n := len(s.arrivals()); n != tt.asked {
+					t.Errorf("asked %d times, want %d", n, tt.asked)
+				}
+				checkBetween(t, "took", s.elapsed(), tt.low, max(tt.low, tt.high))
+			})
+		})
+	}
+}
+
+func TestStatusGivenUpByItsCallerIsCancelled(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		reply reply
+		after time.Duration
+		code  Code
+		asked int
+	}{
+		{"before it is sent", dialling, 0, Cancelled, 1},
+		{"while dialling", dialling, time.Second, Cancelled, 1},
+		{"while waiting for the answer", silent, time.Second, Cancelled, 1},
+		{"while reading the answer", stalled(200, workingBody[:10]), time.Second, Cancelled, 1},
+		{"while reading a failure", stalled(500, "{"), time.Second, Cancelled, 1},
+		// The last failure says more than that the caller left.
+		{"between two tries", answered(500, "", "Retry-After: 9"), time.Second, GatewayError, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScript(t, tt.reply)
+				ctx, cancel := context.WithTimeout(t.Context(), tt.after)
+				defer cancel()
+				_, err := newTestClient(t, s).Status(ctx, testID, "")
+				if e := checkError(t, err, tt.code); e.RequestID != testID {
+					t.Errorf("error names request_id %q", e.RequestID)
+				}
+				if n := len(s.arrivals()); n != tt.asked {
+					t.Errorf("asked %d times, want %d", n, tt.asked)
+				}
+				checkBetween(t, "took", s.elapsed(), tt.after, tt.after)
+			})
+		})
+	}
+}
+
+func TestStatusSendsTheKeyAndNothingElse(t *testing.T) {
+	s := newScript(t, answered(200, workingBody))
+	c := newTestClient(t, s, func(config *Config) { config.UserAgent = "pixazo-mcp/1.2" })
+	if _, err := c.Status(t.Context(), testID, ""); err != nil {
+		t.Fatal(err)
+	}
+	got := s.arrivals()[0]
+	if got.method != "GET" || got.url != statusURL || got.body != "" {
+		t.Errorf("sent %s %s with body %q", got.method, got.url, got.body)
+	}
+	checkHeader(t, got.header, map[string][]string{
+		"Cache-Control":             {"no-cache"},
+		"Accept":                    {"application/json"},
+		"User-Agent":                {"pixazo-mcp/1.2"},
+		"Ocp-Apim-Subscription-Key": {testSecret},
+	})
+}
+
+func TestStatusRefusesAnInvalidRequestIDUnsent(t *testing.T) {
+	s := newScript(t, answered(200, workingBody))
+	for _, id := range []string{"", "..", "a/b", "a b", "a\nb", "a?b"} {
+		_, err := newTestClient(t, s).Status(t.Context(), id, statusURL)
+		checkError(t, err, InvalidArgument)
+	}
+	if n := len(s.arrivals()); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+}
+
+func TestPollingURLThatKnowsNoJobGivesWayToTheDocumentedAddress(t *testing.T) {
+	s := newScript(t, answered(404, ""), answered(200, workingBody))
+	job, err := newTestClient(t, s).Status(t.Context(), testID, "https://gateway.pixazo.ai/v3/1")
+	if err != nil || job.Status != Processing {
+		t.Errorf("got %+v, %v", job, err)
+	}
+	if got := s.arrivals(); len(got) != 2 || !strings.HasSuffix(got[1].url, "/v2/requests/status/"+testID) {
+		t.Errorf("asked %+v", got)
+	}
+}
+
+func TestPollingURLIsUsedOnlyOnTheGatewaysOrigin(t *testing.T) {
+	const loopback = "http://127.0.0.1:8080"
+	for _, tt := range []struct {
+		gateway string
+		url     string
+		used    string // "" means that the documented address is used
+	}{
+		{"", "", ""},
+		{"", "https://gateway.pixazo.ai/v3/jobs/1?a=b", "https://gateway.pixazo.ai/v3/jobs/1?a=b"},
+		{"", "https://gateway.pixazo.ai:443/v3/1", "https://gateway.pixazo.ai:443/v3/1"},
+		{"https://gateway.pixazo.ai:443/", "https://gateway.pixazo.ai/v3/1", "https://gateway.pixazo.ai/v3/1"},
+		{"", "HTTPS://Gateway.PIXAZO.ai/v3/1", "https://Gateway.PIXAZO.ai/v3/1"},
+		{"", "http://gateway.pixazo.ai/v3/1", ""},
+		{"", "http://gateway.pixazo.ai:443/v3/1", ""},
+		{"", "https://gateway.pixazo.ai:8443/v3/1", ""},
+		{"", "https://gateway.pixazo.ai.evil.example/v3/1", ""},
+		{"", "https://evil.example/gateway.pixazo.ai/v3/1", ""},
+		{"", "https://api.pixazo.ai/v3/1", ""},
+		{"", "https://pixazo.ai/v3/1", ""},
+		{"", "https://gateway.pixazo.ai./v3/1", ""},
+		{"", "https://user@gateway.pixazo.ai/v3/1", ""},
+		{"", "https://user:pass@gateway.pixazo.ai/v3/1", ""},
+		{"", "https://gateway.pixazo.ai@evil.example/v3/1", ""},
+		{"", `https://gateway.pixazo.ai\@evil.example/v3/1`, ""},
+		{"", "//gateway.pixazo.ai/v3/1", ""},
+		{"", "/v3/1", ""},
+		{"", "v3/1", ""},
+		{"", "https:gateway.pixazo.ai/v3/1", ""},
+		{"", "javascript:alert(1)", ""},
+		{"", "https://gateway.pixazo.ai/a\r\nb", ""},
+		{"", " https://gateway.pixazo.ai/v3/1", ""},
+		{"", "https://%67ateway.pixazo.ai/v3/1", ""},
+		{"", "https://gateway.pixazo.ai/" + strings.Repeat("a", maxURLLength), ""},
+		{loopback, loopback + "/v3/1", loopback + "/v3/1"},
+		{loopback, "http://localhost:8080/v3/1", ""},
+		{loopback, "http://127.0.0.1:8081/v3/1", ""},
+		{loopback, "http://127.0.0.1/v3/1", ""},
+		{loopback, "https://127.0.0.1:8080/v3/1", ""},
+		{"http://[::1]:80", "http://[::1]/v3/1", "http://[::1]/v3/1"},
+	} {
+		t.Run(tt.gateway+" "+tt.url[:min(len(tt.url), 60)], func(t *testing.T) {
+			s := newScript(t, answered(200, workingBody))
+			c := newTestClient(t, s, func(config *Config) { config.GatewayURL = tt.gateway })
+			if _, err := c.Status(t.Context(), testID, tt.url); err != nil {
+				t.Fatal(err)
+			}
+			want := tt.used
+			if want == "" {
+				want = c.origin.String() + "/v2/requests/status/" + testID
+			}
+			if got := s.arrivals()[0].url; got != want {
+				t.Errorf("asked %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+func TestRequestLogNamesTheExchangeAndTheRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript(t, answered(500, ""), answered(200, workingBody))
+		c := newTestClient(t, s)
+		log := captureLog(c)
+		if _, err := c.Status(t.Context(), testID, ""); err != nil {
+			t.Fatal(err)
+		}
+		got := log.String()
+		for _, want := range []string{"gateway exchange", "method=GET", "path=/v2/requests/status/" + testID, "status=500", "status=200", "asking the gateway again"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("the log lacks %q:\n%s", want, got)
+			}
+		}
+		checkNoKey(t, "the log", got)
+	})
+}
+
+// TestKeyRepeatedByTheGatewayIsHidden: a gateway that names the key it refuses
+// must not bring it into an answer or a log.
+func TestKeyRepeatedByTheGatewayIsHidden(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		reply reply
+	}{
+		{"refusal", answered(401, `{"error":"invalid subscription key `+testSecret+`"}`)},
+		{"refusal in another form", answered(403, `{"message":{"key":"`+testSecret+`"}}`)},
+		{"failure", answered(500, `{"error":"`+testSecret+`"}`)},
+		{"failed job", answered(200, `{"request_id":"`+testID+`","status":"FAILED","error":"key `+testSecret+` was revoked"}`)},
+		{"status word", answered(200, `{"request_id":"`+testID+`","status":"`+testSecret+`"}`)},
+		{"request_id", answered(200, `{"request_id":"`+testSecret+`","status":"QUEUED"}`)},
+		{"at the cut of a long text", answered(400, `{"error":"`+strings.Repeat("x", 480)+testSecret+`"}`)},
+		{"redirect", answered(302, "", "Location: https://evil.example/?key="+testSecret)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newTestClient(t, newScript(t, tt.reply))
+				job, err := c.Submit(t.Context(), VideoRequest{Prompt: "p"})
+				checkHidden(t, job, err)
+				job, err = c.Status(t.Context(), testID, "")
+				checkHidden(t, job, err)
+			})
+		})
+	}
+}

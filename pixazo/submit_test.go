@@ -1,0 +1,391 @@
+// These tests hold the rule about money: what a submission sends, and that it
+// is sent again only when it certainly was not accepted. Time is fake, so that
+// the waits are exact.
+
+package pixazo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestSubmitSendsWhatIsDocumented(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		req  VideoRequest
+		body string
+	}{
+		{"prompt only", VideoRequest{Prompt: "A tour of Oslo"}, `{"prompt":"A tour of Oslo"}`},
+		{"nothing escaped needlessly", VideoRequest{Prompt: "a<b> & “ç” 日本 🎬\n\"q\""}, `{"prompt":"a<b> & “ç” 日本 🎬\n\"q\""}`},
+		{"every field", VideoRequest{
+			Prompt: "p", Mode: "chat", AvatarID: "av", VoiceID: "vo", StyleID: "st", BrandKitID: "bk", Orientation: "portrait",
+			Files:         []string{"https://example.com/a.png?x=1&y=2", "asset_1", "data:image/png;base64,AAAA"},
+			IncognitoMode: true,
+		}, `{"prompt":"p","mode":"chat","avatar_id":"av","voice_id":"vo","style_id":"st","brand_kit_id":"bk","orientation":"portrait",` +
+			`"files":["https://example.com/a.png?x=1&y=2","asset_1","data:image/png;base64,AAAA"],"incognito_mode":true}`},
+		{"empty fields are left out", VideoRequest{Prompt: "p", Files: []string{}}, `{"prompt":"p"}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newScript(t, answered(200, queuedBody))
+			if _, err := newTestClient(t, s).Submit(t.Context(), tt.req); err != nil {
+				t.Fatal(err)
+			}
+			got := s.arrivals()[0]
+			if got.method != "POST" || got.url != "https://gateway.pixazo.ai/heygen-video-agent/v1/heygen-video-agent-request" {
+				t.Errorf("sent %s %s", got.method, got.url)
+			}
+			if got.body != tt.body {
+				t.Errorf("body\n%s\nwant\n%s", got.body, tt.body)
+			}
+			want := http.Header{
+				"Content-Type":              {"application/json"},
+				"Cache-Control":             {"no-cache"},
+				"Accept":                    {"application/json"},
+				"User-Agent":                {"pixazo-mcp"},
+				"Ocp-Apim-Subscription-Key": {testSecret},
+			}
+			checkHeader(t, got.header, want)
+		})
+	}
+}
+
+func checkHeader(t *testing.T, got, want http.Header) {
+	t.Helper()
+	for name := range got {
+		if !slices.Equal(got[name], want[name]) {
+			t.Errorf("header %s: %q, want %q", name, got[name], want[name])
+		}
+	}
+	for name := range want {
+		if _, ok := got[name]; !ok {
+			t.Errorf("header %s is missing", name)
+		}
+	}
+}
+
+func TestSubmitSendsWebhookHeadersWhenSet(t *testing.T) {
+	for _, tt := range []struct{ url, mode string }{
+		{"", ""},
+		{"", "sync"}, // a mode without a URL means nothing
+		{"https://hooks.example.com/a?b=c", ""},
+		{"https://hooks.example.com", "terminal"},
+		{"https://hooks.example.com", "sync"},
+	} {
+		t.Run(tt.url+" "+tt.mode, func(t *testing.T) {
+			s := newScript(t, answered(200, queuedBody), answered(200, workingBody))
+			c := newTestClient(t, s, func(config *Config) { config.WebhookURL, config.WebhookMode = tt.url, tt.mode })
+			if _, err := c.Submit(t.Context(), VideoRequest{Prompt: "p"}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Status(t.Context(), testID, ""); err != nil {
+				t.Fatal(err)
+			}
+			wantMode := tt.mode
+			if tt.url == "" {
+				wantMode = ""
+			}
+			post, get := s.arrivals()[0].header, s.arrivals()[1].header
+			if got := post.Get("X-Webhook-Url"); got != tt.url {
+				t.Errorf("X-Webhook-URL: %q, want %q", got, tt.url)
+			}
+			if got := post.Get("X-Webhook-Mode"); got != wantMode {
+				t.Errorf("X-Webhook-Mode: %q, want %q", got, wantMode)
+			}
+			if get.Get("X-Webhook-Url") != "" || get.Get("X-Webhook-Mode") != "" {
+				t.Error("a status request carries webhook headers")
+			}
+		})
+	}
+}
+
+func TestSubmitReadsTheAcceptedJob(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		body string
+		want Job
+	}{
+		{"queued", queuedBody, Job{Status: Queued, PollingURL: "https://gateway.pixazo.ai/v2/requests/status/" + testID}},
+		{"already finished", `{"request_id":"` + testID + `","status":"COMPLETED","output":{"media_url":["https://x.example/v.mp4"],"media_type":"video/mp4"}}`,
+			Job{Status: Completed, VideoURLs: []string{"https://x.example/v.mp4"}, MediaType: "video/mp4"}},
+		{"already failed", `{"request_id":"` + testID + `","status":"FAILED","error":"no"}`, Job{Status: Failed, Error: "no"}},
+		{"no status", `{"request_id":"` + testID + `"}`, Job{Status: Queued}},
+		{"status of another type", `{"request_id":"` + testID + `","status":7}`, Job{Status: Queued}},
+		{"polling_url elsewhere", `{"request_id":"` + testID + `","status":"QUEUED","polling_url":"https://evil.example/v2"}`, Job{Status: Queued}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newScript(t, answered(200, tt.body))
+			got, err := newTestClient(t, s).Submit(t.Context(), VideoRequest{Prompt: "p"})
+			checkError(t, err, "")
+			tt.want.RequestID = testID
+			if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", tt.want) {
+				t.Errorf("got  %+v\nwant %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestSubmitRefusesAnInvalidRequestUnsent(t *testing.T) {
+	s := newScript(t, answered(200, queuedBody))
+	_, err := newTestClient(t, s).Submit(t.Context(), VideoRequest{})
+	checkError(t, err, InvalidArgument)
+	if n := len(s.arrivals()); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+}
+
+func TestWithoutKeyNothingIsSent(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		key  func() (Key, error)
+	}{
+		{"none", func() (Key, error) { return Key{}, nil }},
+		{"unreadable", func() (Key, error) { return Key{}, errors.New("key file: permission denied") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newScript(t, answered(200, queuedBody))
+			c := newTestClient(t, s, func(config *Config) { config.Key = tt.key })
+			_, err := c.Submit(t.Context(), VideoRequest{Prompt: "p"})
+			checkError(t, err, MissingAPIKey)
+			_, err = c.Status(t.Context(), testID, "")
+			if e := checkError(t, err, MissingAPIKey); e.RequestID != testID {
+				t.Errorf("the status error names request_id %q", e.RequestID)
+			}
+			if n := len(s.arrivals()); n != 0 {
+				t.Errorf("%d requests were sent", n)
+			}
+		})
+	}
+}
+
+func TestKeyIsAskedForAtEachCall(t *testing.T) {
+	var key Key
+	s := newScript(t, answered(200, queuedBody))
+	c := newTestClient(t, s, func(config *Config) { config.Key = func() (Key, error) { return key, nil } })
+	_, err := c.Submit(t.Context(), VideoRequest{Prompt: "p"})
+	checkError(t, err, MissingAPIKey)
+	key, _ = testKey()
+	_, err = c.Submit(t.Context(), VideoRequest{Prompt: "p"})
+	checkError(t, err, "")
+}
+
+// Waits that are drawn at random: a first, second and third one without
+// Retry-After lie in these bounds, added up.
+const (
+	low1, high1 = 250 * time.Millisecond, 751 * time.Millisecond
+	low2, high2 = 625 * time.Millisecond, 1876 * time.Millisecond
+	low3, high3 = 1187 * time.Millisecond, 3564 * time.Millisecond
+)
+
+// TestSubmitIsSentAgainOnlyWhenCertainlyNotAccepted is the table of everything
+// that can become of a submission.
+func TestSubmitIsSentAgainOnlyWhenCertainlyNotAccepted(t *testing.T) {
+	const s = time.Second
+	accepted := answered(200, queuedBody)
+	limited := func(retryAfter string) reply {
+		return answered(429, `{"error":"slow down"}`, "Retry-After: "+retryAfter)
+	}
+	big := strings.Repeat(" ", maxAnswer)
+	tests := []struct {
+		name      string
+		replies   []reply
+		code      Code   // "" for success
+		id        string // in the error
+		status    int    // HTTPStatus in the error
+		sent      int
+		low, high time.Duration // how long it took; high 0 means exactly low
+	}{
+		{"accepted", []reply{accepted}, "", "", 0, 1, 0, 0},
+		{"accepted with 201", []reply{answered(201, queuedBody)}, "", "", 0, 1, 0, 0},
+		{"accepted late", []reply{late(59*s, accepted)}, "", "", 0, 1, 59 * s, 0},
+
+		// Answers of success that can't be read: the video may be on its way.
+		{"no request_id", []reply{answered(200, `{"status":"QUEUED"}`)}, SubmissionUncertain, "", 200, 1, 0, 0},
+		{"request_id null", []reply{answered(200, `{"request_id":null,"status":"QUEUED"}`)}, SubmissionUncertain, "", 200, 1, 0, 0},
+		{"request_id unusable", []reply{answered(200, `{"request_id":"../x","status":"QUEUED"}`)}, SubmissionUncertain, "", 200, 1, 0, 0},
+		{"truncated JSON with the id", []reply{answered(200, queuedBody[:len(queuedBody)-20])}, SubmissionUncertain, testID, 200, 1, 0, 0},
+		{"truncated JSON within the id", []reply{answered(200, queuedBody[:40])}, SubmissionUncertain, "", 200, 1, 0, 0},
+		{"id deeper down", []reply{answered(200, `{"data":{"request_id":"`+testID+`"}}`)}, SubmissionUncertain, testID, 200, 1, 0, 0},
+		{"array with the id", []reply{answered(200, `[`+queuedBody+`]`)}, SubmissionUncertain, testID, 200, 1, 0, 0},
+		{"id twice, the second unusable", []reply{answered(200, `{"request_id":"`+testID+`","request_id":null}`)}, SubmissionUncertain, testID, 200, 1, 0, 0},
+		{"HTML", []reply{answered(200, `<html><body>Welcome</body></html>`)}, SubmissionUncertain, "", 200, 1, 0, 0},
+		{"oversized with the id", []reply{answered(200, queuedBody+big)}, SubmissionUncertain, testID, 200, 1, 0, 0},
+		{"oversized without it", []reply{answered(200, big+queuedBody)}, SubmissionUncertain, "", 200, 1, 0, 0},
+		{"empty", []reply{answered(200, "")}, SubmissionUncertain, "", 200, 1, 0, 0},
+		{"no content", []reply{answered(204, "")}, SubmissionUncertain, "", 204, 1, 0, 0},
+		{"switching protocols", []reply{answered(101, "")}, SubmissionUncertain, "", 101, 1, 0, 0},
+		{"body cut off after the id", []reply{cutOff(200, queuedBody[:120])}, SubmissionUncertain, testID, 200, 1, 0, 0},
+		{"body cut off after all of it", []reply{cutOff(200, queuedBody)}, SubmissionUncertain, testID, 200, 1, 0, 0},
+		{"body cut off before the id", []reply{cutOff(200, `{"requ`)}, SubmissionUncertain, "", 200, 1, 0, 0},
+		{"body stalled after the id", []reply{stalled(200, queuedBody[:120])}, SubmissionUncertain, testID, 200, 1, 60 * s, 0},
+
+		// Redirects are not followed: that would send the request again.
+		{"300", []reply{answered(300, "", "Location: /elsewhere")}, SubmissionUncertain, "", 300, 1, 0, 0},
+		{"301", []reply{answered(301, "", "Location: /elsewhere")}, SubmissionUncertain, "", 301, 1, 0, 0},
+		{"302", []reply{answered(302, "", "Location: https://evil.example/")}, SubmissionUncertain, "", 302, 1, 0, 0},
+		{"302 with the id", []reply{answered(302, queuedBody, "Location: /elsewhere")}, SubmissionUncertain, testID, 302, 1, 0, 0},
+		{"302 to nowhere", []reply{answered(302, "")}, SubmissionUncertain, "", 302, 1, 0, 0},
+		{"303", []reply{answered(303, "", "Location: /elsewhere")}, SubmissionUncertain, "", 303, 1, 0, 0},
+		{"304", []reply{answered(304, "")}, SubmissionUncertain, "", 304, 1, 0, 0},
+		{"307", []reply{answered(307, "", "Location: /elsewhere")}, GatewayError, "", 307, 1, 0, 0},
+		{"307 to another origin", []reply{answered(307, "", "Location: https://evil.example/")}, GatewayError, "", 307, 1, 0, 0},
+		{"307 to an unreadable place", []reply{answered(307, "", "Location: http://%zz")}, SubmissionUncertain, "", 0, 1, 0, 0},
+		{"308", []reply{answered(308, "", "Location: /elsewhere")}, GatewayError, "", 308, 1, 0, 0},
+
+		// Refusals.
+		{"400", []reply{answered(400, `{"error":"prompt is too long"}`)}, InvalidArgument, "", 400, 1, 0, 0},
+		{"400 without words", []reply{answered(400, "")}, GatewayError, "", 400, 1, 0, 0},
+		{"401", []reply{answered(401, `{"error":"no"}`)}, Unauthorized, "", 401, 1, 0, 0},
+		{"402", []reply{answered(402, `{"error":"no"}`)}, OutOfCredits, "", 402, 1, 0, 0},
+		{"403", []reply{answered(403, `<html>`)}, Unauthorized, "", 403, 1, 0, 0},
+		{"404", []reply{answered(404, `{"message":"no such model"}`)}, InvalidArgument, "", 404, 1, 0, 0},
+		{"409", []reply{answered(409, `{"error":"no"}`)}, InvalidArgument, "", 409, 1, 0, 0},
+		{"413", []reply{answered(413, `<html>`)}, GatewayError, "", 413, 1, 0, 0},
+		{"422", []reply{answered(422, `{"error":{"message":"no"}}`)}, InvalidArgument, "", 422, 1, 0, 0},
+		{"400 cut off", []reply{cutOff(400, `{"err`)}, GatewayError, "", 400, 1, 0, 0},
+		{"401 cut off", []reply{cutOff(401, `{"err`)}, Unauthorized, "", 401, 1, 0, 0},
+		{"402 oversized", []reply{answered(402, big+" ")}, OutOfCredits, "", 402, 1, 0, 0},
+
+		// Failures that prove nothing.
+		{"408", []reply{answered(408, "")}, SubmissionUncertain, "", 408, 1, 0, 0},
+		{"408 with Retry-After", []reply{answered(408, "", "Retry-After: 1")}, SubmissionUncertain, "", 408, 1, 0, 0},
+		{"500", []reply{answered(500, `{"error":"oops"}`)}, SubmissionUncertain, "", 500, 1, 0, 0},
+		{"500 with the id", []reply{answered(500, queuedBody)}, SubmissionUncertain, testID, 500, 1, 0, 0},
+		{"500 cut off after the id", []reply{cutOff(500, queuedBody[:120])}, SubmissionUncertain, testID, 500, 1, 0, 0},
+		{"502", []reply{answered(502, `<html>`)}, SubmissionUncertain, "", 502, 1, 0, 0},
+		{"503 with Retry-After", []reply{answered(503, "", "Retry-After: 1")}, SubmissionUncertain, "", 503, 1, 0, 0},
+		{"504", []reply{answered(504, "")}, SubmissionUncertain, "", 504, 1, 0, 0},
+		{"599", []reply{answered(599, "")}, SubmissionUncertain, "", 599, 1, 0, 0},
+		{"connection dropped", []reply{dropped}, SubmissionUncertain, "", 0, 1, 0, 0},
+		{"no answer in time", []reply{silent}, SubmissionUncertain, "", 0, 1, 60 * s, 0},
+		{"transport that tells nothing", []reply{untraced}, SubmissionUncertain, "", 0, 1, 0, 0},
+
+		// No connection: nobody saw the request.
+		{"no connection, ever", []reply{notConnected}, GatewayUnreachable, "", 0, 4, low3, high3},
+		{"no connection, then accepted", []reply{notConnected, accepted}, "", "", 0, 2, low1, high1},
+		{"no connection three times, then accepted", []reply{notConnected, notConnected, notConnected, accepted}, "", "", 0, 4, low3, high3},
+		{"no connection, then dropped", []reply{notConnected, dropped}, SubmissionUncertain, "", 0, 2, low1, high1},
+		{"no connection, then 500", []reply{notConnected, answered(500, "")}, SubmissionUncertain, "", 500, 2, low1, high1},
+		{"dialling without end", []reply{dialling}, GatewayUnreachable, "", 0, 1, 60 * s, 0},
+		{"no connection after 59.8 s", []reply{late(59800*time.Millisecond, notConnected)}, GatewayUnreachable, "", 0, 1, 59800 * time.Millisecond, 0},
+
+		// 429: the one answer that asks to come again.
+		{"limited once", []reply{limited("5"), accepted}, "", "", 0, 2, 5 * s, 0},
+		{"limited once, body cut off", []reply{cutOff(429, "{", "Retry-After: 5"), accepted}, "", "", 0, 2, 5 * s, 0},
+		{"limited three times", []reply{limited("5"), limited("5"), limited("5"), accepted}, "", "", 0, 4, 15 * s, 0},
+		{"limited four times", []reply{limited("5")}, RateLimited, "", 429, 4, 15 * s, 0},
+		{"limited for 60 s in all", []reply{limited("20")}, RateLimited, "", 429, 4, 60 * s, 0},
+		{"limited for more in all", []reply{limited("21")}, RateLimited, "", 429, 3, 42 * s, 0},
+		{"limited for 60 s at once", []reply{limited("60"), accepted}, "", "", 0, 2, 60 * s, 0},
+		{"limited for longer than 60 s", []reply{limited("61"), accepted}, RateLimited, "", 429, 1, 0, 0},
+		{"limited for centuries", []reply{limited("99999999999"), accepted}, RateLimited, "", 429, 1, 0, 0},
+		{"limited after a long answer", []reply{late(50*s, limited("11")), accepted}, RateLimited, "", 429, 1, 50 * s, 0},
+		{"limited until a date", []reply{limited("Sat, 01 Jan 2000 00:00:07 GMT"), accepted}, "", "", 0, 2, 7 * s, 0},
+		{"limited until a date, met exactly", []reply{late(s/4, limited("Sat, 01 Jan 2000 00:00:07 GMT")), accepted}, "", "", 0, 2, 7*s + s/4, 0},
+		{"limited until a date long past", []reply{limited("Fri, 31 Dec 1999 00:00:07 GMT"), accepted}, "", "", 0, 2, low1, high1},
+		{"limited until a date far off", []reply{limited("Fri, 31 Dec 9999 23:59:59 GMT"), accepted}, RateLimited, "", 429, 1, 0, 0},
+		{"limited, nobody knows how long", []reply{limited("a while")}, RateLimited, "", 429, 4, low3, high3},
+		{"limited for a negative time", []reply{limited("-5")}, RateLimited, "", 429, 4, low3, high3},
+		{"limited, then 500", []reply{limited("5"), answered(500, "")}, SubmissionUncertain, "", 500, 2, 5 * s, 0},
+		{"limited, then no connection, then accepted", []reply{limited("5"), notConnected, accepted}, "", "", 0, 3, 5*s + 375*time.Millisecond, 5*s + 1126*time.Millisecond},
+		{"limited, then refused", []reply{limited("5"), answered(402, "")}, OutOfCredits, "", 402, 2, 5 * s, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScript(t, tt.replies...)
+				job, err := newTestClient(t, s).Submit(t.Context(), VideoRequest{Prompt: "p"})
+				e := checkError(t, err, tt.code)
+				if e.RequestID != tt.id || e.HTTPStatus != tt.status {
+					t.Errorf("error with request_id %q and HTTP status %d, want %q and %d", e.RequestID, e.HTTPStatus, tt.id, tt.status)
+				}
+				if tt.code == "" && job.RequestID != testID || tt.code != "" && job.RequestID != "" {
+					t.Errorf("job %+v beside error %v", job, err)
+				}
+				if got := s.arrivals(); len(got) != tt.sent {
+					t.Errorf("sent %d times, want %d", len(got), tt.sent)
+				} else if last := got[len(got)-1]; last.body != got[0].body || last.url != got[0].url {
+					t.Errorf("sent again as another request: %+v", last)
+				}
+				checkBetween(t, "took", s.elapsed(), tt.low, max(tt.low, tt.high))
+			})
+		})
+	}
+}
+
+func TestSubmitShowsTheGatewaysWords(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		code int
+		body string
+		want string
+	}{
+		{"string", 400, `{"error":"prompt is\n too \u001b[31mlong"}`, `the gateway refused the request (HTTP 400); it said: "prompt is too [31mlong"`},
+		{"object", 422, `{"error":{"message":"bad avatar","code":7}}`, `the gateway refused the request (HTTP 422); it said: "bad avatar"`},
+		{"other object", 422, `{"error":{"field": "mode"}}`, `the gateway refused the request (HTTP 422); it said: "{"field":"mode"}"`},
+		{"message", 401, `{"statusCode":401,"message":"Access denied"}`, `the gateway refused the API key (HTTP 401); it said: "Access denied"`},
+		{"empty error, then message", 403, `{"error":null,"message":"m"}`, `the gateway refused the API key (HTTP 403); it said: "m"`},
+		{"long", 400, `{"error":"` + strings.Repeat("é", 9000) + `"}`, `the gateway refused the request (HTTP 400); it said: "` + strings.Repeat("é", 500) + `…"`},
+		{"none", 413, ``, `the gateway failed (HTTP 413)`},
+		{"HTML", 502, `<html>`, `the video request was sent, but its outcome is unknown: the gateway failed (HTTP 502)`},
+		{"unusable request_id", 200, `{"request_id":"agent:17/x","status":"QUEUED"}`,
+			`the video request was sent, but its outcome is unknown: the answer names no valid request_id; it names "agent:17/x"`},
+		{"number as request_id", 200, `{"request_id":17}`, `the video request was sent, but its outcome is unknown: the answer names no valid request_id; it names 17`},
+		{"no request_id", 200, `{}`, `the video request was sent, but its outcome is unknown: the answer names no valid request_id; it names nothing`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := newTestClient(t, newScript(t, answered(tt.code, tt.body))).Submit(t.Context(), VideoRequest{Prompt: "p"})
+			e, _ := errors.AsType[*Error](err)
+			checkError(t, err, e.Code)
+			if e.Message != tt.want {
+				t.Errorf("message\n%s\nwant\n%s", e.Message, tt.want)
+			}
+		})
+	}
+}
+
+func TestSubmitCancelledBetweenTriesSendsNoMore(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		reply reply
+		at    time.Duration
+		code  Code
+	}{
+		{"limited", answered(429, "", "Retry-After: 30"), 10 * time.Second, RateLimited},
+		{"not connected", notConnected, 100 * time.Millisecond, GatewayUnreachable},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScript(t, tt.reply)
+				ctx, cancel := context.WithTimeout(t.Context(), tt.at)
+				defer cancel()
+				_, err := newTestClient(t, s).Submit(ctx, VideoRequest{Prompt: "p"})
+				checkError(t, err, tt.code)
+				if n := len(s.arrivals()); n != 1 {
+					t.Errorf("sent %d times", n)
+				}
+				checkBetween(t, "took", s.elapsed(), tt.at, tt.at)
+			})
+		})
+	}
+}
+
+func TestSubmitUnderWayIsNotCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript(t, silent)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		_, err := newTestClient(t, s).Submit(ctx, VideoRequest{Prompt: "p"})
+		checkError(t, err, SubmissionUncertain)
+		if n := len(s.arrivals()); n != 1 {
+			t.Errorf("sent %d times", n)
+		}
+		checkBetween(t, "took", s.elapsed(), submitTimeout, submitTimeout)
+	})
+}

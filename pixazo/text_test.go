@@ -1,0 +1,98 @@
+// These tests hold what is done to strings from outside before they reach a
+// terminal, a log or a model.
+
+package pixazo
+
+import (
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+func TestCleanMakesOneShortLine(t *testing.T) {
+	for _, tt := range []struct {
+		name, s string
+		limit   int
+		want    string
+	}{
+		{"empty", "", 10, ""},
+		{"plain", "plain text", 10, "plain text"},
+		{"other scripts", "日本 ü 🎬 é", 20, "日本 ü 🎬 é"},
+		{"at the limit", "abcde", 5, "abcde"},
+		{"past the limit", "abcdef", 5, "abcde…"},
+		{"wide characters at the limit", "🎬🎬🎬", 3, "🎬🎬🎬"},
+		{"wide characters past the limit", "🎬🎬🎬🎬", 3, "🎬🎬🎬…"},
+		{"space at the limit", "abcde f", 5, "abcde…"},
+		{"space just before the limit", "abcd ef", 5, "abcd…"},
+		{"trailing space at the limit", "abcde \n", 5, "abcde"},
+		{"trailing rubbish at the limit", "abcde\x00\u202e", 5, "abcde"},
+		{"line breaks", "a\r\nb\n\n\tc\v\fd", 20, "a b c d"},
+		{"other white space", "a\u00a0b\u2028c\u2029d\u0085e\u3000f", 20, "a b c d e f"},
+		{"around", "  \n a b \t ", 20, "a b"},
+		{"ANSI colours", "\x1b[31mred\x1b[0m", 20, "[31mred[0m"},
+		{"terminal link", "\x1b]8;;https://evil.example\x07here\x1b]8;;\x07", 50, "]8;;https://evil.examplehere]8;;"},
+		{"C1 control", "a\u009b31mb", 20, "a31mb"},
+		{"NUL and DEL", "a\x00b\x7fc", 20, "abc"},
+		{"bidirectional overrides", "a\u202e\u2066b\u2069\u200fc", 20, "abc"},
+		{"invisible characters", "a\u200bb\ufeffc\u00add", 20, "abcd"},
+		{"tag characters", "a\U000e0041\U000e0042b", 20, "ab"},
+		{"private use and unassigned", "a\ue000b\U000fffffc\u0378d", 20, "abcd"},
+		{"invalid UTF-8", "a\xff\xfe\xc0b\xe2\x82", 20, "ab"},
+		{"surrogates", "a\xed\xa0\x80b", 20, "ab"},
+		{"replacement character", "a\ufffdb", 20, "ab"},
+		{"only rubbish", "\x00\x1b\u202e \n", 20, ""},
+		{"huge", strings.Repeat("ab ", 1<<20), 5, "ab ab…"},
+		{"huge and wide", strings.Repeat("🎬", 1<<20), 2, "🎬🎬…"},
+		{"words behind a lot of rubbish", strings.Repeat("\x00", 1<<20) + "a", 5, "…"},
+		{"cut within a character", strings.Repeat("\x00", 64*5-2) + "🎬", 5, "…"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Clean(tt.s, tt.limit); got != tt.want {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestQuoteShortensTo80Characters(t *testing.T) {
+	for s, want := range map[string]string{
+		"":                        `""`,
+		"a\nb":                    `"a b"`,
+		strings.Repeat("é", 80):   `"` + strings.Repeat("é", 80) + `"`,
+		strings.Repeat("é", 9000): `"` + strings.Repeat("é", 80) + `…"`,
+	} {
+		if got := Quote(s); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func FuzzClean(f *testing.F) {
+	for _, s := range []string{"", "a b", "a\x1b[31m\u202e\n b", "\xff\xfe", "🎬 日本\u00a0", strings.Repeat("x ", 100), strings.Repeat("\x00", 500)} {
+		f.Add(s, 5)
+	}
+	f.Fuzz(func(t *testing.T, s string, limit int) {
+		if limit < 1 || limit > 1000 {
+			t.Skip()
+		}
+		got := Clean(s, limit)
+		if !utf8.ValidString(got) {
+			t.Errorf("%q is not UTF-8", got)
+		}
+		if n := utf8.RuneCountInString(got); n > limit+1 || n == limit+1 && !strings.HasSuffix(got, "…") {
+			t.Errorf("%q has %d characters, more than %d", got, n, limit)
+		}
+		if strings.TrimSpace(got) != got || strings.Contains(got, "  ") {
+			t.Errorf("%q has white space to spare", got)
+		}
+		for _, r := range got {
+			if r != ' ' && (unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || !unicode.IsGraphic(r)) {
+				t.Errorf("%q holds %U", got, r)
+			}
+		}
+		if again := Clean(got, limit+1); again != got {
+			t.Errorf("cleaned again %q becomes %q", got, again)
+		}
+	})
+}
