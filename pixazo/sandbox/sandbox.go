@@ -1,0 +1,336 @@
+// This file is the handler: its options, its paths and the three answers.
+
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	submitPath = "/heygen-video-agent/v1/heygen-video-agent-request"
+	statusPath = "/v2/requests/status/"
+	mediaPath  = "/media/"
+	mediaFile  = "/output.mp4"
+)
+
+const maxBody = 100 << 20 // bytes; the documents name no limit, attachments in base64 need room
+
+// maxRemembered bounds the prompts remembered for scripts that play once.
+const maxRemembered = 1024
+
+//go:embed media/landscape.mp4
+var landscapeVideo []byte
+
+//go:embed media/portrait.mp4
+var portraitVideo []byte
+
+// Options configure a Sandbox. The zero value is ready for use.
+type Options struct {
+	// Duration is how long a job takes from its submission to its end, in whole
+	// milliseconds, up to one hour; more counts as one hour. 0 means 8 s.
+	Duration time.Duration
+
+	// Key is the only key that is accepted. With "" any key is, but none is not.
+	Key string
+
+	// WebhookClient delivers webhooks; its CheckRedirect is not used, since
+	// redirects are not followed. nil means a client with a timeout of 5 s.
+	WebhookClient *http.Client
+
+	// Accepted, if not nil, is called for each accepted submission, which the
+	// gateway would bill, before it is answered. body is the request's body, not
+	// to be changed. It may be called by several goroutines at once.
+	Accepted func(requestID string, body []byte)
+
+	// Logger gets one line an accepted submission and one a failed delivery of a
+	// webhook; never the key, the prompt or an attachment. nil discards them.
+	Logger *slog.Logger
+}
+
+// Sandbox is the emulated gateway, an http.Handler. Make one with New and end
+// it with Close.
+//
+// Scripts that drop the connection panic with [http.ErrAbortHandler], which a
+// net/http server expects. Whoever calls ServeHTTP without one has to recover
+// it.
+type Sandbox struct {
+	duration time.Duration
+	key      string
+	client   http.Client
+	accepted func(string, []byte)
+	log      *slog.Logger
+	serial   atomic.Uint32
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+
+	mu         sync.Mutex
+	remembered map[[sha256.Size]byte]bool // prompts whose script played once
+	closed     bool
+	deliveries sync.WaitGroup
+}
+
+// New returns a Sandbox.
+func New(o Options) *Sandbox {
+	s := &Sandbox{
+		duration:   min(o.Duration, maxDuration),
+		key:        o.Key,
+		client:     http.Client{Timeout: 5 * time.Second},
+		accepted:   o.Accepted,
+		log:        o.Logger,
+		remembered: map[[sha256.Size]byte]bool{},
+	}
+	if o.Duration <= 0 {
+		s.duration = 8 * time.Second
+	}
+	if o.WebhookClient != nil {
+		s.client = *o.WebhookClient
+	}
+	s.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	// Counting on from a random start tells the jobs of one millisecond apart for
+	// certain within this process, and very likely between processes.
+	s.serial.Store(rand.Uint32())
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// Close stops the webhook deliveries and the answers that a script holds back,
+// and returns when no delivery runs any more. Jobs can still be submitted and
+// followed afterwards, but deliver no webhooks.
+func (s *Sandbox) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.cancel()
+	s.deliveries.Wait()
+}
+
+// ServeHTTP answers a request to the gateway.
+func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.Path
+	if path == submitPath {
+		if allow(w, r, http.MethodPost) && s.authorize(w, r) {
+			s.submit(w, r)
+		}
+		return
+	}
+	if id, ok := strings.CutPrefix(path, statusPath); ok {
+		if allow(w, r, http.MethodGet) && s.authorize(w, r) {
+			s.status(w, r, id)
+		}
+		return
+	}
+	if file, ok := strings.CutPrefix(path, mediaPath); ok {
+		if id, ok := strings.CutSuffix(file, mediaFile); ok {
+			if allow(w, r, http.MethodGet, http.MethodHead) {
+				s.media(w, r, id)
+			}
+			return
+		}
+	}
+	writeError(w, http.StatusNotFound, errors.New("no such resource"))
+}
+
+func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
+	if slices.Contains(methods, r.Method) {
+		return true
+	}
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	writeError(w, http.StatusMethodNotAllowed, fmt.Errorf("%s is not allowed here", r.Method))
+	return false
+}
+
+func (s *Sandbox) authorize(w http.ResponseWriter, r *http.Request) bool {
+	key := r.Header.Get("Ocp-Apim-Subscription-Key")
+	if key != "" && (s.key == "" || subtle.ConstantTimeCompare([]byte(key), []byte(s.key)) == 1) {
+		return true
+	}
+	writeError(w, http.StatusUnauthorized, errors.New("the subscription key is missing or invalid"))
+	return false
+}
+
+// submitAnswer has the three documented fields, and the output of a job that is
+// finished at once.
+type submitAnswer struct {
+	RequestID  string  `json:"request_id"`
+	Status     string  `json:"status"`
+	PollingURL string  `json:"polling_url"`
+	Output     *output `json:"output,omitempty"`
+}
+
+func (s *Sandbox) submit(w http.ResponseWriter, r *http.Request) {
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+		writeError(w, http.StatusUnsupportedMediaType, errors.New("Content-Type must be application/json"))
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		writeError(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", maxBody))
+		return
+	}
+	if err != nil { // the client left in the middle of it
+		writeError(w, http.StatusBadRequest, errors.New("the body ended early"))
+		return
+	}
+	prompt, orientation, err := checkBody(body)
+	if err != nil {
+		writeError(w, http.StatusBadRequest, err)
+		return
+	}
+	hook, err := parseWebhook(r.Header)
+	if err != nil {
+		writeError(w, http.StatusBadRequest, err)
+		return
+	}
+	word, err := findScript(prompt)
+	if err != nil {
+		writeError(w, http.StatusBadRequest, err)
+		return
+	}
+
+	j := job{
+		created:  time.UnixMilli(time.Now().UnixMilli()),
+		duration: max(s.duration.Truncate(time.Millisecond), time.Millisecond),
+		word:     word,
+		portrait: orientation == "portrait" || orientation == "" && looksPortrait(prompt),
+		serial:   s.serial.Add(1),
+	}
+	script := j.script()
+	if script.done {
+		j.duration = 0
+	}
+	if script.when == beforeAccepting && (!script.once || s.firstTime(prompt)) {
+		script.answer(s, w, r, nil)
+		return
+	}
+
+	id := j.id()
+	s.log.Info("submission accepted", "request_id", id, "script", script.Name)
+	if s.accepted != nil {
+		s.accepted(id, body)
+	}
+	own := origin(r)
+	if hook.url != nil {
+		s.mu.Lock()
+		if !s.closed {
+			s.deliveries.Go(func() { s.follow(j, own, hook) })
+		}
+		s.mu.Unlock()
+	}
+	// At the very start: QUEUED, or COMPLETED for a job that takes no time.
+	status := j.status(j.created, own)
+	s.answer(w, r, script, script.when == afterAccepting, submitAnswer{
+		RequestID:  id,
+		Status:     status.Status,
+		PollingURL: own + statusPath + id,
+		Output:     status.Output,
+	})
+}
+
+func (s *Sandbox) status(w http.ResponseWriter, r *http.Request, id string) {
+	j, ok := parseID(id)
+	if !ok {
+		writeError(w, http.StatusNotFound, errors.New("no such request"))
+		return
+	}
+	now := time.Now()
+	script := j.script()
+	s.answer(w, r, script, script.holds(now.Sub(j.created), j.duration), j.status(now, origin(r)))
+}
+
+// answer writes value, or lets the script answer if it plays now.
+func (s *Sandbox) answer(w http.ResponseWriter, r *http.Request, script Script, plays bool, value any) {
+	if plays && script.answer != nil {
+		script.answer(s, w, r, encode(value))
+		return
+	}
+	writeJSON(w, http.StatusOK, encode(value))
+}
+
+func (s *Sandbox) media(w http.ResponseWriter, r *http.Request, id string) {
+	j, ok := parseID(id)
+	if !ok || j.status(time.Now(), "").Output == nil {
+		writeError(w, http.StatusNotFound, errors.New("no such video"))
+		return
+	}
+	video := landscapeVideo
+	if j.portrait {
+		video = portraitVideo
+	}
+	w.Header().Set("Content-Type", "video/mp4")
+	w.Header().Set("ETag", fmt.Sprintf(`"%08x"`, crc32.ChecksumIEEE(video)))
+	http.ServeContent(w, r, "", j.created.Add(j.duration), bytes.NewReader(video))
+}
+
+// firstTime reports whether the prompt was not seen before and remembers it.
+// When the memory is full it starts afresh.
+func (s *Sandbox) firstTime(prompt string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum := sha256.Sum256([]byte(prompt))
+	if s.remembered[sum] {
+		return false
+	}
+	if len(s.remembered) >= maxRemembered {
+		clear(s.remembered)
+	}
+	s.remembered[sum] = true
+	return true
+}
+
+// looksPortrait stands for the agent's detection of the orientation.
+func looksPortrait(prompt string) bool {
+	prompt = strings.ToLower(prompt)
+	return strings.Contains(prompt, "portrait") || strings.Contains(prompt, "vertical")
+}
+
+// origin is the scheme, host and port that the request was made to.
+func origin(r *http.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
+func writeError(w http.ResponseWriter, code int, err error) {
+	writeJSON(w, code, encode(map[string]string{"error": err.Error()}))
+}
+
+// encode is for values that are made of strings, which always have a JSON form.
+func encode(value any) []byte {
+	body, err := json.Marshal(value)
+	if err != nil {
+		panic(err)
+	}
+	return body
+}
+
+func writeJSON(w http.ResponseWriter, code int, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(code)
+	_, _ = w.Write(body)
+}

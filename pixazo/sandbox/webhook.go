@@ -1,0 +1,118 @@
+// This file delivers webhooks. By the documents, terminal mode posts once, when
+// the job has ended; sync mode posts at every poll cycle as well; and a delivery
+// may be repeated, so a receiver goes by the request_id.
+
+package sandbox
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+const (
+	maxDeliveries = 5                      // of one callback
+	firstBackoff  = 500 * time.Millisecond // doubled after each failed delivery
+)
+
+// webhook is where the callbacks of a job go; a nil url means nowhere.
+type webhook struct {
+	url  *url.URL
+	sync bool
+}
+
+func parseWebhook(header http.Header) (webhook, error) {
+	var hook webhook
+	switch mode := header.Get("X-Webhook-Mode"); mode {
+	case "", "terminal":
+	case "sync":
+		hook.sync = true
+	default:
+		return webhook{}, errors.New("X-Webhook-Mode must be terminal or sync")
+	}
+	if text := header.Get("X-Webhook-URL"); text != "" {
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "https" || u.Hostname() == "" {
+			return webhook{}, errors.New("X-Webhook-URL must be an https URL")
+		}
+		hook.url = u
+	}
+	return hook, nil
+}
+
+// follow delivers the job's callbacks until it has ended. They go out one after
+// the other, so that none overtakes the last.
+func (s *Sandbox) follow(j job, origin string, hook webhook) {
+	for {
+		age := time.Since(j.created)
+		pause := j.duration - age
+		if hook.sync {
+			pause = min(pause, max(time.Second, min(age/8, 15*time.Second)))
+		}
+		if !s.sleep(pause) {
+			return
+		}
+		now := time.Now()
+		ended := now.Sub(j.created) >= j.duration
+		if ended || hook.sync {
+			s.deliver(hook.url, j.status(now, origin))
+		}
+		if ended {
+			return
+		}
+	}
+}
+
+// deliver posts one callback until it is answered with 2xx.
+func (s *Sandbox) deliver(to *url.URL, status statusBody) {
+	body := encode(status)
+	for try := range maxDeliveries {
+		if try > 0 && !s.sleep(firstBackoff<<(try-1)) {
+			return
+		}
+		err := s.post(to, body)
+		if err == nil {
+			return
+		}
+		// The host only: the rest of the URL may hold a secret.
+		s.log.Warn("webhook not delivered", "request_id", status.RequestID, "host", to.Host, "delivery", try+1, "reason", err)
+	}
+}
+
+func (s *Sandbox) post(to *url.URL, body []byte) error {
+	request, err := http.NewRequestWithContext(s.ctx, http.MethodPost, to.String(), bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := s.client.Do(request)
+	if err != nil {
+		var wrapped *url.Error // its text repeats the whole URL
+		if errors.As(err, &wrapped) {
+			err = wrapped.Err
+		}
+		return err
+	}
+	defer response.Body.Close()
+	_, _ = io.CopyN(io.Discard, response.Body, 64<<10) // lets the connection be used again
+	if response.StatusCode/100 != 2 {
+		return fmt.Errorf("answered %d", response.StatusCode)
+	}
+	return nil
+}
+
+// sleep reports false if the sandbox was closed.
+func (s *Sandbox) sleep(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return s.ctx.Err() == nil
+	case <-s.ctx.Done():
+		return false
+	}
+}
