@@ -1,0 +1,121 @@
+// This file is what the tests of this package share: a gateway made of
+// functions, ids of a given age, and a tracker without chance.
+
+package jobs_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"pixazo-mcp/pixazo"
+	"pixazo-mcp/pixazo/jobs"
+)
+
+// fakeGateway answers with its functions and notes what it was asked. A nil
+// submit accepts, a nil status says PROCESSING.
+type fakeGateway struct {
+	submit func(context.Context, pixazo.VideoRequest) (pixazo.Job, error)
+	status func(ctx context.Context, id string, poll int) (pixazo.Job, error) // poll counts from 0, for each id
+
+	mu          sync.Mutex
+	polls       map[string][]time.Time
+	submissions int
+	pollingURL  string // of the newest poll
+}
+
+func (g *fakeGateway) Submit(ctx context.Context, req pixazo.VideoRequest) (pixazo.Job, error) {
+	g.mu.Lock()
+	g.submissions++
+	n := g.submissions
+	g.mu.Unlock()
+	if g.submit == nil {
+		return pixazo.Job{RequestID: fmt.Sprintf("own-%d", n), Status: pixazo.Queued}, nil
+	}
+	return g.submit(ctx, req)
+}
+
+func (g *fakeGateway) Status(ctx context.Context, id, pollingURL string) (pixazo.Job, error) {
+	g.mu.Lock()
+	if g.polls == nil {
+		g.polls = map[string][]time.Time{}
+	}
+	n := len(g.polls[id])
+	g.polls[id] = append(g.polls[id], time.Now())
+	g.pollingURL = pollingURL
+	g.mu.Unlock()
+	if g.status == nil {
+		return processing(id), nil
+	}
+	return g.status(ctx, id, n)
+}
+
+// count is how many polls there were, of all jobs.
+func (g *fakeGateway) count() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := 0
+	for times := range maps.Values(g.polls) {
+		n += len(times)
+	}
+	return n
+}
+
+// milliseconds are the times of the polls of a job, counted from start.
+func (g *fakeGateway) milliseconds(id string, start time.Time) []int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var ms []int64
+	for _, at := range g.polls[id] {
+		ms = append(ms, at.Sub(start).Milliseconds())
+	}
+	return ms
+}
+
+func processing(id string) pixazo.Job {
+	return pixazo.Job{RequestID: id, Status: pixazo.Processing}
+}
+
+func finished(id string, status pixazo.Status) pixazo.Job {
+	return pixazo.Job{RequestID: id, Status: status, VideoURLs: []string{"https://media.example/" + id + ".mp4"}}
+}
+
+func failing(code pixazo.Code, id string) error {
+	return &pixazo.Error{Code: code, Message: "as scripted", RequestID: id}
+}
+
+// newTracker has polls that are spread neither way.
+func newTracker(g jobs.Gateway) *jobs.Tracker {
+	return jobs.New(g, jobs.Options{Rand: func() float64 { return 0.5 }})
+}
+
+// uuidID is a request_id in the documented form, made at that time.
+func uuidID(created time.Time) string {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(created.UnixMilli())<<16|0x7abc)
+	b[8] = 0x80
+	return fmt.Sprintf("heygen-video-agent_%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+func request() pixazo.VideoRequest { return pixazo.VideoRequest{Prompt: "a lighthouse"} }
+
+func mustSubmit(t *testing.T, tracker *jobs.Tracker) string {
+	t.Helper()
+	job, err := tracker.Submit(t.Context(), request())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return job.RequestID
+}
+
+func wantPolls(t *testing.T, got, want []int64) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("polls after these milliseconds:\n got %v\nwant %v", got, want)
+	}
+}
