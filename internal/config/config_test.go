@@ -1,0 +1,515 @@
+// These tests hold the rules of the settings: what is taken, from where, and
+// what a refused value says.
+
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const testKey = "0123456789abcdef0123456789abcdef"
+
+// homeLine gives the line of the environment that names the home directory.
+func homeLine(dir string) string { return homeVariable(runtime.GOOS) + "=" + dir }
+
+func mustParse(t *testing.T, args []string, env ...string) Settings {
+	t.Helper()
+	s, err := Parse(args, env, "1.2.3", io.Discard)
+	if err != nil {
+		t.Fatalf("Parse(%q, %q): %v", args, env, err)
+	}
+	return s
+}
+
+// parseError requires an error and checks what holds for all of them.
+func parseError(t *testing.T, args []string, env ...string) string {
+	t.Helper()
+	var out strings.Builder
+	s, err := Parse(args, env, "1.2.3", &out)
+	if err == nil {
+		t.Fatalf("Parse(%q, %q) = %+v, want an error", args, env, s)
+	}
+	if out.Len() > 0 {
+		t.Errorf("Parse(%q, %q) printed %q", args, env, out.String())
+	}
+	if strings.Contains(err.Error(), testKey) {
+		t.Errorf("Parse(%q, %q): the error holds the key: %v", args, env, err)
+	}
+	return err.Error()
+}
+
+func TestParseGivesDefaults(t *testing.T) {
+	home := t.TempDir()
+	s := mustParse(t, nil, homeLine(home))
+	videos := "Videos"
+	if runtime.GOOS == "darwin" {
+		videos = "Movies"
+	}
+	if s.keyFileNamed || s.serveArgs != nil {
+		t.Errorf("defaults count as given: %v, %q", s.keyFileNamed, s.serveArgs)
+	}
+	s.keyVariable = nil
+	want := Settings{
+		Command:         Serve,
+		APIKeyFile:      filepath.Join(home, ".pixazo", "api-key"),
+		GatewayURL:      "https://gateway.pixazo.ai",
+		SandboxDuration: 8 * time.Second,
+		OutputDir:       filepath.Join(home, videos, "Pixazo"),
+		MaxWait:         50 * time.Second,
+		WebhookMode:     "terminal",
+		LogLevel:        slog.LevelInfo,
+	}
+	if !reflect.DeepEqual(s, want) {
+		t.Errorf("got  %+v\nwant %+v", s, want)
+	}
+}
+
+func TestParseStartsWithoutHome(t *testing.T) {
+	for _, env := range [][]string{nil, {homeLine("")}, {homeLine("not/absolute")}} {
+		s := mustParse(t, nil, env...)
+		if s.APIKeyFile != "" || s.OutputDir != "" {
+			t.Errorf("env %q: key file %q, output folder %q; want both empty", env, s.APIKeyFile, s.OutputDir)
+		}
+		if key, err := s.Key(); err != nil || !key.IsZero() {
+			t.Errorf("env %q: Key() = %v, %v; want none", env, key, err)
+		}
+		if w := s.KeyWarning(); w != "" {
+			t.Errorf("env %q: KeyWarning() = %q", env, w)
+		}
+	}
+}
+
+func TestParseTakesFlagBeforeVariableBeforeDefault(t *testing.T) {
+	home := t.TempDir()
+	abs := func(name string) string { return filepath.Join(home, name) }
+	tests := []struct {
+		flag     string
+		variable string // value of the variable
+		typed    string // value of the flag
+		get      func(Settings) any
+		fromVar  any
+		fromFlag any
+	}{
+		{"api-key-file", abs("a"), abs("b"), func(s Settings) any { return s.APIKeyFile }, abs("a"), abs("b")},
+		{"gateway-url", "https://a.example", "https://b.example/", func(s Settings) any { return s.GatewayURL }, "https://a.example", "https://b.example"},
+		{"sandbox", "true", "false", func(s Settings) any { return s.Sandbox }, true, false},
+		{"sandbox-duration", "2s", "3s", func(s Settings) any { return s.SandboxDuration }, 2 * time.Second, 3 * time.Second},
+		{"output-dir", abs("a"), abs("b"), func(s Settings) any { return s.OutputDir }, abs("a"), abs("b")},
+		{"max-wait", "2s", "3s", func(s Settings) any { return s.MaxWait }, 2 * time.Second, 3 * time.Second},
+		{"webhook-url", "https://a.example/x", "https://b.example/y", func(s Settings) any { return s.WebhookURL }, "https://a.example/x", "https://b.example/y"},
+		{"webhook-mode", "sync", "terminal", func(s Settings) any { return s.WebhookMode }, "sync", "terminal"},
+		{"log-level", "debug", "error", func(s Settings) any { return s.LogLevel }, slog.LevelDebug, slog.LevelError},
+		{"log-file", abs("a"), abs("b"), func(s Settings) any { return s.LogFile }, abs("a"), abs("b")},
+	}
+	for _, tt := range tests {
+		t.Run(tt.flag, func(t *testing.T) {
+			env := []string{homeLine(home), variable(tt.flag) + "=" + tt.variable}
+			byDefault := tt.get(mustParse(t, nil, homeLine(home)))
+			check := func(what string, s Settings, want any) {
+				t.Helper()
+				if got := tt.get(s); got != want {
+					t.Errorf("%s: got %v, want %v", what, got, want)
+				}
+			}
+			check("variable", mustParse(t, nil, env...), tt.fromVar)
+			check("white space", mustParse(t, nil, homeLine(home), variable(tt.flag)+"= \t"+tt.variable+"\r\n"), tt.fromVar)
+			check("flag=", mustParse(t, []string{"--" + tt.flag + "=" + tt.typed}, env...), tt.fromFlag)
+			check("flag in two", mustParse(t, []string{"--" + tt.flag, " " + tt.typed + " "}, env...), tt.fromFlag)
+			check("last flag", mustParse(t, []string{"--" + tt.flag, tt.variable, "--" + tt.flag, tt.typed}, env...), tt.fromFlag)
+			check("before demo", mustParse(t, []string{"--" + tt.flag, tt.typed, "demo"}, env...), tt.fromFlag)
+			check("behind demo", mustParse(t, []string{"demo", "--" + tt.flag, tt.typed}, env...), tt.fromFlag)
+
+			for _, unset := range []string{"", "  ", "${user_config.x}", " ${X", "${X:-1}"} {
+				check("unset variable", mustParse(t, nil, homeLine(home), variable(tt.flag)+"="+unset), byDefault)
+				check("unset flag", mustParse(t, []string{"--" + tt.flag + "=" + unset}, homeLine(home)), byDefault)
+				check("unset flag in two", mustParse(t, []string{"--" + tt.flag, unset}, homeLine(home)), byDefault)
+				check("unset flag gives way", mustParse(t, []string{"--" + tt.flag, unset}, env...), tt.fromVar)
+				check("unset flag behind a set one", mustParse(t, []string{"--" + tt.flag, tt.typed, "--" + tt.flag, unset}, env...), tt.fromFlag)
+			}
+		})
+	}
+}
+
+func TestParseTakesLastLineOfAVariable(t *testing.T) {
+	if s := mustParse(t, nil, "PIXAZO_MAX_WAIT=2s", "PIXAZO_MAX_WAIT=3s"); s.MaxWait != 3*time.Second {
+		t.Errorf("max wait %v, want 3s", s.MaxWait)
+	}
+}
+
+func TestParseReadsOnlyThePassedEnvironment(t *testing.T) {
+	t.Setenv("PIXAZO_MAX_WAIT", "9s")
+	t.Setenv("PIXAZO_API_KEY", testKey)
+	s := mustParse(t, nil)
+	if key, err := s.Key(); s.MaxWait != 50*time.Second || !key.IsZero() || err != nil || s.OutputDir != "" {
+		t.Errorf("the process environment shows: max wait %v, key %v, %v, output folder %q", s.MaxWait, key.IsZero(), err, s.OutputDir)
+	}
+}
+
+func TestParseTakesCommands(t *testing.T) {
+	tests := []struct {
+		args   []string
+		want   Command
+		prompt string
+		live   bool
+	}{
+		{nil, Serve, "", false},
+		{[]string{}, Serve, "", false},
+		{[]string{"serve"}, Serve, "", false},
+		{[]string{"--sandbox"}, Serve, "", false},
+		{[]string{"--sandbox", "serve"}, Serve, "", false},
+		{[]string{"demo"}, Demo, "", false},
+		{[]string{"--sandbox", "demo"}, Demo, "", false},
+		{[]string{"demo", "--prompt", "a sea", "--live"}, Demo, "a sea", true},
+		{[]string{"demo", "--live=false", "--prompt=- a -"}, Demo, "- a -", false},
+		{[]string{"demo", "--prompt", "${PROMPT}", "--live", "${LIVE}"}, Demo, "", false},
+	}
+	for _, tt := range tests {
+		// Neither flag of the demo has a variable: a live demo costs credits.
+		s := mustParse(t, tt.args, "PIXAZO_LIVE=true", "PIXAZO_PROMPT=x")
+		if s.Command != tt.want || s.Demo.Prompt != tt.prompt || s.Demo.Live != tt.live {
+			t.Errorf("%q: got %v, %+v", tt.args, s.Command, s.Demo)
+		}
+	}
+}
+
+func TestParseTakesBooleanForms(t *testing.T) {
+	for word, want := range map[string]bool{
+		"true": true, "1": true, "yes": true, "on": true, "TRUE": true, "Yes": true,
+		"false": false, "0": false, "no": false, "off": false, "OFF": false,
+	} {
+		for _, s := range []Settings{
+			mustParse(t, nil, "PIXAZO_SANDBOX="+word),
+			mustParse(t, []string{"--sandbox=" + word}, "PIXAZO_SANDBOX="+fmt.Sprint(!want)),
+			mustParse(t, []string{"--sandbox", word, "--max-wait", "1s"}, "PIXAZO_SANDBOX="+fmt.Sprint(!want)),
+		} {
+			if s.Sandbox != want {
+				t.Errorf("%q: sandbox %v", word, s.Sandbox)
+			}
+		}
+	}
+}
+
+func TestParseTakesDurations(t *testing.T) {
+	for in, want := range map[string]time.Duration{
+		"1s": time.Second, "10m": 10 * time.Minute, "45": 45 * time.Second, "1.5": 1500 * time.Millisecond,
+		"1m30s": 90 * time.Second, "50S": 50 * time.Second, "600": 10 * time.Minute,
+	} {
+		if s := mustParse(t, []string{"--max-wait", in}); s.MaxWait != want {
+			t.Errorf("--max-wait %s: got %v, want %v", in, s.MaxWait, want)
+		}
+	}
+	for in, want := range map[string]time.Duration{"1ms": time.Millisecond, "0.5": time.Second / 2, "1h": time.Hour} {
+		if s := mustParse(t, []string{"--sandbox-duration", in}); s.SandboxDuration != want {
+			t.Errorf("--sandbox-duration %s: got %v, want %v", in, s.SandboxDuration, want)
+		}
+	}
+}
+
+func TestParseTakesGatewayURLs(t *testing.T) {
+	for in, want := range map[string]string{
+		"https://gateway.example":       "https://gateway.example",
+		"https://gateway.example/":      "https://gateway.example",
+		"HTTPS://Gateway.Example:8443/": "https://gateway.example:8443",
+		"http://localhost:8080":         "http://localhost:8080",
+		"http://LOCALHOST":              "http://localhost",
+		"http://127.0.0.1:1":            "http://127.0.0.1:1",
+		"http://127.8.9.10/":            "http://127.8.9.10",
+		"http://[::1]:8080":             "http://[::1]:8080",
+	} {
+		if s := mustParse(t, []string{"--gateway-url", in}); s.GatewayURL != want {
+			t.Errorf("%s: got %s, want %s", in, s.GatewayURL, want)
+		}
+	}
+}
+
+func TestParseMakesPathsAbsolute(t *testing.T) {
+	home, work := t.TempDir(), t.TempDir()
+	t.Chdir(work)
+	work, err := os.Getwd() // on macOS a temporary folder is behind a link
+	if err != nil {
+		t.Fatal(err)
+	}
+	for in, want := range map[string]string{
+		"~":                             home,
+		"~/":                            home,
+		"~/a/../b":                      filepath.Join(home, "b"),
+		"out":                           filepath.Join(work, "out"),
+		"./~name":                       filepath.Join(work, "~name"),
+		"a~b":                           filepath.Join(work, "a~b"),
+		filepath.Join(home, "a", "b"):   filepath.Join(home, "a", "b"),
+		filepath.Join(home, "mit Raum"): filepath.Join(home, "mit Raum"),
+	} {
+		for _, flag := range []string{"output-dir", "log-file", "api-key-file"} {
+			s := mustParse(t, []string{"--" + flag, in}, homeLine(home))
+			got := map[string]string{"output-dir": s.OutputDir, "log-file": s.LogFile, "api-key-file": s.APIKeyFile}[flag]
+			if got != want {
+				t.Errorf("--%s %s: got %s, want %s", flag, in, got, want)
+			}
+		}
+	}
+}
+
+func TestExpandHomeFollowsThePlatform(t *testing.T) {
+	tests := []struct{ path, home, goos, want string }{
+		{"~", "/home/a", "linux", "/home/a"},
+		{"~/x", "/home/a", "darwin", "/home/a/x"},
+		{`~`, `C:\Users\a`, "windows", `C:\Users\a`},
+		{`~\Videos\Pixazo`, `C:\Users\a`, "windows", `C:\Users\a\Videos\Pixazo`},
+		{`~/Videos`, `C:\Users\a`, "windows", `C:\Users\a/Videos`}, // filepath.Abs cleans it there
+		{`D:\out`, `C:\Users\a`, "windows", `D:\out`},
+		{`\\server\share`, `C:\Users\a`, "windows", `\\server\share`},
+		{`C:\PROGRA~1`, "", "windows", `C:\PROGRA~1`},
+		{"/abs", "", "linux", "/abs"},
+		{`~\x`, "/home/a", "linux", ""}, // \ is an ordinary character there
+		{"~bob/x", "/home/a", "linux", ""},
+		{"~/x", "", "linux", ""},
+	}
+	for _, tt := range tests {
+		got, err := expandHome(tt.path, tt.home, tt.goos)
+		if got != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("expandHome(%q, %q, %s) = %q, %v; want %q", tt.path, tt.home, tt.goos, got, err, tt.want)
+		}
+	}
+	if v := homeVariable("windows"); v != "USERPROFILE" {
+		t.Errorf("home variable of Windows: %s", v)
+	}
+	if _, err := expandHome("~", "", "windows"); err == nil || !strings.Contains(err.Error(), "USERPROFILE") {
+		t.Errorf("no home on Windows: %v", err)
+	}
+}
+
+func TestParseRefusesValues(t *testing.T) {
+	long := "https://h.example/" + strings.Repeat("x", maxWebhookURL)
+	tests := []struct {
+		flag, rule string
+		values     []string
+	}{
+		{"max-wait", "must be a duration between 1s and 10m, such as 50s",
+			[]string{"soon", "0", "999ms", "10m1s", "601", "-5s", "1d", "1e2", ".", "NaN", "99999999999999999999"}},
+		{"sandbox-duration", "must be a duration above 0s and at most 1h, such as 8s", []string{"0s", "-1s", "1h1ns", "fast"}},
+		{"sandbox", "must be true or false", []string{"maybe", "2", "-"}},
+		{"log-level", "must be debug, info, warn or error", []string{"loud", "INFO+3", "4"}},
+		{"webhook-mode", "must be terminal (one report, at the end) or sync (one at each step)", []string{"always"}},
+		{"gateway-url", "must be an https URL of just a host", []string{
+			"gateway.pixazo.ai", "http://gateway.pixazo.ai", "http://localhost.example", "http://10.0.0.1", "http://[::2]",
+			"ftp://gateway.pixazo.ai", "https://", "https:///", "https://:443", "https://h.example/v2", "https://h.example//",
+			"https://h.example?", "https://h.example#", "https://h.example/?a=b", "https://u@h.example", "https:h.example",
+			"https://h.example:", "https://h.example:0", "https://h.example:65536", "https://h.example:x", "https://h example", "//h.example", "https://h.example/%zz",
+		}},
+		{"webhook-url", "must be an https URL of at most 2,000 characters", []string{
+			"http://h.example", "https://", "h.example/x", "https:///x", long, "https://h.example/ü", "https://h.example/a b", "https://h.example/\x01",
+		}},
+		{"output-dir", "only a ~ alone or before a separator", []string{"~bob", "~bob/x"}},
+		{"log-file", "is not set to one", []string{"~", "~/x"}},
+		{"api-key-file", "is not set to one", []string{"~/key"}},
+	}
+	for _, tt := range tests {
+		for _, v := range tt.values {
+			for _, got := range []string{
+				parseError(t, []string{"--" + tt.flag + "=" + v}),
+				parseError(t, nil, variable(tt.flag)+"="+v),
+			} {
+				if want := "--" + tt.flag + " (" + variable(tt.flag) + "): "; !strings.HasPrefix(got, want) {
+					t.Errorf("%s %q: error %q does not begin with %q", tt.flag, v, got, want)
+				}
+				if !strings.Contains(got, tt.rule) || !strings.Contains(got, `; got "`) {
+					t.Errorf("%s %q: error %q lacks the rule or the value", tt.flag, v, got)
+				}
+				if strings.ContainsFunc(got, func(r rune) bool { return r < ' ' }) || len(got) > 400 {
+					t.Errorf("%s %q: error is long or holds control characters: %q", tt.flag, v, got)
+				}
+			}
+		}
+	}
+}
+
+func TestParseWordsErrors(t *testing.T) {
+	tests := []struct {
+		name string
+		args []string
+		env  []string
+		want string
+	}{
+		{"rule", []string{"--max-wait", "soon"}, nil,
+			`--max-wait (PIXAZO_MAX_WAIT): must be a duration between 1s and 10m, such as 50s; got "soon"`},
+		{"shortened and escaped", nil, []string{"PIXAZO_LOG_LEVEL=a\x1b[31m\n" + strings.Repeat("é", 100)},
+			`--log-level (PIXAZO_LOG_LEVEL): must be debug, info, warn or error; got "a\x1b[31m\n` + strings.Repeat("é", 73) + `…"`},
+		{"flag of the demo", []string{"demo", "--live=perhaps"}, nil, `--live: must be true or false; got "perhaps"`},
+		{"all at once", []string{"--max-wait", "soon"}, []string{"PIXAZO_SANDBOX=maybe"},
+			"--sandbox (PIXAZO_SANDBOX): must be true or false; got \"maybe\"\n" +
+				`--max-wait (PIXAZO_MAX_WAIT): must be a duration between 1s and 10m, such as 50s; got "soon"`},
+		{"user info hidden", []string{"--webhook-url", "http://user:secret@h.example/x?token=secret"}, nil,
+			`--webhook-url (PIXAZO_WEBHOOK_URL): must be an https URL of at most 2,000 characters, all of them ASCII; got "http://…@h.example/x?…"`},
+		{"sandbox and gateway", []string{"--sandbox", "--gateway-url", "https://h.example"}, nil,
+			`--sandbox (PIXAZO_SANDBOX) and --gateway-url (PIXAZO_GATEWAY_URL): the sandbox takes the gateway's place, so only one of them can be set; got "https://h.example" as the gateway`},
+		{"sandbox and gateway by variables", nil, []string{"PIXAZO_SANDBOX=1", "PIXAZO_GATEWAY_URL=https://h.example"},
+			`--sandbox (PIXAZO_SANDBOX) and --gateway-url (PIXAZO_GATEWAY_URL): the sandbox takes the gateway's place, so only one of them can be set; got "https://h.example" as the gateway`},
+		{"no value", []string{"--max-wait"}, nil,
+			`--max-wait (PIXAZO_MAX_WAIT): needs a value, a duration between 1s and 10m, such as 50s; got the end of the command line`},
+		{"flag for a value", []string{"--max-wait", "--sandbox"}, nil,
+			`--max-wait (PIXAZO_MAX_WAIT): needs a value, a duration between 1s and 10m, such as 50s; got "--sandbox"`},
+		{"unknown flag", []string{"--max-wiat", "5s"}, nil,
+			`unknown flag "--max-wiat", did you mean "--max-wait"? (pixazo-mcp --help lists what there is)`},
+		{"unknown flag by variable's name", []string{"--webhook_url=x"}, nil,
+			`unknown flag "--webhook_url", did you mean "--webhook-url"? (pixazo-mcp --help lists what there is)`},
+		{"unlike any flag", []string{"--colour"}, nil, `unknown flag "--colour" (pixazo-mcp --help lists what there is)`},
+		{"short flag", []string{"-x"}, nil, `unknown flag "-x", did you mean "-h"? (pixazo-mcp --help lists what there is)`},
+		{"control characters in a flag", []string{"--\x1b[2J"}, nil, `unknown flag "--\x1b[2J" (pixazo-mcp --help lists what there is)`},
+		{"flag of the demo without it", []string{"--prompt", "x"}, nil, `unknown flag "--prompt" (pixazo-mcp --help lists what there is)`},
+		{"unknown command", []string{"dmeo"}, nil, `unexpected argument "dmeo", did you mean "demo"? (pixazo-mcp --help lists what there is)`},
+		{"second command", []string{"serve", "demo"}, nil, `unexpected argument "demo" (pixazo-mcp --help lists what there is)`},
+		{"value behind a boolean", []string{"--sandbox", "maybe"}, nil, `unexpected argument "maybe" (pixazo-mcp --help lists what there is)`},
+		{"long argument", []string{strings.Repeat("a b", 100)}, nil,
+			`unexpected argument "` + strings.Repeat("a b", 26) + `a …" (pixazo-mcp --help lists what there is)`},
+		{"key as an argument", []string{testKey}, nil,
+			`unexpected argument a word of 32 characters (not shown, since it may be a key) (pixazo-mcp --help lists what there is)`},
+		{"key as a path", nil, []string{"PIXAZO_API_KEY_FILE=" + testKey},
+			`--api-key-file (PIXAZO_API_KEY_FILE): must be the path of a file that holds the key, not the key itself; got a word of 32 characters (not shown, since it may be a key). Set PIXAZO_API_KEY to give the key`},
+		{"key in the wrong variable too", nil, []string{"PIXAZO_API_KEY=short", "PIXAZO_LOG_LEVEL=short"},
+			`--log-level (PIXAZO_LOG_LEVEL): must be debug, info, warn or error; got the key of PIXAZO_API_KEY`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := parseError(t, tt.args, tt.env...); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestParseSaysWhereTheKeyBelongs(t *testing.T) {
+	for _, args := range [][]string{
+		{"--api-key", testKey}, {"--api-key=" + testKey}, {"--apikey=" + testKey}, {"--API_KEY", testKey}, {"--key", testKey},
+		{"--pixazo-api-key=" + testKey}, {"demo", "--api-key", testKey}, {"--sandbox", "--api-key"},
+	} {
+		got := parseError(t, args)
+		if !strings.Contains(got, "PIXAZO_API_KEY,") || !strings.Contains(got, "--api-key-file (PIXAZO_API_KEY_FILE)") {
+			t.Errorf("%q: %s", args, got)
+		}
+	}
+}
+
+func TestSandboxOffGoesWithGatewayURL(t *testing.T) {
+	s := mustParse(t, []string{"--sandbox=false", "--gateway-url", "https://h.example"}, "PIXAZO_SANDBOX=true")
+	if s.Sandbox || s.GatewayURL != "https://h.example" {
+		t.Errorf("got %+v", s)
+	}
+	if s := mustParse(t, []string{"--sandbox", "--gateway-url", "${URL}"}); !s.Sandbox {
+		t.Error("an unset gateway counts as set beside the sandbox")
+	}
+}
+
+func TestServeArgsGiveAChildTheSameSettings(t *testing.T) {
+	home := t.TempDir()
+	env := []string{homeLine(home), "PIXAZO_MAX_WAIT=7s", "PIXAZO_WEBHOOK_MODE=sync"}
+	demo := mustParse(t, []string{"demo", "--prompt", "x", "--live", "--sandbox", "--output-dir", " ~/my videos ", "--log-level", "${LEVEL}", "--log-file", home}, env...)
+	args := demo.ServeArgs()
+	if want := []string{"serve", "--sandbox=true", "--output-dir=~/my videos", "--log-file=" + home}; !slices.Equal(args, want) {
+		t.Errorf("ServeArgs() = %q, want %q", args, want)
+	}
+	child := mustParse(t, args, env...)
+	demo.Command, demo.Demo = child.Command, child.Demo
+	demo.keyVariable, child.keyVariable = nil, nil
+	if !reflect.DeepEqual(child, demo) {
+		t.Errorf("child  %+v\nparent %+v", child, demo)
+	}
+	if got := mustParse(t, []string{"demo"}, env...).ServeArgs(); !slices.Equal(got, []string{"serve"}) {
+		t.Errorf("without flags: %q", got)
+	}
+}
+
+func TestHelpAndVersionPrintAndAreDone(t *testing.T) {
+	bad := []string{"PIXAZO_MAX_WAIT=soon"} // help must work when settings do not
+	for _, args := range [][]string{{"--help"}, {"-h"}, {"demo", "--help"}, {"serve", "-h"}, {"--version"}, {"--sandbox", "--version"}} {
+		var out bytes.Buffer
+		_, err := Parse(args, bad, "1.2.3", &out)
+		if !errors.Is(err, ErrDone) {
+			t.Errorf("%q: error %v, want ErrDone", args, err)
+		}
+		if slices.Contains(args, "--version") {
+			if out.String() != "pixazo-mcp 1.2.3\n" {
+				t.Errorf("%q printed %q", args, out.String())
+			}
+			continue
+		}
+		text := out.String()
+		for _, want := range []string{
+			"MCP server over stdio", "\n  serve\n", "\n  demo\n", "--prompt=TEXT", "--live", "-h, --help", "--version", "PIXAZO_API_KEY",
+			"Default: 50s\n", "Default: ~/.pixazo/api-key\n", "\nExamples:\n",
+			"--api-key-file=FILE", "--gateway-url=URL", "--sandbox ", "--sandbox-duration=DURATION", "--output-dir=DIR",
+			"--max-wait=DURATION", "--webhook-url=URL", "--webhook-mode=MODE", "--log-level=LEVEL", "--log-file=FILE",
+			"PIXAZO_API_KEY_FILE\n", "PIXAZO_GATEWAY_URL\n", "PIXAZO_SANDBOX\n", "PIXAZO_SANDBOX_DURATION\n", "PIXAZO_OUTPUT_DIR\n",
+			"PIXAZO_MAX_WAIT\n", "PIXAZO_WEBHOOK_URL\n", "PIXAZO_WEBHOOK_MODE\n", "PIXAZO_LOG_LEVEL\n", "PIXAZO_LOG_FILE\n",
+		} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%q: the help lacks %q", args, want)
+			}
+		}
+		for line := range strings.Lines(text) {
+			if len(line) > helpWidth+1 {
+				t.Errorf("%q: line of %d columns: %s", args, len(line)-1, line)
+			}
+		}
+	}
+}
+
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func TestHelpReportsAFailedWrite(t *testing.T) {
+	if _, err := Parse([]string{"--help"}, nil, "1.2.3", brokenWriter{}); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("error %v, want that of the writer", err)
+	}
+}
+
+func TestSettingsNeverShowTheKey(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(testKey), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, env := range []string{"PIXAZO_API_KEY=" + testKey, "PIXAZO_API_KEY_FILE=" + file} {
+		s := mustParse(t, nil, env)
+		if key, err := s.Key(); err != nil || key.IsZero() {
+			t.Fatalf("no key to hide: %v", err)
+		}
+		var out bytes.Buffer
+		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%x", "%q"} {
+			fmt.Fprintf(&out, format+format, s, &s)
+		}
+		slog.New(slog.NewTextHandler(&out, nil)).Info("", "settings", s)
+		slog.New(slog.NewJSONHandler(&out, nil)).Info("", "settings", s)
+		if err := json.NewEncoder(&out).Encode(s); err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range []string{testKey, fmt.Sprintf("%x", testKey)} {
+			if strings.Contains(out.String(), secret) {
+				t.Errorf("%s: printing shows the key: %s", env[:19], out.String())
+			}
+		}
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	args := []string{"serve", "--max-wait", "45s", "--output-dir=~/out", "--sandbox"}
+	env := append(os.Environ(), homeLine(b.TempDir()), "PIXAZO_LOG_LEVEL=debug", "PIXAZO_API_KEY="+testKey)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Parse(args, env, "1.2.3", io.Discard); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

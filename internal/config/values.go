@@ -1,0 +1,276 @@
+// This file checks the values of settings, one method a kind of value, and
+// words the errors.
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/alecthomas/kong"
+)
+
+const (
+	maxShown      = 80    // characters of a refused value in an error
+	maxWebhookURL = 2_000 // characters
+)
+
+// parser reads settings by the names of their flags. Its methods record what
+// is wrong in errs and go on, so that a user sees every mistake at once.
+type parser struct {
+	env   map[string]string // cleaned; PIXAZO_* and the home directory only
+	flags map[string]*kong.Flag
+	errs  []error
+}
+
+func (p *parser) index(app *kong.Application) {
+	p.flags = make(map[string]*kong.Flag, 16)
+	for _, flag := range app.Flags {
+		p.flags[flag.Name] = flag
+	}
+	for _, command := range app.Children {
+		for _, flag := range command.Flags {
+			p.flags[flag.Name] = flag
+		}
+	}
+}
+
+// value returns a setting as text: from the flag, else the variable, else the
+// default. given is false for the default.
+func (p *parser) value(name string) (value string, given bool) {
+	flag := p.flags[name]
+	if v := typed(flag); v != "" {
+		return v, true
+	}
+	if v := p.env[variable(name)]; v != "" {
+		return v, true
+	}
+	return fallback(flag, runtime.GOOS), false
+}
+
+func fallback(flag *kong.Flag, goos string) string {
+	if flag.Name == "output-dir" && goos == "darwin" {
+		return "~/Movies/Pixazo"
+	}
+	return flag.Tag.Get("fallback")
+}
+
+// fail records that a value breaks the rule of its flag.
+func (p *parser) fail(name, got string) {
+	p.errs = append(p.errs, fmt.Errorf("%s: must be %s; got %s", label(name), p.flags[name].Tag.Get("rule"), p.quote(got)))
+}
+
+// quote prepares a value for an error, without the key.
+func (p *parser) quote(s string) string {
+	if key := p.env[keyVariable]; key != "" && strings.Contains(s, key) {
+		return "the key of " + keyVariable
+	}
+	return quote(s)
+}
+
+// quote shows at most maxShown characters of s, quoted, control characters
+// escaped. A word that may be a key put in the wrong place is not shown.
+func quote(s string) string {
+	if looksLikeKey(s) {
+		return fmt.Sprintf("a word of %d characters (not shown, since it may be a key)", len(s))
+	}
+	if utf8.RuneCountInString(s) > maxShown {
+		s = string([]rune(s)[:maxShown]) + "…"
+	}
+	return strconv.Quote(s)
+}
+
+// looksLikeKey reports whether s is a single long word of letters and digits,
+// as the gateway's keys are.
+func looksLikeKey(s string) bool {
+	const alphabet = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"
+	return len(s) >= 20 && s[0] != '-' && strings.Trim(s, alphabet) == "" && strings.ContainsAny(s, alphabet[:10]) && strings.ContainsAny(s, alphabet[10:62])
+}
+
+// commandLineError rewords an error of kong's, which would show a misplaced
+// argument unshortened.
+func (p *parser) commandLineError(err error) error {
+	var usage *usageError
+	if errors.As(err, &usage) {
+		return usage
+	}
+	what, hint := err.Error(), ""
+	if i := strings.LastIndex(what, ", did you mean "); i >= 0 {
+		what, hint = what[:i], what[i:]
+	}
+	for _, kind := range []string{"unknown flag ", "unexpected argument "} {
+		if came, ok := strings.CutPrefix(what, kind); ok {
+			return fmt.Errorf("%s%s%s (pixazo-mcp --help lists what there is)", kind, p.quote(came), hint)
+		}
+	}
+	return fmt.Errorf("command line: %s", p.quote(what))
+}
+
+var booleans = map[string]bool{
+	"true": true, "1": true, "yes": true, "on": true,
+	"false": false, "0": false, "no": false, "off": false,
+}
+
+func (p *parser) boolean(name string) bool {
+	v, _ := p.value(name)
+	b, ok := booleans[strings.ToLower(v)]
+	if !ok && v != "" {
+		p.fail(name, v)
+	}
+	return b
+}
+
+func (p *parser) choice(name string, choices ...string) string {
+	v, _ := p.value(name)
+	lower := strings.ToLower(v)
+	if !slices.Contains(choices, lower) {
+		p.fail(name, v)
+	}
+	return lower
+}
+
+func (p *parser) level(name string) slog.Level {
+	var level slog.Level
+	// UnmarshalText alone would also take forms like INFO+3.
+	_ = level.UnmarshalText([]byte(p.choice(name, "debug", "info", "warn", "error")))
+	return level
+}
+
+// duration takes Go's notation, and a plain number as seconds.
+func (p *parser) duration(name string, least, most time.Duration) time.Duration {
+	v, _ := p.value(name)
+	in := strings.ToLower(v)
+	if strings.Trim(in, "0123456789.") == "" {
+		in += "s"
+	}
+	d, err := time.ParseDuration(in)
+	if err != nil || d < least || d > most {
+		p.fail(name, v)
+	}
+	return d
+}
+
+// path makes a path absolute: against the home directory if it starts with ~,
+// else against the working directory, since a person in a shell types
+// --output-dir out. A default that needs a home directory stays empty where
+// there is none, so that the server still starts.
+func (p *parser) path(name string) string {
+	v, given := p.value(name)
+	if v == "" {
+		return ""
+	}
+	if name == "api-key-file" && looksLikeKey(v) {
+		p.errs = append(p.errs, fmt.Errorf("%s: must be the path of a file that holds the key, not the key itself; got %s. Set %s to give the key",
+			label(name), p.quote(v), keyVariable))
+		return ""
+	}
+	homeVar := homeVariable(runtime.GOOS)
+	home := p.env[homeVar]
+	if !filepath.IsAbs(home) {
+		home = ""
+	}
+	expanded, err := expandHome(v, home, runtime.GOOS)
+	if err == nil {
+		expanded, err = filepath.Abs(expanded)
+	}
+	if err != nil && given {
+		p.errs = append(p.errs, fmt.Errorf("%s: %w; got %s", label(name), err, p.quote(v)))
+	}
+	if err != nil {
+		return ""
+	}
+	return expanded
+}
+
+func homeVariable(goos string) string {
+	if goos == "windows" {
+		return "USERPROFILE"
+	}
+	return "HOME"
+}
+
+// expandHome replaces a ~ that stands alone or before a separator; \ is one on
+// Windows. It refuses ~name, which only a shell could look up.
+func expandHome(path, home, goos string) (string, error) {
+	rest, ok := strings.CutPrefix(path, "~")
+	if !ok {
+		return path, nil
+	}
+	if rest != "" && rest[0] != '/' && (goos != "windows" || rest[0] != '\\') {
+		return "", errors.New("only a ~ alone or before a separator stands for a home directory (write ./~name for a file of that name)")
+	}
+	if home == "" {
+		return "", fmt.Errorf("~ stands for the home directory, but %s is not set to one", homeVariable(goos))
+	}
+	return home + rest, nil
+}
+
+// gatewayURL returns scheme and host in lower case. A path is refused because
+// the client adds those of the API.
+func (p *parser) gatewayURL(name string) string {
+	v, _ := p.value(name)
+	u, err := url.Parse(v)
+	if err != nil || u.User != nil || strings.ContainsAny(v, "?#") || (u.Path != "" && u.Path != "/") ||
+		u.Hostname() == "" || !portOK(u) || (u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname()))) {
+		p.fail(name, maskURL(v))
+		return ""
+	}
+	return u.Scheme + "://" + strings.ToLower(u.Host)
+}
+
+// portOK refuses ports that url.Parse lets through.
+func portOK(u *url.URL) bool {
+	if u.Port() == "" {
+		return !strings.HasSuffix(u.Host, ":")
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && port > 0
+}
+
+func loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+// webhookURL allows printable ASCII only: the URL travels in an HTTP header.
+func (p *parser) webhookURL(name string) string {
+	v, _ := p.value(name)
+	if v == "" {
+		return ""
+	}
+	u, err := url.Parse(v)
+	ascii := !strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' })
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || !portOK(u) || !ascii || len(v) > maxWebhookURL {
+		p.fail(name, maskURL(v))
+		return ""
+	}
+	return v
+}
+
+// maskURL hides what is often secret in a URL: all before an @, and the query.
+func maskURL(s string) string {
+	if i := strings.LastIndexByte(s, '@'); i >= 0 {
+		scheme, _, _ := strings.Cut(s[:i], "://")
+		if len(scheme) == i {
+			scheme = "…"
+		}
+		s = scheme + "://…@" + s[i+1:]
+	}
+	if before, _, cut := strings.Cut(s, "?"); cut {
+		s = before + "?…"
+	}
+	return s
+}
