@@ -1,0 +1,202 @@
+// This file reads a tool's arguments strictly: a model that misspells an
+// optional argument should hear of it before its user pays for the video.
+
+package tools
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/invopop/jsonschema"
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"pixazo-mcp/pixazo"
+)
+
+// decode reads the arguments of req into an In: names and types by its schema,
+// values by its Validate. An argument that is null counts as left out, as some
+// clients send every optional argument. Errors have code invalid_argument and
+// name the argument, the rule and what came.
+func decode[In input](req mcp.CallToolRequest, schema *jsonschema.Schema, aliases map[string]string) (In, error) {
+	var in In
+	raw, err := rawArguments(req)
+	if err != nil {
+		return in, err
+	}
+	var args map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &args); err != nil {
+		return in, refuse("arguments must be an object; got %s", kind(raw))
+	}
+	if args, err = resolve(args, aliases); err != nil {
+		return in, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(args)) { // the same call, the same message
+		value := args[name]
+		property, ok := schema.Properties.Get(name)
+		if !ok {
+			return in, unknown(name, schema)
+		}
+		if string(value) == "null" {
+			delete(args, name)
+			continue
+		}
+		if err := checkType(name, value, property); err != nil {
+			return in, err
+		}
+	}
+	for _, name := range schema.Required {
+		if _, ok := args[name]; !ok {
+			return in, refuse("%s is required; got nothing", name)
+		}
+	}
+	if raw, err = json.Marshal(args); err != nil {
+		return in, refuse("arguments can't be read: %v", err)
+	}
+	if err := json.Unmarshal(raw, &in); err != nil {
+		return in, refuse("arguments can't be read: %v", err)
+	}
+	return in, in.Validate()
+}
+
+func rawArguments(req mcp.CallToolRequest) (json.RawMessage, error) {
+	switch args := req.GetRawArguments().(type) {
+	case nil:
+		return json.RawMessage("{}"), nil
+	case json.RawMessage:
+		if string(bytes.TrimSpace(args)) == "null" {
+			return json.RawMessage("{}"), nil
+		}
+		return args, nil
+	default: // a client in the same process
+		raw, err := json.Marshal(args)
+		if err != nil { // NaN, or a value that JSON has no form for
+			return nil, refuse("arguments can't be read: %s", pixazo.Clean(err.Error(), 200))
+		}
+		return raw, nil
+	}
+}
+
+// resolve gives aliased arguments their real names. The gateway's second
+// document calls avatar_id and voice_id avatar and voice, with the value auto
+// for what its first document says by leaving them out.
+func resolve(args map[string]json.RawMessage, aliases map[string]string) (map[string]json.RawMessage, error) {
+	for _, alias := range slices.Sorted(maps.Keys(aliases)) {
+		name := aliases[alias]
+		for _, spelling := range []string{alias, name} {
+			var s string
+			if json.Unmarshal(args[spelling], &s) == nil && strings.EqualFold(s, "auto") || string(args[spelling]) == "null" {
+				delete(args, spelling)
+			}
+		}
+		value, ok := args[alias]
+		if !ok {
+			continue
+		}
+		if other, both := args[name]; both && !bytes.Equal(value, other) {
+			return nil, refuse("%s and %s mean the same and must not differ; got %s and %s", name, alias, show(other), show(value))
+		}
+		args[name] = value
+		delete(args, alias)
+	}
+	return args, nil
+}
+
+func unknown(name string, schema *jsonschema.Schema) error {
+	var known []string
+	nearest, least := "", 1<<30
+	for property := range schema.Properties.KeysFromOldest() {
+		known = append(known, property)
+		if d := distance(name[:min(len(name), 100)], property); d < least {
+			nearest, least = property, d
+		}
+	}
+	return refuse("unknown argument %s; the nearest known one is %q, of %s", pixazo.Quote(name), nearest, strings.Join(known, ", "))
+}
+
+// distance is the Levenshtein distance of a and b, in bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// checkType compares the JSON kind of value with the one the schema names.
+func checkType(name string, value json.RawMessage, schema *jsonschema.Schema) error {
+	article := map[string]string{"string": "a string", "boolean": "true or false", "number": "a number", "array": "an array"}
+	if got := kind(value); got != schema.Type {
+		return refuse("%s must be %s; got %s", name, article[schema.Type], show(value))
+	}
+	if schema.Type == "number" && json.Unmarshal(value, new(float64)) != nil {
+		return refuse("%s must be a number that fits into 64 bits; got %s", name, show(value))
+	}
+	if schema.Type != "array" {
+		return nil
+	}
+	var items []json.RawMessage
+	if err := json.Unmarshal(value, &items); err != nil {
+		return refuse("%s can't be read: %v", name, err)
+	}
+	for i, item := range items {
+		if err := checkType(fmt.Sprintf("%s[%d]", name, i), item, schema.Items); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kind is JSON Schema's word for the type of value.
+func kind(value json.RawMessage) string {
+	value = bytes.TrimSpace(value)
+	if len(value) == 0 {
+		return "nothing"
+	}
+	switch value[0] {
+	case '"':
+		return "string"
+	case '{':
+		return "object"
+	case '[':
+		return "array"
+	case 't', 'f':
+		return "boolean"
+	case 'n':
+		return "null"
+	}
+	return "number"
+}
+
+// show names a value and its type, shortened.
+func show(value json.RawMessage) string {
+	switch k := kind(value); k {
+	case "null", "nothing":
+		return k
+	case "string":
+		var s string
+		_ = json.Unmarshal(value, &s)
+		return "the string " + pixazo.Quote(s)
+	default:
+		return "the " + k + " " + pixazo.Clean(string(value), 80)
+	}
+}
+
+func refuse(format string, args ...any) error {
+	return &pixazo.Error{Code: pixazo.InvalidArgument, Message: fmt.Sprintf(format, args...)}
+}

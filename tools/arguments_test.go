@@ -1,0 +1,391 @@
+// This file tests how arguments are read: what is refused, in which words, and
+// what reaches the gateway, byte for byte. Bugs it guards against: a misspelt
+// option that is dropped and paid for, and an error that names neither the
+// argument nor what came.
+
+package tools
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"pixazo-mcp/pixazo"
+	"pixazo-mcp/pixazo/jobs"
+)
+
+const (
+	correctSubmit = " Nothing was submitted: correct it and call generate_video again."
+	correctStatus = " Correct it and call get_status again."
+	correctWait   = " Correct it and call wait_for_video again."
+	videoFields   = "prompt, mode, avatar_id, voice_id, style_id, brand_kit_id, orientation, files, incognito_mode"
+)
+
+func TestBadArgumentsAreRefusedInClearWords(t *testing.T) {
+	long := strings.Repeat("é", 10_001)
+	files := func(n int) string { return `["` + strings.Join(slices.Repeat([]string{"asset-1"}, n), `","`) + `"]` }
+	for _, tt := range []struct{ tool, arguments, want string }{
+		// Names.
+		{"generate_video", `{"prompt":"x","promt":"y"}`, `unknown argument "promt"; the nearest known one is "prompt", of ` + videoFields + "." + correctSubmit},
+		{"generate_video", `{"prompt":"x","orientaton":"portrait"}`, `unknown argument "orientaton"; the nearest known one is "orientation", of ` + videoFields + "." + correctSubmit},
+		{"generate_video", `{"prompt":"x","Prompt":"y"}`, `unknown argument "Prompt"; the nearest known one is "prompt", of ` + videoFields + "." + correctSubmit},
+		{"generate_video", `{"prompt":"x","image_url":null}`, `unknown argument "image_url"; the nearest known one is "mode", of ` + videoFields + "." + correctSubmit},
+		{"get_status", `{"requestId":"x"}`, `unknown argument "requestId"; the nearest known one is "request_id", of request_id.` + correctStatus},
+		{"get_status", `{"request_id":"x","timeout_seconds":5}`, `unknown argument "timeout_seconds"; the nearest known one is "request_id", of request_id.` + correctStatus},
+		{"wait_for_video", `{"request_id":"x","timeout":5}`, `unknown argument "timeout"; the nearest known one is "timeout_seconds", of request_id, timeout_seconds.` + correctWait},
+		{"wait_for_video", `{"request_id":"x","avatar":"a"}`, `unknown argument "avatar"; the nearest known one is "request_id", of request_id, timeout_seconds.` + correctWait},
+		// Missing.
+		{"generate_video", ``, `prompt is required; got nothing.` + correctSubmit},
+		{"generate_video", `null`, `prompt is required; got nothing.` + correctSubmit},
+		{"generate_video", `{}`, `prompt is required; got nothing.` + correctSubmit},
+		{"generate_video", `{"prompt":null}`, `prompt is required; got nothing.` + correctSubmit},
+		{"generate_video", `{"mode":"chat"}`, `prompt is required; got nothing.` + correctSubmit},
+		{"get_status", ``, `request_id is required; got nothing.` + correctStatus},
+		{"wait_for_video", `{"request_id":null}`, `request_id is required; got nothing.` + correctWait},
+		// Not an object.
+		{"generate_video", `["a prompt"]`, `arguments must be an object; got array.` + correctSubmit},
+		{"generate_video", `"a prompt"`, `arguments must be an object; got string.` + correctSubmit},
+		{"get_status", `5`, `arguments must be an object; got number.` + correctStatus},
+		{"wait_for_video", `true`, `arguments must be an object; got boolean.` + correctWait},
+		// Values of a prompt.
+		{"generate_video", `{"prompt":""}`, `prompt must have 1 to 10,000 characters; got nothing.` + correctSubmit},
+		{"generate_video", `{"prompt":" \n\t"}`, `prompt must say what the video should show; got only white space.` + correctSubmit},
+		{"generate_video", `{"prompt":"` + long + `"}`, `prompt must have 1 to 10,000 characters; got 10001 characters.` + correctSubmit},
+		// Words of a list.
+		{"generate_video", `{"prompt":"x","mode":"Generate"}`, `mode must be one of generate, chat; got "Generate".` + correctSubmit},
+		{"generate_video", `{"prompt":"x","orientation":"square"}`, `orientation must be one of landscape, portrait; got "square".` + correctSubmit},
+		{"generate_video", `{"prompt":"x","orientation":"auto"}`, `orientation must be one of landscape, portrait; got "auto".` + correctSubmit},
+		// Files.
+		{"generate_video", `{"prompt":"x","files":` + files(21) + `}`, `files must have at most 20 items; got 21 items.` + correctSubmit},
+		{"generate_video", `{"prompt":"x","files":["asset-1",{"type":"url"}]}`, `files[1] must be a string; got the object {"type":"url"}.` + correctSubmit},
+		{"generate_video", `{"prompt":"x","files":[null]}`, `files[0] must be a string; got null.` + correctSubmit},
+		{"generate_video", `{"prompt":"x","files":["asset-1","asset-2","slides.pdf"]}`,
+			`files[2] must be an http(s) URL of at most 8,192 characters, an asset ID, or a data URI (data:<media type>;base64,<data>); got "slides.pdf".` + correctSubmit},
+		// Names of jobs.
+		{"get_status", `{"request_id":""}`, `request_id must be 1 to 200 letters, digits, dots, hyphens or underscores; got "".` + correctStatus},
+		{"get_status", `{"request_id":"../../x"}`, `request_id must be 1 to 200 letters, digits, dots, hyphens or underscores; got "../../x".` + correctStatus},
+		{"wait_for_video", `{"request_id":"` + strings.Repeat("a", 201) + `"}`,
+			`request_id must be 1 to 200 letters, digits, dots, hyphens or underscores; got "` + strings.Repeat("a", 80) + `…".` + correctWait},
+		// Times.
+		{"wait_for_video", `{"request_id":"x","timeout_seconds":-1}`, `timeout_seconds must be 0 or more; got -1.` + correctWait},
+		{"wait_for_video", `{"request_id":"x","timeout_seconds":-1e308}`, `timeout_seconds must be 0 or more; got -1e+308.` + correctWait},
+		{"wait_for_video", `{"request_id":"x","timeout_seconds":"45"}`, `timeout_seconds must be a number; got the string "45".` + correctWait},
+		{"wait_for_video", `{"request_id":"x","timeout_seconds":"NaN"}`, `timeout_seconds must be a number; got the string "NaN".` + correctWait},
+		// Strings that must not be shown as they came.
+		{"generate_video", `{"prompt":"x","mode":"\u001b[31mred\u202e\nline"}`, `mode must be one of generate, chat; got "[31mred line".` + correctSubmit},
+	} {
+		h := newHouse(t, accept)
+		r := h.call(t.Context(), tt.tool, tt.arguments)
+		if want := "invalid_argument: " + tt.want; !r.IsError || r.text() != want {
+			t.Errorf("%s %.80s\n got %s\nwant %s", tt.tool, tt.arguments, r.text(), want)
+		}
+		if r.Structured != nil {
+			t.Errorf("%s %.80s: an error has structured content %v", tt.tool, tt.arguments, r.Structured)
+		}
+		if len(h.posts) != 0 || h.gets != 0 {
+			t.Errorf("%s %.80s reached the gateway", tt.tool, tt.arguments)
+		}
+		if r := h.call(t.Context(), "generate_video", `{"prompt":"x"}`); r.IsError {
+			t.Errorf("after %s %.80s a good call fails: %s", tt.tool, tt.arguments, r.text())
+		}
+	}
+}
+
+// Every argument of every tool refuses every type but its own.
+func TestWrongTypesAreNamed(t *testing.T) {
+	values := map[string]string{
+		"string":  `"a string"`,
+		"number":  `-12.5e3`,
+		"boolean": `true`,
+		"array":   `["x"]`,
+		"object":  `{"a": 1}`,
+	}
+	shown := map[string]string{
+		"string":  `the string "a string"`,
+		"number":  `the number -12.5e3`,
+		"boolean": `the boolean true`,
+		"array":   `the array ["x"]`,
+		"object":  `the object {"a":1}`, // mcp-go passes arguments on as they came; encoding them compacted this one
+	}
+	rule := map[string]string{"string": "a string", "number": "a number", "boolean": "true or false", "array": "an array"}
+	h := newHouse(t, accept)
+	for _, tool := range list(t) {
+		for name, property := range tool.InputSchema["properties"].(map[string]any) {
+			kind := property.(map[string]any)["type"].(string)
+			for other, value := range values {
+				if other == kind {
+					continue
+				}
+				arguments := fmt.Sprintf(`{"%s":%s}`, name, value)
+				want := fmt.Sprintf("invalid_argument: %s must be %s; got %s. ", name, rule[kind], shown[other])
+				if got := h.call(t.Context(), tool.Name, arguments).text(); !strings.HasPrefix(got, want) {
+					t.Errorf("%s %s\n got %s\nwant %s…", tool.Name, arguments, got, want)
+				}
+			}
+		}
+	}
+	if len(h.posts) != 0 || h.gets != 0 {
+		t.Error("a bad argument reached the gateway")
+	}
+}
+
+func TestBodyThatReachesTheGateway(t *testing.T) {
+	exactly := strings.Repeat("🗼", 10_000)
+	for _, tt := range []struct{ arguments, want string }{
+		{`{"prompt":"x"}`, `{"prompt":"x"}`},
+		{`{"incognito_mode":true,"files":["https://a.example/b.png?c=1&d=2","asset-1","data:image/png;base64,AAAA"],"orientation":"portrait",` +
+			`"brand_kit_id":"b","style_id":"s","voice_id":"v","avatar_id":"a","mode":"chat","prompt":"p"}`,
+			`{"prompt":"p","mode":"chat","avatar_id":"a","voice_id":"v","style_id":"s","brand_kit_id":"b","orientation":"portrait",` +
+				`"files":["https://a.example/b.png?c=1&d=2","asset-1","data:image/png;base64,AAAA"],"incognito_mode":true}`},
+		// Null, and what a client sends for an option it left empty.
+		{`{"prompt":"x","mode":null,"avatar_id":null,"voice_id":null,"style_id":null,"brand_kit_id":null,"orientation":null,"files":null,"incognito_mode":null}`, `{"prompt":"x"}`},
+		{`{"prompt":"x","mode":"","avatar_id":"","orientation":"","files":[],"incognito_mode":false}`, `{"prompt":"x"}`},
+		{`{"prompt":"x","mode":"generate"}`, `{"prompt":"x","mode":"generate"}`},
+		// A prompt as it came: nothing trimmed, nothing escaped that JSON does not ask for.
+		{`{"prompt":" <b>Ü & \u00e9\n"}`, `{"prompt":" <b>Ü & é\n"}`},
+		{`{"prompt":"` + exactly + `"}`, `{"prompt":"` + exactly + `"}`},
+		{`{"prompt":"auto"}`, `{"prompt":"auto"}`},
+		// The example of the gateway's second document.
+		{`{"prompt":"x","avatar":"auto","voice":"auto"}`, `{"prompt":"x"}`},
+		{`{"prompt":"x","avatar":"a","voice":"v"}`, `{"prompt":"x","avatar_id":"a","voice_id":"v"}`},
+		{`{"prompt":"x","files":["` + strings.Join(slices.Repeat([]string{"asset-1"}, 20), `","`) + `"]}`,
+			`{"prompt":"x","files":["` + strings.Join(slices.Repeat([]string{"asset-1"}, 20), `","`) + `"]}`},
+	} {
+		h := newHouse(t, accept)
+		r := h.call(t.Context(), "generate_video", tt.arguments)
+		if r.IsError {
+			t.Errorf("%.80s: %s", tt.arguments, r.text())
+		}
+		if !slices.Equal(h.posts, []string{tt.want}) {
+			t.Errorf("%.80s\nreached the gateway as %.300q\nwant %.300q", tt.arguments, h.posts, tt.want)
+		}
+	}
+}
+
+// The two documents spell avatar and voice differently; auto, in either
+// spelling, means left out.
+func TestAliasesInAllCombinations(t *testing.T) {
+	values := []string{"", "null", `"auto"`, `"AUTO"`, `"a1"`, `"a2"`}
+	said := func(value string) bool { return strings.HasPrefix(value, `"a`) && value != `"auto"` }
+	for _, pair := range [][2]string{{"avatar", "avatar_id"}, {"voice", "voice_id"}} {
+		alias, name := pair[0], pair[1]
+		for _, short := range values {
+			for _, long := range values {
+				arguments := `{"prompt":"x"`
+				if short != "" {
+					arguments += fmt.Sprintf(`,"%s":%s`, alias, short)
+				}
+				if long != "" {
+					arguments += fmt.Sprintf(`,"%s":%s`, name, long)
+				}
+				arguments += "}"
+				want := []string{`{"prompt":"x"}`}
+				refused := ""
+				switch {
+				case said(short) && said(long) && short != long:
+					want = nil
+					refused = fmt.Sprintf("invalid_argument: %s and %s mean the same and must not differ; got the string %s and the string %s.%s",
+						name, alias, long, short, correctSubmit)
+				case said(long):
+					want = []string{fmt.Sprintf(`{"prompt":"x","%s":%s}`, name, long)}
+				case said(short):
+					want = []string{fmt.Sprintf(`{"prompt":"x","%s":%s}`, name, short)}
+				}
+				h := newHouse(t, accept)
+				r := h.call(t.Context(), "generate_video", arguments)
+				if !slices.Equal(h.posts, want) {
+					t.Errorf("%s reached the gateway as %q, want %q", arguments, h.posts, want)
+				}
+				if r.IsError != (refused != "") || r.IsError && r.text() != refused {
+					t.Errorf("%s answered %s\nwant %s", arguments, r.text(), refused)
+				}
+			}
+		}
+	}
+	h := newHouse(t, accept)
+	want := `invalid_argument: avatar_id must be a string; got the number 5.` + correctSubmit
+	if got := h.call(t.Context(), "generate_video", `{"prompt":"x","avatar":5}`).text(); got != want {
+		t.Errorf("avatar of a wrong type: %s\nwant %s", got, want)
+	}
+}
+
+func TestTimeoutOfAWait(t *testing.T) {
+	for _, tt := range []struct {
+		timeout string // "" leaves it out
+		maxWait time.Duration
+		want    time.Duration
+	}{
+		{"", 50 * time.Second, 45 * time.Second},
+		{"null", 50 * time.Second, 45 * time.Second},
+		{"", 10 * time.Second, 10 * time.Second},
+		{"", 10 * time.Minute, 45 * time.Second},
+		{"0", 50 * time.Second, 0},
+		{"-0", 50 * time.Second, 0},
+		{"0.25", 50 * time.Second, 250 * time.Millisecond},
+		{"1e-300", 50 * time.Second, 0},
+		{"49.5", 50 * time.Second, 49500 * time.Millisecond},
+		{"51", 50 * time.Second, 50 * time.Second},
+		{"300", 10 * time.Minute, 5 * time.Minute},
+		{"9223372036", 50 * time.Second, 50 * time.Second},
+		{"9223372037", 50 * time.Second, 50 * time.Second}, // more seconds than a Duration holds
+		{"1e308", 50 * time.Second, 50 * time.Second},
+	} {
+		t.Run(tt.timeout, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHouse(t, accept)
+				client, err := pixazo.NewClient(pixazo.Config{Key: func() (pixazo.Key, error) { return pixazo.NewKey("k") }, Transport: h})
+				if err != nil {
+					t.Fatal(err)
+				}
+				h.serve(jobs.New(client, jobs.Options{}), tt.maxWait)
+				arguments := `{"request_id":"` + testID + `"}`
+				if tt.timeout != "" {
+					arguments = `{"request_id":"` + testID + `","timeout_seconds":` + tt.timeout + `}`
+				}
+				start := time.Now()
+				r := h.call(t.Context(), "wait_for_video", arguments)
+				if r.IsError || r.Structured["wait_expired"] != true {
+					t.Errorf("answer %s, want an expired wait", r.text())
+				}
+				if took := time.Since(start); took != tt.want {
+					t.Errorf("waited %v, want %v", took, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// A client in the same process passes Go values, which JSON may have no form for.
+func TestArgumentsOfAClientInTheSameProcess(t *testing.T) {
+	for _, tt := range []struct {
+		arguments any
+		want      string
+	}{
+		{map[string]any{"request_id": "x", "timeout_seconds": math.NaN()}, "arguments can't be read: json: unsupported value: NaN." + correctWait},
+		{map[string]any{"request_id": "x", "timeout_seconds": math.Inf(1)}, "arguments can't be read: json: unsupported value: +Inf." + correctWait},
+		{map[string]any{"request_id": 5}, "request_id must be a string; got the number 5." + correctWait},
+		{map[string]any(nil), "request_id is required; got nothing." + correctWait},
+		{[]any{"x"}, "arguments must be an object; got array." + correctWait},
+		// Over the wire mcp-go refuses these two itself.
+		{json.RawMessage(`{"request_id":"x","timeout_seconds":1e400}`), "timeout_seconds must be a number that fits into 64 bits; got the number 1e400." + correctWait},
+		{json.RawMessage(`{"request_id":"x","timeout_seconds":1` + strings.Repeat("0", 5000) + `}`),
+			"timeout_seconds must be a number that fits into 64 bits; got the number 1" + strings.Repeat("0", 79) + "…." + correctWait},
+	} {
+		var req mcp.CallToolRequest
+		req.Params.Arguments = tt.arguments
+		res, err := waitForVideo(Config{}).Handler(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := res.Content[0].(mcp.TextContent).Text, "invalid_argument: "+tt.want; !res.IsError || got != want {
+			t.Errorf("%.100v\n got %s\nwant %s", tt.arguments, got, want)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{
+		``, `{}`, `null`, ` null `, `[]`, `"x"`, `5`, `true`, `{`, `{"prompt":`, `nul`,
+		`{"prompt":"x"}`, `{"prompt":null}`, `{"prompt":5}`, `{"prompt":"x","prompt":"y"}`, `{"Prompt":"x"}`, `{"promt":"x"}`, `{"":1}`,
+		`{"prompt":"x","mode":"chat","avatar":"auto","voice":"v","voice_id":"w","files":["https://a.example/b"],"incognito_mode":true}`,
+		`{"prompt":"\ud800\u202e\u0000\u001b[2J","mode":"\u2028"}`, `{"prompt":"x","avatar":"a","avatar_id":"b"}`, `{"prompt":"x","avatar":{}}`,
+		`{"prompt":"x","files":[[["a"]]]}`, `{"prompt":"x","files":["` + strings.Repeat("a", 300) + `"]}`, `{"prompt":"x","files":[1e999]}`,
+		`{"request_id":"a"}`, `{"request_id":".."}`, `{"request_id":"` + strings.Repeat("é", 300) + `"}`,
+		`{"request_id":"a","timeout_seconds":1e400}`, `{"request_id":"a","timeout_seconds":-1` + strings.Repeat("0", 2000) + `}`,
+		`{"request_id":"a","timeout_seconds":-0.0}`, `{"request_id":"a","timeout_seconds":NaN}`, `{"` + strings.Repeat("\\u0007k", 500) + `":1}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var req mcp.CallToolRequest
+		req.Params.RawArguments = raw
+		video, err := decode[pixazo.VideoRequest](req, schemaOf[pixazo.VideoRequest]().Schema, map[string]string{"avatar": "avatar_id", "voice": "voice_id"})
+		checkDecoded(t, video, err)
+		wait, err := decode[waitArgs](req, schemaOf[waitArgs]().Schema, nil)
+		checkDecoded(t, wait, err)
+		if err == nil {
+			if d := wait.timeout(50 * time.Second); d < 0 || d > 50*time.Second {
+				t.Errorf("a timeout of %v", d)
+			}
+		}
+		status, err := decode[requestArgs](req, schemaOf[requestArgs]().Schema, nil)
+		checkDecoded(t, status, err)
+	})
+}
+
+// checkDecoded wants valid arguments, or an invalid_argument that can be shown.
+func checkDecoded(t *testing.T, in input, err error) {
+	t.Helper()
+	if err == nil {
+		if err := in.Validate(); err != nil {
+			t.Errorf("decoded %+v, which is not valid: %v", in, err)
+		}
+		if _, err := json.Marshal(in); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	if e, ok := errors.AsType[*pixazo.Error](err); !ok || e.Code != pixazo.InvalidArgument {
+		t.Errorf("error %v, want invalid_argument", err)
+	}
+	text := failure(Config{}, definition{name: "x"}, err).Content[0].(mcp.TextContent).Text
+	if i := strings.IndexFunc(text, func(r rune) bool { return !unicode.IsGraphic(r) }); i >= 0 || !utf8.ValidString(text) {
+		t.Errorf("error text can't be shown: %q", text)
+	}
+	if n := utf8.RuneCountInString(text); n >= 1000 {
+		t.Errorf("error text of %d characters: %.200q…", n, text)
+	}
+}
+
+// A panic in a tool costs one answer.
+func TestServerGoesOnAfterAPanic(t *testing.T) {
+	h := newHouse(t, func(r *http.Request) (*http.Response, error) {
+		if r.Method == http.MethodGet {
+			panic("scripted")
+		}
+		return accept(r)
+	})
+	if line := h.srv.HandleMessage(t.Context(), json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_status","arguments":{"request_id":"x"}}}`)); line == nil {
+		t.Error("no answer to a call that panicked")
+	}
+	if r := h.call(t.Context(), "generate_video", `{"prompt":"x"}`); r.IsError {
+		t.Errorf("after a panic: %s", r.text())
+	}
+}
+
+// Of several faults one is told, and for the same call always the same.
+func TestTheSameCallGetsTheSameMessage(t *testing.T) {
+	h := newHouse(t, accept)
+	for _, tt := range []struct{ arguments, want string }{
+		{`{"zoom":1,"mode":2,"files":3,"orientation":4,"style_id":5}`, `files must be an array; got the number 3.`},
+		{`{"voice":"a","voice_id":"b","avatar":"c","avatar_id":"d"}`, `avatar_id and avatar mean the same and must not differ; got the string "d" and the string "c".`},
+	} {
+		for range 30 {
+			if got, want := h.call(t.Context(), "generate_video", tt.arguments).text(), "invalid_argument: "+tt.want+correctSubmit; got != want {
+				t.Fatalf("%s\n got %s\nwant %s", tt.arguments, got, want)
+			}
+		}
+	}
+}
+
+func TestAliasesAreNotAdvertised(t *testing.T) {
+	for _, tool := range list(t) {
+		for _, alias := range []string{"avatar", "voice"} {
+			if slices.Contains(slices.Collect(maps.Keys(tool.InputSchema["properties"].(map[string]any))), alias) {
+				t.Errorf("%s advertises %s", tool.Name, alias)
+			}
+		}
+	}
+}
