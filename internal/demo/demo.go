@@ -1,0 +1,306 @@
+// Package demo makes one video the way an MCP client does: it starts the
+// server as a child, calls its tools over stdio, prints what it calls, and
+// saves the video.
+//
+// Rules of its output:
+//   - "→" is a call, "←" its answer; what is indented belongs to the line above.
+//   - The request_id is printed as soon as it is known, and every way out
+//     after that which leaves a video behind says how to get back to it.
+//   - What the server or the gateway said is one cleaned line; without a
+//     terminal there are no escapes and no carriage returns.
+//
+// The request is in this file, the child in server.go, the file in save.go and
+// the output in screen.go.
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"pixazo-mcp/pixazo"
+)
+
+// defaultPrompt is short, for with Live each second of video is paid for.
+const defaultPrompt = "A friendly presenter explains in 15 seconds how to brew a good cup of green tea, in a bright kitchen, calm and cheerful."
+
+const (
+	startTimeout = 30 * time.Second // for the child to introduce itself
+	// submitGrace is how long an interrupted demo goes on listening for the
+	// answer to its submission. The server gives the gateway 60 s.
+	submitGrace = 60 * time.Second
+	exitGrace   = 5 * time.Second // for the child to end by itself
+)
+
+// Options says what to run and where to show it.
+type Options struct {
+	Command []string // the server: program and arguments
+	Env     []string // all of its environment; nil means this process's own
+	Prompt  string   // empty: the demo has one of its own
+	Live    bool     // Command talks to the gateway, which costs money
+
+	// OutputDir is where the video is saved; it is made when missing.
+	OutputDir string
+
+	Stdout   io.Writer // the story
+	Stderr   io.Writer // the server's last words, if it fails
+	Terminal bool      // Stdout is a terminal: progress is animated
+}
+
+// Run makes one video and saves it. It returns once the child has ended. An
+// error means that no video was saved; if ctx ended, it wraps ctx's error, and
+// the video goes on without the demo.
+func Run(ctx context.Context, o Options) error {
+	d := &demo{Options: o, screen: &screen{out: o.Stdout, terminal: o.Terminal}}
+	// The child's messages are read by a goroutine that may outlive this call.
+	defer d.screen.end()
+	if err := d.run(ctx); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	return nil
+}
+
+// demo is one Run.
+type demo struct {
+	Options
+	*screen
+	server    *server
+	requestID string // once known
+	pending   bool   // a video may be under way or done, and is not saved
+}
+
+func (d *demo) run(ctx context.Context) error {
+	// Whatever can be wrong with the folder comes out before anything is paid.
+	if d.OutputDir == "" {
+		return errors.New("no folder to save the video in; name one with --output-dir")
+	}
+	dir, err := openDir(d.OutputDir)
+	if err != nil {
+		return fmt.Errorf("output folder: %w; name another with --output-dir", err)
+	}
+	defer dir.Close()
+	if d.Live {
+		d.line("Pixazo demo with the real gateway: this spends credits of your account.")
+	} else {
+		d.line("Pixazo demo in the sandbox: no key, no cost, and a sample clip instead of a real video.")
+	}
+
+	if d.server, err = startServer(d.Command, d.Env); err != nil {
+		return fmt.Errorf("start server: %w", err)
+	}
+	err = d.makeVideo(ctx, dir)
+	exit := d.server.close(exitGrace)
+	if err == nil {
+		return nil
+	}
+	_, broken := errors.AsType[*serverError](err)
+	stopped := ctx.Err() != nil && (broken || errors.Is(err, ctx.Err()))
+	d.explain(stopped)
+	if stopped {
+		return fmt.Errorf("stopped before the video was saved: %w", ctx.Err())
+	}
+	if broken {
+		d.server.stderr.print(d.Stderr)
+	}
+	if errors.Is(err, errEnded) && exit != nil {
+		return fmt.Errorf("%w (%w)", err, exit)
+	}
+	return err
+}
+
+// makeVideo tells the whole story, from the handshake to the saved file.
+func (d *demo) makeVideo(ctx context.Context, dir *os.Root) error {
+	hello, err := d.server.initialize(ctx, d.heard)
+	if err != nil {
+		return err
+	}
+	d.line("Started %s %s, which speaks MCP %s.\n", pixazo.Clean(hello.ServerInfo.Name, 60), pixazo.Clean(hello.ServerInfo.Version, 40), pixazo.Clean(hello.ProtocolVersion, 20))
+
+	job, err := d.submit(ctx)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err // the interrupt that came while submitting
+	}
+	if !job.Done {
+		if job, err = d.wait(ctx, job); err != nil {
+			return err
+		}
+	}
+	if len(job.VideoURLs) == 0 {
+		d.pending = job.Status == string(pixazo.Completed) // its URL may be late
+		return fmt.Errorf("the job ended as %s, without the address of a video", job.Status)
+	}
+	for _, link := range job.VideoURLs {
+		d.line("  %s", pixazo.Clean(link, 8000))
+	}
+
+	name, size, err := newDownloader(d.screen).save(ctx, job.VideoURLs[0], dir, fileName(time.Now(), job.RequestID))
+	if err != nil {
+		return fmt.Errorf("save video: %w", err)
+	}
+	d.pending = false
+	path, err := filepath.Abs(filepath.Join(d.OutputDir, name))
+	if err != nil {
+		path = filepath.Join(d.OutputDir, name)
+	}
+	d.line("\nSaved %.1f MB:\n  %s\n", float64(size)/1e6, path)
+	d.line("To make videos from your assistant, add this server to your MCP client; README.md shows how.")
+	if !d.Live {
+		d.line("To make a real one here, which spends credits: pixazo-mcp demo --live")
+	}
+	return nil
+}
+
+// job is what the demo reads of a tool's structuredContent.
+type job struct {
+	RequestID      string   `json:"request_id"`
+	Status         string   `json:"status"`
+	Done           bool     `json:"done"`
+	VideoURLs      []string `json:"video_urls"`
+	Error          string   `json:"error"`
+	ElapsedSeconds int      `json:"elapsed_seconds"`
+	WaitExpired    bool     `json:"wait_expired"`
+}
+
+// submit calls generate_video. Once the call is made, the end of ctx only
+// bounds it: the answer names a video that is paid for.
+func (d *demo) submit(ctx context.Context) (job, error) {
+	if err := ctx.Err(); err != nil {
+		return job{}, err
+	}
+	patient, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	stop := context.AfterFunc(ctx, func() {
+		d.line("  Stopping as soon as the submission is answered, so that the video is not lost. A second interrupt stops at once.")
+		time.AfterFunc(submitGrace, giveUp)
+	})
+	defer stop()
+
+	prompt := d.Prompt
+	if prompt == "" {
+		prompt = defaultPrompt
+	}
+	d.pending = true
+	j, err := d.call(patient, "generate_video", "prompt", prompt)
+	if err != nil {
+		return j, err
+	}
+	if err := pixazo.CheckRequestID(j.RequestID); err != nil {
+		return j, fmt.Errorf("generate_video: %w", err)
+	}
+	d.requestID = j.RequestID
+	d.line("← %s, request_id %s", j.Status, j.RequestID)
+	if j.Error != "" {
+		d.line("  %s", pixazo.Clean(j.Error, 1000))
+	}
+	return j, nil
+}
+
+// wait calls wait_for_video until the job is done. Only ctx bounds it.
+func (d *demo) wait(ctx context.Context, j job) (job, error) {
+	d.spin(j.Status)
+	defer d.hide()
+	for {
+		began := time.Now()
+		next, err := d.call(ctx, "wait_for_video", "request_id", j.RequestID)
+		if err != nil {
+			return j, err
+		}
+		if !next.WaitExpired {
+			d.hide()
+			d.line("← %s after %d s", next.Status, next.ElapsedSeconds)
+			next.RequestID = j.RequestID // the one that was asked for, and checked
+			return next, nil
+		}
+		d.line("← %s, not done yet: asking again", next.Status)
+		// A server that is busy or about to end answers without waiting.
+		if time.Since(began) < time.Second {
+			select {
+			case <-ctx.Done():
+				return j, ctx.Err()
+			case <-time.After(time.Second):
+			}
+		}
+	}
+}
+
+// call prints a tool call and makes it. An error result is printed and becomes
+// an error with its code.
+func (d *demo) call(ctx context.Context, tool, argument, value string) (job, error) {
+	d.line("→ %s {%q: %q}", tool, argument, pixazo.Clean(value, 80))
+	result, err := d.server.call(ctx, tool, map[string]any{argument: value})
+	if err != nil {
+		return job{}, err
+	}
+	if result.IsError {
+		text := pixazo.Clean(texts(result), 4000)
+		d.hide()
+		d.line("← error: %s", text)
+		code, _, _ := strings.Cut(text, ":")
+		// The text says what has become of the video, unless this was one of
+		// several questions about it.
+		d.pending = d.requestID != "" && code != string(pixazo.VideoFailed)
+		return job{}, fmt.Errorf("%s answered with an error: %s", tool, pixazo.Clean(code, 80))
+	}
+	var j job
+	encoded, err := json.Marshal(result.StructuredContent)
+	if err == nil {
+		err = json.Unmarshal(encoded, &j)
+	}
+	if err != nil {
+		return job{}, fmt.Errorf("%s: read answer: %w", tool, err)
+	}
+	if j.Status = pixazo.Clean(j.Status, 40); j.Status == "" {
+		j.Status = "no status yet"
+	}
+	return j, nil
+}
+
+// texts joins the text of a result.
+func texts(result *mcp.CallToolResult) string {
+	var all []string
+	for _, content := range result.Content {
+		if text, ok := content.(mcp.TextContent); ok {
+			all = append(all, text.Text)
+		}
+	}
+	return strings.Join(all, " ")
+}
+
+// heard shows a progress message, which begins with the job's status.
+func (d *demo) heard(message string) {
+	message = pixazo.Clean(message, 100)
+	status, _, _ := strings.Cut(message, ",")
+	d.progress(status, message)
+}
+
+// explain says what becomes of a video that is not saved, after an interrupt
+// or an error.
+func (d *demo) explain(stopped bool) {
+	switch {
+	case stopped && !d.pending:
+		d.line("\nStopped. Nothing was submitted.")
+	case stopped:
+		d.line("\nStopped. The video goes on without the demo.")
+	}
+	sandboxed := ""
+	if !d.Live {
+		sandboxed = " of a server in the sandbox"
+	}
+	switch {
+	case d.pending && d.requestID != "":
+		d.line("To get back to the video, call get_status%s with request_id %s", sandboxed, d.requestID)
+	case d.pending:
+		d.line("generate_video was not answered: the video may be under way all the same, so look for it before you make another.")
+	}
+}
