@@ -1,0 +1,691 @@
+// These tests drive the whole program, in this process over pipes or as a
+// process of its own: golden conversations, how it ends, and what must never
+// come out of it.
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"pixazo-mcp/pixazo/sandbox"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// program is a run of the whole program with a client's end of its pipes.
+type program struct {
+	t      testing.TB
+	in     io.WriteCloser
+	out    *bufio.Reader
+	stderr *syncBuffer
+	ended  chan error
+	nextID int
+}
+
+// syncBuffer is a buffer that a log and a test may use at once.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// start runs the program in this process. env holds nothing but what is given.
+func start(t testing.TB, env []string, args ...string) *program {
+	t.Helper()
+	inR, inW := io.Pipe()
+	outR, outW := io.Pipe()
+	p := &program{t: t, in: inW, out: bufio.NewReader(outR), stderr: &syncBuffer{}, ended: make(chan error, 1)}
+	go func() {
+		p.ended <- run(context.Background(), args, env, inR, outW, p.stderr)
+		_ = outW.Close()
+	}()
+	t.Cleanup(func() {
+		_ = inW.Close()
+		_ = outR.Close()
+	})
+	return p
+}
+
+var binary = sync.OnceValues(func() (string, error) { return build(".", "pixazo-mcp") })
+
+// build compiles a package of this module into a directory that TestMain
+// removes.
+func build(pkg, name string) (string, error) {
+	if runtime.GOOS == "windows" {
+		name += ".exe"
+	}
+	path := filepath.Join(buildDir, name)
+	out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
+	}
+	return path, nil
+}
+
+var buildDir string
+
+func TestMain(m *testing.M) {
+	var err error
+	if buildDir, err = os.MkdirTemp("", "pixazo-mcp-test-"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(buildDir)
+	os.Exit(code)
+}
+
+// startProcess runs the built program as a process.
+func startProcess(t testing.TB, env []string, args ...string) (*program, *exec.Cmd) {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startCommand(t, env, path, args...)
+}
+
+func startCommand(t testing.TB, env []string, path string, args ...string) (*program, *exec.Cmd) {
+	t.Helper()
+	cmd := exec.Command(path, args...)
+	cmd.Env = append([]string{"HOME=" + t.TempDir()}, env...)
+	p := &program{t: t, stderr: &syncBuffer{}, ended: make(chan error, 1)}
+	cmd.Stderr = p.stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Not StdoutPipe: Wait would close it under the reader.
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout = outW
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = outW.Close()
+	p.in, p.out = in, bufio.NewReader(outR)
+	go func() { p.ended <- cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = outR.Close()
+		_ = cmd.Process.Kill()
+	})
+	return p, cmd
+}
+
+func (p *program) send(line string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p.in, line+"\n"); err != nil {
+		p.t.Fatalf("send: %v\n%s", err, p.stderr)
+	}
+}
+
+func (p *program) receive() string {
+	p.t.Helper()
+	line, err := p.out.ReadString('\n')
+	if err != nil {
+		p.t.Fatalf("receive: %v\n%s", err, p.stderr)
+	}
+	return strings.TrimSuffix(line, "\n")
+}
+
+// toolResult is the answer to a tools/call.
+type toolResult struct {
+	ID     int
+	Result struct {
+		Content           []struct{ Text string }
+		StructuredContent map[string]any
+		IsError           bool
+	}
+	Error any
+}
+
+func (r toolResult) text() string {
+	if len(r.Result.Content) == 0 {
+		return fmt.Sprint(r.Error)
+	}
+	return r.Result.Content[0].Text
+}
+
+// begin sends a tools/call without waiting for the answer.
+func (p *program) begin(tool string, args map[string]any) int {
+	p.t.Helper()
+	p.nextID++
+	line, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": p.nextID, "method": "tools/call",
+		"params": map[string]any{"name": tool, "arguments": args}})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.send(string(line))
+	return p.nextID
+}
+
+// await reads up to the answer to the call with this id.
+func (p *program) await(id int) toolResult {
+	p.t.Helper()
+	for {
+		line := p.receive()
+		var r toolResult
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			p.t.Fatalf("stdout has %q: %v", line, err)
+		}
+		if r.ID == id {
+			return r
+		}
+	}
+}
+
+func (p *program) call(tool string, args map[string]any) toolResult {
+	p.t.Helper()
+	return p.await(p.begin(tool, args))
+}
+
+// end closes the program's input and waits for it.
+func (p *program) end() error {
+	p.t.Helper()
+	_ = p.in.Close()
+	if rest, _ := io.ReadAll(p.out); len(rest) > 0 {
+		p.t.Logf("unread at the end: %s", rest)
+	}
+	return <-p.ended
+}
+
+func TestGoldenSessions(t *testing.T) {
+	files, err := filepath.Glob("testdata/sessions/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no sessions", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			golden, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := start(t, nil, "--sandbox", "--sandbox-duration=300ms")
+			var got strings.Builder
+			requestID := ""
+			for line := range strings.Lines(string(golden)) {
+				line = strings.TrimRight(line, "\r\n")
+				switch {
+				case strings.HasPrefix(line, "#"):
+					got.WriteString(line + "\n")
+				case strings.HasPrefix(line, "> "):
+					got.WriteString(line + "\n")
+					sent := strings.ReplaceAll(strings.TrimPrefix(line, "> "), "REQUEST_ID", requestID)
+					p.send(sent)
+					if !expectsAnswer(sent) {
+						continue
+					}
+					for last := ""; ; {
+						answer := p.receive()
+						if id := anyRequestID.FindString(answer); id != "" {
+							requestID = id
+						}
+						isAnswer := strings.Contains(answer, `"id":`)
+						if answer = stable(answer); answer != last {
+							got.WriteString("< " + answer + "\n")
+						}
+						if last = answer; isAnswer {
+							break
+						}
+					}
+				}
+			}
+			if err := p.end(); err != nil {
+				t.Error(err)
+			}
+			if *update {
+				if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if want := strings.ReplaceAll(string(golden), "\r\n", "\n"); !*update && got.String() != want {
+				t.Errorf("the conversation differs (go test -run TestGoldenSessions -update rewrites it):\n%s", firstDifference(got.String(), want))
+			}
+		})
+	}
+}
+
+func expectsAnswer(sent string) bool {
+	var m struct{ ID, Method any }
+	return json.Unmarshal([]byte(sent), &m) != nil || m.ID != nil
+}
+
+var anyRequestID = regexp.MustCompile(`heygen-video-agent_[0-9a-f-]{36}`)
+
+// stable replaces what differs from run to run.
+func stable(line string) string {
+	for _, r := range []struct{ pattern, with string }{
+		{`heygen-video-agent_[0-9a-f-]{36}`, "REQUEST_ID"},
+		{`127\.0\.0\.1:\d+`, "SANDBOX"},
+		{`\d{4}-\d\d-\d\dT[0-9:.]+Z`, "TIME"},
+		{`"progress":[0-9.]+`, `"progress":SECONDS`},
+		{`"(QUEUED|PROCESSING), \d+ s since submission"`, `"STATUS, N s since submission"`},
+		{`(elapsed_seconds"?: ?)\d+`, `${1}N`},
+	} {
+		line = regexp.MustCompile(r.pattern).ReplaceAllString(line, r.with)
+	}
+	return line
+}
+
+func firstDifference(got, want string) string {
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range g {
+		if i >= len(w) || g[i] != w[i] {
+			return fmt.Sprintf("line %d\n got %s\nwant %s", i+1, g[i], strings.Join(w[min(i, len(w)):min(i+1, len(w))], ""))
+		}
+	}
+	return fmt.Sprintf("the file goes on after line %d", len(g))
+}
+
+// secret is a key that must come out nowhere.
+const secret = "k3y-that-must-never-be-printed"
+
+// quickGateway is a sandbox with that key, whose videos take a millisecond.
+func quickGateway(t *testing.T) *httptest.Server {
+	t.Helper()
+	emulator := sandbox.New(sandbox.Options{Duration: time.Millisecond, Key: secret})
+	gateway := httptest.NewServer(emulator)
+	t.Cleanup(func() {
+		emulator.Close()
+		gateway.Close()
+	})
+	return gateway
+}
+
+func TestKeyPromptAndDataNeverComeOut(t *testing.T) {
+	const prompt = "a prompt that nobody but the gateway should read, not even the log"
+	const data = "data:image/png;base64,aGFsZiBhIG1lZ2FieXRlIG9mIHBpeGVscw=="
+	gateway := quickGateway(t)
+	closed := httptest.NewServer(nil)
+	closed.Close()
+
+	keyFile := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(keyFile, []byte(secret+"\n"), 0o644); err != nil { // too open, so that there is a warning to search
+		t.Fatal(err)
+	}
+	runs := []struct {
+		name string
+		env  []string
+		args []string
+		want string // in some answer, so that the run is known to have done its part
+	}{
+		{"accepted", []string{"PIXAZO_API_KEY=" + secret}, []string{"--gateway-url", gateway.URL}, "COMPLETED"},
+		{"from a file", nil, []string{"--gateway-url", gateway.URL, "--api-key-file", keyFile}, "COMPLETED"},
+		{"refused", []string{"PIXAZO_API_KEY=" + secret + "x"}, []string{"--gateway-url", gateway.URL}, "unauthorized: "},
+		{"malformed", []string{"PIXAZO_API_KEY=" + secret + " " + secret}, []string{"--gateway-url", gateway.URL}, "missing_api_key: "},
+		{"unreachable", []string{"PIXAZO_API_KEY=" + secret}, []string{"--gateway-url", closed.URL}, "gateway_unreachable: "},
+	}
+	for _, r := range runs {
+		t.Run(r.name, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, r.env, append(r.args, "--log-level=debug")...)
+			var answers strings.Builder
+			p.send(`{"jsonrpc":"2.0","id":"i","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}`)
+			answers.WriteString(p.receive())
+			scripts := []string{"", " sandbox:400", " sandbox:drop-after", " sandbox:html"}
+			if r.name == "unreachable" {
+				scripts = scripts[:1] // each one takes its three tries
+			}
+			for _, script := range scripts {
+				for _, call := range []struct {
+					tool string
+					args map[string]any
+				}{
+					{"generate_video", map[string]any{"prompt": prompt + script, "files": []string{data}}},
+					{"get_status", map[string]any{"request_id": "REQUEST_ID"}},
+				} {
+					if id := anyRequestID.FindString(answers.String()); id != "" && call.tool == "get_status" {
+						call.args["request_id"] = id
+					}
+					line, _ := json.Marshal(p.call(call.tool, call.args))
+					answers.Write(line)
+				}
+			}
+			if err := p.end(); err != nil {
+				t.Error(err)
+			}
+			if !strings.Contains(answers.String(), r.want) {
+				t.Errorf("no answer has %q:\n%s", r.want, answers.String())
+			}
+			for _, out := range []struct{ name, text string }{{"answers", answers.String()}, {"log", p.stderr.String()}} {
+				if strings.Contains(out.text, secret) {
+					t.Errorf("the key is in the %s", out.name)
+				}
+			}
+			for _, private := range []string{prompt, data} {
+				if strings.Contains(p.stderr.String(), private) {
+					t.Errorf("the log has %q", private)
+				}
+			}
+			if len(p.stderr.String()) == 0 {
+				t.Error("nothing was logged, so nothing was tested")
+			}
+		})
+	}
+}
+
+func TestServesWithoutAKey(t *testing.T) {
+	p := start(t, []string{"HOME=" + t.TempDir(), "PIXAZO_API_KEY=${PIXAZO_API_KEY}"})
+	p.send(`{"jsonrpc":"2.0","id":0,"method":"tools/list"}`)
+	if line := p.receive(); !strings.Contains(line, `"wait_for_video"`) {
+		t.Errorf("tools/list answered %s", line)
+	}
+	for tool, args := range map[string]map[string]any{
+		"generate_video": {"prompt": "tides"},
+		"get_status":     {"request_id": "heygen-video-agent_1"},
+		"wait_for_video": {"request_id": "heygen-video-agent_1"},
+	} {
+		r := p.call(tool, args)
+		for _, part := range []string{"missing_api_key: ", "https://api-console.pixazo.ai/api_keys", filepath.Join(".pixazo", "api-key"), "PIXAZO_API_KEY"} {
+			if !r.Result.IsError || !strings.Contains(r.text(), part) {
+				t.Errorf("%s answered %q, without %q", tool, r.text(), part)
+			}
+		}
+	}
+	if err := p.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestKeyPutInPlaceWhileServingIsUsed(t *testing.T) {
+	gateway := quickGateway(t)
+	home := t.TempDir()
+	p := start(t, []string{"HOME=" + home, "USERPROFILE=" + home}, "--gateway-url", gateway.URL)
+	if r := p.call("generate_video", map[string]any{"prompt": "tides"}); !strings.HasPrefix(r.text(), "missing_api_key: ") {
+		t.Fatalf("got %s", r.text())
+	}
+	if err := os.MkdirAll(filepath.Join(home, ".pixazo"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(home, ".pixazo", "api-key"), []byte(secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := p.call("generate_video", map[string]any{"prompt": "tides"}); r.Result.IsError {
+		t.Errorf("with the key in place: %s", r.text())
+	}
+}
+
+func TestVideoIsPlayableWhereTheToolSays(t *testing.T) {
+	p := start(t, nil, "--sandbox", "--sandbox-duration=1ms")
+	id := p.call("generate_video", map[string]any{"prompt": "tides", "orientation": "portrait"}).Result.StructuredContent["request_id"]
+	r := p.call("wait_for_video", map[string]any{"request_id": id})
+	urls, _ := r.Result.StructuredContent["video_urls"].([]any)
+	if len(urls) != 1 {
+		t.Fatalf("got %s", r.text())
+	}
+	resp, err := http.Get(urls[0].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	video, err := io.ReadAll(resp.Body)
+	if err != nil || resp.Header.Get("Content-Type") != "video/mp4" || len(video) < 10_000 || string(video[4:8]) != "ftyp" {
+		t.Errorf("%s: %s, %d bytes, %v", urls[0], resp.Header.Get("Content-Type"), len(video), err)
+	}
+}
+
+func TestJobIsFollowedFromAnotherProcess(t *testing.T) {
+	first := start(t, nil, "--sandbox", "--sandbox-duration=1ms")
+	id := first.call("generate_video", map[string]any{"prompt": "tides"}).Result.StructuredContent["request_id"]
+	if err := first.end(); err != nil {
+		t.Fatal(err)
+	}
+	second := start(t, nil, "--sandbox")
+	if r := second.call("get_status", map[string]any{"request_id": id}); r.Result.StructuredContent["status"] != "COMPLETED" {
+		t.Errorf("got %s", r.text())
+	}
+}
+
+func TestSettingsAreCheckedBeforeServing(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--max-wait=soon"}, "--max-wait (PIXAZO_MAX_WAIT)"},
+		{[]string{"--gateway-url=http://example.com"}, "--gateway-url (PIXAZO_GATEWAY_URL)"},
+		{[]string{"--webhook-url=http://example.com"}, "--webhook-url (PIXAZO_WEBHOOK_URL)"},
+		{[]string{"--log-file=" + filepath.Join(t.TempDir(), "no", "such", "dir", "log")}, "open log file"},
+		{[]string{"--no-such-flag"}, "--no-such-flag"},
+	} {
+		var out, errs bytes.Buffer
+		err := run(t.Context(), tt.args, nil, strings.NewReader(""), &out, &errs)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || out.Len() > 0 {
+			t.Errorf("%q: %v, stdout %q", tt.args, err, out.String())
+		}
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	for arg, want := range map[string]string{"--help": "--sandbox-duration", "--version": version} {
+		var out, errs bytes.Buffer
+		if err := run(t.Context(), []string{arg}, nil, strings.NewReader(""), &out, &errs); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: %v, %q", arg, err, out.String())
+		}
+	}
+}
+
+// holdingGateway accepts submissions and answers them only when told to.
+func holdingGateway(t *testing.T) (url string, arrived <-chan struct{}, answer func()) {
+	t.Helper()
+	posts, hold := make(chan struct{}, 10), make(chan struct{})
+	emulator := sandbox.New(sandbox.Options{Accepted: func(string, []byte) {
+		posts <- struct{}{}
+		<-hold
+	}})
+	gateway := httptest.NewServer(emulator)
+	answer = sync.OnceFunc(func() { close(hold) })
+	t.Cleanup(func() {
+		answer()
+		emulator.Close()
+		gateway.Close()
+	})
+	return gateway.URL, posts, answer
+}
+
+func TestSubmissionInFlightOutlivesTheClient(t *testing.T) {
+	tests := []struct {
+		name  string
+		leave func(*program, *exec.Cmd) error
+		unix  bool
+	}{
+		{"end of input", func(p *program, _ *exec.Cmd) error { return p.in.Close() }, false},
+		{"SIGTERM", func(_ *program, cmd *exec.Cmd) error { return cmd.Process.Signal(syscall.SIGTERM) }, true},
+		{"SIGINT", func(_ *program, cmd *exec.Cmd) error { return cmd.Process.Signal(os.Interrupt) }, true},
+		{"call cancelled, then end of input", func(p *program, _ *exec.Cmd) error {
+			p.send(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`)
+			return p.in.Close()
+		}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.unix && runtime.GOOS == "windows" {
+				t.Skip("Windows has no such signal to send")
+			}
+			t.Parallel()
+			url, arrived, answer := holdingGateway(t)
+			p, cmd := startProcess(t, []string{"PIXAZO_API_KEY=" + secret}, "--gateway-url", url, "--log-level=debug")
+			p.begin("generate_video", map[string]any{"prompt": "tides"})
+			<-arrived
+			if err := tt.leave(p, cmd); err != nil {
+				t.Fatal(err)
+			}
+			waitFor(t, p.stderr, "no new calls") // the drain has begun, with the POST under way
+			answer()
+			rest, _ := io.ReadAll(p.out)
+			if err := <-p.ended; err != nil {
+				t.Errorf("exit: %v", err)
+			}
+			if !strings.Contains(p.stderr.String(), "video submitted") {
+				t.Errorf("the submission is not in the log:\n%s", p.stderr)
+			}
+			cancelled := strings.HasPrefix(tt.name, "call cancelled")
+			if answered := anyRequestID.Match(rest); answered == cancelled {
+				t.Errorf("answered: %t, cancelled: %t", answered, cancelled)
+			}
+		})
+	}
+}
+
+func TestSubmissionInFlightOutlivesABrokenPipe(t *testing.T) {
+	url, arrived, answer := holdingGateway(t)
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, "--gateway-url", url, "--log-level=debug")
+	cmd.Env = []string{"PIXAZO_API_KEY=" + secret}
+	log := &syncBuffer{}
+	cmd.Stderr = log
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout = outW
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = outW.Close()
+	fmt.Fprintln(in, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"generate_video","arguments":{"prompt":"tides"}}}`)
+	<-arrived
+	_ = outR.Close() // the client is gone; the next write breaks
+	fmt.Fprintln(in, `{"jsonrpc":"2.0","id":2,"method":"tools/list"}`)
+	waitFor(t, log, "no new calls")
+	answer()
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("exit: %v\n%s", err, log)
+	}
+	if !strings.Contains(log.String(), "video submitted") {
+		t.Errorf("the submission is not in the log:\n%s", log)
+	}
+}
+
+// waitFor polls a log for a line that another process writes.
+func waitFor(t *testing.T, log fmt.Stringer, part string) {
+	t.Helper()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	timeout := time.After(20 * time.Second)
+	for !strings.Contains(log.String(), part) {
+		select {
+		case <-ticker.C:
+		case <-timeout:
+			t.Fatalf("the log never had %q:\n%s", part, log)
+		}
+	}
+}
+
+func TestIdleServerEndsWithinASecond(t *testing.T) {
+	p, _ := startProcess(t, nil, "--sandbox")
+	id := p.call("generate_video", map[string]any{"prompt": "tides"}).Result.StructuredContent["request_id"]
+	wait := p.begin("wait_for_video", map[string]any{"request_id": id})
+	begin := time.Now()
+	_ = p.in.Close()
+	// A wait ends with an ordinary answer: the client may have been a script
+	// that wrote everything at once.
+	if r := p.await(wait); r.Result.StructuredContent["wait_expired"] != true {
+		t.Errorf("got %s", r.text())
+	}
+	if err := <-p.ended; err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begin); took > 10*time.Second { // ten times the promise: machines are noisy
+		t.Errorf("ending took %s", took)
+	}
+}
+
+func TestWaitsInFlightDoNotDelayOtherCalls(t *testing.T) {
+	for _, waits := range []int{5, 50, 70} {
+		p := start(t, nil, "--sandbox", "--sandbox-duration=10m")
+		id := p.call("generate_video", map[string]any{"prompt": "tides"}).Result.StructuredContent["request_id"]
+		for range waits {
+			p.begin("wait_for_video", map[string]any{"request_id": id, "timeout_seconds": 50})
+		}
+		begin := time.Now()
+		if r := p.call("get_status", map[string]any{"request_id": id}); r.Result.IsError {
+			t.Errorf("got %s", r.text())
+		}
+		if took := time.Since(begin); took > 500*time.Millisecond { // ten times the promise
+			t.Errorf("get_status behind %d waits took %s", waits, took)
+		}
+		if err := p.end(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// arrows are the imports of our own packages that each package may have.
+var arrows = map[string][]string{
+	"pixazo-mcp":                 {"internal/config", "internal/demo", "internal/stdio", "pixazo", "pixazo/jobs", "pixazo/sandbox", "resources", "tools"},
+	"pixazo-mcp/internal/config": {"pixazo"}, // for Key, which keeps itself out of print
+	"pixazo-mcp/internal/demo":   {"pixazo"}, // for Clean
+	"pixazo-mcp/internal/stdio":  {},
+	"pixazo-mcp/pixazo":          {},
+	"pixazo-mcp/pixazo/jobs":     {"pixazo"},
+	"pixazo-mcp/pixazo/sandbox":  {},
+	"pixazo-mcp/resources":       {"pixazo", "pixazo/jobs"},
+	"pixazo-mcp/tools":           {"pixazo", "pixazo/jobs"},
+}
+
+func TestArrows(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}}: {{join .Imports \" \"}}", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for line := range strings.Lines(string(out)) {
+		pkg, imports, _ := strings.Cut(strings.TrimSpace(line), ":")
+		seen[pkg] = true
+		allowed, known := arrows[pkg]
+		if !known {
+			t.Errorf("%s is not in the table of arrows", pkg)
+		}
+		for imported := range strings.FieldsSeq(imports) {
+			if name, ours := strings.CutPrefix(imported, "pixazo-mcp/"); ours && !slices.Contains(allowed, name) {
+				t.Errorf("%s imports %s", pkg, name)
+			}
+		}
+	}
+	for pkg := range maps.Keys(arrows) {
+		if !seen[pkg] {
+			t.Errorf("%s is in the table of arrows and does not exist", pkg)
+		}
+	}
+}
