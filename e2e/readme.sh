@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Runs the MCP Inspector lines of README.md as printed, in the clone's root.
+# They stand in fenced code between <!-- inspector:begin --> and
+# <!-- inspector:end -->; the one thing replaced is the word REQUEST_ID, by the
+# id that the generate_video line printed. Needs Go and npm.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+passed=0 failed=0 id=""
+
+# A line that ends in a backslash goes on in the next; comments are left out.
+awk '
+  /<!-- inspector:begin -->/ { on = 1; next }
+  /<!-- inspector:end -->/   { on = 0 }
+  on && /^ *```/             { fenced = !fenced; next }
+  on && fenced && sub(/\\$/, "") { cmd = cmd $0; next }
+  on && fenced               { print cmd $0; cmd = "" }
+' README.md | grep -vE '^ *(#|$)' >"$tmp/commands" || true
+
+# wanted LINE: what that line of the README must print, beside exiting 0.
+wanted() {
+  case "$1" in
+    *tools/list*) echo '"wait_for_video"' ;;
+    *generate_video*) echo '"request_id": "heygen-video-agent_' ;;
+    *get_status*) echo "\"request_id\": \"$id\"" ;;
+    *wait_for_video*) echo '"status": "COMPLETED"' ;;
+    *resources/read*) echo '"mimeType": "text/markdown"' ;;
+  esac
+}
+
+while IFS= read -r printed <&3; do
+  cmd=${printed//REQUEST_ID/$id}
+  want=$(wanted "$printed")
+  rc=0
+  bash -c "$cmd" </dev/null >"$tmp/out" 2>"$tmp/err" || rc=$?
+  if [ "$rc" = 0 ] && { [ -z "$want" ] || grep -qF -e "$want" "$tmp/out"; }; then
+    passed=$((passed + 1))
+    echo "ok    $printed"
+  else
+    failed=$((failed + 1))
+    echo "FAIL  $printed: exit $rc, want 0 and ${want:-anything}"
+    sed 's/^/      /' "$tmp/out" "$tmp/err" | cut -c -2000
+  fi
+  case "$printed" in
+    *generate_video*) id=$(grep -oE 'heygen-video-agent_[0-9a-f-]{36}' "$tmp/out" | head -n 1) || id="" ;;
+  esac
+done 3<"$tmp/commands"
+
+# The README must keep the whole way of a video, from the install on. A build
+# belongs to it: compiling anew takes longer than the 30 s in which the
+# Inspector wants a connection.
+for step in 'npm ci' 'go build' tools/list generate_video get_status wait_for_video resources/read; do
+  grep -qF -e "$step" "$tmp/commands" || {
+    failed=$((failed + 1))
+    echo "FAIL  README.md has no Inspector line with $step"
+  }
+done
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
