@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,12 +23,12 @@ import (
 
 func TestSubmitIsNotCutByItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		posts := 0
+		var posts atomic.Int32
 		client := realClient(t, pixazo.Config{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 			if r.Method == http.MethodGet {
 				return answer(404, nil, `{}`)
 			}
-			posts++
+			posts.Add(1)
 			select {
 			case <-r.Context().Done():
 				t.Error("the caller's cancellation reached the POST")
@@ -51,8 +52,8 @@ func TestSubmitIsNotCutByItsCaller(t *testing.T) {
 		if job, err := tracker.Status(t.Context(), "id-1"); err != nil || job.Status != pixazo.Queued {
 			t.Errorf("Status of the job = %v, %v; want it remembered as QUEUED", job, err)
 		}
-		if posts != 1 {
-			t.Errorf("%d submissions, want 1", posts)
+		if n := posts.Load(); n != 1 {
+			t.Errorf("%d submissions, want 1", n)
 		}
 	})
 }
@@ -67,9 +68,9 @@ func TestSubmitIsNotTriedAgainForNobody(t *testing.T) {
 	for name, leave := range leave {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				posts := 0
+				var posts atomic.Int32
 				client := realClient(t, pixazo.Config{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
-					posts++
+					posts.Add(1)
 					return answer(429, http.Header{"Retry-After": {"20"}}, `{"error":"slow down"}`)
 				})})
 				tracker := newTracker(client)
@@ -84,8 +85,8 @@ func TestSubmitIsNotTriedAgainForNobody(t *testing.T) {
 					t.Errorf("Submit took %v, want 5s", took)
 				}
 				time.Sleep(time.Minute)
-				if posts != 1 {
-					t.Errorf("%d submissions, want 1", posts)
+				if n := posts.Load(); n != 1 {
+					t.Errorf("%d submissions, want 1", n)
 				}
 			})
 		})
