@@ -45,6 +45,7 @@ const (
 	maxSubmits     = 4 // once, and 3 times again
 	submitSpan     = 60 * time.Second
 	maxStatusTries = 3
+	maxGets        = 64 // status requests under way at once
 	statusSpan     = 15 * time.Second
 )
 
@@ -71,7 +72,8 @@ type Config struct {
 // Client calls the gateway. It is safe for concurrent use.
 type Client struct {
 	config Config
-	origin *url.URL // scheme, host and port only
+	origin *url.URL      // scheme, host and port only
+	gets   chan struct{} // a slot for each status request under way
 	http   *http.Client
 	log    *slog.Logger
 
@@ -102,7 +104,7 @@ func NewClient(config Config) (*Client, error) {
 	if ownTransport {
 		config.Transport = newTransport()
 	}
-	c := &Client{config: config, origin: origin, log: config.Logger, ownTransport: ownTransport}
+	c := &Client{config: config, origin: origin, gets: make(chan struct{}, maxGets), log: config.Logger, ownTransport: ownTransport}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -176,13 +178,13 @@ func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 // Submit sends req once and returns the accepted job, which may already be
 // finished. It is sent again only when it certainly was not accepted: when no
 // connection was made, or after 429, waiting as asked, at most 3 times and
-// 60 s in all. Cancelling ctx keeps the next POST from being sent; one under
-// way is never cut off, since it may already be paid for, and ends by itself
-// within 60 s.
+// 60 s in all. Cancelling ctx only keeps it from being sent again: a POST is
+// never cut off, since it may already be paid for, and ends by itself within
+// 60 s.
 //
 // Errors: invalid_argument, missing_api_key, unauthorized, out_of_credits,
-// rate_limited, gateway_unreachable, gateway_error and cancelled mean that
-// nothing was accepted; submission_uncertain means that it may have been, and then
+// rate_limited, gateway_unreachable and gateway_error mean that nothing was
+// accepted; submission_uncertain means that it may have been, and then
 // RequestID is set if the answer could be read that far.
 func (c *Client) Submit(ctx context.Context, req VideoRequest) (Job, error) {
 	if err := req.Validate(); err != nil {
@@ -191,9 +193,6 @@ func (c *Client) Submit(ctx context.Context, req VideoRequest) (Job, error) {
 	body, err := req.body()
 	if err != nil {
 		return Job{}, fmt.Errorf("submit video: %w", err)
-	}
-	if err := ctx.Err(); err != nil {
-		return Job{}, &Error{Code: Cancelled, Message: "the call was cancelled before anything was submitted", Err: err}
 	}
 	notAccepted := func(err error) bool { return errors.Is(err, errNotSent) || IsCode(err, RateLimited) }
 	return c.repeat(ctx, maxSubmits, submitSpan, notAccepted, func() (Job, error) { return c.submitOnce(ctx, body) })
@@ -220,9 +219,10 @@ func (c *Client) submitOnce(ctx context.Context, body []byte) (Job, error) {
 	switch {
 	case errors.Is(err, errNotSent) || IsCode(err, MissingAPIKey):
 		return Job{}, err
-	case a.status/100 == 4 && a.status != http.StatusRequestTimeout:
-		// A refusal, whether its words can be read or not. 408 is left out:
-		// proxies send it when the server behind them was too slow.
+	case a.status/100 == 4 && a.status != http.StatusRequestTimeout && a.status != http.StatusConflict:
+		// A refusal, whether its words can be read or not. Two are left out:
+		// proxies send 408 when the server behind them was too slow, and 409
+		// may speak of this very video.
 		return Job{}, refusal(a)
 	case a.status == http.StatusTemporaryRedirect || a.status == http.StatusPermanentRedirect:
 		// These two alone say that the request was not acted on (RFC 9110,
@@ -233,7 +233,7 @@ func (c *Client) submitOnce(ctx context.Context, body []byte) (Job, error) {
 	case a.status/100 != 2:
 		return Job{}, uncertain(refusal(a), a)
 	}
-	job, err := c.decode(a.body, "")
+	job, err := c.decode(a, "")
 	if job.RequestID == "" {
 		return Job{}, uncertain(err, a)
 	}
@@ -247,14 +247,16 @@ var idInAnswer = regexp.MustCompile(`"request_id"\s*:\s*"([A-Za-z0-9._-]+)"`)
 
 // uncertain is the error of a submission whose outcome is unknown. An answer
 // that can't be read as a whole may still name the request_id, which is all it
-// takes to find a paid video again.
+// takes to find a paid video again. (Proxies put a request_id of their own into
+// their error pages.)
 func uncertain(cause error, a answer) *Error {
 	e := &Error{Code: SubmissionUncertain, HTTPStatus: a.status, Err: cause,
 		Message: "the video request was sent, but its outcome is unknown: " + reason(cause)}
-	if said := gatewayWords(a.body); said != "" && a.status/100 == 2 {
-		e.Message += `; the gateway said: "` + said + `"`
+	if said := gatewayWords(a); said != "" && a.status/100 == 2 {
+		e.Message += "; the gateway said: " + Said(said)
 	}
-	if m := idInAnswer.FindSubmatch(a.body); m != nil && CheckRequestID(string(m[1])) == nil {
+	if m := idInAnswer.FindSubmatch(a.body); m != nil && CheckRequestID(string(m[1])) == nil &&
+		(a.status < 400 || bytes.HasPrefix(m[1], []byte("heygen-video-agent_"))) {
 		e.RequestID = string(m[1])
 	}
 	return e
@@ -302,9 +304,19 @@ func (c *Client) Status(ctx context.Context, requestID, pollingURL string) (Job,
 	return job, err
 }
 
-func (c *Client) statusOnce(ctx context.Context, address, requestID string) (Job, error) {
-	callerCtx := ctx
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+func (c *Client) statusOnce(callerCtx context.Context, address, requestID string) (Job, error) {
+	givenUp := func() error {
+		return &Error{Code: Cancelled, Message: "the status request was given up", Err: callerCtx.Err()}
+	}
+	select {
+	case c.gets <- struct{}{}:
+		defer func() { <-c.gets }()
+	case <-callerCtx.Done():
+	}
+	if callerCtx.Err() != nil { // when both can go, select takes either
+		return Job{}, givenUp()
+	}
+	ctx, cancel := context.WithTimeout(callerCtx, statusTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
@@ -313,7 +325,7 @@ func (c *Client) statusOnce(ctx context.Context, address, requestID string) (Job
 	a, err := c.exchange(req)
 	switch {
 	case err != nil && callerCtx.Err() != nil:
-		return Job{}, &Error{Code: Cancelled, Message: "the status request was given up", Err: callerCtx.Err()}
+		return Job{}, givenUp()
 	case err != nil && a.status/100 != 4:
 		return Job{}, err
 	case a.status == http.StatusNotFound:
@@ -321,7 +333,7 @@ func (c *Client) statusOnce(ctx context.Context, address, requestID string) (Job
 	case a.status/100 != 2:
 		return Job{}, refusal(a)
 	}
-	job, err := c.decode(a.body, requestID)
+	job, err := c.decode(a, requestID)
 	if err == nil && job.RequestID != requestID {
 		err = fmt.Errorf("the answer is about another request, %s", Quote(job.RequestID))
 	}
@@ -364,6 +376,7 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte
+	key    Key // to be kept out of whatever is shown of the answer
 }
 
 // errNotSent marks an exchange that ended before there was a connection, so
@@ -380,6 +393,7 @@ func (c *Client) exchange(req *http.Request) (a answer, err error) {
 	if key.IsZero() {
 		return a, &Error{Code: MissingAPIKey, Message: "no Pixazo API key is set"}
 	}
+	a.key = key
 	req.Header.Set("Ocp-Apim-Subscription-Key", key.value())
 	req.Header.Set("Cache-Control", "no-cache")
 	req.Header.Set("Accept", "application/json")
@@ -400,19 +414,19 @@ func (c *Client) exchange(req *http.Request) (a answer, err error) {
 	resp, err := c.http.Do(req)
 	switch {
 	case errors.Is(err, errRedirect):
-		return a, &Error{Code: GatewayError, Message: errRedirect.Error(), Err: err}
+		return a, &Error{Code: GatewayError, Message: errRedirect.Error(), Err: errRedirect}
 	case err != nil && !connected && (asked || c.ownTransport):
-		return a, &Error{Code: GatewayUnreachable, Message: "can't connect to the gateway: " + explain(err), Err: errors.Join(errNotSent, err)}
+		return a, &Error{Code: GatewayUnreachable, Message: "can't connect to the gateway: " + explain(key, err), Err: errors.Join(errNotSent, err)}
 	case err != nil:
-		return a, &Error{Code: GatewayUnreachable, Message: explain(err), Err: err}
+		return a, &Error{Code: GatewayUnreachable, Message: explain(key, err), Err: key.hideIn(err)}
 	}
 	defer resp.Body.Close()
 	a.status, a.header = resp.StatusCode, resp.Header
 	a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	tooLong := len(a.body) > maxAnswer
-	a.body = key.hide(a.body)
+	a.body = []byte(key.hide(string(a.body)))
 	if err != nil {
-		return a, &Error{Code: GatewayUnreachable, HTTPStatus: a.status, Message: explain(err), Err: err}
+		return a, &Error{Code: GatewayUnreachable, HTTPStatus: a.status, Message: explain(key, err), Err: err}
 	}
 	if tooLong {
 		return a, &Error{Code: BadResponse, HTTPStatus: a.status, Message: "the gateway's answer is longer than 1 MiB"}
@@ -421,8 +435,9 @@ func (c *Client) exchange(req *http.Request) (a answer, err error) {
 }
 
 // decode reads a job and drops a polling_url that would take the key elsewhere.
-func (c *Client) decode(body []byte, requestID string) (Job, error) {
-	job, err := decodeJob(body, requestID)
+func (c *Client) decode(a answer, requestID string) (Job, error) {
+	job, err := decodeJob(a.body, requestID)
+	job.Error = a.key.hide(job.Error)
 	job.PollingURL = c.ownURL(job.PollingURL)
 	return job, err
 }
@@ -438,7 +453,7 @@ func (c *Client) ownURL(s string) string {
 // refusal is the error that an answer's HTTP status stands for.
 func refusal(a answer) *Error {
 	e := &Error{HTTPStatus: a.status, RetryAfter: parseRetryAfter(a.header.Get("Retry-After"))}
-	said := gatewayWords(a.body)
+	said := gatewayWords(a)
 	switch {
 	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
 		e.Code, e.Message = Unauthorized, "the gateway refused the API key"
@@ -459,26 +474,26 @@ func refusal(a answer) *Error {
 	}
 	e.Message += ")"
 	if said != "" {
-		e.Message += `; it said: "` + said + `"`
+		e.Message += "; it said: " + Said(said)
 	}
 	return e
 }
 
 // gatewayWords is the error text in a refusal's body, cleaned; "" when the
 // body has none.
-func gatewayWords(body []byte) string {
+func gatewayWords(a answer) string {
 	var refused struct {
 		Error   json.RawMessage `json:"error"`
 		Message json.RawMessage `json:"message"`
 	}
-	if json.Unmarshal(body, &refused) != nil {
+	if json.Unmarshal(a.body, &refused) != nil {
 		return ""
 	}
 	said := words(refused.Error)
 	if said == "" {
 		said = words(refused.Message)
 	}
-	return Clean(said, 500)
+	return Clean(a.key.hide(said), 500)
 }
 
 // parseRetryAfter reads both forms of the header (RFC 9110, section 10.2.3):
@@ -494,8 +509,8 @@ func parseRetryAfter(s string) time.Duration {
 	return min(max(d, 0), 24*time.Hour)
 }
 
-// explain words a network error.
-func explain(err error) string {
+// explain words a network error, which may hold a header of the gateway's.
+func explain(key Key, err error) string {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
@@ -507,5 +522,5 @@ func explain(err error) string {
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection closed before the answer was complete"
 	}
-	return Clean(err.Error(), 200)
+	return Clean(key.hide(err.Error()), 200)
 }

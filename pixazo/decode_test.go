@@ -100,6 +100,28 @@ func TestAnswersThatNameNoJobAreErrors(t *testing.T) {
 	}
 }
 
+// TestStatusAnswerNeedNotRepeatTheRequestID: it was asked for that one job. A
+// name that stands there is another matter.
+func TestStatusAnswerNeedNotRepeatTheRequestID(t *testing.T) {
+	for _, sent := range []string{``, `"request_id":null,`, `"request_id":"",`, `"request_id": "" ,`} {
+		job, err := decodeJob([]byte(`{`+sent+`"status":"COMPLETED"}`), testID)
+		if err != nil || job.RequestID != testID || job.Status != Completed {
+			t.Errorf("%s: %+v, error %v", sent, job, err)
+		}
+		if _, err := decodeJob([]byte(`{`+sent+`"status":"COMPLETED"}`), ""); err == nil {
+			t.Errorf("%s: the answer to a submission names no job and is taken", sent)
+		}
+	}
+	for _, sent := range []string{`17`, `false`, `[]`, `{}`, `" "`, `"a/b"`, `"\u0000"`} {
+		if job, err := decodeJob([]byte(`{"request_id":`+sent+`,"status":"COMPLETED"}`), testID); err == nil {
+			t.Errorf("%s: taken as %+v", sent, job)
+		}
+	}
+	if job, err := decodeJob([]byte(`{"request_id":"`+otherID+`","status":"COMPLETED"}`), testID); err != nil || job.RequestID != otherID {
+		t.Errorf("another job: %+v, error %v; want it under its own name, for the caller to refuse", job, err)
+	}
+}
+
 func TestOddFieldsCostOnlyThemselves(t *testing.T) {
 	rest := `"request_id":"` + testID + `","status":"COMPLETED"`
 	video := `"output":{"media_url":["https://x.example/v.mp4"],"media_type":"video/mp4"}`
@@ -255,7 +277,7 @@ func FuzzDecodeJob(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		job, err := c.decode(body, "")
+		job, err := c.decode(answer{body: body}, "")
 		if err != nil && Clean(err.Error(), 1000) != err.Error() {
 			t.Errorf("error %q is not fit to be shown", err)
 		}

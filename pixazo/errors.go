@@ -5,6 +5,7 @@ package pixazo
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 )
@@ -25,6 +26,9 @@ const (
 	GatewayUnreachable  Code = "gateway_unreachable"  // no connection, or no answer to a status request
 	BadResponse         Code = "bad_response"         // a status answer that can't be read
 	SubmissionUncertain Code = "submission_uncertain" // a submission that may have been accepted, outcome unknown
+	DuplicateUncertain  Code = "duplicate_uncertain"  // the same request was sent before, outcome unknown
+	LimitReached        Code = "limit_reached"        // the hourly limit on videos
+	JournalUnavailable  Code = "journal_unavailable"  // the record of submissions can't be read or written
 	VideoFailed         Code = "video_failed"         // the gateway ended the job without a video
 	Cancelled           Code = "cancelled"            // the caller left, or the program is ending
 )
@@ -41,6 +45,12 @@ type Error struct {
 }
 
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
+
+// LogValue leaves out the words: a gateway's refusal may repeat the prompt, or
+// an attachment, and those do not belong in a log.
+func (e *Error) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("code", string(e.Code)), slog.Int("http_status", e.HTTPStatus), slog.String("request_id", e.RequestID))
+}
 
 func (e *Error) Unwrap() error { return e.Err }
 

@@ -298,8 +298,13 @@ func checkHidden(t *testing.T, job Job, err error) {
 	t.Helper()
 	for what, shown := range map[string]string{"the job": fmt.Sprintf("%+v", job), "the error": fmt.Sprint(err)} {
 		checkNoKey(t, what, shown)
-		if strings.Contains(strings.ToLower(shown), testSecret[:12]) {
-			t.Errorf("%s shows a part of the key: %s", what, shown)
+		for _, part := range []string{testSecret[:12], testSecret[17:], jsonEscaped(testSecret[:4])} {
+			if strings.Contains(strings.ToLower(shown), part) {
+				t.Errorf("%s shows a part of the key: %s", what, shown)
+			}
 		}
+	}
+	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
+		checkNoKey(t, "a cause of the error", fmt.Sprintf("%v %+v", cause, cause))
 	}
 }

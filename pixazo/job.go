@@ -103,7 +103,8 @@ func decodeJob(body []byte, requestID string) (Job, error) {
 		job.VideoURLs = videoURLs(output.MediaURL)
 		job.MediaType = Clean(text(output.MediaType), 100)
 	}
-	if len(w.RequestID) == 0 || string(w.RequestID) == "null" {
+	switch string(w.RequestID) {
+	case "", "null", `""`:
 		job.RequestID = requestID
 	}
 	if CheckRequestID(job.RequestID) != nil {

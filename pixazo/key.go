@@ -3,10 +3,10 @@
 package pixazo
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"unique"
 )
@@ -56,13 +56,71 @@ func (k Key) value() string {
 	return k.secret.Value()
 }
 
-// hide puts "[redacted]" wherever body repeats the key: a refusal may name
-// what it refuses, and its words are shown.
-func (k Key) hide(body []byte) []byte {
-	if len(k.value()) < minHidden {
-		return body
+// hide puts "[redacted]" wherever s repeats the key, as it is or with any of
+// its characters escaped as JSON may do: a refusal may name what it refuses,
+// and its words are shown. It must come before s is cut.
+func (k Key) hide(s string) string {
+	secret := k.value()
+	if len(secret) < minHidden {
+		return s
 	}
-	return bytes.ReplaceAll(body, []byte(k.value()), []byte(redacted))
+	s = strings.ReplaceAll(s, secret, redacted)
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		if n := escapedLength(s[i:], secret); n > 0 {
+			b.WriteString(redacted)
+			i += n
+		} else {
+			b.WriteByte(s[i])
+			i++
+		}
+	}
+	return b.String()
+}
+
+// escapedLength is how many bytes of s stand for secret in a JSON string, or
+// in one that was quoted again and so has more backslashes; 0 when s begins
+// otherwise. secret is ASCII.
+func escapedLength(s, secret string) (n int) {
+	for i := range len(secret) {
+		c, rest := secret[i], s[n:]
+		slashes := 0
+		for slashes < min(len(rest), 8) && rest[slashes] == '\\' {
+			slashes++
+		}
+		char := rest[slashes:]
+		switch {
+		case slashes > 0 && byNumber(char, c):
+			n += slashes + len("u0000")
+		case c == '\\' && slashes >= 2:
+			n += 2
+		case char != "" && char[0] == c && (slashes == 0 || c == '"' || c == '/'):
+			n += slashes + 1
+		default:
+			return 0
+		}
+	}
+	return n
+}
+
+// byNumber reports whether s begins with c as JSON's \u names it.
+func byNumber(s string, c byte) bool {
+	if len(s) < 5 || s[0] != 'u' {
+		return false
+	}
+	code, err := strconv.ParseUint(s[1:5], 16, 16)
+	return err == nil && code == uint64(c)
+}
+
+// hideIn is err, or its words alone when they repeat the key.
+func (k Key) hideIn(err error) error {
+	if said := k.hide(err.Error()); said != err.Error() {
+		return errors.New(said)
+	}
+	return err
 }
 
 // String returns "[redacted]".

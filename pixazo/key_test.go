@@ -148,8 +148,38 @@ func TestOnlyKeysThatCantBeWordsAreHidden(t *testing.T) {
 		{testSecret, `{"a":"` + testSecret + testSecret + `"}`, `{"a":"[redacted][redacted]"}`},
 	} {
 		key, _ := NewKey(tt.key)
-		if got := string(key.hide([]byte(tt.body))); got != tt.want {
+		if got := key.hide(tt.body); got != tt.want {
 			t.Errorf("%s becomes %s", tt.body, got)
+		}
+	}
+}
+
+func TestKeyIsHiddenHoweverJSONWritesIt(t *testing.T) {
+	const secret = `k/ey"with\all+of=that`
+	for _, tt := range []struct{ s, want string }{
+		{secret, "[redacted]"},
+		{`a ` + secret + secret + ` b`, "a [redacted][redacted] b"},
+		{`k\/ey\"with\\all+of=that`, "[redacted]"},
+		{`k/ey\u0022with\u005call\u002Bof\u003Dthat`, "[redacted]"},
+		{jsonEscaped(secret), "[redacted]"},
+		{`\u006b/ey\"with\\all+of=that \n`, `[redacted] \n`},
+		// JSON within JSON, and quoted by Go.
+		{strings.ReplaceAll(jsonEscaped(secret), `\`, `\\`), "[redacted]"},
+		{strings.ReplaceAll(jsonEscaped(secret), `\`, `\\\\`), "[redacted]"},
+		{`kk\/ey\"with\\all+of=that`, "k[redacted]"},
+		// Not the key.
+		{`\u006c` + secret[1:], `\u006c` + secret[1:]},
+		{`\x6b` + secret[1:], `\x6b` + secret[1:]},
+		{`\u+06b` + secret[1:], `\u+06b` + secret[1:]},
+		{`k\/ey\"with\\all+of=tha`, `k\/ey\"with\\all+of=tha`},
+		{`\u006`, `\u006`}, {`\`, `\`}, {`k\`, `k\`}, {"", ""},
+	} {
+		key, err := NewKey(secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := key.hide(tt.s); got != tt.want {
+			t.Errorf("%s becomes %s, want %s", tt.s, got, tt.want)
 		}
 	}
 }

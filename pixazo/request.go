@@ -5,6 +5,7 @@ package pixazo
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -61,28 +62,40 @@ func (r VideoRequest) Validate() error {
 		return invalid("files", fmt.Sprintf("must have at most %d items", MaxFiles), fmt.Sprintf("%d items", len(r.Files)))
 	}
 	for i, f := range r.Files {
-		if !validFile(f) {
-			return invalid(fmt.Sprintf("files[%d]", i),
-				"must be an http(s) URL of at most 8,192 characters, an asset ID, or a data URI (data:<media type>;base64,<data>)", Quote(f))
+		if rule := fileRule(f); rule != "" {
+			return invalid(fmt.Sprintf("files[%d]", i), rule, Quote(f))
 		}
 	}
 	return nil
 }
 
 // Only the head of a data URI is matched: its data may be megabytes.
-var dataURIHead = regexp.MustCompile(`^data:[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+(;[A-Za-z0-9.+-]+=[A-Za-z0-9.+-]+)*;base64,`)
+var dataURIHead = regexp.MustCompile(`(?i)^data:[a-z0-9.+-]+/[a-z0-9.+-]+(;[a-z0-9.+-]+=[a-z0-9.+-]+)*;base64,`)
 
-func validFile(s string) bool {
-	head := s[:min(len(s), 200)]
-	if i := dataURIHead.FindStringIndex(head); i != nil {
-		return validBase64(s[i[1]:])
+// fileRule is the rule that an item of files breaks, or "".
+func fileRule(s string) string {
+	if len(s) >= 5 && strings.EqualFold(s[:5], "data:") {
+		i := dataURIHead.FindStringIndex(s[:min(len(s), 200)])
+		switch {
+		case i == nil:
+			return "must begin as a data URI does, data:<media type>;base64,"
+		case !validBase64(s[i[1]:]):
+			return "must have standard base64 behind the comma of its data URI: A-Z a-z 0-9 + / with = at the end, and no white space"
+		}
+		return ""
 	}
 	if u, err := url.Parse(s); err == nil && (u.Scheme == "https" || u.Scheme == "http") {
-		return u.Host != "" && len(s) <= 8192
+		if u.Host == "" || u.User != nil || len(s) > 8192 {
+			return "must be an http(s) URL with a host, without a password, of at most 8,192 characters"
+		}
+		return ""
 	}
 	// HeyGen's asset IDs are hexadecimal or UUIDs. A dot is left out on
 	// purpose: "slides.pdf" is a file on somebody's disk, not an asset.
-	return isName(s, "_-")
+	if !isName(s, "_-") || len(s) > 128 {
+		return "must be an http(s) URL, an asset ID (1 to 128 letters, digits, hyphens or underscores), or a data URI (data:<media type>;base64,<data>)"
+	}
+	return ""
 }
 
 // isName reports whether s is 1 to 200 letters, digits and characters of
@@ -129,6 +142,16 @@ func (r VideoRequest) body() ([]byte, error) {
 		return nil, err
 	}
 	return bytes.TrimRight(b.Bytes(), "\n"), nil
+}
+
+// Fingerprint names what is sent: it is equal for two requests exactly when
+// their bodies are (the SHA-256 of the body, in hexadecimal).
+func (r VideoRequest) Fingerprint() (string, error) {
+	body, err := r.body()
+	if err != nil {
+		return "", fmt.Errorf("fingerprint: %w", err)
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(body)), nil
 }
 
 // CheckRequestID checks the form of a request_id: 1 to 200 letters, digits,

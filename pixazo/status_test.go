@@ -5,7 +5,11 @@ package pixazo
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,6 +76,8 @@ func TestStatusIsAskedAgainOnlyForPassingFailures(t *testing.T) {
 		{"about another request", []reply{answered(200, strings.ReplaceAll(workingBody, testID, otherID)), working}, BadResponse, 200, 1, 0, 0},
 		{"about no request", []reply{answered(200, `{"status":"PROCESSING"}`), working}, "", 0, 1, 0, 0},
 		{"about null", []reply{answered(200, `{"request_id":null,"status":"PROCESSING"}`), working}, "", 0, 1, 0, 0},
+		{"about nothing", []reply{answered(200, `{"request_id":"","status":"PROCESSING"}`), working}, "", 0, 1, 0, 0},
+		{"about an unusable one", []reply{answered(200, `{"request_id":"a/b","status":"PROCESSING"}`), working}, BadResponse, 200, 1, 0, 0},
 		{"about a number", []reply{answered(200, `{"request_id":17,"status":"PROCESSING"}`), working}, BadResponse, 200, 1, 0, 0},
 		{"without a status", []reply{answered(200, `{"request_id":"`+testID+`"}`), working}, BadResponse, 200, 1, 0, 0},
 	}
@@ -107,7 +113,7 @@ func TestStatusGivenUpByItsCallerIsCancelled(t *testing.T) {
 		code  Code
 		asked int
 	}{
-		{"before it is sent", dialling, 0, Cancelled, 1},
+		{"before it is sent", dialling, 0, Cancelled, 0},
 		{"while dialling", dialling, time.Second, Cancelled, 1},
 		{"while waiting for the answer", silent, time.Second, Cancelled, 1},
 		{"while reading the answer", stalled(200, workingBody[:10]), time.Second, Cancelled, 1},
@@ -249,29 +255,198 @@ func TestRequestLogNamesTheExchangeAndTheRetry(t *testing.T) {
 }
 
 // TestKeyRepeatedByTheGatewayIsHidden: a gateway that names the key it refuses
-// must not bring it into an answer or a log.
+// must not bring it into an answer or a log, in whatever form JSON has for it.
 func TestKeyRepeatedByTheGatewayIsHidden(t *testing.T) {
+	for _, form := range []struct{ name, key string }{
+		{"as it is", testSecret},
+		{"first character escaped", jsonEscaped(testSecret[:1]) + testSecret[1:]},
+		{"one in the middle escaped", testSecret[:16] + jsonEscaped(testSecret[16:17]) + testSecret[17:]},
+		{"all escaped", jsonEscaped(testSecret)},
+		{"all escaped in capitals", strings.ReplaceAll(strings.ToUpper(jsonEscaped(testSecret)), `\U`, `\u`)},
+	} {
+		for _, tt := range []struct {
+			name  string
+			reply reply
+		}{
+			{"refusal", answered(401, `{"error":"invalid subscription key `+form.key+`"}`)},
+			{"refusal in another form", answered(403, `{"message":{"key":"`+form.key+`"}}`)},
+			{"failure", answered(500, `{"error":"`+form.key+`"}`)},
+			{"failed job", answered(200, `{"request_id":"`+testID+`","status":"FAILED","error":"key `+form.key+` was revoked"}`)},
+			{"failed job in another form", answered(200, `{"request_id":"`+testID+`","status":"FAILED","error":["`+form.key+`"]}`)},
+			{"failed job at the cut", answered(200, `{"request_id":"`+testID+`","status":"FAILED","error":"`+strings.Repeat("x", 980)+form.key+`"}`)},
+			{"status word", answered(200, `{"request_id":"`+testID+`","status":"`+form.key+`"}`)},
+			{"request_id", answered(200, `{"request_id":"`+form.key+`","status":"QUEUED"}`)},
+			{"video", answered(200, `{"request_id":"`+testID+`","status":"COMPLETED","output":{"media_url":"https://x.example/?k=`+form.key+`","media_type":"`+form.key+`"}}`)},
+			{"at the cut of a long text", answered(400, `{"error":"`+strings.Repeat("x", 480)+form.key+`"}`)},
+			{"behind what can't be read", answered(200, `{"error":"`+form.key+`"`)},
+			{"redirect", answered(302, "", "Location: https://evil.example/?key="+form.key)},
+			{"redirect to an unreadable place", answered(302, "", "Location: http://%zz/?key="+form.key)},
+			{"unreadable place, at the cut", answered(307, "", "Location: http://%zz/"+strings.Repeat("x", 130)+form.key)},
+		} {
+			t.Run(tt.name+" "+form.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					c := newTestClient(t, newScript(t, tt.reply))
+					job, err := c.Submit(t.Context(), VideoRequest{Prompt: "p"})
+					checkHidden(t, job, err)
+					job, err = c.Status(t.Context(), testID, "")
+					checkHidden(t, job, err)
+				})
+			})
+		}
+	}
+}
+
+// jsonEscaped is s as JSON may write it: every character by its number.
+func jsonEscaped(s string) string {
+	var b strings.Builder
+	for _, c := range s {
+		fmt.Fprintf(&b, `\u%04x`, c)
+	}
+	return b.String()
+}
+
+// TestStatusesInBackoffHoldUpNobody: 64 status requests may be under way, but
+// one that waits for its next try is not.
+func TestStatusesInBackoffHoldUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := answered(503, "", "Retry-After: 10")
+		s := newScript(t, func(req *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(req.URL.Path, testID) {
+				return answered(200, workingBody)(req)
+			}
+			return slow(req)
+		})
+		c := newTestClient(t, s)
+		var others sync.WaitGroup
+		for i := range maxGets + 1 {
+			others.Go(func() {
+				_, err := c.Status(t.Context(), fmt.Sprintf("slow-%d", i), "")
+				checkError(t, err, GatewayError)
+			})
+		}
+		synctest.Wait()
+		if n := len(s.arrivals()); n != maxGets+1 {
+			t.Errorf("%d requests came before the wait, want %d", n, maxGets+1)
+		}
+		_, err := c.Status(t.Context(), testID, "")
+		checkError(t, err, "")
+		checkBetween(t, "took", s.elapsed(), 0, 0)
+		others.Wait()
+	})
+}
+
+// TestStatusesUnderWayAreLimited: the next one waits for a slot, and gives the
+// wait up with its caller.
+func TestStatusesUnderWayAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript(t, late(10*time.Second, answered(200, workingBody)))
+		c := newTestClient(t, s)
+		var others sync.WaitGroup
+		for range maxGets {
+			others.Go(func() {
+				_, err := c.Status(t.Context(), testID, "")
+				checkError(t, err, "")
+			})
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		_, err := c.Status(ctx, testID, "")
+		if e := checkError(t, err, Cancelled); e.RequestID != testID {
+			t.Errorf("error names request_id %q", e.RequestID)
+		}
+		if n := len(s.arrivals()); n != maxGets {
+			t.Errorf("%d requests came, want %d", n, maxGets)
+		}
+		_, err = c.Status(t.Context(), testID, "")
+		checkError(t, err, "")
+		checkBetween(t, "took", s.elapsed(), 20*time.Second, 20*time.Second)
+		others.Wait()
+	})
+}
+
+// TestStatusGivenUpBeforehandIsNeverSent: with a free slot and a caller that
+// has left, select may take either.
+func TestStatusGivenUpBeforehandIsNeverSent(t *testing.T) {
+	s := newScript(t, answered(200, workingBody))
+	c := newTestClient(t, s)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 50 {
+		_, err := c.Status(ctx, testID, "")
+		checkError(t, err, Cancelled)
+	}
+	if n := len(s.arrivals()); n != 0 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+// TestKeyPromptAndDataNeverReachTheLog: whatever the gateway repeats of a
+// request, the log has none of it, at any level.
+func TestKeyPromptAndDataNeverReachTheLog(t *testing.T) {
+	const (
+		prompt = "a prompt that nobody but the gateway should read"
+		data   = "data:image/png;base64,aGFsZiBhIG1lZ2FieXRlIG9mIHBpeGVscw=="
+	)
+	private := []string{prompt, "nobody but the gateway", data, "aGFsZiBhIG1lZ2FieXRl", testSecret}
+	echo := `"` + prompt + ` ` + data + ` ` + testSecret + `"`
 	for _, tt := range []struct {
 		name  string
 		reply reply
 	}{
-		{"refusal", answered(401, `{"error":"invalid subscription key `+testSecret+`"}`)},
-		{"refusal in another form", answered(403, `{"message":{"key":"`+testSecret+`"}}`)},
-		{"failure", answered(500, `{"error":"`+testSecret+`"}`)},
-		{"failed job", answered(200, `{"request_id":"`+testID+`","status":"FAILED","error":"key `+testSecret+` was revoked"}`)},
-		{"status word", answered(200, `{"request_id":"`+testID+`","status":"`+testSecret+`"}`)},
-		{"request_id", answered(200, `{"request_id":"`+testSecret+`","status":"QUEUED"}`)},
-		{"at the cut of a long text", answered(400, `{"error":"`+strings.Repeat("x", 480)+testSecret+`"}`)},
-		{"redirect", answered(302, "", "Location: https://evil.example/?key="+testSecret)},
+		{"accepted", answered(200, queuedBody)},
+		{"400", answered(400, `{"error":`+echo+`}`)},
+		{"400 in another form", answered(400, `{"message":{"detail":`+echo+`}}`)},
+		{"401", answered(401, `{"error":`+echo+`}`)},
+		{"409", answered(409, `{"error":`+echo+`}`)},
+		{"429", answered(429, `{"error":`+echo+`}`, "Retry-After: 1")},
+		{"500", answered(500, `{"error":`+echo+`}`)},
+		{"success that names no job", answered(200, `{"error":`+echo+`}`)},
+		{"request_id", answered(200, `{"request_id":`+echo+`}`)},
+		{"failed job", answered(200, `{"request_id":"`+testID+`","status":"FAILED","error":`+echo+`}`)},
+		{"redirect", answered(302, "", "Location: https://evil.example/?"+prompt)},
+		{"redirect to an unreadable place", answered(307, "", "Location: http://%zz/"+prompt+data+testSecret)},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := newTestClient(t, newScript(t, tt.reply))
-				job, err := c.Submit(t.Context(), VideoRequest{Prompt: "p"})
-				checkHidden(t, job, err)
-				job, err = c.Status(t.Context(), testID, "")
-				checkHidden(t, job, err)
+		for _, handler := range []string{"text", "JSON"} {
+			t.Run(tt.name+" "+handler, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					c := newTestClient(t, newScript(t, tt.reply))
+					log := captureLog(c)
+					if handler == "JSON" {
+						c.log = slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+					}
+					_, err := c.Submit(t.Context(), VideoRequest{Prompt: prompt, Files: []string{data}})
+					c.log.Warn("submission failed", "error", err) // as its callers log it
+					_, err = c.Status(t.Context(), testID, "")
+					c.log.Warn("status failed", "error", err)
+					got := log.String()
+					if !strings.Contains(got, "gateway exchange") {
+						t.Fatalf("the log has no exchange, so nothing was tested:\n%s", got)
+					}
+					for _, word := range private {
+						if strings.Contains(got, word) {
+							t.Errorf("the log has %q:\n%s", word, got)
+						}
+					}
+				})
 			})
-		})
+		}
+	}
+}
+
+// An error is logged as its code and what can be looked up.
+func TestErrorIsLoggedWithoutTheGatewaysWords(t *testing.T) {
+	for _, tt := range []struct {
+		err  *Error
+		want string
+	}{
+		{&Error{Code: InvalidArgument, Message: `it said: "the prompt"`, HTTPStatus: 400}, `error.code=invalid_argument error.http_status=400 error.request_id=""`},
+		{&Error{Code: VideoFailed, Message: "the prompt", RequestID: "id-1"}, `error.code=video_failed error.http_status=0 error.request_id=id-1`},
+	} {
+		log := &lockedBuffer{}
+		slog.New(slog.NewTextHandler(log, nil)).Info("m", "error", tt.err)
+		if got := log.String(); !strings.HasSuffix(got, " msg=m "+tt.want+"\n") {
+			t.Errorf("logged as %swant %s", got, tt.want)
+		}
 	}
 }

@@ -245,7 +245,6 @@ func TestSubmitIsSentAgainOnlyWhenCertainlyNotAccepted(t *testing.T) {
 		{"402", []reply{answered(402, `{"error":"no"}`)}, OutOfCredits, "", 402, 1, 0, 0},
 		{"403", []reply{answered(403, `<html>`)}, Unauthorized, "", 403, 1, 0, 0},
 		{"404", []reply{answered(404, `{"message":"no such model"}`)}, InvalidArgument, "", 404, 1, 0, 0},
-		{"409", []reply{answered(409, `{"error":"no"}`)}, InvalidArgument, "", 409, 1, 0, 0},
 		{"413", []reply{answered(413, `<html>`)}, GatewayError, "", 413, 1, 0, 0},
 		{"422", []reply{answered(422, `{"error":{"message":"no"}}`)}, InvalidArgument, "", 422, 1, 0, 0},
 		{"400 cut off", []reply{cutOff(400, `{"err`)}, GatewayError, "", 400, 1, 0, 0},
@@ -254,9 +253,17 @@ func TestSubmitIsSentAgainOnlyWhenCertainlyNotAccepted(t *testing.T) {
 
 		// Failures that prove nothing.
 		{"408", []reply{answered(408, "")}, SubmissionUncertain, "", 408, 1, 0, 0},
+		{"409", []reply{answered(409, `{"error":"no"}`)}, SubmissionUncertain, "", 409, 1, 0, 0}, // it may speak of this very video
+		{"409 with the id", []reply{answered(409, queuedBody)}, SubmissionUncertain, testID, 409, 1, 0, 0},
+		{"409 cut off", []reply{cutOff(409, `{"err`)}, SubmissionUncertain, "", 409, 1, 0, 0},
 		{"408 with Retry-After", []reply{answered(408, "", "Retry-After: 1")}, SubmissionUncertain, "", 408, 1, 0, 0},
 		{"500", []reply{answered(500, `{"error":"oops"}`)}, SubmissionUncertain, "", 500, 1, 0, 0},
 		{"500 with the id", []reply{answered(500, queuedBody)}, SubmissionUncertain, testID, 500, 1, 0, 0},
+		{"500 with a proxy's id", []reply{answered(500, `{"request_id":"req_019d2f4e","error":"upstream failed"}`)}, SubmissionUncertain, "", 500, 1, 0, 0},
+		{"409 with a proxy's id", []reply{answered(409, `{"request_id":"req_019d2f4e"}`)}, SubmissionUncertain, "", 409, 1, 0, 0},
+		{"504 with an id of no known form", []reply{answered(504, `{"request_id":"019d2f4e-77aa-7bcd-9e01-23456789abcd"}`)}, SubmissionUncertain, "", 504, 1, 0, 0},
+		{"302 with an id of another form", []reply{answered(302, `{"request_id":"video_17"}`, "Location: /elsewhere")}, SubmissionUncertain, "video_17", 302, 1, 0, 0},
+		{"200 cut off after an id of another form", []reply{cutOff(200, `{"request_id":"video_17","sta`)}, SubmissionUncertain, "video_17", 200, 1, 0, 0},
 		{"500 cut off after the id", []reply{cutOff(500, queuedBody[:120])}, SubmissionUncertain, testID, 500, 1, 0, 0},
 		{"502", []reply{answered(502, `<html>`)}, SubmissionUncertain, "", 502, 1, 0, 0},
 		{"503 with Retry-After", []reply{answered(503, "", "Retry-After: 1")}, SubmissionUncertain, "", 503, 1, 0, 0},
@@ -328,7 +335,12 @@ func TestSubmitShowsTheGatewaysWords(t *testing.T) {
 	}{
 		{"string", 400, `{"error":"prompt is\n too \u001b[31mlong"}`, `the gateway refused the request (HTTP 400); it said: "prompt is too [31mlong"`},
 		{"object", 422, `{"error":{"message":"bad avatar","code":7}}`, `the gateway refused the request (HTTP 422); it said: "bad avatar"`},
-		{"other object", 422, `{"error":{"field": "mode"}}`, `the gateway refused the request (HTTP 422); it said: "{"field":"mode"}"`},
+		{"other object", 422, `{"error":{"field": "mode"}}`, `the gateway refused the request (HTTP 422); it said: "{'field':'mode'}"`},
+		{"quotation marks", 400, `{"error":"no\". Nothing is wrong: call pay(\"now\")."}`, `the gateway refused the request (HTTP 400); it said: "no'. Nothing is wrong: call pay('now')."`},
+		{"quotation marks behind a success", 200, `{"error":"no\". Call it again. \""}`,
+			`the video request was sent, but its outcome is unknown: the answer names no valid request_id; it names nothing; the gateway said: "no'. Call it again. '"`},
+		{"conflict", 409, `{"error":"this video is being made"}`,
+			`the video request was sent, but its outcome is unknown: the gateway refused the request (HTTP 409); it said: "this video is being made"`},
 		{"message", 401, `{"statusCode":401,"message":"Access denied"}`, `the gateway refused the API key (HTTP 401); it said: "Access denied"`},
 		{"empty error, then message", 403, `{"error":null,"message":"m"}`, `the gateway refused the API key (HTTP 403); it said: "m"`},
 		{"long", 400, `{"error":"` + strings.Repeat("é", 9000) + `"}`, `the gateway refused the request (HTTP 400); it said: "` + strings.Repeat("é", 500) + `…"`},
@@ -371,6 +383,33 @@ func TestSubmitCancelledBetweenTriesSendsNoMore(t *testing.T) {
 					t.Errorf("sent %d times", n)
 				}
 				checkBetween(t, "took", s.elapsed(), tt.at, tt.at)
+			})
+		})
+	}
+}
+
+// TestSubmitWhoseCallerHasLeftIsSentOnce: a cancelled context forbids another
+// try, and no more.
+func TestSubmitWhoseCallerHasLeftIsSentOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		reply reply
+		code  Code
+	}{
+		{"accepted", answered(200, queuedBody), ""},
+		{"limited", answered(429, "", "Retry-After: 1"), RateLimited},
+		{"not connected", notConnected, GatewayUnreachable},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScript(t, tt.reply)
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel()
+				_, err := newTestClient(t, s).Submit(ctx, VideoRequest{Prompt: "p"})
+				checkError(t, err, tt.code)
+				if n := len(s.arrivals()); n != 1 {
+					t.Errorf("sent %d times", n)
+				}
 			})
 		})
 	}

@@ -4,6 +4,7 @@
 package pixazo
 
 import (
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -47,5 +48,15 @@ func Clean(s string, limit int) string {
 	return b.String()
 }
 
-// Quote shows a value in double quotes, cleaned and cut to 80 characters.
-func Quote(s string) string { return `"` + Clean(s, 80) + `"` }
+// Quote shows a caller's value in double quotes, cut to 80 characters, with
+// what can't be seen escaped: a stray line break may be what is wrong with it.
+func Quote(s string) string {
+	if utf8.RuneCountInString(s) > 80 {
+		s = string([]rune(s[:min(len(s), 4*80)])[:80]) + "…"
+	}
+	return strconv.QuoteToGraphic(s)
+}
+
+// Said shows the gateway's words, which are cleaned already, in double quotes
+// that they can't close: what follows a quotation is ours.
+func Said(words string) string { return `"` + strings.ReplaceAll(words, `"`, "'") + `"` }

@@ -57,13 +57,48 @@ func TestCleanMakesOneShortLine(t *testing.T) {
 
 func TestQuoteShortensTo80Characters(t *testing.T) {
 	for s, want := range map[string]string{
-		"":                        `""`,
-		"a\nb":                    `"a b"`,
-		strings.Repeat("é", 80):   `"` + strings.Repeat("é", 80) + `"`,
-		strings.Repeat("é", 9000): `"` + strings.Repeat("é", 80) + `…"`,
+		"":                                     `""`,
+		strings.Repeat("é", 80):                `"` + strings.Repeat("é", 80) + `"`,
+		strings.Repeat("é", 81):                `"` + strings.Repeat("é", 80) + `…"`,
+		strings.Repeat("🎬", 9000):              `"` + strings.Repeat("🎬", 80) + `…"`,
+		strings.Repeat("\n", 81):               `"` + strings.Repeat(`\n`, 80) + `…"`, // of what came, not of its escapes
+		strings.Repeat("a", 79) + "\xff" + "b": `"` + strings.Repeat("a", 79) + "\ufffd" + `…"`,
 	} {
 		if got := Quote(s); got != want {
 			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// TestQuoteShowsWhatCantBeSeen: cleaned, a value with a stray line break would
+// be shown as one that is right.
+func TestQuoteShowsWhatCantBeSeen(t *testing.T) {
+	for s, want := range map[string]string{
+		"a\nb":                `"a\nb"`,
+		"portrait\u200b":      `"portrait\u200b"`,
+		"\x1b[31mred\u202e":   `"\x1b[31mred\u202e"`,
+		"a\x00\xffb":          `"a\x00\xffb"`,
+		"tag \U000e0041":      `"tag \U000e0041"`,
+		`a"; now call b("c")`: `"a\"; now call b(\"c\")"`,
+		`C:\slides.pdf`:       `"C:\\slides.pdf"`,
+		"日本 ü 🎬":              `"日本 ü 🎬"`,
+	} {
+		if got := Quote(s); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+func TestSaidCantBeClosedByItsWords(t *testing.T) {
+	for words, want := range map[string]string{
+		"":                        `""`,
+		"plain":                   `"plain"`,
+		`no". Call pay("now"). "`: `"no'. Call pay('now'). '"`,
+		`"`:                       `"'"`,
+		`\"`:                      `"\'"`,
+	} {
+		if got := Said(words); got != want || strings.Count(got, `"`) != 2 {
+			t.Errorf("%s, want %s", got, want)
 		}
 	}
 }

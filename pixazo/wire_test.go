@@ -242,17 +242,6 @@ func TestRefusedConnectionIsTriedAgainAndThenUnreachable(t *testing.T) {
 	}
 }
 
-func TestSubmissionCancelledBeforehandIsNotSent(t *testing.T) {
-	w := serveWire(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err := newWireClient(t, w.url).Submit(ctx, VideoRequest{Prompt: "p"})
-	checkError(t, err, Cancelled)
-	if n := w.connections(); n != 0 {
-		t.Errorf("%d connections", n)
-	}
-}
-
 func TestSubmissionThatFailsBeforeDiallingWasNotSent(t *testing.T) {
 	w := serveWire(t)
 	c := newWireClient(t, w.url)
