@@ -89,9 +89,28 @@ func failing(code pixazo.Code, id string) error {
 	return &pixazo.Error{Code: code, Message: "as scripted", RequestID: id}
 }
 
-// newTracker has polls that are spread neither way.
-func newTracker(g jobs.Gateway) *jobs.Tracker {
-	return jobs.New(g, jobs.Options{Rand: func() float64 { return 0.5 }})
+// newTracker has a journal of its own, and polls that are spread neither way.
+func newTracker(t testing.TB, g jobs.Gateway) *jobs.Tracker {
+	t.Helper()
+	return openTracker(t, g, jobs.Options{StateDir: t.TempDir()})
+}
+
+// openTracker ends the tracker with the test, so that a bubble of synctest is
+// left empty and a temporary directory can be removed.
+func openTracker(t testing.TB, g jobs.Gateway, options jobs.Options) *jobs.Tracker {
+	t.Helper()
+	if options.Rand == nil {
+		options.Rand = func() float64 { return 0.5 }
+	}
+	tracker := jobs.New(g, options)
+	t.Cleanup(func() { end(tracker) })
+	return tracker
+}
+
+func end(tracker *jobs.Tracker) {
+	tracker.Drain()
+	tracker.Finish(context.Background())
+	tracker.Close()
 }
 
 // uuidID is a request_id in the documented form, made at that time.
@@ -106,11 +125,11 @@ func request() pixazo.VideoRequest { return pixazo.VideoRequest{Prompt: "a light
 
 func mustSubmit(t *testing.T, tracker *jobs.Tracker) string {
 	t.Helper()
-	job, err := tracker.Submit(t.Context(), request())
+	s, err := tracker.Submit(t.Context(), request(), false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return job.RequestID
+	return s.Job.RequestID
 }
 
 func wantPolls(t *testing.T, got, want []int64) {

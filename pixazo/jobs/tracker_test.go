@@ -37,12 +37,12 @@ func TestSubmitIsNotCutByItsCaller(t *testing.T) {
 				return answer(200, nil, `{"request_id":"id-1","status":"QUEUED"}`)
 			}
 		})})
-		tracker := newTracker(client)
+		tracker := newTracker(t, client)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		start := time.Now()
-		if job, err := tracker.Submit(ctx, request()); err == nil {
-			t.Errorf("Submit answered %v to a caller who left", job)
+		if s, err := tracker.Submit(ctx, request(), false); err == nil {
+			t.Errorf("Submit answered %v to a caller who left", s.Job)
 		}
 		if took := time.Since(start); took != 3*time.Second {
 			t.Errorf("the caller was held for %v after leaving at 3s", took)
@@ -62,8 +62,11 @@ func TestSubmitIsNotCutByItsCaller(t *testing.T) {
 // waits for any more must not be paid for.
 func TestSubmitIsNotTriedAgainForNobody(t *testing.T) {
 	leave := map[string]func(*jobs.Tracker, context.CancelFunc){
-		"the caller left":       func(_ *jobs.Tracker, cancel context.CancelFunc) { cancel() },
-		"the program is ending": func(tracker *jobs.Tracker, _ context.CancelFunc) { tracker.Drain(context.Background()) },
+		"the caller left": func(_ *jobs.Tracker, cancel context.CancelFunc) { cancel() },
+		"the program is ending": func(tracker *jobs.Tracker, _ context.CancelFunc) {
+			tracker.Drain()
+			tracker.Finish(context.Background())
+		},
 	}
 	for name, leave := range leave {
 		t.Run(name, func(t *testing.T) {
@@ -73,12 +76,12 @@ func TestSubmitIsNotTriedAgainForNobody(t *testing.T) {
 					posts.Add(1)
 					return answer(429, http.Header{"Retry-After": {"20"}}, `{"error":"slow down"}`)
 				})})
-				tracker := newTracker(client)
+				tracker := newTracker(t, client)
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				time.AfterFunc(5*time.Second, func() { leave(tracker, cancel) })
 				start := time.Now()
-				if _, err := tracker.Submit(ctx, request()); err == nil {
+				if _, err := tracker.Submit(ctx, request(), false); err == nil {
 					t.Error("Submit succeeded")
 				}
 				if took := time.Since(start); took != 5*time.Second {
@@ -98,13 +101,13 @@ func TestSubmitIsNotTriedAgainForNobody(t *testing.T) {
 func TestSubmitIsUncertainToCallerWhoLeftHalfWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		tracker := newTracker(&fakeGateway{submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
+		tracker := newTracker(t, &fakeGateway{submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
 			<-release
 			return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil
 		}})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := tracker.Submit(ctx, request())
+		_, err := tracker.Submit(ctx, request(), false)
 		if !pixazo.IsCode(err, pixazo.SubmissionUncertain) {
 			t.Errorf("error %v, want submission_uncertain", err)
 		}
@@ -119,7 +122,7 @@ func TestSubmitOfCancelledCallSendsNothing(t *testing.T) {
 	g := &fakeGateway{}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := newTracker(g).Submit(ctx, request())
+	_, err := newTracker(t, g).Submit(ctx, request(), false)
 	if !pixazo.IsCode(err, pixazo.Cancelled) || g.submissions != 0 {
 		t.Errorf("error %v after %d submissions, want cancelled after none", err, g.submissions)
 	}
@@ -130,7 +133,7 @@ func TestSubmitErrorsComeAsTheyAre(t *testing.T) {
 		pixazo.RateLimited, pixazo.GatewayError, pixazo.GatewayUnreachable, pixazo.SubmissionUncertain} {
 		want := failing(code, "")
 		g := &fakeGateway{submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) { return pixazo.Job{}, want }}
-		if _, err := newTracker(g).Submit(t.Context(), request()); err != want {
+		if _, err := newTracker(t, g).Submit(t.Context(), request(), false); err != want {
 			t.Errorf("%s: error %v, want %v", code, err, want)
 		}
 		if g.submissions != 1 {
@@ -143,7 +146,7 @@ func TestSubmitErrorsComeAsTheyAre(t *testing.T) {
 // young as any other, and not yet being visible does not make it unknown.
 func TestUncertainSubmissionWithIDIsRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tracker := newTracker(&fakeGateway{
+		tracker := newTracker(t, &fakeGateway{
 			submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
 				return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "id-1")
 			},
@@ -151,7 +154,7 @@ func TestUncertainSubmissionWithIDIsRemembered(t *testing.T) {
 				return pixazo.Job{}, failing(pixazo.NotFound, id)
 			},
 		})
-		if _, err := tracker.Submit(t.Context(), request()); !pixazo.IsCode(err, pixazo.SubmissionUncertain) {
+		if _, err := tracker.Submit(t.Context(), request(), false); !pixazo.IsCode(err, pixazo.SubmissionUncertain) {
 			t.Fatalf("error %v, want submission_uncertain", err)
 		}
 		time.Sleep(29 * time.Second)
@@ -173,12 +176,12 @@ func TestTerminalAnswerToASubmissionIsAFinishedJob(t *testing.T) {
 			return pixazo.Job{}, failing(pixazo.NotFound, id)
 		},
 	}
-	tracker := newTracker(g)
-	job, err := tracker.Submit(t.Context(), request())
-	if err != nil || !reflect.DeepEqual(job, want) {
-		t.Fatalf("Submit = %+v, %v; want %+v", job, err, want)
+	tracker := newTracker(t, g)
+	s, err := tracker.Submit(t.Context(), request(), false)
+	if err != nil || !reflect.DeepEqual(s.Job, want) {
+		t.Fatalf("Submit = %+v, %v; want %+v", s.Job, err, want)
 	}
-	job, err = tracker.Status(t.Context(), "id-1")
+	job, err := tracker.Status(t.Context(), "id-1")
 	if err != nil || !reflect.DeepEqual(job, want) {
 		t.Errorf("Status = %+v, %v; want the remembered %+v", job, err, want)
 	}
@@ -196,7 +199,7 @@ func TestStatusKeepsWhatTheNewestAnswerLeftOut(t *testing.T) {
 			return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued, PollingURL: own, CreatedAt: created}, nil
 		},
 	}
-	tracker := newTracker(g)
+	tracker := newTracker(t, g)
 	mustSubmit(t, tracker)
 	for range 2 {
 		job, err := tracker.Status(t.Context(), "id-1")
@@ -219,7 +222,7 @@ func TestStatusOfFailedRequestReturnsWhatIsKnownAndTheError(t *testing.T) {
 		}
 		return pixazo.Job{}, failing(pixazo.GatewayError, id)
 	}}
-	tracker := newTracker(g)
+	tracker := newTracker(t, g)
 	if _, err := tracker.Status(t.Context(), "id-1"); err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +247,7 @@ func TestStatusOfYoungJobIsNotNotFound(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				tracker := newTracker(&fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
+				tracker := newTracker(t, &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
 					return pixazo.Job{}, failing(pixazo.NotFound, id)
 				}})
 				id := tt.id(t, tracker)
@@ -267,27 +270,22 @@ func TestDrainFinishesSubmissionsInFlight(t *testing.T) {
 			time.Sleep(20 * time.Second)
 			return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil
 		}}
-		tracker := newTracker(g)
+		tracker := newTracker(t, g)
 		answered := make(chan pixazo.Job, 1)
 		go func() {
-			job, err := tracker.Submit(context.Background(), request())
+			s, err := tracker.Submit(context.Background(), request(), false)
 			if err != nil {
 				t.Error(err)
 			}
-			answered <- job
+			answered <- s.Job
 		}()
 		time.Sleep(5 * time.Second)
 
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		refused := make(chan error, 1)
-		go func() {
-			time.Sleep(time.Second)
-			_, err := tracker.Submit(context.Background(), request())
-			refused <- err
-		}()
-		tracker.Drain(ctx)
+		tracker.Drain()
+		tracker.Finish(ctx)
 		if took := time.Since(start); took != 15*time.Second {
 			t.Errorf("Drain took %v, want the 15 s that the submission still took", took)
 		}
@@ -300,9 +298,6 @@ func TestDrainFinishesSubmissionsInFlight(t *testing.T) {
 		default:
 			t.Error("Drain returned before the submission was answered")
 		}
-		if err := <-refused; !pixazo.IsCode(err, pixazo.Cancelled) || !strings.Contains(err.Error(), "nothing was submitted") {
-			t.Errorf("a submission while draining got %v, want it refused", err)
-		}
 		if g.submissions != 1 {
 			t.Errorf("%d submissions, want 1", g.submissions)
 		}
@@ -311,16 +306,17 @@ func TestDrainFinishesSubmissionsInFlight(t *testing.T) {
 
 func TestDrainGivesUpWhenItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tracker := newTracker(&fakeGateway{submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
+		tracker := newTracker(t, &fakeGateway{submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
 			time.Sleep(time.Hour)
 			return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "")
 		}})
-		go func() { _, _ = tracker.Submit(context.Background(), request()) }()
+		go func() { _, _ = tracker.Submit(context.Background(), request(), false) }()
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 		defer cancel()
 		start := time.Now()
-		tracker.Drain(ctx)
+		tracker.Drain()
+		tracker.Finish(ctx)
 		if took := time.Since(start); took != 60*time.Second {
 			t.Errorf("Drain took %v, want its context's 60 s", took)
 		}
@@ -331,7 +327,9 @@ func TestDrainGivesUpWhenItsContextEnds(t *testing.T) {
 func TestDrainWithNothingInFlightTakesNoTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		newTracker(&fakeGateway{}).Drain(t.Context())
+		tracker := newTracker(t, &fakeGateway{})
+		tracker.Drain()
+		tracker.Finish(t.Context())
 		if took := time.Since(start); took != 0 {
 			t.Errorf("Drain took %v, want 0", took)
 		}
@@ -353,10 +351,11 @@ func TestDrainEndsWaitsAtOnce(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				tracker := newTracker(&fakeGateway{status: tt.status})
+				tracker := newTracker(t, &fakeGateway{status: tt.status})
 				go func() {
 					time.Sleep(10 * time.Second)
-					tracker.Drain(t.Context())
+					tracker.Drain()
+					tracker.Finish(t.Context())
 				}()
 				start := time.Now()
 				outcome, err := tracker.Wait(t.Context(), "id-1", time.Minute, nil)
@@ -411,13 +410,14 @@ func TestSubmitThroughARealClientReachesTheGatewayOnce(t *testing.T) {
 				return answer(200, nil, `{"request_id":"id-1","status":"QUEUED"}`)
 			}
 		})})
-		tracker := newTracker(client)
+		tracker := newTracker(t, client)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := tracker.Submit(ctx, request()); !pixazo.IsCode(err, pixazo.SubmissionUncertain) {
+		if _, err := tracker.Submit(ctx, request(), false); !pixazo.IsCode(err, pixazo.SubmissionUncertain) {
 			t.Errorf("the caller who left got %v, want submission_uncertain", err)
 		}
-		tracker.Drain(t.Context())
+		tracker.Drain()
+		tracker.Finish(t.Context())
 		if len(posts) != 1 || posts[0] != `{"prompt":"a lighthouse"}` {
 			t.Errorf("the gateway got %q, want the request once", posts)
 		}

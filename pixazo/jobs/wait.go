@@ -43,17 +43,19 @@ type Progress struct {
 // 5 s.
 //
 // A failed poll does not end the wait, except with missing_api_key,
-// unauthorized, out_of_credits, or not_found past the job's first 30 s.
+// unauthorized, out_of_credits, invalid_argument, or not_found past the job's
+// first 30 s.
 func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Duration, report func(Progress)) (Outcome, error) {
 	if err := pixazo.CheckRequestID(requestID); err != nil {
 		return Outcome{}, err
 	}
 	start := time.Now()
-	l := t.join(requestID)
-	if l == nil {
+	if !t.enter() {
 		job, err := t.Status(ctx, requestID)
 		return Outcome{Job: job, End: Busy}, err
 	}
+	defer t.exit()
+	l := t.attach(requestID)
 	defer t.leave(l)
 
 	deadline := time.NewTimer(timeout)
@@ -127,21 +129,39 @@ func (l *loop) show(job pixazo.Job, err error, final bool) {
 	l.changed = make(chan struct{})
 }
 
-// join adds a waiter to the job's loop, starting the loop if there is none. It
-// returns nil when there are too many waits.
-func (t *Tracker) join(requestID string) *loop {
+// enter counts a wait in, unless there are too many.
+func (t *Tracker) enter() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.waits >= t.options.MaxWaits {
-		return nil
+		return false
 	}
 	t.waits++
+	return true
+}
+
+func (t *Tracker) exit() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.waits--
+}
+
+// Follow keeps a job polled, as if somebody waited for it, until stop is
+// called or the job ends. What is seen comes by OnChange.
+func (t *Tracker) Follow(requestID string) (stop func()) {
+	l := t.attach(requestID)
+	return sync.OnceFunc(func() { t.leave(l) })
+}
+
+// attach adds a waiter to the job's loop, starting the loop if there is none.
+func (t *Tracker) attach(requestID string) *loop {
+	known := t.known(requestID).job
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	l := t.loops[requestID]
 	if l == nil {
 		ctx, cancel := context.WithCancel(context.Background())
-		l = &loop{requestID: requestID, cancel: cancel, changed: make(chan struct{})}
-		l.latest.job = t.jobs[requestID].job
-		l.latest.job.RequestID = requestID
+		l = &loop{requestID: requestID, cancel: cancel, changed: make(chan struct{}), latest: sight{job: known}}
 		t.loops[requestID] = l
 		go t.run(ctx, l)
 	}
@@ -152,7 +172,6 @@ func (t *Tracker) join(requestID string) *loop {
 func (t *Tracker) leave(l *loop) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.waits--
 	l.waiters--
 	if l.waiters == 0 {
 		t.end(l)
@@ -172,23 +191,23 @@ func (t *Tracker) end(l *loop) {
 func (t *Tracker) run(ctx context.Context, l *loop) {
 	start := time.Now()
 	for {
-		select {
-		case t.polls <- struct{}{}:
-		case <-ctx.Done():
+		if !sleep(ctx, time.Until(t.known(l.requestID).notBefore)) {
 			return
 		}
 		job, err := t.Status(ctx, l.requestID)
-		<-t.polls
 		if ctx.Err() != nil {
 			return
+		}
+		if job.Done() {
+			err = nil // it has ended, whether it can be asked for again or not
 		}
 		age, known := t.known(l.requestID).age()
 		if !known {
 			age = time.Since(start)
 		}
 		// Status has already seen to the 404 of a job too young to be visible.
-		final := job.Done() && err == nil || pixazo.IsCode(err,
-			pixazo.MissingAPIKey, pixazo.Unauthorized, pixazo.OutOfCredits, pixazo.NotFound)
+		final := job.Done() || pixazo.IsCode(err,
+			pixazo.MissingAPIKey, pixazo.Unauthorized, pixazo.OutOfCredits, pixazo.NotFound, pixazo.InvalidArgument)
 		if final {
 			t.mu.Lock()
 			t.end(l)
@@ -198,12 +217,20 @@ func (t *Tracker) run(ctx context.Context, l *loop) {
 		if final {
 			return
 		}
-		timer := time.NewTimer(max(pixazo.PollDelay(age, t.options.Rand()), pixazo.RetryAfter(err)))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !sleep(ctx, pixazo.PollDelay(age, t.options.Rand())) {
 			return
 		}
+	}
+}
+
+// sleep reports whether d passed before ctx was done.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }

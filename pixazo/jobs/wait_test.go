@@ -29,7 +29,7 @@ var newJobPolls = []int64{0, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 900
 func TestWaitPollsAtOnceAndThenOnTheSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{}
-		tracker := newTracker(g)
+		tracker := newTracker(t, g)
 		id := mustSubmit(t, tracker)
 		start := time.Now()
 		outcome, err := tracker.Wait(t.Context(), id, 45*time.Second, nil)
@@ -81,7 +81,7 @@ func TestPollsGoOnByTheJobsAge(t *testing.T) {
 					}
 					return job, nil
 				}}
-				tracker := newTracker(g)
+				tracker := newTracker(t, g)
 				id := tt.id(t, tracker, tt.age)
 				start := time.Now()
 				created = start.Add(-tt.age)
@@ -111,7 +111,7 @@ func TestPollsAreSpreadByTenPercent(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			g := &fakeGateway{}
-			tracker := jobs.New(g, jobs.Options{Rand: func() float64 { return tt.random }})
+			tracker := openTracker(t, g, jobs.Options{StateDir: t.TempDir(), Rand: func() float64 { return tt.random }})
 			start := time.Now()
 			_, _ = tracker.Wait(t.Context(), "id-1", 2500*time.Millisecond, nil)
 			wantPolls(t, g.milliseconds("id-1", start), tt.want)
@@ -130,7 +130,7 @@ func TestWaitHonoursRetryAfter(t *testing.T) {
 			}
 			return answer(200, nil, `{"request_id":"id-1","status":"PROCESSING"}`)
 		})})
-		outcome, err := newTracker(client).Wait(t.Context(), "id-1", 22*time.Second, nil)
+		outcome, err := newTracker(t, client).Wait(t.Context(), "id-1", 22*time.Second, nil)
 		if err != nil || outcome.LastErr != nil {
 			t.Errorf("Wait = %+v, %v; want the 429 forgotten", outcome, err)
 		}
@@ -141,7 +141,7 @@ func TestWaitHonoursRetryAfter(t *testing.T) {
 func TestAThousandWaitersShareOnePollStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{}
-		tracker := jobs.New(g, jobs.Options{MaxWaits: 2000, Rand: func() float64 { return 0.5 }})
+		tracker := openTracker(t, g, jobs.Options{StateDir: t.TempDir(), MaxWaits: 2000})
 		id := mustSubmit(t, tracker)
 		start := time.Now()
 		var waits sync.WaitGroup
@@ -179,7 +179,7 @@ func TestAThousandWaitersShareOnePollStream(t *testing.T) {
 func TestPollingStopsWhenTheLastWaiterLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{}
-		tracker := newTracker(g)
+		tracker := newTracker(t, g)
 		start := time.Now()
 		var waits sync.WaitGroup
 		for _, timeout := range []time.Duration{1500 * time.Millisecond, 3500 * time.Millisecond} {
@@ -207,7 +207,7 @@ func TestALateLeaverDoesNotDisturbTheNextStream(t *testing.T) {
 			}
 			return processing(id), nil
 		}}
-		tracker := newTracker(g)
+		tracker := newTracker(t, g)
 		start := time.Now()
 		var waits sync.WaitGroup
 		waits.Go(func() { // its stream ends at 1 s, it leaves at 3 s
@@ -234,7 +234,7 @@ func TestALateLeaverDoesNotDisturbTheNextStream(t *testing.T) {
 func TestAPollUnderWayIsGivenUpWhenTheLastWaiterLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var gaveUp atomic.Bool
-		tracker := newTracker(&fakeGateway{status: func(ctx context.Context, id string, _ int) (pixazo.Job, error) {
+		tracker := newTracker(t, &fakeGateway{status: func(ctx context.Context, id string, _ int) (pixazo.Job, error) {
 			<-ctx.Done()
 			gaveUp.Store(true)
 			return pixazo.Job{}, failing(pixazo.Cancelled, id)
@@ -261,7 +261,7 @@ func TestWaitersOfOneJobAllGetItsEnd(t *testing.T) {
 					}
 					return finished(id, status), nil
 				}}
-				tracker := newTracker(g)
+				tracker := newTracker(t, g)
 				start := time.Now()
 				var waits sync.WaitGroup
 				for range 20 {
@@ -293,7 +293,7 @@ func TestAFailedPollIsNotAFailedWait(t *testing.T) {
 					}
 					return pixazo.Job{}, failing(code, id)
 				}}
-				tracker := newTracker(g)
+				tracker := newTracker(t, g)
 				start := time.Now()
 				outcome, err := tracker.Wait(t.Context(), "id-1", 10*time.Second, nil)
 				if err != nil || outcome.End != jobs.Expired || outcome.Job.Status != pixazo.Processing {
@@ -325,7 +325,7 @@ func TestErrorsThatPollingCannotMendEndTheWait(t *testing.T) {
 					}
 					return pixazo.Job{}, failing(code, id)
 				}}
-				tracker := newTracker(g)
+				tracker := newTracker(t, g)
 				start := time.Now()
 				outcome, err := tracker.Wait(t.Context(), "id-1", time.Minute, nil)
 				if !pixazo.IsCode(err, code) || outcome.Job.Status != pixazo.Processing {
@@ -357,7 +357,7 @@ func TestNotFoundEndsTheWaitOnceTheJobIsThirtySecondsOld(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				tracker := newTracker(&fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
+				tracker := newTracker(t, &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
 					return pixazo.Job{}, failing(pixazo.NotFound, id)
 				}})
 				id := tt.id(t, tracker)
@@ -376,7 +376,7 @@ func TestNotFoundEndsTheWaitOnceTheJobIsThirtySecondsOld(t *testing.T) {
 
 func TestAJobNotYetVisibleIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tracker := newTracker(&fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
+		tracker := newTracker(t, &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
 			if poll < 5 {
 				return pixazo.Job{}, failing(pixazo.NotFound, id)
 			}
@@ -399,7 +399,7 @@ func TestAJobNotYetVisibleIsWaitedFor(t *testing.T) {
 func TestUnknownStatusWordsAreWaitedThrough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		words := []pixazo.Status{"QUEUED", "RENDERING", "CANCELLED?", "DONE", "SUCCEEDED", "COMPLETED"}
-		tracker := newTracker(&fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
+		tracker := newTracker(t, &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
 			time.Sleep(time.Millisecond) // so that the wait is heard of before its first poll
 			return pixazo.Job{RequestID: id, Status: words[poll]}, nil
 		}})
@@ -438,7 +438,7 @@ func TestWaitOfNoTimePollsOnce(t *testing.T) {
 					}
 				}}
 				start := time.Now()
-				outcome, err := newTracker(g).Wait(t.Context(), "id-1", tt.timeout, nil)
+				outcome, err := newTracker(t, g).Wait(t.Context(), "id-1", tt.timeout, nil)
 				if err != nil || outcome.End != jobs.Expired || outcome.Job.Status != tt.want || outcome.Job.RequestID != "id-1" {
 					t.Errorf("Wait = %+v, %v; want it expired with status %q", outcome, err, tt.want)
 				}
@@ -455,7 +455,7 @@ func TestWaitOfNoTimePollsOnce(t *testing.T) {
 
 func TestCancelledWaitReturnsTheLastJobAndTheError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tracker := newTracker(&fakeGateway{})
+		tracker := newTracker(t, &fakeGateway{})
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(4500*time.Millisecond, cancel)
 		start := time.Now()
@@ -472,7 +472,7 @@ func TestCancelledWaitReturnsTheLastJobAndTheError(t *testing.T) {
 func TestOneWaitTooManyAnswersAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{}
-		tracker := newTracker(g)
+		tracker := newTracker(t, g)
 		var waits sync.WaitGroup
 		for i := range 64 {
 			waits.Go(func() {
@@ -498,37 +498,6 @@ func TestOneWaitTooManyAnswersAtOnce(t *testing.T) {
 	})
 }
 
-func TestPollsUnderWayAreLimited(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var mu sync.Mutex
-		now, most := 0, 0
-		count := func(change int) {
-			mu.Lock()
-			defer mu.Unlock()
-			now += change
-			most = max(most, now)
-		}
-		tracker := newTracker(&fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
-			count(1)
-			defer count(-1)
-			time.Sleep(100 * time.Millisecond)
-			return finished(id, pixazo.Completed), nil
-		}})
-		start := time.Now()
-		var waits sync.WaitGroup
-		for i := range 64 {
-			waits.Go(func() { _, _ = tracker.Wait(t.Context(), fmt.Sprintf("id-%d", i), time.Minute, nil) })
-		}
-		waits.Wait()
-		if most != 32 {
-			t.Errorf("%d polls at once, want 32", most)
-		}
-		if took := time.Since(start); took != 200*time.Millisecond {
-			t.Errorf("64 polls of 100 ms took %v, want 200ms", took)
-		}
-	})
-}
-
 func TestProgressIsHeardAtEachPollAndEveryFiveSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type heard struct {
@@ -536,7 +505,7 @@ func TestProgressIsHeardAtEachPollAndEveryFiveSeconds(t *testing.T) {
 			waited, age time.Duration
 		}
 		var got []heard
-		tracker := newTracker(&fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
+		tracker := newTracker(t, &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
 			time.Sleep(time.Millisecond) // so that the wait is heard of before its first poll
 			return processing(id), nil
 		}})
@@ -572,7 +541,7 @@ func TestProgressIsHeardAtEachPollAndEveryFiveSeconds(t *testing.T) {
 
 func TestProgressIsHeardWhileAPollHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tracker := newTracker(&fakeGateway{status: func(ctx context.Context, id string, _ int) (pixazo.Job, error) {
+		tracker := newTracker(t, &fakeGateway{status: func(ctx context.Context, id string, _ int) (pixazo.Job, error) {
 			<-ctx.Done()
 			return pixazo.Job{}, failing(pixazo.Cancelled, id)
 		}})
@@ -587,7 +556,7 @@ func TestProgressIsHeardWhileAPollHangs(t *testing.T) {
 func TestWaitRefusesWhatIsNoRequestID(t *testing.T) {
 	g := &fakeGateway{}
 	for _, id := range []string{"", ".", "..", "a/b", "a b", "ü"} {
-		if _, err := newTracker(g).Wait(t.Context(), id, time.Minute, nil); !pixazo.IsCode(err, pixazo.InvalidArgument) {
+		if _, err := newTracker(t, g).Wait(t.Context(), id, time.Minute, nil); !pixazo.IsCode(err, pixazo.InvalidArgument) {
 			t.Errorf("%q: error %v, want invalid_argument", id, err)
 		}
 	}
@@ -600,7 +569,7 @@ func TestWaitRefusesWhatIsNoRequestID(t *testing.T) {
 // race detector.
 func TestWaitersComeAndGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tracker := newTracker(&fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
+		tracker := newTracker(t, &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
 			if poll%7 == 6 {
 				return finished(id, pixazo.Completed), nil
 			}
@@ -619,5 +588,71 @@ func TestWaitersComeAndGo(t *testing.T) {
 			})
 		}
 		waits.Wait()
+	})
+}
+
+func TestRetryAfterHoldsForTheNextWaitToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		g := &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
+			if poll == 0 {
+				return pixazo.Job{}, &pixazo.Error{Code: pixazo.RateLimited, Message: "slow down", RetryAfter: 100 * time.Second}
+			}
+			return finished(id, pixazo.Completed), nil
+		}}
+		tracker := newTracker(t, g)
+		for range 3 {
+			if _, err := tracker.Wait(t.Context(), "id-1", 45*time.Second, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantPolls(t, g.milliseconds("id-1", start), []int64{0, 100_000})
+	})
+}
+
+func TestSlowAnswerFromBeforeTheEndChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
+			if poll == 0 {
+				time.Sleep(10 * time.Second)
+				return processing(id), nil
+			}
+			return finished(id, pixazo.Completed), nil
+		}}
+		tracker := newTracker(t, g)
+		slow := make(chan pixazo.Job)
+		go func() {
+			job, _ := tracker.Status(t.Context(), "id-1")
+			slow <- job
+		}()
+		synctest.Wait()
+		if job, err := tracker.Status(t.Context(), "id-1"); err != nil || !job.Done() {
+			t.Fatalf("got %+v, %v", job, err)
+		}
+		if job := <-slow; !job.Done() || len(job.VideoURLs) == 0 {
+			t.Errorf("the slow answer made it %+v", job)
+		}
+		if r, err := tracker.Find("id-1"); err != nil || !r.Job.Done() || len(r.Job.VideoURLs) == 0 {
+			t.Errorf("the journal has %+v, %v", r, err)
+		}
+	})
+}
+
+func TestJobThatHasEndedNeedsNoGateway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
+			if poll == 0 {
+				return finished(id, pixazo.Failed), nil
+			}
+			return pixazo.Job{}, failing(pixazo.GatewayError, id)
+		}}
+		tracker := newTracker(t, g)
+		for range 2 {
+			start := time.Now()
+			outcome, err := tracker.Wait(t.Context(), "id-1", 45*time.Second, nil)
+			if err != nil || outcome.End != jobs.Finished || outcome.Job.Status != pixazo.Failed || time.Since(start) != 0 {
+				t.Errorf("after %s: %+v, %v", time.Since(start), outcome, err)
+			}
+		}
 	})
 }

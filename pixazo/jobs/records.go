@@ -1,0 +1,447 @@
+// This file is what the journal holds: a row a submission or job, from the
+// intent to the saved file, and the rules on duplicates and the hourly limit.
+
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"pixazo-mcp/pixazo"
+)
+
+// state is how far a submission got. Only accepted rows have a request_id,
+// save for uncertain ones whose answer could be read that far.
+type state string
+
+const (
+	submitting state = "submitting" // the intent is written, the outcome not yet
+	accepted   state = "accepted"
+	refused    state = "refused"   // certainly not accepted; kept for whoever joined it
+	uncertain  state = "uncertain" // perhaps accepted, nobody knows
+	foreign    state = "foreign"   // a job made elsewhere, first seen by its request_id
+)
+
+const (
+	duplicateSpan = 10 * time.Minute // an accepted request counts as the same video this long
+	uncertainSpan = 24 * time.Hour   // an uncertain one blocks its like this long
+	intentSpan    = 2 * time.Minute  // an intent without an outcome for longer is uncertain
+	limitSpan     = time.Hour
+)
+
+// Record is what the journal holds of one submission or job.
+type Record struct {
+	Job           pixazo.Job
+	Prompt        string
+	SubmittedAt   time.Time // zero for a job made elsewhere
+	LastCheckedAt time.Time // zero when it was never asked for
+	SavedPath     string
+	Uncertain     bool // perhaps accepted; RequestID is "" as a rule
+
+	row         int64
+	state       state
+	fingerprint string
+	failure     *pixazo.Error
+}
+
+const recordColumns = `row, state, COALESCE(fingerprint, ''), COALESCE(request_id, ''), prompt, failure, status, error, video_urls, media_type,
+	polling_url, saved_path, submitted_at, created_at, updated_at, completed_at, checked_at`
+
+func scanRecord(scan func(...any) error) (Record, error) {
+	var r Record
+	var failure, urls string
+	var submitted, created, updated, completed, checked int64
+	err := scan(&r.row, &r.state, &r.fingerprint, &r.Job.RequestID, &r.Prompt, &failure, &r.Job.Status, &r.Job.Error, &urls, &r.Job.MediaType,
+		&r.Job.PollingURL, &r.SavedPath, &submitted, &created, &updated, &completed, &checked)
+	if err != nil {
+		return Record{}, err
+	}
+	if urls != "" {
+		r.Job.VideoURLs = strings.Split(urls, "\n")
+	}
+	r.Uncertain = r.state == uncertain
+	r.SubmittedAt, r.LastCheckedAt = fromMilli(submitted), fromMilli(checked)
+	r.Job.CreatedAt, r.Job.UpdatedAt, r.Job.CompletedAt = fromMilli(created), fromMilli(updated), fromMilli(completed)
+	if failure != "" {
+		var f struct{ Code, Message string }
+		if err := json.Unmarshal([]byte(failure), &f); err != nil {
+			return Record{}, fmt.Errorf("%w: row %d: %w", errDamaged, r.row, err)
+		}
+		r.failure = &pixazo.Error{Code: pixazo.Code(f.Code), Message: f.Message, RequestID: r.Job.RequestID}
+	}
+	return r, nil
+}
+
+func fromMilli(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func milli(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// intent is a submission as it stands in the journal before its POST.
+type intent struct {
+	row         int64
+	fingerprint string
+	prompt      string
+	request     string // the other fields, described
+	process     int
+	host        string
+	submitted   time.Time
+}
+
+// sameIntent finds an intent again. The row alone would not do: after a
+// damaged journal was replaced, it may be somebody else's.
+const sameIntent = `gateway = ? AND row = ? AND fingerprint = ? AND submitted_at = ?`
+
+// intend writes down that req is about to be submitted. In the same
+// transaction it looks for a submission of the same request that stands in the
+// way, which it returns instead, and keeps the hourly limit.
+func (j *journal) intend(ctx context.Context, req pixazo.VideoRequest, allowDuplicate bool, limit int) (in intent, other *Record, err error) {
+	in = intent{prompt: req.Prompt, process: os.Getpid()}
+	if in.fingerprint, err = req.Fingerprint(); err != nil {
+		return in, nil, err
+	}
+	if in.request, err = describe(req); err != nil {
+		return in, nil, err
+	}
+	in.host, _ = os.Hostname()
+	err = j.use(func(synced, _ *sql.DB) error {
+		other = nil
+		return transaction(ctx, synced, func(tx *sql.Tx) error {
+			in.submitted = time.Now()
+			if err := j.settle(tx, in.submitted); err != nil {
+				return err
+			}
+			if !allowDuplicate {
+				found, err := scanRecord(tx.QueryRow(`SELECT `+recordColumns+` FROM jobs
+					WHERE gateway = ? AND fingerprint = ? AND (state = ?
+						OR state = ? AND submitted_at > ? AND status NOT IN (?, ?)
+						OR state = ? AND submitted_at > ?)
+					ORDER BY row DESC LIMIT 1`, j.gateway, in.fingerprint, submitting,
+					accepted, milli(in.submitted.Add(-duplicateSpan)), pixazo.Failed, pixazo.Errored,
+					uncertain, milli(in.submitted.Add(-uncertainSpan))).Scan)
+				if err == nil {
+					other = &found
+					return nil
+				}
+				if !errors.Is(err, sql.ErrNoRows) {
+					return err
+				}
+			}
+			if err := j.checkLimit(tx, in.submitted, limit); err != nil {
+				return err
+			}
+			in.row, err = j.insert(tx, in, submitting)
+			return err
+		})
+	})
+	return in, other, err
+}
+
+func (j *journal) insert(tx *sql.Tx, in intent, s state) (row int64, err error) {
+	result, err := tx.Exec(`INSERT INTO jobs (gateway, state, fingerprint, prompt, request, process, host, submitted_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, j.gateway, s, in.fingerprint, in.prompt, in.request, in.process, in.host, milli(in.submitted))
+	if err != nil {
+		return 0, err
+	}
+	return result.LastInsertId()
+}
+
+// settle makes an intent uncertain whose process is gone or that is too old to
+// be still under way.
+func (j *journal) settle(tx *sql.Tx, now time.Time) error {
+	host, _ := os.Hostname()
+	// The state is spelled out, so that the index on such rows is used.
+	rows, err := tx.Query(`SELECT row, process, host, submitted_at FROM jobs WHERE gateway = ? AND state = 'submitting'`, j.gateway)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var lost []int64
+	for rows.Next() {
+		var row, submitted int64
+		var process int
+		var runsOn string
+		if err := rows.Scan(&row, &process, &runsOn, &submitted); err != nil {
+			return err
+		}
+		if runsOn == host && !alive(process) || now.Sub(fromMilli(submitted)) > intentSpan {
+			lost = append(lost, row)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for _, row := range lost {
+		if _, err := tx.Exec(`UPDATE jobs SET state = ? WHERE row = ?`, uncertain, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkLimit refuses when limit submissions of the last hour were, or may have
+// been, accepted. 0 means no limit.
+func (j *journal) checkLimit(tx *sql.Tx, now time.Time, limit int) error {
+	if limit == 0 {
+		return nil
+	}
+	rows, err := tx.Query(`SELECT submitted_at FROM jobs WHERE gateway = ? AND state IN (?, ?, ?) AND submitted_at > ?
+		ORDER BY submitted_at DESC LIMIT ?`, j.gateway, submitting, accepted, uncertain, milli(now.Add(-limitSpan)), limit)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var oldest int64
+	n := 0
+	for ; rows.Next(); n++ {
+		if err := rows.Scan(&oldest); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil || n < limit {
+		return err
+	}
+	next := fromMilli(oldest).Add(limitSpan)
+	return &pixazo.Error{Code: pixazo.LimitReached, RetryAfter: next.Sub(now), Message: fmt.Sprintf(
+		"the limit of %d videos an hour is reached (--max-videos-per-hour, PIXAZO_MAX_VIDEOS_PER_HOUR); the next one is possible at %s, in %s",
+		limit, next.Format(time.RFC3339), next.Sub(now).Round(time.Second))}
+}
+
+// conclude writes what became of an intent. It writes the intent again when a
+// damaged journal took it away meanwhile.
+func (j *journal) conclude(in intent, job pixazo.Job, failure error) error {
+	outcome, id, said := accepted, job.RequestID, ""
+	if failure != nil {
+		// An error that says nothing of its own does not say that nothing was
+		// accepted.
+		outcome, id = uncertain, ""
+		e, ok := errors.AsType[*pixazo.Error](failure)
+		if !ok {
+			e = &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: pixazo.Clean(failure.Error(), 300)}
+		}
+		if e.Code == pixazo.SubmissionUncertain {
+			id = e.RequestID
+		} else {
+			outcome = refused
+		}
+		raw, err := json.Marshal(map[string]string{"code": string(e.Code), "message": e.Message})
+		if err != nil {
+			return err
+		}
+		said = string(raw)
+	}
+	return j.use(func(synced, _ *sql.DB) error {
+		// On a context of its own: what is paid for gets written.
+		return transaction(context.Background(), synced, func(tx *sql.Tx) error {
+			outcome, job := outcome, job
+			var row int64
+			err := tx.QueryRow(`SELECT row FROM jobs WHERE `+sameIntent, j.gateway, in.row, in.fingerprint, milli(in.submitted)).Scan(&row)
+			if errors.Is(err, sql.ErrNoRows) {
+				row, err = j.insert(tx, in, submitting)
+			}
+			if err != nil {
+				return err
+			}
+			var seen Record
+			if id != "" {
+				// Another process may have asked for the job already, and taken
+				// it for one made elsewhere. What it saw is newer than the
+				// answer to the submission.
+				seen, err = scanRecord(tx.QueryRow(`SELECT `+recordColumns+` FROM jobs WHERE gateway = ? AND request_id = ? AND row <> ?`, j.gateway, id, row).Scan)
+				if err != nil && !errors.Is(err, sql.ErrNoRows) {
+					return err
+				}
+				if err == nil {
+					if _, err := tx.Exec(`DELETE FROM jobs WHERE row = ?`, seen.row); err != nil {
+						return err
+					}
+				}
+				if !seen.LastCheckedAt.IsZero() {
+					created, polling := job.CreatedAt, job.PollingURL
+					outcome, job = accepted, seen.Job
+					job.PollingURL = cmp.Or(job.PollingURL, polling)
+					job.CreatedAt = cmp.Or(job.CreatedAt, created)
+				}
+			}
+			_, err = tx.Exec(`UPDATE jobs SET state = ?, request_id = NULLIF(?, ''), failure = ?, status = ?, error = ?, video_urls = ?, media_type = ?,
+				polling_url = ?, saved_path = ?, created_at = ?, updated_at = ?, completed_at = ?, checked_at = ? WHERE row = ?`,
+				outcome, id, said, job.Status, job.Error, strings.Join(job.VideoURLs, "\n"), job.MediaType,
+				job.PollingURL, seen.SavedPath, milli(job.CreatedAt), milli(job.UpdatedAt), milli(job.CompletedAt), milli(seen.LastCheckedAt), row)
+			return err
+		})
+	})
+}
+
+// read returns a record of this journal as it stands now, once intents have
+// been settled.
+func (j *journal) read(ctx context.Context, earlier Record) (r Record, err error) {
+	err = j.use(func(synced, _ *sql.DB) error {
+		return transaction(ctx, synced, func(tx *sql.Tx) error {
+			if err := j.settle(tx, time.Now()); err != nil {
+				return err
+			}
+			r, err = scanRecord(tx.QueryRow(`SELECT `+recordColumns+` FROM jobs WHERE `+sameIntent,
+				j.gateway, earlier.row, earlier.fingerprint, milli(earlier.SubmittedAt)).Scan)
+			return err
+		})
+	})
+	return r, err
+}
+
+// note records what the gateway said of a job, and when. A job that is not in
+// the journal was made elsewhere.
+func (j *journal) note(job pixazo.Job) error {
+	return j.use(func(_, seen *sql.DB) error {
+		_, err := seen.Exec(`INSERT INTO jobs (gateway, request_id, state, status, error, video_urls, media_type, polling_url,
+				created_at, updated_at, completed_at, checked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (gateway, request_id) WHERE request_id IS NOT NULL DO UPDATE SET
+				state = IIF(state = ?, ?, state), status = excluded.status, error = excluded.error, video_urls = excluded.video_urls,
+				media_type = excluded.media_type, polling_url = IIF(excluded.polling_url = '', polling_url, excluded.polling_url),
+				created_at = IIF(excluded.created_at = 0, created_at, excluded.created_at),
+				updated_at = excluded.updated_at, completed_at = excluded.completed_at, checked_at = excluded.checked_at
+			WHERE status NOT IN (?, ?, ?) OR excluded.status IN (?, ?, ?)`, // a slow answer from before the end changes nothing
+			j.gateway, job.RequestID, foreign, job.Status, job.Error, strings.Join(job.VideoURLs, "\n"), job.MediaType, job.PollingURL,
+			milli(job.CreatedAt), milli(job.UpdatedAt), milli(job.CompletedAt), milli(time.Now()),
+			uncertain, accepted,
+			pixazo.Completed, pixazo.Failed, pixazo.Errored, pixazo.Completed, pixazo.Failed, pixazo.Errored)
+		return err
+	})
+}
+
+// find returns the record of a job, nil when there is none.
+func (j *journal) find(requestID string) (found *Record, err error) {
+	err = j.use(func(_, seen *sql.DB) error {
+		r, err := scanRecord(seen.QueryRow(`SELECT `+recordColumns+` FROM jobs WHERE gateway = ? AND request_id = ?`, j.gateway, requestID).Scan)
+		found = nil
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err == nil {
+			found = &r
+		}
+		return err
+	})
+	return found, err
+}
+
+// Filter is which videos a list is about.
+type Filter string
+
+// The filters of List.
+const (
+	All             Filter = "all"
+	Pending         Filter = "pending"
+	FilterCompleted Filter = "completed"
+	FilterFailed    Filter = "failed"
+	FilterUncertain Filter = "uncertain"
+)
+
+// Filters are the filters there are.
+var Filters = []string{string(All), string(Pending), string(FilterCompleted), string(FilterFailed), string(FilterUncertain)}
+
+// list returns at most limit records, newest first, and where to go on.
+func (j *journal) list(ctx context.Context, filter Filter, limit int, cursor string) (records []Record, next string, err error) {
+	before, err := decodeCursor(cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	ended := []any{pixazo.Completed, pixazo.Failed, pixazo.Errored}
+	where, args := "", []any{}
+	switch filter {
+	case All:
+	case Pending:
+		where, args = `AND state <> 'uncertain' AND status NOT IN (?, ?, ?)`, ended
+	case FilterCompleted:
+		where, args = `AND status = ?`, ended[:1]
+	case FilterFailed:
+		where, args = `AND status IN (?, ?)`, ended[1:]
+	case FilterUncertain:
+		where = `AND state = 'uncertain'`
+	}
+	args = append(append([]any{j.gateway, refused, before}, args...), limit+1)
+	err = j.use(func(synced, _ *sql.DB) error {
+		records = nil
+		return transaction(ctx, synced, func(tx *sql.Tx) error {
+			if err := j.settle(tx, time.Now()); err != nil {
+				return err
+			}
+			// The plus keeps SQLite from an index that would have all rows
+			// of the gateway sorted first.
+			rows, err := tx.Query(`SELECT `+recordColumns+` FROM jobs WHERE +gateway = ? AND state <> ? AND row < ? `+where+` ORDER BY row DESC LIMIT ?`, args...)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				r, err := scanRecord(rows.Scan)
+				if err != nil {
+					return err
+				}
+				records = append(records, r)
+			}
+			return rows.Err()
+		})
+	})
+	if len(records) > limit {
+		records = records[:limit]
+		next = encodeCursor(records[limit-1].row)
+	}
+	return records, next, err
+}
+
+// A cursor names the last row of the page before it, so that jobs added
+// meanwhile do not shift the pages.
+func encodeCursor(row int64) string {
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "before %d", row))
+}
+
+func decodeCursor(cursor string) (before int64, err error) {
+	if cursor == "" {
+		return 1<<63 - 1, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err == nil {
+		_, err = fmt.Sscanf(string(raw), "before %d", &before)
+	}
+	if err != nil || encodeCursor(before) != cursor {
+		return 0, &pixazo.Error{Code: pixazo.InvalidArgument, Message: "cursor must be the next_cursor of an earlier list_videos; got " + pixazo.Quote(cursor)}
+	}
+	return before, nil
+}
+
+// describe is a request's fields beside the prompt, as JSON. Of an attachment
+// that carries its data it keeps type, size and hash.
+func describe(req pixazo.VideoRequest) (string, error) {
+	req.Prompt = ""
+	files := req.Files
+	req.Files = nil
+	for _, file := range files {
+		if len(file) >= 5 && strings.EqualFold(file[:5], "data:") {
+			head, data, _ := strings.Cut(file, ",")
+			sum := sha256.Sum256([]byte(data))
+			file = fmt.Sprintf("%s, %d characters, sha256 %s", head, len(data), hex.EncodeToString(sum[:]))
+		}
+		req.Files = append(req.Files, file)
+	}
+	raw, err := json.Marshal(req)
+	return string(raw), err
+}
