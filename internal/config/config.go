@@ -46,11 +46,17 @@ type Settings struct {
 	// GatewayURL is scheme, host and perhaps port, without a trailing slash.
 	GatewayURL string
 	// Sandbox asks for the emulator in the gateway's place. GatewayURL is then
-	// the default and not to be called.
+	// not to be called.
 	Sandbox bool
 	// SandboxDuration is how long a video takes in the sandbox: above 0, at
 	// most 1h.
 	SandboxDuration time.Duration
+	// StateDir is where the journal is kept; it need not exist. It is empty
+	// when none was named and there is no home directory.
+	StateDir string
+	// MaxVideosPerHour is how many videos may be submitted within an hour: 0,
+	// for any number, to 1,000,000.
+	MaxVideosPerHour int
 	// OutputDir is where videos are saved; it need not exist. It is empty when
 	// none was named and there is no home directory: the working directory is
 	// never a default, for clients start servers in "/".
@@ -95,16 +101,18 @@ var ErrDone = errors.New("help or version was printed")
 // fallback gives the default, in the words of a user; the errors and the help
 // are made of them.
 type grammar struct {
-	APIKeyFile      text   `placeholder:"FILE" fallback:"~/.pixazo/api-key" rule:"a path; ~ is the home directory" help:"File with the gateway key on its only line, read when PIXAZO_API_KEY is not set."`
-	GatewayURL      text   `placeholder:"URL" fallback:"https://gateway.pixazo.ai" rule:"an https URL of just a host and perhaps a port (http only to this computer), such as https://gateway.pixazo.ai" help:"The gateway."`
-	Sandbox         toggle `fallback:"false" rule:"true or false" help:"Use a built-in emulator instead of the gateway: no key, no cost, no real video."`
-	SandboxDuration text   `placeholder:"DURATION" fallback:"8s" rule:"a duration above 0s and at most 1h, such as 8s" help:"How long a video takes in the sandbox."`
-	OutputDir       text   `placeholder:"DIR" fallback:"~/Videos/Pixazo" rule:"a path; ~ is the home directory" help:"Folder where videos are saved."`
-	MaxWait         text   `placeholder:"DURATION" fallback:"50s" rule:"a duration between 1s and 10m, such as 50s" help:"The longest that one wait_for_video call waits. Keep it below the client's own limit."`
-	WebhookURL      text   `placeholder:"URL" rule:"an https URL of at most 2,000 characters, all of them ASCII" help:"Where the gateway reports on every video of this server."`
-	WebhookMode     text   `placeholder:"MODE" fallback:"terminal" rule:"terminal (one report, at the end) or sync (one at each step)" help:"When the gateway reports to the webhook."`
-	LogLevel        text   `placeholder:"LEVEL" fallback:"info" rule:"debug, info, warn or error" help:"How much is logged."`
-	LogFile         text   `placeholder:"FILE" rule:"a path; ~ is the home directory" help:"File that the log is appended to, instead of stderr."`
+	APIKeyFile       text   `placeholder:"FILE" fallback:"~/.pixazo/api-key" rule:"a path; ~ is the home directory" help:"File with the gateway key on its only line, read when PIXAZO_API_KEY is not set."`
+	GatewayURL       text   `placeholder:"URL" fallback:"https://gateway.pixazo.ai" rule:"an https URL of just a host and perhaps a port (http only to this computer), such as https://gateway.pixazo.ai" help:"The gateway."`
+	Sandbox          toggle `fallback:"false" rule:"true or false" help:"Use a built-in emulator instead of the gateway: no key, no cost, no real video."`
+	SandboxDuration  text   `placeholder:"DURATION" fallback:"8s" rule:"a duration above 0s and at most 1h, such as 8s" help:"How long a video takes in the sandbox."`
+	StateDir         text   `placeholder:"DIR" fallback:"~/.local/state/pixazo-mcp" rule:"a path; ~ is the home directory" help:"Folder of the record of submissions, shared by all servers that name it."`
+	OutputDir        text   `placeholder:"DIR" fallback:"~/Videos/Pixazo" rule:"a path; ~ is the home directory" help:"Folder where videos are saved."`
+	MaxWait          text   `placeholder:"DURATION" fallback:"50s" rule:"a duration between 1s and 10m, such as 50s" help:"The longest that one wait_for_video call waits. Keep it below the client's own limit."`
+	MaxVideosPerHour text   `placeholder:"N" fallback:"20" rule:"a whole number from 0 (no limit) to 1,000,000" help:"How many videos may be submitted within an hour, over all servers that share the state directory."`
+	WebhookURL       text   `placeholder:"URL" rule:"an https URL of at most 2,000 characters, all of them ASCII" help:"Where the gateway reports on every video of this server."`
+	WebhookMode      text   `placeholder:"MODE" fallback:"terminal" rule:"terminal (one report, at the end) or sync (one at each step)" help:"When the gateway reports to the webhook."`
+	LogLevel         text   `placeholder:"LEVEL" fallback:"info" rule:"debug, info, warn or error" help:"How much is logged."`
+	LogFile          text   `placeholder:"FILE" rule:"a path; ~ is the home directory" help:"File that the log is appended to, instead of stderr."`
 
 	Help    bool `short:"h" help:"Print this text."`
 	Version bool `help:"Print the version."`
@@ -150,26 +158,27 @@ func Parse(args, env []string, version string, stdout io.Writer) (Settings, erro
 	}
 
 	s := Settings{
-		Command:         Command(chosen.Command()),
-		APIKeyFile:      p.path("api-key-file"),
-		GatewayURL:      p.gatewayURL("gateway-url"),
-		Sandbox:         p.boolean("sandbox"),
-		SandboxDuration: p.duration("sandbox-duration", 1, time.Hour),
-		OutputDir:       p.path("output-dir"),
-		MaxWait:         p.duration("max-wait", time.Second, 10*time.Minute),
-		WebhookURL:      p.webhookURL("webhook-url"),
-		WebhookMode:     p.choice("webhook-mode", "terminal", "sync"),
-		LogLevel:        p.level("log-level"),
-		LogFile:         p.path("log-file"),
-		keyVariable:     func() string { return p.env[keyVariable] },
-		serveArgs:       p.given(k.Model),
+		Command:          Command(chosen.Command()),
+		APIKeyFile:       p.path("api-key-file"),
+		GatewayURL:       p.gatewayURL("gateway-url"),
+		Sandbox:          p.boolean("sandbox"),
+		SandboxDuration:  p.duration("sandbox-duration", 1, time.Hour),
+		StateDir:         p.path("state-dir"),
+		OutputDir:        p.path("output-dir"),
+		MaxWait:          p.duration("max-wait", time.Second, 10*time.Minute),
+		MaxVideosPerHour: p.count("max-videos-per-hour", 1_000_000),
+		WebhookURL:       p.webhookURL("webhook-url"),
+		WebhookMode:      p.choice("webhook-mode", "terminal", "sync"),
+		LogLevel:         p.level("log-level"),
+		LogFile:          p.path("log-file"),
+		keyVariable:      func() string { return p.env[keyVariable] },
+		serveArgs:        p.given(k.Model),
 	}
 	s.Demo.Prompt, _ = p.value("prompt")
 	s.Demo.Live = p.boolean("live")
 	_, s.keyFileNamed = p.value("api-key-file")
-	if gateway, named := p.value("gateway-url"); named && s.Sandbox {
-		p.errs = append(p.errs, fmt.Errorf("%s and %s: the sandbox takes the gateway's place, so only one of them can be set; got %s as the gateway",
-			label("sandbox"), label("gateway-url"), p.quote(maskURL(gateway))))
+	if s.Demo.Live && p.flagGiven("sandbox") && s.Sandbox {
+		p.errs = append(p.errs, errors.New("--live and --sandbox: the demo uses the gateway, which spends credits, or the sandbox; got both"))
 	}
 	if len(p.errs) > 0 {
 		return Settings{}, errors.Join(p.errs...)
@@ -203,7 +212,7 @@ func environment(lines []string) map[string]string {
 		if runtime.GOOS == "windows" {
 			name = strings.ToUpper(name)
 		}
-		if strings.HasPrefix(name, "PIXAZO_") || name == homeVariable(runtime.GOOS) {
+		if strings.HasPrefix(name, "PIXAZO_") || name == homeVariable(runtime.GOOS) || name == stateHome {
 			env[name] = clean(value)
 		}
 	}

@@ -18,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/alecthomas/kong"
 )
 
 const testKey = "0123456789abcdef0123456789abcdef"
@@ -54,23 +56,28 @@ func parseError(t *testing.T, args []string, env ...string) string {
 func TestParseGivesDefaults(t *testing.T) {
 	home := t.TempDir()
 	s := mustParse(t, nil, homeLine(home))
-	videos := "Videos"
-	if runtime.GOOS == "darwin" {
-		videos = "Movies"
+	videos, state := "Videos", []string{".local", "state", "pixazo-mcp"}
+	switch runtime.GOOS {
+	case "darwin":
+		videos, state = "Movies", []string{"Library", "Application Support", "pixazo-mcp"}
+	case "windows":
+		state = []string{"AppData", "Local", "pixazo-mcp"}
 	}
 	if s.keyFileNamed || s.serveArgs != nil {
 		t.Errorf("defaults count as given: %v, %q", s.keyFileNamed, s.serveArgs)
 	}
 	s.keyVariable = nil
 	want := Settings{
-		Command:         Serve,
-		APIKeyFile:      filepath.Join(home, ".pixazo", "api-key"),
-		GatewayURL:      "https://gateway.pixazo.ai",
-		SandboxDuration: 8 * time.Second,
-		OutputDir:       filepath.Join(home, videos, "Pixazo"),
-		MaxWait:         50 * time.Second,
-		WebhookMode:     "terminal",
-		LogLevel:        slog.LevelInfo,
+		Command:          Serve,
+		APIKeyFile:       filepath.Join(home, ".pixazo", "api-key"),
+		GatewayURL:       "https://gateway.pixazo.ai",
+		SandboxDuration:  8 * time.Second,
+		StateDir:         filepath.Join(append([]string{home}, state...)...),
+		MaxVideosPerHour: 20,
+		OutputDir:        filepath.Join(home, videos, "Pixazo"),
+		MaxWait:          50 * time.Second,
+		WebhookMode:      "terminal",
+		LogLevel:         slog.LevelInfo,
 	}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("got  %+v\nwant %+v", s, want)
@@ -80,14 +87,79 @@ func TestParseGivesDefaults(t *testing.T) {
 func TestParseStartsWithoutHome(t *testing.T) {
 	for _, env := range [][]string{nil, {homeLine("")}, {homeLine("not/absolute")}} {
 		s := mustParse(t, nil, env...)
-		if s.APIKeyFile != "" || s.OutputDir != "" {
-			t.Errorf("env %q: key file %q, output folder %q; want both empty", env, s.APIKeyFile, s.OutputDir)
+		if s.APIKeyFile != "" || s.OutputDir != "" || s.StateDir != "" {
+			t.Errorf("env %q: key file %q, output folder %q, state folder %q; want all empty", env, s.APIKeyFile, s.OutputDir, s.StateDir)
 		}
 		if key, err := s.Key(); err != nil || !key.IsZero() {
 			t.Errorf("env %q: Key() = %v, %v; want none", env, key, err)
 		}
 		if w := s.KeyWarning(); w != "" {
 			t.Errorf("env %q: KeyWarning() = %q", env, w)
+		}
+	}
+}
+
+func TestDefaultFoldersFollowThePlatform(t *testing.T) {
+	p := &parser{}
+	app, err := kong.New(new(grammar))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.index(app.Model)
+	for goos, want := range map[string][2]string{
+		"linux":   {"~/.local/state/pixazo-mcp", "~/Videos/Pixazo"},
+		"freebsd": {"~/.local/state/pixazo-mcp", "~/Videos/Pixazo"},
+		"darwin":  {"~/Library/Application Support/pixazo-mcp", "~/Movies/Pixazo"},
+		"windows": {"~/AppData/Local/pixazo-mcp", "~/Videos/Pixazo"},
+	} {
+		if got := [2]string{fallback(p.flags["state-dir"], goos), fallback(p.flags["output-dir"], goos)}; got != want {
+			t.Errorf("%s: %q, want %q", goos, got, want)
+		}
+	}
+}
+
+func TestStateDirFollowsXDG(t *testing.T) {
+	home, xdg, named := t.TempDir(), t.TempDir(), t.TempDir()
+	byDefault := mustParse(t, nil, homeLine(home)).StateDir
+	inXDG := filepath.Join(xdg, "pixazo-mcp")
+	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
+		inXDG = byDefault // they have places of their own
+	}
+	for _, tt := range []struct {
+		name string
+		args []string
+		env  []string
+		want string
+	}{
+		{"set", nil, []string{homeLine(home), "XDG_STATE_HOME=" + xdg}, inXDG},
+		{"empty", nil, []string{homeLine(home), "XDG_STATE_HOME="}, byDefault},
+		{"relative, which the specification says to ignore", nil, []string{homeLine(home), "XDG_STATE_HOME=state"}, byDefault},
+		{"with a ~, which only a shell expands", nil, []string{homeLine(home), "XDG_STATE_HOME=~/state"}, byDefault},
+		{"left to expand", nil, []string{homeLine(home), "XDG_STATE_HOME=${XDG_STATE_HOME}"}, byDefault},
+		{"behind the variable", nil, []string{homeLine(home), "XDG_STATE_HOME=" + xdg, "PIXAZO_STATE_DIR=" + named}, named},
+		{"behind the flag", []string{"--state-dir", named}, []string{homeLine(home), "XDG_STATE_HOME=" + xdg}, named},
+	} {
+		if got := mustParse(t, tt.args, tt.env...).StateDir; got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+	if runtime.GOOS == "linux" {
+		if got := mustParse(t, nil, "XDG_STATE_HOME="+xdg).StateDir; got != inXDG {
+			t.Errorf("without a home: %q, want %q", got, inXDG)
+		}
+	}
+	s := mustParse(t, nil, homeLine(home), "XDG_STATE_HOME="+xdg)
+	if s.OutputDir != mustParse(t, nil, homeLine(home)).OutputDir {
+		t.Errorf("the output folder followed: %q", s.OutputDir)
+	}
+}
+
+func TestParseTakesLimits(t *testing.T) {
+	for in, want := range map[string]int{"0": 0, "1": 1, " 20 ": 20, "007": 7, "1000000": 1_000_000} {
+		for _, s := range []Settings{mustParse(t, []string{"--max-videos-per-hour", in}), mustParse(t, nil, "PIXAZO_MAX_VIDEOS_PER_HOUR="+in)} {
+			if s.MaxVideosPerHour != want {
+				t.Errorf("%q: %d, want %d", in, s.MaxVideosPerHour, want)
+			}
 		}
 	}
 }
@@ -107,6 +179,8 @@ func TestParseTakesFlagBeforeVariableBeforeDefault(t *testing.T) {
 		{"gateway-url", "https://a.example", "https://b.example/", func(s Settings) any { return s.GatewayURL }, "https://a.example", "https://b.example"},
 		{"sandbox", "true", "false", func(s Settings) any { return s.Sandbox }, true, false},
 		{"sandbox-duration", "2s", "3s", func(s Settings) any { return s.SandboxDuration }, 2 * time.Second, 3 * time.Second},
+		{"state-dir", abs("a"), abs("b"), func(s Settings) any { return s.StateDir }, abs("a"), abs("b")},
+		{"max-videos-per-hour", "0", "7", func(s Settings) any { return s.MaxVideosPerHour }, 0, 7},
 		{"output-dir", abs("a"), abs("b"), func(s Settings) any { return s.OutputDir }, abs("a"), abs("b")},
 		{"max-wait", "2s", "3s", func(s Settings) any { return s.MaxWait }, 2 * time.Second, 3 * time.Second},
 		{"webhook-url", "https://a.example/x", "https://b.example/y", func(s Settings) any { return s.WebhookURL }, "https://a.example/x", "https://b.example/y"},
@@ -252,9 +326,9 @@ func TestParseMakesPathsAbsolute(t *testing.T) {
 		filepath.Join(home, "a", "b"):   filepath.Join(home, "a", "b"),
 		filepath.Join(home, "mit Raum"): filepath.Join(home, "mit Raum"),
 	} {
-		for _, flag := range []string{"output-dir", "log-file", "api-key-file"} {
+		for _, flag := range []string{"state-dir", "output-dir", "log-file", "api-key-file"} {
 			s := mustParse(t, []string{"--" + flag, in}, homeLine(home))
-			got := map[string]string{"output-dir": s.OutputDir, "log-file": s.LogFile, "api-key-file": s.APIKeyFile}[flag]
+			got := map[string]string{"state-dir": s.StateDir, "output-dir": s.OutputDir, "log-file": s.LogFile, "api-key-file": s.APIKeyFile}[flag]
 			if got != want {
 				t.Errorf("--%s %s: got %s, want %s", flag, in, got, want)
 			}
@@ -301,6 +375,8 @@ func TestParseRefusesValues(t *testing.T) {
 			[]string{"soon", "0", "999ms", "10m1s", "601", "-5s", "1d", "1e2", ".", "NaN", "99999999999999999999"}},
 		{"sandbox-duration", "must be a duration above 0s and at most 1h, such as 8s", []string{"0s", "-1s", "1h1ns", "fast"}},
 		{"sandbox", "must be true or false", []string{"maybe", "2", "-"}},
+		{"max-videos-per-hour", "must be a whole number from 0 (no limit) to 1,000,000",
+			[]string{"many", "-1", "1.5", "1000001", "1,000", "0x10", "1e3", "99999999999999999999", "NaN"}},
 		{"log-level", "must be debug, info, warn or error", []string{"loud", "INFO+3", "4"}},
 		{"webhook-mode", "must be terminal (one report, at the end) or sync (one at each step)", []string{"always"}},
 		{"gateway-url", "must be an https URL of just a host", []string{
@@ -313,6 +389,8 @@ func TestParseRefusesValues(t *testing.T) {
 			"http://h.example", "https://", "h.example/x", "https:///x", long, "https://h.example/ü", "https://h.example/a b", "https://h.example/\x01",
 		}},
 		{"output-dir", "only a ~ alone or before a separator", []string{"~bob", "~bob/x"}},
+		{"state-dir", "only a ~ alone or before a separator", []string{"~bob", "~bob/x"}},
+		{"state-dir", "is not set to one", []string{"~", "~/x"}},
 		{"log-file", "is not set to one", []string{"~", "~/x"}},
 		{"api-key-file", "is not set to one", []string{"~/key"}},
 	}
@@ -353,10 +431,12 @@ func TestParseWordsErrors(t *testing.T) {
 				`--max-wait (PIXAZO_MAX_WAIT): must be a duration between 1s and 10m, such as 50s; got "soon"`},
 		{"user info hidden", []string{"--webhook-url", "http://user:secret@h.example/x?token=secret"}, nil,
 			`--webhook-url (PIXAZO_WEBHOOK_URL): must be an https URL of at most 2,000 characters, all of them ASCII; got "http://…@h.example/x?…"`},
-		{"sandbox and gateway", []string{"--sandbox", "--gateway-url", "https://h.example"}, nil,
-			`--sandbox (PIXAZO_SANDBOX) and --gateway-url (PIXAZO_GATEWAY_URL): the sandbox takes the gateway's place, so only one of them can be set; got "https://h.example" as the gateway`},
-		{"sandbox and gateway by variables", nil, []string{"PIXAZO_SANDBOX=1", "PIXAZO_GATEWAY_URL=https://h.example"},
-			`--sandbox (PIXAZO_SANDBOX) and --gateway-url (PIXAZO_GATEWAY_URL): the sandbox takes the gateway's place, so only one of them can be set; got "https://h.example" as the gateway`},
+		{"live and sandbox", []string{"demo", "--live", "--sandbox"}, nil,
+			`--live and --sandbox: the demo uses the gateway, which spends credits, or the sandbox; got both`},
+		{"limit that is no number", []string{"--max-videos-per-hour=many"}, nil,
+			`--max-videos-per-hour (PIXAZO_MAX_VIDEOS_PER_HOUR): must be a whole number from 0 (no limit) to 1,000,000; got "many"`},
+		{"negative limit", nil, []string{"PIXAZO_MAX_VIDEOS_PER_HOUR=-1"},
+			`--max-videos-per-hour (PIXAZO_MAX_VIDEOS_PER_HOUR): must be a whole number from 0 (no limit) to 1,000,000; got "-1"`},
 		{"no value", []string{"--max-wait"}, nil,
 			`--max-wait (PIXAZO_MAX_WAIT): needs a value, a duration between 1s and 10m, such as 50s; got the end of the command line`},
 		{"flag for a value", []string{"--max-wait", "--sandbox"}, nil,
@@ -407,17 +487,59 @@ func TestSandboxOffGoesWithGatewayURL(t *testing.T) {
 	if s.Sandbox || s.GatewayURL != "https://h.example" {
 		t.Errorf("got %+v", s)
 	}
-	if s := mustParse(t, []string{"--sandbox", "--gateway-url", "${URL}"}); !s.Sandbox {
-		t.Error("an unset gateway counts as set beside the sandbox")
+}
+
+// TestSandboxWinsOverGatewayURL: a gateway set for everyday use must not keep
+// anybody from trying something without cost.
+func TestSandboxWinsOverGatewayURL(t *testing.T) {
+	for _, tt := range []struct{ args, env []string }{
+		{[]string{"--sandbox", "--gateway-url", "https://h.example"}, nil},
+		{[]string{"--sandbox"}, []string{"PIXAZO_GATEWAY_URL=https://h.example"}},
+		{[]string{"--gateway-url", "https://h.example"}, []string{"PIXAZO_SANDBOX=true"}},
+		{nil, []string{"PIXAZO_SANDBOX=true", "PIXAZO_GATEWAY_URL=https://h.example"}},
+		{[]string{"--sandbox", "--gateway-url", "${URL}"}, nil},
+		{[]string{"demo", "--sandbox", "--gateway-url", "https://h.example"}, nil},
+	} {
+		if s := mustParse(t, tt.args, tt.env...); !s.Sandbox {
+			t.Errorf("%q, %q: no sandbox", tt.args, tt.env)
+		}
+	}
+	// A mistake in either is told all the same.
+	parseError(t, []string{"--sandbox", "--gateway-url", "http://h.example"})
+}
+
+// TestLiveDemoRefusesOnlyASandboxOfTheCommandLine: there the two contradict
+// each other; a variable is an everyday setting, which --live sets aside.
+func TestLiveDemoRefusesOnlyASandboxOfTheCommandLine(t *testing.T) {
+	for _, args := range [][]string{{"demo", "--live", "--sandbox"}, {"--sandbox", "demo", "--live"}, {"demo", "--live", "--sandbox=on"}} {
+		if got := parseError(t, args); !strings.HasPrefix(got, "--live and --sandbox: ") {
+			t.Errorf("%q: %s", args, got)
+		}
+	}
+	for _, tt := range []struct {
+		args    []string
+		env     string
+		sandbox bool
+	}{
+		{[]string{"demo", "--live"}, "PIXAZO_SANDBOX=true", true},
+		{[]string{"demo", "--live"}, "PIXAZO_SANDBOX=", false},
+		{[]string{"demo", "--live", "--sandbox=false"}, "PIXAZO_SANDBOX=true", false},
+		{[]string{"demo", "--live", "--sandbox=${SANDBOX}"}, "PIXAZO_SANDBOX=true", true},
+		{[]string{"demo", "--live=false", "--sandbox"}, "", true},
+	} {
+		if s := mustParse(t, tt.args, tt.env); s.Sandbox != tt.sandbox {
+			t.Errorf("%q, %s: sandbox %v", tt.args, tt.env, s.Sandbox)
+		}
 	}
 }
 
 func TestServeArgsGiveAChildTheSameSettings(t *testing.T) {
 	home := t.TempDir()
 	env := []string{homeLine(home), "PIXAZO_MAX_WAIT=7s", "PIXAZO_WEBHOOK_MODE=sync"}
-	demo := mustParse(t, []string{"demo", "--prompt", "x", "--live", "--sandbox", "--output-dir", " ~/my videos ", "--log-level", "${LEVEL}", "--log-file", home}, env...)
+	demo := mustParse(t, []string{"demo", "--prompt", "x", "--live", "--sandbox=off", "--state-dir", "~/state", "--max-videos-per-hour", "0",
+		"--output-dir", " ~/my videos ", "--log-level", "${LEVEL}", "--log-file", home}, env...)
 	args := demo.ServeArgs()
-	if want := []string{"serve", "--sandbox=true", "--output-dir=~/my videos", "--log-file=" + home}; !slices.Equal(args, want) {
+	if want := []string{"serve", "--sandbox=off", "--state-dir=~/state", "--output-dir=~/my videos", "--max-videos-per-hour=0", "--log-file=" + home}; !slices.Equal(args, want) {
 		t.Errorf("ServeArgs() = %q, want %q", args, want)
 	}
 	child := mustParse(t, args, env...)
@@ -428,6 +550,9 @@ func TestServeArgsGiveAChildTheSameSettings(t *testing.T) {
 	}
 	if got := mustParse(t, []string{"demo"}, env...).ServeArgs(); !slices.Equal(got, []string{"serve"}) {
 		t.Errorf("without flags: %q", got)
+	}
+	if got := mustParse(t, []string{"demo", "--sandbox"}, env...).ServeArgs(); !slices.Equal(got, []string{"serve", "--sandbox=true"}) {
+		t.Errorf("with a bare flag: %q", got)
 	}
 }
 
@@ -450,6 +575,7 @@ func TestHelpAndVersionPrintAndAreDone(t *testing.T) {
 			"MCP server over stdio", "\n  serve\n", "\n  demo\n", "--prompt=TEXT", "--live", "-h, --help", "--version", "PIXAZO_API_KEY",
 			"Default: 50s\n", "Default: ~/.pixazo/api-key\n", "\nExamples:\n",
 			"--api-key-file=FILE", "--gateway-url=URL", "--sandbox ", "--sandbox-duration=DURATION", "--output-dir=DIR",
+			"--state-dir=DIR", "PIXAZO_STATE_DIR\n", "--max-videos-per-hour=N", "PIXAZO_MAX_VIDEOS_PER_HOUR\n", "Default: 20\n",
 			"--max-wait=DURATION", "--webhook-url=URL", "--webhook-mode=MODE", "--log-level=LEVEL", "--log-file=FILE",
 			"PIXAZO_API_KEY_FILE\n", "PIXAZO_GATEWAY_URL\n", "PIXAZO_SANDBOX\n", "PIXAZO_SANDBOX_DURATION\n", "PIXAZO_OUTPUT_DIR\n",
 			"PIXAZO_MAX_WAIT\n", "PIXAZO_WEBHOOK_URL\n", "PIXAZO_WEBHOOK_MODE\n", "PIXAZO_LOG_LEVEL\n", "PIXAZO_LOG_FILE\n",

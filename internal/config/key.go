@@ -60,7 +60,7 @@ func (s Settings) KeyWarning() string {
 		return ""
 	}
 	info, err := os.Stat(s.APIKeyFile)
-	if err != nil || info.Mode().Perm()&0o066 == 0 {
+	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o066 == 0 {
 		return ""
 	}
 	return fmt.Sprintf("other users can read or change the key file %q (mode %04o): run chmod 600 on it", s.APIKeyFile, info.Mode().Perm())

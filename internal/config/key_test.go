@@ -144,6 +144,22 @@ func TestKeyRefusesWhatIsNotAFile(t *testing.T) {
 	}
 }
 
+// chmod 600 on a folder would lock its files away; Key says what is wrong.
+func TestKeyWarningSpeaksOfRegularFilesOnly(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.Chmod(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if w := mustParse(t, []string{"--api-key-file", folder}).KeyWarning(); w != "" {
+		t.Errorf("folder: %q", w)
+	}
+	if runtime.GOOS != "windows" {
+		if w := mustParse(t, []string{"--api-key-file", os.DevNull}).KeyWarning(); w != "" {
+			t.Errorf("device: %q", w)
+		}
+	}
+}
+
 func TestKeyWarningTellsOpenPermissions(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no permission bits")

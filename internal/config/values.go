@@ -55,12 +55,27 @@ func (p *parser) value(name string) (value string, given bool) {
 	if v := p.env[variable(name)]; v != "" {
 		return v, true
 	}
+	if xdg := p.env[stateHome]; name == "state-dir" && filepath.IsAbs(xdg) && runtime.GOOS != "windows" && runtime.GOOS != "darwin" {
+		return filepath.Join(xdg, "pixazo-mcp"), false
+	}
 	return fallback(flag, runtime.GOOS), false
 }
 
+// stateHome moves the state directory of every program, on the systems that
+// follow the XDG base directory specification.
+const stateHome = "XDG_STATE_HOME"
+
+// flagGiven reports whether a flag stands on the command line.
+func (p *parser) flagGiven(name string) bool { return typed(p.flags[name]) != "" }
+
 func fallback(flag *kong.Flag, goos string) string {
-	if flag.Name == "output-dir" && goos == "darwin" {
+	switch flag.Name + " " + goos {
+	case "output-dir darwin":
 		return "~/Movies/Pixazo"
+	case "state-dir darwin":
+		return "~/Library/Application Support/pixazo-mcp"
+	case "state-dir windows":
+		return "~/AppData/Local/pixazo-mcp"
 	}
 	return flag.Tag.Get("fallback")
 }
@@ -144,6 +159,15 @@ func (p *parser) level(name string) slog.Level {
 	// UnmarshalText alone would also take forms like INFO+3.
 	_ = level.UnmarshalText([]byte(p.choice(name, "debug", "info", "warn", "error")))
 	return level
+}
+
+func (p *parser) count(name string, most int) int {
+	v, _ := p.value(name)
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 0 || n > most {
+		p.fail(name, v)
+	}
+	return n
 }
 
 // duration takes Go's notation, and a plain number as seconds.
