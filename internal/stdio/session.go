@@ -24,26 +24,72 @@ type call struct {
 	// cancelled it (specification 2026-07-28, "Cancellation": the server MUST
 	// NOT send any further messages for it).
 	closed atomic.Bool
+
+	errorCode atomic.Int64 // of SetErrorCode; 0 leaves mcp-go's
 }
 
 type callKey struct{}
 
-// session implements mcp-go's ClientSession for the client on the pipe.
-type session struct {
-	initialized   atomic.Bool
-	notifications chan mcp.JSONRPCNotification
-
+// writer is the one way to the client.
+type writer struct {
 	mu     sync.Mutex // one whole line at a time
 	out    io.Writer
 	broken chan struct{} // closed when out fails: nobody reads any more
 	failed bool
 }
 
-func newSession(out io.Writer) *session {
-	return &session{out: out, broken: make(chan struct{}), notifications: make(chan mcp.JSONRPCNotification, 100)}
+var errClosed = errors.New("the call is answered or cancelled")
+
+// write writes message as one line, unless wanted, asked when it is the
+// message's turn, says no.
+func (w *writer) write(message any, wanted func() bool) error {
+	line, err := json.Marshal(message)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !wanted() {
+		return errClosed
+	}
+	if w.failed {
+		return io.ErrClosedPipe
+	}
+	if _, err = w.out.Write(append(line, '\n')); err != nil {
+		w.failed = true
+		close(w.broken)
+	}
+	return err
 }
 
-func (s *session) SessionID() string { return "stdio" }
+// send writes message. With a call in ctx, it writes nothing once the call is
+// closed, and last closes it.
+func (w *writer) send(ctx context.Context, message any, last bool) error {
+	c, _ := ctx.Value(callKey{}).(*call)
+	return w.write(message, func() bool {
+		return c == nil || !c.closed.Load() && (!last || !c.closed.Swap(true))
+	})
+}
+
+// session implements mcp-go's ClientSession, with the extensions for
+// subscriptions: for the client on the pipe as a whole, and once more for each
+// subscriptions/listen request, whose news are its own.
+type session struct {
+	*writer
+	id            string
+	stream        *call // the subscriptions/listen request; nil for the client as a whole
+	initialized   atomic.Bool
+	notifications chan mcp.JSONRPCNotification
+	news          news
+}
+
+func newSession(w *writer, id string, stream *call, subscribe Subscribe) *session {
+	s := &session{writer: w, id: id, stream: stream, notifications: make(chan mcp.JSONRPCNotification, 100)}
+	s.news.init(subscribe)
+	return s
+}
+
+func (s *session) SessionID() string { return s.id }
 func (s *session) Initialize()       { s.initialized.Store(true) }
 func (s *session) Initialized() bool { return s.initialized.Load() }
 
@@ -62,27 +108,11 @@ func (s *session) Notify(ctx context.Context, method string, params map[string]a
 	}{mcp.JSONRPC_VERSION, method, params}, false)
 }
 
-var errClosed = errors.New("the call is answered or cancelled")
-
-// send writes message as one line. With a call in ctx, it writes nothing once
-// the call is closed, and last closes it.
-func (s *session) send(ctx context.Context, message any, last bool) error {
-	line, err := json.Marshal(message)
-	if err != nil {
-		return err
+// SetErrorCode gives the error with which the call behind ctx will be answered
+// its JSON-RPC code. mcp-go answers every error of a resource's handler with
+// -32603, also that there is no such resource.
+func (s *session) SetErrorCode(ctx context.Context, code int) {
+	if c, ok := ctx.Value(callKey{}).(*call); ok {
+		c.errorCode.Store(int64(code))
 	}
-	c, _ := ctx.Value(callKey{}).(*call)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c != nil && (c.closed.Load() || last && c.closed.Swap(true)) {
-		return errClosed
-	}
-	if s.failed {
-		return io.ErrClosedPipe
-	}
-	if _, err = s.out.Write(append(line, '\n')); err != nil {
-		s.failed = true
-		close(s.broken)
-	}
-	return err
 }

@@ -18,6 +18,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,14 +26,21 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 )
 
-// Options says how serving ends.
+// Options says how serving ends, and what can be subscribed to.
 type Options struct {
-	// Drain is called once when there will be no new calls. It should end what
-	// may last long and return when what must not be cut short is over, at the
-	// latest when its context ends.
-	Drain func(context.Context)
+	// Drain is called when there will be no new calls; it should end what may
+	// last long, and return at once. Calls already taken go on.
+	Drain func()
 
-	// Grace is how long calls in flight may take after that, 0 for 60 s.
+	// Finish is called when all calls are answered. It should return when what
+	// must not be cut short is over, at the latest when its context ends.
+	Finish func(context.Context)
+
+	// Subscribe begins the client's subscriptions to resources; nil refuses
+	// them all.
+	Subscribe Subscribe
+
+	// Grace is how long calls in flight and Finish may take, 0 for 60 s.
 	Grace time.Duration
 
 	Logger *slog.Logger // nil means none
@@ -48,7 +56,8 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &pipe{srv: srv, log: options.Logger, session: newSession(out), calls: map[string]*call{}}
+	s := &pipe{srv: srv, log: options.Logger, options: options, calls: map[string]*call{}}
+	s.session = newSession(&writer{out: out, broken: make(chan struct{})}, "stdio", nil, options.Subscribe)
 	// Calls outlive ctx: its end begins the drain and does not cut them off.
 	callCtx, cancelCalls := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancelCalls()
@@ -58,15 +67,14 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 	defer srv.UnregisterSession(callCtx, s.session.SessionID())
 	callCtx = srv.WithContext(callCtx, s.session)
 
-	relayed := make(chan struct{})
-	go func() {
-		defer close(relayed)
-		s.relay(callCtx)
-	}()
+	go s.session.relay(callCtx)
 	err := s.read(ctx, callCtx, in)
-	s.drain(options, cancelCalls)
+	s.drain(cancelCalls)
 	cancelCalls()
-	<-relayed
+	select {
+	case <-s.session.news.over:
+	case <-time.After(time.Second): // its client does not read
+	}
 	return err
 }
 
@@ -74,25 +82,16 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 type pipe struct {
 	srv     *server.MCPServer
 	log     *slog.Logger
-	session *session
+	options Options
+	session *session // of the client as a whole
+
+	// For the goroutine that reads alone.
+	streams    int           // subscriptions/listen requests so far
+	subscribed chan struct{} // closed when the newest resources/subscribe or unsubscribe is done
 
 	mu    sync.Mutex
 	calls map[string]*call // in flight, by id
 	work  sync.WaitGroup
-}
-
-// relay sends what mcp-go puts into the session's channel.
-func (s *pipe) relay(ctx context.Context) {
-	for {
-		select {
-		case n := <-s.session.notifications:
-			if err := s.session.send(context.Background(), n, false); err != nil {
-				s.log.Debug("notification not sent", "method", n.Method, "error", err)
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // read takes messages until there are no more or there is nobody to answer.
@@ -148,22 +147,30 @@ func (s *pipe) take(ctx context.Context, line []byte) {
 		ID     json.RawMessage `json:"id"`
 		Result json.RawMessage `json:"result"`
 		Error  json.RawMessage `json:"error"`
-		Params json.RawMessage `json:"params"`
 	}
-	if err := json.Unmarshal(line, &head); err != nil {
-		s.refuse(nil, mcp.PARSE_ERROR, "message is not a JSON-RPC object: "+err.Error())
+	err := json.Unmarshal(line, &head)
+	if _, malformed := errors.AsType[*json.SyntaxError](err); malformed {
+		s.refuse(nil, mcp.PARSE_ERROR, "message is not JSON: "+err.Error())
 		return
 	}
 	id := string(bytes.TrimSpace(head.ID))
 	switch {
+	case id != "" && id != "null" && id[0] != '"' && id[0] != '-' && (id[0] < '0' || id[0] > '9'):
+		s.refuse(nil, mcp.INVALID_REQUEST, "id must be a string or a number")
+	case err != nil && (id == "" || id == "null"):
+		s.refuse(nil, mcp.INVALID_REQUEST, "a message must be one JSON-RPC object, whose method is a string")
+	case err != nil:
+		s.refuse(json.RawMessage(id), mcp.INVALID_REQUEST, "method must be a string")
 	case head.Method == "" && (head.Result != nil || head.Error != nil):
 		return // an answer; nothing was asked
+	case head.Method == "":
+		s.refuse(nil, mcp.INVALID_REQUEST, "a message must have a method")
 	case head.Method == string(mcp.MethodNotificationCancelled):
-		s.cancel(head.Params)
+		s.cancel(line)
+	case id == "null" && !strings.HasPrefix(head.Method, "notifications/"):
+		s.refuse(nil, mcp.INVALID_REQUEST, "id must be a string or a number; got null")
 	case id == "" || id == "null":
 		s.handle(ctx, line) // a notification: in order, and never answered
-	case id[0] != '"' && id[0] != '-' && (id[0] < '0' || id[0] > '9'):
-		s.refuse(nil, mcp.INVALID_REQUEST, "id must be a string or a number")
 	default:
 		s.begin(ctx, head.Method, id, line)
 	}
@@ -184,11 +191,13 @@ func (s *pipe) begin(ctx context.Context, method, id string, line []byte) {
 	s.calls[id] = c
 	s.mu.Unlock()
 
+	handle := s.handler(c)
 	run := func() {
 		defer cancel()
 		ctx := context.WithValue(ctx, callKey{}, c)
-		if response := s.handle(ctx, line); response != nil {
-			if err := s.session.send(ctx, withID(response, id), true); err != nil {
+		if response := handle(ctx, line); response != nil {
+			s.session.flush()
+			if err := s.session.send(ctx, finish(response, c), true); err != nil {
 				s.log.Debug("answer not sent", "method", method, "id", id, "error", err)
 			}
 		}
@@ -201,9 +210,51 @@ func (s *pipe) begin(ctx context.Context, method, id string, line []byte) {
 	}
 	if method == string(mcp.MethodInitialize) {
 		run()
+		s.session.news.open.Store(true)
 		return
 	}
 	s.work.Go(run)
+}
+
+// handler is how the request c is passed to mcp-go.
+func (s *pipe) handler(c *call) func(context.Context, []byte) mcp.JSONRPCMessage {
+	switch c.method {
+	case string(mcp.MethodResourcesSubscribe), string(mcp.MethodResourcesUnsubscribe):
+		// One after the other, as they came: an unsubscribe that overtook its
+		// subscribe would leave the resource subscribed for good.
+		before, done := s.subscribed, make(chan struct{})
+		s.subscribed = done
+		return func(ctx context.Context, line []byte) mcp.JSONRPCMessage {
+			defer close(done)
+			if before != nil {
+				<-before
+			}
+			if ctx.Err() != nil { // given up before its turn
+				return nil
+			}
+			return s.handle(ctx, line)
+		}
+	case string(mcp.MethodSubscriptionsListen):
+		s.streams++
+		stream := newSession(s.session.writer, fmt.Sprintf("stdio stream %d", s.streams), c, s.options.Subscribe)
+		return func(ctx context.Context, line []byte) mcp.JSONRPCMessage { return s.listen(ctx, stream, line) }
+	}
+	return s.handle
+}
+
+// listen serves a stream of news. mcp-go returns when the request is cancelled.
+func (s *pipe) listen(ctx context.Context, stream *session, line []byte) mcp.JSONRPCMessage {
+	if err := s.srv.RegisterSession(ctx, stream); err != nil { // so that list changes reach it
+		return refusal(json.RawMessage(stream.stream.id), mcp.INTERNAL_ERROR, err.Error())
+	}
+	defer s.srv.UnregisterSession(ctx, stream.SessionID())
+	relaying, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	go stream.relay(relaying)
+	response := s.handle(s.srv.WithContext(ctx, stream), line)
+	stream.unsubscribe() // mcp-go has, unless it panicked
+	stream.flush()
+	return response
 }
 
 // handle passes a message to mcp-go. A panic there costs one answer only.
@@ -220,15 +271,17 @@ func (s *pipe) handle(ctx context.Context, line []byte) (response mcp.JSONRPCMes
 }
 
 // cancel ends the request that the client gives up, and silences it.
-func (s *pipe) cancel(params json.RawMessage) {
+func (s *pipe) cancel(line []byte) {
 	var cancelled struct {
-		RequestID json.RawMessage `json:"requestId"`
+		Params struct {
+			RequestID json.RawMessage `json:"requestId"`
+		} `json:"params"`
 	}
-	if json.Unmarshal(params, &cancelled) != nil {
+	if json.Unmarshal(line, &cancelled) != nil {
 		return
 	}
 	s.mu.Lock()
-	c := s.calls[string(bytes.TrimSpace(cancelled.RequestID))]
+	c := s.calls[string(bytes.TrimSpace(cancelled.Params.RequestID))]
 	s.mu.Unlock()
 	if c != nil && c.method != string(mcp.MethodInitialize) {
 		s.log.Debug("cancelled by the client", "method", c.method, "id", c.id)
@@ -237,15 +290,27 @@ func (s *pipe) cancel(params json.RawMessage) {
 	}
 }
 
-// withID answers with the id as it came: mcp-go reads numbers as float64,
-// which changes those above 2^53.
-func withID(response mcp.JSONRPCMessage, id string) mcp.JSONRPCMessage {
+// finish gives the answer to c the id as it came: mcp-go reads numbers as
+// float64, which changes those above 2^53.
+func finish(response mcp.JSONRPCMessage, c *call) mcp.JSONRPCMessage {
+	id := json.RawMessage(c.id)
 	switch r := response.(type) {
 	case mcp.JSONRPCResponse:
-		r.ID = mcp.NewRequestId(json.RawMessage(id))
+		r.ID = mcp.NewRequestId(id)
+		if end, ok := r.Result.(mcp.SubscriptionsListenResult); ok {
+			end.EnsureResultMeta().SetSubscriptionID(id)
+			r.Result = end
+		}
 		return r
 	case mcp.JSONRPCError:
-		r.ID = mcp.NewRequestId(json.RawMessage(id))
+		r.ID = mcp.NewRequestId(id)
+		if code := c.errorCode.Load(); code != 0 {
+			r.Error.Code = int(code)
+		}
+		// mcp-go repeats a client's own words, however long they are.
+		if message := []rune(r.Error.Message); len(message) > maxMessage {
+			r.Error.Message = string(message[:maxMessage]) + "…"
+		}
 		return r
 	}
 	return response
@@ -253,10 +318,11 @@ func withID(response mcp.JSONRPCMessage, id string) mcp.JSONRPCMessage {
 
 // drain lets calls finish: streams that only wait for news end at once, the
 // rest gets the grace period.
-func (s *pipe) drain(options Options, cancelCalls context.CancelFunc) {
+func (s *pipe) drain(cancelCalls context.CancelFunc) {
 	s.log.Debug("no new calls")
-	grace, stop := context.WithTimeout(context.Background(), options.Grace)
+	grace, stop := context.WithTimeout(context.Background(), s.options.Grace)
 	defer stop()
+	s.session.unsubscribe()
 	s.mu.Lock()
 	for _, c := range s.calls {
 		if c.method == string(mcp.MethodSubscriptionsListen) {
@@ -264,12 +330,15 @@ func (s *pipe) drain(options Options, cancelCalls context.CancelFunc) {
 		}
 	}
 	s.mu.Unlock()
+	if s.options.Drain != nil {
+		s.options.Drain()
+	}
 	finished := make(chan struct{})
 	go func() {
-		if options.Drain != nil {
-			options.Drain(grace)
-		}
 		s.work.Wait()
+		if s.options.Finish != nil {
+			s.options.Finish(grace)
+		}
 		close(finished)
 	}()
 	select {
@@ -277,7 +346,7 @@ func (s *pipe) drain(options Options, cancelCalls context.CancelFunc) {
 		return
 	case <-grace.Done():
 	}
-	s.log.Warn("calls still in flight are cut off", "after", options.Grace)
+	s.log.Warn("calls still in flight are cut off", "after", s.options.Grace)
 	cancelCalls()
 	select {
 	case <-finished:
@@ -285,12 +354,18 @@ func (s *pipe) drain(options Options, cancelCalls context.CancelFunc) {
 	}
 }
 
-// refuse answers a message that never reached mcp-go.
+// refuse answers a message that never reached mcp-go, beside the read loop,
+// which a client that does not read must not hold up.
 func (s *pipe) refuse(id json.RawMessage, code int, message string) {
-	if err := s.session.send(context.Background(), refusal(id, code, message), false); err != nil {
-		s.log.Debug("refusal not sent", "error", err)
-	}
+	s.work.Go(func() {
+		if err := s.session.send(context.Background(), refusal(id, code, message), false); err != nil {
+			s.log.Debug("refusal not sent", "error", err)
+		}
+	})
 }
+
+// maxMessage bounds the message of an error, in characters.
+const maxMessage = 500
 
 func refusal(id json.RawMessage, code int, message string) mcp.JSONRPCMessage {
 	var value any

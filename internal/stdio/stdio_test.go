@@ -274,7 +274,7 @@ func TestEndOfInputLetsCallsFinish(t *testing.T) {
 					<-draining
 					return mcp.NewToolResultText(fmt.Sprint("submitted, cancelled: ", ctx.Err() != nil)), nil
 				},
-			}, Options{Drain: func(context.Context) { close(draining) }})
+			}, Options{Drain: func() { close(draining) }})
 			p.send(callLine("1", "submit"), callLine("2", "submit"))
 			<-started
 			<-started
@@ -308,10 +308,27 @@ func TestCallsArePipelinedUpToTheEndOfInput(t *testing.T) {
 	}
 }
 
+func TestClientThatHoldsThePipeWithoutReadingDoesNotStopTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, signal := context.WithCancel(t.Context())
+		p := start(ctx, t, nil, Options{})
+		p.send("not JSON", "nor this") // nobody reads the refusals
+		begin := time.Now()
+		signal()
+		if err := <-p.ended; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took > 65*time.Second {
+			t.Errorf("ending took %s", took)
+		}
+		_ = p.raw.Close() // lets go of the writer
+	})
+}
+
 func TestGraceBoundsTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t.Context(), t, map[string]server.ToolHandlerFunc{"block": block}, Options{
-			Drain: func(ctx context.Context) { <-ctx.Done() },
+			Finish: func(ctx context.Context) { <-ctx.Done() },
 		})
 		p.send(callLine("1", "block"))
 		begin := time.Now()
@@ -328,7 +345,7 @@ func TestGraceBoundsTheEnd(t *testing.T) {
 
 func TestIdleEndIsImmediate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := start(t.Context(), t, nil, Options{Drain: func(context.Context) {}})
+		p := start(t.Context(), t, nil, Options{Drain: func() {}})
 		// A stream of news has nothing to finish.
 		p.send(`{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"resourcesListChanged":true},` +
 			`"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}`)
@@ -356,7 +373,7 @@ func TestClientThatStopsReadingEndsTheServer(t *testing.T) {
 			finished.Store(true)
 			return mcp.NewToolResultText("submitted"), nil
 		},
-	}, Options{Drain: func(context.Context) { close(finish) }})
+	}, Options{Drain: func() { close(finish) }})
 	p.send(callLine("1", "submit"))
 	<-submitted
 	_ = p.raw.Close() // as when the client is killed: writes fail from now on
@@ -375,9 +392,15 @@ func TestMalformedMessagesAreRefusedAndTheServerGoesOn(t *testing.T) {
 		code       int
 		contains   string
 	}{
-		{"no JSON", `hello`, mcp.PARSE_ERROR, "not a JSON-RPC object"},
-		{"cut off", `{"jsonrpc":"2.0","id":1,`, mcp.PARSE_ERROR, "not a JSON-RPC object"},
-		{"batch", `[{"jsonrpc":"2.0","id":1,"method":"ping"}]`, mcp.PARSE_ERROR, "not a JSON-RPC object"},
+		{"no JSON", `hello`, mcp.PARSE_ERROR, "not JSON"},
+		{"cut off", `{"jsonrpc":"2.0","id":1,`, mcp.PARSE_ERROR, "not JSON"},
+		{"batch", `[{"jsonrpc":"2.0","id":1,"method":"ping"}]`, mcp.INVALID_REQUEST, "one JSON-RPC object"},
+		{"number", `5`, mcp.INVALID_REQUEST, "one JSON-RPC object"},
+		{"empty object", `{}`, mcp.INVALID_REQUEST, "must have a method"},
+		{"null", `null`, mcp.INVALID_REQUEST, "must have a method"},
+		{"number as method", `{"jsonrpc":"2.0","id":1,"method":5}`, mcp.INVALID_REQUEST, "method must be a string"},
+		{"null as id", `{"jsonrpc":"2.0","id":null,"method":"ping"}`, mcp.INVALID_REQUEST, "id must be a string or a number"},
+		{"endless method", `{"jsonrpc":"2.0","id":1,"method":"` + strings.Repeat("m", 1<<20) + `"}`, mcp.METHOD_NOT_FOUND, "m…"},
 		{"object as id", `{"jsonrpc":"2.0","id":{},"method":"ping"}`, mcp.INVALID_REQUEST, "id must be a string or a number"},
 		{"boolean as id", `{"jsonrpc":"2.0","id":true,"method":"ping"}`, mcp.INVALID_REQUEST, "id must be a string or a number"},
 		{"wrong version", `{"jsonrpc":"1.0","id":1,"method":"ping"}`, mcp.INVALID_REQUEST, ""},
@@ -407,7 +430,7 @@ func TestNotificationsAndAnswersGetNoAnswer(t *testing.T) {
 	p.send(
 		`{"jsonrpc":"2.0","method":"notifications/initialized"}`,
 		`{"jsonrpc":"2.0","method":"notifications/unknown","params":{"x":1}}`,
-		`{"jsonrpc":"2.0","id":null,"method":"ping"}`,
+		`{"jsonrpc":"2.0","id":null,"method":"notifications/unknown"}`,
 		`{"jsonrpc":"2.0","id":9,"result":{}}`,
 		`{"jsonrpc":"2.0","id":9,"error":{"code":1,"message":"no"}}`,
 		callLine("1", "ping"),
