@@ -11,17 +11,16 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/invopop/jsonschema"
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"pixazo-mcp/pixazo"
 )
 
-// decode reads the arguments of req into an In: names and types by its schema,
+// decode reads the arguments of req into an In: names and types by arguments,
 // values by its Validate. An argument that is null counts as left out, as some
 // clients send every optional argument. Errors have code invalid_argument and
 // name the argument, the rule and what came.
-func decode[In input](req mcp.CallToolRequest, schema *jsonschema.Schema, aliases map[string]string) (In, error) {
+func decode[In input](req mcp.CallToolRequest, arguments []argument, aliases map[string]string) (In, error) {
 	var in In
 	raw, err := rawArguments(req)
 	if err != nil {
@@ -31,33 +30,38 @@ func decode[In input](req mcp.CallToolRequest, schema *jsonschema.Schema, aliase
 	if err := json.Unmarshal(raw, &args); err != nil {
 		return in, refuse("arguments must be an object; got %s", kind(raw))
 	}
-	if args, err = resolve(args, aliases); err != nil {
+	came := len(args)
+	renamed, err := resolve(args, aliases)
+	if err != nil {
 		return in, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(args)) { // the same call, the same message
 		value := args[name]
-		property, ok := schema.Properties.Get(name)
-		if !ok {
-			return in, unknown(name, schema)
+		i := slices.IndexFunc(arguments, func(a argument) bool { return a.name == name })
+		if i < 0 {
+			return in, unknown(name, arguments)
 		}
 		if string(value) == "null" {
 			delete(args, name)
 			continue
 		}
-		if err := checkType(name, value, property); err != nil {
+		if err := checkType(name, value, arguments[i].kind); err != nil {
 			return in, err
 		}
 	}
-	for _, name := range schema.Required {
-		if _, ok := args[name]; !ok {
-			return in, refuse("%s is required; got nothing", name)
+	for _, a := range arguments {
+		if _, ok := args[a.name]; a.required && !ok {
+			return in, refuse("%s is required; got nothing", a.name)
 		}
 	}
-	if raw, err = json.Marshal(args); err != nil {
-		return in, refuse("arguments can't be read: %v", err)
+	// As it came if it can be: an attachment may be many megabytes.
+	if renamed || len(args) != came {
+		if raw, err = json.Marshal(args); err != nil {
+			return in, refuse("arguments can't be read: %v", err)
+		}
 	}
-	if err := json.Unmarshal(raw, &in); err != nil {
-		return in, refuse("arguments can't be read: %v", err)
+	if err := json.Unmarshal(raw, &in); err != nil { // the last value of each argument is of its type
+		return in, refuse("arguments must be given once each; got one twice, with values of different types")
 	}
 	return in, in.Validate()
 }
@@ -80,10 +84,10 @@ func rawArguments(req mcp.CallToolRequest) (json.RawMessage, error) {
 	}
 }
 
-// resolve gives aliased arguments their real names. The gateway's second
+// resolve gives aliased arguments their real names, in place. The gateway's second
 // document calls avatar_id and voice_id avatar and voice, with the value auto
 // for what its first document says by leaving them out.
-func resolve(args map[string]json.RawMessage, aliases map[string]string) (map[string]json.RawMessage, error) {
+func resolve(args map[string]json.RawMessage, aliases map[string]string) (renamed bool, err error) {
 	for _, alias := range slices.Sorted(maps.Keys(aliases)) {
 		name := aliases[alias]
 		for _, spelling := range []string{alias, name} {
@@ -97,21 +101,22 @@ func resolve(args map[string]json.RawMessage, aliases map[string]string) (map[st
 			continue
 		}
 		if other, both := args[name]; both && !bytes.Equal(value, other) {
-			return nil, refuse("%s and %s mean the same and must not differ; got %s and %s", name, alias, show(other), show(value))
+			return false, refuse("%s and %s mean the same and must not differ; got %s and %s", name, alias, show(other), show(value))
 		}
 		args[name] = value
 		delete(args, alias)
+		renamed = true
 	}
-	return args, nil
+	return renamed, nil
 }
 
-func unknown(name string, schema *jsonschema.Schema) error {
+func unknown(name string, arguments []argument) error {
 	var known []string
 	nearest, least := "", 1<<30
-	for property := range schema.Properties.KeysFromOldest() {
-		known = append(known, property)
-		if d := distance(name[:min(len(name), 100)], property); d < least {
-			nearest, least = property, d
+	for _, a := range arguments {
+		known = append(known, a.name)
+		if d := distance(name[:min(len(name), 100)], a.name); d < least {
+			nearest, least = a.name, d
 		}
 	}
 	return refuse("unknown argument %s; the nearest known one is %q, of %s", pixazo.Quote(name), nearest, strings.Join(known, ", "))
@@ -138,25 +143,28 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// checkType compares the JSON kind of value with the one the schema names.
-func checkType(name string, value json.RawMessage, schema *jsonschema.Schema) error {
+// checkType compares the JSON kind of value with the wanted one. All arrays are
+// arrays of strings.
+func checkType(name string, value json.RawMessage, want string) error {
 	article := map[string]string{"string": "a string", "boolean": "true or false", "number": "a number", "array": "an array"}
-	if got := kind(value); got != schema.Type {
-		return refuse("%s must be %s; got %s", name, article[schema.Type], show(value))
+	if got := kind(value); got != want {
+		return refuse("%s must be %s; got %s", name, article[want], show(value))
 	}
-	if schema.Type == "number" && json.Unmarshal(value, new(float64)) != nil {
-		return refuse("%s must be a number that fits into 64 bits; got %s", name, show(value))
-	}
-	if schema.Type != "array" {
-		return nil
-	}
-	var items []json.RawMessage
-	if err := json.Unmarshal(value, &items); err != nil {
-		return refuse("%s can't be read: %v", name, err)
-	}
-	for i, item := range items {
-		if err := checkType(fmt.Sprintf("%s[%d]", name, i), item, schema.Items); err != nil {
-			return err
+	switch want {
+	case "number":
+		// The form is right, but encoding/json would name Go's types in its error.
+		if err := json.Unmarshal(value, new(float64)); err != nil {
+			return refuse("%s must be a number that fits into 64 bits; got %s", name, show(value))
+		}
+	case "array":
+		var items []json.RawMessage
+		if err := json.Unmarshal(value, &items); err != nil {
+			return refuse("%s can't be read: %v", name, err)
+		}
+		for i, item := range items {
+			if err := checkType(fmt.Sprintf("%s[%d]", name, i), item, "string"); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -12,6 +12,8 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -23,14 +25,14 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"pixazo-mcp/pixazo"
-	"pixazo-mcp/pixazo/jobs"
 )
 
 const (
 	correctSubmit = " Nothing was submitted: correct it and call generate_video again."
 	correctStatus = " Correct it and call get_status again."
+	correctList   = " Correct it and call list_videos again."
 	correctWait   = " Correct it and call wait_for_video again."
-	videoFields   = "prompt, mode, avatar_id, voice_id, style_id, brand_kit_id, orientation, files, incognito_mode"
+	videoFields   = "prompt, mode, avatar_id, voice_id, style_id, brand_kit_id, orientation, files, incognito_mode, allow_duplicate"
 )
 
 func TestBadArgumentsAreRefusedInClearWords(t *testing.T) {
@@ -72,7 +74,23 @@ func TestBadArgumentsAreRefusedInClearWords(t *testing.T) {
 		{"generate_video", `{"prompt":"x","files":["asset-1",{"type":"url"}]}`, `files[1] must be a string; got the object {"type":"url"}.` + correctSubmit},
 		{"generate_video", `{"prompt":"x","files":[null]}`, `files[0] must be a string; got null.` + correctSubmit},
 		{"generate_video", `{"prompt":"x","files":["asset-1","asset-2","slides.pdf"]}`,
-			`files[2] must be an http(s) URL of at most 8,192 characters, an asset ID, or a data URI (data:<media type>;base64,<data>); got "slides.pdf".` + correctSubmit},
+			`files[2] must be an http(s) URL, an asset ID (1 to 128 letters, digits, hyphens or underscores), or a data URI (data:<media type>;base64,<data>); got "slides.pdf".` + correctSubmit},
+		{"generate_video", `{"prompt":"x","files":["data:image/png;base64,AAA"]}`,
+			`files[0] must have standard base64 behind the comma of its data URI: A-Z a-z 0-9 + / with = at the end, and no white space; got "data:image/png;base64,AAA".` + correctSubmit},
+		// An argument given twice, of which the type check sees the last.
+		{"generate_video", `{"prompt":5,"prompt":"x"}`, `arguments must be given once each; got one twice, with values of different types.` + correctSubmit},
+		// Lists.
+		{"list_videos", `{"status":"done"}`, `status must be one of all, pending, completed, failed, uncertain; got "done".` + correctList},
+		{"list_videos", `{"status":"Failed"}`, `status must be one of all, pending, completed, failed, uncertain; got "Failed".` + correctList},
+		{"list_videos", `{"limit":0}`, `limit must be a whole number from 1 to 100; got 0.` + correctList},
+		{"list_videos", `{"limit":101}`, `limit must be a whole number from 1 to 100; got 101.` + correctList},
+		{"list_videos", `{"limit":-1}`, `limit must be a whole number from 1 to 100; got -1.` + correctList},
+		{"list_videos", `{"limit":2.5}`, `limit must be a whole number from 1 to 100; got 2.5.` + correctList},
+		{"list_videos", `{"limit":1e308}`, `limit must be a whole number from 1 to 100; got 1e+308.` + correctList},
+		{"list_videos", `{"limit":"20"}`, `limit must be a number; got the string "20".` + correctList},
+		{"list_videos", `{"cursor":"2"}`, `cursor must be the next_cursor of an earlier list_videos; got "2".` + correctList},
+		{"list_videos", `{"cursor":"a\u202e\nb"}`, `cursor must be the next_cursor of an earlier list_videos; got "a\u202e\nb".` + correctList},
+		{"list_videos", `{"page":2}`, `unknown argument "page"; the nearest known one is "status", of status, limit, cursor.` + correctList},
 		// Names of jobs.
 		{"get_status", `{"request_id":""}`, `request_id must be 1 to 200 letters, digits, dots, hyphens or underscores; got "".` + correctStatus},
 		{"get_status", `{"request_id":"../../x"}`, `request_id must be 1 to 200 letters, digits, dots, hyphens or underscores; got "../../x".` + correctStatus},
@@ -84,7 +102,7 @@ func TestBadArgumentsAreRefusedInClearWords(t *testing.T) {
 		{"wait_for_video", `{"request_id":"x","timeout_seconds":"45"}`, `timeout_seconds must be a number; got the string "45".` + correctWait},
 		{"wait_for_video", `{"request_id":"x","timeout_seconds":"NaN"}`, `timeout_seconds must be a number; got the string "NaN".` + correctWait},
 		// Strings that must not be shown as they came.
-		{"generate_video", `{"prompt":"x","mode":"\u001b[31mred\u202e\nline"}`, `mode must be one of generate, chat; got "[31mred line".` + correctSubmit},
+		{"generate_video", `{"prompt":"x","mode":"\u001b[31mred\u202e\nline"}`, `mode must be one of generate, chat; got "\x1b[31mred\u202e\nline".` + correctSubmit},
 	} {
 		h := newHouse(t, accept)
 		r := h.call(t.Context(), tt.tool, tt.arguments)
@@ -249,7 +267,7 @@ func TestTimeoutOfAWait(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				h.serve(jobs.New(client, jobs.Options{}), tt.maxWait)
+				h.serve(newTracker(t, client), tt.maxWait)
 				arguments := `{"request_id":"` + testID + `"}`
 				if tt.timeout != "" {
 					arguments = `{"request_id":"` + testID + `","timeout_seconds":` + tt.timeout + `}`
@@ -295,6 +313,35 @@ func TestArgumentsOfAClientInTheSameProcess(t *testing.T) {
 	}
 }
 
+// TestArgumentsAreReadAsTheyCame: an attachment may be many megabytes, and
+// encoding all of it again would cost a copy or two of it for nothing.
+func TestArgumentsAreReadAsTheyCame(t *testing.T) {
+	data := strings.Repeat("A", 8<<20)
+	arguments := argumentsOf(reflect.TypeFor[generateArgs]())
+	cost := func(raw string) float64 {
+		var req mcp.CallToolRequest
+		req.Params.RawArguments = json.RawMessage(raw)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		in, err := decode[generateArgs](req, arguments, map[string]string{"avatar": "avatar_id"})
+		runtime.ReadMemStats(&after)
+		if err != nil || len(in.Files) != 1 || !strings.HasSuffix(in.Files[0], data) {
+			t.Fatalf("%.60s: %d files, error %v", raw, len(in.Files), err)
+		}
+		return float64(after.TotalAlloc-before.TotalAlloc) / float64(len(data))
+	}
+	rest := `"files":["data:image/png;base64,` + data + `"]}`
+	plain := cost(`{"prompt":"x",` + rest)
+	for _, changed := range []string{`{"prompt":"x","mode":null,`, `{"prompt":"x","avatar":"a",`, `{"prompt":"x","avatar_id":"auto",`} {
+		if c := cost(changed + rest); c < plain+0.9 {
+			t.Errorf("%s costs %.1f times the attachment, and as it came %.1f: this test no longer sees the difference", changed, c, plain)
+		}
+	}
+	if plain > 3.5 { // as it lies in the map, in its array and in the struct
+		t.Errorf("arguments that need no change cost %.1f times the attachment", plain)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		``, `{}`, `null`, ` null `, `[]`, `"x"`, `5`, `true`, `{`, `{"prompt":`, `nul`,
@@ -302,6 +349,8 @@ func FuzzDecode(f *testing.F) {
 		`{"prompt":"x","mode":"chat","avatar":"auto","voice":"v","voice_id":"w","files":["https://a.example/b"],"incognito_mode":true}`,
 		`{"prompt":"\ud800\u202e\u0000\u001b[2J","mode":"\u2028"}`, `{"prompt":"x","avatar":"a","avatar_id":"b"}`, `{"prompt":"x","avatar":{}}`,
 		`{"prompt":"x","files":[[["a"]]]}`, `{"prompt":"x","files":["` + strings.Repeat("a", 300) + `"]}`, `{"prompt":"x","files":[1e999]}`,
+		`{"prompt":` + strings.Repeat("1", 2000) + `,"prompt":"x"}`, `{"prompt":"x","prompt":null}`, `{"prompt":"x","files":[1],"files":["a"]}`,
+		`{"status":"failed","limit":20,"cursor":"YmVmb3JlIDI"}`, `{"limit":1e308}`, `{"limit":-0.5,"status":"\u202e"}`,
 		`{"request_id":"a"}`, `{"request_id":".."}`, `{"request_id":"` + strings.Repeat("é", 300) + `"}`,
 		`{"request_id":"a","timeout_seconds":1e400}`, `{"request_id":"a","timeout_seconds":-1` + strings.Repeat("0", 2000) + `}`,
 		`{"request_id":"a","timeout_seconds":-0.0}`, `{"request_id":"a","timeout_seconds":NaN}`, `{"` + strings.Repeat("\\u0007k", 500) + `":1}`,
@@ -311,17 +360,19 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var req mcp.CallToolRequest
 		req.Params.RawArguments = raw
-		video, err := decode[pixazo.VideoRequest](req, schemaOf[pixazo.VideoRequest]().Schema, map[string]string{"avatar": "avatar_id", "voice": "voice_id"})
+		video, err := decode[generateArgs](req, argumentsOf(reflect.TypeFor[generateArgs]()), map[string]string{"avatar": "avatar_id", "voice": "voice_id"})
 		checkDecoded(t, video, err)
-		wait, err := decode[waitArgs](req, schemaOf[waitArgs]().Schema, nil)
+		wait, err := decode[waitArgs](req, argumentsOf(reflect.TypeFor[waitArgs]()), nil)
 		checkDecoded(t, wait, err)
 		if err == nil {
 			if d := wait.timeout(50 * time.Second); d < 0 || d > 50*time.Second {
 				t.Errorf("a timeout of %v", d)
 			}
 		}
-		status, err := decode[requestArgs](req, schemaOf[requestArgs]().Schema, nil)
+		status, err := decode[requestArgs](req, argumentsOf(reflect.TypeFor[requestArgs]()), nil)
 		checkDecoded(t, status, err)
+		list, err := decode[listArgs](req, argumentsOf(reflect.TypeFor[listArgs]()), nil)
+		checkDecoded(t, list, err)
 	})
 }
 

@@ -4,18 +4,29 @@ package tools
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
-	"github.com/mark3labs/mcp-go/server"
 
 	"pixazo-mcp/pixazo"
 )
 
-func generateVideo(config Config) server.ServerTool {
+type generateArgs struct {
+	pixazo.VideoRequest
+	AllowDuplicate bool `json:"allow_duplicate,omitempty" jsonschema:"default=false" jsonschema_description:"true makes and bills another video although the same request was submitted before. Only when the user asked for another one."`
+}
+
+type generateResult struct {
+	jobResult
+	Duplicate bool `json:"duplicate" jsonschema_description:"true when nothing was submitted now because the same request was, a short while ago: this is that job."`
+}
+
+func generateVideo(config Config) tool {
 	return define(config, definition{
 		name:  "generate_video",
 		title: "Generate a video",
-		description: `Makes a narrated video from a text prompt with HeyGen Video Agent 3.0: script, avatar, voice, shots, B-roll and editing. It costs the user real money, so agree on the content first, and call it once per video: every call makes and bills another one, also when an earlier call timed out.
+		description: `Makes a narrated video from a text prompt with HeyGen Video Agent 3.0: script, avatar, voice, shots, B-roll and editing. It costs the user real money, so agree on the content first, and call it once per video, also when a call timed out. The same request within 10 minutes is answered with the job that is already there, unless allow_duplicate is true.
 
 It answers at once with a request_id; the video takes minutes. Then call wait_for_video with the request_id until it is done. The request_id stays valid when this server restarts.
 
@@ -26,11 +37,19 @@ Example: "A friendly presenter explains our budgeting app to students in 30 seco
 		hints:   hints{readOnly: false, destructive: true, idempotent: false, openWorld: true},
 		aliases: map[string]string{"avatar": "avatar_id", "voice": "voice_id"},
 		submits: true,
-	}, func(ctx context.Context, _ mcp.CallToolRequest, in pixazo.VideoRequest) (jobResult, error) {
-		job, err := config.Tracker.Submit(ctx, in)
+	}, func(ctx context.Context, _ mcp.CallToolRequest, in generateArgs) (generateResult, error) {
+		s, err := config.Tracker.Submit(ctx, in.VideoRequest, in.AllowDuplicate)
 		if err != nil {
-			return jobResult{}, err
+			return generateResult{}, err
 		}
-		return newJobResult(job, nextStep(job)), nil
+		step := nextStep(s.Job)
+		if s.Duplicate {
+			step = fmt.Sprintf("Nothing was submitted now: the same request was, %s ago, and this is its job. %s To pay for another video of it, call generate_video with allow_duplicate: true.",
+				s.Age.Round(time.Second), step)
+		}
+		if s.JournalErr != nil {
+			step += " Keep the request_id: the local record could not take it (" + s.JournalErr.Error() + "), so list_videos does not show it."
+		}
+		return generateResult{newJobResult(s.Job, step), s.Duplicate}, nil
 	})
 }

@@ -6,10 +6,9 @@ import (
 	"context"
 
 	"github.com/mark3labs/mcp-go/mcp"
-	"github.com/mark3labs/mcp-go/server"
 )
 
-func getStatus(config Config) server.ServerTool {
+func getStatus(config Config) tool {
 	return define(config, definition{
 		name:  "get_status",
 		title: "Get a video's status",

@@ -37,7 +37,7 @@ func TestREADMEHasTheTableOfTools(t *testing.T) {
 	if !found || !ended {
 		t.Fatalf("%s has no %q followed by %q", path, strings.TrimSpace(begin), end)
 	}
-	want := toolsMarkdown(t, Table(Config{}))
+	want := toolsMarkdown(t, registered(t))
 	if got == want {
 		return
 	}
@@ -49,8 +49,17 @@ func TestREADMEHasTheTableOfTools(t *testing.T) {
 	}
 }
 
-// argument is what the table says of one property of an input schema.
-type argument struct {
+// registered are the tools as a server has them, with their schemas.
+func registered(t *testing.T) (tools []server.ServerTool) {
+	t.Helper()
+	for _, tool := range newHouse(t, accept).srv.ListTools() {
+		tools = append(tools, *tool)
+	}
+	return tools
+}
+
+// property is what the table says of one property of an input schema.
+type property struct {
 	Type      string `json:"type"`
 	Enum      []string
 	Default   any
@@ -58,7 +67,8 @@ type argument struct {
 	MaxLength *int
 	MaxItems  *int
 	Minimum   *float64
-	Items     *argument
+	Maximum   *float64
+	Items     *property
 }
 
 // toolsMarkdown is the table of tools, one row each, with the arguments in the
@@ -94,7 +104,7 @@ func argumentsMarkdown(t *testing.T, raw json.RawMessage) (lines []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var a argument
+		var a property
 		if err := properties.Decode(&a); err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +118,7 @@ func argumentsMarkdown(t *testing.T, raw json.RawMessage) (lines []string) {
 }
 
 // describe is the type of an argument with its limits and default.
-func (a argument) describe() string {
+func (a property) describe() string {
 	s := a.Type
 	if a.Items != nil {
 		s += " of " + a.Items.describe() + "s"
@@ -125,7 +135,10 @@ func (a argument) describe() string {
 	if a.MaxItems != nil {
 		s += fmt.Sprintf(", at most %s", thousands(*a.MaxItems))
 	}
-	if a.Minimum != nil {
+	switch {
+	case a.Minimum != nil && a.Maximum != nil:
+		s += fmt.Sprintf(", %v to %v", *a.Minimum, *a.Maximum)
+	case a.Minimum != nil:
 		s += fmt.Sprintf(", at least %v", *a.Minimum)
 	}
 	if a.Default != nil {

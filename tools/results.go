@@ -17,6 +17,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"pixazo-mcp/pixazo"
+	"pixazo-mcp/pixazo/jobs"
 )
 
 // jobResult is a job as the tools return it. What is not known is left out.
@@ -42,9 +43,9 @@ func newJobResult(job pixazo.Job, nextStep string) jobResult {
 		VideoURLs:   job.VideoURLs,
 		MediaType:   job.MediaType,
 		Error:       job.Error,
-		CreatedAt:   formatTime(job.CreatedAt),
-		UpdatedAt:   formatTime(job.UpdatedAt),
-		CompletedAt: formatTime(job.CompletedAt),
+		CreatedAt:   jobs.FormatTime(job.CreatedAt),
+		UpdatedAt:   jobs.FormatTime(job.UpdatedAt),
+		CompletedAt: jobs.FormatTime(job.CompletedAt),
 		NextStep:    nextStep,
 	}
 	if !job.CreatedAt.IsZero() && (!job.Done() || !job.CompletedAt.IsZero()) {
@@ -56,13 +57,6 @@ func newJobResult(job pixazo.Job, nextStep string) jobResult {
 		r.ElapsedSeconds = &seconds
 	}
 	return r
-}
-
-func formatTime(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339)
 }
 
 // nextStep is what to do about a job as it stands.
@@ -84,7 +78,11 @@ func nextStep(job pixazo.Job) string {
 // success is result in both forms.
 func success(result any) *mcp.CallToolResult {
 	var lines []string
-	addLines(&lines, reflect.ValueOf(result))
+	if table, ok := result.(interface{ text() string }); ok {
+		lines = []string{table.text()}
+	} else {
+		addLines(&lines, reflect.ValueOf(result))
+	}
 	return &mcp.CallToolResult{
 		Content:           []mcp.Content{mcp.NewTextContent(strings.Join(lines, "\n"))},
 		StructuredContent: result,
@@ -134,8 +132,11 @@ func failure(config Config, d definition, err error) *mcp.CallToolResult {
 // advice is what to do about e.
 func advice(config Config, d definition, e *pixazo.Error) string {
 	unharmed := "The video itself is not affected: call " + d.name + " again in a minute."
+	// What to do once the user has mended something.
+	mended := " A video that was submitted is not affected: then call " + d.name + " again, and do not call generate_video for it."
 	if d.submits {
 		unharmed = "Nothing was submitted and nothing was charged: call generate_video again later."
+		mended = " Nothing was submitted and nothing was charged: then call generate_video again."
 	}
 	switch e.Code {
 	case pixazo.InvalidArgument:
@@ -144,23 +145,47 @@ func advice(config Config, d definition, e *pixazo.Error) string {
 		}
 		return "Correct it and call " + d.name + " again."
 	case pixazo.MissingAPIKey:
-		return "Ask the user to make a key at " + pixazo.KeyURL + " and to put it into " + config.KeyFile +
-			" (one line; no restart needed) or into the variable PIXAZO_API_KEY of this server's settings. To try everything without a key and without cost, start the server with --sandbox."
+		if e.Err != nil { // there is one that can't be used, and the message says which
+			return "Ask the user to mend that; a changed variable needs a restart of this server, a changed file does not." + mended
+		}
+		file := ""
+		if config.KeyFile != "" {
+			file = config.KeyFile + " (one line; no restart needed) or into "
+		}
+		return "Ask the user to make a key at " + pixazo.KeyURL + " and to put it into " + file +
+			"the variable PIXAZO_API_KEY of this server's settings. To try everything without a key and without cost, start the server with --sandbox." + mended
 	case pixazo.Unauthorized:
-		return "Ask the user to check the key, or to make a new one at " + pixazo.KeyURL + "."
+		return "Ask the user to check the key, or to make a new one at " + pixazo.KeyURL + "." + mended
 	case pixazo.OutOfCredits:
-		return "Ask the user to add credits at " + pixazo.CreditsURL + ", then call " + d.name + " again."
+		return "Ask the user to add credits at " + pixazo.CreditsURL + "." + mended
 	case pixazo.NotFound:
-		return "Check that request_id is exactly what generate_video answered, and that this server uses the same account and gateway."
-	case pixazo.RateLimited, pixazo.GatewayError, pixazo.GatewayUnreachable, pixazo.BadResponse, pixazo.Cancelled:
+		return "Check that request_id is exactly what generate_video answered, and that this server uses the same account and gateway. It is no reason to call generate_video again."
+	case pixazo.GatewayError:
+		if e.HTTPStatus >= 300 && e.HTTPStatus < 500 && e.HTTPStatus != 408 {
+			return "It will hardly pass by itself: ask the user to check the gateway setting (--gateway-url, PIXAZO_GATEWAY_URL)." + mended
+		}
+		return unharmed
+	case pixazo.RateLimited, pixazo.GatewayUnreachable, pixazo.BadResponse, pixazo.Cancelled:
 		return unharmed
 	case pixazo.SubmissionUncertain:
 		if e.RequestID != "" {
 			return "It was very likely accepted: do not call generate_video again, call wait_for_video with the request_id below."
 		}
 		return "It may have been accepted and charged: do not call generate_video again for it; ask the user to look at " + pixazo.CreditsURL + " first, and to decide."
+	case pixazo.DuplicateUncertain:
+		if e.RequestID != "" {
+			return "Call wait_for_video with the request_id below. Only if the user knows that there is no such video, call generate_video with allow_duplicate: true."
+		}
+		return "Ask the user to look at " + pixazo.CreditsURL + ": if the video is not there, call generate_video with allow_duplicate: true, which may pay for it a second time."
+	case pixazo.LimitReached:
+		return "Nothing was submitted. Tell the user; they can wait, or raise the setting and restart this server."
+	case pixazo.JournalUnavailable:
+		if d.submits {
+			return "Nothing was submitted, since a video that is not recorded could be paid for twice. Ask the user to mend the state directory (free disk space, permissions) or to set --state-dir (PIXAZO_STATE_DIR) to another one. get_status and wait_for_video go on working."
+		}
+		return "Ask the user to mend the state directory (free disk space, permissions) or to set --state-dir (PIXAZO_STATE_DIR) to another one. get_status and wait_for_video go on working."
 	case pixazo.VideoFailed:
-		return "Tell the user. Another generate_video is another charge, so change what failed and let them decide."
+		return "Tell the user why and let them decide: another generate_video is another charge."
 	}
 	return ""
 }

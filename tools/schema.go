@@ -1,40 +1,58 @@
-// This file makes the JSON Schemas that clients see from the structs that the
-// code works with.
+// This file knows the arguments of a tool, from the struct that they are
+// decoded into, and their JSON Schema, which is made from the same struct.
+//
+// The schemas are made by invopop/jsonschema when schemas.json is written (see
+// schema_test.go, which also fails when the file is behind the code), and not
+// at each start: that would take as long as all the rest of it.
 
 package tools
 
 import (
+	_ "embed"
 	"encoding/json"
 	"reflect"
-	"sync"
-
-	"github.com/invopop/jsonschema"
+	"strings"
 )
 
-// schema is a struct's JSON Schema, and the same encoded.
-type schema struct {
-	*jsonschema.Schema
-	raw json.RawMessage
+//go:embed schemas.json
+var schemasJSON []byte
+
+// schemas are the input and output schema of a tool.
+type schemas struct {
+	Input  json.RawMessage `json:"input"`
+	Output json.RawMessage `json:"output"`
 }
 
-var schemas sync.Map // of func() schema by reflect.Type
+// loadSchemas reads the schemas of all tools, by name.
+func loadSchemas() map[string]schemas {
+	var all map[string]schemas
+	if err := json.Unmarshal(schemasJSON, &all); err != nil {
+		panic("tools: schemas.json: " + err.Error()) // part of the program; any test meets it
+	}
+	return all
+}
 
-// schemaOf reflects T, once, into an inlined object schema. Several clients
-// fail on $schema, $ref and type unions, so none of them may be in it.
-func schemaOf[T any]() schema {
-	once, _ := schemas.LoadOrStore(reflect.TypeFor[T](), sync.OnceValue(func() schema {
-		r := jsonschema.Reflector{Anonymous: true, DoNotReference: true, ExpandedStruct: true}
-		s := r.ReflectFromType(reflect.TypeFor[T]())
-		s.Version = ""
-		raw, err := json.Marshal(s)
-		if err != nil {
-			panic("tools: schema can't be encoded: " + err.Error()) // only by a wrong struct tag, which any test meets
+// argument is one argument of a tool.
+type argument struct {
+	name     string
+	kind     string // JSON Schema's word for its type
+	required bool
+}
+
+// argumentsOf are the arguments that decode into a struct of type t, in order.
+func argumentsOf(t reflect.Type) []argument {
+	kinds := map[reflect.Kind]string{reflect.String: "string", reflect.Bool: "boolean", reflect.Float64: "number", reflect.Slice: "array"}
+	var arguments []argument
+	for _, field := range reflect.VisibleFields(t) {
+		if field.Anonymous {
+			continue
 		}
-		return schema{s, raw}
-	}))
-	return once.(func() schema)()
+		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+		value := field.Type
+		if value.Kind() == reflect.Pointer {
+			value = value.Elem()
+		}
+		arguments = append(arguments, argument{name, kinds[value.Kind()], !strings.Contains(options, "omitempty")})
+	}
+	return arguments
 }
-
-// Prepare makes the schemas of all tools. Register would as well; a program
-// that reads its settings meanwhile starts sooner.
-func Prepare() { Table(Config{}) }

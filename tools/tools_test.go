@@ -36,8 +36,9 @@ var update = flag.Bool("update", false, "write testdata/tools_list.json and the 
 
 // house is a server with its gateway.
 type house struct {
-	t   testing.TB
-	srv *server.MCPServer
+	t       testing.TB
+	srv     *server.MCPServer
+	keyFile string
 
 	mu     sync.Mutex
 	answer func(*http.Request) (*http.Response, error) // the gateway
@@ -50,7 +51,7 @@ const keyFile = "/home/ada/.pixazo/api-key"
 // newHouse makes a server like the program's.
 func newHouse(t testing.TB, answer func(*http.Request) (*http.Response, error)) *house {
 	t.Helper()
-	h := &house{t: t, answer: answer}
+	h := &house{t: t, answer: answer, keyFile: keyFile}
 	client, err := pixazo.NewClient(pixazo.Config{
 		Key:       func() (pixazo.Key, error) { return pixazo.NewKey("secret-key") },
 		Transport: h,
@@ -58,8 +59,20 @@ func newHouse(t testing.TB, answer func(*http.Request) (*http.Response, error)) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.serve(jobs.New(client, jobs.Options{Rand: func() float64 { return 0.5 }}), 50*time.Second)
+	h.serve(newTracker(t, client), 50*time.Second)
 	return h
+}
+
+// newTracker keeps its journal as long as the test.
+func newTracker(t testing.TB, gateway jobs.Gateway) *jobs.Tracker {
+	t.Helper()
+	tracker := jobs.New(gateway, jobs.Options{StateDir: t.TempDir(), Gateway: "test", Rand: func() float64 { return 0.5 }})
+	t.Cleanup(func() {
+		tracker.Drain()
+		tracker.Finish(context.Background())
+		tracker.Close()
+	})
+	return tracker
 }
 
 func (h *house) serve(tracker *jobs.Tracker, maxWait time.Duration) {
@@ -68,7 +81,7 @@ func (h *house) serve(tracker *jobs.Tracker, maxWait time.Duration) {
 		server.WithToolCapabilities(false),
 		server.WithRecovery(),
 	)
-	Register(h.srv, Config{Tracker: tracker, MaxWait: maxWait, KeyFile: keyFile})
+	Register(h.srv, Config{Tracker: tracker, MaxWait: maxWait, KeyFile: h.keyFile})
 }
 
 // RoundTrip is the gateway's end of the wire.
@@ -240,6 +253,7 @@ func TestToolsHaveTitlesAndAllHints(t *testing.T) {
 	}{
 		{"generate_video", no, yes, no, yes},
 		{"get_status", yes, no, yes, yes},
+		{"list_videos", yes, no, yes, no},
 		{"wait_for_video", yes, no, yes, yes},
 	}
 	tools := list(t)

@@ -50,11 +50,11 @@ type waitResult struct {
 	WaitExpired bool `json:"wait_expired" jsonschema_description:"true when this call ended before the video was done: call wait_for_video again."`
 }
 
-func waitForVideo(config Config) server.ServerTool {
+func waitForVideo(config Config) tool {
 	return define(config, definition{
 		name:  "wait_for_video",
 		title: "Wait for a video",
-		description: `Waits until a video is done and answers with its URLs. Videos take minutes, one call waits at most about 45 seconds: while it answers wait_expired: true the video is still being made, so call it again with the same request_id, as often as it takes. Costs nothing; a wait that ends or is cancelled does not touch the video.
+		description: `Waits until a video is done and answers with its URLs. Videos take minutes, and one call waits 45 seconds unless timeout_seconds says otherwise: while it answers wait_expired: true the video is still being made, so call it again with the same request_id, as often as it takes. Costs nothing; a wait that ends or is cancelled does not touch the video.
 
 A video that failed is an error result with the gateway's reason.`,
 		hints: hints{readOnly: true, destructive: false, idempotent: true, openWorld: true},
@@ -93,7 +93,7 @@ A video that failed is an error result with the gateway's reason.`,
 func failed(job pixazo.Job) error {
 	said := "the gateway gave no reason"
 	if job.Error != "" {
-		said = `the gateway said: "` + job.Error + `"`
+		said = "the gateway said: " + pixazo.Said(job.Error)
 	}
 	return &pixazo.Error{Code: pixazo.VideoFailed, RequestID: job.RequestID,
 		Message: fmt.Sprintf("the job ended with status %s; %s", job.Status, said)}
@@ -112,7 +112,10 @@ func reporter(ctx context.Context, req mcp.CallToolRequest) func(jobs.Progress) 
 	if req.Params.Meta == nil || req.Params.Meta.ProgressToken == nil {
 		return nil
 	}
-	session, ordered := server.ClientSessionFromContext(ctx).(notifier)
+	session, ok := server.ClientSessionFromContext(ctx).(notifier)
+	if !ok {
+		return nil
+	}
 	var last float64
 	return func(p jobs.Progress) {
 		last = max(p.Waited.Round(time.Millisecond).Seconds(), last+0.001)
@@ -132,10 +135,6 @@ func reporter(ctx context.Context, req mcp.CallToolRequest) func(jobs.Progress) 
 		}
 		// A client that is gone ends the wait by itself; there is nothing to
 		// do about a lost progress message.
-		if ordered {
-			_ = session.Notify(ctx, string(mcp.MethodNotificationProgress), params)
-		} else if srv := server.ServerFromContext(ctx); srv != nil {
-			_ = srv.SendNotificationToClient(ctx, string(mcp.MethodNotificationProgress), params)
-		}
+		_ = session.Notify(ctx, string(mcp.MethodNotificationProgress), params)
 	}
 }

@@ -1,0 +1,122 @@
+// list_videos shows what was submitted, from the journal alone.
+
+package tools
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"pixazo-mcp/pixazo"
+	"pixazo-mcp/pixazo/jobs"
+)
+
+const (
+	defaultList = 20
+	maxList     = 100
+
+	maxPromptShown = 500 // characters
+)
+
+type listArgs struct {
+	Status string   `json:"status,omitempty" jsonschema:"enum=all,enum=pending,enum=completed,enum=failed,enum=uncertain,default=all" jsonschema_description:"Which videos to list. uncertain: submissions that may have been accepted, outcome unknown."`
+	Limit  *float64 `json:"limit,omitempty" jsonschema:"minimum=1,maximum=100,default=20" jsonschema_description:"How many videos to list at most."`
+	Cursor string   `json:"cursor,omitempty" jsonschema_description:"next_cursor of the page before."`
+}
+
+// Validate checks the filter and the limit; the journal checks the cursor.
+func (a listArgs) Validate() error {
+	if a.Status != "" && !slices.Contains(jobs.Filters, a.Status) {
+		return refuse("status must be one of %s; got %s", strings.Join(jobs.Filters, ", "), pixazo.Quote(a.Status))
+	}
+	if l := a.Limit; l != nil && (*l < 1 || *l > maxList || *l != float64(int(*l))) {
+		return refuse("limit must be a whole number from 1 to %d; got %v", maxList, *l)
+	}
+	return nil
+}
+
+type listResult struct {
+	Videos     []jobs.Video `json:"videos"`
+	NextCursor string       `json:"next_cursor,omitempty" jsonschema_description:"The cursor of the next page; left out on the last one."`
+	Notice     string       `json:"notice,omitempty" jsonschema_description:"Something to know of the record as a whole."`
+	NextStep   string       `json:"next_step"`
+}
+
+func listVideos(config Config) tool {
+	return define(config, definition{
+		name:  "list_videos",
+		title: "List the videos",
+		description: `Lists the video requests made with this server on this computer, newest first: what is pending, finished, failed, or uncertain, with prompts, times and every request_id. Reads the local record only, so a pending video may be done by now: call get_status for it.
+
+Use it to find a request_id again, or to see whether a video was submitted before submitting it.`,
+		hints: hints{readOnly: true, destructive: false, idempotent: true, openWorld: false},
+	}, func(ctx context.Context, _ mcp.CallToolRequest, in listArgs) (listResult, error) {
+		limit := defaultList
+		if in.Limit != nil {
+			limit = int(*in.Limit)
+		}
+		records, next, notice, err := config.Tracker.List(ctx, jobs.Filter(cmp.Or(in.Status, string(jobs.All))), limit, in.Cursor)
+		if err != nil {
+			return listResult{}, err
+		}
+		result := listResult{Videos: []jobs.Video{}, NextCursor: next, Notice: notice}
+		for _, r := range records {
+			v := r.Video()
+			v.Prompt = shorten(v.Prompt)
+			result.Videos = append(result.Videos, v)
+		}
+		switch {
+		case len(records) == 0:
+			result.NextStep = "There is nothing to show."
+		case next != "":
+			result.NextStep = "Call list_videos with cursor " + next + " for older ones."
+		default:
+			result.NextStep = "Call get_status or wait_for_video with a request_id to see where a pending video stands now."
+		}
+		return result, nil
+	})
+}
+
+// shorten keeps a hundred long prompts from filling a model's context.
+func shorten(prompt string) string {
+	if runes := []rune(prompt); len(runes) > maxPromptShown {
+		return string(runes[:maxPromptShown]) + "…"
+	}
+	return prompt
+}
+
+// text is a short table, and below each row what a table has no room for. Of a
+// long prompt it shows the beginning.
+func (l listResult) text() string {
+	var b strings.Builder
+	if l.Notice != "" {
+		fmt.Fprintf(&b, "notice: %s\n", l.Notice)
+	}
+	if len(l.Videos) > 0 {
+		b.WriteString("submitted_at | status | done | last_checked_at | request_id | prompt\n")
+	}
+	for _, v := range l.Videos {
+		fmt.Fprintf(&b, "%s | %s | %t | %s | %s | %s\n", cmp.Or(v.SubmittedAt, "elsewhere"), cmp.Or(v.Status, "not known"), v.Done,
+			cmp.Or(v.LastCheckedAt, "never"), cmp.Or(v.RequestID, "none"), pixazo.Clean(v.Prompt, 60))
+		for _, url := range v.VideoURLs {
+			fmt.Fprintf(&b, "  video_urls: %s\n", url)
+		}
+		for _, fact := range [][2]string{
+			{"media_type", v.MediaType}, {"error", v.Error}, {"created_at", v.CreatedAt}, {"updated_at", v.UpdatedAt},
+			{"completed_at", v.CompletedAt}, {"saved_path", v.SavedPath},
+		} {
+			if fact[1] != "" {
+				fmt.Fprintf(&b, "  %s: %s\n", fact[0], fact[1])
+			}
+		}
+	}
+	if l.NextCursor != "" {
+		fmt.Fprintf(&b, "next_cursor: %s\n", l.NextCursor)
+	}
+	b.WriteString("next_step: " + l.NextStep)
+	return b.String()
+}
