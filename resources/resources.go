@@ -1,5 +1,5 @@
 // Package resources holds what a client can read from the server, beside the
-// tools: guides, written for a model and a person alike.
+// tools: guides, written for a model and a person alike, and the videos.
 package resources
 
 import (
@@ -8,6 +8,8 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
+
+	"pixazo-mcp/pixazo/jobs"
 )
 
 // PromptingGuideURI names the guide on writing prompts and following a video.
@@ -37,11 +39,15 @@ var guides = []guide{{
 	text:     promptingGuide,
 }}
 
-// Register adds every resource to s.
-func Register(s *server.MCPServer) {
+// Register adds every resource to s. It takes the tracker's OnChange, so it
+// comes before the tracker is used. The server should declare that resources
+// can be subscribed to and change, and completions; Videos.Subscribe makes the
+// subscriptions.
+func Register(s *server.MCPServer, tracker *jobs.Tracker) *Videos {
 	for _, g := range guides {
 		s.AddResource(g.resource(), g.read)
 	}
+	return register(s, tracker)
 }
 
 func (g guide) resource() mcp.Resource {
