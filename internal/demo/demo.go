@@ -19,8 +19,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -190,8 +193,12 @@ func (d *demo) submit(ctx context.Context) (job, error) {
 	if prompt == "" {
 		prompt = defaultPrompt
 	}
+	arguments := map[string]any{"prompt": prompt}
+	if !d.Live {
+		arguments["allow_duplicate"] = true // the clip of an earlier demo went with its sandbox
+	}
 	d.pending = true
-	j, err := d.call(patient, "generate_video", "prompt", prompt)
+	j, err := d.call(patient, "generate_video", arguments)
 	if err != nil {
 		return j, err
 	}
@@ -212,7 +219,7 @@ func (d *demo) wait(ctx context.Context, j job) (job, error) {
 	defer d.hide()
 	for {
 		began := time.Now()
-		next, err := d.call(ctx, "wait_for_video", "request_id", j.RequestID)
+		next, err := d.call(ctx, "wait_for_video", map[string]any{"request_id": j.RequestID})
 		if err != nil {
 			return j, err
 		}
@@ -236,9 +243,17 @@ func (d *demo) wait(ctx context.Context, j job) (job, error) {
 
 // call prints a tool call and makes it. An error result is printed and becomes
 // an error with its code.
-func (d *demo) call(ctx context.Context, tool, argument, value string) (job, error) {
-	d.line("→ %s {%q: %q}", tool, argument, pixazo.Clean(value, 80))
-	result, err := d.server.call(ctx, tool, map[string]any{argument: value})
+func (d *demo) call(ctx context.Context, tool string, arguments map[string]any) (job, error) {
+	var shown []string
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(arguments))) { // the prompt first
+		value := arguments[name]
+		if s, ok := value.(string); ok {
+			value = strconv.Quote(pixazo.Clean(s, 80))
+		}
+		shown = append(shown, fmt.Sprintf("%q: %v", name, value))
+	}
+	d.line("→ %s {%s}", tool, strings.Join(shown, ", "))
+	result, err := d.server.call(ctx, tool, arguments)
 	if err != nil {
 		return job{}, err
 	}
