@@ -13,8 +13,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -38,7 +36,8 @@ func main() {
 	// A client that closes our stdout must not kill us while a submission is
 	// on its way: the write's error is enough.
 	signal.Ignore(syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// SIGHUP is what a closed terminal sends.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	if err := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "pixazo-mcp:", err)
@@ -49,7 +48,6 @@ func main() {
 // run is the whole program. args come without the program's name; env is as
 // os.Environ gives it.
 func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	go tools.Prepare()
 	settings, err := config.Parse(args, env, version, stdout)
 	if errors.Is(err, config.ErrDone) {
 		return nil
@@ -85,7 +83,9 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 		UserAgent:   "pixazo-mcp/" + version,
 		Logger:      log,
 	}
+	journalName := settings.GatewayURL
 	if settings.Sandbox {
+		journalName = "sandbox" // its port is another one each time
 		url, key, stop, err := startSandbox(settings.SandboxDuration, log)
 		if err != nil {
 			return err
@@ -97,21 +97,23 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 	if err != nil {
 		return err
 	}
-	tracker := jobs.New(client, jobs.Options{Logger: log})
+	tracker := jobs.New(client, jobs.Options{StateDir: settings.StateDir, Gateway: journalName, MaxPerHour: settings.MaxVideosPerHour, Logger: log})
+	defer tracker.Close()
 
 	srv := server.NewMCPServer("pixazo-mcp", version,
 		server.WithTitle("Pixazo video"),
 		server.WithInstructions(tools.Instructions),
 		server.WithToolCapabilities(false),
-		server.WithResourceCapabilities(false, false),
+		server.WithResourceCapabilities(true, true),
+		server.WithCompletions(),
 		server.WithRecovery(),
 		server.WithResourceRecovery(),
 	)
 	tools.Register(srv, tools.Config{Tracker: tracker, MaxWait: settings.MaxWait, KeyFile: settings.APIKeyFile})
-	resources.Register(srv)
+	videos := resources.Register(srv, tracker)
 
 	log.Info("serving", "version", version, "gateway", gateway.GatewayURL, "sandbox", settings.Sandbox)
-	return stdio.Serve(ctx, srv, stdin, stdout, stdio.Options{Drain: tracker.Drain, Logger: log})
+	return stdio.Serve(ctx, srv, stdin, stdout, stdio.Options{Drain: tracker.Drain, Finish: tracker.Finish, Subscribe: videos.Subscribe, Logger: log})
 }
 
 // startSandbox serves the emulator on a loopback port of its own. It has its
@@ -165,15 +167,9 @@ func runDemo(ctx context.Context, settings config.Settings, env []string, stdout
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	args := settings.ServeArgs()
-	if settings.Demo.Live {
-		args = append(args, "--sandbox=false")
-	} else {
-		// The sandbox takes the gateway's place, so one that is set for
-		// everyday use must not be passed on.
-		args = slices.DeleteFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--gateway-url=") })
-		env = slices.DeleteFunc(slices.Clone(env), func(line string) bool { return strings.HasPrefix(strings.ToUpper(line), "PIXAZO_GATEWAY_URL=") })
-		args = append(args, "--sandbox")
+	args := append(settings.ServeArgs(), fmt.Sprintf("--sandbox=%t", !settings.Demo.Live))
+	if !settings.Demo.Live {
+		args = append(args, "--max-videos-per-hour=0") // they cost nothing
 	}
 	return demo.Run(ctx, demo.Options{
 		Command:   append([]string{program}, args...),

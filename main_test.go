@@ -37,6 +37,7 @@ type program struct {
 	t      testing.TB
 	in     io.WriteCloser
 	out    *bufio.Reader
+	stdout io.Closer // under out, of a process
 	stderr *syncBuffer
 	ended  chan error
 	nextID int
@@ -60,19 +61,26 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-// start runs the program in this process. env holds nothing but what is given.
+// start runs the program in this process. env holds nothing but what is given;
+// without a home directory in it, the state directory is one of the test's.
 func start(t testing.TB, env []string, args ...string) *program {
 	t.Helper()
+	if !slices.ContainsFunc(env, func(line string) bool { return strings.HasPrefix(line, "HOME=") }) {
+		args = append(args, "--state-dir="+t.TempDir())
+	}
 	inR, inW := io.Pipe()
 	outR, outW := io.Pipe()
 	p := &program{t: t, in: inW, out: bufio.NewReader(outR), stderr: &syncBuffer{}, ended: make(chan error, 1)}
+	done := make(chan struct{})
 	go func() {
 		p.ended <- run(context.Background(), args, env, inR, outW, p.stderr)
 		_ = outW.Close()
+		close(done)
 	}()
 	t.Cleanup(func() {
 		_ = inW.Close()
 		_ = outR.Close()
+		<-done // before its state directory goes
 	})
 	return p
 }
@@ -135,7 +143,7 @@ func startCommand(t testing.TB, env []string, path string, args ...string) (*pro
 		t.Fatal(err)
 	}
 	_ = outW.Close()
-	p.in, p.out = in, bufio.NewReader(outR)
+	p.in, p.out, p.stdout = in, bufio.NewReader(outR), outR
 	go func() { p.ended <- cmd.Wait() }()
 	t.Cleanup(func() {
 		_ = in.Close()
@@ -295,6 +303,7 @@ func stable(line string) string {
 		{`"progress":[0-9.]+`, `"progress":SECONDS`},
 		{`"(QUEUED|PROCESSING), \d+ s since submission"`, `"STATUS, N s since submission"`},
 		{`(elapsed_seconds"?: ?)\d+`, `${1}N`},
+		{`, \d+s ago`, `, N ago`},
 	} {
 		line = regexp.MustCompile(r.pattern).ReplaceAllString(line, r.with)
 	}
@@ -440,8 +449,8 @@ func TestKeyPutInPlaceWhileServingIsUsed(t *testing.T) {
 }
 
 func TestVideoIsPlayableWhereTheToolSays(t *testing.T) {
-	p := start(t, nil, "--sandbox", "--sandbox-duration=1ms")
-	id := p.call("generate_video", map[string]any{"prompt": "tides", "orientation": "portrait"}).Result.StructuredContent["request_id"]
+	p := start(t, nil, "--sandbox")
+	id := p.call("generate_video", map[string]any{"prompt": "tides sandbox:finished", "orientation": "portrait"}).Result.StructuredContent["request_id"]
 	r := p.call("wait_for_video", map[string]any{"request_id": id})
 	urls, _ := r.Result.StructuredContent["video_urls"].([]any)
 	if len(urls) != 1 {
@@ -464,7 +473,7 @@ func TestJobIsFollowedFromAnotherProcess(t *testing.T) {
 	if err := first.end(); err != nil {
 		t.Fatal(err)
 	}
-	second := start(t, nil, "--sandbox")
+	second, _ := startProcess(t, nil, "--sandbox")
 	if r := second.call("get_status", map[string]any{"request_id": id}); r.Result.StructuredContent["status"] != "COMPLETED" {
 		t.Errorf("got %s", r.text())
 	}
@@ -524,6 +533,7 @@ func TestSubmissionInFlightOutlivesTheClient(t *testing.T) {
 	}{
 		{"end of input", func(p *program, _ *exec.Cmd) error { return p.in.Close() }, false},
 		{"SIGTERM", func(_ *program, cmd *exec.Cmd) error { return cmd.Process.Signal(syscall.SIGTERM) }, true},
+		{"SIGHUP", func(_ *program, cmd *exec.Cmd) error { return cmd.Process.Signal(syscall.SIGHUP) }, true},
 		{"SIGINT", func(_ *program, cmd *exec.Cmd) error { return cmd.Process.Signal(os.Interrupt) }, true},
 		{"call cancelled, then end of input", func(p *program, _ *exec.Cmd) error {
 			p.send(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`)
@@ -562,38 +572,33 @@ func TestSubmissionInFlightOutlivesTheClient(t *testing.T) {
 
 func TestSubmissionInFlightOutlivesABrokenPipe(t *testing.T) {
 	url, arrived, answer := holdingGateway(t)
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(path, "--gateway-url", url, "--log-level=debug")
-	cmd.Env = []string{"PIXAZO_API_KEY=" + secret}
-	log := &syncBuffer{}
-	cmd.Stderr = log
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	outR, outW, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stdout = outW
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	_ = outW.Close()
-	fmt.Fprintln(in, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"generate_video","arguments":{"prompt":"tides"}}}`)
+	p, _ := startProcess(t, []string{"PIXAZO_API_KEY=" + secret}, "--gateway-url", url, "--log-level=debug")
+	p.begin("generate_video", map[string]any{"prompt": "tides"})
 	<-arrived
-	_ = outR.Close() // the client is gone; the next write breaks
-	fmt.Fprintln(in, `{"jsonrpc":"2.0","id":2,"method":"tools/list"}`)
-	waitFor(t, log, "no new calls")
+	_ = p.stdout.Close() // the client is gone; the next write breaks
+	p.send(`{"jsonrpc":"2.0","id":2,"method":"tools/list"}`)
+	waitFor(t, p.stderr, "no new calls")
 	answer()
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("exit: %v\n%s", err, log)
+	if err := <-p.ended; err != nil {
+		t.Errorf("exit: %v\n%s", err, p.stderr)
 	}
-	if !strings.Contains(log.String(), "video submitted") {
-		t.Errorf("the submission is not in the log:\n%s", log)
+	if !strings.Contains(p.stderr.String(), "video submitted") {
+		t.Errorf("the submission is not in the log:\n%s", p.stderr)
+	}
+}
+
+// A script writes its calls and closes the pipe at once.
+func TestCallRightBeforeTheEndOfInputIsSubmitted(t *testing.T) {
+	for range 20 {
+		p := start(t, nil, "--sandbox")
+		p.begin("generate_video", map[string]any{"prompt": "tides"})
+		_ = p.in.Close()
+		if r := p.await(1); r.Result.IsError {
+			t.Fatalf("got %s", r.text())
+		}
+		if err := <-p.ended; err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
