@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -307,7 +308,9 @@ func finish(response mcp.JSONRPCMessage, c *call) mcp.JSONRPCMessage {
 		if code := c.errorCode.Load(); code != 0 {
 			r.Error.Code = int(code)
 		}
-		// mcp-go repeats a client's own words, however long they are.
+		// mcp-go repeats a client's own words, however long they are, and shows
+		// which Go value they did not fit into.
+		r.Error.Message = goValue.ReplaceAllString(r.Error.Message, "the JSON $1 is out of place or out of range")
 		if message := []rune(r.Error.Message); len(message) > maxMessage {
 			r.Error.Message = string(message[:maxMessage]) + "…"
 		}
@@ -363,6 +366,8 @@ func (s *pipe) refuse(id json.RawMessage, code int, message string) {
 		}
 	})
 }
+
+var goValue = regexp.MustCompile(`json: cannot unmarshal (\w+).* into Go .*`)
 
 // maxMessage bounds the message of an error, in characters.
 const maxMessage = 500
