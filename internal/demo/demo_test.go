@@ -182,7 +182,7 @@ func TestAnimatesOnATerminal(t *testing.T) {
 	if err := Run(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	checkContains(t, out.String(), "| QUEUED", "[0s]", "0%")
+	checkContains(t, out.String(), "| QUEUED", "[0s]", "of 0.1 MB")
 	// What is left to see once everything between carriage returns is gone.
 	seen := regexp.MustCompile(`(?m)^.*\r`).ReplaceAllString(out.String(), "")
 	checkPlain(t, seen)

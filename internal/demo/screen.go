@@ -10,23 +10,21 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
-
-	"github.com/schollz/progressbar/v3"
 )
 
 // screen prints lines. Its methods may be called by several goroutines.
 //
-// The bar only renders itself; it is written here, ten times a second and under
-// the same lock as the lines, so that neither breaks into the other. It is
-// erased with spaces: older Windows consoles print escapes as they stand.
+// The bar is drawn ten times a second and under the same lock as the lines, so
+// that neither breaks into the other. It is erased with spaces: older Windows
+// consoles print escapes as they stand.
 type screen struct {
 	out      io.Writer
 	terminal bool
 
 	mu     sync.Mutex
-	bar    *progressbar.ProgressBar // nil while none is shown
-	status string                   // what the bar says, or the last status that was printed
-	width  int                      // of the bar on the terminal, 0 when it is erased
+	bar    *bar   // nil while none is shown
+	status string // what the bar says, or the last status that was printed
+	width  int    // of the bar on the terminal, 0 when it is erased
 	stop   chan struct{}
 	ended  bool
 }
@@ -61,16 +59,13 @@ func (s *screen) progress(status, message string) {
 // spin shows a spinner and the time that has passed, for nobody knows how long
 // a video takes.
 func (s *screen) spin(status string) {
-	s.show(-1, status, progressbar.OptionSetElapsedTime(true))
+	s.show(&bar{begin: time.Now()}, status)
 }
 
 // measure shows a bar for size bytes, or a counter if size is -1. The writer it
 // returns moves the bar.
 func (s *screen) measure(size int64) io.Writer {
-	if size == 0 {
-		size = -1
-	}
-	s.show(size, "", progressbar.OptionShowBytes(true), progressbar.OptionShowCount(), progressbar.OptionSetWidth(24))
+	s.show(&bar{begin: time.Now(), counts: true, size: size}, "Downloading")
 	return meter{s}
 }
 
@@ -80,14 +75,14 @@ func (m meter) Write(p []byte) (int, error) {
 	m.s.mu.Lock()
 	defer m.s.mu.Unlock()
 	if m.s.bar != nil {
-		_ = m.s.bar.Add(len(p))
+		m.s.bar.done += int64(len(p))
 	}
 	return len(p), nil
 }
 
 // show puts a bar in the place of the one before. Without a terminal there is
 // none.
-func (s *screen) show(size int64, status string, options ...progressbar.Option) {
+func (s *screen) show(b *bar, status string) {
 	s.hide()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,12 +90,7 @@ func (s *screen) show(size int64, status string, options ...progressbar.Option) 
 	if !s.terminal {
 		return
 	}
-	s.bar = progressbar.NewOptions64(size, append(options,
-		progressbar.OptionSetWriter(io.Discard),
-		progressbar.OptionSetPredictTime(false),
-		// 0 keeps it from drawing by itself.
-		progressbar.OptionSetSpinnerChangeInterval(0),
-	)...)
+	s.bar = b
 	s.draw()
 	stop := make(chan struct{})
 	s.stop = stop
@@ -125,8 +115,7 @@ func (s *screen) show(size int64, status string, options ...progressbar.Option) 
 // draw draws the bar. The caller holds mu.
 func (s *screen) draw() {
 	s.erase()
-	s.bar.Describe(s.status) // renders
-	drawn := strings.TrimLeft(s.bar.String(), "\r")
+	drawn := s.bar.render(s.status, time.Now())
 	s.width = utf8.RuneCountInString(drawn)
 	_, _ = io.WriteString(s.out, drawn)
 }
@@ -156,4 +145,27 @@ func (s *screen) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended = true
+}
+
+// bar is a spinner with the time that has passed, or a counter of bytes.
+type bar struct {
+	begin  time.Time
+	counts bool
+	done   int64
+	size   int64 // of the whole, 0 or less when it is not known
+}
+
+// render is the bar as one line.
+func (b *bar) render(status string, now time.Time) string {
+	const frames = `|/-\`
+	passed := now.Sub(b.begin)
+	switch {
+	case !b.counts:
+		return fmt.Sprintf("%c %s  [%v]", frames[passed.Milliseconds()/100%int64(len(frames))], status, passed.Truncate(time.Second))
+	case b.size <= 0:
+		return fmt.Sprintf("%s  %.1f MB", status, float64(b.done)/1e6)
+	}
+	const width = 24
+	full := int(min(b.done, b.size) * width / b.size)
+	return fmt.Sprintf("%s  [%s%s] %.1f of %.1f MB", status, strings.Repeat("=", full), strings.Repeat(" ", width-full), float64(b.done)/1e6, float64(b.size)/1e6)
 }
