@@ -97,7 +97,13 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 	if err != nil {
 		return err
 	}
-	tracker := jobs.New(client, jobs.Options{StateDir: settings.StateDir, Gateway: journalName, MaxPerHour: settings.MaxVideosPerHour, Logger: log})
+	tracker := jobs.New(client, jobs.Options{
+		StateDir:   settings.StateDir,
+		Gateway:    journalName,
+		MaxPerHour: settings.MaxVideosPerHour,
+		Check:      client.Check,
+		Logger:     log,
+	})
 	defer tracker.Close()
 
 	srv := server.NewMCPServer("pixazo-mcp", version,

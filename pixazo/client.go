@@ -175,6 +175,26 @@ func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
+// Check is req.Validate, and refuses a request that holds the key: a user who
+// pasted it into the prompt would send it to the video agent. A key of fewer
+// than 16 bytes may be an ordinary word and is not looked for.
+func (c *Client) Check(req VideoRequest) error {
+	if err := req.Validate(); err != nil {
+		return err
+	}
+	key, err := c.config.Key()
+	if err != nil || len(key.value()) < minHidden {
+		return nil // whoever needs the key says what is wrong with it
+	}
+	for name, value := range map[string]string{"prompt": req.Prompt, "avatar_id": req.AvatarID, "voice_id": req.VoiceID,
+		"style_id": req.StyleID, "brand_kit_id": req.BrandKitID, "files": strings.Join(req.Files, "\n")} {
+		if strings.Contains(value, key.value()) {
+			return invalid(name, "must not hold the API key", "it")
+		}
+	}
+	return nil
+}
+
 // Submit sends req once and returns the accepted job, which may already be
 // finished. It is sent again only when it certainly was not accepted: when no
 // connection was made, or after 429, waiting as asked, at most 3 times and
@@ -187,7 +207,7 @@ func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 // accepted; submission_uncertain means that it may have been, and then
 // RequestID is set if the answer could be read that far.
 func (c *Client) Submit(ctx context.Context, req VideoRequest) (Job, error) {
-	if err := req.Validate(); err != nil {
+	if err := c.Check(req); err != nil {
 		return Job{}, err
 	}
 	body, err := req.body()

@@ -131,6 +131,10 @@ func text(raw json.RawMessage) string {
 // words is the text of an error field: a string, or whatever JSON stands
 // there instead; "" for null.
 func words(raw json.RawMessage) string {
+	return withoutData(rawWords(raw))
+}
+
+func rawWords(raw json.RawMessage) string {
 	if s := text(raw); s != "" {
 		return s
 	}

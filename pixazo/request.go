@@ -132,9 +132,13 @@ func validBase64(s string) bool {
 	return true
 }
 
-// body is the JSON that is sent: the request as it stands, with <, > and &
-// unescaped.
+// body is the JSON that is sent: the request with <, > and & unescaped. The
+// documented default of mode is left out, so that a request that spells it out
+// is the same request.
 func (r VideoRequest) body() ([]byte, error) {
+	if r.Mode == Modes[0] {
+		r.Mode = ""
+	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

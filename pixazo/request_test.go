@@ -199,3 +199,31 @@ func TestRequestIDIsChecked(t *testing.T) {
 		}
 	}
 }
+
+func TestDefaultModeIsTheSameRequest(t *testing.T) {
+	a, errA := VideoRequest{Prompt: "p"}.Fingerprint()
+	b, errB := VideoRequest{Prompt: "p", Mode: "generate"}.Fingerprint()
+	c, errC := VideoRequest{Prompt: "p", Mode: "chat"}.Fingerprint()
+	if errA != nil || errB != nil || errC != nil || a != b || a == c {
+		t.Errorf("fingerprints %s, %s, %s", a, b, c)
+	}
+}
+
+// A user may paste the key where the prompt belongs.
+func TestRequestThatHoldsTheKeyIsRefused(t *testing.T) {
+	s := newScript(t, answered(200, queuedBody))
+	c := newTestClient(t, s)
+	key, err := c.config.Key()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, req := range []VideoRequest{{Prompt: "my key is " + key.value() + "."}, {Prompt: "p", Files: []string{"https://x.example/?k=" + key.value()}}} {
+		_, err := c.Submit(t.Context(), req)
+		if e := checkError(t, err, InvalidArgument); strings.Contains(e.Message, key.value()) {
+			t.Errorf("the error holds the key")
+		}
+	}
+	if n := len(s.arrivals()); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+}

@@ -60,3 +60,28 @@ func Quote(s string) string {
 // Said shows the gateway's words, which are cleaned already, in double quotes
 // that they can't close: what follows a quotation is ours.
 func Said(words string) string { return `"` + strings.ReplaceAll(words, `"`, "'") + `"` }
+
+// withoutData replaces long runs of base64 by "[data]": a gateway that repeats
+// a request repeats its attachments, which belong neither in the journal nor
+// in a model's context.
+func withoutData(s string) string {
+	const longest = 80 // characters of a run that may be a word or an id
+	var b strings.Builder
+	for s != "" {
+		n := strings.IndexFunc(s, func(r rune) bool {
+			return r > 0x7f || !isAlphanumeric(byte(r)) && r != '+' && r != '/' && r != '='
+		})
+		if n < 0 {
+			n = len(s)
+		}
+		if n > longest {
+			b.WriteString("[data]")
+		} else {
+			b.WriteString(s[:n])
+		}
+		_, size := utf8.DecodeRuneInString(s[n:])
+		b.WriteString(s[n : n+size])
+		s = s[n+size:]
+	}
+	return b.String()
+}

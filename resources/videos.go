@@ -237,7 +237,7 @@ func (v *Videos) Subscribe(uri string, updated func()) (stop func(), err error) 
 // onChange is what the tracker calls.
 func (v *Videos) onChange(requestID string, added bool) {
 	uri := VideosURI + "/" + requestID
-	if added {
+	if added && requestID != "" { // an uncertain submission may have none
 		v.list(requestID, uri)
 	}
 	v.mu.Lock()

@@ -48,7 +48,7 @@ Example: "A friendly presenter explains our budgeting app to students in 30 seco
 				s.Age.Round(time.Second), step)
 		}
 		if s.JournalErr != nil {
-			step += " Keep the request_id: the local record could not take it (" + s.JournalErr.Error() + "), so list_videos does not show it."
+			step += " Keep the request_id: the local record could not take it (" + s.JournalErr.Error() + "), so list_videos may show it as SUBMITTING or UNCERTAIN."
 		}
 		return generateResult{newJobResult(s.Job, step), s.Duplicate}, nil
 	})

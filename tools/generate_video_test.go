@@ -180,7 +180,7 @@ func TestOutcomeThatCouldNotBeRecordedIsToldWithItsRequestID(t *testing.T) {
 	const (
 		begin = "The video is still being made: call wait_for_video with this request_id, and do not call generate_video again." +
 			" Keep the request_id: the local record could not take it (journal_unavailable: the record of submissions can't be used: "
-		end = "), so list_videos does not show it."
+		end = "), so list_videos may show it as SUBMITTING or UNCERTAIN."
 	)
 	if r.IsError || r.Structured["request_id"] != testID || !strings.HasPrefix(step, begin) || !strings.HasSuffix(step, end) || !strings.Contains(step, path) {
 		t.Errorf("got %s\nwant next_step %s…%s", r.text(), begin, end)

@@ -72,6 +72,14 @@ Use it to find a request_id again, or to see whether a video was submitted befor
 		switch {
 		case len(records) == 0:
 			result.NextStep = "There is nothing to show."
+			if in.Status != "" && in.Status != string(jobs.All) {
+				result.NextStep = "No video has the status " + in.Status + "; list_videos without status shows all of them."
+			}
+		case slices.ContainsFunc(result.Videos, func(v jobs.Video) bool { return v.RequestID == "" }):
+			result.NextStep = "Do not submit those without a request_id again: ask the user to look at " + pixazo.CreditsURL + " first."
+			if next != "" {
+				result.NextStep += " Call list_videos with cursor " + next + " for older ones."
+			}
 		case next != "":
 			result.NextStep = "Call list_videos with cursor " + next + " for older ones."
 		default:

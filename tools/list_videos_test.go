@@ -254,7 +254,7 @@ elsewhere | PROCESSING | false | 2000-01-01T00:06:00Z | elsewhere-1 |
   updated_at: 2000-01-01T00:02:00Z
   completed_at: 2000-01-01T00:02:00Z
 2000-01-01T00:00:00Z | QUEUED | false | never | id-of-queued | queued
-next_step: Call get_status or wait_for_video with a request_id to see where a pending video stands now.`
+next_step: Do not submit those without a request_id again: ask the user to look at https://api-console.pixazo.ai/dashboard first.`
 		r := h.list("")
 		if r.text() != want {
 			t.Errorf("got\n%s\nwant\n%s", r.text(), want)

@@ -137,7 +137,7 @@ func TestNothingIsSubmittedThatCanNotBeWrittenDown(t *testing.T) {
 				t.Fatal(err)
 			}
 			return dir
-		}, "unable to open"},
+		}, "is a directory"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g := &fakeGateway{}

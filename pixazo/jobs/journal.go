@@ -43,6 +43,8 @@ var companions = []string{"-wal", "-shm"}
 var (
 	busyTimeout     = 10 * time.Second
 	seenBusyTimeout = 2 * time.Second
+
+	smallestFile int64 = 512 // bytes of the smallest SQLite database
 )
 
 // migrations take a journal from version i to i+1. They are never changed once
@@ -84,16 +86,32 @@ type journal struct {
 	gateway string
 	log     *slog.Logger
 
-	mu      sync.Mutex
-	current *opened // nil while none is open
-	closed  bool
+	mu        sync.Mutex
+	current   *opened // nil while none is open
+	closed    bool
+	unwritten []outcome // that the journal could not take yet
 }
 
 // opened is a journal file in use.
 type opened struct {
-	file   os.FileInfo
-	synced *sql.DB // intents and outcomes
-	seen   *sql.DB // statuses
+	file os.FileInfo
+
+	// A handle has one connection, since one writer at a time is SQLite's rule
+	// anyway. An outcome must not queue behind whoever waits for another
+	// process's lock, so it has a handle of its own.
+	synced   *sql.DB // intents and lists
+	outcomes *sql.DB
+	seen     *sql.DB // statuses
+}
+
+func (o *opened) close() error {
+	var errs []error
+	for _, db := range []*sql.DB{o.seen, o.outcomes, o.synced} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // unavailable is the error of every use of a journal that can't be used.
@@ -109,11 +127,11 @@ func unavailable(err error) error {
 // again on a fresh one; so it does when the file was replaced meanwhile, by
 // another process or by a user who deleted it, since what is written to the
 // old one is found by nobody.
-func (j *journal) use(f func(synced, seen *sql.DB) error) error {
+func (j *journal) use(f func(o *opened) error) error {
 	for try := 1; ; try++ {
 		o, err := j.open()
 		if err == nil {
-			err = f(o.synced, o.seen)
+			err = f(o)
 		}
 		switch {
 		case o == nil || try == useTries:
@@ -164,7 +182,12 @@ func (j *journal) open() (*opened, error) {
 		return nil, err
 	}
 	defer unlock()
-	if _, err := os.Lstat(j.path()); errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Lstat(j.path())
+	if _, walErr := os.Lstat(j.path() + "-wal"); err == nil && info.Mode().IsRegular() && info.Size() < smallestFile && (info.Size() > 0 || walErr == nil) {
+		// SQLite would take it for a new one, and throw away what the -wal has.
+		return &opened{file: info}, fmt.Errorf("%w: it is cut off at %d bytes", errDamaged, info.Size())
+	}
+	if errors.Is(err, fs.ErrNotExist) {
 		for _, companion := range companions { // of a file that was deleted alone
 			if err := os.Remove(j.path() + companion); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return nil, err
@@ -179,6 +202,9 @@ func (j *journal) open() (*opened, error) {
 	}
 	o := &opened{}
 	o.file, err = f.Stat()
+	if err == nil && o.file.Mode().Perm()&0o077 != 0 {
+		_ = f.Chmod(0o600) // a file that was there; Windows has no such modes
+	}
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
@@ -190,9 +216,11 @@ func (j *journal) open() (*opened, error) {
 		_ = o.synced.Close()
 		return o, err
 	}
-	o.seen, err = j.connect("NORMAL", seenBusyTimeout)
+	if o.outcomes, err = j.connect("FULL", busyTimeout); err == nil {
+		o.seen, err = j.connect("NORMAL", seenBusyTimeout)
+	}
 	if err != nil {
-		_ = o.synced.Close()
+		_ = o.close()
 		return o, err
 	}
 	j.current = o
@@ -206,7 +234,7 @@ func (j *journal) connect(synchronous string, busy time.Duration) (*sql.DB, erro
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(1) // one writer at a time is SQLite's rule anyway
+	db.SetMaxOpenConns(1)
 	// Switching a new file to WAL fails at once when another process does the
 	// same, whatever the busy timeout.
 	for deadline := time.Now().Add(busyTimeout); ; {
@@ -335,7 +363,15 @@ func (j *journal) replace(o *opened, cause error) error {
 // is called or this process ends. SQLite's own lock on an empty database does
 // both on every platform.
 func (j *journal) lock() (unlock func(), err error) {
-	db, err := sql.Open("sqlite", dataSource(filepath.Join(j.dir, "journal.lock"), "exclusive", busyTimeout))
+	path := filepath.Join(j.dir, "journal.lock")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // not with SQLite's mode
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", dataSource(path, "exclusive", busyTimeout))
 	if err != nil {
 		return nil, err
 	}
@@ -363,6 +399,7 @@ func (j *journal) notice() string {
 }
 
 func (j *journal) close() {
+	j.retry()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.closeLocked()
@@ -373,7 +410,7 @@ func (j *journal) closeLocked() {
 	if j.current == nil {
 		return
 	}
-	if err := errors.Join(j.current.seen.Close(), j.current.synced.Close()); err != nil {
+	if err := j.current.close(); err != nil {
 		j.log.Warn("closing the journal failed", "error", err)
 	}
 	j.current = nil

@@ -363,7 +363,7 @@ func TestCallThatJoinedAndLeftIsUncertain(t *testing.T) {
 	})
 }
 
-func TestUncertainSubmissionBlocksItsLikeForADay(t *testing.T) {
+func TestUncertainSubmissionBlocksItsLikeUntilOneIsAllowed(t *testing.T) {
 	for _, tt := range []struct {
 		after time.Duration
 		allow bool
@@ -371,7 +371,7 @@ func TestUncertainSubmissionBlocksItsLikeForADay(t *testing.T) {
 	}{
 		{0, false, pixazo.DuplicateUncertain},
 		{24*time.Hour - time.Second, false, pixazo.DuplicateUncertain},
-		{24 * time.Hour, false, ""},
+		{365 * 24 * time.Hour, false, pixazo.DuplicateUncertain},
 		{0, true, ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -380,7 +380,7 @@ func TestUncertainSubmissionBlocksItsLikeForADay(t *testing.T) {
 				if g.submissions == 1 {
 					return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "")
 				}
-				return pixazo.Job{RequestID: "id-2", Status: pixazo.Queued}, nil
+				return pixazo.Job{RequestID: fmt.Sprint("id-", g.submissions), Status: pixazo.Queued}, nil
 			}
 			tracker := newTracker(t, g)
 			at := time.Now().UTC().Format(time.RFC3339)
@@ -389,6 +389,13 @@ func TestUncertainSubmissionBlocksItsLikeForADay(t *testing.T) {
 			}
 			time.Sleep(tt.after)
 			_, err := tracker.Submit(t.Context(), request(), tt.allow)
+			if tt.allow {
+				// The user has decided: from now on the ordinary rules hold.
+				time.Sleep(time.Hour)
+				if _, err := tracker.Submit(t.Context(), request(), false); err != nil {
+					t.Errorf("an hour after the one that was allowed: %v", err)
+				}
+			}
 			if tt.want == "" && err != nil || tt.want != "" && (!pixazo.IsCode(err, tt.want) || !strings.Contains(err.Error(), at)) {
 				t.Errorf("after %v, allowed %t: %v, want code %q, naming %s", tt.after, tt.allow, err, tt.want, at)
 			}
@@ -760,5 +767,93 @@ func TestClosedJournalIsNotOpenedAgain(t *testing.T) {
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the state directory exists: %v", err)
+	}
+}
+
+// A locked journal must not turn an accepted video into one that nobody knows
+// of: the outcome is written as soon as it can be.
+func TestOutcomeThatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
+	dir := t.TempDir()
+	var lock *sql.Tx
+	g := &fakeGateway{submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
+		tx, err := raw(t, dir).Begin()
+		if err != nil {
+			t.Error(err)
+		}
+		if _, err := tx.Exec("UPDATE jobs SET saved_path = ''"); err != nil { // takes the write lock
+			t.Error(err)
+		}
+		lock = tx
+		return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil
+	}}
+	jobs.ShortenBusyTimeouts(t, 50*time.Millisecond)
+	tracker := openTracker(t, g, jobs.Options{StateDir: dir})
+	s, err := tracker.Submit(t.Context(), request(), false)
+	if err != nil || s.Job.RequestID != "id-1" || s.JournalErr == nil {
+		t.Fatalf("got %+v, %v", s, err)
+	}
+	if err := lock.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := tracker.Submit(t.Context(), request(), false)
+	if err != nil || !again.Duplicate || again.Job.RequestID != "id-1" || g.submissions != 1 {
+		t.Errorf("the same request then: %+v, %v after %d submissions", again, err, g.submissions)
+	}
+	records, _, _, err := tracker.List(t.Context(), jobs.All, 10, "")
+	if err != nil || len(records) != 1 || records[0].Job.RequestID != "id-1" || records[0].Prompt == "" {
+		t.Errorf("list: %+v, %v", records, err)
+	}
+}
+
+func TestJobThatFailedUnseenIsNoDuplicate(t *testing.T) {
+	g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
+		return finished(id, pixazo.Failed), nil
+	}}
+	tracker := newTracker(t, g)
+	for range 2 {
+		if s, err := tracker.Submit(t.Context(), request(), false); err != nil || s.Duplicate {
+			t.Errorf("got %+v, %v", s, err)
+		}
+	}
+}
+
+func TestOneUnreadableFieldDoesNotCostTheJournal(t *testing.T) {
+	dir := t.TempDir()
+	tracker := openTracker(t, &fakeGateway{}, jobs.Options{StateDir: dir})
+	submit(t, tracker, request())
+	if _, err := raw(t, dir).Exec("UPDATE jobs SET failure = '{bad'"); err != nil {
+		t.Fatal(err)
+	}
+	records, _, notice, err := tracker.List(t.Context(), jobs.All, 10, "")
+	if err != nil || len(records) != 1 || notice != "" {
+		t.Errorf("got %+v, %q, %v", records, notice, err)
+	}
+}
+
+// SQLite takes an empty file for a new database and drops its -wal.
+func TestJournalCutToNothingIsSetAsideWithItsWAL(t *testing.T) {
+	dir := t.TempDir()
+	first := jobs.New(&fakeGateway{}, jobs.Options{StateDir: dir})
+	submit(t, first, request())
+	first.Close()
+	if err := os.Truncate(filepath.Join(dir, "journal.db"), 0); err != nil {
+		t.Fatal(err)
+	}
+	second := openTracker(t, &fakeGateway{}, jobs.Options{StateDir: dir})
+	if _, _, notice, err := second.List(t.Context(), jobs.All, 10, ""); err != nil || !strings.Contains(notice, "journal-damaged-") {
+		t.Errorf("got %q, %v", notice, err)
+	}
+}
+
+func TestNewerSchemaIsRefusedByARunningTracker(t *testing.T) {
+	dir := t.TempDir()
+	g := &fakeGateway{}
+	tracker := openTracker(t, g, jobs.Options{StateDir: dir})
+	submit(t, tracker, request())
+	if _, err := raw(t, dir).Exec("PRAGMA user_version = 99"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tracker.Submit(t.Context(), pixazo.VideoRequest{Prompt: "another"}, false); !pixazo.IsCode(err, pixazo.JournalUnavailable) || g.submissions != 1 {
+		t.Errorf("got %v after %d submissions", err, g.submissions)
 	}
 }

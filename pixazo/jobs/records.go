@@ -34,7 +34,6 @@ const (
 
 const (
 	duplicateSpan = 10 * time.Minute // an accepted request counts as the same video this long
-	uncertainSpan = 24 * time.Hour   // an uncertain one blocks its like this long
 	intentSpan    = 2 * time.Minute  // an intent without an outcome for longer is uncertain
 	limitSpan     = time.Hour
 )
@@ -75,7 +74,7 @@ func scanRecord(scan func(...any) error) (Record, error) {
 	if failure != "" {
 		var f struct{ Code, Message string }
 		if err := json.Unmarshal([]byte(failure), &f); err != nil {
-			return Record{}, fmt.Errorf("%w: row %d: %w", errDamaged, r.row, err)
+			f.Code, f.Message = string(pixazo.GatewayError), "the reason was not kept"
 		}
 		r.failure = &pixazo.Error{Code: pixazo.Code(f.Code), Message: f.Message, RequestID: r.Job.RequestID}
 	}
@@ -123,21 +122,28 @@ func (j *journal) intend(ctx context.Context, req pixazo.VideoRequest, allowDupl
 		return in, nil, err
 	}
 	in.host, _ = os.Hostname()
-	err = j.use(func(synced, _ *sql.DB) error {
+	j.retry()
+	err = j.use(func(o *opened) error {
 		other = nil
-		return transaction(ctx, synced, func(tx *sql.Tx) error {
+		return transaction(ctx, o.synced, func(tx *sql.Tx) error {
+			// A newer program may have changed the tables since they were opened.
+			if _, err := schemaVersion(tx); err != nil {
+				return err
+			}
 			in.submitted = time.Now()
 			if err := j.settle(tx, in.submitted); err != nil {
 				return err
 			}
 			if !allowDuplicate {
-				found, err := scanRecord(tx.QueryRow(`SELECT `+recordColumns+` FROM jobs
+				// An uncertain one counts until a later one was allowed.
+				found, err := scanRecord(tx.QueryRow(`SELECT `+recordColumns+` FROM jobs AS this
 					WHERE gateway = ? AND fingerprint = ? AND (state = ?
 						OR state = ? AND submitted_at > ? AND status NOT IN (?, ?)
-						OR state = ? AND submitted_at > ?)
+						OR state = ? AND NOT EXISTS (SELECT 1 FROM jobs AS later
+							WHERE later.gateway = this.gateway AND later.fingerprint = this.fingerprint AND later.row > this.row AND later.state = ?))
 					ORDER BY row DESC LIMIT 1`, j.gateway, in.fingerprint, submitting,
 					accepted, milli(in.submitted.Add(-duplicateSpan)), pixazo.Failed, pixazo.Errored,
-					uncertain, milli(in.submitted.Add(-uncertainSpan))).Scan)
+					uncertain, accepted).Scan)
 				if err == nil {
 					other = &found
 					return nil
@@ -221,14 +227,53 @@ func (j *journal) checkLimit(tx *sql.Tx, now time.Time, limit int) error {
 		return err
 	}
 	next := fromMilli(oldest).Add(limitSpan)
+	if whole := next.Truncate(time.Second); whole != next {
+		next = whole.Add(time.Second) // shown to the second, and true then
+	}
 	return &pixazo.Error{Code: pixazo.LimitReached, RetryAfter: next.Sub(now), Message: fmt.Sprintf(
 		"the limit of %d videos an hour is reached (--max-videos-per-hour, PIXAZO_MAX_VIDEOS_PER_HOUR); the next one is possible at %s, in %s",
 		limit, next.Format(time.RFC3339), next.Sub(now).Round(time.Second))}
 }
 
-// conclude writes what became of an intent. It writes the intent again when a
-// damaged journal took it away meanwhile.
+// outcome is what became of an intent.
+type outcome struct {
+	in      intent
+	job     pixazo.Job
+	failure error
+}
+
+// conclude writes what became of an intent. What can't be written now is
+// written before the journal is next used for a submission or a list.
 func (j *journal) conclude(in intent, job pixazo.Job, failure error) error {
+	err := j.write(in, job, failure)
+	if err != nil {
+		j.mu.Lock()
+		j.unwritten = append(j.unwritten, outcome{in, job, failure})
+		j.mu.Unlock()
+	}
+	return err
+}
+
+// retry writes the outcomes that could not be written before.
+func (j *journal) retry() {
+	j.mu.Lock()
+	waiting := j.unwritten
+	j.unwritten = nil
+	j.mu.Unlock()
+	for i, o := range waiting {
+		if err := j.write(o.in, o.job, o.failure); err != nil {
+			j.mu.Lock()
+			j.unwritten = append(j.unwritten, waiting[i:]...)
+			j.mu.Unlock()
+			return
+		}
+		j.log.Info("an outcome was recorded after all", "request_id", cmp.Or(o.job.RequestID, requestIDOf(o.failure)))
+	}
+}
+
+// write writes an outcome, and the intent again when a damaged journal took it
+// away meanwhile.
+func (j *journal) write(in intent, job pixazo.Job, failure error) error {
 	outcome, id, said := accepted, job.RequestID, ""
 	if failure != nil {
 		// An error that says nothing of its own does not say that nothing was
@@ -249,10 +294,10 @@ func (j *journal) conclude(in intent, job pixazo.Job, failure error) error {
 		}
 		said = string(raw)
 	}
-	return j.use(func(synced, _ *sql.DB) error {
+	return j.use(func(o *opened) error {
 		// On a context of its own: what is paid for gets written.
-		return transaction(context.Background(), synced, func(tx *sql.Tx) error {
-			outcome, job := outcome, job
+		return transaction(context.Background(), o.outcomes, func(tx *sql.Tx) error {
+			outcome, job, id := outcome, job, id
 			var row int64
 			err := tx.QueryRow(`SELECT row FROM jobs WHERE `+sameIntent, j.gateway, in.row, in.fingerprint, milli(in.submitted)).Scan(&row)
 			if errors.Is(err, sql.ErrNoRows) {
@@ -270,7 +315,13 @@ func (j *journal) conclude(in intent, job pixazo.Job, failure error) error {
 				if err != nil && !errors.Is(err, sql.ErrNoRows) {
 					return err
 				}
-				if err == nil {
+				switch {
+				case err == nil && seen.state != foreign:
+					// The gateway named one job for two submissions; the id
+					// stays with the first.
+					j.log.Error("the gateway answered two submissions with one request_id", "request_id", id)
+					id, seen = "", Record{}
+				case err == nil:
 					if _, err := tx.Exec(`DELETE FROM jobs WHERE row = ?`, seen.row); err != nil {
 						return err
 					}
@@ -294,8 +345,9 @@ func (j *journal) conclude(in intent, job pixazo.Job, failure error) error {
 // read returns a record of this journal as it stands now, once intents have
 // been settled.
 func (j *journal) read(ctx context.Context, earlier Record) (r Record, err error) {
-	err = j.use(func(synced, _ *sql.DB) error {
-		return transaction(ctx, synced, func(tx *sql.Tx) error {
+	j.retry()
+	err = j.use(func(o *opened) error {
+		return transaction(ctx, o.synced, func(tx *sql.Tx) error {
 			if err := j.settle(tx, time.Now()); err != nil {
 				return err
 			}
@@ -310,8 +362,8 @@ func (j *journal) read(ctx context.Context, earlier Record) (r Record, err error
 // note records what the gateway said of a job, and when. A job that is not in
 // the journal was made elsewhere.
 func (j *journal) note(job pixazo.Job) error {
-	return j.use(func(_, seen *sql.DB) error {
-		_, err := seen.Exec(`INSERT INTO jobs (gateway, request_id, state, status, error, video_urls, media_type, polling_url,
+	return j.use(func(o *opened) error {
+		_, err := o.seen.Exec(`INSERT INTO jobs (gateway, request_id, state, status, error, video_urls, media_type, polling_url,
 				created_at, updated_at, completed_at, checked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (gateway, request_id) WHERE request_id IS NOT NULL DO UPDATE SET
 				state = IIF(state = ?, ?, state), status = excluded.status, error = excluded.error, video_urls = excluded.video_urls,
@@ -329,8 +381,8 @@ func (j *journal) note(job pixazo.Job) error {
 
 // find returns the record of a job, nil when there is none.
 func (j *journal) find(requestID string) (found *Record, err error) {
-	err = j.use(func(_, seen *sql.DB) error {
-		r, err := scanRecord(seen.QueryRow(`SELECT `+recordColumns+` FROM jobs WHERE gateway = ? AND request_id = ?`, j.gateway, requestID).Scan)
+	err = j.use(func(o *opened) error {
+		r, err := scanRecord(o.seen.QueryRow(`SELECT `+recordColumns+` FROM jobs WHERE gateway = ? AND request_id = ?`, j.gateway, requestID).Scan)
 		found = nil
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
@@ -377,10 +429,11 @@ func (j *journal) list(ctx context.Context, filter Filter, limit int, cursor str
 	case FilterUncertain:
 		where = `AND state = 'uncertain'`
 	}
+	j.retry()
 	args = append(append([]any{j.gateway, refused, before}, args...), limit+1)
-	err = j.use(func(synced, _ *sql.DB) error {
+	err = j.use(func(o *opened) error {
 		records = nil
-		return transaction(ctx, synced, func(tx *sql.Tx) error {
+		return transaction(ctx, o.synced, func(tx *sql.Tx) error {
 			if err := j.settle(tx, time.Now()); err != nil {
 				return err
 			}

@@ -47,6 +47,9 @@ type Options struct {
 	// processes that share StateDir; 0 means any number.
 	MaxPerHour int
 
+	// Check is asked before a request is recorded; nil means its Validate.
+	Check func(pixazo.VideoRequest) error
+
 	MaxWaits int            // waits at once before Wait stops waiting; 0 means 64
 	Rand     func() float64 // random numbers in [0, 1) that spread the polls; nil means math/rand
 	Logger   *slog.Logger   // nil means none
@@ -83,6 +86,9 @@ type known struct {
 func New(gateway Gateway, options Options) *Tracker {
 	if options.MaxWaits == 0 {
 		options.MaxWaits = defaultMaxWaits
+	}
+	if options.Check == nil {
+		options.Check = pixazo.VideoRequest.Validate
 	}
 	if options.Rand == nil {
 		options.Rand = rand.Float64
@@ -155,7 +161,7 @@ type Submission struct {
 // Errors are those of pixazo.Client.Submit, duplicate_uncertain, limit_reached
 // and journal_unavailable; cancelled when nothing was submitted.
 func (t *Tracker) Submit(ctx context.Context, req pixazo.VideoRequest, allowDuplicate bool) (Submission, error) {
-	if err := req.Validate(); err != nil {
+	if err := t.options.Check(req); err != nil {
 		return Submission{}, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -204,7 +210,8 @@ func (t *Tracker) submit(ctx context.Context, req pixazo.VideoRequest, allowDupl
 		if !pixazo.IsCode(err, pixazo.Cancelled) {
 			return submission, err
 		}
-		// The other call was given up before anything was sent; this one was not.
+		// The other call was given up before anything was sent, or its job
+		// failed: it does not stand in the way.
 	}
 }
 
@@ -231,6 +238,9 @@ func (t *Tracker) send(ctx context.Context, req pixazo.VideoRequest, in intent) 
 			t.remember(pixazo.Job{RequestID: id}, time.Now())
 		}
 		t.log.Warn("submission failed", "request_id", id, "error", err)
+		if pixazo.IsCode(err, pixazo.SubmissionUncertain) {
+			t.tell(id, true)
+		}
 		return Submission{}, err
 	}
 	t.remember(job, time.Now())
@@ -241,7 +251,7 @@ func (t *Tracker) send(ctx context.Context, req pixazo.VideoRequest, in intent) 
 
 // join answers a submission by an earlier one of the same request, waiting for
 // its outcome if it is still in flight. The error has code cancelled when the
-// earlier one was given up with nothing sent, and only then.
+// earlier one was given up with nothing sent, or failed, and only then.
 func (t *Tracker) join(ctx context.Context, r Record) (Submission, error) {
 	for r.state == submitting {
 		if !sleep(ctx, joinEvery) {
@@ -267,7 +277,13 @@ func (t *Tracker) join(ctx context.Context, r Record) (Submission, error) {
 	if now, err := t.Status(ctx, r.Job.RequestID); err == nil && now.Status != "" {
 		r.Job = now
 	}
-	return Submission{Job: r.Job, Duplicate: true, Age: time.Since(r.SubmittedAt)}, nil
+	if r.Job.Status.Failed() {
+		// It is no duplicate, then, once the journal knows as well.
+		if seen, err := t.journal.find(r.Job.RequestID); err == nil && seen != nil && seen.Job.Status.Failed() {
+			return Submission{}, &pixazo.Error{Code: pixazo.Cancelled, Message: "the same request was made before and failed", RequestID: r.Job.RequestID}
+		}
+	}
+	return Submission{Job: r.Job, Duplicate: true, Age: max(time.Since(r.SubmittedAt), 0)}, nil
 }
 
 // unseen is the error of a call that joined another one and did not see its
@@ -373,7 +389,8 @@ func (t *Tracker) remember(job pixazo.Job, submitted time.Time) pixazo.Job {
 // journal, and tells of a change. A journal that can't be used costs no more
 // than a line in the log now and then: the answer is there.
 func (t *Tracker) record(job pixazo.Job) pixazo.Job {
-	before := t.known(job.RequestID).job.Status
+	before := t.known(job.RequestID)
+	added := before.job.Status == "" && before.submitted.IsZero() // made elsewhere, seen for the first time
 	job = t.remember(job, time.Time{})
 	if err := t.journal.note(job); err != nil {
 		t.mu.Lock()
@@ -386,8 +403,8 @@ func (t *Tracker) record(job pixazo.Job) pixazo.Job {
 			t.log.Warn("a status could not be recorded", "request_id", job.RequestID, "error", err.Error())
 		}
 	}
-	if job.Status != before {
-		t.tell(job.RequestID, false)
+	if job.Status != before.job.Status {
+		t.tell(job.RequestID, added)
 	}
 	return job
 }
