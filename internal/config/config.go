@@ -1,6 +1,6 @@
 // Package config turns the command line and the PIXAZO_* variables into one
-// validated Settings value. This file holds the settings, the grammar of the
-// command line, and Parse.
+// validated Settings value. This file holds the settings, Parse, and how the
+// command line is taken apart.
 //
 // Rules that hold for every setting:
 //   - --max-wait is also read from PIXAZO_MAX_WAIT, and so on. The flag wins.
@@ -14,7 +14,9 @@
 package config
 
 import (
+	"cmp"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -22,8 +24,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/alecthomas/kong"
 )
 
 // Command is what the program is asked to do.
@@ -95,33 +95,54 @@ func (s Settings) ServeArgs() []string {
 // for and nothing is left to do: the program ends with status 0.
 var ErrDone = errors.New("help or version was printed")
 
-// grammar is the command line for kong. It takes every value as text, since an
-// unset flag ("" or "${…}") must give way to its variable, which kong cannot
-// express. Beside kong's own tags, rule says which values are valid and
-// fallback gives the default, in the words of a user; the errors and the help
-// are made of them.
-type grammar struct {
-	APIKeyFile       text   `placeholder:"FILE" fallback:"~/.pixazo/api-key" rule:"a path; ~ is the home directory" help:"File with the gateway key on its only line, read when PIXAZO_API_KEY is not set."`
-	GatewayURL       text   `placeholder:"URL" fallback:"https://gateway.pixazo.ai" rule:"an https URL of just a host and perhaps a port (http only to this computer), such as https://gateway.pixazo.ai" help:"The gateway."`
-	Sandbox          toggle `fallback:"false" rule:"true or false" help:"Use a built-in emulator instead of the gateway: no key, no cost, no real video."`
-	SandboxDuration  text   `placeholder:"DURATION" fallback:"8s" rule:"a duration above 0s and at most 1h, such as 8s" help:"How long a video takes in the sandbox."`
-	StateDir         text   `placeholder:"DIR" fallback:"~/.local/state/pixazo-mcp" rule:"a path; ~ is the home directory" help:"Folder of the record of submissions, shared by all servers that name it."`
-	OutputDir        text   `placeholder:"DIR" fallback:"~/Videos/Pixazo" rule:"a path; ~ is the home directory" help:"Folder where videos are saved."`
-	MaxWait          text   `placeholder:"DURATION" fallback:"50s" rule:"a duration between 1s and 10m, such as 50s" help:"The longest that one wait_for_video call waits. Keep it below the client's own limit."`
-	MaxVideosPerHour text   `placeholder:"N" fallback:"20" rule:"a whole number from 0 (no limit) to 1,000,000" help:"How many videos may be submitted within an hour, over all servers that share the state directory."`
-	WebhookURL       text   `placeholder:"URL" rule:"an https URL of at most 2,000 characters, all of them ASCII" help:"Where the gateway reports on every video of this server."`
-	WebhookMode      text   `placeholder:"MODE" fallback:"terminal" rule:"terminal (one report, at the end) or sync (one at each step)" help:"When the gateway reports to the webhook."`
-	LogLevel         text   `placeholder:"LEVEL" fallback:"info" rule:"debug, info, warn or error" help:"How much is logged."`
-	LogFile          text   `placeholder:"FILE" rule:"a path; ~ is the home directory" help:"File that the log is appended to, instead of stderr."`
+// setting is a row of the table that flags, variables, errors and help are made
+// of. The text is for users.
+type setting struct {
+	name        string
+	group       group
+	placeholder string // "" for a flag that may stand alone, which means true
+	fallback    string // the default
+	rule        string // which values are valid
+	help        string
+}
 
-	Help    bool `short:"h" help:"Print this text."`
-	Version bool `help:"Print the version."`
+type group int
 
-	Serve struct{} `cmd:"" default:"1" help:"Speak MCP over stdin and stdout. This is the default."`
-	Demo  struct {
-		Prompt text   `placeholder:"TEXT" rule:"a text" help:"What the video should show."`
-		Live   toggle `rule:"true or false" help:"Use the real gateway, which spends credits, instead of the sandbox."`
-	} `cmd:"" help:"Make one video in the terminal, through the sandbox unless --live is given."`
+const (
+	common   group = iota // has a variable too
+	ofDemo                // known behind "demo" alone
+	printing              // asks for a text
+)
+
+// settings is in the order of the help and of ServeArgs.
+var settings = []setting{
+	{"api-key-file", common, "FILE", "~/.pixazo/api-key", "a path; ~ is the home directory", "File with the gateway key on its only line, read when PIXAZO_API_KEY is not set."},
+	{"gateway-url", common, "URL", "https://gateway.pixazo.ai", "an https URL of just a host and perhaps a port (http only to this computer), such as https://gateway.pixazo.ai", "The gateway."},
+	{"sandbox", common, "", "false", "true or false", "Use a built-in emulator instead of the gateway: no key, no cost, no real video."},
+	{"sandbox-duration", common, "DURATION", "8s", "a duration above 0s and at most 1h, such as 8s", "How long a video takes in the sandbox."},
+	{"state-dir", common, "DIR", "~/.local/state/pixazo-mcp", "a path; ~ is the home directory", "Folder of the record of submissions, shared by all servers that name it."},
+	{"output-dir", common, "DIR", "~/Videos/Pixazo", "a path; ~ is the home directory", "Folder where videos are saved."},
+	{"max-wait", common, "DURATION", "50s", "a duration between 1s and 10m, such as 50s", "The longest that one wait_for_video call waits. Keep it below the client's own limit."},
+	{"max-videos-per-hour", common, "N", "20", "a whole number from 0 (no limit) to 1,000,000", "How many videos may be submitted within an hour, over all servers that share the state directory."},
+	{"webhook-url", common, "URL", "", "an https URL of at most 2,000 characters, all of them ASCII", "Where the gateway reports on every video of this server."},
+	{"webhook-mode", common, "MODE", "terminal", "terminal (one report, at the end) or sync (one at each step)", "When the gateway reports to the webhook."},
+	{"log-level", common, "LEVEL", "info", "debug, info, warn or error", "How much is logged."},
+	{"log-file", common, "FILE", "", "a path; ~ is the home directory", "File that the log is appended to, instead of stderr."},
+
+	{"prompt", ofDemo, "TEXT", "", "a text", "What the video should show."},
+	{"live", ofDemo, "", "", "true or false", "Use the real gateway, which spends credits, instead of the sandbox."},
+
+	{"help", printing, "", "", "true or false", "Print this text."},
+	{"version", printing, "", "", "true or false", "Print the version."},
+}
+
+// find returns the setting of a flag's name, the zero setting if there is none.
+func find(name string) setting {
+	i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
+	if i < 0 {
+		return setting{}
+	}
+	return settings[i]
 }
 
 // Parse reads args, which come without the program's name, and env, lines of
@@ -129,36 +150,29 @@ type grammar struct {
 // stdout and returns ErrDone. Other errors name each flag at fault with its
 // variable, the rule and the value, on a line each; they never hold the key.
 func Parse(args, env []string, version string, stdout io.Writer) (Settings, error) {
-	p := parser{env: environment(env)}
+	p := parser{env: environment(env), flags: map[string]string{}}
 	if err := refuseKeyFlag(args); err != nil {
 		return Settings{}, err
 	}
-
-	// kong's own help flag would call its Exit and read COLUMNS from the
-	// process. Without it, kong neither exits nor prints.
-	var g grammar
-	k, err := kong.New(&g, kong.NoDefaultHelp())
-	if err != nil {
-		return Settings{}, fmt.Errorf("build command line: %w", err)
+	command, err := p.split(args)
+	text := ""
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		text = help()
+	case err != nil:
+		return Settings{}, err
+	case p.boolean("version"):
+		text = "pixazo-mcp " + version + "\n"
 	}
-	p.index(k.Model)
-	chosen, err := k.Parse(args)
-	if err != nil {
-		return Settings{}, p.commandLineError(err)
-	}
-	if g.Help || g.Version {
-		out := "pixazo-mcp " + version + "\n"
-		if g.Help {
-			out = p.help(k.Model)
-		}
-		if _, err := io.WriteString(stdout, out); err != nil {
+	if text != "" {
+		if _, err := io.WriteString(stdout, text); err != nil {
 			return Settings{}, err
 		}
 		return Settings{}, ErrDone
 	}
 
 	s := Settings{
-		Command:          Command(chosen.Command()),
+		Command:          command,
 		APIKeyFile:       p.path("api-key-file"),
 		GatewayURL:       p.gatewayURL("gateway-url"),
 		Sandbox:          p.boolean("sandbox"),
@@ -172,12 +186,16 @@ func Parse(args, env []string, version string, stdout io.Writer) (Settings, erro
 		LogLevel:         p.level("log-level"),
 		LogFile:          p.path("log-file"),
 		keyVariable:      func() string { return p.env[keyVariable] },
-		serveArgs:        p.given(k.Model),
+	}
+	for _, row := range settings {
+		if v := p.flags[row.name]; v != "" && row.group == common {
+			s.serveArgs = append(s.serveArgs, "--"+row.name+"="+v)
+		}
 	}
 	s.Demo.Prompt, _ = p.value("prompt")
 	s.Demo.Live = p.boolean("live")
 	_, s.keyFileNamed = p.value("api-key-file")
-	if s.Demo.Live && p.flagGiven("sandbox") && s.Sandbox {
+	if s.Demo.Live && s.Sandbox && p.flags["sandbox"] != "" {
 		p.errs = append(p.errs, errors.New("--live and --sandbox: the demo uses the gateway, which spends credits, or the sandbox; got both"))
 	}
 	if len(p.errs) > 0 {
@@ -186,12 +204,82 @@ func Parse(args, env []string, version string, stdout io.Writer) (Settings, erro
 	return s, nil
 }
 
-// refuseKeyFlag says where the key belongs, before kong takes --api-key for a
+// split takes args apart: flags go to p.flags as they were typed, and the
+// command is returned. An unset flag leaves an earlier one of its name alone.
+// The error is flag.ErrHelp when help was asked for.
+func (p *parser) split(args []string) (command Command, err error) {
+	// Package flag has no kind for a flag that stands alone or has its value as
+	// the next argument (clients that fill in placeholders give --sandbox
+	// ${sandbox} as two), and takes the next flag for a forgotten value.
+	args = slices.Clone(args)
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		s := find(strings.TrimLeft(arg, "-"))
+		if s.name == "" || arg[0] != '-' {
+			continue
+		}
+		next, came := "--", "the end of the command line"
+		if i+1 < len(args) {
+			next = args[i+1]
+			came = p.quote(next)
+		}
+		_, isWord := booleans[strings.ToLower(clean(next))]
+		if s.placeholder == "" && !isWord {
+			args[i] += "=true"
+		} else if s.placeholder != "" && next != "-" && strings.HasPrefix(next, "-") {
+			return "", fmt.Errorf("%s: needs a value, %s; got %s", label(s.name), s.rule, came)
+		}
+	}
+
+	set := flag.NewFlagSet("", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	known := []string{"-h", "--help"} // to package flag
+	define := func(g group) {
+		for _, s := range settings {
+			if s.group == g && s.name != "help" {
+				known = append(known, "--"+s.name)
+				set.Func(s.name, "", func(v string) error {
+					p.flags[s.name] = cmp.Or(clean(v), p.flags[s.name])
+					return nil
+				})
+			}
+		}
+	}
+	define(common)
+	define(printing)
+	for {
+		if err := set.Parse(args); errors.Is(err, flag.ErrHelp) {
+			return "", err
+		} else if err != nil { // such as "flag provided but not defined: -name"
+			_, name, _ := strings.Cut(err.Error(), ": -")
+			if len(name) > 1 && name[0] != '-' {
+				name = "-" + name
+			}
+			return "", p.unknown("unknown flag", "-"+name, known)
+		}
+		args = set.Args()
+		switch {
+		case len(args) == 0:
+			return cmp.Or(command, Serve), nil
+		case command != "":
+			return "", p.unknown("unexpected argument", args[0], nil)
+		case args[0] == string(Demo):
+			define(ofDemo)
+		case args[0] != string(Serve):
+			return "", p.unknown("unexpected argument", args[0], []string{string(Serve), string(Demo)})
+		}
+		command, args = Command(args[0]), args[1:]
+	}
+}
+
+// refuseKeyFlag says where the key belongs, before --api-key is taken for a
 // misspelt --api-key-file. Its error leaves the value out.
 func refuseKeyFlag(args []string) error {
 	for _, arg := range args {
 		name, _, _ := strings.Cut(arg, "=")
-		if !strings.HasPrefix(name, "--") {
+		if !strings.HasPrefix(name, "-") {
 			continue
 		}
 		switch strings.ToLower(strings.ReplaceAll(strings.ReplaceAll(name, "-", ""), "_", "")) {
@@ -229,12 +317,11 @@ func clean(value string) string {
 }
 
 // variable names the variable of a flag, "" for a flag that has none.
-func variable(flag string) string {
-	switch flag {
-	case "help", "version", "prompt", "live":
+func variable(name string) string {
+	if find(name).group != common {
 		return ""
 	}
-	return "PIXAZO_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+	return "PIXAZO_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
 // label names a flag with its variable, for errors.
@@ -243,78 +330,4 @@ func label(flag string) string {
 		return "--" + flag + " (" + v + ")"
 	}
 	return "--" + flag
-}
-
-// text is the value of a flag as it was typed, "" if it was not given.
-type text string
-
-// usageError passes through kong, which wraps what Decode returns.
-type usageError struct{ message string }
-
-func (e *usageError) Error() string { return e.message }
-
-// Decode takes the flag's value from the command line. A flag given twice has
-// its last value; an unset one leaves it alone.
-func (t *text) Decode(ctx *kong.DecodeContext) error {
-	token := ctx.Scan.Pop()
-	if !token.IsValue() {
-		name := ctx.Value.Name
-		came := "the end of the command line"
-		if !token.IsEOL() {
-			came = quote(token.String())
-		}
-		return &usageError{fmt.Sprintf("%s: needs a value, %s; got %s", label(name), ctx.Value.Tag.Get("rule"), came)}
-	}
-	if v := clean(token.String()); v != "" {
-		*t = text(v)
-	}
-	return nil
-}
-
-// toggle is a flag that may stand alone, which means true, or have a boolean
-// word as its value, behind "=" or as the next argument: clients that fill in
-// placeholders give --sandbox ${sandbox} as two arguments.
-type toggle string
-
-// IsBool tells kong that the value may be left out.
-func (*toggle) IsBool() bool { return true }
-
-// Decode is as text's.
-func (t *toggle) Decode(ctx *kong.DecodeContext) error {
-	token := ctx.Scan.Peek()
-	v := clean(token.String())
-	_, isWord := booleans[strings.ToLower(v)]
-	switch {
-	case token.Type == kong.FlagValueToken, token.Type == kong.UntypedToken && (isWord || v == ""):
-		ctx.Scan.Pop()
-	default:
-		v = "true"
-	}
-	if v != "" {
-		*t = toggle(v)
-	}
-	return nil
-}
-
-// given renders the settings flags of the command line in the form --name=value.
-func (p *parser) given(app *kong.Application) []string {
-	var args []string
-	for _, flag := range app.Flags {
-		if v := typed(flag); v != "" {
-			args = append(args, "--"+flag.Name+"="+v)
-		}
-	}
-	return slices.Clip(args)
-}
-
-// typed returns what a flag was given on the command line, "" for nothing and
-// for --help and --version.
-func typed(flag *kong.Flag) string {
-	switch v := flag.Target.Interface().(type) {
-	case text:
-		return string(v)
-	case toggle:
-		return string(v)
-	}
-	return ""
 }

@@ -18,8 +18,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/alecthomas/kong"
 )
 
 const testKey = "0123456789abcdef0123456789abcdef"
@@ -100,19 +98,13 @@ func TestParseStartsWithoutHome(t *testing.T) {
 }
 
 func TestDefaultFoldersFollowThePlatform(t *testing.T) {
-	p := &parser{}
-	app, err := kong.New(new(grammar))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.index(app.Model)
 	for goos, want := range map[string][2]string{
 		"linux":   {"~/.local/state/pixazo-mcp", "~/Videos/Pixazo"},
 		"freebsd": {"~/.local/state/pixazo-mcp", "~/Videos/Pixazo"},
 		"darwin":  {"~/Library/Application Support/pixazo-mcp", "~/Movies/Pixazo"},
 		"windows": {"~/AppData/Local/pixazo-mcp", "~/Videos/Pixazo"},
 	} {
-		if got := [2]string{fallback(p.flags["state-dir"], goos), fallback(p.flags["output-dir"], goos)}; got != want {
+		if got := [2]string{fallback("state-dir", goos), fallback("output-dir", goos)}; got != want {
 			t.Errorf("%s: %q, want %q", goos, got, want)
 		}
 	}

@@ -1,13 +1,10 @@
-// This file prints the text of --help from the grammar. kong's own printer
-// would read the terminal's width from the process environment.
+// This file makes the text of --help from the table of settings.
 
 package config
 
 import (
 	"runtime"
 	"strings"
-
-	"github.com/alecthomas/kong"
 )
 
 const (
@@ -15,8 +12,14 @@ const (
 through the Pixazo gateway.
 
 Usage: pixazo-mcp [serve | demo] [flags]
-`
-	helpSettings = `
+
+Commands:
+  serve
+      Speak MCP over stdin and stdout. This is the default.
+  demo
+      Make one video in the terminal, through the sandbox unless --live is
+      given.
+
 Settings. Each flag is also read from the variable beside it; the flag wins.
 A value that is empty or starts with "${" counts as unset. The key itself is
 never a flag: set PIXAZO_API_KEY, or write it to the key file.
@@ -29,47 +32,35 @@ Examples:
 	helpWidth = 80 // columns
 )
 
-// help returns the whole text: commands, settings, the demo's flags, the rest.
-func (p *parser) help(app *kong.Application) string {
+func help() string {
 	var b strings.Builder
-	b.WriteString(helpHead)
-	b.WriteString("\nCommands:\n")
-	for _, command := range app.Children {
-		b.WriteString("  " + command.Name + "\n")
-		wrap(&b, command.Help)
-	}
-	b.WriteString(helpSettings)
-	for _, flag := range app.Flags {
-		if variable(flag.Name) != "" {
-			writeFlag(&b, flag)
-		}
-	}
-	for _, command := range app.Children {
-		if len(command.Flags) == 0 {
-			continue
-		}
-		b.WriteString("\nFlags of " + command.Name + ":\n")
-		for _, flag := range command.Flags {
-			writeFlag(&b, flag)
-		}
-	}
-	b.WriteString("\nOther flags:\n")
-	for _, flag := range app.Flags {
-		if variable(flag.Name) == "" {
-			writeFlag(&b, flag)
+	for _, part := range []struct {
+		head string
+		of   group
+	}{{helpHead, common}, {"\nFlags of demo:\n", ofDemo}, {"\nOther flags:\n", printing}} {
+		b.WriteString(part.head)
+		for _, s := range settings {
+			if s.group == part.of {
+				writeFlag(&b, s)
+			}
 		}
 	}
 	b.WriteString(helpTail)
 	return b.String()
 }
 
-func writeFlag(b *strings.Builder, flag *kong.Flag) {
-	left := flag.String() // such as --max-wait=DURATION
-	about := flag.Help
-	if v := variable(flag.Name); v != "" {
-		left += strings.Repeat(" ", max(2, 32-len(left))) + v
-		about += " Takes " + flag.Tag.Get("rule") + "."
-		if d := fallback(flag, runtime.GOOS); d != "" {
+func writeFlag(b *strings.Builder, s setting) {
+	left, about := "--"+s.name, s.help
+	if s.placeholder != "" {
+		left += "=" + s.placeholder
+	}
+	if s.name == "help" {
+		left = "-h, " + left
+	}
+	if s.group == common {
+		left += strings.Repeat(" ", max(2, 32-len(left))) + variable(s.name)
+		about += " Takes " + s.rule + "."
+		if d := fallback(s.name, runtime.GOOS); d != "" {
 			about += " Default: " + d
 		}
 	}

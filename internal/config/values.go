@@ -4,6 +4,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,8 +17,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"github.com/alecthomas/kong"
 )
 
 const (
@@ -29,47 +28,28 @@ const (
 // is wrong in errs and go on, so that a user sees every mistake at once.
 type parser struct {
 	env   map[string]string // cleaned; PIXAZO_* and the home directory only
-	flags map[string]*kong.Flag
+	flags map[string]string // cleaned, without those that are unset
 	errs  []error
-}
-
-func (p *parser) index(app *kong.Application) {
-	p.flags = make(map[string]*kong.Flag, 16)
-	for _, flag := range app.Flags {
-		p.flags[flag.Name] = flag
-	}
-	for _, command := range app.Children {
-		for _, flag := range command.Flags {
-			p.flags[flag.Name] = flag
-		}
-	}
 }
 
 // value returns a setting as text: from the flag, else the variable, else the
 // default. given is false for the default.
 func (p *parser) value(name string) (value string, given bool) {
-	flag := p.flags[name]
-	if v := typed(flag); v != "" {
-		return v, true
-	}
-	if v := p.env[variable(name)]; v != "" {
+	if v := cmp.Or(p.flags[name], p.env[variable(name)]); v != "" {
 		return v, true
 	}
 	if xdg := p.env[stateHome]; name == "state-dir" && filepath.IsAbs(xdg) && runtime.GOOS != "windows" && runtime.GOOS != "darwin" {
 		return filepath.Join(xdg, "pixazo-mcp"), false
 	}
-	return fallback(flag, runtime.GOOS), false
+	return fallback(name, runtime.GOOS), false
 }
 
 // stateHome moves the state directory of every program, on the systems that
 // follow the XDG base directory specification.
 const stateHome = "XDG_STATE_HOME"
 
-// flagGiven reports whether a flag stands on the command line.
-func (p *parser) flagGiven(name string) bool { return typed(p.flags[name]) != "" }
-
-func fallback(flag *kong.Flag, goos string) string {
-	switch flag.Name + " " + goos {
+func fallback(name, goos string) string {
+	switch name + " " + goos {
 	case "output-dir darwin":
 		return "~/Movies/Pixazo"
 	case "state-dir darwin":
@@ -77,25 +57,57 @@ func fallback(flag *kong.Flag, goos string) string {
 	case "state-dir windows":
 		return "~/AppData/Local/pixazo-mcp"
 	}
-	return flag.Tag.Get("fallback")
+	return find(name).fallback
 }
 
 // fail records that a value breaks the rule of its flag.
 func (p *parser) fail(name, got string) {
-	p.errs = append(p.errs, fmt.Errorf("%s: must be %s; got %s", label(name), p.flags[name].Tag.Get("rule"), p.quote(got)))
+	p.errs = append(p.errs, fmt.Errorf("%s: must be %s; got %s", label(name), find(name).rule, p.quote(got)))
 }
 
-// quote prepares a value for an error, without the key.
+// unknown words the error for a flag or argument that is not among known, with
+// the first of those that are most like it.
+func (p *parser) unknown(what, came string, known []string) error {
+	hint, least := "", 3 // two slips of the hand are still like it
+	for _, k := range known {
+		d := distance(came, k)
+		if strings.HasPrefix(k, came) {
+			d = 0
+		}
+		if d < least {
+			hint, least = fmt.Sprintf(", did you mean %q?", k), d
+		}
+	}
+	return fmt.Errorf("%s %s%s (pixazo-mcp --help lists what there is)", what, p.quote(came), hint)
+}
+
+// distance counts the bytes to insert, delete or replace to make b of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1) // from what was read of a to each prefix of b
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0]++
+		for j := range len(b) {
+			d := min(row[j], row[j+1]) + 1
+			if a[i] == b[j] {
+				d = min(d, diagonal)
+			}
+			diagonal, row[j+1] = row[j+1], min(d, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// quote shows at most maxShown characters of s, quoted, control characters
+// escaped. The key is not shown, nor a word that may be one put in the wrong
+// place.
 func (p *parser) quote(s string) string {
 	if key := p.env[keyVariable]; key != "" && strings.Contains(s, key) {
 		return "the key of " + keyVariable
 	}
-	return quote(s)
-}
-
-// quote shows at most maxShown characters of s, quoted, control characters
-// escaped. A word that may be a key put in the wrong place is not shown.
-func quote(s string) string {
 	if looksLikeKey(s) {
 		return fmt.Sprintf("a word of %d characters (not shown, since it may be a key)", len(s))
 	}
@@ -112,34 +124,15 @@ func looksLikeKey(s string) bool {
 	return len(s) >= 20 && s[0] != '-' && strings.Trim(s, alphabet) == "" && strings.ContainsAny(s, alphabet[:10]) && strings.ContainsAny(s, alphabet[10:62])
 }
 
-// commandLineError rewords an error of kong's, which would show a misplaced
-// argument unshortened.
-func (p *parser) commandLineError(err error) error {
-	var usage *usageError
-	if errors.As(err, &usage) {
-		return usage
-	}
-	what, hint := err.Error(), ""
-	if i := strings.LastIndex(what, ", did you mean "); i >= 0 {
-		what, hint = what[:i], what[i:]
-	}
-	for _, kind := range []string{"unknown flag ", "unexpected argument "} {
-		if came, ok := strings.CutPrefix(what, kind); ok {
-			return fmt.Errorf("%s%s%s (pixazo-mcp --help lists what there is)", kind, p.quote(came), hint)
-		}
-	}
-	return fmt.Errorf("command line: %s", p.quote(what))
-}
-
 var booleans = map[string]bool{
 	"true": true, "1": true, "yes": true, "on": true,
-	"false": false, "0": false, "no": false, "off": false,
+	"": false, "false": false, "0": false, "no": false, "off": false,
 }
 
 func (p *parser) boolean(name string) bool {
 	v, _ := p.value(name)
 	b, ok := booleans[strings.ToLower(v)]
-	if !ok && v != "" {
+	if !ok {
 		p.fail(name, v)
 	}
 	return b
