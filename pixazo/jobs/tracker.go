@@ -47,7 +47,8 @@ type Options struct {
 	// processes that share StateDir; 0 means any number.
 	MaxPerHour int
 
-	// Check is asked before a request is recorded; nil means its Validate.
+	// Check is asked before a request is recorded; nil means the request's own
+	// Validate.
 	Check func(pixazo.VideoRequest) error
 
 	MaxWaits int            // waits at once before Wait stops waiting; 0 means 64
@@ -111,7 +112,7 @@ func New(gateway Gateway, options Options) *Tracker {
 // It must be called before the tracker is used.
 func (t *Tracker) OnChange(f func(requestID string, added bool)) { t.changed = f }
 
-// Close lets go of the journal, once Drain has returned and nothing calls the
+// Close lets go of the journal, once Finish has returned and nothing calls the
 // tracker any more. From then on nothing is recorded, or submitted.
 func (t *Tracker) Close() { t.journal.close() }
 
