@@ -136,13 +136,15 @@ func parseOrigin(s string) (*url.URL, error) {
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" ||
-		(u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname()))) {
+		(u.Scheme != "https" && (u.Scheme != "http" || !IsLoopback(u.Hostname()))) {
 		return nil, invalid("gateway URL", "must be https://HOST, or http:// to a loopback address", Quote(s))
 	}
 	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
 }
 
-func isLoopback(host string) bool {
+// IsLoopback reports whether host, in lower case, is this computer: localhost,
+// or a loopback address.
+func IsLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }

@@ -85,3 +85,25 @@ func withoutData(s string) string {
 	}
 	return b.String()
 }
+
+// Distance is the Levenshtein distance of a and b in bytes: how many to insert,
+// delete or replace to make b of a. It finds the word that was meant.
+func Distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -115,32 +115,11 @@ func unknown(name string, arguments []argument) error {
 	nearest, least := "", 1<<30
 	for _, a := range arguments {
 		known = append(known, a.name)
-		if d := distance(name[:min(len(name), 100)], a.name); d < least {
+		if d := pixazo.Distance(name[:min(len(name), 100)], a.name); d < least {
 			nearest, least = a.name, d
 		}
 	}
 	return refuse("unknown argument %s; the nearest known one is %q, of %s", pixazo.Quote(name), nearest, strings.Join(known, ", "))
-}
-
-// distance is the Levenshtein distance of a and b, in bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // checkType compares the JSON kind of value with the wanted one. All arrays are

@@ -24,6 +24,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"pixazo-mcp/pixazo"
 )
 
 // Command is what the program is asked to do.
@@ -117,7 +119,7 @@ const (
 // settings is in the order of the help and of ServeArgs.
 var settings = []setting{
 	{"api-key-file", common, "FILE", "~/.pixazo/api-key", "a path; ~ is the home directory", "File with the gateway key on its only line, read when PIXAZO_API_KEY is not set."},
-	{"gateway-url", common, "URL", "https://gateway.pixazo.ai", "an https URL of just a host and perhaps a port (http only to this computer), such as https://gateway.pixazo.ai", "The gateway."},
+	{"gateway-url", common, "URL", pixazo.DefaultGatewayURL, "an https URL of just a host and perhaps a port (http only to this computer), such as " + pixazo.DefaultGatewayURL, "The gateway."},
 	{"sandbox", common, "", "false", "true or false", "Use a built-in emulator instead of the gateway: no key, no cost, no real video."},
 	{"sandbox-duration", common, "DURATION", "8s", "a duration above 0s and at most 1h, such as 8s", "How long a video takes in the sandbox."},
 	{"state-dir", common, "DIR", "~/.local/state/pixazo-mcp", "a path; ~ is the home directory", "Folder of the record of submissions, shared by all servers that name it."},

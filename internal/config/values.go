@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"net/url"
 	"path/filepath"
 	"runtime"
@@ -17,6 +16,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"pixazo-mcp/pixazo"
 )
 
 const (
@@ -70,7 +71,7 @@ func (p *parser) fail(name, got string) {
 func (p *parser) unknown(what, came string, known []string) error {
 	hint, least := "", 3 // two slips of the hand are still like it
 	for _, k := range known {
-		d := distance(came, k)
+		d := pixazo.Distance(came, k)
 		if strings.HasPrefix(k, came) {
 			d = 0
 		}
@@ -79,26 +80,6 @@ func (p *parser) unknown(what, came string, known []string) error {
 		}
 	}
 	return fmt.Errorf("%s %s%s (pixazo-mcp --help lists what there is)", what, p.quote(came), hint)
-}
-
-// distance counts the bytes to insert, delete or replace to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1) // from what was read of a to each prefix of b
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0]++
-		for j := range len(b) {
-			d := min(row[j], row[j+1]) + 1
-			if a[i] == b[j] {
-				d = min(d, diagonal)
-			}
-			diagonal, row[j+1] = row[j+1], min(d, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // quote shows at most maxShown characters of s, quoted, control characters
@@ -238,7 +219,7 @@ func (p *parser) gatewayURL(name string) string {
 	v, _ := p.value(name)
 	u, err := url.Parse(v)
 	if err != nil || u.User != nil || strings.ContainsAny(v, "?#") || (u.Path != "" && u.Path != "/") ||
-		u.Hostname() == "" || !portOK(u) || (u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname()))) {
+		u.Hostname() == "" || !portOK(u) || (u.Scheme != "https" && (u.Scheme != "http" || !pixazo.IsLoopback(strings.ToLower(u.Hostname())))) {
 		p.fail(name, maskURL(v))
 		return ""
 	}
@@ -252,14 +233,6 @@ func portOK(u *url.URL) bool {
 	}
 	port, err := strconv.ParseUint(u.Port(), 10, 16)
 	return err == nil && port > 0
-}
-
-func loopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
 }
 
 // webhookURL allows printable ASCII only: the URL travels in an HTTP header.
