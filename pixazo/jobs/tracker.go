@@ -207,12 +207,9 @@ func (t *Tracker) submit(ctx context.Context, req pixazo.VideoRequest, allowDupl
 		case other == nil:
 			return t.send(ctx, req, in)
 		}
-		submission, err := t.join(ctx, *other)
-		if !pixazo.IsCode(err, pixazo.Cancelled) {
+		if submission, stands, err := t.join(ctx, *other); stands {
 			return submission, err
 		}
-		// The other call was given up before anything was sent, or its job
-		// failed: it does not stand in the way.
 	}
 }
 
@@ -251,24 +248,24 @@ func (t *Tracker) send(ctx context.Context, req pixazo.VideoRequest, in intent) 
 }
 
 // join answers a submission by an earlier one of the same request, waiting for
-// its outcome if it is still in flight. The error has code cancelled when the
-// earlier one was given up with nothing sent, or failed, and only then.
-func (t *Tracker) join(ctx context.Context, r Record) (Submission, error) {
+// its outcome if it is still in flight. The earlier one does not stand in the
+// way when it was given up before anything was sent, or its job failed.
+func (t *Tracker) join(ctx context.Context, r Record) (_ Submission, stands bool, _ error) {
 	for r.state == submitting {
 		if !sleep(ctx, joinEvery) {
-			return Submission{}, unseen(ctx.Err())
+			return Submission{}, true, unseen(ctx.Err())
 		}
 		now, err := t.journal.read(ctx, r)
 		if err != nil {
-			return Submission{}, unseen(cmp.Or(ctx.Err(), err))
+			return Submission{}, true, unseen(cmp.Or(ctx.Err(), err))
 		}
 		r = now
 	}
 	switch r.state {
 	case refused:
-		return Submission{}, r.failure
+		return Submission{}, !pixazo.IsCode(r.failure, pixazo.Cancelled), r.failure
 	case uncertain:
-		return Submission{}, &pixazo.Error{Code: pixazo.DuplicateUncertain, RequestID: r.Job.RequestID, Message: fmt.Sprintf(
+		return Submission{}, true, &pixazo.Error{Code: pixazo.DuplicateUncertain, RequestID: r.Job.RequestID, Message: fmt.Sprintf(
 			"the same request was sent at %s and its outcome is unknown: it may have been accepted and billed", r.SubmittedAt.Format(time.RFC3339))}
 	}
 	t.remember(r.Job, r.SubmittedAt)
@@ -278,13 +275,12 @@ func (t *Tracker) join(ctx context.Context, r Record) (Submission, error) {
 	if now, err := t.Status(ctx, r.Job.RequestID); err == nil && now.Status != "" {
 		r.Job = now
 	}
-	if r.Job.Status.Failed() {
-		// It is no duplicate, then, once the journal knows as well.
-		if seen, err := t.journal.find(r.Job.RequestID); err == nil && seen != nil && seen.Job.Status.Failed() {
-			return Submission{}, &pixazo.Error{Code: pixazo.Cancelled, Message: "the same request was made before and failed", RequestID: r.Job.RequestID}
-		}
+	stands = true
+	if r.Job.Status.Failed() { // once the journal knows as well, it is no duplicate
+		seen, err := t.journal.find(r.Job.RequestID)
+		stands = err != nil || seen == nil || !seen.Job.Status.Failed()
 	}
-	return Submission{Job: r.Job, Duplicate: true, Age: max(time.Since(r.SubmittedAt), 0)}, nil
+	return Submission{Job: r.Job, Duplicate: true, Age: max(time.Since(r.SubmittedAt), 0)}, stands, nil
 }
 
 // unseen is the error of a call that joined another one and did not see its
