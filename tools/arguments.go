@@ -84,9 +84,9 @@ func rawArguments(req mcp.CallToolRequest) (json.RawMessage, error) {
 	}
 }
 
-// resolve gives aliased arguments their real names, in place. The gateway's second
-// document calls avatar_id and voice_id avatar and voice, with the value auto
-// for what its first document says by leaving them out.
+// resolve gives aliased arguments their real names, in place. The gateway's
+// second document calls avatar_id and voice_id avatar and voice, with the value
+// auto for what its first document says by leaving them out.
 func resolve(args map[string]json.RawMessage, aliases map[string]string) (renamed bool, err error) {
 	for _, alias := range slices.Sorted(maps.Keys(aliases)) {
 		name := aliases[alias]

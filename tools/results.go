@@ -7,7 +7,6 @@
 package tools
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -115,9 +114,6 @@ func failure(config Config, d definition, err error) *mcp.CallToolResult {
 	e, ok := errors.AsType[*pixazo.Error](err)
 	if !ok {
 		e = &pixazo.Error{Code: pixazo.GatewayError, Message: err.Error()}
-		if errors.Is(err, context.Canceled) {
-			e.Code = pixazo.Cancelled
-		}
 	}
 	text := string(e.Code) + ": " + strings.TrimSuffix(e.Message, ".") + "."
 	if hint := advice(config, d, e); hint != "" {

@@ -291,8 +291,9 @@ func (s *pipe) cancel(line []byte) {
 	}
 }
 
-// finish gives the answer to c the id as it came: mcp-go reads numbers as
-// float64, which changes those above 2^53.
+// finish mends the answer to c: its id is as it came, since mcp-go reads numbers
+// as float64, which changes those above 2^53; its error has the code of
+// SetErrorCode and a message of bounded length.
 func finish(response mcp.JSONRPCMessage, c *call) mcp.JSONRPCMessage {
 	id := json.RawMessage(c.id)
 	switch r := response.(type) {

@@ -255,8 +255,8 @@ func (j *journal) connect(synchronous string, busy time.Duration) (*sql.DB, erro
 }
 
 // keepCompanions has the last connection to close empty the -wal file instead
-// of deleting its companions. It would delete them by name, and when the journal was replaced
-// meanwhile, they are those of the new one.
+// of deleting the companions. It would delete them by name, and when the journal
+// was replaced meanwhile, they are those of the new one.
 func keepCompanions(db *sql.DB) error {
 	conn, err := db.Conn(context.Background())
 	if err != nil {
