@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -42,6 +43,8 @@ const (
 type Settings struct {
 	Command Command
 
+	// Home is the folder that ~ stands for. It is empty when it is not known.
+	Home string
 	// APIKeyFile is where the key is looked for when PIXAZO_API_KEY is not
 	// set. It is empty when none was named and there is no home directory.
 	APIKeyFile string
@@ -63,6 +66,14 @@ type Settings struct {
 	// none was named and there is no home directory: the working directory is
 	// never a default, for clients start servers in "/".
 	OutputDir string
+	// MaxDownload is the size in bytes of the largest video that is saved: 1 to
+	// 1 TiB.
+	MaxDownload int64
+	// FilesDirs are the folders from which local files may be attached; they
+	// need not exist. None allows none.
+	FilesDirs []string
+	// FilesFromRoots adds the folders that the client offers as roots.
+	FilesFromRoots bool
 	// MaxWait bounds one wait_for_video call: 1s to 10m.
 	MaxWait time.Duration
 	// WebhookURL is an https URL in printable ASCII, at most 2,000 characters,
@@ -116,6 +127,10 @@ const (
 	printing              // asks for a text
 )
 
+// filesDir is the one flag that may be given more than once, with a variable
+// that is a list.
+const filesDir = "files-dir"
+
 // settings is in the order of the help and of ServeArgs.
 var settings = []setting{
 	{"api-key-file", common, "FILE", "~/.pixazo/api-key", "a path; ~ is the home directory", "File with the gateway key on its only line, read when PIXAZO_API_KEY is not set."},
@@ -124,6 +139,9 @@ var settings = []setting{
 	{"sandbox-duration", common, "DURATION", "8s", "a duration above 0s and at most 1h, such as 8s", "How long a video takes in the sandbox."},
 	{"state-dir", common, "DIR", "~/.local/state/pixazo-mcp", "a path; ~ is the home directory", "Folder of the record of submissions, shared by all servers that name it."},
 	{"output-dir", common, "DIR", "~/Videos/Pixazo", "a path; ~ is the home directory", "Folder where videos are saved."},
+	{"max-download", common, "SIZE", "2GB", "a size from 1B to 1TB, such as 500MB or 1.5GB (KB and KiB both mean 1024 bytes, and so on up)", "The largest video that download_video saves."},
+	{filesDir, common, "DIR", "", "a path; ~ is the home directory. Repeat the flag for more folders; the variable takes them with " + string(filepath.ListSeparator) + " in between", "Folder from which local files may be attached to a video."},
+	{"files-from-roots", common, "", "false", "true or false", "Let files be attached from the folders that the client offers as roots, too."},
 	{"max-wait", common, "DURATION", "50s", "a duration between 1s and 10m, such as 50s", "The longest that one wait_for_video call waits. Keep it below the client's own limit."},
 	{"max-videos-per-hour", common, "N", "20", "a whole number from 0 (no limit) to 1,000,000", "How many videos may be submitted within an hour, over all servers that share the state directory."},
 	{"webhook-url", common, "URL", "", "an https URL of at most 2,000 characters, all of them ASCII", "Where the gateway reports on every video of this server."},
@@ -152,7 +170,7 @@ func find(name string) setting {
 // stdout and returns ErrDone. Other errors name each flag at fault with its
 // variable, the rule and the value, on a line each; they never hold the key.
 func Parse(args, env []string, version string, stdout io.Writer) (Settings, error) {
-	p := parser{env: environment(env), flags: map[string]string{}}
+	p := parser{env: environment(env), flags: map[string][]string{}}
 	if err := refuseKeyFlag(args); err != nil {
 		return Settings{}, err
 	}
@@ -175,12 +193,16 @@ func Parse(args, env []string, version string, stdout io.Writer) (Settings, erro
 
 	s := Settings{
 		Command:          command,
+		Home:             p.home(),
 		APIKeyFile:       p.path("api-key-file"),
 		GatewayURL:       p.gatewayURL("gateway-url"),
 		Sandbox:          p.boolean("sandbox"),
 		SandboxDuration:  p.duration("sandbox-duration", 1, time.Hour),
 		StateDir:         p.path("state-dir"),
 		OutputDir:        p.path("output-dir"),
+		MaxDownload:      p.size("max-download", 1<<40),
+		FilesDirs:        p.paths(filesDir),
+		FilesFromRoots:   p.boolean("files-from-roots"),
 		MaxWait:          p.duration("max-wait", time.Second, 10*time.Minute),
 		MaxVideosPerHour: p.count("max-videos-per-hour", 1_000_000),
 		WebhookURL:       p.webhookURL("webhook-url"),
@@ -190,14 +212,17 @@ func Parse(args, env []string, version string, stdout io.Writer) (Settings, erro
 		keyVariable:      func() string { return p.env[keyVariable] },
 	}
 	for _, row := range settings {
-		if v := p.flags[row.name]; v != "" && row.group == common {
+		if row.group != common {
+			continue
+		}
+		for _, v := range p.flags[row.name] {
 			s.serveArgs = append(s.serveArgs, "--"+row.name+"="+v)
 		}
 	}
 	s.Demo.Prompt, _ = p.value("prompt")
 	s.Demo.Live = p.boolean("live")
 	_, s.keyFileNamed = p.value("api-key-file")
-	if s.Demo.Live && s.Sandbox && p.flags["sandbox"] != "" {
+	if s.Demo.Live && s.Sandbox && p.flags["sandbox"] != nil {
 		p.errs = append(p.errs, errors.New("--live and --sandbox: the demo uses the gateway, which spends credits, or the sandbox; got both"))
 	}
 	if len(p.errs) > 0 {
@@ -207,8 +232,9 @@ func Parse(args, env []string, version string, stdout io.Writer) (Settings, erro
 }
 
 // split takes args apart: flags go to p.flags as they were typed, and the
-// command is returned. An unset flag leaves an earlier one of its name alone.
-// The error is flag.ErrHelp when help was asked for.
+// command is returned. The last flag of a name counts, of filesDir all do; an
+// unset flag leaves earlier ones alone. The error is flag.ErrHelp when help was
+// asked for.
 func (p *parser) split(args []string) (command Command, err error) {
 	// Package flag has no kind for a flag that stands alone or has its value as
 	// the next argument (clients that fill in placeholders give --sandbox
@@ -243,7 +269,11 @@ func (p *parser) split(args []string) (command Command, err error) {
 			if s.group == g && s.name != "help" {
 				known = append(known, "--"+s.name)
 				set.Func(s.name, "", func(v string) error {
-					p.flags[s.name] = cmp.Or(clean(v), p.flags[s.name])
+					if v = clean(v); v != "" && s.name == filesDir {
+						p.flags[s.name] = append(p.flags[s.name], v)
+					} else if v != "" {
+						p.flags[s.name] = []string{v}
+					}
 					return nil
 				})
 			}
@@ -302,7 +332,9 @@ func environment(lines []string) map[string]string {
 		if runtime.GOOS == "windows" {
 			name = strings.ToUpper(name)
 		}
-		if strings.HasPrefix(name, "PIXAZO_") || name == homeVariable(runtime.GOOS) || name == stateHome {
+		if name == variable(filesDir) {
+			env[name] = value // its elements are cleaned one by one
+		} else if strings.HasPrefix(name, "PIXAZO_") || name == homeVariable(runtime.GOOS) || name == stateHome {
 			env[name] = clean(value)
 		}
 	}

@@ -67,12 +67,14 @@ func TestParseGivesDefaults(t *testing.T) {
 	s.keyVariable = nil
 	want := Settings{
 		Command:          Serve,
+		Home:             home,
 		APIKeyFile:       filepath.Join(home, ".pixazo", "api-key"),
 		GatewayURL:       "https://gateway.pixazo.ai",
 		SandboxDuration:  8 * time.Second,
 		StateDir:         filepath.Join(append([]string{home}, state...)...),
 		MaxVideosPerHour: 20,
 		OutputDir:        filepath.Join(home, videos, "Pixazo"),
+		MaxDownload:      2 << 30,
 		MaxWait:          50 * time.Second,
 		WebhookMode:      "terminal",
 		LogLevel:         slog.LevelInfo,
@@ -85,8 +87,8 @@ func TestParseGivesDefaults(t *testing.T) {
 func TestParseStartsWithoutHome(t *testing.T) {
 	for _, env := range [][]string{nil, {homeLine("")}, {homeLine("not/absolute")}} {
 		s := mustParse(t, nil, env...)
-		if s.APIKeyFile != "" || s.OutputDir != "" || s.StateDir != "" {
-			t.Errorf("env %q: key file %q, output folder %q, state folder %q; want all empty", env, s.APIKeyFile, s.OutputDir, s.StateDir)
+		if s.Home != "" || s.APIKeyFile != "" || s.OutputDir != "" || s.StateDir != "" {
+			t.Errorf("env %q: home %q, key file %q, output folder %q, state folder %q; want all empty", env, s.Home, s.APIKeyFile, s.OutputDir, s.StateDir)
 		}
 		if key, err := s.Key(); err != nil || !key.IsZero() {
 			t.Errorf("env %q: Key() = %v, %v; want none", env, key, err)
@@ -174,6 +176,8 @@ func TestParseTakesFlagBeforeVariableBeforeDefault(t *testing.T) {
 		{"state-dir", abs("a"), abs("b"), func(s Settings) any { return s.StateDir }, abs("a"), abs("b")},
 		{"max-videos-per-hour", "0", "7", func(s Settings) any { return s.MaxVideosPerHour }, 0, 7},
 		{"output-dir", abs("a"), abs("b"), func(s Settings) any { return s.OutputDir }, abs("a"), abs("b")},
+		{"max-download", "2MB", "3 KiB", func(s Settings) any { return s.MaxDownload }, int64(2 << 20), int64(3 << 10)},
+		{"files-from-roots", "true", "false", func(s Settings) any { return s.FilesFromRoots }, true, false},
 		{"max-wait", "2s", "3s", func(s Settings) any { return s.MaxWait }, 2 * time.Second, 3 * time.Second},
 		{"webhook-url", "https://a.example/x", "https://b.example/y", func(s Settings) any { return s.WebhookURL }, "https://a.example/x", "https://b.example/y"},
 		{"webhook-mode", "sync", "terminal", func(s Settings) any { return s.WebhookMode }, "sync", "terminal"},
@@ -284,6 +288,69 @@ func TestParseTakesDurations(t *testing.T) {
 	}
 }
 
+func TestParseTakesSizes(t *testing.T) {
+	for in, want := range map[string]int64{
+		"1": 1, "1B": 1, "007": 7, "1024": 1024, "1.9": 1, "1KB": 1024, "1kib": 1024, "1.5GB": 3 << 29, "1.5 GiB": 3 << 29, ".5mb": 512 << 10,
+		"2 \t gb": 2 << 30, "0.001KB": 1, "1TB": 1 << 40, "1tib": 1 << 40, "1099511627775": 1<<40 - 1, "1073741824 KB": 1 << 40,
+	} {
+		if s := mustParse(t, []string{"--max-download", in}); s.MaxDownload != want {
+			t.Errorf("--max-download %s: got %d, want %d", in, s.MaxDownload, want)
+		}
+	}
+}
+
+func TestParseTakesFoldersOfFiles(t *testing.T) {
+	home, work := t.TempDir(), t.TempDir()
+	t.Chdir(work)
+	work, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b, c := filepath.Join(work, "a"), filepath.Join(work, "b"), filepath.Join(home, "c")
+	list := func(elements ...string) string {
+		return "PIXAZO_FILES_DIR=" + strings.Join(elements, string(filepath.ListSeparator))
+	}
+	odd := "a" + string(filepath.ListSeparator) + "b" // a name, where it stands in a flag
+	tests := []struct {
+		name string
+		args []string
+		env  string
+		want []string
+	}{
+		{"none", nil, "", nil},
+		{"flag", []string{"--files-dir", a}, "", []string{a}},
+		{"flags, in their order", []string{"--files-dir=" + b, "demo", "--files-dir", a}, "", []string{b, a}},
+		{"variable", nil, list(a, b), []string{a, b}},
+		{"flag before variable", []string{"--files-dir", c}, list(a, b), []string{c}},
+		{"unset flag gives way", []string{"--files-dir=", "--files-dir", "${DIR}"}, list(a), []string{a}},
+		{"unset flag beside a set one", []string{"--files-dir", b, "--files-dir="}, list(a), []string{b}},
+		{"home, relative, unclean", nil, list("~/c", "a", filepath.Join(work, "x")+"/../b/"), []string{c, a, b}},
+		{"twice the same", []string{"--files-dir", a, "--files-dir", "./a", "--files-dir", b, "--files-dir", a}, "", []string{a, b}},
+		{"separator in a flag", []string{"--files-dir", odd}, "", []string{filepath.Join(work, odd)}},
+		{"empty elements", nil, list("", a, " ", " b "), []string{a, b}},
+		{"placeholders", nil, list("${A}", a, "${user_config.x}", " ${B}/x", b), []string{a, b}},
+		{"placeholder alone", nil, list("${A}"), nil},
+		{"placeholder with a separator", nil, list("${A", "-b}", a, "${B", "-c", "d}", b), []string{a, b}},
+		{"placeholder cut off", nil, list(a, "${A"), []string{a}},
+		{"white space", nil, "PIXAZO_FILES_DIR= \t", nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := mustParse(t, tt.args, homeLine(home), tt.env).FilesDirs; !slices.Equal(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestHomeIsWhatTheTildeStandsFor: others expand it too.
+func TestHomeIsWhatTheTildeStandsFor(t *testing.T) {
+	home := t.TempDir()
+	if s := mustParse(t, []string{"--output-dir", "~"}, homeLine(" "+home+"/x/.. ")); s.Home != home || s.OutputDir != home {
+		t.Errorf("home %q, ~ %q, want %q", s.Home, s.OutputDir, home)
+	}
+}
+
 func TestParseTakesGatewayURLs(t *testing.T) {
 	for in, want := range map[string]string{
 		"https://gateway.example":       "https://gateway.example",
@@ -367,6 +434,11 @@ func TestParseRefusesValues(t *testing.T) {
 			[]string{"soon", "0", "999ms", "10m1s", "601", "-5s", "1d", "1e2", ".", "NaN", "99999999999999999999"}},
 		{"sandbox-duration", "must be a duration above 0s and at most 1h, such as 8s", []string{"0s", "-1s", "1h1ns", "fast"}},
 		{"sandbox", "must be true or false", []string{"maybe", "2", "-"}},
+		{"files-from-roots", "must be true or false", []string{"maybe", "2", "-"}},
+		{"max-download", "must be a size from 1B to 1TB, such as 500MB or 1.5GB", []string{
+			"big", "0", "0.5", "0.9B", "-1", "-1GB", "+1GB", "GB", ".", "1..5GB", "1,5GB", "1e3", "0x10", "1_000", "Inf", "NaN", "1ib", "1G", "1Gb/s", "1 G B", "1PB",
+			"1.1TB", "1025GB", "1099511627777", "99999999999999999999",
+		}},
 		{"max-videos-per-hour", "must be a whole number from 0 (no limit) to 1,000,000",
 			[]string{"many", "-1", "1.5", "1000001", "1,000", "0x10", "1e3", "99999999999999999999", "NaN"}},
 		{"log-level", "must be debug, info, warn or error", []string{"loud", "INFO+3", "4"}},
@@ -383,6 +455,8 @@ func TestParseRefusesValues(t *testing.T) {
 		{"output-dir", "only a ~ alone or before a separator", []string{"~bob", "~bob/x"}},
 		{"state-dir", "only a ~ alone or before a separator", []string{"~bob", "~bob/x"}},
 		{"state-dir", "is not set to one", []string{"~", "~/x"}},
+		{"files-dir", "only a ~ alone or before a separator", []string{"~bob", "~bob/x"}},
+		{"files-dir", "is not set to one", []string{"~", "~/x"}},
 		{"log-file", "is not set to one", []string{"~", "~/x"}},
 		{"api-key-file", "is not set to one", []string{"~/key"}},
 	}
@@ -421,6 +495,11 @@ func TestParseWordsErrors(t *testing.T) {
 		{"all at once", []string{"--max-wait", "soon"}, []string{"PIXAZO_SANDBOX=maybe"},
 			"--sandbox (PIXAZO_SANDBOX): must be true or false; got \"maybe\"\n" +
 				`--max-wait (PIXAZO_MAX_WAIT): must be a duration between 1s and 10m, such as 50s; got "soon"`},
+		{"two folders of a list", nil, []string{"PIXAZO_FILES_DIR=~a" + string(filepath.ListSeparator) + "/x" + string(filepath.ListSeparator) + "~b"},
+			"--files-dir (PIXAZO_FILES_DIR): only a ~ alone or before a separator stands for a home directory (write ./~name for a file of that name); got \"~a\"\n" +
+				`--files-dir (PIXAZO_FILES_DIR): only a ~ alone or before a separator stands for a home directory (write ./~name for a file of that name); got "~b"`},
+		{"size", []string{"--max-download=2G"}, nil,
+			`--max-download (PIXAZO_MAX_DOWNLOAD): must be a size from 1B to 1TB, such as 500MB or 1.5GB (KB and KiB both mean 1024 bytes, and so on up); got "2G"`},
 		{"user info hidden", []string{"--webhook-url", "http://user:secret@h.example/x?token=secret"}, nil,
 			`--webhook-url (PIXAZO_WEBHOOK_URL): must be an https URL of at most 2,000 characters, all of them ASCII; got "http://…@h.example/x?…"`},
 		{"live and sandbox", []string{"demo", "--live", "--sandbox"}, nil,
@@ -529,9 +608,10 @@ func TestServeArgsGiveAChildTheSameSettings(t *testing.T) {
 	home := t.TempDir()
 	env := []string{homeLine(home), "PIXAZO_MAX_WAIT=7s", "PIXAZO_WEBHOOK_MODE=sync"}
 	demo := mustParse(t, []string{"demo", "--prompt", "x", "--live", "--sandbox=off", "--state-dir", "~/state", "--max-videos-per-hour", "0",
-		"--output-dir", " ~/my videos ", "--log-level", "${LEVEL}", "--log-file", home}, env...)
+		"--output-dir", " ~/my videos ", "--files-dir", "~/a", "--max-download", "1 MB", "--max-download", "2 MB", "--files-dir=b", "--files-from-roots", "--log-level", "${LEVEL}", "--log-file", home}, env...)
 	args := demo.ServeArgs()
-	if want := []string{"serve", "--sandbox=off", "--state-dir=~/state", "--output-dir=~/my videos", "--max-videos-per-hour=0", "--log-file=" + home}; !slices.Equal(args, want) {
+	if want := []string{"serve", "--sandbox=off", "--state-dir=~/state", "--output-dir=~/my videos", "--max-download=2 MB",
+		"--files-dir=~/a", "--files-dir=b", "--files-from-roots=true", "--max-videos-per-hour=0", "--log-file=" + home}; !slices.Equal(args, want) {
 		t.Errorf("ServeArgs() = %q, want %q", args, want)
 	}
 	child := mustParse(t, args, env...)
@@ -568,6 +648,7 @@ func TestHelpAndVersionPrintAndAreDone(t *testing.T) {
 			"Default: 50s\n", "Default: ~/.pixazo/api-key\n", "\nExamples:\n",
 			"--api-key-file=FILE", "--gateway-url=URL", "--sandbox ", "--sandbox-duration=DURATION", "--output-dir=DIR",
 			"--state-dir=DIR", "PIXAZO_STATE_DIR\n", "--max-videos-per-hour=N", "PIXAZO_MAX_VIDEOS_PER_HOUR\n", "Default: 20\n",
+			"--max-download=SIZE", "PIXAZO_MAX_DOWNLOAD\n", "Default: 2GB\n", "--files-dir=DIR", "PIXAZO_FILES_DIR\n", "--files-from-roots ", "PIXAZO_FILES_FROM_ROOTS\n",
 			"--max-wait=DURATION", "--webhook-url=URL", "--webhook-mode=MODE", "--log-level=LEVEL", "--log-file=FILE",
 			"PIXAZO_API_KEY_FILE\n", "PIXAZO_GATEWAY_URL\n", "PIXAZO_SANDBOX\n", "PIXAZO_SANDBOX_DURATION\n", "PIXAZO_OUTPUT_DIR\n",
 			"PIXAZO_MAX_WAIT\n", "PIXAZO_WEBHOOK_URL\n", "PIXAZO_WEBHOOK_MODE\n", "PIXAZO_LOG_LEVEL\n", "PIXAZO_LOG_FILE\n",

@@ -4,7 +4,6 @@
 package config
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,15 +27,18 @@ const (
 // parser reads settings by the names of their flags. Its methods record what
 // is wrong in errs and go on, so that a user sees every mistake at once.
 type parser struct {
-	env   map[string]string // cleaned; PIXAZO_* and the home directory only
-	flags map[string]string // cleaned, without those that are unset
+	env   map[string]string   // cleaned; PIXAZO_* and the home directory only
+	flags map[string][]string // cleaned, without those that are unset; one value each, but for filesDir
 	errs  []error
 }
 
 // value returns a setting as text: from the flag, else the variable, else the
 // default. given is false for the default.
 func (p *parser) value(name string) (value string, given bool) {
-	if v := cmp.Or(p.flags[name], p.env[variable(name)]); v != "" {
+	if typed := p.flags[name]; len(typed) > 0 {
+		return typed[0], true
+	}
+	if v := p.env[variable(name)]; v != "" {
 		return v, true
 	}
 	if xdg := p.env[stateHome]; name == "state-dir" && filepath.IsAbs(xdg) && runtime.GOOS != "windows" && runtime.GOOS != "darwin" {
@@ -158,10 +160,30 @@ func (p *parser) duration(name string, least, most time.Duration) time.Duration 
 	return d
 }
 
-// path makes a path absolute: against the home directory if it starts with ~,
-// else against the working directory, since a person in a shell types
-// --output-dir out. A default that needs a home directory stays empty where
-// there is none, so that the server still starts.
+// size takes a number of bytes, or of a unit. The unit of 1000 bytes that KB
+// may stand for elsewhere is not known here.
+func (p *parser) size(name string, most int64) int64 {
+	v, _ := p.value(name)
+	units := map[string]float64{
+		"": 1, "b": 1,
+		"kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40,
+		"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40,
+	}
+	number := strings.TrimRight(v, "bBiIkKmMgGtT")
+	unit, known := units[strings.ToLower(v[len(number):])]
+	number = strings.TrimSpace(number)
+	n, err := strconv.ParseFloat(number, 64)
+	n *= unit
+	// ParseFloat would also take forms like 0x1p4, 1_000 and inf.
+	if !known || err != nil || strings.Trim(number, "0123456789.") != "" || n < 1 || n > float64(most) {
+		p.fail(name, v)
+		return 0
+	}
+	return int64(n)
+}
+
+// path reads a setting that is a path. A default that needs a home directory
+// stays empty where there is none, so that the server still starts.
 func (p *parser) path(name string) string {
 	v, given := p.value(name)
 	if v == "" {
@@ -172,22 +194,65 @@ func (p *parser) path(name string) string {
 			label(name), p.quote(v), keyVariable))
 		return ""
 	}
-	homeVar := homeVariable(runtime.GOOS)
-	home := p.env[homeVar]
-	if !filepath.IsAbs(home) {
-		home = ""
-	}
-	expanded, err := expandHome(v, home, runtime.GOOS)
-	if err == nil {
-		expanded, err = filepath.Abs(expanded)
-	}
+	path, err := p.absolute(v)
 	if err != nil && given {
 		p.errs = append(p.errs, fmt.Errorf("%s: %w; got %s", label(name), err, p.quote(v)))
 	}
+	return path
+}
+
+// paths reads a setting that is a list of paths, and drops what is in it twice.
+func (p *parser) paths(name string) []string {
+	values := p.flags[name]
+	if len(values) == 0 {
+		values = elements(p.env[variable(name)])
+	}
+	var paths []string
+	for _, v := range values {
+		path, err := p.absolute(v)
+		if err != nil {
+			p.errs = append(p.errs, fmt.Errorf("%s: %w; got %s", label(name), err, p.quote(v)))
+		} else if !slices.Contains(paths, path) {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+// elements takes the list of a variable apart and drops what counts as unset.
+func elements(list string) []string {
+	var found []string
+	placeholder := false
+	for _, v := range filepath.SplitList(list) {
+		// The separator can be in a placeholder, as in ${DIR:-/srv}: all up to
+		// the brace is one.
+		if placeholder = placeholder || strings.HasPrefix(strings.TrimSpace(v), "${"); placeholder {
+			placeholder = !strings.Contains(v, "}")
+		} else if v = clean(v); v != "" {
+			found = append(found, v)
+		}
+	}
+	return found
+}
+
+// absolute makes a path absolute: against the home directory if it starts with ~,
+// else against the working directory, since a person in a shell types
+// --output-dir out.
+func (p *parser) absolute(path string) (string, error) {
+	expanded, err := expandHome(path, p.home(), runtime.GOOS)
 	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(expanded)
+}
+
+// home is the home directory, "" if the environment names none.
+func (p *parser) home() string {
+	home := p.env[homeVariable(runtime.GOOS)]
+	if !filepath.IsAbs(home) {
 		return ""
 	}
-	return expanded
+	return filepath.Clean(home)
 }
 
 func homeVariable(goos string) string {
