@@ -3,6 +3,10 @@
 package sandbox
 
 import (
+	"bytes"
+	"encoding/base64"
+	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -10,15 +14,18 @@ import (
 func TestDocumentedBodiesAreAccepted(t *testing.T) {
 	list := func(n int) string { return `["` + strings.Repeat(`abc123","`, n-1) + `abc123"]` }
 	for name, body := range map[string]string{
-		"first document":  `{"prompt":"A friendly presenter.","mode":"generate","orientation":"landscape"}`,
-		"second document": `{"prompt":"Create a demo.","avatar":"auto","voice":"auto"}`,
-		"every field":     `{"prompt":"p","mode":"chat","avatar_id":"a","voice_id":"v","style_id":"s","brand_kit_id":"b","orientation":"portrait","files":[],"incognito_mode":true}`,
-		"unknown fields":  `{"prompt":"p","image_url":1,"duration":null,"Prompt":7,"big":1e999}`,
-		"shortest prompt": `{"prompt":"p"}`,
-		"longest prompt":  `{"prompt":"` + strings.Repeat("ü", maxPrompt) + `"}`,
-		"twenty files":    `{"prompt":"p","files":` + list(20) + `}`,
-		"kinds of files":  `{"prompt":"p","files":["https://example.com/a.png","http://127.0.0.1:8080/b","HTTPS://EXAMPLE.COM","0f3a_asset-1","data:image/png;base64,aGk=","data:text/plain;charset=utf-8;base64,aGk="]}`,
-		"white space":     "\n {\"prompt\": \"p\"} \n",
+		"first document":        `{"prompt":"A friendly presenter.","mode":"generate","orientation":"landscape"}`,
+		"second document":       `{"prompt":"Create a demo.","avatar":"auto","voice":"auto"}`,
+		"every field":           `{"prompt":"p","mode":"chat","avatar_id":"a","voice_id":"v","style_id":"s","brand_kit_id":"b","orientation":"portrait","files":[],"incognito_mode":true}`,
+		"unknown fields":        `{"prompt":"p","image_url":1,"duration":null,"Prompt":7,"big":1e999}`,
+		"shortest prompt":       `{"prompt":"p"}`,
+		"longest prompt":        `{"prompt":"` + strings.Repeat("ü", maxPrompt) + `"}`,
+		"twenty files":          `{"prompt":"p","files":` + list(20) + `}`,
+		"kinds of files":        `{"prompt":"p","files":["https://example.com/a.png","http://127.0.0.1:8080/b","HTTPS://EXAMPLE.COM","0f3a_asset-1","data:image/png;base64,aGk=","data:text/plain;charset=utf-8;base64,aGk="]}`,
+		"white space":           "\n {\"prompt\": \"p\" , \"files\" : [ \"a\" ,\t\"b\" ] , \"x\" : { } } \n",
+		"escapes":               `{"\u0070rompt":"\"]}\\","files":["data:image\/png;base64,\/\/8=","data:text/plain;base64,aG\nk\u003d","https:\/\/example.com"]}`,
+		"nested unknowns":       `{"x":{"prompt":1,"files":[[{"a":[]}],"]"]},"prompt":"p","y":[[],{},[","]]}`,
+		"name that comes again": `{"prompt":1,"files":null,"prompt":"p","files":[]}`,
 	} {
 		if response := call(New(Options{}), "POST", submitPath, body); response.Code != 200 {
 			t.Errorf("%s: %d %s", name, response.Code, response.Body)
@@ -74,6 +81,14 @@ func TestWrongBodiesAreRefusedWithTheReason(t *testing.T) {
 		{`{"prompt":"p","files":["data:image/png;base64,aGk"]}`, "no valid base64"},
 		{`{"prompt":"p","files":["data:image/png;base64,a-_k"]}`, "no valid base64"},
 		{`{"prompt":"p","files":["data:image/png;base64,"]}`, "no valid base64"},
+		{`{"prompt":"p","files":["data:image/png;base64,aGk=aGk="]}`, "no valid base64"},
+		{`{"prompt":"p","files":["data:image/png;base64,` + strings.Repeat("AAAA", 255) + `aGk=aGk="]}`, "no valid base64"}, // a block of base64.NewDecoder, and more
+		{`{"prompt":"p","files":["data:image/png;base64,` + strings.Repeat("AAAA", 1024) + `*"]}`, "no valid base64"},
+		{`{"prompt":"p","files":["data:image/png;base64,aGk=="]}`, "no valid base64"},
+		{`{"prompt":"p","files":["data:image\/png;base64,\/\/"]}`, "no valid base64"},
+		{`{"prompt":"p","prompt":null}`, "prompt must be a string"},
+		{`{"prompt":"p","files":[[]]}`, "files[0] must be a string"},
+		{`{"prompt":"p","files":[5` + strings.Repeat(`,"a"`, 20) + `]}`, "up to 20"},
 	} {
 		accepted := 0
 		s := New(Options{Accepted: func(string, []byte) { accepted++ }})
@@ -89,6 +104,69 @@ func TestContentTypeMustBeJSON(t *testing.T) {
 		response := call(New(Options{}), "POST", submitPath, `{"prompt":"p"}`, "Content-Type", contentType)
 		if errorText(t, response); response.Code != 415 {
 			t.Errorf("%q: %d", contentType, response.Code)
+		}
+	}
+}
+
+// attachmentBody is a submission with one attachment of so many MB.
+func attachmentBody(megabytes int) []byte {
+	body := []byte(`{"prompt":"p","files":["data:video/mp4;base64,`)
+	body = base64.StdEncoding.AppendEncode(body, make([]byte, megabytes*1_000_000))
+	return append(body, `"]}`...)
+}
+
+// The sandbox lives in the server's own process, where each copy of such a body
+// would count as the server's memory.
+func TestLargeAttachmentIsHeldOnce(t *testing.T) {
+	body := attachmentBody(50)
+	intact := false
+	s := New(Options{Accepted: func(_ string, got []byte) { intact = bytes.Equal(got, body) }})
+	r := httptest.NewRequest("POST", submitPath, bytes.NewReader(body))
+	r.Header.Set("Ocp-Apim-Subscription-Key", testKey)
+	r.Header.Set("Content-Type", "application/json")
+	response := httptest.NewRecorder()
+
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	s.ServeHTTP(response, r)
+	runtime.ReadMemStats(&after)
+	if response.Code != 200 || !intact {
+		t.Errorf("answered %d, body intact: %v", response.Code, intact)
+	}
+	if got, most := after.TotalAlloc-before.TotalAlloc, uint64(len(body)+1<<20); got > most {
+		t.Errorf("%d bytes allocated for a body of %d, want at most %d", got, len(body), most)
+	}
+}
+
+func TestBodyOfUnknownLengthIsRead(t *testing.T) {
+	for _, length := range []int64{-1, 0} { // chunked, and a client's request that is handed over as it is
+		body := string(attachmentBody(1))
+		accepted := ""
+		s := New(Options{Accepted: func(_ string, got []byte) { accepted = string(got) }})
+		r := httptest.NewRequest("POST", submitPath, strings.NewReader(body))
+		r.ContentLength = length
+		r.Header.Set("Ocp-Apim-Subscription-Key", testKey)
+		r.Header.Set("Content-Type", "application/json")
+		response := httptest.NewRecorder()
+		s.ServeHTTP(response, r)
+		if response.Code != 200 || accepted != body {
+			t.Errorf("ContentLength %d: answered %d, %d bytes accepted", length, response.Code, len(accepted))
+		}
+	}
+}
+
+func BenchmarkSubmitAttachment(b *testing.B) {
+	body := attachmentBody(50)
+	s := New(Options{})
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		r := httptest.NewRequest("POST", submitPath, bytes.NewReader(body))
+		r.Header.Set("Ocp-Apim-Subscription-Key", testKey)
+		r.Header.Set("Content-Type", "application/json")
+		response := httptest.NewRecorder()
+		if s.ServeHTTP(response, r); response.Code != 200 {
+			b.Fatalf("answered %d", response.Code)
 		}
 	}
 }

@@ -11,18 +11,21 @@
 //	POST     /heygen-video-agent/v1/heygen-video-agent-request   submit
 //	GET      /v2/requests/status/{request_id}                    status
 //	GET HEAD /media/{request_id}/output.mp4                      the finished video
+//	GET HEAD /media/{request_id}/output-2.mp4                    a second one, where a script makes two
 //
 // Submit and status need the header Ocp-Apim-Subscription-Key, the video does
-// not. URLs in answers point to the origin that the request was made to.
-// Errors are JSON: {"error": "what is wrong"}.
+// not; it takes Range requests and may be shown by a page of any origin. URLs in
+// answers point to the origin that the request was made to. Errors are JSON:
+// {"error": "what is wrong"}.
 //
 // # No stored jobs
 //
 // A request_id holds all there is to know of its job: when it was made, how
 // long it takes, the orientation and the script. So a job can be followed from
-// another process, or after a restart, whatever the Options there. A checksum
-// in the id makes an invented or altered id answer 404. A job is QUEUED for the
-// first 15 % of its duration, then PROCESSING, then COMPLETED.
+// another process, or after a restart, whatever the Options there. A link that
+// expires holds its time in the same way. A checksum in the id makes an invented
+// or altered id answer 404. A job is QUEUED for the first 15 % of its duration,
+// then PROCESSING, then COMPLETED.
 //
 // # Scripts
 //
@@ -64,6 +67,14 @@
 //   - status-truncated: status answers are cut off inside the JSON in the job's middle third
 //   - status-html: status answers are an HTML page with status 200 in the job's middle third
 //   - status-oversized: status answers are valid JSON of more than 1 MiB in the job's middle third
+//   - media-expired: the video's link answers 403 from 2 s after the status answer that named it; a later status names a fresh one
+//   - media-gone: the video's link answers 404
+//   - media-html: the video's link answers with an HTML page with status 200
+//   - media-empty: the video's link answers with an empty body with status 200
+//   - media-drop: the connection breaks after each third of the video, Range requests go on from there
+//   - media-drop-norange: the connection breaks in the middle of the video, Range requests begin again
+//   - media-slow: the video takes 5 s to come
+//   - two-videos: the finished job has two media_urls, the second is the other orientation's video
 //
 // # Webhooks
 //

@@ -111,7 +111,7 @@ func (j job) status(now time.Time, origin string) statusBody {
 	case age >= j.duration:
 		body.Status = "COMPLETED"
 		body.Output = &output{
-			MediaURL:  []string{origin + mediaPath + j.id() + mediaFile},
+			MediaURL:  j.links(now, origin),
 			MediaType: "video/mp4",
 		}
 		body.UpdatedAt = seconds(j.created.Add(j.duration))

@@ -223,6 +223,7 @@ func TestWrongMethodsAndPathsAreRefused(t *testing.T) {
 		{"POST", mediaPath + id + mediaFile, 405, "GET, HEAD"},
 		{"GET", "/", 404, ""}, {"POST", submitPath + "/", 404, ""}, {"GET", statusPath, 404, ""}, {"GET", "/" + statusPath + id, 404, ""},
 		{"GET", statusPath + id + "/", 404, ""}, {"GET", mediaPath + id, 404, ""}, {"GET", mediaPath + id + "/output.webm", 404, ""}, {"GET", "/media/output.mp4", 404, ""},
+		{"PUT", mediaPath + id + secondFile, 405, "GET, HEAD"}, {"GET", mediaPath + id + secondFile, 404, ""}, {"GET", mediaPath + id + "/output-3.mp4", 404, ""},
 	} {
 		response := call(s, c.method, c.target, "")
 		if response.Code != c.code || response.Header().Get("Allow") != c.allow {

@@ -19,11 +19,13 @@ type Script struct {
 	Name    string // lower case letters, digits and hyphens
 	Meaning string // one sentence without a full stop
 
-	when   moment
-	answer answer            // takes the place of the answer
-	alter  func(*statusBody) // changes the job's status
-	once   bool              // only for the first submission of a prompt
-	done   bool              // the job has ended when it is submitted
+	when     moment
+	answer   answer            // takes the place of the answer
+	alter    func(*statusBody) // changes the job's status
+	once     bool              // only for the first submission of a prompt
+	done     bool              // the job has ended when it is submitted
+	linkLife time.Duration     // how long a media URL works after the status that named it; 0 for ever
+	two      bool              // the job has two videos
 }
 
 // moment is when a script plays.
@@ -37,6 +39,7 @@ const (
 	middleThird
 	atEnd
 	always
+	atDownload
 )
 
 // holds reports whether a script for a part of the job plays at that age.
@@ -124,6 +127,22 @@ var Scripts = []Script{
 		when: middleThird, answer: html},
 	{Name: "status-oversized", Meaning: "status answers are valid JSON of more than 1 MiB in the job's middle third",
 		when: middleThird, answer: oversize},
+	{Name: "media-expired", Meaning: "the video's link answers 403 from 2 s after the status answer that named it; a later status names a fresh one",
+		linkLife: 2 * time.Second},
+	{Name: "media-gone", Meaning: "the video's link answers 404",
+		when: atDownload, answer: gone},
+	{Name: "media-html", Meaning: "the video's link answers with an HTML page with status 200",
+		when: atDownload, answer: html},
+	{Name: "media-empty", Meaning: "the video's link answers with an empty body with status 200",
+		when: atDownload, answer: empty},
+	{Name: "media-drop", Meaning: "the connection breaks after each third of the video, Range requests go on from there",
+		when: atDownload, answer: dropEachThird},
+	{Name: "media-drop-norange", Meaning: "the connection breaks in the middle of the video, Range requests begin again",
+		when: atDownload, answer: dropHalfway},
+	{Name: "media-slow", Meaning: "the video takes 5 s to come",
+		when: atDownload, answer: trickle(5 * time.Second)},
+	{Name: "two-videos", Meaning: "the finished job has two media_urls, the second is the other orientation's video",
+		two: true},
 }
 
 var scriptWord = regexp.MustCompile(`(?i)sandbox:([a-z0-9-]+)`)
@@ -145,8 +164,8 @@ func findScript(prompt string) (int, error) {
 	return 0, fmt.Errorf("unknown script %.50s; the known names are %s", match[0], strings.Join(names, ", "))
 }
 
-// answer plays trouble. body is the right answer, empty before a submission is
-// accepted.
+// answer plays trouble. body is the body of the right answer, empty before a
+// submission is accepted.
 type answer func(s *Sandbox, w http.ResponseWriter, r *http.Request, body []byte)
 
 func refuse(code int, message string) answer {
@@ -172,20 +191,26 @@ func drop(*Sandbox, http.ResponseWriter, *http.Request, []byte) {
 
 func slow(d time.Duration) answer {
 	return func(s *Sandbox, w http.ResponseWriter, r *http.Request, body []byte) {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			writeJSON(w, http.StatusOK, body)
-		case <-r.Context().Done():
-			panic(http.ErrAbortHandler)
-		case <-s.ctx.Done():
-			panic(http.ErrAbortHandler)
-		}
+		s.hold(r, d)
+		writeJSON(w, http.StatusOK, body)
 	}
 }
 
-// hang ends when the client leaves, or with Close so that a server can shut down.
+// hold waits for d. It ends with a dropped connection when the client leaves, or
+// with Close so that a server can shut down.
+func (s *Sandbox) hold(r *http.Request, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.Context().Done():
+		panic(http.ErrAbortHandler)
+	case <-s.ctx.Done():
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// hang waits as hold does, without an end of its own.
 func hang(s *Sandbox, _ http.ResponseWriter, r *http.Request, _ []byte) {
 	select {
 	case <-r.Context().Done():

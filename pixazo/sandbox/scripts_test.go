@@ -105,6 +105,14 @@ func TestEveryScriptPlaysAsDescribed(t *testing.T) {
 		{"status-truncated", "QUEUED", middle("cut"), 0},
 		{"status-html", "QUEUED", middle("html"), 0},
 		{"status-oversized", "QUEUED", middle("big PROCESSING"), 0},
+		{"media-expired", "QUEUED", smooth, 0}, // what happens to the video is in download_test.go
+		{"media-gone", "QUEUED", smooth, 0},
+		{"media-html", "QUEUED", smooth, 0},
+		{"media-empty", "QUEUED", smooth, 0},
+		{"media-drop", "QUEUED", smooth, 0},
+		{"media-drop-norange", "QUEUED", smooth, 0},
+		{"media-slow", "QUEUED", smooth, 0},
+		{"two-videos", "QUEUED", smooth, 0},
 	} {
 		played[c.name] = true
 		t.Run("sandbox:"+c.name, func(t *testing.T) {

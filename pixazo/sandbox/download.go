@@ -1,0 +1,159 @@
+// This file hands out the videos, and holds the kinds of trouble that scripts
+// make with them.
+
+package sandbox
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+)
+
+const (
+	mediaPath  = "/media/"
+	mediaFile  = "/output.mp4"
+	secondFile = "/output-2.mp4" // only where a script makes two videos
+)
+
+//go:embed media/landscape.mp4
+var landscapeVideo []byte
+
+//go:embed media/portrait.mp4
+var portraitVideo []byte
+
+// links returns the media URLs that a status answer given at the time now names.
+func (j job) links(now time.Time, origin string) []string {
+	script := j.script()
+	query := ""
+	if script.linkLife > 0 {
+		query = fmt.Sprintf("?expires=%d", now.Add(script.linkLife).UnixMilli())
+	}
+	list := []string{origin + mediaPath + j.id() + mediaFile + query}
+	if script.two {
+		list = append(list, origin+mediaPath+j.id()+secondFile+query)
+	}
+	return list
+}
+
+// expired reports whether the link's time is over. The time is in the link and
+// nowhere else, so that every process judges it alike; a link that lost it is
+// refused, as a store refuses a signed link without its signature.
+func expired(r *http.Request) bool {
+	ms, err := strconv.ParseInt(r.URL.Query().Get("expires"), 10, 64)
+	return err != nil || time.Now().UnixMilli() >= ms
+}
+
+func (s *Sandbox) media(w http.ResponseWriter, r *http.Request, id, file string) {
+	// As public buckets answer: a page of any origin, a sandboxed frame too, may
+	// show the video.
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin")
+
+	j, ok := parseID(id)
+	script := j.script()
+	if !ok || j.status(time.Now(), "").Output == nil || file == secondFile && !script.two {
+		writeError(w, http.StatusNotFound, errors.New("no such video"))
+		return
+	}
+	if script.linkLife > 0 && expired(r) {
+		writeStoreError(w, http.StatusForbidden, "AccessDenied", "Request has expired")
+		return
+	}
+	video := landscapeVideo
+	if j.portrait != (file == secondFile) { // the second is the other one, so that they differ
+		video = portraitVideo
+	}
+	if script.when == atDownload {
+		script.answer(s, w, r, video)
+		return
+	}
+	serveVideo(w, r, video, j.created.Add(j.duration))
+}
+
+// serveVideo answers with the video, or the part of it that is asked for.
+// Without a time of its last change the ETag alone tells that it is the same.
+func serveVideo(w http.ResponseWriter, r *http.Request, video []byte, changed time.Time) {
+	w.Header().Set("Content-Type", "video/mp4")
+	w.Header().Set("ETag", fmt.Sprintf(`"%08x"`, crc32.ChecksumIEEE(video)))
+	http.ServeContent(w, r, "", changed, bytes.NewReader(video))
+}
+
+// writeStoreError answers with the XML of S3, which other object stores share.
+func writeStoreError(w http.ResponseWriter, code int, name, message string) {
+	w.Header().Set("Content-Type", "application/xml")
+	w.WriteHeader(code)
+	fmt.Fprintf(w, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>%s</Message></Error>\n", name, message)
+}
+
+func gone(_ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
+	writeStoreError(w, http.StatusNotFound, "NoSuchKey", "The specified key does not exist.")
+}
+
+func empty(_ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
+	w.Header().Set("Content-Type", "video/mp4")
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(http.StatusOK)
+}
+
+// dropEachThird breaks the connection after a third of the file, counted from
+// where the request begins, so that a client that goes on is done at the third.
+func dropEachThird(_ *Sandbox, w http.ResponseWriter, r *http.Request, video []byte) {
+	serveVideo(cut(w, (len(video)+2)/3), r, video, time.Time{})
+}
+
+// dropHalfway knows no Range: each answer begins at the start and breaks off.
+func dropHalfway(_ *Sandbox, w http.ResponseWriter, r *http.Request, video []byte) {
+	w.Header().Set("Content-Type", "video/mp4")
+	w.Header().Set("Content-Length", strconv.Itoa(len(video)))
+	w.Header().Set("Accept-Ranges", "none")
+	w.WriteHeader(http.StatusOK)
+	if r.Method != http.MethodHead {
+		_, _ = cut(w, len(video)/2).Write(video)
+	}
+}
+
+// trickle takes d for the whole file, and its share of d for a part.
+func trickle(d time.Duration) answer {
+	return func(s *Sandbox, w http.ResponseWriter, r *http.Request, video []byte) {
+		slowly := func(data []byte) (written int, err error) {
+			for piece := range slices.Chunk(data, len(video)/50+1) {
+				s.hold(r, d*time.Duration(len(piece))/time.Duration(len(video)))
+				n, err := w.Write(piece)
+				written += n
+				if err != nil {
+					return written, err
+				}
+				_ = http.NewResponseController(w).Flush()
+			}
+			return written, nil
+		}
+		serveVideo(through{w, slowly}, r, video, time.Time{})
+	}
+}
+
+// cut lets n bytes of the body pass, then breaks the connection.
+func cut(w http.ResponseWriter, n int) http.ResponseWriter {
+	return through{w, func(data []byte) (int, error) {
+		if len(data) <= n {
+			n -= len(data)
+			return w.Write(data)
+		}
+		_, _ = w.Write(data[:n])
+		_ = http.NewResponseController(w).Flush() // the panic makes net/http forget what it still holds
+		panic(http.ErrAbortHandler)
+	}}
+}
+
+// through is a ResponseWriter whose body takes the way of write.
+type through struct {
+	http.ResponseWriter
+	write func(data []byte) (int, error)
+}
+
+func (t through) Write(data []byte) (int, error) { return t.write(data) }
