@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -72,8 +73,9 @@ func (w *writer) send(ctx context.Context, message any, last bool) error {
 }
 
 // session implements mcp-go's ClientSession, with the extensions for
-// subscriptions: for the client on the pipe as a whole, and once more for each
-// subscriptions/listen request, whose news are its own.
+// subscriptions, roots and what the client can do: for the client on the pipe as
+// a whole, and once more for each subscriptions/listen request, whose news are
+// its own.
 type session struct {
 	*writer
 	id            string
@@ -81,17 +83,53 @@ type session struct {
 	initialized   atomic.Bool
 	notifications chan mcp.JSONRPCNotification
 	news          news
+	questions     questions
+	log           *slog.Logger
+
+	about        sync.Mutex // guards what the client says of itself
+	info         mcp.Implementation
+	capabilities mcp.ClientCapabilities
 }
 
-func newSession(w *writer, id string, stream *call, subscribe Subscribe) *session {
-	s := &session{writer: w, id: id, stream: stream, notifications: make(chan mcp.JSONRPCNotification, 100)}
-	s.news.init(subscribe)
+func newSession(w *writer, id string, stream *call, options Options) *session {
+	s := &session{writer: w, id: id, stream: stream, notifications: make(chan mcp.JSONRPCNotification, 100), log: options.Logger}
+	s.news.init(options.Subscribe)
 	return s
 }
 
 func (s *session) SessionID() string { return s.id }
 func (s *session) Initialize()       { s.initialized.Store(true) }
 func (s *session) Initialized() bool { return s.initialized.Load() }
+
+// GetClientInfo is what the client calls itself.
+func (s *session) GetClientInfo() mcp.Implementation {
+	s.about.Lock()
+	defer s.about.Unlock()
+	return s.info
+}
+
+// SetClientInfo keeps what the client calls itself.
+func (s *session) SetClientInfo(info mcp.Implementation) {
+	s.about.Lock()
+	defer s.about.Unlock()
+	s.info = info
+}
+
+// GetClientCapabilities is what the client can do, as it said last. For a call
+// of 2026-07-28 only what came with that call counts: mcp-go has it in
+// server.RequestProtocolInfoFromContext.
+func (s *session) GetClientCapabilities() mcp.ClientCapabilities {
+	s.about.Lock()
+	defer s.about.Unlock()
+	return s.capabilities
+}
+
+// SetClientCapabilities keeps what the client says it can do.
+func (s *session) SetClientCapabilities(capabilities mcp.ClientCapabilities) {
+	s.about.Lock()
+	defer s.about.Unlock()
+	s.capabilities = capabilities
+}
 
 // NotificationChannel takes what mcp-go itself sends, such as list changes.
 // What belongs to a call goes through Notify, in order with its answer.

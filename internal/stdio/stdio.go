@@ -58,7 +58,7 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &pipe{srv: srv, log: options.Logger, options: options, calls: map[string]*call{}}
-	s.session = newSession(&writer{out: out, broken: make(chan struct{})}, "stdio", nil, options.Subscribe)
+	s.session = newSession(&writer{out: out, broken: make(chan struct{})}, "stdio", nil, options)
 	// Calls outlive ctx: its end begins the drain and does not cut them off.
 	callCtx, cancelCalls := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancelCalls()
@@ -70,6 +70,7 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 
 	go s.session.relay(callCtx)
 	err := s.read(ctx, callCtx, in)
+	s.session.questions.end()
 	s.drain(cancelCalls)
 	cancelCalls()
 	select {
@@ -162,8 +163,9 @@ func (s *pipe) take(ctx context.Context, line []byte) {
 		s.refuse(nil, mcp.INVALID_REQUEST, "a message must be one JSON-RPC object, whose method is a string")
 	case err != nil:
 		s.refuse(json.RawMessage(id), mcp.INVALID_REQUEST, "method must be a string")
+	case head.Method == "" && s.session.questions.answer(id, reply{head.Result, head.Error}):
 	case head.Method == "" && (head.Result != nil || head.Error != nil):
-		return // an answer; nothing was asked
+		// An answer to nothing that was asked, or too late.
 	case head.Method == "":
 		s.refuse(nil, mcp.INVALID_REQUEST, "a message must have a method")
 	case head.Method == string(mcp.MethodNotificationCancelled):
@@ -237,7 +239,7 @@ func (s *pipe) handler(c *call) func(context.Context, []byte) mcp.JSONRPCMessage
 		}
 	case string(mcp.MethodSubscriptionsListen):
 		s.streams++
-		stream := newSession(s.session.writer, fmt.Sprintf("stdio stream %d", s.streams), c, s.options.Subscribe)
+		stream := newSession(s.session.writer, fmt.Sprintf("stdio stream %d", s.streams), c, s.options)
 		return func(ctx context.Context, line []byte) mcp.JSONRPCMessage { return s.listen(ctx, stream, line) }
 	}
 	return s.handle
@@ -311,10 +313,7 @@ func finish(response mcp.JSONRPCMessage, c *call) mcp.JSONRPCMessage {
 		}
 		// mcp-go repeats a client's own words, however long they are, and shows
 		// which Go value they did not fit into.
-		r.Error.Message = goValue.ReplaceAllString(r.Error.Message, "the JSON $1 is out of place or out of range")
-		if message := []rune(r.Error.Message); len(message) > maxMessage {
-			r.Error.Message = string(message[:maxMessage]) + "…"
-		}
+		r.Error.Message = shorten(goValue.ReplaceAllString(r.Error.Message, "the JSON $1 is out of place or out of range"))
 		return r
 	}
 	return response
@@ -370,8 +369,14 @@ func (s *pipe) refuse(id json.RawMessage, code int, message string) {
 
 var goValue = regexp.MustCompile(`json: cannot unmarshal (\w+).* into Go .*`)
 
-// maxMessage bounds the message of an error, in characters.
-const maxMessage = 500
+// shorten bounds the message of an error.
+func shorten(message string) string {
+	const most = 500 // characters
+	if runes := []rune(message); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return message
+}
 
 func refusal(id json.RawMessage, code int, message string) mcp.JSONRPCMessage {
 	var value any
