@@ -39,6 +39,7 @@ const (
 	statusPath = "/v2/requests/status/"
 
 	submitTimeout = 60 * time.Second // one POST, from dialling to the end of its answer
+	uploadRate    = 256 << 10        // bytes a second that a slow line sends at least: large attachments get more time
 	statusTimeout = 15 * time.Second // one GET
 	maxAnswer     = 1 << 20          // bytes; a longer answer is refused
 
@@ -189,9 +190,14 @@ func (c *Client) Check(req VideoRequest) error {
 		return nil // whoever needs the key says what is wrong with it
 	}
 	for name, value := range map[string]string{"prompt": req.Prompt, "avatar_id": req.AvatarID, "voice_id": req.VoiceID,
-		"style_id": req.StyleID, "brand_kit_id": req.BrandKitID, "files": strings.Join(req.Files, "\n")} {
+		"style_id": req.StyleID, "brand_kit_id": req.BrandKitID} {
 		if strings.Contains(value, key.value()) {
 			return invalid(name, "must not hold the API key", "it")
+		}
+	}
+	for i, file := range req.Files {
+		if strings.Contains(file, key.value()) || dataHolds(file, key.value()) {
+			return invalid(fmt.Sprintf("files[%d]", i), "must not hold the API key", "it")
 		}
 	}
 	return nil
@@ -202,7 +208,7 @@ func (c *Client) Check(req VideoRequest) error {
 // connection was made, or after 429, waiting as asked, at most 3 times and
 // 60 s in all. Cancelling ctx only keeps it from being sent again: a POST is
 // never cut off, since it may already be paid for, and ends by itself within
-// 60 s.
+// 60 s, and a second more for each 256 KiB of attachments.
 //
 // Errors: invalid_argument, missing_api_key, unauthorized, out_of_credits,
 // rate_limited, gateway_unreachable and gateway_error mean that nothing was
@@ -217,16 +223,18 @@ func (c *Client) Submit(ctx context.Context, req VideoRequest) (Job, error) {
 		return Job{}, fmt.Errorf("submit video: %w", err)
 	}
 	notAccepted := func(err error) bool { return errors.Is(err, errNotSent) || IsCode(err, RateLimited) }
-	return c.repeat(ctx, maxSubmits, submitSpan, notAccepted, func() (Job, error) { return c.submitOnce(ctx, body) })
+	return c.repeat(ctx, maxSubmits, submitSpan, notAccepted, func() (Job, error) { return c.submitOnce(ctx, body, req.UploadTime()) })
 }
 
-func (c *Client) submitOnce(ctx context.Context, body []byte) (Job, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), submitTimeout)
+func (c *Client) submitOnce(ctx context.Context, body body, upload time.Duration) (Job, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), submitTimeout+upload)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.origin.String()+submitPath, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.origin.String()+submitPath, body.reader())
 	if err != nil {
 		return Job{}, fmt.Errorf("submit video: %w", err)
 	}
+	req.ContentLength = body.size()
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(body.reader()), nil }
 	req.Header.Set("Content-Type", "application/json")
 	if c.config.WebhookURL != "" {
 		req.Header.Set("X-Webhook-URL", c.config.WebhookURL)

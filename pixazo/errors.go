@@ -30,6 +30,9 @@ const (
 	LimitReached        Code = "limit_reached"        // the hourly limit on videos
 	JournalUnavailable  Code = "journal_unavailable"  // the record of submissions can't be read or written
 	VideoFailed         Code = "video_failed"         // the gateway ended the job without a video
+	NotReady            Code = "not_ready"            // there is no video yet to be saved
+	FileRefused         Code = "file_refused"         // a local file that may not be read or written
+	DownloadFailed      Code = "download_failed"      // a finished video that could not be saved
 	Cancelled           Code = "cancelled"            // the caller left, or the program is ending
 )
 

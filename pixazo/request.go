@@ -6,19 +6,25 @@ package pixazo
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
-// Limits of a video request (API, "Request Parameters").
+// Limits of a video request: those of the API ("Request Parameters"), and ours
+// on attachments that carry their data, in bytes before they are encoded.
 const (
 	MaxPromptLength = 10_000 // characters, counted as Unicode code points
 	MaxFiles        = 20
+	MaxFileBytes    = 20 << 20
+	MaxFilesBytes   = 50 << 20 // of all attachments of a request
 )
 
 // The documented values of VideoRequest.Mode and VideoRequest.Orientation.
@@ -38,8 +44,12 @@ type VideoRequest struct {
 	StyleID       string   `json:"style_id,omitempty" jsonschema_description:"ID of a visual template from HeyGen's style library."`
 	BrandKitID    string   `json:"brand_kit_id,omitempty" jsonschema_description:"ID of a brand kit whose colours, fonts and logos are applied."`
 	Orientation   string   `json:"orientation,omitempty" jsonschema:"enum=landscape,enum=portrait" jsonschema_description:"Layout of the video. Leave it out to let the agent decide from the prompt."`
-	Files         []string `json:"files,omitempty" jsonschema:"maxItems=20" jsonschema_description:"Up to 20 reference images, videos or documents: each an http(s) URL, a HeyGen asset ID, or a data URI such as data:image/png;base64,AAAA."`
+	Files         []string `json:"files,omitempty" jsonschema:"maxItems=20" jsonschema_description:"Up to 20 reference images, videos, sound files or documents: each the path of a file on the user's computer (below a folder that they opened for it), an http(s) URL, a HeyGen asset ID, or data as base64 or a data URI. At most 20 MB a file and 50 MB in all."`
 	IncognitoMode bool     `json:"incognito_mode,omitempty" jsonschema:"default=false" jsonschema_description:"true keeps this session out of the agent's memory."`
+
+	// FileNames are the names that Files had on disk, "" for others. They are
+	// for the journal and are not sent.
+	FileNames []string `json:"-"`
 }
 
 // Validate checks the request against the documented rules. Its error has
@@ -61,10 +71,19 @@ func (r VideoRequest) Validate() error {
 	case len(r.Files) > MaxFiles:
 		return invalid("files", fmt.Sprintf("must have at most %d items", MaxFiles), fmt.Sprintf("%d items", len(r.Files)))
 	}
+	total := 0
 	for i, f := range r.Files {
-		if rule := fileRule(f); rule != "" {
-			return invalid(fmt.Sprintf("files[%d]", i), rule, Quote(f))
+		field := fmt.Sprintf("files[%d]", i)
+		if rule := FileRule(f); rule != "" {
+			return invalid(field, rule, Quote(f))
 		}
+		size := dataSize(f)
+		if total += size; size > MaxFileBytes {
+			return invalid(field, fmt.Sprintf("must have at most %d MB of data", MaxFileBytes>>20), fmt.Sprintf("%d bytes", size))
+		}
+	}
+	if total > MaxFilesBytes {
+		return invalid("files", fmt.Sprintf("must have at most %d MB of data in all", MaxFilesBytes>>20), fmt.Sprintf("%d bytes", total))
 	}
 	return nil
 }
@@ -72,9 +91,9 @@ func (r VideoRequest) Validate() error {
 // Only the head of a data URI is matched: its data may be megabytes.
 var dataURIHead = regexp.MustCompile(`(?i)^data:[a-z0-9.+-]+/[a-z0-9.+-]+(;[a-z0-9.+-]+=[a-z0-9.+-]+)*;base64,`)
 
-// fileRule is the rule that an item of files breaks, or "".
-func fileRule(s string) string {
-	if len(s) >= 5 && strings.EqualFold(s[:5], "data:") {
+// FileRule is the rule that an item of VideoRequest.Files breaks, or "".
+func FileRule(s string) string {
+	if isData(s) {
 		i := dataURIHead.FindStringIndex(s[:min(len(s), 200)])
 		switch {
 		case i == nil:
@@ -132,30 +151,131 @@ func validBase64(s string) bool {
 	return true
 }
 
-// body is the JSON that is sent: the request with <, > and & unescaped. The
-// documented default of mode is left out, so that a request that spells it out
-// is the same request.
-func (r VideoRequest) body() ([]byte, error) {
+// isData reports whether an item of files is a data URI.
+func isData(file string) bool { return len(file) >= 5 && strings.EqualFold(file[:5], "data:") }
+
+// dataSize is how many bytes a valid item of files carries itself.
+func dataSize(file string) int {
+	if !isData(file) {
+		return 0
+	}
+	_, data, _ := strings.Cut(file, ",")
+	return base64.RawStdEncoding.DecodedLen(len(strings.TrimRight(data, "=")))
+}
+
+// Data reads what a data URI among files carries. ok is false for other items.
+func Data(file string) (mediaType string, data io.Reader, ok bool) {
+	if !isData(file) {
+		return "", nil, false
+	}
+	head, encoded, _ := strings.Cut(file[len("data:"):], ",")
+	mediaType, _, _ = strings.Cut(head, ";")
+	return strings.ToLower(mediaType), base64.NewDecoder(base64.StdEncoding, strings.NewReader(encoded)), true
+}
+
+// dataHolds reports whether what an item of files carries itself holds word.
+func dataHolds(file, word string) bool {
+	_, data, ok := Data(file)
+	if !ok {
+		return false
+	}
+	buf := make([]byte, 64<<10)
+	kept := 0 // bytes of the last look, where word may begin
+	for {
+		n, err := io.ReadFull(data, buf[kept:])
+		seen := buf[:kept+n]
+		if bytes.Contains(seen, []byte(word)) {
+			return true
+		}
+		if err != nil {
+			return false
+		}
+		kept = copy(buf, seen[len(seen)-len(word)+1:])
+	}
+}
+
+// body is the JSON that is sent, in parts: attachments may be tens of megabytes
+// and stand in it as they stand in the request, without a copy.
+type body []string
+
+// body has <, > and & unescaped. The documented default of mode is left out, so
+// that a request that spells it out is the same request.
+func (r VideoRequest) body() (body, error) {
 	if r.Mode == Modes[0] {
 		r.Mode = ""
 	}
-	var b bytes.Buffer
+	files := r.Files
+	if len(files) > 0 {
+		r.Files = []string{""}
+	}
+	whole, err := encodeJSON(r)
+	if err != nil || len(files) == 0 {
+		return body{whole}, err
+	}
+	// In a string the quotes would be escaped, so this is the field.
+	before, after, _ := strings.Cut(whole, `"files":[""]`)
+	b := body{before, `"files":[`}
+	for i, file := range files {
+		if i > 0 {
+			b = append(b, ",")
+		}
+		if isData(file) && FileRule(file) == "" { // which leaves nothing to escape
+			b = append(b, `"`, file, `"`)
+			continue
+		}
+		quoted, err := encodeJSON(file)
+		if err != nil {
+			return nil, err
+		}
+		b = append(b, quoted)
+	}
+	return append(b, "]", after), nil
+}
+
+func encodeJSON(value any) (string, error) {
+	var b strings.Builder
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(r); err != nil {
-		return nil, err
+	err := enc.Encode(value)
+	return strings.TrimSuffix(b.String(), "\n"), err
+}
+
+func (b body) size() int64 {
+	var n int64
+	for _, part := range b {
+		n += int64(len(part))
 	}
-	return bytes.TrimRight(b.Bytes(), "\n"), nil
+	return n
+}
+
+func (b body) reader() io.Reader {
+	parts := make([]io.Reader, len(b))
+	for i, part := range b {
+		parts[i] = strings.NewReader(part)
+	}
+	return io.MultiReader(parts...)
 }
 
 // Fingerprint names what is sent: it is equal for two requests exactly when
 // their bodies are (the SHA-256 of the body, in hexadecimal).
 func (r VideoRequest) Fingerprint() (string, error) {
-	body, err := r.body()
+	b, err := r.body()
 	if err != nil {
 		return "", fmt.Errorf("fingerprint: %w", err)
 	}
-	return fmt.Sprintf("%x", sha256.Sum256(body)), nil
+	sum := sha256.New()
+	_, _ = io.Copy(sum, b.reader()) // neither side can fail
+	return fmt.Sprintf("%x", sum.Sum(nil)), nil
+}
+
+// UploadTime is how much longer than usual a submission may take, since its
+// attachments go over a slow line.
+func (r VideoRequest) UploadTime() time.Duration {
+	size := 0
+	for _, file := range r.Files {
+		size += len(file)
+	}
+	return time.Duration(size/uploadRate) * time.Second
 }
 
 // CheckRequestID checks the form of a request_id: 1 to 200 letters, digits,
