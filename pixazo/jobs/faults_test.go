@@ -130,7 +130,7 @@ func TestNothingIsSubmittedThatCanNotBeWrittenDown(t *testing.T) {
 			dir := written(t)
 			execute(t, raw(t, dir), "PRAGMA user_version = 99")
 			return dir
-		}, "it has version 99 and this program knows 1: it was written by a newer pixazo-mcp"},
+		}, "it has version 99 and this program knows 2: it was written by a newer pixazo-mcp"},
 		{"its lock is a directory", func(t *testing.T) string {
 			dir := t.TempDir()
 			if err := os.Mkdir(filepath.Join(dir, "journal.lock"), 0o700); err != nil {

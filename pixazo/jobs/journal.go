@@ -77,6 +77,9 @@ CREATE UNIQUE INDEX jobs_request_id ON jobs (gateway, request_id) WHERE request_
 CREATE INDEX jobs_fingerprint ON jobs (gateway, fingerprint, row);
 CREATE INDEX jobs_submitted ON jobs (gateway, submitted_at);
 CREATE INDEX jobs_submitting ON jobs (gateway) WHERE state = 'submitting';
+`, `
+ALTER TABLE jobs RENAME COLUMN saved_path TO saved_files; -- JSON; nothing was written there before
+ALTER TABLE jobs ADD COLUMN upload INTEGER NOT NULL DEFAULT 0; -- milliseconds that sending large attachments may take
 `}
 
 // journal is one process's view of the journal. It is opened at its first use,

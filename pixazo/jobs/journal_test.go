@@ -158,7 +158,8 @@ func TestKeyAndAttachmentsAreNotInTheJournal(t *testing.T) {
 	}
 	dir := t.TempDir()
 	tracker := openTracker(t, client, jobs.Options{StateDir: dir})
-	submit(t, tracker, pixazo.VideoRequest{Prompt: "tides", VoiceID: "voice-1", Files: []string{"asset-1", "https://example.com/a.png", "data:image/png;base64," + data, "DATA:image/png;BASE64," + data}})
+	submit(t, tracker, pixazo.VideoRequest{Prompt: "tides", VoiceID: "voice-1", Files: []string{"asset-1", "https://example.com/a.png", "data:image/png;base64," + data, "DATA:image/png;BASE64," + data},
+		FileNames: []string{"", "", "", "deck.png"}})
 	if _, err := tracker.Status(t.Context(), "id-1"); err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +167,7 @@ func TestKeyAndAttachmentsAreNotInTheJournal(t *testing.T) {
 	if err := raw(t, dir).QueryRow("SELECT request FROM jobs").Scan(&described); err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{`"voice_id":"voice-1"`, "asset-1", "https://example.com/a.png", "data:image/png;base64, 36 characters, sha256 "} {
+	for _, part := range []string{`"voice_id":"voice-1"`, "asset-1", "https://example.com/a.png", "image/png, 25 bytes, sha256 ", "deck.png, image/png, 25 bytes, sha256 "} {
 		if !strings.Contains(described, part) {
 			t.Errorf("the journal describes the request as %s, without %q", described, part)
 		}
@@ -780,7 +781,7 @@ func TestOutcomeThatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		if _, err := tx.Exec("UPDATE jobs SET saved_path = ''"); err != nil { // takes the write lock
+		if _, err := tx.Exec("UPDATE jobs SET saved_files = ''"); err != nil { // takes the write lock
 			t.Error(err)
 		}
 		lock = tx

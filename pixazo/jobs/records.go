@@ -9,10 +9,10 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -34,7 +34,7 @@ const (
 
 const (
 	duplicateSpan = 10 * time.Minute // an accepted request counts as the same video this long
-	intentSpan    = 2 * time.Minute  // an intent without an outcome for longer is uncertain
+	intentSpan    = 2 * time.Minute  // an intent without an outcome for longer than this and its upload is uncertain
 	limitSpan     = time.Hour
 )
 
@@ -42,10 +42,10 @@ const (
 type Record struct {
 	Job           pixazo.Job
 	Prompt        string
-	SubmittedAt   time.Time // zero for a job made elsewhere
-	LastCheckedAt time.Time // zero when it was never asked for
-	SavedPath     string
-	Uncertain     bool // perhaps accepted; RequestID is "" as a rule
+	SubmittedAt   time.Time   // zero for a job made elsewhere
+	LastCheckedAt time.Time   // zero when it was never asked for
+	Saved         []SavedFile // its files on this computer, in the order of VideoURLs
+	Uncertain     bool        // perhaps accepted; RequestID is "" as a rule
 
 	row         int64
 	state       state
@@ -54,19 +54,22 @@ type Record struct {
 }
 
 const recordColumns = `row, state, COALESCE(fingerprint, ''), COALESCE(request_id, ''), prompt, failure, status, error, video_urls, media_type,
-	polling_url, saved_path, submitted_at, created_at, updated_at, completed_at, checked_at`
+	polling_url, saved_files, submitted_at, created_at, updated_at, completed_at, checked_at`
 
 func scanRecord(scan func(...any) error) (Record, error) {
 	var r Record
-	var failure, urls string
+	var failure, urls, saved string
 	var submitted, created, updated, completed, checked int64
 	err := scan(&r.row, &r.state, &r.fingerprint, &r.Job.RequestID, &r.Prompt, &failure, &r.Job.Status, &r.Job.Error, &urls, &r.Job.MediaType,
-		&r.Job.PollingURL, &r.SavedPath, &submitted, &created, &updated, &completed, &checked)
+		&r.Job.PollingURL, &saved, &submitted, &created, &updated, &completed, &checked)
 	if err != nil {
 		return Record{}, err
 	}
 	if urls != "" {
 		r.Job.VideoURLs = strings.Split(urls, "\n")
+	}
+	if saved != "" && json.Unmarshal([]byte(saved), &r.Saved) != nil {
+		r.Saved = nil // it can be saved again
 	}
 	r.Uncertain = r.state == uncertain
 	r.SubmittedAt, r.LastCheckedAt = fromMilli(submitted), fromMilli(checked)
@@ -104,6 +107,7 @@ type intent struct {
 	process     int
 	host        string
 	submitted   time.Time
+	upload      time.Duration // what large attachments may take longer
 }
 
 // sameIntent finds an intent again. The row alone would not do: after a
@@ -114,7 +118,7 @@ const sameIntent = `gateway = ? AND row = ? AND fingerprint = ? AND submitted_at
 // transaction it looks for a submission of the same request that stands in the
 // way, which it returns instead, and keeps the hourly limit.
 func (j *journal) intend(ctx context.Context, req pixazo.VideoRequest, allowDuplicate bool, limit int) (in intent, other *Record, err error) {
-	in = intent{prompt: req.Prompt, process: os.Getpid()}
+	in = intent{prompt: req.Prompt, process: os.Getpid(), upload: req.UploadTime()}
 	if in.fingerprint, err = req.Fingerprint(); err != nil {
 		return in, nil, err
 	}
@@ -163,8 +167,8 @@ func (j *journal) intend(ctx context.Context, req pixazo.VideoRequest, allowDupl
 }
 
 func (j *journal) insert(tx *sql.Tx, in intent, s state) (row int64, err error) {
-	result, err := tx.Exec(`INSERT INTO jobs (gateway, state, fingerprint, prompt, request, process, host, submitted_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, j.gateway, s, in.fingerprint, in.prompt, in.request, in.process, in.host, milli(in.submitted))
+	result, err := tx.Exec(`INSERT INTO jobs (gateway, state, fingerprint, prompt, request, process, host, submitted_at, upload)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, j.gateway, s, in.fingerprint, in.prompt, in.request, in.process, in.host, milli(in.submitted), in.upload.Milliseconds())
 	if err != nil {
 		return 0, err
 	}
@@ -176,20 +180,20 @@ func (j *journal) insert(tx *sql.Tx, in intent, s state) (row int64, err error) 
 func (j *journal) settle(tx *sql.Tx, now time.Time) error {
 	host, _ := os.Hostname()
 	// The state is spelled out, so that the index on such rows is used.
-	rows, err := tx.Query(`SELECT row, process, host, submitted_at FROM jobs WHERE gateway = ? AND state = 'submitting'`, j.gateway)
+	rows, err := tx.Query(`SELECT row, process, host, submitted_at + upload FROM jobs WHERE gateway = ? AND state = 'submitting'`, j.gateway)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	var lost []int64
 	for rows.Next() {
-		var row, submitted int64
+		var row, uploaded int64
 		var process int
 		var runsOn string
-		if err := rows.Scan(&row, &process, &runsOn, &submitted); err != nil {
+		if err := rows.Scan(&row, &process, &runsOn, &uploaded); err != nil {
 			return err
 		}
-		if runsOn == host && !alive(process) || now.Sub(fromMilli(submitted)) > intentSpan {
+		if runsOn == host && !alive(process) || now.Sub(fromMilli(uploaded)) > intentSpan {
 			lost = append(lost, row)
 		}
 	}
@@ -334,9 +338,9 @@ func (j *journal) write(in intent, job pixazo.Job, failure error) error {
 				}
 			}
 			_, err = tx.Exec(`UPDATE jobs SET state = ?, request_id = NULLIF(?, ''), failure = ?, status = ?, error = ?, video_urls = ?, media_type = ?,
-				polling_url = ?, saved_path = ?, created_at = ?, updated_at = ?, completed_at = ?, checked_at = ? WHERE row = ?`,
+				polling_url = ?, saved_files = ?, created_at = ?, updated_at = ?, completed_at = ?, checked_at = ? WHERE row = ?`,
 				outcome, id, said, job.Status, job.Error, strings.Join(job.VideoURLs, "\n"), job.MediaType,
-				job.PollingURL, seen.SavedPath, milli(job.CreatedAt), milli(job.UpdatedAt), milli(job.CompletedAt), milli(seen.LastCheckedAt), row)
+				job.PollingURL, encodeSaved(seen.Saved), milli(job.CreatedAt), milli(job.UpdatedAt), milli(job.CompletedAt), milli(seen.LastCheckedAt), row)
 			return err
 		})
 	})
@@ -377,6 +381,22 @@ func (j *journal) note(job pixazo.Job) error {
 			pixazo.Completed, pixazo.Failed, pixazo.Errored, pixazo.Completed, pixazo.Failed, pixazo.Errored)
 		return err
 	})
+}
+
+// saved records where the files of a job are.
+func (j *journal) saved(requestID string, files []SavedFile) error {
+	return j.use(func(o *opened) error {
+		_, err := o.seen.Exec(`UPDATE jobs SET saved_files = ? WHERE gateway = ? AND request_id = ?`, encodeSaved(files), j.gateway, requestID)
+		return err
+	})
+}
+
+func encodeSaved(files []SavedFile) string {
+	if len(files) == 0 {
+		return ""
+	}
+	raw, _ := json.Marshal(files) // strings and numbers always have a JSON form
+	return string(raw)
 }
 
 // find returns the record of a job, nil when there is none.
@@ -482,16 +502,22 @@ func decodeCursor(cursor string) (before int64, err error) {
 }
 
 // describe is a request's fields beside the prompt, as JSON. Of an attachment
-// that carries its data it keeps type, size and hash.
+// that carries its data it keeps name, type, size and hash.
 func describe(req pixazo.VideoRequest) (string, error) {
 	req.Prompt = ""
 	files := req.Files
 	req.Files = nil
-	for _, file := range files {
-		if len(file) >= 5 && strings.EqualFold(file[:5], "data:") {
-			head, data, _ := strings.Cut(file, ",")
-			sum := sha256.Sum256([]byte(data))
-			file = fmt.Sprintf("%s, %d characters, sha256 %s", head, len(data), hex.EncodeToString(sum[:]))
+	for i, file := range files {
+		if mediaType, data, ok := pixazo.Data(file); ok {
+			sum := sha256.New()
+			size, err := io.Copy(sum, data)
+			if err != nil {
+				return "", fmt.Errorf("files[%d]: %w", i, err)
+			}
+			file = fmt.Sprintf("%s, %d bytes, sha256 %x", mediaType, size, sum.Sum(nil))
+			if i < len(req.FileNames) && req.FileNames[i] != "" {
+				file = req.FileNames[i] + ", " + file
+			}
 		}
 		req.Files = append(req.Files, file)
 	}

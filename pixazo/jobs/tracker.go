@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"time"
 
@@ -25,12 +26,14 @@ type Gateway interface {
 }
 
 const (
-	defaultMaxWaits = 64
-	notYetVisible   = 30 * time.Second       // how long after submission a 404 means nothing
-	reportEvery     = 5 * time.Second        // a waiter hears something at least this often
-	refreshTimeout  = 5 * time.Second        // for the present state of a duplicate
-	joinEvery       = 100 * time.Millisecond // how often a submission in flight elsewhere is looked at
-	firstLook       = 2 * time.Second        // past its end, a wait that has seen no poll yet gets this much more
+	defaultMaxWaits    = 64
+	defaultMaxDownload = 2 << 30 // bytes
+
+	notYetVisible  = 30 * time.Second       // how long after submission a 404 means nothing
+	reportEvery    = 5 * time.Second        // a waiter hears something at least this often
+	refreshTimeout = 5 * time.Second        // for the present state of a duplicate
+	joinEvery      = 100 * time.Millisecond // how often a submission in flight elsewhere is looked at
+	firstLook      = 2 * time.Second        // past its end, a wait that has seen no poll yet gets this much more
 )
 
 // Options adjusts a Tracker.
@@ -51,6 +54,14 @@ type Options struct {
 	// Validate.
 	Check func(pixazo.VideoRequest) error
 
+	// OutputDir is the folder below which Save writes; it is made when missing.
+	// Without it nothing can be saved.
+	OutputDir string
+
+	MaxDownload int64  // bytes of the largest file that Save fetches; 0 means 2 GB
+	GatewayURL  string // may serve media itself over http when it is on this computer
+	UserAgent   string // of fetching videos
+
 	MaxWaits int            // waits at once before Wait stops waiting; 0 means 64
 	Rand     func() float64 // random numbers in [0, 1) that spread the polls; nil means math/rand
 	Logger   *slog.Logger   // nil means none
@@ -63,14 +74,17 @@ type Tracker struct {
 	log     *slog.Logger
 
 	journal  *journal
+	fetcher  *fetcher
 	draining context.Context // done when the program ends
 	drain    context.CancelFunc
 
 	mu          sync.Mutex
 	jobs        map[string]known
 	loops       map[string]*loop
+	flights     map[SaveRequest]*flight
 	waits       int
 	submissions sync.WaitGroup
+	saves       sync.WaitGroup
 	changed     func(requestID string, added bool)
 	complained  time.Time // when the log last heard that a status was not recorded
 }
@@ -97,7 +111,8 @@ func New(gateway Gateway, options Options) *Tracker {
 	t := &Tracker{
 		gateway: gateway, options: options, log: options.Logger,
 		jobs:  map[string]known{},
-		loops: map[string]*loop{},
+		loops: map[string]*loop{}, flights: map[SaveRequest]*flight{},
+		fetcher: newFetcher(options.GatewayURL, options.UserAgent, cmp.Or(options.MaxDownload, defaultMaxDownload)),
 	}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
@@ -116,23 +131,45 @@ func (t *Tracker) OnChange(f func(requestID string, added bool)) { t.changed = f
 // tracker any more. From then on nothing is recorded, or submitted.
 func (t *Tracker) Close() { t.journal.close() }
 
-// Drain begins the end: waits end with what they know, and a submission that
-// was not accepted is not tried again. What was begun goes on.
-func (t *Tracker) Drain() { t.drain() }
+// Drain begins the end: waits end with what they know, a submission that was
+// not accepted is not tried again, and a transfer for which nobody waits ends.
+// What was begun and is waited for goes on.
+func (t *Tracker) Drain() {
+	t.drain()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.flights {
+		t.landIdle(f)
+	}
+}
 
-// Finish waits for submissions in flight until ctx ends. No Submit may begin
-// any more.
+// Finish waits for submissions in flight until ctx ends, and for transfers to
+// take their unfinished files away. No Submit may begin any more.
 func (t *Tracker) Finish(ctx context.Context) {
-	finished := make(chan struct{})
-	go func() {
-		t.submissions.Wait()
-		close(finished)
-	}()
 	select {
-	case <-finished:
+	case <-done(&t.submissions):
 	case <-ctx.Done():
 		t.log.Error("gave up waiting for a submission in flight: look at the Pixazo dashboard before making the video again")
 	}
+	t.mu.Lock()
+	for _, f := range t.flights {
+		f.cancel()
+	}
+	t.mu.Unlock()
+	select {
+	case <-done(&t.saves):
+	case <-time.After(time.Second): // a disk that does not answer
+	}
+}
+
+// done is closed when group has nothing left to wait for.
+func done(group *sync.WaitGroup) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		group.Wait()
+		close(done)
+	}()
+	return done
 }
 
 // Submission is what became of a Submit.
@@ -338,6 +375,19 @@ func (t *Tracker) List(ctx context.Context, filter Filter, limit int, cursor str
 
 // Find returns the journal's record of a job, nil when there is none.
 func (t *Tracker) Find(requestID string) (*Record, error) { return t.journal.find(requestID) }
+
+// SavedPath is where the first video of a job is saved, "" when it is not or the
+// file is gone.
+func (t *Tracker) SavedPath(requestID string) string {
+	r, err := t.journal.find(requestID)
+	if err != nil || r == nil || len(r.Saved) == 0 {
+		return ""
+	}
+	if _, err := os.Stat(r.Saved[0].Path); err != nil {
+		return ""
+	}
+	return r.Saved[0].Path
+}
 
 // known is what is known of a job, at least its request_id.
 func (t *Tracker) known(requestID string) known {

@@ -37,7 +37,9 @@ func (r Record) Video() Video {
 		UpdatedAt:     FormatTime(r.Job.UpdatedAt),
 		CompletedAt:   FormatTime(r.Job.CompletedAt),
 		LastCheckedAt: FormatTime(r.LastCheckedAt),
-		SavedPath:     r.SavedPath,
+	}
+	if len(r.Saved) > 0 {
+		v.SavedPath = r.Saved[0].Path
 	}
 	switch {
 	case r.Uncertain:

@@ -1,0 +1,752 @@
+// This file tests what is taken from the server that has a video, by real
+// connections to hostile ones on this computer, which stand for the gateway's
+// own origin. Bugs it guards against: half a video under a whole one's name, an
+// error page saved as one, a request to an address within the house, the key or
+// a signed link where it does not belong.
+
+package jobs_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pixazo-mcp/pixazo"
+	"pixazo-mcp/pixazo/jobs"
+)
+
+const (
+	videoID = "id-of-the-video"
+	secret  = "Signature=s3cr3t"
+)
+
+// media is a server on loopback that answers its nth request, counted from 1,
+// and notes the headers of all.
+type media struct {
+	*httptest.Server
+	answer func(w http.ResponseWriter, r *http.Request, n int)
+
+	mu   sync.Mutex
+	seen []*http.Request
+}
+
+func newMedia(t testing.TB, answer func(w http.ResponseWriter, r *http.Request, n int)) *media {
+	m := &media{answer: answer}
+	m.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.mu.Lock()
+		m.seen = append(m.seen, r)
+		n := len(m.seen)
+		m.mu.Unlock()
+		m.answer(w, r, n)
+	}))
+	t.Cleanup(m.Close)
+	return m
+}
+
+func (m *media) link() string { return m.URL + "/video.mp4?" + secret }
+
+func (m *media) requests() []*http.Request {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.seen)
+}
+
+// house is a tracker whose gateway is on loopback, with an output folder.
+type house struct {
+	*jobs.Tracker
+	gateway    *fakeGateway
+	out, state string
+	options    jobs.Options
+}
+
+func newHouse(t testing.TB, gatewayURL string, links ...string) *house {
+	t.Helper()
+	dir := t.TempDir()
+	h := &house{gateway: completed(links...), out: filepath.Join(dir, "out"), state: filepath.Join(dir, "state")}
+	h.options = jobs.Options{StateDir: h.state, OutputDir: h.out, GatewayURL: gatewayURL, UserAgent: "agent/1"}
+	h.Tracker = openTracker(t, h.gateway, h.options)
+	return h
+}
+
+func (h *house) save(t testing.TB, filename string, overwrite bool) (jobs.Saved, error) {
+	t.Helper()
+	return h.Save(t.Context(), jobs.SaveRequest{RequestID: videoID, Filename: filename, Overwrite: overwrite}, time.Minute, nil)
+}
+
+// mustSave returns the one file that is saved.
+func (h *house) mustSave(t testing.TB, filename string) jobs.SavedFile {
+	t.Helper()
+	s, err := h.save(t, filename, false)
+	if err != nil || len(s.Files) != 1 || s.Pending {
+		t.Fatalf("Save as %q = %+v, %v; want one file", filename, s, err)
+	}
+	return s.Files[0]
+}
+
+// tree is every file below dir, links and folders included, with slashes.
+func tree(t testing.TB, dir string) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if errors.Is(err, os.ErrNotExist) && path == dir {
+			return filepath.SkipDir
+		}
+		if err == nil && path != dir {
+			rel, _ := filepath.Rel(dir, path)
+			names = append(names, filepath.ToSlash(rel))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func wantTree(t testing.TB, dir string, want ...string) {
+	t.Helper()
+	if got := tree(t, dir); !slices.Equal(got, want) {
+		t.Errorf("the folder holds %q, want %q", got, want)
+	}
+}
+
+func sumOf(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
+
+// wantFile compares the file on the disk and what is said of it with video.
+func wantFile(t testing.TB, got jobs.SavedFile, video []byte) {
+	t.Helper()
+	b, err := os.ReadFile(got.Path)
+	if err != nil || !bytes.Equal(b, video) {
+		t.Errorf("the file has %d bytes with sum %s, %v; want %d with %s", len(b), sumOf(b), err, len(video), sumOf(video))
+	}
+	if got.Bytes != int64(len(video)) || got.SHA256 != sumOf(video) {
+		t.Errorf("the file is said to have %d bytes with sum %s; want %d with %s", got.Bytes, got.SHA256, len(video), sumOf(video))
+	}
+}
+
+// video is n bytes of an MP4 file that no other has.
+func video(n int) []byte {
+	b := mp4(n)
+	_, _ = rand.Read(b[64:])
+	return b
+}
+
+// serve answers with b as a well-behaved server does, ranges and all.
+func serve(w http.ResponseWriter, r *http.Request, b []byte, etag string) {
+	w.Header().Set("Content-Type", "video/mp4")
+	if etag != "" {
+		w.Header().Set("ETag", etag)
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))
+}
+
+// cut answers 200, or 206 from first on, declares the length of the rest of b,
+// sends n bytes of it and closes the connection.
+func cut(w http.ResponseWriter, b []byte, etag string, first, n int) {
+	w.Header().Set("Content-Type", "video/mp4")
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)-first))
+	if etag != "" {
+		w.Header().Set("ETag", etag)
+	}
+	if first > 0 {
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", first, len(b)-1, len(b)))
+		w.WriteHeader(http.StatusPartialContent)
+	}
+	_, _ = w.Write(b[first : first+n])
+	_ = http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler)
+}
+
+// fast has failed tries follow at once, and stalls found soon.
+func fast(t testing.TB) {
+	jobs.ShortenFetch(t, 100*time.Millisecond, time.Millisecond, time.Millisecond)
+}
+
+func raw200(w http.ResponseWriter, response string) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(err)
+	}
+	_, _ = io.WriteString(conn, response)
+	_ = conn.Close()
+}
+
+func TestIsPublic(t *testing.T) {
+	for address, want := range map[string]bool{
+		"8.8.8.8": true, "1.1.1.1": true, "93.184.216.34": true, "172.15.255.255": true, "172.32.0.1": true, "100.63.255.255": true, "100.128.0.1": true,
+		"192.0.1.1": true, "198.17.0.1": true, "198.20.0.1": true, "223.255.255.255": true, "11.0.0.1": true, "126.255.255.255": true, "128.0.0.1": true,
+		"2606:4700::1111": true, "2a00:1450:4001:80b::200e": true, "2001:4860:4860::8888": true, "::ffff:8.8.8.8": true, "64:ff9b::8.8.8.8": true,
+
+		"0.0.0.0": false, "0.1.2.3": false, "10.0.0.1": false, "10.255.255.255": false, "100.64.0.1": false, "100.127.255.255": false, "127.0.0.1": false,
+		"127.255.255.254": false, "169.254.0.1": false, "172.16.0.1": false, "172.31.255.255": false, "192.0.0.1": false, "192.0.0.192": false, "192.0.2.1": false,
+		"192.88.99.1": false, "192.168.0.1": false, "192.168.255.255": false, "198.18.0.1": false, "198.19.255.255": false, "198.51.100.1": false,
+		"203.0.113.1": false, "224.0.0.1": false, "239.255.255.255": false, "240.0.0.1": false, "255.255.255.255": false,
+		"169.254.169.254": false, "169.254.170.2": false, "100.100.100.200": false, "168.63.129.16": false, "fd00:ec2::254": false, "fd20:ce::254": false, // metadata
+		"::": false, "::1": false, "::127.0.0.1": false, "::8.8.8.8": false, "100::1": false, "2001::1": false, "2001:db8::1": false, "2001:10::1": false,
+		"2001:0:4136:e378:8000:63bf:3fff:fdd2": false,                           // Teredo
+		"2002:7f00:1::":                        false, "2002:808:808::1": false, // 6to4
+		"fc00::1": false, "fd12:3456::1": false, "fe80::1": false, "fe80::1%eth0": false, "febf::1": false, "fec0::1": false, "ff02::1": false, "ff0e::1": false,
+		"3fff::1": false, "5f00::1": false,
+		"::ffff:127.0.0.1": false, "::ffff:10.0.0.1": false, "::ffff:169.254.169.254": false, "::ffff:192.168.1.1": false, "::ffff:0:127.0.0.1": true,
+		"64:ff9b::127.0.0.1": false, "64:ff9b::10.0.0.1": false, "64:ff9b::169.254.169.254": false, "64:ff9b::a83f:8110": false, "64:ff9b:1::8.8.8.8": false,
+		"": false,
+	} {
+		a, _ := netip.ParseAddr(address) // "" is the zero Addr
+		if got := jobs.IsPublic(a); got != want {
+			t.Errorf("isPublic(%s) = %t, want %t", address, got, want)
+		}
+	}
+}
+
+// Each server is its gateway's own origin, since no other may be on loopback.
+func TestHostileServers(t *testing.T) {
+	whole := video(100_000)
+	type answer = func(w http.ResponseWriter, r *http.Request, n int)
+	status := func(code int) answer {
+		return func(w http.ResponseWriter, _ *http.Request, _ int) { w.WriteHeader(code) }
+	}
+	body := func(mediaType, text string) answer {
+		return func(w http.ResponseWriter, _ *http.Request, _ int) {
+			w.Header().Set("Content-Type", mediaType)
+			_, _ = io.WriteString(w, text)
+		}
+	}
+	redirect := func(to string) answer {
+		return func(w http.ResponseWriter, r *http.Request, _ int) {
+			http.Redirect(w, r, to+"?"+secret, http.StatusFound)
+		}
+	}
+	const page = "<!DOCTYPE html><html><head><title>Sorry</title></head><body>try later</body></html>"
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, _ = z.Write(whole)
+	_ = z.Close()
+
+	tests := []struct {
+		name     string
+		answer   answer
+		says     string // "" when the whole video is saved
+		requests int
+	}{
+		{"a good one", func(w http.ResponseWriter, r *http.Request, _ int) { serve(w, r, whole, "") }, "", 1},
+		{"chunked", func(w http.ResponseWriter, _ *http.Request, _ int) {
+			for part := range slices.Chunk(whole, 7001) {
+				_, _ = w.Write(part)
+				_ = http.NewResponseController(w).Flush()
+			}
+		}, "", 1},
+		{"a type that says nothing", func(w http.ResponseWriter, _ *http.Request, _ int) {
+			w.Header().Set("Content-Type", "application/octet-stream")
+			_, _ = w.Write(whole)
+		}, "", 1},
+		{"always cut", func(w http.ResponseWriter, _ *http.Request, _ int) { cut(w, whole, "", 0, 50_000) }, "3 tries failed, the last one since the connection broke before the end of the file", 3},
+		{"always cut before the first byte", func(w http.ResponseWriter, _ *http.Request, _ int) { cut(w, whole, "", 0, 0) }, "the connection broke", 3},
+		{"closed without an answer", func(http.ResponseWriter, *http.Request, int) { panic(http.ErrAbortHandler) }, "the connection broke", 3},
+		{"chunks that end in the middle", func(w http.ResponseWriter, _ *http.Request, _ int) {
+			_, _ = w.Write(whole[:50_000])
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}, "the connection broke", 3},
+		{"cut twice, ranges ignored", func(w http.ResponseWriter, r *http.Request, n int) {
+			if n < 3 {
+				cut(w, whole, "", 0, 30_000*n)
+			}
+			r.Header.Del("Range")
+			serve(w, r, whole, "")
+		}, "", 3},
+		{"stalls in the body", func(w http.ResponseWriter, r *http.Request, _ int) {
+			w.Header().Set("Content-Length", strconv.Itoa(len(whole)))
+			_, _ = w.Write(whole[:10_000])
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}, "nothing came for 100ms", 3},
+		{"stalls after the header", func(w http.ResponseWriter, r *http.Request, _ int) {
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}, "nothing came for 100ms", 3},
+		{"stalls before the header", func(_ http.ResponseWriter, r *http.Request, _ int) { <-r.Context().Done() }, "timeout awaiting response headers", 3},
+		{"a length shorter than the body", func(w http.ResponseWriter, _ *http.Request, _ int) {
+			raw200(w, fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: %d\r\n\r\n%s and more", len(whole), whole))
+		}, "", 1},
+		{"two lengths", func(w http.ResponseWriter, _ *http.Request, _ int) {
+			raw200(w, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nContent-Length: 20\r\n\r\n0123456789")
+		}, "3 tries failed", 3},
+		{"a negative length", func(w http.ResponseWriter, _ *http.Request, _ int) {
+			raw200(w, "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n0123456789")
+		}, "3 tries failed", 3},
+		{"a length past all limits", func(w http.ResponseWriter, _ *http.Request, _ int) {
+			raw200(w, "HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: 9223372036854775807\r\n\r\n"+string(whole))
+		}, "at least 9223372036854775807 bytes and the limit is 200000 (--max-download", 1},
+		{"one byte above the limit", func(w http.ResponseWriter, r *http.Request, _ int) { serve(w, r, video(200_001), "") }, "at least 200001 bytes and the limit is 200000", 1},
+		{"no end", func(w http.ResponseWriter, _ *http.Request, _ int) {
+			for {
+				if _, err := w.Write(whole); err != nil {
+					return
+				}
+			}
+		}, "and the limit is 200000", 1},
+		{"not HTTP", func(w http.ResponseWriter, _ *http.Request, _ int) { raw200(w, "SSH-2.0-OpenSSH_9.6\r\n") }, "malformed HTTP", 3},
+		{"an error page", body("text/html; charset=utf-8", page), `no video; its type is "text/html"`, 1},
+		{"an error page that calls itself a video", body("video/mp4", page), "no video; it looks like text/html", 1},
+		{"an error page after a mark", body("video/mp4", "\ufeff\r\n  "+page), "no video; it looks like text/html", 1},
+		{"an error page without a type", body("application/octet-stream", page), "no video; it looks like text/html", 1},
+		{"JSON", body("application/json", `{"error":"expired"}`), `no video; its type is "application/json"`, 1},
+		{"JSON of a kind", body("application/problem+json", `{"error":"expired"}`), "no video; its type is", 1},
+		{"JSON that calls itself a video", body("video/mp4", `{"error":"expired"}`), "no video; it looks like application/json", 1},
+		{"XML", body("application/xml", `<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>`), `no video; its type is "application/xml"`, 1},
+		{"XML that calls itself a video", body("video/mp4", `<?xml version="1.0"?><Error/>`), "no video; it looks like text/xml", 1},
+		{"a drawing that calls itself a video", body("video/mp4", `<svg xmlns="http://www.w3.org/2000/svg"/>`), "no video; it looks like image/svg+xml", 1},
+		{"plain words that call themselves a video", body("video/mp4", "Access denied."), "no video; it looks like text/plain", 1},
+		{"an archive that calls itself a video", body("video/mp4", "PK\x03\x04\x14\x00\x00\x00\x08\x00"), "no video; it looks like application/zip", 1},
+		{"a program", body("application/octet-stream", "MZ\x90\x00\x03\x00\x00\x00\x04\x00"), "no video; it looks like application/vnd.microsoft.portable-executable", 1},
+		{"empty", body("video/mp4", ""), "the file is empty", 1},
+		{"empty and chunked", func(w http.ResponseWriter, _ *http.Request, _ int) { _ = http.NewResponseController(w).Flush() }, "the file is empty", 1},
+		{"packed though it was not asked for", func(w http.ResponseWriter, _ *http.Request, _ int) {
+			w.Header().Set("Content-Type", "video/mp4")
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = w.Write(packed.Bytes())
+		}, `packed ("gzip")`, 1},
+		{"packed and not saying so", func(w http.ResponseWriter, _ *http.Request, _ int) {
+			w.Header().Set("Content-Type", "video/mp4")
+			_, _ = w.Write(packed.Bytes())
+		}, "no video; it looks like application/gzip", 1},
+		{"an unasked part", func(w http.ResponseWriter, _ *http.Request, _ int) {
+			w.Header().Set("Content-Range", "bytes 0-9/100")
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = w.Write(whole[:10])
+		}, "HTTP 206", 1},
+		{"401", status(401), "the server answered HTTP 401", 1},
+		{"204", status(204), "the server answered HTTP 204", 1},
+		{"500", status(500), "3 tries failed, the last one since the server answered HTTP 500", 3},
+		{"429", status(429), "the server answered HTTP 429", 3},
+		{"500 twice, then the video", func(w http.ResponseWriter, r *http.Request, n int) {
+			if n < 3 {
+				w.WriteHeader(500)
+				return
+			}
+			serve(w, r, whole, "")
+		}, "", 3},
+		{"megabytes of header", func(w http.ResponseWriter, _ *http.Request, _ int) {
+			raw200(w, "HTTP/1.1 200 OK\r\nX-Long: "+strings.Repeat("x", 4<<20)+"\r\n\r\n")
+		}, "headers exceeded", 3},
+		{"to http within the cloud", redirect("http://169.254.169.254/latest/meta-data"), `"http://169.254.169.254/latest/meta-data"`, 1},
+		{"to https within the cloud", redirect("https://169.254.169.254/latest"), `at "169.254.169.254:443", which is not an address of the public internet`, 1},
+		{"to another port here", redirect("http://127.0.0.1:1/x"), `must be https; got "http://127.0.0.1:1/x"`, 1},
+		{"to another port here, by https", redirect("https://127.0.0.1:1/x"), `at "127.0.0.1:1", which is not`, 1},
+		{"to an address in another notation", redirect("https://[::ffff:127.0.0.1]/x"), "which is not an address of the public internet", 1},
+		{"to http outside", redirect("http://example.com/v.mp4"), `must be https; got "http://example.com/v.mp4"`, 1},
+		{"to a file", redirect("file:///etc/passwd"), "must be https", 1},
+		{"to a user's name", redirect("https://user:pass@example.com/v.mp4"), `must not hold a user name; got "https://example.com/v.mp4"`, 1},
+		{"to nothing that can be read", redirect("https://exa mple.com:x/v.mp4"), "3 tries failed", 3},
+		{"to itself", func(w http.ResponseWriter, r *http.Request, _ int) {
+			http.Redirect(w, r, r.URL.String(), http.StatusFound)
+		}, "redirects more than 5 times", 6},
+		{"to the video", func(w http.ResponseWriter, r *http.Request, n int) {
+			if n == 1 {
+				http.Redirect(w, r, "/other.mp4?"+secret, http.StatusMovedPermanently)
+				return
+			}
+			serve(w, r, whole, "")
+		}, "", 2},
+	}
+	fast(t)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			m := newMedia(t, test.answer)
+			h := newHouse(t, m.URL, m.link())
+			options := h.options
+			options.MaxDownload = 200_000
+			h.Tracker = openTracker(t, h.gateway, options)
+			saved, err := h.save(t, "v.mp4", false)
+			if n := len(m.requests()); n != test.requests {
+				t.Errorf("%d requests, want %d", n, test.requests)
+			}
+			for _, r := range m.requests() {
+				for _, name := range []string{"Referer", "Cookie", "Authorization", "Ocp-Apim-Subscription-Key"} {
+					if v := r.Header.Get(name); v != "" {
+						t.Errorf("a request with %s: %s", name, v)
+					}
+				}
+			}
+			if test.says == "" {
+				if err != nil {
+					t.Fatalf("Save = %v, want the video", err)
+				}
+				wantFile(t, saved.Files[0], whole)
+				wantTree(t, h.out, "v.mp4")
+				return
+			}
+			wantFailure(t, err, pixazo.DownloadFailed, test.says)
+			wantTree(t, h.out)
+		})
+	}
+}
+
+// wantFailure wants an error of that code that says so, in a line that can be
+// shown.
+func wantFailure(t testing.TB, err error, code pixazo.Code, says string) {
+	t.Helper()
+	e, ok := errors.AsType[*pixazo.Error](err)
+	if !ok || e.Code != code || !strings.Contains(e.Message, says) || e.RequestID != videoID {
+		t.Errorf("Save = %#v (%v); want %s of %s saying %q", err, err, code, videoID, says)
+		return
+	}
+	if strings.Contains(e.Message, "s3cr3t") || strings.ContainsAny(e.Message, "\r\n") || len(e.Message) > 500 {
+		t.Errorf("the message is %q; want no signature, one line of it, and not long", e.Message)
+	}
+}
+
+// The addresses of a video are the gateway's to say, and not its server's.
+func TestAddressesThatAreNotFetched(t *testing.T) {
+	var within []string
+	other := newMedia(t, func(w http.ResponseWriter, r *http.Request, _ int) { serve(w, r, video(1000), "") })
+	secure := httptest.NewTLSServer(other.Config.Handler)
+	t.Cleanup(secure.Close)
+	gateway := newMedia(t, func(w http.ResponseWriter, r *http.Request, _ int) { serve(w, r, video(1000), "") })
+	port := func(s string) string { return s[strings.LastIndex(s, ":"):] }
+	fast(t)
+	for link, says := range map[string]string{
+		"http://example.com/v.mp4":           `must be https; got "http://example.com/v.mp4"`,
+		other.URL + "/v.mp4":                 "must be https",
+		"ftp://example.com/v.mp4":            "must be https",
+		"file:///etc/passwd":                 "must be https",
+		"//example.com/v.mp4":                "must be https",
+		"v.mp4":                              "must be https",
+		"https:///v.mp4":                     "must be https",
+		"https://user:pw@example.com/v.mp4":  `must not hold a user name; got "https://example.com/v.mp4"`,
+		"https://exa mple.com/%zz":           "can't be read",
+		"https://169.254.169.254/v.mp4":      "not an address of the public internet",
+		"https://[fd00:ec2::254]/v.mp4":      "not an address of the public internet",
+		"https://[::ffff:7f00:1]/v.mp4":      "not an address of the public internet",
+		secure.URL + "/v.mp4":                "not an address of the public internet",
+		"https://0.0.0.0" + port(secure.URL): "not an address of the public internet",
+		// A name that leads within is no better: the address that is dialled
+		// counts, which a check of the name beforehand would miss.
+		"https://localhost" + port(secure.URL) + "/v.mp4": "not an address of the public internet",
+		// The gateway's own origin is a scheme, a host and a port.
+		strings.Replace(gateway.URL, "127.0.0.1", "localhost", 1) + "/v.mp4": "must be https",
+		"https://127.0.0.1" + port(gateway.URL) + "/v.mp4":                   "not an address of the public internet",
+	} {
+		h := newHouse(t, gateway.URL, link+"?"+secret)
+		_, err := h.save(t, "", false)
+		wantFailure(t, err, pixazo.DownloadFailed, says)
+		within = append(within, tree(t, h.out)...)
+	}
+	if n := len(other.requests()) + len(gateway.requests()); n > 0 || len(within) > 0 {
+		t.Errorf("%d requests and the files %q; want none", n, within)
+	}
+
+	public := newHouse(t, "https://gateway.example", gateway.link())
+	_, err := public.save(t, "", false)
+	wantFailure(t, err, pixazo.DownloadFailed, "must be https")
+
+	upper := newHouse(t, strings.Replace(gateway.URL, "127.0.0.1", "LOCALHOST", 1), strings.Replace(gateway.link(), "127.0.0.1", "localhost", 1))
+	if _, err := upper.save(t, "", false); pixazo.IsLoopback("LOCALHOST") && err != nil {
+		t.Errorf("a gateway at LOCALHOST: %v", err)
+	}
+}
+
+// What comes after a broken try must be the rest of the same file.
+func TestBrokenTransferGoesOn(t *testing.T) {
+	whole, changed := video(100_000), video(100_000)
+	longer := append(slices.Clone(whole), "and more"...)
+	const half = 50_000
+	type answer = func(w http.ResponseWriter, r *http.Request)
+	breaks := func(etag string) answer {
+		return func(w http.ResponseWriter, _ *http.Request) { cut(w, whole, etag, 0, half) }
+	}
+	breaksChunked := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("ETag", `"a"`)
+		_, _ = w.Write(whole[:half])
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	serves := func(b []byte, etag string) answer {
+		return func(w http.ResponseWriter, r *http.Request) { serve(w, r, b, etag) }
+	}
+	part := func(contentRange string, b []byte) answer {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("ETag", `"a"`)
+			w.Header().Set("Content-Range", contentRange)
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = w.Write(b)
+		}
+	}
+	const rest = "bytes=50000-"
+	tests := []struct {
+		name    string
+		answers []answer
+		ranges  []string // and the If-Range after it
+		want    []byte   // nil for download_failed
+	}{
+		{"by its ETag", []answer{breaks(`"a"`), serves(whole, `"a"`)}, []string{" ", rest + ` "a"`}, whole},
+		{"by its length", []answer{breaks(""), serves(whole, "")}, []string{" ", rest + " "}, whole},
+		{"by its length, for an ETag is weak", []answer{breaks(`W/"a"`), serves(whole, `W/"a"`)}, []string{" ", rest + " "}, whole},
+		{"twice", []answer{breaks(`"a"`), func(w http.ResponseWriter, _ *http.Request) { cut(w, whole, `"a"`, half, 20_000) }, serves(whole, `"a"`)},
+			[]string{" ", rest + ` "a"`, `bytes=70000- "a"`}, whole},
+		{"the server sees that it changed", []answer{breaks(`"a"`), serves(changed, `"b"`)}, []string{" ", rest + ` "a"`}, changed},
+		{"the server does not see that it changed", []answer{breaks(`"a"`), func(w http.ResponseWriter, r *http.Request) {
+			r.Header.Del("If-Range")
+			serve(w, r, changed, `"b"`)
+		}, serves(changed, `"b"`)}, []string{" ", rest + ` "a"`, " "}, changed},
+		{"the ETag is gone", []answer{breaks(`"a"`), func(w http.ResponseWriter, r *http.Request) {
+			r.Header.Del("If-Range")
+			serve(w, r, changed, "")
+		}, serves(changed, "")}, []string{" ", rest + ` "a"`, " "}, changed},
+		{"another length", []answer{breaks(""), serves(longer, ""), serves(longer, "")}, []string{" ", rest + " ", " "}, longer},
+		{"another place", []answer{breaks(`"a"`), part("bytes 49999-99999/100000", whole[49_999:]), serves(whole, `"a"`)}, []string{" ", rest + ` "a"`, " "}, whole},
+		{"only a part of the rest", []answer{breaks(`"a"`), part("bytes 50000-59999/100000", whole[half:60_000]), serves(whole, `"a"`)}, []string{" ", rest + ` "a"`, " "}, whole},
+		{"no total", []answer{breaks(`"a"`), part("bytes 50000-99999/*", whole[half:]), serves(whole, `"a"`)}, []string{" ", rest + ` "a"`, " "}, whole},
+		{"no place", []answer{breaks(`"a"`), part("", whole[half:]), serves(whole, `"a"`)}, []string{" ", rest + ` "a"`, " "}, whole},
+		{"nonsense", []answer{breaksChunked, part("bytes 50000-49999/50000", nil), serves(whole, `"a"`)}, []string{" ", rest + ` "a"`, " "}, whole},
+		{"more than the rest", []answer{breaks(`"a"`), part("bytes 50000-99999/100000", append(slices.Clone(whole[half:]), "more"...)), serves(whole, `"a"`)},
+			[]string{" ", rest + ` "a"`, " "}, whole},
+		{"less than the rest", []answer{breaks(`"a"`), part("bytes 50000-99999/100000", whole[half:60_000]), serves(whole, `"a"`)},
+			[]string{" ", rest + ` "a"`, `bytes=60000- "a"`}, whole},
+		{"an error between", []answer{breaks(`"a"`), func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, serves(whole, `"a"`)},
+			[]string{" ", rest + ` "a"`, rest + ` "a"`}, whole},
+		{"416", []answer{breaks(`"a"`), func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(416) }, serves(whole, `"a"`)}, []string{" ", rest + ` "a"`, " "}, whole},
+		{"always changing", []answer{breaks(`"a"`), func(w http.ResponseWriter, _ *http.Request) { cut(w, changed, `"b"`, 0, half) },
+			func(w http.ResponseWriter, _ *http.Request) { cut(w, longer, `"c"`, 0, half) }}, []string{" ", rest + ` "a"`, rest + ` "b"`}, nil},
+		// Nothing would tell whether the rest belongs to it.
+		{"neither length nor ETag", []answer{func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write(whole[:half])
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}, serves(whole, "")}, []string{" ", " "}, whole},
+		{"no length, but an ETag", []answer{breaksChunked, serves(whole, `"a"`)}, []string{" ", rest + ` "a"`}, whole},
+		{"packed halfway", []answer{breaks(`"a"`), func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", "br")
+			serve(w, r, whole, `"a"`)
+		}}, []string{" ", rest + ` "a"`}, nil},
+	}
+	fast(t)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			m := newMedia(t, func(w http.ResponseWriter, r *http.Request, n int) {
+				if n > len(test.answers) {
+					t.Errorf("request %d, want %d", n, len(test.answers))
+					return
+				}
+				test.answers[n-1](w, r.Clone(r.Context()))
+			})
+			h := newHouse(t, m.URL, m.link())
+			saved, err := h.save(t, "v.mp4", false)
+			var ranges []string
+			for _, r := range m.requests() {
+				ranges = append(ranges, r.Header.Get("Range")+" "+r.Header.Get("If-Range"))
+				if got := r.Header.Get("Accept-Encoding"); got != "identity" {
+					t.Errorf("Accept-Encoding: %q, want identity", got)
+				}
+			}
+			if !slices.Equal(ranges, test.ranges) {
+				t.Errorf("asked for %q, want %q", ranges, test.ranges)
+			}
+			if test.want == nil {
+				if !pixazo.IsCode(err, pixazo.DownloadFailed) {
+					t.Errorf("Save = %v, want download_failed", err)
+				}
+				wantTree(t, h.out)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantFile(t, saved.Files[0], test.want)
+			wantTree(t, h.out, "v.mp4")
+		})
+	}
+}
+
+func TestExpiredLinks(t *testing.T) {
+	whole := video(100_000)
+	fresh := func(m *media) string { return m.URL + "/fresh.mp4?" + secret }
+	isFresh := func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/fresh") }
+	tests := []struct {
+		name     string
+		fresh    func(*media) string // the address that the second status names
+		answer   func(w http.ResponseWriter, r *http.Request, n int)
+		says     string
+		requests int
+	}{
+		{"a fresh one works", fresh, func(w http.ResponseWriter, r *http.Request, _ int) {
+			if isFresh(r) {
+				serve(w, r, whole, "")
+				return
+			}
+			w.WriteHeader(403)
+		}, "", 2},
+		// The first link's bytes must not stay before the second's.
+		{"expired halfway, and a fresh one works", fresh, func(w http.ResponseWriter, r *http.Request, n int) {
+			switch {
+			case isFresh(r):
+				serve(w, r, whole, "")
+			case n == 1:
+				cut(w, whole, `"a"`, 0, 30_000)
+			default:
+				w.WriteHeader(410)
+			}
+		}, "", 3},
+		{"the fresh one is no better", fresh, func(w http.ResponseWriter, _ *http.Request, _ int) { w.WriteHeader(403) }, "the link has expired (HTTP 403)", 2},
+		{"404", (*media).link, func(w http.ResponseWriter, _ *http.Request, _ int) { w.WriteHeader(404) }, "the link has expired (HTTP 404), and the gateway names no fresh one", 1},
+		{"410", (*media).link, func(w http.ResponseWriter, _ *http.Request, _ int) { w.WriteHeader(410) }, "the link has expired (HTTP 410), and the gateway names no fresh one", 1},
+		{"a fresh one that is not allowed", func(*media) string { return "http://10.0.0.1/v.mp4?" + secret },
+			func(w http.ResponseWriter, _ *http.Request, _ int) { w.WriteHeader(403) }, "must be https", 1},
+	}
+	fast(t)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			m := newMedia(t, test.answer)
+			h := newHouse(t, m.URL)
+			h.gateway.status = func(_ context.Context, id string, poll int) (pixazo.Job, error) {
+				job := finished(id, pixazo.Completed)
+				job.VideoURLs = []string{m.link()}
+				if poll > 0 {
+					job.VideoURLs = []string{test.fresh(m)}
+				}
+				return job, nil
+			}
+			saved, err := h.save(t, "v.mp4", false)
+			if n := len(m.requests()); n != test.requests || h.gateway.count() != 2 {
+				t.Errorf("%d requests and %d polls, want %d and 2", n, h.gateway.count(), test.requests)
+			}
+			if test.says != "" {
+				wantFailure(t, err, pixazo.DownloadFailed, test.says)
+				wantTree(t, h.out)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantFile(t, saved.Files[0], whole)
+			wantTree(t, h.out, "v.mp4")
+			if got := saved.Job.VideoURLs; !slices.Equal(got, []string{fresh(m)}) {
+				t.Errorf("the answer names %q, want the fresh link", got)
+			}
+		})
+	}
+}
+
+// A limit that is only met after gigabytes would not be one.
+func TestEndlessBodyIsLeftAtTheLimit(t *testing.T) {
+	sent := make(chan int, 1)
+	block := mp4(64 << 10)
+	m := newMedia(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
+		n := 0
+		for {
+			m, err := w.Write(block)
+			n += m
+			if err != nil {
+				sent <- n
+				return
+			}
+		}
+	})
+	h := newHouse(t, m.URL, m.link())
+	options := h.options
+	options.MaxDownload = 1 << 20
+	h.Tracker = openTracker(t, h.gateway, options)
+	_, err := h.save(t, "", false)
+	wantFailure(t, err, pixazo.DownloadFailed, "and the limit is 1048576")
+	// Besides the limit, what is in the buffers of both ends.
+	if n := <-sent; n > 32<<20 {
+		t.Errorf("the server could send %d bytes, want no more than the limit of 1 MB and what is under way", n)
+	}
+}
+
+// The real client's key must not go where the videos are.
+func TestKeyStaysWithTheGateway(t *testing.T) {
+	const key = "0123456789abcdef0123456789abcdef"
+	whole := video(5000)
+	m := newMedia(t, nil)
+	m.answer = func(w http.ResponseWriter, r *http.Request, _ int) {
+		if strings.HasSuffix(r.URL.Path, ".mp4") {
+			http.SetCookie(w, &http.Cookie{Name: "crumb", Value: "1", Path: "/"})
+			if r.URL.Path == "/video.mp4" {
+				http.Redirect(w, r, "/elsewhere.mp4?"+secret, http.StatusFound)
+				return
+			}
+			serve(w, r, whole, "")
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{"request_id": videoID, "status": "COMPLETED", "output": map[string]any{"media_url": []string{m.link()}}})
+	}
+	client, err := pixazo.NewClient(pixazo.Config{GatewayURL: m.URL, Key: func() (pixazo.Key, error) { return pixazo.NewKey(key) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	tracker := openTracker(t, client, jobs.Options{StateDir: dir, OutputDir: filepath.Join(dir, "out"), GatewayURL: m.URL, UserAgent: "agent/1"})
+	if _, err := tracker.Save(t.Context(), jobs.SaveRequest{RequestID: videoID}, time.Minute, nil); err != nil {
+		t.Fatal(err)
+	}
+	asked, fetched := 0, 0
+	for _, r := range m.requests() {
+		if !strings.HasSuffix(r.URL.Path, ".mp4") {
+			asked++
+			if r.Header.Get("Ocp-Apim-Subscription-Key") != key {
+				t.Error("the gateway was asked without the key")
+			}
+			continue
+		}
+		fetched++
+		for name, values := range r.Header {
+			if !slices.Contains([]string{"User-Agent", "Accept-Encoding", "Connection"}, name) || strings.Contains(strings.Join(values, ""), key) {
+				t.Errorf("a request for the video has %s: %q", name, values)
+			}
+		}
+		if got := r.Header.Get("User-Agent"); got != "agent/1" {
+			t.Errorf("User-Agent %q, want agent/1", got)
+		}
+	}
+	if asked != 1 || fetched != 2 {
+		t.Errorf("%d status requests and %d of the video, want 1 and 2", asked, fetched)
+	}
+}
+
+// A proxy would dial for us, past the guard.
+func TestProxyIsNotUsed(t *testing.T) {
+	proxy := newMedia(t, func(w http.ResponseWriter, _ *http.Request, _ int) { w.WriteHeader(502) })
+	t.Setenv("HTTPS_PROXY", proxy.URL)
+	t.Setenv("HTTP_PROXY", proxy.URL)
+	t.Setenv("ALL_PROXY", proxy.URL)
+	fast(t)
+	h := newHouse(t, "http://127.0.0.1:1", "https://169.254.169.254/v.mp4")
+	_, err := h.save(t, "", false)
+	wantFailure(t, err, pixazo.DownloadFailed, "not an address of the public internet")
+	if n := len(proxy.requests()); n > 0 {
+		t.Errorf("the proxy got %d requests", n)
+	}
+}
+
+// A slow server is no stalled one, however long it takes in all.
+func TestSlowServerIsHeardOut(t *testing.T) {
+	whole := video(80_000)
+	m := newMedia(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
+		for part := range slices.Chunk(whole, 8000) {
+			_, _ = w.Write(part)
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(50 * time.Millisecond) // 500 ms in all
+		}
+	})
+	jobs.ShortenFetch(t, 300*time.Millisecond, time.Millisecond, time.Second)
+	h := newHouse(t, m.URL, m.link())
+	wantFile(t, h.mustSave(t, ""), whole)
+}

@@ -1,0 +1,127 @@
+// This file names saved videos: a name that says what it is where none was
+// asked for, and the rules for one that was. A name must do on every system,
+// whatever this one is, since folders are shared and synced.
+
+package jobs
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"pixazo-mcp/pixazo"
+)
+
+const (
+	maxFilename  = 1000 // bytes, with its folders
+	maxComponent = 200  // bytes; file systems take 255, and an ending may follow
+	slugWords    = 8
+	slugLength   = 60 // bytes
+)
+
+// reserved are the names that Windows keeps for devices, with any ending.
+var reserved = regexp.MustCompile(`(?i)^(con|prn|aux|nul|conin\$|conout\$|clock\$|com[0-9¹²³]|lpt[0-9¹²³])[ .]*(\.|$)`)
+
+// checkFilename returns filename with slashes, once it is a relative path of
+// names that every system takes; "" stays "". Its error has code file_refused.
+func checkFilename(filename string) (string, error) {
+	refuse := func(rule string) (string, error) {
+		return "", &pixazo.Error{Code: pixazo.FileRefused, Message: fmt.Sprintf(
+			"filename must be a name or a relative path below the output folder (--output-dir, PIXAZO_OUTPUT_DIR), %s; got %s", rule, pixazo.Quote(filename))}
+	}
+	if filename == "" {
+		return "", nil
+	}
+	name := strings.ReplaceAll(filename, `\`, "/") // a separator on Windows
+	switch {
+	case len(name) > maxFilename:
+		return refuse(fmt.Sprintf("of at most %d bytes", maxFilename))
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return r == utf8.RuneError || !unicode.IsGraphic(r) }):
+		return refuse("without control or invisible characters")
+	case strings.ContainsAny(name, `<>:"|?*`):
+		return refuse(`without any of < > : " | ? *, which not every system allows (and no drive letter)`)
+	case strings.HasPrefix(name, "/"):
+		return refuse("not an absolute path")
+	case name == "~" || strings.HasPrefix(name, "~/"):
+		return refuse("not below the home directory")
+	}
+	for _, component := range strings.Split(name, "/") {
+		switch {
+		case component == "" || component == "." || component == "..":
+			return refuse("without empty parts, . and ..")
+		case len(component) > maxComponent:
+			return refuse(fmt.Sprintf("each part of at most %d bytes", maxComponent))
+		case strings.Trim(component, " ") != component || strings.HasSuffix(component, "."):
+			return refuse("no part of which begins or ends with a space or ends with a dot")
+		case reserved.MatchString(component):
+			return refuse("without a name that Windows keeps for a device")
+		case strings.HasPrefix(component, partPrefix):
+			return refuse("not a name of unfinished downloads")
+		}
+	}
+	return name, nil
+}
+
+// defaultName says what a video is without its ending: the day it was made, the
+// first words of its prompt and the end of its request_id.
+func defaultName(made time.Time, prompt, requestID string) string {
+	slug := slug(prompt)
+	if slug == "" {
+		slug = "video"
+	}
+	id := strings.Trim(requestID[max(0, len(requestID)-8):], ".-_")
+	return strings.TrimRight(made.Local().Format(time.DateOnly)+"-"+slug+"-"+id, "-")
+}
+
+// slug is the first words of a text, in lower case, joined by hyphens.
+func slug(text string) string {
+	words := strings.FieldsFunc(pixazo.Clean(text, 10*slugLength), func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r)
+	})
+	slug := ""
+	for _, word := range words[:min(len(words), slugWords)] {
+		if next := strings.TrimPrefix(slug+"-"+strings.ToLower(word), "-"); len(next) <= slugLength {
+			slug = next
+			continue
+		}
+		if slug == "" { // a script without spaces
+			for _, r := range word {
+				if len(slug)+utf8.RuneLen(r) > slugLength {
+					break
+				}
+				slug += string(r)
+			}
+		}
+		break
+	}
+	return slug
+}
+
+type mediaEnding struct{ mediaType, ending string }
+
+// endings are those of the media types that are saved; the first of a type is
+// given to a name that has none of them.
+var endings = []mediaEnding{
+	{"video/mp4", ".mp4"}, {"video/mp4", ".m4v"}, {"video/webm", ".webm"}, {"video/quicktime", ".mov"}, {"video/x-matroska", ".mkv"},
+	{"video/mpeg", ".mpg"}, {"video/x-msvideo", ".avi"}, {"video/ogg", ".ogv"}, {"audio/mpeg", ".mp3"}, {"audio/mp4", ".m4a"}, {"audio/wav", ".wav"},
+	{"image/gif", ".gif"}, {"image/png", ".png"}, {"image/jpeg", ".jpg"}, {"image/webp", ".webp"},
+}
+
+// split takes the ending off a name: the one it has, else the one for the media
+// type.
+func split(name, mediaType string) (base, ending string) {
+	if ending := path.Ext(name); slices.ContainsFunc(endings, func(e mediaEnding) bool { return strings.EqualFold(e.ending, ending) }) {
+		return strings.TrimSuffix(name, ending), ending
+	}
+	for _, e := range endings {
+		if e.mediaType == mediaType {
+			return name, e.ending
+		}
+	}
+	return name, ".mp4"
+}
