@@ -20,6 +20,7 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 	"golang.org/x/term"
 
+	"pixazo-mcp/internal/attach"
 	"pixazo-mcp/internal/config"
 	"pixazo-mcp/internal/demo"
 	"pixazo-mcp/internal/stdio"
@@ -98,11 +99,15 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 		return err
 	}
 	tracker := jobs.New(client, jobs.Options{
-		StateDir:   settings.StateDir,
-		Gateway:    journalName,
-		MaxPerHour: settings.MaxVideosPerHour,
-		Check:      client.Check,
-		Logger:     log,
+		StateDir:    settings.StateDir,
+		Gateway:     journalName,
+		MaxPerHour:  settings.MaxVideosPerHour,
+		Check:       client.Check,
+		OutputDir:   settings.OutputDir,
+		MaxDownload: settings.MaxDownload,
+		GatewayURL:  gateway.GatewayURL,
+		UserAgent:   gateway.UserAgent,
+		Logger:      log,
 	})
 	defer tracker.Close()
 
@@ -115,7 +120,12 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 		server.WithRecovery(),
 		server.WithResourceRecovery(),
 	)
-	tools.Register(srv, tools.Config{Tracker: tracker, MaxWait: settings.MaxWait, KeyFile: settings.APIKeyFile})
+	tools.Register(srv, tools.Config{
+		Tracker: tracker,
+		MaxWait: settings.MaxWait,
+		KeyFile: settings.APIKeyFile,
+		Files:   attach.Resolver{Dirs: settings.FilesDirs, FromRoots: settings.FilesFromRoots, Home: settings.Home},
+	})
 	videos := resources.Register(srv, tracker)
 
 	log.Info("serving", "version", version, "gateway", gateway.GatewayURL, "sandbox", settings.Sandbox)
@@ -173,7 +183,7 @@ func runDemo(ctx context.Context, settings config.Settings, env []string, stdout
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	args := append(settings.ServeArgs(), fmt.Sprintf("--sandbox=%t", !settings.Demo.Live))
+	args := append(settings.ServeArgs(), fmt.Sprintf("--sandbox=%t", !settings.Demo.Live), "--output-dir="+settings.OutputDir)
 	if !settings.Demo.Live {
 		args = append(args, "--max-videos-per-hour=0") // they cost nothing
 	}

@@ -658,7 +658,8 @@ func TestWaitsInFlightDoNotDelayOtherCalls(t *testing.T) {
 
 // arrows are the imports of our own packages that each package may have.
 var arrows = map[string][]string{
-	"pixazo-mcp":                 {"internal/config", "internal/demo", "internal/stdio", "pixazo", "pixazo/jobs", "pixazo/sandbox", "resources", "tools"},
+	"pixazo-mcp":                 {"internal/attach", "internal/config", "internal/demo", "internal/stdio", "pixazo", "pixazo/jobs", "pixazo/sandbox", "resources", "tools"},
+	"pixazo-mcp/internal/attach": {"pixazo"},
 	"pixazo-mcp/internal/config": {"pixazo"}, // for Key, which keeps itself out of print
 	"pixazo-mcp/internal/demo":   {"pixazo"}, // for Clean
 	"pixazo-mcp/internal/stdio":  {},
@@ -666,7 +667,7 @@ var arrows = map[string][]string{
 	"pixazo-mcp/pixazo/jobs":     {"pixazo"},
 	"pixazo-mcp/pixazo/sandbox":  {},
 	"pixazo-mcp/resources":       {"pixazo", "pixazo/jobs"},
-	"pixazo-mcp/tools":           {"pixazo", "pixazo/jobs"},
+	"pixazo-mcp/tools":           {"internal/attach", "pixazo", "pixazo/jobs"},
 }
 
 func TestArrows(t *testing.T) {

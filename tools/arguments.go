@@ -115,7 +115,11 @@ func unknown(name string, arguments []argument) error {
 	nearest, least := "", 1<<30
 	for _, a := range arguments {
 		known = append(known, a.name)
-		if d := pixazo.Distance(name[:min(len(name), 100)], a.name); d < least {
+		d := pixazo.Distance(name[:min(len(name), 100)], a.name)
+		if strings.HasPrefix(a.name, name) {
+			d = 0 // timeout for timeout_seconds
+		}
+		if d < least {
 			nearest, least = a.name, d
 		}
 	}

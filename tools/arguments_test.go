@@ -46,8 +46,8 @@ func TestBadArgumentsAreRefusedInClearWords(t *testing.T) {
 		{"generate_video", `{"prompt":"x","image_url":null}`, `unknown argument "image_url"; the nearest known one is "mode", of ` + videoFields + "." + correctSubmit},
 		{"get_status", `{"requestId":"x"}`, `unknown argument "requestId"; the nearest known one is "request_id", of request_id.` + correctStatus},
 		{"get_status", `{"request_id":"x","timeout_seconds":5}`, `unknown argument "timeout_seconds"; the nearest known one is "request_id", of request_id.` + correctStatus},
-		{"wait_for_video", `{"request_id":"x","timeout":5}`, `unknown argument "timeout"; the nearest known one is "timeout_seconds", of request_id, timeout_seconds.` + correctWait},
-		{"wait_for_video", `{"request_id":"x","avatar":"a"}`, `unknown argument "avatar"; the nearest known one is "request_id", of request_id, timeout_seconds.` + correctWait},
+		{"wait_for_video", `{"request_id":"x","timeout":5}`, `unknown argument "timeout"; the nearest known one is "timeout_seconds", of request_id, timeout_seconds, save.` + correctWait},
+		{"wait_for_video", `{"request_id":"x","avatar":"a"}`, `unknown argument "avatar"; the nearest known one is "save", of request_id, timeout_seconds, save.` + correctWait},
 		// Missing.
 		{"generate_video", ``, `prompt is required; got nothing.` + correctSubmit},
 		{"generate_video", `null`, `prompt is required; got nothing.` + correctSubmit},
@@ -73,8 +73,8 @@ func TestBadArgumentsAreRefusedInClearWords(t *testing.T) {
 		{"generate_video", `{"prompt":"x","files":` + files(21) + `}`, `files must have at most 20 items; got 21 items.` + correctSubmit},
 		{"generate_video", `{"prompt":"x","files":["asset-1",{"type":"url"}]}`, `files[1] must be a string; got the object {"type":"url"}.` + correctSubmit},
 		{"generate_video", `{"prompt":"x","files":[null]}`, `files[0] must be a string; got null.` + correctSubmit},
-		{"generate_video", `{"prompt":"x","files":["asset-1","asset-2","slides.pdf"]}`,
-			`files[2] must be an http(s) URL, an asset ID (1 to 128 letters, digits, hyphens or underscores), or a data URI (data:<media type>;base64,<data>); got "slides.pdf".` + correctSubmit},
+		{"generate_video", `{"prompt":"x","files":["asset-1","asset-2","ftp://a.example/b"]}`,
+			`files[2] must be an http(s) URL, if it is a URL; got "ftp://a.example/b".` + correctSubmit},
 		{"generate_video", `{"prompt":"x","files":["data:image/png;base64,AAA"]}`,
 			`files[0] must have standard base64 behind the comma of its data URI: A-Z a-z 0-9 + / with = at the end, and no white space; got "data:image/png;base64,AAA".` + correctSubmit},
 		// An argument given twice, of which the type check sees the last.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
 
 	"pixazo-mcp/pixazo"
 )
@@ -15,6 +16,12 @@ import (
 type generateArgs struct {
 	pixazo.VideoRequest
 	AllowDuplicate bool `json:"allow_duplicate,omitempty" jsonschema:"default=false" jsonschema_description:"true makes and bills another video although the same request was submitted before. Only when the user asked for another one."`
+}
+
+// Validate checks all but the items of files, which are not yet what is sent.
+func (a generateArgs) Validate() error {
+	a.VideoRequest.Files = nil
+	return a.VideoRequest.Validate()
 }
 
 type generateResult struct {
@@ -37,7 +44,10 @@ Example: "A friendly presenter explains our budgeting app to students in 30 seco
 		hints:   hints{readOnly: false, destructive: true, idempotent: false, openWorld: true},
 		aliases: map[string]string{"avatar": "avatar_id", "voice": "voice_id"},
 		submits: true,
-	}, func(ctx context.Context, _ mcp.CallToolRequest, in generateArgs) (generateResult, error) {
+	}, func(ctx context.Context, req mcp.CallToolRequest, in generateArgs) (generateResult, error) {
+		if err := config.attach(ctx, req, &in.VideoRequest); err != nil {
+			return generateResult{}, err
+		}
 		s, err := config.Tracker.Submit(ctx, in.VideoRequest, in.AllowDuplicate)
 		if err != nil {
 			return generateResult{}, err
@@ -50,6 +60,44 @@ Example: "A friendly presenter explains our budgeting app to students in 30 seco
 		if s.JournalErr != nil {
 			step += " Keep the request_id: the local record could not take it (" + s.JournalErr.Error() + "), so list_videos may show it as SUBMITTING or UNCERTAIN."
 		}
-		return generateResult{newJobResult(s.Job, step), s.Duplicate}, nil
+		return generateResult{config.jobResult(s.Job, step), s.Duplicate}, nil
 	})
+}
+
+// rootsQuestion names the question for the client's roots in a call.
+const rootsQuestion = "roots"
+
+// attach makes of the files of a call what is sent. Where the client's roots
+// say which local files may be read, it first has to ask for them.
+func (c Config) attach(ctx context.Context, req mcp.CallToolRequest, video *pixazo.VideoRequest) (err error) {
+	var roots []string
+	if c.Files.NeedsRoots(video.Files) {
+		_, answered := server.InputResponse(req.Params.InputResponses, rootsQuestion)
+		if !answered && hasRoots(ctx) {
+			return question{server.NewInputRequestBuilder("").Roots(rootsQuestion).ToolResult()}
+		}
+		if answer := server.RootsResponse(req.Params.InputResponses, rootsQuestion); answer != nil {
+			for _, root := range answer.Roots {
+				roots = append(roots, root.URI)
+			}
+		}
+	}
+	video.Files, video.FileNames, err = c.Files.Resolve(video.Files, roots)
+	return err
+}
+
+// question is the error of a call that can't be answered before the client has
+// answered a question.
+type question struct{ result *mcp.CallToolResult }
+
+func (question) Error() string { return "the client is asked first" }
+
+// hasRoots reports whether the client said that it can name its roots: with the
+// call since 2026-07-28, else when it initialized.
+func hasRoots(ctx context.Context) bool {
+	if info := server.RequestProtocolInfoFromContext(ctx); info != nil && info.Modern {
+		return info.ClientCapabilities != nil && info.ClientCapabilities.Roots != nil
+	}
+	session, ok := server.ClientSessionFromContext(ctx).(server.SessionWithClientInfo)
+	return ok && session.GetClientCapabilities().Roots != nil
 }

@@ -21,6 +21,6 @@ To wait for a video, call wait_for_video instead of calling this in a loop.`,
 		if err != nil {
 			return jobResult{}, err
 		}
-		return newJobResult(job, nextStep(job)), nil
+		return config.jobResult(job, nextStep(job)), nil
 	})
 }

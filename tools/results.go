@@ -31,7 +31,17 @@ type jobResult struct {
 	UpdatedAt      string   `json:"updated_at,omitempty" jsonschema_description:"When the status last changed (RFC 3339, UTC)."`
 	CompletedAt    string   `json:"completed_at,omitempty" jsonschema_description:"When the job ended (RFC 3339, UTC)."`
 	ElapsedSeconds *int     `json:"elapsed_seconds,omitempty" jsonschema_description:"Seconds from created_at to completed_at, or to now while the job is not done."`
+	SavedPath      string   `json:"saved_path,omitempty" jsonschema_description:"Where the video is saved on the user's computer."`
 	NextStep       string   `json:"next_step" jsonschema_description:"What to do next."`
+}
+
+// jobResult is a job with where it is saved.
+func (c Config) jobResult(job pixazo.Job, nextStep string) jobResult {
+	r := newJobResult(job, nextStep)
+	if job.Done() {
+		r.SavedPath = c.Tracker.SavedPath(job.RequestID)
+	}
+	return r
 }
 
 func newJobResult(job pixazo.Job, nextStep string) jobResult {
@@ -64,7 +74,7 @@ func nextStep(job pixazo.Job) string {
 	case job.Status.Failed():
 		return "Tell the user that no video was made, and why; a new generate_video is a new charge, so let them decide."
 	case job.Done() && len(job.VideoURLs) > 0:
-		return "Show the user the video_urls exactly as they stand."
+		return "Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video."
 	case job.Done():
 		return "The gateway names no URL for this finished video: call get_status again in a minute, and if there is still none give the user the request_id for Pixazo's support."
 	case job.Status == "":
@@ -103,6 +113,10 @@ func addLines(lines *[]string, v reflect.Value) {
 		switch x := reflect.Indirect(value).Interface().(type) {
 		case []string:
 			*lines = append(*lines, name+": "+strings.Join(x, " "))
+		case []jobs.SavedFile:
+			for _, f := range x {
+				*lines = append(*lines, fmt.Sprintf("%s: %s, %d bytes, %s, sha256 %s", name, f.Path, f.Bytes, f.MediaType, f.SHA256))
+			}
 		default:
 			*lines = append(*lines, fmt.Sprintf("%s: %v", name, x))
 		}
@@ -180,6 +194,15 @@ func advice(config Config, d definition, e *pixazo.Error) string {
 			return "Nothing was submitted, since a video that is not recorded could be paid for twice. Ask the user to mend the state directory (free disk space, permissions) or to set --state-dir (PIXAZO_STATE_DIR) to another one. get_status and wait_for_video go on working."
 		}
 		return "Ask the user to mend the state directory (free disk space, permissions) or to set --state-dir (PIXAZO_STATE_DIR) to another one. get_status and wait_for_video go on working."
+	case pixazo.NotReady:
+		return "Call wait_for_video with this request_id, then download_video again."
+	case pixazo.FileRefused:
+		if d.submits {
+			return "Nothing was submitted: correct it, or leave the file out, and call generate_video again. Only the user can open a folder, in this server's settings."
+		}
+		return "Correct it and call " + d.name + " again; the video itself is not affected."
+	case pixazo.DownloadFailed:
+		return "The video itself is not affected: call get_status and show the user its video_urls, or call download_video again later."
 	case pixazo.VideoFailed:
 		return "Tell the user why and let them decide: another generate_video is another charge."
 	}

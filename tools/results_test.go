@@ -57,11 +57,11 @@ func TestAnswersOfTheTools(t *testing.T) {
 		{"submission that is finished already", "generate_video", `{"prompt":"x"}`, completed,
 			"request_id: " + testID + "\nstatus: COMPLETED\ndone: true\nvideo_urls: https://media.example/v.mp4?a=1&b=2\nmedia_type: video/mp4\n" +
 				"created_at: 2026-05-22T13:17:32Z\nupdated_at: 2026-05-22T13:19:23Z\ncompleted_at: 2026-05-22T13:19:23Z\nelapsed_seconds: 110\n" +
-				"next_step: Show the user the video_urls exactly as they stand.\nduplicate: false"},
+				"next_step: Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video.\nduplicate: false"},
 		{"status of a finished job", "get_status", forTest, completed,
 			"request_id: " + testID + "\nstatus: COMPLETED\ndone: true\nvideo_urls: https://media.example/v.mp4?a=1&b=2\nmedia_type: video/mp4\n" +
 				"created_at: 2026-05-22T13:17:32Z\nupdated_at: 2026-05-22T13:19:23Z\ncompleted_at: 2026-05-22T13:19:23Z\nelapsed_seconds: 110\n" +
-				"next_step: Show the user the video_urls exactly as they stand."},
+				"next_step: Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video."},
 		{"status of a failed job is an ordinary answer", "get_status", forTest, failedJob,
 			"request_id: " + testID + "\nstatus: FAILED\ndone: true\nerror: the script was refused\n" +
 				"created_at: 2026-05-22T13:17:32Z\nupdated_at: 2026-05-22T13:19:23Z\ncompleted_at: 2026-05-22T13:19:23Z\nelapsed_seconds: 110\n" +
@@ -74,11 +74,11 @@ func TestAnswersOfTheTools(t *testing.T) {
 				"next_step: The gateway names no URL for this finished video: call get_status again in a minute, and if there is still none give the user the request_id for Pixazo's support."},
 		{"several videos", "get_status", forTest, `{"request_id":"` + testID + `","status":"COMPLETED","output":{"media_url":["https://a.example/1","https://a.example/2"]}}`,
 			"request_id: " + testID + "\nstatus: COMPLETED\ndone: true\nvideo_urls: https://a.example/1 https://a.example/2\n" +
-				"next_step: Show the user the video_urls exactly as they stand."},
+				"next_step: Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video."},
 		{"a wait that succeeds", "wait_for_video", forTest, completed,
 			"request_id: " + testID + "\nstatus: COMPLETED\ndone: true\nvideo_urls: https://media.example/v.mp4?a=1&b=2\nmedia_type: video/mp4\n" +
 				"created_at: 2026-05-22T13:17:32Z\nupdated_at: 2026-05-22T13:19:23Z\ncompleted_at: 2026-05-22T13:19:23Z\nelapsed_seconds: 110\n" +
-				"next_step: Show the user the video_urls exactly as they stand.\nwait_expired: false"},
+				"next_step: Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video.\nwait_expired: false"},
 		{"a wait that expires", "wait_for_video", forTest, `{"request_id":"` + testID + `","status":"RENDERING"}`,
 			"request_id: " + testID + "\nstatus: RENDERING\ndone: false\nnext_step: " + waitOn + "\nwait_expired: true"},
 	} {

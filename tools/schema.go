@@ -48,6 +48,9 @@ func argumentsOf(t reflect.Type) []argument {
 			continue
 		}
 		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == "-" {
+			continue
+		}
 		value := field.Type
 		if value.Kind() == reflect.Pointer {
 			value = value.Elem()

@@ -5,12 +5,14 @@ package tools
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"pixazo-mcp/internal/attach"
 	"pixazo-mcp/pixazo"
 	"pixazo-mcp/pixazo/jobs"
 )
@@ -23,7 +25,7 @@ The way to a video:
 1. Agree with the user on what the video shows before you spend their money.
 2. Call generate_video once. It answers at once with a request_id; write it down in your answer. It stays valid when this server or the chat is restarted.
 3. Call wait_for_video with that request_id. One call waits up to about 45 seconds. While it answers wait_expired: true, the video is still being made: call wait_for_video again, as often as it takes.
-4. When done, show the user the URLs in video_urls exactly as they stand.
+4. When done, show the user the URLs in video_urls exactly as they stand. They expire; download_video saves the file on the user's computer.
 
 Never call generate_video again to retry, to speed things up, or because a call timed out: list_videos shows what was submitted, with every request_id. After submission_uncertain or duplicate_uncertain, ask the user to look at their Pixazo dashboard first. After a failed video, tell the user why and let them decide.
 
@@ -34,6 +36,7 @@ type Config struct {
 	Tracker *jobs.Tracker
 	MaxWait time.Duration // the longest a single wait_for_video may last
 	KeyFile string        // where the user may put the key, for the hint of missing_api_key
+	Files   attach.Resolver
 }
 
 // Register adds the tools to srv.
@@ -53,6 +56,7 @@ func table(config Config) []tool {
 		getStatus(config),
 		waitForVideo(config),
 		listVideos(config),
+		downloadVideo(config),
 	}
 }
 
@@ -99,6 +103,9 @@ func define[In input, Out any](config Config, d definition, handle func(context.
 				return failure(config, d, err), nil
 			}
 			result, err := handle(ctx, req, args)
+			if question, ok := errors.AsType[question](err); ok {
+				return question.result, nil
+			}
 			if err != nil {
 				return failure(config, d, err), nil
 			}

@@ -251,6 +251,7 @@ func TestToolsHaveTitlesAndAllHints(t *testing.T) {
 		name                                         string
 		readOnly, destructive, idempotent, openWorld bool
 	}{
+		{"download_video", no, no, yes, yes},
 		{"generate_video", no, yes, no, yes},
 		{"get_status", yes, no, yes, yes},
 		{"list_videos", yes, no, yes, no},
@@ -330,7 +331,10 @@ func checkSchema(t *testing.T, where string, schema any) {
 	}
 }
 
-var validName = regexp.MustCompile(`^[a-z_]{1,59}$`)
+var (
+	validName     = regexp.MustCompile(`^[a-z_]{1,59}$`)
+	validProperty = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,58}$`) // sha256
+)
 
 // schemaFaults is what some client would fail on in a schema.
 func schemaFaults(where string, schema any) (faults []string) {
@@ -355,7 +359,7 @@ func schemaFaults(where string, schema any) (faults []string) {
 	}
 	properties, _ := s["properties"].(map[string]any)
 	for name, property := range properties {
-		if !validName.MatchString(name) {
+		if !validProperty.MatchString(name) {
 			faults = append(faults, where+": name "+name)
 		}
 		faults = append(faults, schemaFaults(where+"."+name, property)...)

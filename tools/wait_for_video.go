@@ -3,14 +3,13 @@
 package tools
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
-	"github.com/mark3labs/mcp-go/server"
 
 	"pixazo-mcp/pixazo"
 	"pixazo-mcp/pixazo/jobs"
@@ -23,6 +22,7 @@ const defaultWait = 45 * time.Second
 type waitArgs struct {
 	requestArgs
 	TimeoutSeconds *float64 `json:"timeout_seconds,omitempty" jsonschema:"minimum=0,default=45" jsonschema_description:"How many seconds this call may wait. The server's limit, 50 by default, counts where it is lower."`
+	Save           bool     `json:"save,omitempty" jsonschema:"default=false" jsonschema_description:"true also saves the finished video on the user's computer, as download_video does."`
 }
 
 // Validate checks the request_id and the timeout.
@@ -47,7 +47,9 @@ func (a waitArgs) timeout(limit time.Duration) time.Duration {
 
 type waitResult struct {
 	jobResult
-	WaitExpired bool `json:"wait_expired" jsonschema_description:"true when this call ended before the video was done: call wait_for_video again."`
+	savedResult
+	WaitExpired bool   `json:"wait_expired" jsonschema_description:"true when this call ended before the video was done: call wait_for_video again."`
+	SaveError   string `json:"save_error,omitempty" jsonschema_description:"Why the finished video could not be saved."`
 }
 
 func waitForVideo(config Config) tool {
@@ -56,10 +58,12 @@ func waitForVideo(config Config) tool {
 		title: "Wait for a video",
 		description: `Waits until a video is done and answers with its URLs. Videos take minutes, and one call waits 45 seconds unless timeout_seconds says otherwise: while it answers wait_expired: true the video is still being made, so call it again with the same request_id, as often as it takes. Costs nothing; a wait that ends or is cancelled does not touch the video.
 
-A video that failed is an error result with the gateway's reason.`,
+A video that failed is an error result with the gateway's reason. With save: true the finished video is also saved on the user's computer.`,
 		hints: hints{readOnly: true, destructive: false, idempotent: true, openWorld: true},
 	}, func(ctx context.Context, req mcp.CallToolRequest, in waitArgs) (waitResult, error) {
-		outcome, err := config.Tracker.Wait(ctx, in.RequestID, in.timeout(config.MaxWait), reporter(ctx, req))
+		begun, timeout := time.Now(), in.timeout(config.MaxWait)
+		tell := progress(ctx, req)
+		outcome, err := config.Tracker.Wait(ctx, in.RequestID, timeout, func(p jobs.Progress) { tell(p.Waited.Seconds(), 0, waited(p)) })
 		if errors.Is(err, context.Canceled) {
 			err = &pixazo.Error{Code: pixazo.Cancelled, Message: "the wait was cancelled", RequestID: in.RequestID, Err: err}
 		}
@@ -68,7 +72,7 @@ A video that failed is an error result with the gateway's reason.`,
 		}
 		job := outcome.Job
 		if job.Status.Failed() {
-			return waitResult{}, failed(job)
+			return waitResult{}, jobs.Failure(job)
 		}
 		step := nextStep(job)
 		switch {
@@ -85,56 +89,21 @@ A video that failed is an error result with the gateway's reason.`,
 		if outcome.LastErr != nil && !job.Done() {
 			step += fmt.Sprintf(" The newest status check failed (%s).", outcome.LastErr)
 		}
-		return waitResult{newJobResult(job, step), !job.Done()}, nil
+		result := waitResult{jobResult: config.jobResult(job, step), WaitExpired: !job.Done()}
+		if in.Save && len(job.VideoURLs) > 0 && job.Done() {
+			// Some seconds are left in any case: most videos need no more.
+			left := min(max(timeout-time.Since(begun), 5*time.Second), config.MaxWait-time.Since(begun))
+			result.save(ctx, config, job, left, func(p jobs.SaveProgress) { tell(time.Since(begun).Seconds(), 0, transferred(p)) })
+		}
+		return result, nil
 	})
 }
 
-// failed is the error of a job that ended without a video.
-func failed(job pixazo.Job) error {
-	said := "the gateway gave no reason"
-	if job.Error != "" {
-		said = "the gateway said: " + pixazo.Said(job.Error)
+// waited words the progress of a wait.
+func waited(p jobs.Progress) string {
+	status := cmp.Or(string(p.Job.Status), "no status yet")
+	if p.Age == 0 {
+		return fmt.Sprintf("%s, waited %d s", status, int(p.Waited.Seconds()))
 	}
-	return &pixazo.Error{Code: pixazo.VideoFailed, RequestID: job.RequestID,
-		Message: fmt.Sprintf("the job ended with status %s; %s", job.Status, said)}
-}
-
-// notifier is a session that sends notifications in order with the answer of
-// the call they belong to.
-type notifier interface {
-	Notify(ctx context.Context, method string, params map[string]any) error
-}
-
-// reporter sends a wait's progress to the client, or is nil when the client
-// did not ask for it. progress is the seconds waited, which always rises;
-// there is no total, since nobody knows how long a video takes.
-func reporter(ctx context.Context, req mcp.CallToolRequest) func(jobs.Progress) {
-	if req.Params.Meta == nil || req.Params.Meta.ProgressToken == nil {
-		return nil
-	}
-	session, ok := server.ClientSessionFromContext(ctx).(notifier)
-	if !ok {
-		return nil
-	}
-	var last float64
-	return func(p jobs.Progress) {
-		last = max(p.Waited.Round(time.Millisecond).Seconds(), last+0.001)
-		status := string(p.Job.Status)
-		if status == "" {
-			status = "no status yet"
-		}
-		message := fmt.Sprintf("%s, %d s since submission", status, int(p.Age.Seconds()))
-		if p.Age == 0 {
-			message = fmt.Sprintf("%s, waited %d s", status, int(p.Waited.Seconds()))
-		}
-		params := map[string]any{
-			"progressToken": req.Params.Meta.ProgressToken,
-			// A number of milliseconds at most, not what float64 makes of it.
-			"progress": json.Number(fmt.Sprintf("%.3f", last)),
-			"message":  message,
-		}
-		// A client that is gone ends the wait by itself; there is nothing to
-		// do about a lost progress message.
-		_ = session.Notify(ctx, string(mcp.MethodNotificationProgress), params)
-	}
+	return fmt.Sprintf("%s, %d s since submission", status, int(p.Age.Seconds()))
 }

@@ -9,8 +9,8 @@
 //   - What the server or the gateway said is one cleaned line; without a
 //     terminal there are no escapes and no carriage returns.
 //
-// The request is in this file, the child in server.go, the file in save.go and
-// the output in screen.go.
+// The request is in this file, the child in server.go and the output in
+// screen.go.
 package demo
 
 import (
@@ -21,7 +21,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,7 +49,7 @@ type Options struct {
 	Prompt  string   // empty: the demo has one of its own
 	Live    bool     // Command talks to the gateway, which costs money
 
-	// OutputDir is where the video is saved; it is made when missing.
+	// OutputDir is where Command saves videos; it is made when missing.
 	OutputDir string
 
 	Stdout   io.Writer // the story
@@ -85,21 +84,20 @@ func (d *demo) run(ctx context.Context) error {
 	if d.OutputDir == "" {
 		return errors.New("no folder to save the video in; name one with --output-dir")
 	}
-	dir, err := openDir(d.OutputDir)
-	if err != nil {
+	if err := tryDir(d.OutputDir); err != nil {
 		return fmt.Errorf("output folder: %w; name another with --output-dir", err)
 	}
-	defer dir.Close()
 	if d.Live {
 		d.line("Pixazo demo with the real gateway: this spends credits of your account.")
 	} else {
 		d.line("Pixazo demo in the sandbox: no key, no cost, and a sample clip instead of a real video.")
 	}
 
+	var err error
 	if d.server, err = startServer(d.Command, d.Env); err != nil {
 		return fmt.Errorf("start server: %w", err)
 	}
-	err = d.makeVideo(ctx, dir)
+	err = d.makeVideo(ctx)
 	exit := d.server.close(exitGrace)
 	if err == nil {
 		return nil
@@ -119,8 +117,22 @@ func (d *demo) run(ctx context.Context) error {
 	return err
 }
 
+// tryDir makes the folder dir where it is missing, and a file in it for a
+// moment, to see that it can.
+func tryDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".pixazo-*.part")
+	if err != nil {
+		return err
+	}
+	_ = f.Close()
+	return os.Remove(f.Name())
+}
+
 // makeVideo tells the whole story, from the handshake to the saved file.
-func (d *demo) makeVideo(ctx context.Context, dir *os.Root) error {
+func (d *demo) makeVideo(ctx context.Context) error {
 	hello, err := d.server.initialize(ctx, d.heard)
 	if err != nil {
 		return err
@@ -147,16 +159,12 @@ func (d *demo) makeVideo(ctx context.Context, dir *os.Root) error {
 		d.line("  %s", pixazo.Clean(link, 8000))
 	}
 
-	name, size, err := newDownloader(d.screen).save(ctx, job.VideoURLs[0], dir, fileName(time.Now(), job.RequestID))
+	saved, err := d.save(ctx)
 	if err != nil {
-		return fmt.Errorf("save video: %w", err)
+		return err
 	}
 	d.pending = false
-	path, err := filepath.Abs(filepath.Join(d.OutputDir, name))
-	if err != nil {
-		path = filepath.Join(d.OutputDir, name)
-	}
-	d.line("\nSaved %.1f MB:\n  %s\n", float64(size)/1e6, path)
+	d.line("\nSaved %.1f MB:\n  %s\n", float64(saved.Bytes)/1e6, pixazo.Clean(saved.SavedPath, 4000))
 	d.line("To make videos from your assistant, add this server to your MCP client; README.md shows how.")
 	if !d.Live {
 		d.line("To make a real one here, which spends credits: pixazo-mcp demo --live")
@@ -173,6 +181,8 @@ type job struct {
 	Error          string   `json:"error"`
 	ElapsedSeconds int      `json:"elapsed_seconds"`
 	WaitExpired    bool     `json:"wait_expired"`
+	SavedPath      string   `json:"saved_path"`
+	Bytes          int64    `json:"bytes"`
 }
 
 // submit calls generate_video. Once the call is made, the end of ctx only
@@ -215,18 +225,36 @@ func (d *demo) submit(ctx context.Context) (job, error) {
 
 // wait calls wait_for_video until the job is done. Only ctx bounds it.
 func (d *demo) wait(ctx context.Context, j job) (job, error) {
-	d.spin(j.Status)
+	next, err := d.patiently(ctx, "wait_for_video", j.Status)
+	if err != nil {
+		return j, err
+	}
+	d.line("← %s after %d s", next.Status, next.ElapsedSeconds)
+	return next, nil
+}
+
+// save calls download_video until the file is whole.
+func (d *demo) save(ctx context.Context) (job, error) {
+	saved, err := d.patiently(ctx, "download_video", "Downloading")
+	if err == nil && saved.SavedPath == "" {
+		err = errors.New("download_video answered without the path of a file")
+	}
+	return saved, err
+}
+
+// patiently calls a tool about the job, with status in the bar, until its wait
+// does not expire.
+func (d *demo) patiently(ctx context.Context, tool, status string) (job, error) {
+	d.spin(status)
 	defer d.hide()
 	for {
 		began := time.Now()
-		next, err := d.call(ctx, "wait_for_video", map[string]any{"request_id": j.RequestID})
+		next, err := d.call(ctx, tool, map[string]any{"request_id": d.requestID})
 		if err != nil {
-			return j, err
+			return job{}, err
 		}
 		if !next.WaitExpired {
 			d.hide()
-			d.line("← %s after %d s", next.Status, next.ElapsedSeconds)
-			next.RequestID = j.RequestID // the one that was asked for, and checked
 			return next, nil
 		}
 		d.line("← %s, not done yet: asking again", next.Status)
@@ -234,7 +262,7 @@ func (d *demo) wait(ctx context.Context, j job) (job, error) {
 		if time.Since(began) < time.Second {
 			select {
 			case <-ctx.Done():
-				return j, ctx.Err()
+				return job{}, ctx.Err()
 			case <-time.After(time.Second):
 			}
 		}
@@ -292,7 +320,8 @@ func texts(result *mcp.CallToolResult) string {
 	return strings.Join(all, " ")
 }
 
-// heard shows a progress message, which begins with the job's status.
+// heard shows a progress message: of a job, which begins with its status, or of
+// a download.
 func (d *demo) heard(message string) {
 	message = pixazo.Clean(message, 100)
 	status, _, _ := strings.Cut(message, ",")

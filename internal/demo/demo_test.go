@@ -105,10 +105,11 @@ func role(t *testing.T, name string) (command, env []string) {
 
 // options are for a demo with the real program.
 func options(t *testing.T, out, errs *bytes.Buffer) Options {
+	dir := filepath.Join(t.TempDir(), "new", "folder")
 	return Options{
 		Command:   []string{program, "serve", "--sandbox", "--sandbox-duration=1s"},
-		Env:       environment(t),
-		OutputDir: filepath.Join(t.TempDir(), "new", "folder"),
+		Env:       environment(t, "PIXAZO_OUTPUT_DIR="+dir),
+		OutputDir: dir,
 		Stdout:    out,
 		Stderr:    errs,
 	}
@@ -182,7 +183,7 @@ func TestAnimatesOnATerminal(t *testing.T) {
 	if err := Run(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	checkContains(t, out.String(), "| QUEUED", "[0s]", "of 0.1 MB")
+	checkContains(t, out.String(), "| QUEUED", "| Downloading", "[0s]")
 	// What is left to see once everything between carriage returns is gone.
 	seen := regexp.MustCompile(`(?m)^.*\r`).ReplaceAllString(out.String(), "")
 	checkPlain(t, seen)

@@ -22,10 +22,10 @@ type screen struct {
 	terminal bool
 
 	mu     sync.Mutex
-	bar    *bar   // nil while none is shown
 	status string // what the bar says, or the last status that was printed
-	width  int    // of the bar on the terminal, 0 when it is erased
-	stop   chan struct{}
+	begin  time.Time
+	width  int           // of the bar on the terminal, 0 when it is erased
+	stop   chan struct{} // ends the bar; nil while none is shown
 	ended  bool
 }
 
@@ -57,32 +57,8 @@ func (s *screen) progress(status, message string) {
 }
 
 // spin shows a spinner and the time that has passed, for nobody knows how long
-// a video takes.
+// a video takes. Without a terminal there is none.
 func (s *screen) spin(status string) {
-	s.show(&bar{begin: time.Now()}, status)
-}
-
-// measure shows a bar for size bytes, or a counter if size is -1. The writer it
-// returns moves the bar.
-func (s *screen) measure(size int64) io.Writer {
-	s.show(&bar{begin: time.Now(), counts: true, size: size}, "Downloading")
-	return meter{s}
-}
-
-type meter struct{ s *screen }
-
-func (m meter) Write(p []byte) (int, error) {
-	m.s.mu.Lock()
-	defer m.s.mu.Unlock()
-	if m.s.bar != nil {
-		m.s.bar.done += int64(len(p))
-	}
-	return len(p), nil
-}
-
-// show puts a bar in the place of the one before. Without a terminal there is
-// none.
-func (s *screen) show(b *bar, status string) {
 	s.hide()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,7 +66,7 @@ func (s *screen) show(b *bar, status string) {
 	if !s.terminal {
 		return
 	}
-	s.bar = b
+	s.begin = time.Now()
 	s.draw()
 	stop := make(chan struct{})
 	s.stop = stop
@@ -115,7 +91,7 @@ func (s *screen) show(b *bar, status string) {
 // draw draws the bar. The caller holds mu.
 func (s *screen) draw() {
 	s.erase()
-	drawn := s.bar.render(s.status, time.Now())
+	drawn := spinner(s.status, time.Since(s.begin))
 	s.width = utf8.RuneCountInString(drawn)
 	_, _ = io.WriteString(s.out, drawn)
 }
@@ -132,10 +108,10 @@ func (s *screen) erase() {
 func (s *screen) hide() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.bar != nil {
+	if s.stop != nil {
 		s.erase()
 		close(s.stop)
-		s.bar, s.stop = nil, nil
+		s.stop = nil
 	}
 }
 
@@ -147,25 +123,8 @@ func (s *screen) end() {
 	s.ended = true
 }
 
-// bar is a spinner with the time that has passed, or a counter of bytes.
-type bar struct {
-	begin  time.Time
-	counts bool
-	done   int64
-	size   int64 // of the whole, 0 or less when it is not known
-}
-
-// render is the bar as one line.
-func (b *bar) render(status string, now time.Time) string {
+// spinner is the bar as one line.
+func spinner(status string, passed time.Duration) string {
 	const frames = `|/-\`
-	passed := now.Sub(b.begin)
-	switch {
-	case !b.counts:
-		return fmt.Sprintf("%c %s  [%v]", frames[passed.Milliseconds()/100%int64(len(frames))], status, passed.Truncate(time.Second))
-	case b.size <= 0:
-		return fmt.Sprintf("%s  %.1f MB", status, float64(b.done)/1e6)
-	}
-	const width = 24
-	full := int(min(b.done, b.size) * width / b.size)
-	return fmt.Sprintf("%s  [%s%s] %.1f of %.1f MB", status, strings.Repeat("=", full), strings.Repeat(" ", width-full), float64(b.done)/1e6, float64(b.size)/1e6)
+	return fmt.Sprintf("%c %s  [%v]", frames[passed.Milliseconds()/100%int64(len(frames))], status, passed.Truncate(time.Second))
 }

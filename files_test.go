@@ -1,0 +1,325 @@
+// These tests take files into the whole program and videos out of it: what the
+// README shows, a kill in the middle, and what a large attachment costs.
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pixazo-mcp/pixazo/sandbox"
+)
+
+// TestREADMEEntryAttachesADeckAndSavesTheVideo starts the server as the README's
+// entry for Claude Desktop says, with nothing in its environment but a home.
+func TestREADMEEntryAttachesADeckAndSavesTheVideo(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry := regexp.MustCompile("(?s)<!-- desktop:begin -->\\s*```json(.*?)```").FindSubmatch(readme)
+	if entry == nil {
+		t.Fatal("the README has no entry for Claude Desktop")
+	}
+	var config struct {
+		McpServers map[string]struct {
+			Command string
+			Args    []string
+		} `json:"mcpServers"`
+	}
+	if err := json.Unmarshal(entry[1], &config); err != nil {
+		t.Fatal(err)
+	}
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	deck, err := os.ReadFile("e2e/slides/deck.pdf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(home, "Documents"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(home, "Documents", "deck.pdf"), deck, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p, _ := startCommand(t, []string{"HOME=" + home, "USERPROFILE=" + home, "PIXAZO_SANDBOX_DURATION=100ms"}, path, config.McpServers["pixazo"].Args...)
+	made := p.call("generate_video", map[string]any{"prompt": "Tides, from the slides: why and when?", "files": []string{"deck.pdf", "~/Documents/deck.pdf"}})
+	if made.Result.IsError {
+		t.Fatal(made.text())
+	}
+	id := map[string]any{"request_id": made.Result.StructuredContent["request_id"], "save": true}
+	waited := p.call("wait_for_video", id)
+	saved, _ := waited.Result.StructuredContent["saved_path"].(string)
+	video, err := os.ReadFile(saved)
+	if err != nil || len(video) < 10_000 {
+		t.Fatalf("saved %d bytes, %v: %s", len(video), err, waited.text())
+	}
+	if name := filepath.Base(saved); filepath.Dir(saved) != filepath.Join(home, "Videos", "Pixazo") ||
+		!regexp.MustCompile(`^\d{4}-\d\d-\d\d-tides-from-the-slides-why-and-when-[0-9a-f]{8}\.mp4$`).MatchString(name) {
+		t.Errorf("saved as %s", saved)
+	}
+	delete(id, "save")
+	again := p.call("download_video", id)
+	if again.Result.StructuredContent["already_saved"] != true || again.Result.StructuredContent["saved_path"] != saved {
+		t.Errorf("downloaded again: %s", again.text())
+	}
+	outside := p.call("generate_video", map[string]any{"prompt": "x", "files": []string{"../.pixazo/api-key"}})
+	if !strings.HasPrefix(outside.text(), "file_refused: files[0] ") {
+		t.Errorf("a file outside: %s", outside.text())
+	}
+	if err := p.end(); err != nil {
+		t.Error(err)
+	}
+	if log := p.stderr.String(); strings.Contains(log, "JVBER") || strings.Contains(log, "data:") {
+		t.Errorf("the log has the attachment:\n%s", log)
+	}
+}
+
+// slowMedia is a gateway whose finished video comes a little at a time, until
+// the test ends.
+func slowMedia(t *testing.T) (gateway *httptest.Server, begun <-chan struct{}) {
+	t.Helper()
+	ch := make(chan struct{}, 100)
+	over := make(chan struct{})
+	mux := http.NewServeMux()
+	gateway = httptest.NewServer(mux)
+	t.Cleanup(func() { close(over); gateway.Close() })
+	mux.HandleFunc("GET /v2/requests/status/{id}", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `{"request_id":%q,"status":"COMPLETED","output":{"media_url":["%s/media/video.mp4"],"media_type":"video/mp4"}}`, r.PathValue("id"), gateway.URL)
+	})
+	mux.HandleFunc("GET /media/video.mp4", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "video/mp4")
+		w.Header().Set("Content-Length", "100000000")
+		_, _ = w.Write(append([]byte("\x00\x00\x00\x18ftypmp42"), make([]byte, 1<<20)...))
+		_ = http.NewResponseController(w).Flush()
+		ch <- struct{}{}
+		select {
+		case <-over:
+		case <-r.Context().Done():
+		}
+	})
+	return gateway, ch
+}
+
+// files are the names below dir.
+func files(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			names = append(names, entry.Name())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func TestKilledDownloadLeavesNoFinalFile(t *testing.T) {
+	gateway, begun := slowMedia(t)
+	dir := t.TempDir()
+	p, cmd := startProcess(t, []string{"PIXAZO_API_KEY=" + secret}, "--gateway-url", gateway.URL, "--output-dir", dir)
+	p.begin("download_video", map[string]any{"request_id": "abc", "filename": "final.mp4"})
+	<-begun
+	_ = cmd.Process.Kill()
+	<-p.ended
+	for _, name := range files(t, dir) {
+		if !strings.HasSuffix(name, ".part") {
+			t.Errorf("there is a file %s", name)
+		}
+	}
+}
+
+// A client whose limit on a call is shorter than the download gets an answer
+// that says to call again, and the end of its input leaves nothing behind.
+func TestLongDownloadIsToldAsUnfinished(t *testing.T) {
+	gateway, _ := slowMedia(t)
+	dir := t.TempDir()
+	p, _ := startProcess(t, []string{"PIXAZO_API_KEY=" + secret}, "--gateway-url", gateway.URL, "--output-dir", dir, "--max-wait=1s")
+	r := p.call("download_video", map[string]any{"request_id": "abc"})
+	if r.Result.IsError || r.Result.StructuredContent["wait_expired"] != true || !strings.Contains(r.text(), "call download_video") {
+		t.Errorf("got %s", r.text())
+	}
+	if err := p.end(); err != nil {
+		t.Error(err)
+	}
+	if names := files(t, dir); len(names) > 0 {
+		t.Errorf("left behind: %v", names)
+	}
+}
+
+func TestManyDownloadsOfAJobMakeOneFile(t *testing.T) {
+	gateway := quickGateway(t)
+	dir := t.TempDir()
+	serve := func() *program {
+		p, _ := startProcess(t, []string{"PIXAZO_API_KEY=" + secret}, "--gateway-url", gateway.URL, "--output-dir", dir, "--state-dir", filepath.Join(dir, ".state"))
+		return p
+	}
+	p, other := serve(), serve()
+	id := p.call("generate_video", generate("tides")).Result.StructuredContent["request_id"]
+	if r := p.call("wait_for_video", map[string]any{"request_id": id}); r.Result.IsError {
+		t.Fatal(r.text())
+	}
+	var paths sync.Map
+	var both sync.WaitGroup
+	for _, p := range []*program{p, other} {
+		both.Go(func() {
+			var calls []int
+			for range 8 {
+				calls = append(calls, p.begin("download_video", map[string]any{"request_id": id}))
+			}
+			waiting := map[int]bool{}
+			for _, call := range calls {
+				waiting[call] = true
+			}
+			for len(waiting) > 0 {
+				var r toolResult
+				if err := json.Unmarshal([]byte(p.receive()), &r); err != nil {
+					t.Error(err)
+					return
+				}
+				delete(waiting, r.ID)
+				if r.Result.IsError {
+					t.Error(r.text())
+				}
+				paths.Store(r.Result.StructuredContent["saved_path"], true)
+			}
+		})
+	}
+	both.Wait()
+	n := 0
+	paths.Range(func(path, _ any) bool { n++; return path != "" })
+	videos := 0
+	for _, name := range files(t, dir) {
+		if strings.HasSuffix(name, ".mp4") || strings.HasSuffix(name, ".part") {
+			videos++
+		}
+	}
+	if n != 1 || videos != 1 {
+		t.Errorf("16 downloads answered %d paths and made %d files", n, videos)
+	}
+}
+
+// The client's roots open a folder where the operator allows it, in the era in
+// which the server asks and in the one in which the answer asks.
+func TestRootsOpenAFolder(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "deck.pdf"), []byte("%PDF-1.4 a deck"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	root := "file://" + filepath.ToSlash(dir)
+	if runtime.GOOS == "windows" {
+		root = "file:///" + filepath.ToSlash(dir)
+	}
+	roots := fmt.Sprintf(`{"roots":[{"uri":%q}]}`, root)
+	call := func(more string) string {
+		return `{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"generate_video","arguments":{"prompt":"tides","files":["deck.pdf"]}` + more + `}}`
+	}
+	modern := func(more string) string {
+		return `,"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"},"io.modelcontextprotocol/clientCapabilities":{"roots":{}}}` + more
+	}
+	initialize := `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"roots":{}},"clientInfo":{"name":"t","version":"1"}}}`
+	for _, tt := range []struct {
+		name, flag string
+		talk       func(p *program) string // the last answer
+		want       string
+	}{
+		{"2025-11-25", "--files-from-roots", func(p *program) string {
+			p.send(initialize)
+			p.receive()
+			p.send(call(""))
+			var asked struct{ ID, Method string }
+			if err := json.Unmarshal([]byte(p.receive()), &asked); err != nil || asked.Method != "roots/list" {
+				t.Fatalf("asked %+v, %v", asked, err)
+			}
+			p.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":%q,"result":%s}`, asked.ID, roots))
+			for {
+				if line := p.receive(); strings.Contains(line, `"id":2`) {
+					return line
+				}
+			}
+		}, `"status":"QUEUED"`},
+		{"2026-07-28", "--files-from-roots", func(p *program) string {
+			p.send(call(modern("")))
+			if asked := p.receive(); !strings.Contains(asked, `"resultType":"input_required"`) || !strings.Contains(asked, "roots/list") {
+				t.Fatalf("got %s", asked)
+			}
+			p.send(call(modern(`,"inputResponses":{"roots":` + roots + `}`)))
+			return p.receive()
+		}, `"status":"QUEUED"`},
+		{"not allowed", "--files-from-roots=false", func(p *program) string {
+			p.send(initialize)
+			p.receive()
+			p.send(call(""))
+			return p.receive()
+		}, "file_refused: files[0] "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := start(t, nil, "--sandbox", tt.flag)
+			if got := tt.talk(p); !strings.Contains(got, tt.want) {
+				t.Errorf("got %s, want %s in it", got, tt.want)
+			}
+		})
+	}
+}
+
+// 50 MB of attachments become a body of 67 MB, which is more than most machines
+// should notice.
+func TestLargeAttachmentsTakeLittleMemory(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("reads /proc")
+	}
+	const most = 250 << 10 // KiB
+	dir := t.TempDir()
+	names := []string{"1.png", "2.png", "3.png"}
+	for i, name := range names {
+		content := append([]byte("\x89PNG\r\n\x1a\n"), bytes.Repeat([]byte{byte(i)}, (50<<20)/3-8)...)
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	accepted := make(chan int, 1)
+	emulator := sandbox.New(sandbox.Options{Duration: time.Millisecond, Accepted: func(_ string, body []byte) { accepted <- len(body) }})
+	defer emulator.Close()
+	gateway := httptest.NewServer(emulator)
+	defer gateway.Close()
+	for name, args := range map[string][]string{"gateway": {"--gateway-url", gateway.URL}, "sandbox": {"--sandbox"}} {
+		p, cmd := startProcess(t, []string{"PIXAZO_API_KEY=" + secret}, append(args, "--files-dir", dir)...)
+		r := p.call("generate_video", map[string]any{"prompt": "tides", "files": names})
+		if r.Result.IsError {
+			t.Fatal(r.text())
+		}
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		peak, err := strconv.Atoi(regexp.MustCompile(`VmHWM:\s*(\d+) kB`).FindStringSubmatch(string(status))[1])
+		if err != nil || peak > most {
+			t.Errorf("%s: the peak is %d KiB, want at most %d; %v", name, peak, most, err)
+		}
+		t.Logf("%s: peak %d MiB", name, peak>>10)
+		if err := p.end(); err != nil {
+			t.Error(err)
+		}
+	}
+	if size := <-accepted; size < 66<<20 {
+		t.Errorf("a body of %d bytes arrived", size)
+	}
+}

@@ -1,0 +1,100 @@
+// download_video saves a finished video on the user's computer.
+
+package tools
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"pixazo-mcp/pixazo"
+	"pixazo-mcp/pixazo/jobs"
+)
+
+type downloadArgs struct {
+	requestArgs
+	Filename  string `json:"filename,omitempty" jsonschema:"maxLength=1000" jsonschema_description:"A name, or a relative path below the output folder. Leave it out for one made of the date, the prompt's first words and the request_id."`
+	Overwrite bool   `json:"overwrite,omitempty" jsonschema:"default=false" jsonschema_description:"true replaces a file that has that name. Only when the user asked for it."`
+}
+
+type downloadResult struct {
+	jobResult
+	savedResult
+	WaitExpired bool `json:"wait_expired" jsonschema_description:"true when this call ended before the file was whole, while the download goes on: call download_video again."`
+}
+
+// savedResult is what a result says of saved files. Path and media type of the
+// first are those of the job.
+type savedResult struct {
+	Bytes        int64            `json:"bytes,omitempty" jsonschema_description:"Size of the saved file."`
+	SHA256       string           `json:"sha256,omitempty" jsonschema_description:"SHA-256 of the saved file, in hexadecimal."`
+	TookSeconds  *float64         `json:"took_seconds,omitempty" jsonschema_description:"How long the download took."`
+	AlreadySaved bool             `json:"already_saved,omitempty" jsonschema_description:"true when nothing was downloaded, since the file was there and intact."`
+	Files        []jobs.SavedFile `json:"files,omitempty" jsonschema_description:"Every saved file, one for each of video_urls."`
+}
+
+// saved adds the files of a download to the result of its job.
+func (r *jobResult) saved(s jobs.Saved) savedResult {
+	if len(s.Files) == 0 {
+		return savedResult{}
+	}
+	var paths []string
+	for _, file := range s.Files {
+		paths = append(paths, file.Path)
+	}
+	first := s.Files[0]
+	r.SavedPath, r.MediaType = first.Path, first.MediaType
+	r.NextStep = "Tell the user where the video is on their computer: " + strings.Join(paths, " and ") + "."
+	took := s.Took.Round(time.Millisecond).Seconds()
+	return savedResult{Bytes: first.Bytes, SHA256: first.SHA256, TookSeconds: &took, AlreadySaved: s.Already, Files: s.Files}
+}
+
+// stillDownloading is what to do when a call ends before its download.
+const stillDownloading = "The download goes on: call download_video with this request_id again, with the same arguments."
+
+func downloadVideo(config Config) tool {
+	return define(config, definition{
+		name:  "download_video",
+		title: "Save a video",
+		description: `Saves a finished video as a file on the user's computer, in the output folder that the user set, and answers with its path. Costs nothing. Links to videos expire, files do not.
+
+Call it when wait_for_video or get_status says COMPLETED. A video that is saved already is not downloaded again. A large one may take longer than one call: while it answers wait_expired: true, call it again with the same arguments.`,
+		hints: hints{readOnly: false, destructive: false, idempotent: true, openWorld: true},
+	}, func(ctx context.Context, req mcp.CallToolRequest, in downloadArgs) (downloadResult, error) {
+		tell := progress(ctx, req)
+		s, err := config.Tracker.Save(ctx, jobs.SaveRequest{RequestID: in.RequestID, Filename: in.Filename, Overwrite: in.Overwrite},
+			min(defaultWait, config.MaxWait), func(p jobs.SaveProgress) { tell(float64(p.Bytes), float64(p.Total), transferred(p)) })
+		if err != nil {
+			return downloadResult{}, err
+		}
+		job := config.jobResult(s.Job, stillDownloading)
+		files := job.saved(s)
+		return downloadResult{job, files, s.Pending}, nil
+	})
+}
+
+// transferred words the progress of a download.
+func transferred(p jobs.SaveProgress) string {
+	if p.Total == 0 {
+		return fmt.Sprintf("%.1f MB downloaded", float64(p.Bytes)/1e6)
+	}
+	return fmt.Sprintf("%.1f of %.1f MB downloaded", float64(p.Bytes)/1e6, float64(p.Total)/1e6)
+}
+
+// save downloads the video of a wait that has ended well. That it fails never
+// hides the video.
+func (r *waitResult) save(ctx context.Context, config Config, job pixazo.Job, limit time.Duration, report func(jobs.SaveProgress)) {
+	s, err := config.Tracker.Save(ctx, jobs.SaveRequest{RequestID: job.RequestID}, limit, report)
+	switch {
+	case err != nil:
+		r.SaveError = err.Error()
+		r.NextStep = "The video is done but could not be saved (save_error): show the user the video_urls exactly as they stand, and call download_video to try again."
+	case s.Pending:
+		r.NextStep = "The video is done: show the user the video_urls exactly as they stand. " + stillDownloading
+	default:
+		r.savedResult = r.saved(s)
+	}
+}
