@@ -26,6 +26,7 @@ wanted() {
     *generate_video*) echo '"request_id": "heygen-video-agent_' ;;
     *get_status*) echo "\"request_id\": \"$id\"" ;;
     *wait_for_video*) echo '"status": "COMPLETED"' ;;
+    *download_video*) echo '"sha256": "' ;;
     *resources/read*) echo '"mimeType": "text/markdown"' ;;
   esac
 }
@@ -51,7 +52,7 @@ done 3<"$tmp/commands"
 # The README must keep the whole way of a video, from the install on. A build
 # belongs to it: compiling anew takes longer than the 30 s in which the
 # Inspector wants a connection.
-for step in 'npm ci' 'go build' tools/list generate_video get_status wait_for_video resources/read; do
+for step in 'npm ci' 'go build' tools/list generate_video get_status wait_for_video resources/read deck.pdf download_video; do
   grep -qF -e "$step" "$tmp/commands" || {
     failed=$((failed + 1))
     echo "FAIL  README.md has no Inspector line with $step"
