@@ -510,7 +510,7 @@ func TestBrokenTransferGoesOn(t *testing.T) {
 			serve(w, r, changed, "")
 		}, serves(changed, "")}, []string{" ", rest + ` "a"`, " "}, changed},
 		{"another length", []answer{breaks(""), serves(longer, ""), serves(longer, "")}, []string{" ", rest + " ", " "}, longer},
-		{"another place", []answer{breaks(`"a"`), part("bytes 49999-99999/100000", whole[49_999:]), serves(whole, `"a"`)}, []string{" ", rest + ` "a"`, " "}, whole},
+		{"another place", []answer{breaks(`"a"`), part("bytes 49999-99999/100000", whole[49_999:99_999]), serves(whole, `"a"`)}, []string{" ", rest + ` "a"`, " "}, whole},
 		{"only a part of the rest", []answer{breaks(`"a"`), part("bytes 50000-59999/100000", whole[half:60_000]), serves(whole, `"a"`)}, []string{" ", rest + ` "a"`, " "}, whole},
 		{"no total", []answer{breaks(`"a"`), part("bytes 50000-99999/*", whole[half:]), serves(whole, `"a"`)}, []string{" ", rest + ` "a"`, " "}, whole},
 		{"no place", []answer{breaks(`"a"`), part("", whole[half:]), serves(whole, `"a"`)}, []string{" ", rest + ` "a"`, " "}, whole},
