@@ -33,15 +33,16 @@ type Options struct {
 	// last long, and return at once. Calls already taken go on.
 	Drain func()
 
-	// Finish is called when all calls are answered. It should return when what
-	// must not be cut short is over, at the latest when its context ends.
+	// Finish is called when all calls are answered or cut off. It should return
+	// when what must not be cut short is over, at the latest when its context
+	// ends, 10 minutes later.
 	Finish func(context.Context)
 
 	// Subscribe begins the client's subscriptions to resources; nil refuses
 	// them all.
 	Subscribe Subscribe
 
-	// Grace is how long calls in flight and Finish may take, 0 for 60 s.
+	// Grace is how long calls in flight may take, 0 for 60 s.
 	Grace time.Duration
 
 	Logger *slog.Logger // nil means none
@@ -336,26 +337,29 @@ func (s *pipe) drain(cancelCalls context.CancelFunc) {
 	if s.options.Drain != nil {
 		s.options.Drain()
 	}
-	finished := make(chan struct{})
+	answered := make(chan struct{})
 	go func() {
 		s.work.Wait()
-		if s.options.Finish != nil {
-			s.options.Finish(grace)
-		}
-		close(finished)
+		close(answered)
 	}()
 	select {
-	case <-finished:
-		return
+	case <-answered:
 	case <-grace.Done():
+		s.log.Warn("calls still in flight are cut off", "after", s.options.Grace)
+		cancelCalls()
+		select {
+		case <-answered:
+		case <-time.After(time.Second):
+		}
 	}
-	s.log.Warn("calls still in flight are cut off", "after", s.options.Grace)
-	cancelCalls()
-	select {
-	case <-finished:
-	case <-time.After(time.Second):
+	if s.options.Finish != nil {
+		ctx, stop := context.WithTimeout(context.Background(), maxFinish)
+		defer stop()
+		s.options.Finish(ctx)
 	}
 }
+
+const maxFinish = 10 * time.Minute
 
 // refuse answers a message that never reached mcp-go, beside the read loop,
 // which a client that does not read must not hold up.

@@ -327,15 +327,20 @@ func TestClientThatHoldsThePipeWithoutReadingDoesNotStopTheEnd(t *testing.T) {
 
 func TestGraceBoundsTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		finished := time.Duration(0)
+		begin := time.Now()
 		p := start(t.Context(), t, map[string]server.ToolHandlerFunc{"block": block}, Options{
-			Finish: func(ctx context.Context) { <-ctx.Done() },
+			// A large upload, which must not be cut off with its call.
+			Finish: func(ctx context.Context) {
+				finished = time.Since(begin)
+				<-ctx.Done()
+			},
 		})
 		p.send(callLine("1", "block"))
-		begin := time.Now()
 		_ = p.in.Close()
 		rest := p.end()
-		if took := time.Since(begin); took != time.Minute {
-			t.Errorf("ending took %s, want 1m", took)
+		if took := time.Since(begin); finished != time.Minute || took != 11*time.Minute {
+			t.Errorf("calls were cut off after %s and the end came after %s, want 1m and 11m", finished, took)
 		}
 		if len(rest) != 1 || !strings.Contains(rest[0], "cut off") {
 			t.Errorf("got %q", rest)

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"time"
 
@@ -148,7 +147,7 @@ func (t *Tracker) Drain() {
 func (t *Tracker) Finish(ctx context.Context) {
 	select {
 	case <-done(&t.submissions):
-	case <-ctx.Done():
+	case <-ctx.Done(): // longer than any submission takes
 		t.log.Error("gave up waiting for a submission in flight: look at the Pixazo dashboard before making the video again")
 	}
 	t.mu.Lock()
@@ -380,13 +379,10 @@ func (t *Tracker) Find(requestID string) (*Record, error) { return t.journal.fin
 // file is gone.
 func (t *Tracker) SavedPath(requestID string) string {
 	r, err := t.journal.find(requestID)
-	if err != nil || r == nil || len(r.Saved) == 0 {
+	if err != nil || r == nil {
 		return ""
 	}
-	if _, err := os.Stat(r.Saved[0].Path); err != nil {
-		return ""
-	}
-	return r.Saved[0].Path
+	return r.savedPath()
 }
 
 // known is what is known of a job, at least its request_id.
