@@ -20,6 +20,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -39,6 +40,7 @@ const (
 	statusPath = "/v2/requests/status/"
 
 	submitTimeout = 60 * time.Second // one POST, from dialling to the end of its answer
+	atOnce        = 64 << 10         // bytes of a body that may be on its way as a whole before an answer comes
 	uploadRate    = 256 << 10        // bytes a second that a slow line sends at least: large attachments get more time
 	statusTimeout = 15 * time.Second // one GET
 	maxAnswer     = 1 << 20          // bytes; a longer answer is refused
@@ -226,15 +228,19 @@ func (c *Client) Submit(ctx context.Context, req VideoRequest) (Job, error) {
 	return c.repeat(ctx, maxSubmits, submitSpan, notAccepted, func() (Job, error) { return c.submitOnce(ctx, body, req.UploadTime()) })
 }
 
-func (c *Client) submitOnce(ctx context.Context, body body, upload time.Duration) (Job, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), submitTimeout+upload)
+func (c *Client) submitOnce(ctx context.Context, body body, more time.Duration) (Job, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), submitTimeout+more)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.origin.String()+submitPath, body.reader())
+	upload := &counted{r: body.reader()}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.origin.String()+submitPath, upload)
 	if err != nil {
 		return Job{}, fmt.Errorf("submit video: %w", err)
 	}
 	req.ContentLength = body.size()
-	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(body.reader()), nil }
+	req.GetBody = func() (io.ReadCloser, error) { // for a connection that took nothing at all
+		upload.restart(body.reader())
+		return upload, nil
+	}
 	req.Header.Set("Content-Type", "application/json")
 	if c.config.WebhookURL != "" {
 		req.Header.Set("X-Webhook-URL", c.config.WebhookURL)
@@ -258,6 +264,10 @@ func (c *Client) submitOnce(ctx context.Context, body body, upload time.Duration
 		// These two alone say that the request was not acted on (RFC 9110,
 		// sections 15.4.8 and 15.4.9). Other redirects may follow acceptance.
 		return Job{}, refusal(a)
+	case err != nil && a.status == 0 && body.size() > atOnce && upload.stop() < body.size():
+		// A request that was cut off can't be accepted.
+		return Job{}, &Error{Code: GatewayUnreachable, Err: err, Message: fmt.Sprintf(
+			"the connection broke after %d of %d bytes of the request: the gateway, or a proxy before it, may refuse the key or so much data", upload.stop(), body.size())}
 	case err != nil:
 		return Job{}, uncertain(err, a)
 	case a.status/100 != 2:
@@ -271,6 +281,38 @@ func (c *Client) submitOnce(ctx context.Context, body body, upload time.Duration
 		job.Status = Queued // accepted, since it has an id
 	}
 	return job, nil
+}
+
+// counted is the body of a request that knows how much of it was taken. The
+// transport reads it in a goroutine of its own.
+type counted struct {
+	mu sync.Mutex
+	r  io.Reader
+	n  int64
+}
+
+func (b *counted) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n, err := b.r.Read(p)
+	b.n += int64(n)
+	return n, err
+}
+
+func (b *counted) Close() error { return nil }
+
+func (b *counted) restart(r io.Reader) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.r, b.n = r, 0
+}
+
+// stop is how many bytes may have been sent: from now on there are no more.
+func (b *counted) stop() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.r = strings.NewReader("")
+	return b.n
 }
 
 var idInAnswer = regexp.MustCompile(`"request_id"\s*:\s*"([A-Za-z0-9._-]+)"`)

@@ -205,6 +205,22 @@ func TestSubmissionOnABrokenConnectionIsSentOnce(t *testing.T) {
 	}
 }
 
+// A proxy that refuses a body for its size, or a gateway that refuses the key,
+// often does not wait for the rest of an upload.
+func TestUploadThatWasCutOffWasNotAccepted(t *testing.T) {
+	w := serveWire(t, func(p *peer) { _, _ = p.r.Peek(100); p.reset() })
+	c := newWireClient(t, w.url)
+	ctx, retries := untilRetry(t, c)
+	file := "data:image/png;base64," + strings.Repeat("AAAA", 5<<20)
+	_, err := c.Submit(ctx, VideoRequest{Prompt: "p", Files: []string{file}})
+	if e := checkError(t, err, GatewayUnreachable); !strings.Contains(e.Message, fmt.Sprintf(" of %d bytes", len(file)+len(`{"prompt":"p","files":[""]}`))) {
+		t.Errorf("message %s", e.Message)
+	}
+	if w.connections() != 1 || retries() != 0 {
+		t.Errorf("%d connections and %d retries, want 1 and 0", w.connections(), retries())
+	}
+}
+
 // untilGoneOr waits until the client closes the connection, at most d.
 func (p *peer) untilGoneOr(d time.Duration) {
 	_ = p.SetReadDeadline(time.Now().Add(d))
