@@ -26,7 +26,7 @@ type Resolver struct {
 func (r Resolver) NeedsRoots(items []string) bool {
 	return r.FromRoots && slices.ContainsFunc(items, func(item string) bool {
 		k, _, rule := classify(item)
-		return rule == "" && (k == local || k == either)
+		return rule == "" && k >= local
 	})
 }
 
@@ -77,7 +77,7 @@ func (r Resolver) Resolve(items, roots []string) (files, names []string, err err
 			a.size = inlineSize(item)
 		}
 		code := pixazo.InvalidArgument
-		if k == local || k == either {
+		if k >= local {
 			if opened == nil {
 				opened = r.openFolders(roots)
 			}
@@ -85,7 +85,7 @@ func (r Resolver) Resolve(items, roots []string) (files, names []string, err err
 			switch {
 			case f != nil:
 				a.file, a.size, names[i], code = f, size, name, pixazo.FileRefused
-			case k == local:
+			case k == local || k == named && opened.has(item):
 				return nil, nil, refusal(pixazo.FileRefused, i, rule, pixazo.Quote(item))
 			}
 		}

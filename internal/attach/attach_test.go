@@ -131,6 +131,7 @@ func TestResolveGivesEachItemTheFormThatIsSent(t *testing.T) {
 		{"my photo.png", dataURI("image/png", pngData), "my photo.png"},
 		{"ümläut.txt", dataURI("text/plain", "über"), "ümläut.txt"},
 		{"日本.pdf", dataURI("application/pdf", pdfData), "日本.pdf"},
+		{"notes", dataURI("text/plain", "plain notes"), "notes"}, // and not an asset ID
 		{"./notes", dataURI("text/plain", "plain notes"), "notes"},
 		{"wrong.mp4", dataURI("image/gif", gifData), "wrong.mp4"},
 		{"sub/deep/b.gif", dataURI("image/gif", gifData), "b.gif"},
@@ -239,6 +240,7 @@ func TestResolveRefusesWhatLeadsOut(t *testing.T) {
 		{"./sub", irregular},
 		{"sub/deep", irregular},
 		{"in folder", irregular},
+		{"sub", irregular}, // and not an asset ID
 		{"sub/", folder},
 		{"a.png/", folder},
 		{".", folder},
@@ -421,12 +423,12 @@ func TestAFolderIsAlsoKnownByThePathItLinksTo(t *testing.T) {
 func TestNeedsRootsOnlyForLocalPaths(t *testing.T) {
 	png := base64.StdEncoding.EncodeToString([]byte(pngData))
 	on := Resolver{FromRoots: true}
-	for _, item := range []string{"https://example.com/", "asset", "data:image/png;base64,AAAA", png, "ftp://x/y", "", "data:"} {
+	for _, item := range []string{"https://example.com/", "0123456789abcdef0123456789abcdef", "data:image/png;base64,AAAA", png, "ftp://x/y", "", "data:"} {
 		if on.NeedsRoots([]string{item}) {
 			t.Errorf("%q needs roots", item)
 		}
 	}
-	for _, item := range []string{"a.png", "/a/b", "~/a", "file:///a", `C:\a.png`, "SGVsbG8sIHfDtnJsZCEKMQ=="} { // the last may be a file
+	for _, item := range []string{"a.png", "/a/b", "~/a", "file:///a", `C:\a.png`, "LICENSE", "SGVsbG8sIHfDtnJsZCEKMQ=="} { // the last may be a file
 
 		if !on.NeedsRoots([]string{"asset", item}) {
 			t.Errorf("%q needs no roots", item)

@@ -24,10 +24,12 @@ import (
 type kind int
 
 const (
-	asIs   kind = iota // an http(s) URL, a data URI or an asset ID
+	asIs   kind = iota // an http(s) URL or a data URI
 	inline             // bare base64
-	local              // a path
-	either             // bare base64 by its content, unless a file has that name
+	// These may be local files.
+	local  // a path
+	named  // an asset ID, unless a file has that name
+	either // bare base64 by its content, unless a file has that name
 )
 
 const (
@@ -35,6 +37,9 @@ const (
 	leastFound   = 16   // characters of bare base64: a shorter path may decode to a few letters by chance
 	readable     = "an image, a video, audio, a PDF, text or an office document by its content"
 )
+
+// hexID is the form of HeyGen's own asset IDs.
+var hexID = regexp.MustCompile(`(?i)^[0-9a-f-]{16,}$`)
 
 var otherScheme = regexp.MustCompile(`(?i)^[a-z][a-z0-9+.-]+://`)
 
@@ -49,6 +54,9 @@ func classify(item string) (k kind, mediaType, rule string) {
 	case strings.TrimSpace(item) == "":
 		return asIs, "", "must not be empty"
 	case isURI:
+		if mediaType, ok := unwelcome(item); ok && rule == "" {
+			rule = "must be " + readable + ", and not " + mediaType
+		}
 		return asIs, "", rule
 	case otherScheme.MatchString(trimmed) && !hasScheme(trimmed, "file"):
 		return asIs, "", "must be an http(s) URL, if it is a URL"
@@ -79,8 +87,11 @@ func classify(item string) (k kind, mediaType, rule string) {
 			return either, mediaType, ""
 		}
 	}
-	if isAsset {
+	if isAsset && hexID.MatchString(item) {
 		return asIs, "", ""
+	}
+	if isAsset {
+		return named, "", ""
 	}
 	// A file URL has up to three characters a byte. What is shorter may still
 	// be base64 of another kind: wrapped, unpadded or for URLs.
@@ -91,6 +102,18 @@ func classify(item string) (k kind, mediaType, rule string) {
 }
 
 const base64Letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+// unwelcome is what the data of a data URI is, if that is known and not allowed,
+// whatever it is called. Of what is not known for certain its name counts.
+func unwelcome(item string) (mediaType string, ok bool) {
+	_, data, found := strings.Cut(item, ",")
+	size, valid := base64Size(data)
+	if !hasScheme(item, "data") || !found || !valid {
+		return "", false
+	}
+	mediaType, _ = sniff(encoded(data), size)
+	return mediaType, !allowed(mediaType) && !slices.Contains([]string{"application/octet-stream", "application/zip", "application/x-ole-storage"}, mediaType)
+}
 
 // base64Size is how many bytes the whole of s decodes to as standard base64.
 func base64Size(s string) (size int64, ok bool) {

@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -59,10 +60,11 @@ func (r Resolver) openFolders(roots []string) *folders {
 		shown = append(shown, pixazo.Clean(dir, 200)+fault)
 	}
 	for _, dir := range r.Dirs {
+		clean := filepath.Clean(dir)
 		switch {
 		case !filepath.IsAbs(dir):
 			add(dir, "which is not absolute")
-		case filepath.Clean(dir) == string(filepath.Separator):
+		case clean == filepath.VolumeName(clean)+string(filepath.Separator):
 			// Opened by mistake far more often than meant. Whoever means it
 			// can have the client offer it.
 			add(dir, "which is the whole file system, and is not opened")
@@ -153,6 +155,17 @@ func (opened *folders) open(item, home string) (f *os.File, size int64, name, ru
 		rule = "is not there: it must lie below " + opened.where
 	}
 	return nil, 0, "", rule
+}
+
+// has reports whether there is anything of that name right in a folder.
+func (opened *folders) has(name string) bool {
+	return slices.ContainsFunc(opened.list, func(f folder) bool {
+		if f.root == nil {
+			return false
+		}
+		_, err := f.root.Lstat(name)
+		return err == nil
+	})
 }
 
 var errIrregular = errors.New("not a regular file")
