@@ -45,3 +45,6 @@ func (t *Tracker) Waiting() int {
 	}
 	return n
 }
+
+// FinishSaves waits for the transfers under way.
+func (t *Tracker) FinishSaves() { t.saves.Wait() }

@@ -20,7 +20,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -195,7 +194,7 @@ type transfer struct {
 func (f *fetcher) fetch(ctx context.Context, link string, file *os.File, report func(done, total int64)) (SavedFile, error) {
 	u, err := url.Parse(link)
 	if err != nil {
-		return SavedFile{}, unsaved("its address can't be read; got %s", pixazo.Quote(withoutQuery(link)))
+		return SavedFile{}, unsaved("its address can't be read")
 	}
 	if err := f.checkLink(u); err != nil {
 		return SavedFile{}, err
@@ -280,14 +279,11 @@ func (t *transfer) explain(ctx context.Context, err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		return passing{errors.New("the connection broke before the end of the file")}
 	}
-	return passing{errors.New(pixazo.Clean(withoutQuery(err.Error()), 200))}
+	if strings.Contains(err.Error(), "Location header") {
+		return unsaved("its address redirects to one that can't be read") // net/http quotes it, and it may be a signed one
+	}
+	return passing{errors.New(pixazo.Clean(err.Error(), 200))}
 }
-
-var queries = regexp.MustCompile(`\?[^\s"]*`)
-
-// withoutQuery takes the queries out of URLs in a text: net/http quotes a
-// redirect that it can't follow, and a query may be a signature.
-func withoutQuery(s string) string { return queries.ReplaceAllString(s, "") }
 
 // accept checks the header of an answer, and whether it goes on where the file
 // stands; if not, the file is begun anew.
@@ -344,7 +340,10 @@ func (t *transfer) checkRoom() error {
 		return t.tooLarge(t.total)
 	}
 	free, err := freeSpace(filepath.Dir(t.file.Name()))
-	if rest := t.total - t.done; err == nil && rest > 0 && uint64(rest) > free {
+	if rest := t.total - t.done; err == nil && uint64(max(rest, 0))+spare > free {
+		if t.total < 0 {
+			return unsaved("the disk is nearly full; free some, or set --output-dir (PIXAZO_OUTPUT_DIR) to another disk")
+		}
 		return unsaved("it has %d bytes and the disk has only %d bytes free; free some, or set --output-dir (PIXAZO_OUTPUT_DIR) to another disk", t.total, free)
 	}
 	return nil
@@ -369,6 +368,8 @@ const (
 	copyBuffer  = 256 << 10 // bytes
 	copyBuffers = 8
 	writeBehind = 8 << 20 // bytes
+
+	spare = 32 << 20 // bytes that are left free on the disk: the journal is on it too, as a rule
 )
 
 // copy adds body to the file.
@@ -413,6 +414,9 @@ func (t *transfer) add(n int) error {
 	if behind := t.done - t.begun; behind >= writeBehind {
 		beginWriting(t.file, t.begun, behind)
 		t.begun = t.done
+		if err := t.checkRoom(); err != nil {
+			return err
+		}
 	}
 	t.report(t.done, max(t.total, 0))
 	return nil
@@ -445,8 +449,10 @@ func (t *transfer) look(head []byte) error {
 	return nil
 }
 
+// isMedia leaves pictures out, save one that moves: they stand in for videos
+// that are gone.
 func isMedia(mediaType string) bool {
-	return strings.HasPrefix(mediaType, "video/") || strings.HasPrefix(mediaType, "audio/") || strings.HasPrefix(mediaType, "image/")
+	return strings.HasPrefix(mediaType, "video/") || strings.HasPrefix(mediaType, "audio/") || mediaType == "image/gif"
 }
 
 // strongETag is the name of exactly these bytes, or "" (RFC 9110, section

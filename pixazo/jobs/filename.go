@@ -85,7 +85,8 @@ func slug(text string) string {
 	})
 	slug := ""
 	for _, word := range words[:min(len(words), slugWords)] {
-		if next := strings.TrimPrefix(slug+"-"+strings.ToLower(word), "-"); len(next) <= slugLength {
+		word = strings.ToLower(word)
+		if next := strings.TrimPrefix(slug+"-"+word, "-"); len(next) <= slugLength {
 			slug = next
 			continue
 		}
@@ -107,9 +108,9 @@ type mediaEnding struct{ mediaType, ending string }
 // endings are those of the media types that are saved; the first of a type is
 // given to a name that has none of them.
 var endings = []mediaEnding{
-	{"video/mp4", ".mp4"}, {"video/mp4", ".m4v"}, {"video/webm", ".webm"}, {"video/quicktime", ".mov"}, {"video/x-matroska", ".mkv"},
-	{"video/mpeg", ".mpg"}, {"video/x-msvideo", ".avi"}, {"video/ogg", ".ogv"}, {"audio/mpeg", ".mp3"}, {"audio/mp4", ".m4a"}, {"audio/wav", ".wav"},
-	{"image/gif", ".gif"}, {"image/png", ".png"}, {"image/jpeg", ".jpg"}, {"image/webp", ".webp"},
+	{"video/mp4", ".mp4"}, {"video/mp4", ".m4v"}, {"video/webm", ".webm"}, {"video/quicktime", ".mov"}, {"video/matroska", ".mkv"}, {"video/x-matroska", ".mkv"},
+	{"video/mpeg", ".mpg"}, {"video/x-msvideo", ".avi"}, {"video/ogg", ".ogv"}, {"audio/mpeg", ".mp3"}, {"audio/mp4", ".m4a"}, {"audio/x-m4a", ".m4a"}, {"audio/wav", ".wav"},
+	{"image/gif", ".gif"},
 }
 
 // split takes the ending off a name: the one it has, else the one for the media

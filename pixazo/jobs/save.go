@@ -102,20 +102,25 @@ func (t *Tracker) attend(ctx context.Context, req SaveRequest, timeout time.Dura
 	defer deadline.Stop()
 	tick := time.NewTicker(saveReportEvery)
 	defer tick.Stop()
+	over, cancelled := false, false
 	for {
-		select {
-		case <-f.ended:
+		switch {
+		case f.over(): // whatever else comes at the same time
 			return f.saved, f.err
-		case <-deadline.C:
+		case cancelled:
+			return Saved{}, ctx.Err()
+		case over && t.draining.Err() != nil: // it ends with this call
+			return Saved{}, context.Canceled
+		case over:
 			pending = true
 			return Saved{Job: f.job(), Pending: true}, nil
+		}
+		select {
+		case <-f.ended:
+		case <-deadline.C:
+			over = true
 		case <-ctx.Done():
-			select {
-			case <-f.ended: // both at once: what is known counts
-				return f.saved, f.err
-			default:
-				return Saved{}, ctx.Err()
-			}
+			cancelled = true
 		case <-tick.C:
 			if report != nil {
 				report(f.progress())
@@ -170,15 +175,30 @@ func (t *Tracker) board(req SaveRequest) *flight {
 			f.saved, f.err = t.save(ctx, req, f)
 			cancel()
 			t.mu.Lock()
-			if t.flights[req] == f {
+			defer t.mu.Unlock()
+			close(f.ended)
+			// Whoever was told to come back should hear of a failure, instead
+			// of starting it all again.
+			if unheard := f.err != nil && f.kept && f.waiting == 0; t.flights[req] == f && !unheard {
 				delete(t.flights, req)
 			}
-			t.mu.Unlock()
-			close(f.ended)
 		})
 	}
 	f.waiting++
+	if f.over() {
+		delete(t.flights, req) // heard of now
+	}
 	return f
+}
+
+// over reports whether the transfer has ended.
+func (f *flight) over() bool {
+	select {
+	case <-f.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // alight leaves a transfer, which ends when nobody waits for it any more.
@@ -272,6 +292,11 @@ func (t *Tracker) save(ctx context.Context, req SaveRequest, f *flight) (Saved, 
 			t.log.Warn("where a video was saved could not be recorded", "request_id", req.RequestID, "error", err.Error())
 		}
 		t.tell(req.RequestID, false)
+	}
+	if e, ok := errors.AsType[*pixazo.Error](err); ok && len(saved.Files) > 0 {
+		some := *e
+		some.Message += fmt.Sprintf("; %d of %d videos are saved, the first as %s", len(saved.Files), len(s.there), pixazo.Quote(saved.Files[0].Path))
+		err = &some
 	}
 	if err != nil {
 		return saved, err
@@ -417,7 +442,7 @@ func (s *saver) nameError(err error) error {
 	if l, ok := errors.AsType[*os.LinkError](err); ok {
 		err = l.Err
 	}
-	return &pixazo.Error{Code: pixazo.FileRefused, Message: fmt.Sprintf("filename %s can't be written below the output folder %s: %s",
+	return &pixazo.Error{Code: pixazo.FileRefused, Message: fmt.Sprintf("filename %s can't be written below the output folder %s (--output-dir, PIXAZO_OUTPUT_DIR): %s",
 		pixazo.Quote(s.name), s.root.Name(), pixazo.Clean(err.Error(), 200))}
 }
 
@@ -472,7 +497,10 @@ func (s *saver) fetch(ctx context.Context, i int) (SavedFile, error) {
 		saved, err := s.fetcher.fetch(ctx, link, file, s.heard)
 		if errors.Is(err, errExpired) {
 			fresh, statusErr := s.Status(ctx, s.req.RequestID)
-			if statusErr == nil && len(fresh.VideoURLs) == len(s.job.VideoURLs) && fresh.VideoURLs[i] != link {
+			if statusErr != nil {
+				return saved, unsaved("%v, and the gateway can't be asked for a fresh one: %v", err, statusErr)
+			}
+			if len(fresh.VideoURLs) == len(s.job.VideoURLs) && fresh.VideoURLs[i] != link {
 				s.log.Info("a link had expired and a fresh one is tried", "request_id", s.req.RequestID)
 				s.job = fresh
 				saved, err = s.fetcher.fetch(ctx, fresh.VideoURLs[i], file, s.heard)

@@ -422,6 +422,27 @@ func TestSaveWhoseTimeIsUpGoesOn(t *testing.T) {
 	}
 }
 
+// Whoever was told to come back hears why it failed, instead of starting the
+// same transfer over and over.
+func TestFailureBetweenTwoCallsIsHeard(t *testing.T) {
+	m := newMedia(t, func(w http.ResponseWriter, _ *http.Request, _ int) { http.Error(w, "no", http.StatusTeapot) })
+	h := newHouse(t, m.URL, m.link())
+	request := jobs.SaveRequest{RequestID: videoID}
+	if s, err := h.Save(t.Context(), request, 0, nil); err != nil || !s.Pending {
+		t.Fatalf("Save = %+v, %v; want it Pending", s, err)
+	}
+	h.FinishSaves()
+	if _, err := h.Save(t.Context(), request, 0, nil); !pixazo.IsCode(err, pixazo.DownloadFailed) {
+		t.Errorf("the next call = %v, want download_failed", err)
+	}
+	if n := len(m.requests()); n != 1 {
+		t.Errorf("%d requests, want 1", n)
+	}
+	if s, err := h.Save(t.Context(), request, 0, nil); err != nil || !s.Pending {
+		t.Errorf("the call after that = %+v, %v; want a new try, Pending", s, err)
+	}
+}
+
 // Also when nobody calls again: the promise was that it goes on.
 func TestPendingSaveEndsWithAFileInTheJournal(t *testing.T) {
 	whole := video(100_000)

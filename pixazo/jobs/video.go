@@ -2,7 +2,10 @@
 
 package jobs
 
-import "time"
+import (
+	"os"
+	"time"
+)
 
 // Video is a record in the words of the tools. What is not known is left out;
 // times are RFC 3339 in UTC.
@@ -38,9 +41,7 @@ func (r Record) Video() Video {
 		CompletedAt:   FormatTime(r.Job.CompletedAt),
 		LastCheckedAt: FormatTime(r.LastCheckedAt),
 	}
-	if len(r.Saved) > 0 {
-		v.SavedPath = r.Saved[0].Path
-	}
+	v.SavedPath = r.savedPath()
 	switch {
 	case r.Uncertain:
 		v.Status = "UNCERTAIN"
@@ -48,6 +49,18 @@ func (r Record) Video() Video {
 		v.Status = "SUBMITTING"
 	}
 	return v
+}
+
+// savedPath is where the first video is saved, "" when it is not or the file is
+// gone.
+func (r Record) savedPath() string {
+	if len(r.Saved) == 0 {
+		return ""
+	}
+	if _, err := os.Stat(r.Saved[0].Path); err != nil {
+		return ""
+	}
+	return r.Saved[0].Path
 }
 
 // FormatTime is t in RFC 3339, UTC; "" when it is not known.
