@@ -31,7 +31,7 @@ type downloadResult struct {
 type savedResult struct {
 	Bytes        int64            `json:"bytes,omitempty" jsonschema_description:"Size of the saved file."`
 	SHA256       string           `json:"sha256,omitempty" jsonschema_description:"SHA-256 of the saved file, in hexadecimal."`
-	TookSeconds  *float64         `json:"took_seconds,omitempty" jsonschema_description:"How long the download took."`
+	TookSeconds  *float64         `json:"took_seconds,omitempty" jsonschema_description:"How long the download took, or the look at the file that was there."`
 	AlreadySaved bool             `json:"already_saved,omitempty" jsonschema_description:"true when nothing was downloaded, since the file was there and intact."`
 	Files        []jobs.SavedFile `json:"files,omitempty" jsonschema_description:"Every saved file, one for each of video_urls."`
 }
@@ -52,9 +52,6 @@ func (r *jobResult) saved(s jobs.Saved) savedResult {
 	return savedResult{Bytes: first.Bytes, SHA256: first.SHA256, TookSeconds: &took, AlreadySaved: s.Already, Files: s.Files}
 }
 
-// stillDownloading is what to do when a call ends before its download.
-const stillDownloading = "The download goes on: call download_video with this request_id again, with the same arguments."
-
 func downloadVideo(config Config) tool {
 	return define(config, definition{
 		name:  "download_video",
@@ -70,7 +67,7 @@ Call it when wait_for_video or get_status says COMPLETED. A video that is saved 
 		if err != nil {
 			return downloadResult{}, err
 		}
-		job := config.jobResult(s.Job, stillDownloading)
+		job := config.jobResult(s.Job, "The download goes on: call download_video again, with the same arguments.")
 		files := job.saved(s)
 		return downloadResult{job, files, s.Pending}, nil
 	})
@@ -93,7 +90,7 @@ func (r *waitResult) save(ctx context.Context, config Config, job pixazo.Job, li
 		r.SaveError = err.Error()
 		r.NextStep = "The video is done but could not be saved (save_error): show the user the video_urls exactly as they stand, and call download_video to try again."
 	case s.Pending:
-		r.NextStep = "The video is done: show the user the video_urls exactly as they stand. " + stillDownloading
+		r.NextStep = "The video is done: show the user the video_urls exactly as they stand. It is still being saved: call download_video with this request_id."
 	default:
 		r.savedResult = r.saved(s)
 	}

@@ -202,7 +202,7 @@ func advice(config Config, d definition, e *pixazo.Error) string {
 		}
 		return "Correct it and call " + d.name + " again; the video itself is not affected."
 	case pixazo.DownloadFailed:
-		return "The video itself is not affected: call get_status and show the user its video_urls, or call download_video again later."
+		return "The video itself is not affected: call get_status and show the user its video_urls. Call download_video again once the cause is mended, or in a few minutes if it may pass by itself."
 	case pixazo.VideoFailed:
 		return "Tell the user why and let them decide: another generate_video is another charge."
 	}
