@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -413,6 +414,34 @@ func (j *journal) find(requestID string) (found *Record, err error) {
 		return err
 	})
 	return found, err
+}
+
+// typical is the median of what the newest finished jobs took, 0 when there are
+// fewer than three.
+func (j *journal) typical() (d time.Duration, err error) {
+	const newest, least = 50, 3
+	err = j.use(func(o *opened) error {
+		rows, err := o.seen.Query(`SELECT completed_at - created_at FROM jobs
+			WHERE gateway = ? AND status = ? AND created_at > 0 AND completed_at > created_at ORDER BY row DESC LIMIT ?`, j.gateway, pixazo.Completed, newest)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		var took []int64
+		for rows.Next() {
+			var ms int64
+			if err := rows.Scan(&ms); err != nil {
+				return err
+			}
+			took = append(took, ms)
+		}
+		if d = 0; len(took) >= least {
+			slices.Sort(took)
+			d = time.Duration(took[len(took)/2]) * time.Millisecond
+		}
+		return rows.Err()
+	})
+	return d, err
 }
 
 // Filter is which videos a list is about.

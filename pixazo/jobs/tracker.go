@@ -32,6 +32,7 @@ const (
 	reportEvery    = 5 * time.Second        // a waiter hears something at least this often
 	refreshTimeout = 5 * time.Second        // for the present state of a duplicate
 	joinEvery      = 100 * time.Millisecond // how often a submission in flight elsewhere is looked at
+	typicalFor     = time.Minute            // how long the typical duration is not looked up again
 	firstLook      = 2 * time.Second        // past its end, a wait that has seen no poll yet gets this much more
 )
 
@@ -85,6 +86,8 @@ type Tracker struct {
 	submissions sync.WaitGroup
 	saves       sync.WaitGroup
 	changed     func(requestID string, added bool)
+	typical     time.Duration
+	typicalAt   time.Time // when typical was looked up
 	complained  time.Time // when the log last heard that a status was not recorded
 }
 
@@ -374,6 +377,22 @@ func (t *Tracker) List(ctx context.Context, filter Filter, limit int, cursor str
 
 // Find returns the journal's record of a job, nil when there is none.
 func (t *Tracker) Find(requestID string) (*Record, error) { return t.journal.find(requestID) }
+
+// Typical is how long videos take as a rule: the median of the newest finished
+// ones in the journal, 0 when fewer than three are known.
+func (t *Tracker) Typical() time.Duration {
+	t.mu.Lock()
+	fresh, d := time.Since(t.typicalAt) < typicalFor, t.typical
+	t.mu.Unlock()
+	if fresh {
+		return d
+	}
+	d, _ = t.journal.typical() // it is only an estimate
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.typical, t.typicalAt = d, time.Now()
+	return d
+}
 
 // SavedPath is where the first video of a job is saved, "" when it is not or the
 // file is gone.
