@@ -81,7 +81,10 @@ type Settings struct {
 	WebhookURL string
 	// WebhookMode is "terminal" or "sync", whether or not there is a URL.
 	WebhookMode string
-	LogLevel    slog.Level
+	// MediaOrigins are further origins of videos, for the player; a host may
+	// begin with "*.".
+	MediaOrigins []string
+	LogLevel     slog.Level
 	// LogFile is empty when the log goes to stderr.
 	LogFile string
 
@@ -146,6 +149,7 @@ var settings = []setting{
 	{"max-videos-per-hour", common, "N", "20", "a whole number from 0 (no limit) to 1,000,000", "How many videos may be submitted within an hour, over all servers that share the state directory."},
 	{"webhook-url", common, "URL", "", "an https URL of at most 2,000 characters, all of them ASCII", "Where the gateway reports on every video of this server."},
 	{"webhook-mode", common, "MODE", "terminal", "terminal (one report, at the end) or sync (one at each step)", "When the gateway reports to the webhook."},
+	{"media-origins", common, "LIST", "", "https origins (http only on this computer) separated by spaces or commas, such as https://cdn.example.com or https://*.example.com", "Further places from which the player may show videos."},
 	{"log-level", common, "LEVEL", "info", "debug, info, warn or error", "How much is logged."},
 	{"log-file", common, "FILE", "", "a path; ~ is the home directory", "File that the log is appended to, instead of stderr."},
 
@@ -207,6 +211,7 @@ func Parse(args, env []string, version string, stdout io.Writer) (Settings, erro
 		MaxVideosPerHour: p.count("max-videos-per-hour", 1_000_000),
 		WebhookURL:       p.webhookURL("webhook-url"),
 		WebhookMode:      p.choice("webhook-mode", "terminal", "sync"),
+		MediaOrigins:     p.origins("media-origins"),
 		LogLevel:         p.level("log-level"),
 		LogFile:          p.path("log-file"),
 		keyVariable:      func() string { return p.env[keyVariable] },

@@ -181,6 +181,7 @@ func TestParseTakesFlagBeforeVariableBeforeDefault(t *testing.T) {
 		{"max-wait", "2s", "3s", func(s Settings) any { return s.MaxWait }, 2 * time.Second, 3 * time.Second},
 		{"webhook-url", "https://a.example/x", "https://b.example/y", func(s Settings) any { return s.WebhookURL }, "https://a.example/x", "https://b.example/y"},
 		{"webhook-mode", "sync", "terminal", func(s Settings) any { return s.WebhookMode }, "sync", "terminal"},
+		{"media-origins", "https://a.example", "https://*.b.example:8443/, http://127.0.0.1:80", func(s Settings) any { return strings.Join(s.MediaOrigins, " ") }, "https://a.example", "https://*.b.example:8443 http://127.0.0.1:80"},
 		{"log-level", "debug", "error", func(s Settings) any { return s.LogLevel }, slog.LevelDebug, slog.LevelError},
 		{"log-file", abs("a"), abs("b"), func(s Settings) any { return s.LogFile }, abs("a"), abs("b")},
 	}
@@ -451,6 +452,9 @@ func TestParseRefusesValues(t *testing.T) {
 		}},
 		{"webhook-url", "must be an https URL of at most 2,000 characters", []string{
 			"http://h.example", "https://", "h.example/x", "https:///x", long, "https://h.example/ü", "https://h.example/a b", "https://h.example/\x01",
+		}},
+		{"media-origins", "must be https origins", []string{
+			"cdn.example", "http://cdn.example", "https://cdn.example/videos", "https://", "https://*", "https://*.", "'self'", "data:", "*", "https://a.example;script-src", "https://u:p@a.example", "https://a.*.example", "https://ü.example",
 		}},
 		{"output-dir", "only a ~ alone or before a separator", []string{"~bob", "~bob/x"}},
 		{"state-dir", "only a ~ alone or before a separator", []string{"~bob", "~bob/x"}},

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"pixazo-mcp/pixazo"
@@ -289,6 +290,24 @@ func (p *parser) gatewayURL(name string) string {
 		return ""
 	}
 	return u.Scheme + "://" + strings.ToLower(u.Host)
+}
+
+// origins takes a list of what a content security policy may name. Whatever
+// else such a policy knows, as 'self' or data:, is refused.
+func (p *parser) origins(name string) []string {
+	v, _ := p.value(name)
+	var origins []string
+	for _, item := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
+		u, err := url.Parse(strings.Replace(item, "://*.", "://", 1))
+		if err != nil || u.User != nil || u.Path != "" && u.Path != "/" || strings.ContainsAny(item, "?#;'\"") || u.Hostname() == "" || !portOK(u) ||
+			strings.Trim(strings.ToLower(u.Hostname()), "abcdefghijklmnopqrstuvwxyz0123456789.-:") != "" ||
+			u.Scheme != "https" && (u.Scheme != "http" || !pixazo.IsLoopback(strings.ToLower(u.Hostname()))) {
+			p.fail(name, maskURL(item))
+			continue
+		}
+		origins = append(origins, strings.ToLower(strings.TrimSuffix(item, "/")))
+	}
+	return origins
 }
 
 // portOK refuses ports that url.Parse lets through.
