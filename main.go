@@ -85,6 +85,7 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 		Logger:      log,
 	}
 	journalName := settings.GatewayURL
+	mediaOrigins := []string{"https://*.r2.dev", settings.GatewayURL} // where the gateway's videos are
 	if settings.Sandbox {
 		journalName = "sandbox" // its port is another one each time
 		url, key, stop, err := startSandbox(settings.SandboxDuration, log)
@@ -93,6 +94,7 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 		}
 		defer stop()
 		gateway.GatewayURL, gateway.Key = url, key
+		mediaOrigins = []string{url}
 	}
 	client, err := pixazo.NewClient(gateway)
 	if err != nil {
@@ -113,9 +115,11 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 
 	srv := server.NewMCPServer("pixazo-mcp", version,
 		server.WithTitle("Pixazo video"),
+		server.WithIcons(tools.Icon("pixazo-mcp")),
 		server.WithInstructions(tools.Instructions),
 		server.WithToolCapabilities(false),
 		server.WithResourceCapabilities(true, true),
+		server.WithPromptCapabilities(false),
 		server.WithCompletions(),
 		server.WithRecovery(),
 		server.WithResourceRecovery(),
@@ -126,7 +130,7 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 		KeyFile: settings.APIKeyFile,
 		Files:   attach.Resolver{Dirs: settings.FilesDirs, FromRoots: settings.FilesFromRoots, Home: settings.Home},
 	})
-	videos := resources.Register(srv, tracker)
+	videos := resources.Register(srv, tracker, resources.Options{MediaOrigins: append(mediaOrigins, settings.MediaOrigins...)})
 
 	log.Info("serving", "version", version, "gateway", gateway.GatewayURL, "sandbox", settings.Sandbox)
 	return stdio.Serve(ctx, srv, stdin, stdout, stdio.Options{Drain: tracker.Drain, Finish: tracker.Finish, Subscribe: videos.Subscribe, Logger: log})

@@ -467,6 +467,59 @@ func TestVideoIsPlayableWhereTheToolSays(t *testing.T) {
 	}
 }
 
+// A client reads the player's page before it calls the tool.
+func TestThePlayerOfEveryToolCanBeRead(t *testing.T) {
+	p := start(t, nil, "--sandbox")
+	ask := func(method, params string, result any) {
+		t.Helper()
+		p.send(`{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":` + params + `}`)
+		answer := struct{ Result any }{result}
+		if err := json.Unmarshal([]byte(p.receive()), &answer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	type meta struct {
+		UI struct {
+			ResourceURI string
+			CSP         struct{ ResourceDomains []string }
+		}
+	}
+	var list struct {
+		Tools []struct {
+			Name string
+			Meta meta `json:"_meta"`
+		}
+	}
+	ask("tools/list", `{}`, &list)
+	shown := map[string]bool{}
+	for _, tool := range list.Tools {
+		uri := tool.Meta.UI.ResourceURI
+		if uri == "" {
+			continue
+		}
+		shown[tool.Name] = true
+		var read struct {
+			Contents []struct {
+				MIMEType, Text string
+				Meta           meta `json:"_meta"`
+			}
+		}
+		ask("resources/read", fmt.Sprintf(`{"uri":%q}`, uri), &read)
+		if len(read.Contents) != 1 || read.Contents[0].MIMEType != "text/html;profile=mcp-app" || !strings.HasPrefix(read.Contents[0].Text, "<!DOCTYPE html>") {
+			t.Fatalf("%s: %s: got %+v", tool.Name, uri, read)
+		}
+		// The sandbox's videos are on this computer.
+		if got := read.Contents[0].Meta.UI.CSP.ResourceDomains; len(got) != 1 || !strings.HasPrefix(got[0], "http://127.0.0.1:") {
+			t.Errorf("%s: media may come from %q", tool.Name, got)
+		}
+	}
+	for _, name := range []string{"generate_video", "get_status", "wait_for_video", "download_video"} {
+		if !shown[name] {
+			t.Errorf("%s has no player", name)
+		}
+	}
+}
+
 func TestJobIsFollowedFromAnotherProcess(t *testing.T) {
 	first := start(t, nil, "--sandbox", "--sandbox-duration=1ms")
 	id := first.call("generate_video", map[string]any{"prompt": "tides"}).Result.StructuredContent["request_id"]

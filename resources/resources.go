@@ -1,10 +1,11 @@
 // Package resources holds what a client can read from the server, beside the
-// tools: guides, written for a model and a person alike, and the videos.
+// tools: guides, written for a model and a person alike, the videos, the page
+// that plays them, and prompts for a client's menu.
 package resources
 
 import (
 	"context"
-	_ "embed"
+	"embed"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -15,53 +16,71 @@ import (
 // PromptingGuideURI names the guide on writing prompts and following a video.
 const PromptingGuideURI = "pixazo://guide/prompting"
 
-//go:embed guides/prompting.md
-var promptingGuide string
+//go:embed guides
+var guideFiles embed.FS
 
 // guide is one Markdown text, built into the binary.
 type guide struct {
-	uri         string
-	name        string
+	topic       string // of its URI, and the name of its file
 	title       string
 	description string
 	priority    float64 // 0 to 1, how much a model needs it (MCP, Annotations)
-	text        string
 }
 
 // guides is the whole list; a new guide is one more entry.
-var guides = []guide{{
-	uri:   PromptingGuideURI,
-	name:  "prompting-guide",
-	title: "How to prompt the video agent",
-	description: "How to write a prompt for generate_video, with examples; every parameter; " +
-		"what each status means; how to wait without paying twice.",
-	priority: 0.8,
-	text:     promptingGuide,
-}}
+var guides = []guide{
+	{"prompting", "How to prompt the video agent",
+		"How to write a prompt for generate_video, with examples; every parameter; what each status means; how to wait without paying twice.", 0.8},
+	{"parameters", "Parameters in detail",
+		"What each argument of the tools takes and what is checked before anything is sent; attachments: paths, URLs, data, types and sizes.", 0.5},
+	{"troubleshooting", "Troubleshooting by error code",
+		"What each error code means, whether anything was charged, and what to do; what to do when a call timed out.", 0.6},
+	{"costs", "What a video costs and how spending is limited",
+		"What spends credits and what costs nothing; duplicates; the hourly limit; what to tell the user.", 0.6},
+}
+
+func (g guide) uri() string { return "pixazo://guide/" + g.topic }
+
+func (g guide) text() string {
+	text, err := guideFiles.ReadFile("guides/" + g.topic + ".md")
+	if err != nil {
+		panic("resources: " + err.Error()) // part of the program; any test meets it
+	}
+	return string(text)
+}
+
+// Options are what the resources need to know of the server.
+type Options struct {
+	// MediaOrigins are where finished videos are, such as https://*.example.com:
+	// the player may load media from there. Nil plays none, and shows links.
+	MediaOrigins []string
+}
 
 // Register adds every resource to s. It takes the tracker's OnChange, so it
 // comes before the tracker is used. The server should declare that resources
 // can be subscribed to and change, and completions; Videos.Subscribe makes the
 // subscriptions.
-func Register(s *server.MCPServer, tracker *jobs.Tracker) *Videos {
+func Register(s *server.MCPServer, tracker *jobs.Tracker, options Options) *Videos {
 	for _, g := range guides {
 		s.AddResource(g.resource(), g.read)
 	}
+	registerPlayer(s, options.MediaOrigins)
+	registerPrompts(s, tracker)
 	return register(s, tracker)
 }
 
 func (g guide) resource() mcp.Resource {
-	return mcp.NewResource(g.uri, g.name,
+	return mcp.NewResource(g.uri(), g.topic+"-guide",
 		mcp.WithResourceTitle(g.title),
 		mcp.WithResourceDescription(g.description),
 		mcp.WithMIMEType("text/markdown"),
-		mcp.WithResourceSize(int64(len(g.text))),
+		mcp.WithResourceSize(int64(len(g.text()))),
 		mcp.WithAnnotations([]mcp.Role{mcp.RoleUser, mcp.RoleAssistant}, g.priority, ""),
 	)
 }
 
 func (g guide) read(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
 	return []mcp.ResourceContents{mcp.TextResourceContents{
-		URI: g.uri, MIMEType: "text/markdown", Text: g.text,
+		URI: g.uri(), MIMEType: "text/markdown", Text: g.text(),
 	}}, nil
 }

@@ -97,7 +97,7 @@ func newServer(t *testing.T, g *fakeGateway) (*server.MCPServer, *Videos, *jobs.
 	tracker := jobs.New(g, jobs.Options{StateDir: t.TempDir(), Gateway: "test", Rand: func() float64 { return 0.5 }})
 	t.Cleanup(tracker.Close)
 	s := server.NewMCPServer("test", "1", server.WithResourceCapabilities(true, true), server.WithCompletions())
-	return s, Register(s, tracker), tracker
+	return s, Register(s, tracker, Options{MediaOrigins: []string{"https://*.media.example"}}), tracker
 }
 
 func submit(t *testing.T, tracker *jobs.Tracker, prompt string) string {
@@ -205,7 +205,7 @@ func TestAReadHasPatienceWithTheGateway(t *testing.T) {
 		tracker := jobs.New(hangingGateway{}, jobs.Options{StateDir: t.TempDir(), Gateway: "test"})
 		defer tracker.Close()
 		s := server.NewMCPServer("test", "1", server.WithResourceCapabilities(true, true))
-		Register(s, tracker)
+		Register(s, tracker, Options{MediaOrigins: []string{"https://*.media.example"}})
 		submit(t, tracker, "tides")
 		start := time.Now()
 		if got := read(t, s, nil, VideosURI+"/hanging"); !strings.Contains(got, `"status":"QUEUED"`) {
@@ -291,7 +291,7 @@ func TestReadsGoOnWithoutTheJournal(t *testing.T) {
 	tracker := jobs.New(g, jobs.Options{StateDir: filepath.Join(file, "in a file"), Gateway: "test"})
 	defer tracker.Close()
 	s := server.NewMCPServer("test", "1", server.WithResourceCapabilities(true, true))
-	v := Register(s, tracker)
+	v := Register(s, tracker, Options{MediaOrigins: []string{"https://*.media.example"}})
 	if got, want := read(t, s, nil, VideosURI+"/job-7"), `{"request_id":"job-7","status":"PROCESSING","done":false}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

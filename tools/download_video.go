@@ -59,7 +59,8 @@ func downloadVideo(config Config) tool {
 		description: `Saves a finished video as a file on the user's computer, in the output folder that the user set, and answers with its path. Costs nothing. Links to videos expire, files do not.
 
 Call it when wait_for_video or get_status says COMPLETED. A video that is saved already is not downloaded again. A large one may take longer than one call: while it answers wait_expired: true, call it again with the same arguments.`,
-		hints: hints{readOnly: false, destructive: false, idempotent: true, openWorld: true},
+		hints:  hints{readOnly: false, destructive: false, idempotent: true, openWorld: true},
+		player: true,
 	}, func(ctx context.Context, req mcp.CallToolRequest, in downloadArgs) (downloadResult, error) {
 		tell := progress(ctx, req)
 		s, err := config.Tracker.Save(ctx, jobs.SaveRequest{RequestID: in.RequestID, Filename: in.Filename, Overwrite: in.Overwrite},

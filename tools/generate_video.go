@@ -44,6 +44,7 @@ Example: "A friendly presenter explains our budgeting app to students in 30 seco
 		hints:   hints{readOnly: false, destructive: true, idempotent: false, openWorld: true},
 		aliases: map[string]string{"avatar": "avatar_id", "voice": "voice_id"},
 		submits: true,
+		player:  true,
 	}, func(ctx context.Context, req mcp.CallToolRequest, in generateArgs) (generateResult, error) {
 		if err := config.attach(ctx, req, &in.VideoRequest); err != nil {
 			return generateResult{}, err

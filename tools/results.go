@@ -31,15 +31,18 @@ type jobResult struct {
 	UpdatedAt      string   `json:"updated_at,omitempty" jsonschema_description:"When the status last changed (RFC 3339, UTC)."`
 	CompletedAt    string   `json:"completed_at,omitempty" jsonschema_description:"When the job ended (RFC 3339, UTC)."`
 	ElapsedSeconds *int     `json:"elapsed_seconds,omitempty" jsonschema_description:"Seconds from created_at to completed_at, or to now while the job is not done."`
+	TypicalSeconds int      `json:"typical_seconds,omitempty" jsonschema_description:"How long videos took as a rule, while this one is not done: the median of those that this computer knows."`
 	SavedPath      string   `json:"saved_path,omitempty" jsonschema_description:"Where the video is saved on the user's computer."`
 	NextStep       string   `json:"next_step" jsonschema_description:"What to do next."`
 }
 
-// jobResult is a job with where it is saved.
+// jobResult is a job with what the journal adds.
 func (c Config) jobResult(job pixazo.Job, nextStep string) jobResult {
 	r := newJobResult(job, nextStep)
 	if job.Done() {
 		r.SavedPath = c.Tracker.SavedPath(job.RequestID)
+	} else {
+		r.TypicalSeconds = int(c.Tracker.Typical().Seconds())
 	}
 	return r
 }

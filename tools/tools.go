@@ -76,6 +76,21 @@ type definition struct {
 	hints                    hints
 	aliases                  map[string]string // unadvertised argument names, and what they mean
 	submits                  bool              // whether calling it may spend money, for the wording of errors
+	player                   bool              // whether a client that can shows its result in the player
+}
+
+// playerURI names the player of package resources, which tools do not depend
+// on; a test of the program reads every such resource.
+const playerURI = "ui://pixazo/player"
+
+// playerMeta attaches the player to a tool (MCP Apps 2026-01-26, Resource
+// Discovery), and lets the player call it. The second name is the one that
+// older clients know.
+func playerMeta() *mcp.Meta {
+	return mcp.NewMetaFromMap(map[string]any{
+		"ui":             map[string]any{"resourceUri": playerURI, "visibility": []string{"model", "app"}},
+		"ui/resourceUri": playerURI,
+	})
 }
 
 // input is the arguments of a tool as a struct, which their schema is made of.
@@ -84,11 +99,17 @@ type input interface{ Validate() error }
 // define makes a tool of a definition and a handler.
 func define[In input, Out any](config Config, d definition, handle func(context.Context, mcp.CallToolRequest, In) (Out, error)) tool {
 	arguments := argumentsOf(reflect.TypeFor[In]())
+	var meta *mcp.Meta
+	if d.player {
+		meta = playerMeta()
+	}
 	return tool{in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](), ServerTool: server.ServerTool{
 		Tool: mcp.Tool{
+			Meta:        meta,
 			Name:        d.name,
 			Title:       d.title,
 			Description: d.description,
+			Icons:       []mcp.Icon{Icon(d.name)},
 			Annotations: mcp.ToolAnnotation{
 				Title:           d.title,
 				ReadOnlyHint:    &d.hints.readOnly,

@@ -59,7 +59,8 @@ func waitForVideo(config Config) tool {
 		description: `Waits until a video is done and answers with its URLs. Videos take minutes, and one call waits 45 seconds unless timeout_seconds says otherwise: while it answers wait_expired: true the video is still being made, so call it again with the same request_id, as often as it takes. Costs nothing; a wait that ends or is cancelled does not touch the video.
 
 A video that failed is an error result with the gateway's reason. With save: true the finished video is also saved on the user's computer.`,
-		hints: hints{readOnly: true, destructive: false, idempotent: true, openWorld: true},
+		hints:  hints{readOnly: true, destructive: false, idempotent: true, openWorld: true},
+		player: true,
 	}, func(ctx context.Context, req mcp.CallToolRequest, in waitArgs) (waitResult, error) {
 		begun, timeout := time.Now(), in.timeout(config.MaxWait)
 		tell := progress(ctx, req)

@@ -1,0 +1,49 @@
+// This file serves the player, an MCP App: a page that a client which can show
+// one puts beside a tool's result. Clients that can't ignore it, and lose no
+// fact by that.
+
+package resources
+
+import (
+	"context"
+	_ "embed"
+	"slices"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+)
+
+// PlayerURI names the player. Tools that are shown in it name it in their
+// _meta.
+const PlayerURI = "ui://pixazo/player"
+
+// appType is the MIME type of a page of MCP Apps (2026-01-26, UI Resource
+// Format).
+const appType = "text/html;profile=mcp-app"
+
+//go:embed player.html
+var playerPage string
+
+// registerPlayer adds the player to s. Clients let it load media from these
+// origins, and nothing from anywhere else.
+func registerPlayer(s *server.MCPServer, mediaOrigins []string) {
+	// csp stands on the content, not on the list's entry: so the specification
+	// wants it (Resource Discovery). A list may be empty, an entry never.
+	csp := map[string]any{}
+	if origins := slices.DeleteFunc(slices.Clone(mediaOrigins), func(o string) bool { return o == "" }); len(origins) > 0 {
+		csp["resourceDomains"] = origins
+	}
+	meta := map[string]any{"ui": map[string]any{
+		"csp":           csp,
+		"permissions":   map[string]any{"clipboardWrite": map[string]any{}}, // for the link
+		"prefersBorder": true,
+	}}
+	// mcp-go lists by name: the guide comes first.
+	s.AddResource(mcp.NewResource(PlayerURI, "video-player",
+		mcp.WithResourceTitle("Video player"),
+		mcp.WithResourceDescription("The page in which clients that support MCP Apps show a video and how far it is. It is for those clients, not for a model to read."),
+		mcp.WithMIMEType(appType),
+	), func(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
+		return []mcp.ResourceContents{mcp.TextResourceContents{URI: PlayerURI, MIMEType: appType, Text: playerPage, Meta: meta}}, nil
+	})
+}

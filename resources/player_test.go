@@ -1,0 +1,88 @@
+package resources
+
+import (
+	"encoding/json"
+	"reflect"
+	"regexp"
+	"testing"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+)
+
+func TestThePlayerIsReadInBothEras(t *testing.T) {
+	tests := []struct {
+		name    string
+		origins []string
+		csp     map[string]any
+	}{
+		{"origins", []string{"https://*.media.example", "http://127.0.0.1:8080"}, map[string]any{"resourceDomains": []any{"https://*.media.example", "http://127.0.0.1:8080"}}},
+		{"none", nil, map[string]any{}},
+		{"an empty one", []string{""}, map[string]any{}}, // as a source it would break the whole policy
+	}
+	for _, tt := range tests {
+		for _, era := range eras {
+			s := server.NewMCPServer("test", "1", server.WithResourceCapabilities(true, true))
+			registerPlayer(s, tt.origins)
+			a := askServer(t, s, era.meta, "resources/read", map[string]any{"uri": PlayerURI})
+			var got struct {
+				Contents []struct {
+					URI, MIMEType, Text string
+					Meta                map[string]any `json:"_meta"`
+				}
+			}
+			if err := json.Unmarshal(a.Result, &got); err != nil || len(got.Contents) != 1 {
+				t.Fatalf("%s, %s: %+v, %v", era.name, tt.name, a, err)
+			}
+			c := got.Contents[0]
+			if c.URI != PlayerURI || c.MIMEType != "text/html;profile=mcp-app" || c.Text != playerPage {
+				t.Errorf("%s, %s: got %s, %s, %d bytes", era.name, tt.name, c.URI, c.MIMEType, len(c.Text))
+			}
+			want := map[string]any{"ui": map[string]any{"csp": tt.csp, "permissions": map[string]any{"clipboardWrite": map[string]any{}}, "prefersBorder": true}}
+			if !reflect.DeepEqual(c.Meta, want) {
+				t.Errorf("%s, %s: got _meta %v, want %v", era.name, tt.name, c.Meta, want)
+			}
+		}
+	}
+}
+
+func TestThePlayerIsListed(t *testing.T) {
+	for _, era := range eras {
+		a := ask(t, era.meta, "resources/list", map[string]any{})
+		var got struct{ Resources []mcp.Resource }
+		if err := json.Unmarshal(a.Result, &got); err != nil {
+			t.Fatalf("%+v: %v", a, err)
+		}
+		found := false
+		for _, r := range got.Resources {
+			found = found || r.URI == PlayerURI && r.MIMEType == appType
+		}
+		if !found {
+			t.Errorf("%s: got %+v", era.name, got.Resources)
+		}
+	}
+}
+
+// The page is read by every client that shows it, and it runs under a policy
+// that lets it load nothing but the video.
+func TestThePlayerPageIsSmallAndSelfContained(t *testing.T) {
+	if n := len(playerPage); n >= 24*1024 {
+		t.Errorf("it has %d bytes", n)
+	}
+	for _, tt := range []struct{ pattern, why string }{
+		{`(?i)https?://`, "an address, perhaps one that is requested"},
+		{`(?i)<(link|img|iframe|object|embed|base|source|track|form)\b`, "an element that requests something"},
+		{`(?i)<(script|video)\b[^>]*\bsrc\b`, "a source in the page"},
+		{`@import|\burl\(`, "a style that requests something"},
+		{`\b(fetch|XMLHttpRequest|WebSocket|EventSource|sendBeacon|import)\s*\(`, "a request"},
+		{`(?i)<[^>]*\son[a-z]+\s*=`, "an inline event handler"},
+		{`(?i)\.on[a-z]+\s*=[^=]`, "an event handler by property"},
+		{`innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser|setHTML|srcdoc`, "text that becomes HTML"},
+		{`\beval\b|new Function|set(Timeout|Interval)\(\s*['"` + "`" + `]`, "text that becomes code"},
+		{`localStorage|sessionStorage|indexedDB|document\.cookie`, "storage that a sandboxed frame lacks"},
+	} {
+		if found := regexp.MustCompile(tt.pattern).FindString(playerPage); found != "" {
+			t.Errorf("%q: %s", found, tt.why)
+		}
+	}
+}

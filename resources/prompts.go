@@ -1,0 +1,233 @@
+// This file is what a person finds in a client's menu: prompts that lead a
+// model to a video. They are texts; none of them calls the gateway.
+
+package resources
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+
+	"pixazo-mcp/pixazo"
+	"pixazo-mcp/pixazo/jobs"
+)
+
+// maxArgument is the longest argument of a prompt, in characters.
+const maxArgument = 4000
+
+// prompt is one prompt of the menu.
+type prompt struct {
+	name, title, description string
+	arguments                []promptArgument
+	text                     func(p *prompts, ctx context.Context, args map[string]string) (string, error)
+}
+
+// promptArgument is one argument, with the values that are offered for it.
+// Unless it is closed, any other text does as well.
+type promptArgument struct {
+	name, title, description string
+	required, closed         bool
+	values                   []string
+}
+
+var (
+	audience    = promptArgument{name: "audience", title: "Audience", description: "Who watches, such as new customers.", values: []string{"beginners", "colleagues", "customers", "investors", "students", "the general public"}}
+	duration    = promptArgument{name: "duration", title: "Duration", description: "How long, such as 30 seconds.", values: []string{"15 seconds", "30 seconds", "45 seconds", "60 seconds", "90 seconds", "2 minutes"}}
+	tone        = promptArgument{name: "tone", title: "Tone", description: "How it sounds, such as calm and friendly.", values: []string{"calm", "cheerful", "energetic", "formal", "friendly", "humorous", "serious", "warm"}}
+	orientation = promptArgument{name: "orientation", title: "Orientation", description: "landscape or portrait.", closed: true, values: pixazo.Orientations}
+)
+
+// allPrompts is the whole menu.
+var allPrompts = []prompt{
+	{
+		name: "video_brief", title: "Brief a video",
+		description: "From a topic to a video: writes the video agent's prompt, shows it to you, and makes the video once you agree that it may be paid for.",
+		arguments: []promptArgument{
+			{name: "topic", title: "Topic", description: "What the video is about.", required: true}, audience, duration, tone, orientation,
+		},
+		text: func(_ *prompts, _ context.Context, args map[string]string) (string, error) {
+			return "I want a video made by the Pixazo video agent.\n\n" + facts(args, "topic", "audience", "duration", "tone", "orientation") + making("Brief it on purpose, message, presenter, look and ending."), nil
+		},
+	},
+	{
+		name: "explain_document", title: "Explain a document in a video",
+		description: "Attaches a file of yours, such as a slide deck or a PDF, and makes a video that explains it.",
+		arguments: []promptArgument{
+			{name: "file", title: "File", description: "Path of the file, below a folder that the server may read (--files-dir), or an https URL.", required: true}, audience, duration, orientation,
+		},
+		text: func(_ *prompts, _ context.Context, args map[string]string) (string, error) {
+			return "I want a video that explains a document.\n\n" + facts(args, "file", "audience", "duration", "orientation") +
+				making("Pass the file in `files`, exactly as it stands above, and say in the prompt that the video explains the attached document, for whom, and which of its points matter. If you can read the document, name those points; do not invent any. If the file is refused (file_refused), tell me which setting would allow it."), nil
+		},
+	},
+	{
+		name: "product_demo", title: "Show a product",
+		description: "Makes a short video that shows what a product does and for whom.",
+		arguments: []promptArgument{
+			{name: "product", title: "Product", description: "What it is called and what it does.", required: true},
+			{name: "features", title: "Features", description: "The points to show, in order."}, audience, duration, tone, orientation,
+		},
+		text: func(_ *prompts, _ context.Context, args map[string]string) (string, error) {
+			return "I want a video that shows a product.\n\n" + facts(args, "product", "features", "audience", "duration", "tone", "orientation") +
+				making("Begin with the problem that it solves, then show at most three features, one idea each, and end on what the viewer should do next. Use only the facts that I gave: the agent does not know the product, and neither do you."), nil
+		},
+	},
+	{
+		name: "continue_videos", title: "Go on with my videos",
+		description: "What is being made, what is finished and not saved yet, and what to do next.",
+		text:        (*prompts).continueVideos,
+	},
+}
+
+// facts lists the arguments that were given.
+func facts(args map[string]string, names ...string) string {
+	var b strings.Builder
+	for _, name := range names {
+		if value := args[name]; value != "" {
+			fmt.Fprintf(&b, "- %s: %s\n", name, value)
+		}
+	}
+	return b.String()
+}
+
+// making is how a model goes from a brief to a video, with advice on the brief.
+func making(advice string) string {
+	return `
+1. If something is missing without which the video would be wrong, ask me once, in one message. Decide the rest yourself.
+2. Write the prompt for generate_video, as a producer would brief a crew. ` + advice + ` The resource ` + PromptingGuideURI + ` says how.
+3. Show me the prompt and the parameters, and say that making the video spends credits of my Pixazo account. Wait for my yes.
+4. After my yes, call generate_video once, and tell me the request_id. Never call it again to retry.
+5. Call wait_for_video with the request_id until it is done, then show me the URLs as they stand, and offer to save the file with download_video.
+`
+}
+
+// continueVideos tells of the journal's videos, without asking the gateway.
+func (p *prompts) continueVideos(ctx context.Context, _ map[string]string) (string, error) {
+	const shown = 20
+	var b strings.Builder
+	b.WriteString("Go on with my Pixazo videos. This is what the local record says; a pending video may be done by now.\n")
+	some := false
+	for _, part := range []struct {
+		title  string
+		filter jobs.Filter
+		do     string
+	}{
+		{"Being made", jobs.Pending, "Call get_status for each, and wait_for_video for those that are not done, one after the other. Show me the URLs of those that are, and offer to save them with download_video."},
+		{"Outcome unknown", jobs.FilterUncertain, "Each may have been accepted and charged. Ask me to look at " + pixazo.CreditsURL + " before anything is submitted again."},
+		{"Finished", jobs.FilterCompleted, "Links expire: for one that is not saved, offer download_video, or get_status for a fresh link."},
+	} {
+		records, next, _, err := p.tracker.List(ctx, part.filter, shown, "")
+		if err != nil {
+			return "", err
+		}
+		if len(records) == 0 {
+			continue
+		}
+		some = true
+		fmt.Fprintf(&b, "\n%s:\n", part.title)
+		for _, r := range records {
+			v := r.Video()
+			fmt.Fprintf(&b, "- %s", v.Status)
+			for _, fact := range []string{v.RequestID, jobs.FormatTime(r.SubmittedAt)} {
+				if fact != "" {
+					b.WriteString(", " + fact)
+				}
+			}
+			if v.Prompt != "" {
+				b.WriteString(", prompt " + pixazo.Said(pixazo.Clean(v.Prompt, 80)))
+			}
+			if v.SavedPath != "" {
+				b.WriteString(", saved as " + v.SavedPath)
+			}
+			b.WriteString("\n")
+		}
+		if next != "" {
+			b.WriteString("- and older ones, which list_videos shows\n")
+		}
+		b.WriteString(part.do + "\n")
+	}
+	if !some {
+		b.WriteString("\nThere is none yet. Offer to make one: ask me what it should be about.\n")
+	}
+	b.WriteString("\nDo not call generate_video for any of these: a new call is a new charge.\n")
+	return b.String(), nil
+}
+
+// prompts serves the menu.
+type prompts struct{ tracker *jobs.Tracker }
+
+// registerPrompts adds the menu to s.
+func registerPrompts(s *server.MCPServer, tracker *jobs.Tracker) {
+	p := &prompts{tracker}
+	for _, each := range allPrompts {
+		options := []mcp.PromptOption{mcp.WithPromptTitle(each.title), mcp.WithPromptDescription(each.description)}
+		for _, a := range each.arguments {
+			of := []mcp.ArgumentOption{mcp.ArgumentTitle(a.title), mcp.ArgumentDescription(a.description)}
+			if a.required {
+				of = append(of, mcp.RequiredArgument())
+			}
+			options = append(options, mcp.WithArgument(a.name, of...))
+		}
+		s.AddPrompt(mcp.NewPrompt(each.name, options...), func(ctx context.Context, request mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
+			args, err := each.check(request.Params.Arguments)
+			if err != nil {
+				return nil, refuse(ctx, err)
+			}
+			text, err := each.text(p, ctx, args)
+			if err != nil {
+				return nil, err
+			}
+			return mcp.NewGetPromptResult(each.title, []mcp.PromptMessage{mcp.NewPromptMessage(mcp.RoleUser, mcp.NewTextContent(text))}), nil
+		})
+	}
+	server.WithPromptCompletionProvider(p)(s)
+}
+
+// check returns the arguments trimmed. What is empty counts as left out, since
+// clients send every field of a form.
+func (p prompt) check(given map[string]string) (map[string]string, error) {
+	args := map[string]string{}
+	for name, value := range given {
+		i := slices.IndexFunc(p.arguments, func(a promptArgument) bool { return a.name == name })
+		value = strings.TrimSpace(value)
+		switch n := utf8.RuneCountInString(value); {
+		case i < 0:
+			return nil, fmt.Errorf("%s has no argument %s", p.name, pixazo.Quote(name))
+		case n > maxArgument:
+			return nil, fmt.Errorf("%s must have at most %d characters; got %d", name, maxArgument, n)
+		case value != "" && p.arguments[i].closed && !slices.Contains(p.arguments[i].values, value):
+			return nil, fmt.Errorf("%s must be %s; got %s", name, strings.Join(p.arguments[i].values, " or "), pixazo.Quote(value))
+		}
+		args[name] = value
+	}
+	for _, a := range p.arguments {
+		if a.required && args[a.name] == "" {
+			return nil, fmt.Errorf("%s is required; got nothing", a.name)
+		}
+	}
+	return args, nil
+}
+
+// CompletePromptArgument offers the known values that begin with what is typed.
+func (p *prompts) CompletePromptArgument(_ context.Context, name string, argument mcp.CompleteArgument, _ mcp.CompleteContext) (*mcp.Completion, error) {
+	completion := &mcp.Completion{Values: []string{}}
+	for _, each := range allPrompts {
+		for _, a := range each.arguments {
+			if each.name != name || a.name != argument.Name {
+				continue
+			}
+			for _, value := range a.values {
+				if strings.HasPrefix(value, strings.ToLower(argument.Value)) {
+					completion.Values = append(completion.Values, value)
+				}
+			}
+		}
+	}
+	completion.Total = len(completion.Values)
+	return completion, nil
+}

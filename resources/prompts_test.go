@@ -1,0 +1,213 @@
+// These tests hold the prompts to what a client's menu needs, in both eras:
+// they list, complete and fill in, and never reach the gateway.
+
+package resources
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mark3labs/mcp-go/server"
+
+	"pixazo-mcp/pixazo"
+	"pixazo-mcp/pixazo/jobs"
+)
+
+// menu is a server with prompts whose gateway fails the test when it is asked.
+func menu(t *testing.T, gateway jobs.Gateway) (*server.MCPServer, *jobs.Tracker) {
+	t.Helper()
+	tracker := jobs.New(gateway, jobs.Options{StateDir: t.TempDir(), Gateway: "test"})
+	t.Cleanup(func() {
+		tracker.Drain()
+		tracker.Finish(context.Background())
+		tracker.Close()
+	})
+	s := server.NewMCPServer("test", "1", server.WithPromptCapabilities(false), server.WithCompletions())
+	Register(s, tracker, Options{})
+	return s, tracker
+}
+
+// unasked is a gateway that takes submissions only.
+type unasked struct{ t *testing.T }
+
+func (g unasked) Submit(_ context.Context, req pixazo.VideoRequest) (pixazo.Job, error) {
+	return pixazo.Job{RequestID: "id-" + strings.Fields(req.Prompt)[0], Status: pixazo.Queued}, nil
+}
+
+func (g unasked) Status(context.Context, string, string) (pixazo.Job, error) {
+	g.t.Error("the gateway was asked")
+	return pixazo.Job{}, nil
+}
+
+func getPrompt(t *testing.T, s *server.MCPServer, meta map[string]any, name string, args map[string]any) (text string, a answer) {
+	t.Helper()
+	a = askServer(t, s, meta, "prompts/get", map[string]any{"name": name, "arguments": args})
+	var got struct {
+		Messages []struct {
+			Role    string
+			Content struct{ Type, Text string }
+		}
+	}
+	if a.Error == nil {
+		if err := json.Unmarshal(a.Result, &got); err != nil || len(got.Messages) != 1 || got.Messages[0].Role != "user" || got.Messages[0].Content.Type != "text" {
+			t.Fatalf("got %s, %v", a.Result, err)
+		}
+		text = got.Messages[0].Content.Text
+	}
+	return text, a
+}
+
+func TestPromptsAreListedAndFilledIn(t *testing.T) {
+	s, _ := menu(t, unasked{t})
+	for _, era := range eras {
+		a := askServer(t, s, era.meta, "prompts/list", map[string]any{})
+		var list struct {
+			Prompts []struct {
+				Name, Title, Description string
+				Arguments                []struct {
+					Name, Title, Description string
+					Required                 bool
+				}
+			}
+		}
+		if err := json.Unmarshal(a.Result, &list); err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, p := range list.Prompts {
+			names = append(names, p.Name)
+			if p.Title == "" || p.Description == "" {
+				t.Errorf("%s: title %q, description %q", p.Name, p.Title, p.Description)
+			}
+			args := map[string]any{}
+			for _, a := range p.Arguments {
+				if a.Title == "" || a.Description == "" {
+					t.Errorf("%s: %s: title %q, description %q", p.Name, a.Name, a.Title, a.Description)
+				}
+				args[a.Name] = "value of " + a.Name
+				if a.Name == "orientation" {
+					args[a.Name] = "portrait"
+				}
+			}
+			text, _ := getPrompt(t, s, era.meta, p.Name, args)
+			for name, value := range args {
+				if !strings.Contains(text, "- "+name+": "+value.(string)+"\n") {
+					t.Errorf("%s: %s is not in the text:\n%s", p.Name, name, text)
+				}
+			}
+			for _, word := range []string{"generate_video", "wait_for_video", "download_video"} {
+				if !strings.Contains(text, word) && p.Name != "continue_videos" {
+					t.Errorf("%s does not name %s", p.Name, word)
+				}
+			}
+		}
+		if want := []string{"continue_videos", "explain_document", "product_demo", "video_brief"}; !slices.Equal(names, want) {
+			t.Errorf("prompts %q, want %q", names, want)
+		}
+	}
+}
+
+func TestPromptsAskBeforeMoneyIsSpent(t *testing.T) {
+	s, _ := menu(t, unasked{t})
+	text, _ := getPrompt(t, s, nil, "video_brief", map[string]any{"topic": "tides"})
+	ask, pay := strings.Index(text, "Wait for my yes"), strings.Index(text, "call generate_video once")
+	if ask < 0 || pay < ask {
+		t.Errorf("the model is not told to ask first:\n%s", text)
+	}
+	if strings.Contains(text, "audience:") {
+		t.Errorf("an argument that was left out is in the text:\n%s", text)
+	}
+}
+
+func TestBadArgumentsOfPromptsAreNamed(t *testing.T) {
+	s, _ := menu(t, unasked{t})
+	for _, tt := range []struct {
+		prompt string
+		args   map[string]any
+		want   string
+	}{
+		{"video_brief", map[string]any{}, "topic is required; got nothing"},
+		{"video_brief", map[string]any{"topic": " \n"}, "topic is required; got nothing"},
+		{"video_brief", map[string]any{"topic": "x", "orientation": "square"}, `orientation must be landscape or portrait; got "square"`},
+		{"video_brief", map[string]any{"topic": "x", "size": "4k"}, `video_brief has no argument "size"`},
+		{"explain_document", map[string]any{"file": strings.Repeat("x", 4001)}, "file must have at most 4000 characters; got 4001"},
+		{"none", map[string]any{}, "none"},
+	} {
+		if _, a := getPrompt(t, s, nil, tt.prompt, tt.args); a.Error == nil || !strings.Contains(a.Error.Message, tt.want) {
+			t.Errorf("%s %v: got %+v, want %s", tt.prompt, tt.args, a.Error, tt.want)
+		}
+	}
+}
+
+func TestContinueVideosTellsOfTheJournalAlone(t *testing.T) {
+	s, tracker := menu(t, unasked{t})
+	if text, _ := getPrompt(t, s, nil, "continue_videos", nil); !strings.Contains(text, "There is none yet") {
+		t.Errorf("an empty journal: %s", text)
+	}
+	if _, err := tracker.Submit(t.Context(), pixazo.VideoRequest{Prompt: "tides\nIgnore the above \"quote\""}, false); err != nil {
+		t.Fatal(err)
+	}
+	text, _ := getPrompt(t, s, nil, "continue_videos", nil)
+	if !strings.Contains(text, "Being made:\n- QUEUED, id-tides, ") || !strings.Contains(text, `prompt "tides Ignore the above 'quote'"`) {
+		t.Errorf("got %s", text)
+	}
+}
+
+func TestKnownValuesOfPromptsAreCompleted(t *testing.T) {
+	s, _ := menu(t, unasked{t})
+	for _, tt := range []struct {
+		prompt, argument, typed string
+		want                    []string
+	}{
+		{"video_brief", "orientation", "", []string{"landscape", "portrait"}},
+		{"product_demo", "orientation", "P", []string{"portrait"}},
+		{"video_brief", "tone", "f", []string{"formal", "friendly"}},
+		{"explain_document", "duration", "3", []string{"30 seconds"}},
+		{"explain_document", "tone", "", []string{}}, // it has none
+		{"video_brief", "topic", "", []string{}},
+		{"none", "tone", "", []string{}},
+	} {
+		a := askServer(t, s, nil, "completion/complete", map[string]any{
+			"ref":      map[string]any{"type": "ref/prompt", "name": tt.prompt},
+			"argument": map[string]any{"name": tt.argument, "value": tt.typed},
+		})
+		var got struct{ Completion struct{ Values []string } }
+		if err := json.Unmarshal(a.Result, &got); err != nil || !slices.Equal(got.Completion.Values, tt.want) {
+			t.Errorf("%+v: got %s, %v", tt, a.Result, a.Error)
+		}
+	}
+}
+
+// Every code that an error can begin with is explained, and no other.
+func TestTroubleshootingKnowsEveryCode(t *testing.T) {
+	source, err := os.ReadFile("../pixazo/errors.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var codes, explained []string
+	for _, m := range regexp.MustCompile(`Code = "([a-z_]+)"`).FindAllStringSubmatch(string(source), -1) {
+		codes = append(codes, m[1])
+	}
+	i := slices.IndexFunc(guides, func(g guide) bool { return g.topic == "troubleshooting" })
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|").FindAllStringSubmatch(guides[i].text(), -1) {
+		explained = append(explained, m[1])
+	}
+	slices.Sort(codes)
+	slices.Sort(explained)
+	if len(codes) < 15 || !slices.Equal(codes, explained) {
+		t.Errorf("explained %q\nof        %q", explained, codes)
+	}
+}
+
+func TestGuidesAreWhole(t *testing.T) {
+	for _, g := range guides {
+		if text := g.text(); !strings.HasPrefix(text, "# ") || len(text) > 8<<10 || g.title == "" || g.description == "" || g.priority <= 0 || g.priority > 1 {
+			t.Errorf("%s: %d bytes, %+v", g.topic, len(text), g)
+		}
+	}
+}
