@@ -1,0 +1,96 @@
+// The player in the web page of MCP Inspector, a host that others wrote: from a
+// form that is filled in to a video that plays.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { binary, browse, cleanUp, freePort, root, screenshot, temporary, until } from './tools.mjs';
+
+const prompt = 'A friendly presenter explains tides in 30 seconds.';
+let inspector, browser, page;
+const refused = []; // by the player's policy
+const requested = []; // by the player's page
+
+before(async () => {
+  const home = temporary('inspector');
+  const config = path.join(home, 'mcp.json');
+  writeFileSync(config, JSON.stringify({ mcpServers: { pixazo: { command: binary,
+    args: ['--sandbox', '--sandbox-duration=6s', `--state-dir=${path.join(home, 'state')}`] } } }));
+  inspector = spawn(process.execPath,
+    [path.join(root, 'e2e/node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js'), '--web', '--config', config],
+    { detached: true, stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, HOME: home, MCP_STORAGE_DIR: home, MCP_INSPECTOR_SECRET_STORE: 'memory',
+        CLIENT_PORT: await freePort(), MCP_SANDBOX_PORT: '0', MCP_AUTO_OPEN_ENABLED: 'false' } });
+  let said = '';
+  for (const stream of [inspector.stdout, inspector.stderr]) stream.on('data', data => { said += data; });
+  const url = await until('MCP Inspector', () => /http:\/\/\S+TOKEN=\w+/.exec(said)?.[0], 30e3).catch(error => { throw new Error(`${error.message}:\n${said}`); });
+
+  browser = await browse();
+  // The Inspector's page asks for fonts elsewhere; the test needs no network.
+  await browser.route(u => u.protocol.startsWith('http') && u.hostname !== '127.0.0.1', route => route.abort());
+  page = browser.pages()[0];
+  page.on('console', message => { if (/Content Security Policy/i.test(message.text())) refused.push(message.text()); });
+  page.on('request', request => { if (request.frame().url() === 'about:srcdoc') requested.push(new URL(request.url()).pathname); });
+  await page.goto(url);
+  await page.getByRole('switch', { name: /connect/i }).click({ force: true });
+  await page.getByText('Apps', { exact: true }).click();
+  await page.getByText('Generate a video', { exact: true }).first().click();
+});
+
+// end ends the Inspector and the server that it started.
+function end() {
+  if (inspector && inspector.exitCode === null && inspector.signalCode === null) process.kill(-inspector.pid);
+}
+process.on('exit', end); // when the hook below did not get to it
+
+after(async () => {
+  await browser?.close();
+  if (inspector) {
+    const ended = once(inspector, 'exit');
+    end();
+    await ended;
+  }
+  cleanUp();
+});
+
+for (const [orientation, width, height] of [['landscape', 640, 360], ['portrait', 360, 640]]) {
+  test(`${orientation}: queued, in progress, playing`, async () => {
+    await page.getByRole('textbox', { name: 'prompt', exact: true }).fill(prompt);
+    await page.getByRole('textbox', { name: 'orientation' }).click();
+    await page.getByRole('option', { name: orientation }).click();
+    await page.getByRole('button', { name: 'Open App' }).click();
+    const frame = await until('the player', () => page.frames().find(f => f.url() === 'about:srcdoc'));
+    const state = () => frame.locator('#state').textContent();
+
+    const states = new Set();
+    await until('the video', async () => {
+      const s = await state();
+      states.add(s);
+      if (s === 'Processing') await screenshot(page, `inspector-${orientation}-working`);
+      return s === 'Your video is ready';
+    }, 20e3);
+    assert.ok(states.has('Queued') && states.has('Processing'), [...states].join(', '));
+    assert.equal(await frame.locator('#prompt').textContent(), prompt);
+
+    await until('the video to load', () => frame.evaluate(() => document.querySelector('video').readyState === 4));
+    assert.deepEqual(await frame.evaluate(() => { const v = document.querySelector('video'); return [v.videoWidth, v.videoHeight]; }), [width, height]);
+    await frame.evaluate(() => { const v = document.querySelector('video'); v.muted = true; return v.play(); });
+    const time = () => frame.evaluate(() => document.querySelector('video').currentTime);
+    await until('the video to play on', async () => await time() > 0.5);
+    await screenshot(page, `inspector-${orientation}-ready`);
+
+    // The address goes to the host, since the frame may open no window.
+    const opened = page.waitForEvent('popup');
+    await frame.locator('#open').click();
+    const popup = await opened;
+    await until('the address to open', () => /\/media\/.*\.mp4$/.test(popup.url()));
+    await popup.close();
+
+    assert.deepEqual(refused, []);
+    assert.deepEqual(requested.filter(p => !/^\/media\/.*\.mp4$/.test(p) && p !== 'srcdoc'), [], 'nothing but the video is requested');
+    await page.getByRole('button', { name: 'Back to Input' }).click();
+  });
+}

@@ -1,0 +1,501 @@
+// The player in a host of our own, which can do what no real one would.
+
+import assert from 'node:assert/strict';
+import { readFileSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { Host, everything, serve } from './host.mjs';
+import { Server, browse, cleanUp, root, screenshot, until } from './tools.mjs';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const picture = path.join(root, 'docs/player.png');
+const id = 'heygen-video-agent_0';
+let server, site, browser;
+
+before(async () => {
+  server = await new Server('--sandbox-duration=3s').start();
+  site = await serve(server);
+  browser = await browse();
+});
+
+after(async () => {
+  await browser?.close();
+  site?.close();
+  await server?.stop();
+  cleanUp();
+});
+
+// open shows the player, and lets no test end with an error in its page.
+async function open(t, options) {
+  const host = await Host.open(browser, site, options);
+  t.after(async () => {
+    await host.close();
+    assert.deepEqual(host.errors, []);
+  });
+  return host;
+}
+
+const structured = s => ({ content: [{ type: 'text', text: JSON.stringify(s) }], structuredContent: s });
+const failure = text => ({ isError: true, content: [{ type: 'text', text }] });
+const working = more => structured({ request_id: id, status: 'PROCESSING', done: false, next_step: 'Wait.', elapsed_seconds: 0, ...more });
+const finished = (url, more) => structured({ request_id: id, status: 'COMPLETED', done: true, video_urls: [url], media_type: 'video/mp4', elapsed_seconds: 95, next_step: 'Show it.', ...more });
+const broken = structured({ request_id: id, status: 'FAILED', done: true, error: 'the storyboard could not be rendered', next_step: 'Tell the user.' });
+
+// shown are the sandbox's videos, made once.
+const videos = {};
+async function made(orientation) {
+  videos[orientation] ??= (async () => {
+    const { request_id } = (await server.call('generate_video', { prompt: `A ${orientation} video about tides.`, orientation })).structuredContent;
+    return (await server.call('wait_for_video', { request_id })).structuredContent;
+  })();
+  return videos[orientation];
+}
+
+// plays plays the video in the player and wants it to go on.
+async function plays(host, width, height) {
+  await until('the video to load', () => host.frame.evaluate(() => document.querySelector('video').readyState === 4));
+  assert.deepEqual(await host.frame.evaluate(() => { const v = document.querySelector('video'); return [v.videoWidth, v.videoHeight]; }), [width, height]);
+  await host.frame.evaluate(() => { const v = document.querySelector('video'); v.muted = true; return v.play(); });
+  await until('the video to play on', () => host.frame.evaluate(() => document.querySelector('video').currentTime > 0.5));
+  await host.frame.evaluate(() => { const v = document.querySelector('video'); v.pause(); v.currentTime = 2; });
+  await until('the picture at 2 s', () => host.frame.evaluate(() => !document.querySelector('video').seeking));
+}
+
+test('a video from its submission to its end', async t => {
+  const host = await open(t, { tool: (name, args) => server.call(name, args) });
+  await host.run(server, 'generate_video', { prompt: 'A friendly presenter explains tides in 30 seconds, on a beach at dusk.', orientation: 'landscape' });
+  assert.match(await host.text('state'), /^(Queued|Processing)$/);
+  await host.reads('time', /^\d+ s since submission$/);
+  assert.equal(await host.frame.locator('[role=progressbar]').isVisible(), true);
+  assert.equal(await host.frame.locator('[role=progressbar]').getAttribute('aria-valuenow'), null, 'nobody knows how far it is');
+  await screenshot(host.page.locator('iframe'), 'working');
+  await host.reads('state', 'Your video is ready');
+  await plays(host, 640, 360);
+  assert.match(await host.text('facts'), /^0:05 long · 640 × 360 · done after \d+ s$/);
+  assert.equal(await host.text('prompt'), 'A friendly presenter explains tides in 30 seconds, on a beach at dusk.');
+  const polls = host.calls('get_status').length;
+  assert.ok(polls >= 2 && polls <= 5, `${polls} polls`);
+  await new Promise(done => setTimeout(done, 1500));
+  assert.equal(host.calls('get_status').length, polls, 'a finished video is not polled');
+  await host.resize(1000);
+  await screenshot(host.page.locator('iframe'), 'ready-wide');
+  await host.resize(640);
+  const box = await host.frame.locator('main').boundingBox();
+  const file = process.env.PLAYER_PICTURE || path.join(root, 'e2e/screenshots/player.png');
+  await host.page.screenshot({ path: file, clip: { ...box } });
+  assert.ok(statSync(picture).size < 200e3, 'the picture in docs is small');
+});
+
+test('a portrait video stands beside the words where there is room', async t => {
+  const host = await open(t, { tool: (name, args) => server.call(name, args) });
+  await host.show({ request_id: (await made('portrait')).request_id }, structured(await made('portrait')));
+  await plays(host, 360, 640);
+  const at = async selector => host.frame.locator(selector).boundingBox();
+  let video = await at('video'), words = await at('#about');
+  assert.ok(words.x >= video.x + video.width, 'beside');
+  assert.ok(video.height > video.width);
+  await screenshot(host.page.locator('iframe'), 'ready-portrait');
+  await host.resize(320);
+  [video, words] = [await at('video'), await at('#about')];
+  assert.ok(words.y >= video.y + video.height, 'below');
+  await screenshot(host.page.locator('iframe'), 'ready-portrait-narrow');
+});
+
+test('a job that fails says why and what to do', async t => {
+  const host = await open(t, { tool: (name, args) => server.call(name, args) });
+  await host.run(server, 'generate_video', { prompt: 'sandbox:failed, a video about tides' });
+  await host.reads('state', 'No video was made');
+  assert.equal(await host.text('words'), 'The gateway said: the video agent could not render the storyboard');
+  assert.match(await host.text('todo'), /another charge/);
+  assert.equal(await host.text('time'), '');
+  await screenshot(host.page.locator('iframe'), 'failed');
+});
+
+test('error results are shown in their words', async t => {
+  const host = await open(t, { tool: () => working() });
+  for (const [text, state, polled] of [
+    [`video_failed: the job ended with status FAILED; the gateway said: no. Tell the user why. request_id: ${id}`, 'No video was made', false],
+    ['submission_uncertain: the connection broke. It may have been accepted and charged.', 'It is not certain whether this was submitted', false],
+    ['duplicate_uncertain: the same request was sent. Ask the user.', 'It is not certain whether this was submitted', false],
+    ['missing_api_key: there is no key. Nothing was submitted and nothing was charged: then call generate_video again.', 'Nothing was submitted', false],
+    [`unauthorized: the key was refused. Ask. request_id: ${id}`, 'The status can\'t be seen', false],
+    ['something else altogether', 'That did not work', false],
+    ['', 'That did not work', false],
+    [`submission_uncertain: no answer. It was very likely accepted. request_id: ${id}`, 'Processing', true],
+    [`gateway_unreachable: no answer. Call again. request_id: ${id}`, 'Processing', true],
+  ]) {
+    await host.frame.evaluate(() => { delays.length = 0; });
+    await host.show({ prompt: 'tides' }, failure(text));
+    await host.reads('state', state);
+    if (!polled) assert.equal(await host.text('words'), text || 'There is no word on why.');
+    assert.equal(await host.frame.evaluate(() => delays.length > 0), polled, text);
+  }
+});
+
+test('passing failures of a poll are told, and it goes on', async t => {
+  const answers = [failure(`gateway_unreachable: no connection. The video itself is not affected: call get_status again in a minute. request_id: ${id}`), working({ elapsed_seconds: 1, status: 'RENDERING_STILL' })];
+  const host = await open(t, { tool: () => answers.shift() ?? finished('https://media.invalid/1.mp4') });
+  await host.show({ prompt: 'tides' }, working());
+  await host.reads('words', /^gateway_unreachable: no connection/);
+  assert.equal(await host.text('state'), 'Processing');
+  await host.reads('state', 'Rendering still');
+  assert.equal(await host.text('words'), '');
+  await host.reads('state', 'Your video is ready');
+});
+
+test('a host that refuses to ask is left alone after three times', async t => {
+  const host = await open(t, { tool: () => { throw new Error('denied by the user'); } });
+  await host.show({ request_id: id }, working());
+  await host.reads('note', /denied by the user.*Ask for it in the chat/s);
+  await new Promise(done => setTimeout(done, 1500));
+  assert.equal(host.calls('get_status').length, 3);
+});
+
+test('a host without tool calls shows what it was given, and says so', async t => {
+  const host = await open(t, { capabilities: {} });
+  await host.show({ prompt: 'tides' }, working({ elapsed_seconds: 3 }));
+  await host.reads('todo', /does not let the player check again/);
+  assert.equal(await host.text('time'), 'Seen 3 s after submission');
+  assert.equal(await host.frame.locator('[role=progressbar]').isVisible(), false);
+  await new Promise(done => setTimeout(done, 1500));
+  assert.equal(host.saw('tools/call').length, 0);
+  assert.equal(host.saw('resources/read').length, 0);
+  await host.show({ prompt: 'tides' }, structured(await made('landscape')));
+  await plays(host, 640, 360);
+  assert.equal(await host.frame.locator('#save').isVisible(), false);
+  // Without openLinks the browser opens it.
+  assert.deepEqual(await host.frame.locator('#open').evaluate(a => [a.href, a.target, a.rel]), [(await made('landscape')).video_urls[0], '_blank', 'noopener noreferrer']);
+});
+
+test('a blocked media origin leaves the address and the open button', async t => {
+  const { video_urls: [url] } = await made('landscape');
+  const opened = [];
+  const host = await open(t, { blocked: true, answer: { 'ui/open-link': p => { opened.push(p.url); return {}; } } });
+  await host.show({ prompt: 'tides' }, finished(url));
+  await host.reads('address', url);
+  assert.match(await host.text('todo'), /can't be shown here/);
+  assert.equal(await host.frame.locator('video').isVisible(), false);
+  await host.frame.locator('#open').click();
+  await until('the link', () => opened.length);
+  assert.deepEqual(opened, [url]);
+  await screenshot(host.page.locator('iframe'), 'blocked');
+});
+
+test('what comes from a job stays text', async t => {
+  const markup = '<img src=x onerror="document.title=\'hacked\'"><script>document.title=\'hacked\'</script><a href="javascript:alert(1)">x</a>';
+  const long = markup + 'w'.repeat(5000) + ' long '.repeat(800);
+  const host = await open(t, { tool: () => working() });
+  const harmless = async () => {
+    assert.deepEqual(await host.frame.evaluate(() => [document.title, document.images.length, document.scripts.length, document.querySelectorAll('a').length]), ['Pixazo video', 0, 1, 1]);
+    assert.equal(await host.frame.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth), false, 'no sideways scroll');
+  };
+  for (const width of [280, 760]) {
+    await host.resize(width);
+    await host.show({ prompt: long }, structured({ request_id: markup, status: markup, done: true, error: long, media_type: markup, next_step: markup, saved_path: markup }));
+    await host.reads('state', 'No video was made');
+    assert.equal(await host.frame.locator('#prompt').textContent(), long);
+    assert.equal(await host.frame.locator('#words').textContent(), `The gateway said: ${long}`);
+    assert.equal(await host.frame.locator('#id').textContent(), `request_id: ${markup}`);
+    await harmless();
+  }
+  await host.show({ prompt: long }, failure(`video_failed: ${long} request_id: ${id}`));
+  await host.reads('words', /^video_failed: <img/);
+  await harmless();
+  await host.show({ prompt: 'x' }, working({ status: markup }));
+  await host.reads('state', /^<img/);
+  await harmless();
+  // Fields of a kind that nobody sends.
+  await host.show({ prompt: { a: 1 } }, structured({ request_id: id, done: true, status: 7, video_urls: [{}, 3, null], error: { a: 1 }, elapsed_seconds: 'long', created_at: {}, typical_seconds: 'x', __proto__: { x: 1 } }));
+  await host.reads('state', 'No video was made');
+  await host.show(null, { content: 'none', structuredContent: 5 });
+  await host.show(undefined, failure(undefined));
+  await host.tell('constructor', {});
+  await host.tell('ui/notifications/tool-cancelled', { reason: markup });
+  await host.reads('note', /^The call was cancelled: <img/);
+  await harmless();
+});
+
+test('the sandbox\'s hostile error stays text', async t => {
+  const host = await open(t, { tool: (name, args) => server.call(name, args) });
+  await host.run(server, 'generate_video', { prompt: 'sandbox:hostile tides' });
+  await host.reads('state', 'No video was made');
+  await host.reads('words', /<img src=x onerror=/);
+  assert.equal(await host.frame.evaluate(() => document.images.length), 0);
+});
+
+test('only https addresses, and http on this computer, become a source or a link', async t => {
+  const host = await open(t, { tool: () => working() });
+  for (const url of ['javascript:alert(1)', 'JaVa\nScript:alert(1)', 'data:text/html,<script>alert(1)</script>', 'http://media.example/1.mp4', 'http://127.0.0.1.example/1.mp4',
+    'http://localhost@media.example/1.mp4', 'blob:https://media.example/1', 'file:///etc/passwd', '//media.example/1.mp4', 'not an address', ' ']) {
+    await host.show({ prompt: 'tides' }, finished(url));
+    await host.reads('todo', /not https/);
+    assert.equal(await host.frame.locator('#address').textContent(), url);
+    assert.deepEqual(await host.frame.evaluate(() => [document.querySelector('video').hasAttribute('src'), document.querySelector('#open').hasAttribute('href')]), [false, false]);
+    for (const button of ['open', 'copy', 'save']) {
+      if (button !== 'save') assert.equal(await host.frame.locator(`#${button}`).isVisible(), false, `${button} ${url}`);
+    }
+  }
+  for (const url of ['https://media.invalid/1.mp4', 'http://localhost:1/1.mp4', 'http://[::1]:1/1.mp4', 'http://127.0.0.1:1/1.mp4']) {
+    await host.show({ prompt: 'tides' }, finished(url));
+    await host.reads('todo', /can't be shown here/); // there is nothing at that address
+    assert.equal(await host.frame.locator('#open').getAttribute('href'), url);
+  }
+});
+
+test('the buttons', async t => {
+  const done = await made('landscape');
+  const prompt = 'A video <b>about</b> tides.\nIn two lines.';
+  const asked = {};
+  const keep = name => p => { asked[name] = p; return {}; };
+  const host = await open(t, {
+    answer: { 'ui/open-link': keep('open'), 'ui/message': keep('message') },
+    tool: (name, args) => { asked[name] = args; return structured({ request_id: done.request_id, saved_path: '/home/me/Videos/Pixazo/tides.mp4' }); },
+  });
+  await host.show({ prompt }, structured(done));
+  const button = name => host.frame.getByRole(name === 'Open' ? 'link' : 'button', { name, exact: true });
+
+  await button('Open').click();
+  await until('the link', () => asked.open);
+  assert.deepEqual(asked.open, { url: done.video_urls[0] });
+  host.options.answer['ui/open-link'] = () => ({ isError: true });
+  await button('Open').click();
+  await host.reads('note', /refused/);
+  assert.equal(await host.text('address'), done.video_urls[0]);
+
+  await button('Copy link').click();
+  await host.reads('note', 'Link copied.');
+  await host.frame.evaluate(() => { document.execCommand = () => false; navigator.clipboard.writeText = () => Promise.reject(new Error('no')); });
+  await button('Copy link').click();
+  await host.reads('note', /does not let the player copy/);
+
+  await button('Make another').click();
+  await host.reads('note', 'Sent to the chat.');
+  assert.equal(asked.message.role, 'user');
+  assert.equal(asked.message.content[0].type, 'text');
+  assert.ok(asked.message.content[0].text.endsWith(`\n\n${prompt}`));
+  delete host.options.answer['ui/message'];
+  await button('Make another').click();
+  await host.reads('note', /^That did not work: ui\/message is not offered/);
+
+  const save = host.options.tool;
+  host.options.tool = () => failure('file_refused: the file exists. Use overwrite.');
+  await button('Save').click();
+  await host.reads('note', 'file_refused: the file exists. Use overwrite.');
+  host.options.tool = save;
+  await button('Save').click();
+  await host.reads('note', 'Saved to /home/me/Videos/Pixazo/tides.mp4.');
+  assert.deepEqual(asked.download_video, { request_id: done.request_id });
+  assert.match(await host.text('facts'), /saved to \/home\/me/);
+  assert.equal(await button('Save').isVisible(), false);
+});
+
+test('every button is reached by keyboard', async t => {
+  const host = await open(t, { tool: () => working(), answer: { 'ui/open-link': () => ({}) } });
+  await host.show({ prompt: 'w '.repeat(4000) }, finished((await made('landscape')).video_urls[0]));
+  await until('the video to load', () => host.frame.evaluate(() => document.querySelector('video').readyState === 4));
+  await host.page.locator('iframe').focus();
+  const reached = new Set();
+  for (let i = 0; i < 20; i++) {
+    await host.page.keyboard.press('Tab');
+    const at = await host.frame.evaluate(() => document.activeElement.id);
+    reached.add(at);
+    if (at === 'copy') assert.notEqual(await host.frame.locator('#copy').evaluate(e => getComputedStyle(e).outlineStyle), 'none', 'the focus is seen');
+    if (at === 'again') break;
+  }
+  assert.deepEqual([...reached].filter(Boolean), ['video', 'prompt', 'open', 'copy', 'save', 'again']);
+  await host.frame.locator('#open').focus();
+  await host.page.keyboard.press('Enter');
+  await until('the link', () => host.saw('ui/open-link').length);
+});
+
+test('several videos can be chosen from', async t => {
+  const urls = [(await made('landscape')).video_urls[0], (await made('portrait')).video_urls[0]];
+  const host = await open(t, { tool: () => working() });
+  await host.show({ prompt: 'tides' }, finished(urls[0], { video_urls: urls }));
+  await plays(host, 640, 360);
+  await host.frame.getByRole('button', { name: 'Video 2' }).click();
+  await until('the other one', () => host.frame.evaluate(() => document.querySelector('video').videoWidth === 360));
+  assert.equal(await host.frame.locator('#open').getAttribute('href'), urls[1]);
+  assert.equal(await host.frame.getByRole('button', { name: 'Video 2' }).getAttribute('aria-pressed'), 'true');
+});
+
+test('the prompt of a known job comes from the journal', async t => {
+  const job = await made('landscape');
+  const host = await open(t, { tool: (name, args) => server.call(name, args),
+    answer: { 'resources/read': async p => (await server.ask('resources/read', p)).result } });
+  await host.show({ request_id: job.request_id }, structured(job));
+  await host.reads('prompt', 'A landscape video about tides.');
+  assert.equal(host.saw('resources/read').length, 1);
+  const other = await open(t, { capabilities: { serverTools: {} }, tool: (name, args) => server.call(name, args) });
+  await other.show({ request_id: job.request_id }, structured(job));
+  await other.reads('prompt', 'A landscape video about tides.');
+});
+
+test('while a wait or a download runs, the player shows how the job is', async t => {
+  const done = await made('landscape');
+  const host = await open(t, { tool: name => name === 'get_status' ? structured(done) : failure('not_found: no') });
+  await host.show({ request_id: done.request_id, timeout_seconds: 45 });
+  assert.equal(await host.text('state'), 'Checking');
+  await host.reads('state', 'Your video is ready');
+  await host.show({ request_id: done.request_id, filename: 'tides.mp4' }, structured({ request_id: done.request_id, saved_path: '/videos/tides.mp4' }));
+  await host.reads('state', 'Your video is ready');
+  await host.reads('facts', /saved to \/videos\/tides\.mp4/);
+  assert.equal(await host.frame.locator('#save').isVisible(), false);
+});
+
+test('polling keeps the schedule: an eighth of the age, 1 s to 15 s, give or take a tenth', async t => {
+  const host = await open(t, { tool: () => working() });
+  for (const [age, base] of [[0, 1000], [2, 1000], [40, 5000], [100, 12500], [4000, 15000]]) {
+    for (const random of [0, 0.5, 0.999]) {
+      await host.frame.evaluate(r => { delays.length = 0; Math.random = () => r; }, random);
+      await host.show({ prompt: 'tides' }, working({ elapsed_seconds: age, created_at: new Date(Date.now() - age * 1000).toISOString() }));
+      const delay = await until('a plan', () => host.frame.evaluate(() => delays.at(-1)));
+      const want = base * (0.9 + 0.2 * random);
+      assert.ok(Math.abs(delay - want) < 50, `${age} s: ${delay} ms, want ${want}`);
+    }
+  }
+  // An old chat shows an old result: it is checked at once.
+  await host.frame.evaluate(() => { delays.length = 0; });
+  await host.show({ prompt: 'tides' }, working({ elapsed_seconds: 5, created_at: new Date(Date.now() - 3600e3).toISOString() }));
+  assert.equal(await until('a plan', async () => (await host.frame.evaluate(() => delays)).includes(0)), true);
+});
+
+test('the typical time is shown as such, and never beyond', async t => {
+  const host = await open(t, { tool: () => working({ elapsed_seconds: 50, typical_seconds: 200 }) });
+  await host.show({ prompt: 'tides' }, working({ elapsed_seconds: 50, typical_seconds: 200 }));
+  await host.reads('typical', 'Finished videos took about 3 min 20 s.');
+  const bar = host.frame.locator('[role=progressbar]');
+  assert.equal(await bar.getAttribute('aria-valuemax'), '200');
+  assert.match(await bar.getAttribute('aria-valuetext'), /^5\d s of about 3 min 20 s$/);
+  await host.show({ prompt: 'tides' }, working({ elapsed_seconds: 300, typical_seconds: 200 }));
+  await host.reads('typical', /This one takes longer/);
+  assert.equal(await bar.getAttribute('aria-valuenow'), null);
+});
+
+test('a hidden page does not poll, and a visible one goes on', async t => {
+  const host = await open(t, { tool: () => working() });
+  const turn = state => host.frame.evaluate(s => {
+    Object.defineProperty(document, 'visibilityState', { value: s, configurable: true });
+    document.dispatchEvent(new Event('visibilitychange'));
+  }, state);
+  await host.show({ prompt: 'tides' }, working());
+  await until('a poll', () => host.calls('get_status').length);
+  await turn('hidden');
+  const polls = host.calls('get_status').length;
+  await new Promise(done => setTimeout(done, 1500));
+  assert.equal(host.calls('get_status').length, polls);
+  await turn('visible');
+  await until('a poll', () => host.calls('get_status').length > polls, 500);
+});
+
+test('teardown is answered, and ends polling and play', async t => {
+  const host = await open(t, { tool: () => working() });
+  assert.deepEqual((await host.ask('ping')).result, {});
+  assert.equal((await host.ask('ui/none')).error.code, -32601);
+  await host.show({ prompt: 'tides' }, working());
+  await until('a poll', () => host.calls('get_status').length);
+  assert.deepEqual((await host.ask('ui/resource-teardown', { reason: 'closed' })).result, {});
+  const polls = host.calls('get_status').length;
+  await new Promise(done => setTimeout(done, 1500));
+  assert.equal(host.calls('get_status').length, polls);
+
+  const player = await open(t, { tool: () => working() });
+  await player.show({ prompt: 'tides' }, structured(await made('landscape')));
+  await until('the video to load', () => player.frame.evaluate(() => document.querySelector('video').readyState === 4));
+  await player.frame.evaluate(() => { const v = document.querySelector('video'); v.muted = true; v.loop = true; return v.play(); });
+  await player.ask('ui/resource-teardown', { reason: 'closed' });
+  assert.equal(await player.frame.evaluate(() => document.querySelector('video').paused), true);
+});
+
+test('only the host is listened to', async t => {
+  const host = await open(t, { tool: () => working() });
+  await host.show({ prompt: 'tides' });
+  await host.frame.evaluate(() => window.postMessage({ jsonrpc: '2.0', method: 'ui/notifications/tool-input', params: { arguments: { prompt: 'forged' } } }, '*'));
+  await host.page.evaluate(() => { // a frame beside the player
+    const other = document.body.appendChild(document.createElement('iframe'));
+    const script = other.contentDocument.createElement('script');
+    script.textContent = `parent.frames[0].postMessage({ jsonrpc: '2.0', method: 'ui/notifications/tool-input', params: { arguments: { prompt: 'forged' } } }, '*')`;
+    other.contentDocument.body.append(script);
+  });
+  await new Promise(done => setTimeout(done, 300));
+  assert.equal(await host.text('prompt'), 'tides');
+});
+
+test('the host hears of the size, and its theme and styles are taken', async t => {
+  const host = await open(t, { tool: () => working(), context: { theme: 'dark', styles: { variables: { '--color-background-primary': 'rgb(1, 2, 3)', '--color-text-primary': 'light-dark(rgb(4, 5, 6), rgb(7, 8, 9))', 'color': 'red' } } } });
+  await host.show({ prompt: 'tides' }, working());
+  const colours = () => host.frame.evaluate(() => { const s = getComputedStyle(document.body); return [s.backgroundColor, s.color]; });
+  assert.deepEqual(await colours(), ['rgb(1, 2, 3)', 'rgb(7, 8, 9)']);
+  await host.tell('ui/notifications/host-context-changed', { theme: 'light' });
+  await until('the theme', async () => (await colours())[1] === 'rgb(4, 5, 6)');
+  const sizes = () => host.saw('ui/notifications/size-changed').map(m => m.params);
+  await until('a size', () => sizes().length);
+  const height = sizes().at(-1).height;
+  await until('a poll', () => host.calls('get_status').length);
+  assert.equal(sizes().at(-1).width, 760);
+  await host.show({ prompt: 'tides' }, finished((await made('landscape')).video_urls[0]));
+  await until('a larger size', () => sizes().at(-1).height > height + 200);
+  assert.equal(sizes().at(-1).height, await host.frame.evaluate(() => Math.ceil(document.documentElement.getBoundingClientRect().height)));
+  assert.equal(sizes().some((size, i) => i && size.width === sizes()[i - 1].width && size.height === sizes()[i - 1].height), false, 'each size is told once');
+});
+
+test('the video leaves room where the host has little', async t => {
+  const host = await open(t, { tool: () => working() });
+  await host.resize(400);
+  await host.show({ prompt: 'tides' }, finished((await made('portrait')).video_urls[0]));
+  await until('the video to load', () => host.frame.evaluate(() => document.querySelector('video').readyState === 4));
+  const high = () => host.frame.locator('video').evaluate(v => v.clientHeight);
+  for (const [context, most] of [
+    [{ containerDimensions: { maxHeight: 500, width: 400 } }, 280],
+    [{ containerDimensions: { height: 400, width: 400 } }, 620], // perhaps what the player told
+    [{ displayMode: 'fullscreen' }, 180],
+    [{ displayMode: 'inline' }, 620],
+    [{ containerDimensions: { maxHeight: 50 } }, 160],
+  ]) {
+    await host.tell('ui/notifications/host-context-changed', context);
+    const wanted = Math.min(most, Math.round(330 * 16 / 9));
+    await until(`a height of ${wanted}`, async () => Math.abs(await high() - wanted) < 2);
+  }
+});
+
+test('motion is left out where the system says so', async t => {
+  const host = await open(t, { tool: () => working() });
+  const animation = () => host.frame.locator('#fill').evaluate(e => getComputedStyle(e).animationName);
+  await host.show({ prompt: 'tides' }, working());
+  assert.equal(await animation(), 'slide');
+  await host.page.emulateMedia({ reducedMotion: 'reduce' });
+  assert.equal(await animation(), 'none');
+});
+
+// Each state of the player, in both themes and at both ends of its width.
+const states = {
+  waiting: [{}, undefined],
+  submitting: [{ prompt: 'A video about tides.' }, undefined],
+  working: [{ prompt: 'A video about tides. '.repeat(200) }, working({ elapsed_seconds: 50, typical_seconds: 200 })],
+  ready: [{ prompt: 'A video about tides.' }, async () => finished((await made('landscape')).video_urls[0])],
+  'ready-portrait': [{ prompt: 'A video about tides.' }, async () => finished((await made('portrait')).video_urls[0])],
+  unplayable: [{ prompt: 'A video about tides.' }, finished('https://media.invalid/' + 'a'.repeat(300) + '.mp4')],
+  failed: [{ prompt: 'A video about tides.' }, broken],
+  error: [{ prompt: 'A video about tides.' }, failure('submission_uncertain: the connection broke. ' + 'Look at the dashboard. '.repeat(60))],
+};
+for (const theme of ['light', 'dark']) {
+  test(`axe finds nothing, ${theme}`, async t => {
+    const host = await open(t, { tool: () => working({ elapsed_seconds: 50, typical_seconds: 200 }), context: { theme } });
+    await host.frame.evaluate(axe);
+    for (const [name, [args, result]] of Object.entries(states)) {
+      await host.show(args, typeof result === 'function' ? await result() : result);
+      if (name.startsWith('ready')) await until('the video to load', () => host.frame.evaluate(() => document.querySelector('video').readyState === 4));
+      for (const width of [1200, 280]) {
+        await host.resize(width);
+        const overflow = await host.frame.evaluate(() => [document.documentElement, ...document.querySelectorAll('body *')]
+          .filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth && !['auto', 'hidden'].includes(getComputedStyle(e).overflowX)).map(e => e.id || e.localName));
+        assert.deepEqual(overflow, [], `${name} at ${width} px`);
+        await screenshot(host.page.locator('iframe'), `${name}-${theme}-${width}`);
+      }
+      const found = await host.frame.evaluate(() => window.axe.run(document, { resultTypes: ['violations', 'incomplete'] }));
+      assert.ok(found.passes.length > 10, 'it looked');
+      assert.deepEqual(found.violations.map(v => `${v.id}: ${v.nodes.map(n => n.html).join(' ')}`), [], name);
+    }
+  });
+}
