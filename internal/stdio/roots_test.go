@@ -157,7 +157,7 @@ func TestRootsOfAModernClient(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &m); err != nil {
 			t.Fatal(err)
 		}
-		if string(m.ID) != id || m.Result.ResultType != "input_required" || string(m.Result.InputRequests) != `{"roots":{"method":"roots/list"}}` {
+		if string(m.ID) != id || m.Result.ResultType != "input_required" || string(m.Result.InputRequests) != `{"roots":{"method":"roots/list","params":{}}}` {
 			t.Errorf("got %s", line)
 		}
 	}

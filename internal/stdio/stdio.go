@@ -306,6 +306,9 @@ func finish(response mcp.JSONRPCMessage, c *call) mcp.JSONRPCMessage {
 			end.EnsureResultMeta().SetSubscriptionID(id)
 			r.Result = end
 		}
+		if result, ok := r.Result.(*mcp.CallToolResult); ok && result.NeedsInput() {
+			r.Result = inputRequired(result)
+		}
 		return r
 	case mcp.JSONRPCError:
 		r.ID = mcp.NewRequestId(id)
@@ -318,6 +321,30 @@ func finish(response mcp.JSONRPCMessage, c *call) mcp.JSONRPCMessage {
 		return r
 	}
 	return response
+}
+
+// inputRequired is a question to the client as every client reads it: mcp-go
+// leaves out the params of a request that has none, and the official Go SDK
+// (1.8.0) takes that for broken JSON.
+func inputRequired(result *mcp.CallToolResult) any {
+	type request struct {
+		Method string          `json:"method"`
+		Params json.RawMessage `json:"params"`
+	}
+	requests := map[string]request{}
+	for id, each := range result.InputRequests {
+		raw, err := json.Marshal(each)
+		r := request{Params: json.RawMessage("{}")}
+		if err != nil || json.Unmarshal(raw, &r) != nil {
+			return result // whoever writes it says what is wrong with it
+		}
+		requests[id] = r
+	}
+	return struct {
+		ResultType    mcp.ResultType     `json:"resultType"`
+		InputRequests map[string]request `json:"inputRequests"`
+		RequestState  string             `json:"requestState,omitempty"`
+	}{result.ResultType, requests, result.RequestState}
 }
 
 // drain lets calls finish: streams that only wait for news end at once, the
