@@ -13,6 +13,9 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,6 +26,7 @@ import (
 	"pixazo-mcp/internal/attach"
 	"pixazo-mcp/internal/config"
 	"pixazo-mcp/internal/demo"
+	"pixazo-mcp/internal/setup"
 	"pixazo-mcp/internal/stdio"
 	"pixazo-mcp/pixazo"
 	"pixazo-mcp/pixazo/jobs"
@@ -31,9 +35,16 @@ import (
 	"pixazo-mcp/tools"
 )
 
-const version = "0.1.0"
+// The version, and the commit where the build does not know it: both can be set
+// with -ldflags "-X main.version=… -X main.commit=…".
+var version, commit = "0.1.0", ""
 
 func main() {
+	// Attachments of tens of megabytes leave as much garbage, several times: it
+	// is collected before it adds up. What is in use may take more.
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(180 << 20)
+	}
 	// A client that closes our stdout must not kill us while a submission is
 	// on its way: the write's error is enough.
 	signal.Ignore(syscall.SIGPIPE)
@@ -49,17 +60,49 @@ func main() {
 // run is the whole program. args come without the program's name; env is as
 // os.Environ gives it.
 func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	settings, err := config.Parse(args, env, version, stdout)
+	settings, err := config.Parse(args, env, fullVersion, stdout)
 	if errors.Is(err, config.ErrDone) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if settings.Command == config.Demo {
+	switch settings.Command {
+	case config.Demo:
 		return runDemo(ctx, settings, env, stdout, stderr)
+	case config.Doctor, config.Install, config.Uninstall:
+		return runSetup(ctx, settings, env, stdin, stdout)
 	}
 	return serve(ctx, settings, stdin, stdout, stderr)
+}
+
+// fullVersion is the version with the commit it was built from, as in
+// "0.1.0 (76629bd, 2026-11-21)".
+func fullVersion() string {
+	revision, about := commit, []string(nil)
+	if info, ok := debug.ReadBuildInfo(); ok && revision == "" {
+		date, modified := "", false
+		for _, s := range info.Settings {
+			switch s.Key {
+			case "vcs.revision":
+				revision = s.Value
+			case "vcs.time":
+				date, _, _ = strings.Cut(s.Value, "T")
+			case "vcs.modified":
+				modified = s.Value == "true"
+			}
+		}
+		if date != "" {
+			about = append(about, date)
+		}
+		if modified {
+			about = append(about, "modified")
+		}
+	}
+	if revision == "" {
+		return version
+	}
+	return version + " (" + strings.Join(append([]string{revision[:min(7, len(revision))]}, about...), ", ") + ")"
 }
 
 // serve speaks MCP until the client leaves or ctx ends.
@@ -201,4 +244,28 @@ func runDemo(ctx context.Context, settings config.Settings, env []string, stdout
 		Stderr:    stderr,
 		Terminal:  isTerminal(stdout),
 	})
+}
+
+// runSetup is doctor, install and uninstall.
+func runSetup(ctx context.Context, settings config.Settings, env []string, stdin io.Reader, stdout io.Writer) error {
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("%s: %w", settings.Command, err)
+	}
+	o := setup.Options{
+		Settings:   settings,
+		Env:        env,
+		GOOS:       runtime.GOOS,
+		Executable: program,
+		Version:    fullVersion(),
+		Stdin:      stdin,
+		Stdout:     stdout,
+	}
+	switch settings.Command {
+	case config.Doctor:
+		return setup.Doctor(ctx, o)
+	case config.Install:
+		return setup.Install(ctx, o)
+	}
+	return setup.Uninstall(o)
 }

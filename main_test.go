@@ -711,11 +711,13 @@ func TestWaitsInFlightDoNotDelayOtherCalls(t *testing.T) {
 
 // arrows are the imports of our own packages that each package may have.
 var arrows = map[string][]string{
-	"pixazo-mcp":                 {"internal/attach", "internal/config", "internal/demo", "internal/stdio", "pixazo", "pixazo/jobs", "pixazo/sandbox", "resources", "tools"},
+	"pixazo-mcp":                 {"internal/attach", "internal/config", "internal/demo", "internal/setup", "internal/stdio", "pixazo", "pixazo/jobs", "pixazo/sandbox", "resources", "tools"},
 	"pixazo-mcp/internal/attach": {"pixazo"},
 	"pixazo-mcp/internal/config": {"pixazo"}, // for Key, which keeps itself out of print
 	"pixazo-mcp/internal/demo":   {"pixazo"}, // for Clean
+	"pixazo-mcp/internal/setup":  {"internal/config", "pixazo", "pixazo/jobs"},
 	"pixazo-mcp/internal/stdio":  {},
+	"pixazo-mcp/packaging/mcpb":  {},
 	"pixazo-mcp/pixazo":          {},
 	"pixazo-mcp/pixazo/jobs":     {"pixazo"},
 	"pixazo-mcp/pixazo/sandbox":  {},

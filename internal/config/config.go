@@ -33,9 +33,15 @@ import (
 type Command string
 
 const (
-	Serve Command = "serve" // speak MCP over stdin and stdout; the default
-	Demo  Command = "demo"  // make one video and show how it goes
+	Serve     Command = "serve"     // speak MCP over stdin and stdout; the default
+	Demo      Command = "demo"      // make one video and show how it goes
+	Doctor    Command = "doctor"    // say what is set up and what needs mending
+	Install   Command = "install"   // add the server to a client's configuration
+	Uninstall Command = "uninstall" // take it out again
 )
+
+// Clients are the names that Install and Uninstall know.
+var Clients = []string{"claude-desktop", "claude-code", "cursor", "vscode", "windsurf", "zed", "codex", "gemini", "goose"}
 
 // Settings is the outcome of Parse: every value is valid, every path absolute.
 // It holds the key behind a function, so that no way of printing it shows the
@@ -95,9 +101,18 @@ type Settings struct {
 		Live   bool   // the gateway instead of the sandbox
 	}
 
+	// Setup holds what belongs to doctor, install and uninstall.
+	Setup struct {
+		Client string // one of Clients, for install and uninstall
+		Print  bool   // show what would be written, and write nothing
+		JSON   bool   // report as JSON
+	}
+
 	keyFileNamed bool
 	keyVariable  func() string // PIXAZO_API_KEY; fmt prints unexported strings, of a function only the address
+	raw          func(name string) (text, from string)
 	serveArgs    []string
+	entryArgs    []string
 }
 
 // ServeArgs returns the arguments that give a child the settings flags of this
@@ -105,6 +120,38 @@ type Settings struct {
 // when it has the same variables and working directory.
 func (s Settings) ServeArgs() []string {
 	return append([]string{string(Serve)}, s.serveArgs...)
+}
+
+// EntryArgs returns the settings flags of this command line for an entry in a
+// client's configuration, which another working directory and other variables
+// go with: paths are absolute. --sandbox is left out unless it is refused.
+func (s Settings) EntryArgs() []string { return slices.Clone(s.entryArgs) }
+
+// Value is a setting as it is shown to a user.
+type Value struct {
+	Name string // of the flag, without dashes
+	Text string // fit to be shown: what is often secret in a URL is left out
+	From string // "flag", "variable" or "default"
+}
+
+// Values returns all settings but the key, in the order of the help.
+func (s Settings) Values() []Value {
+	paths := map[string]string{
+		"api-key-file": s.APIKeyFile, "state-dir": s.StateDir, "output-dir": s.OutputDir, "log-file": s.LogFile,
+		filesDir: strings.Join(s.FilesDirs, string(filepath.ListSeparator)),
+	}
+	var values []Value
+	for _, row := range settings {
+		if row.group != common {
+			continue
+		}
+		text, from := s.raw(row.name)
+		if path, ok := paths[row.name]; ok {
+			text = path
+		}
+		values = append(values, Value{row.name, maskURL(text), from})
+	}
+	return values
 }
 
 // ErrDone is returned by Parse when it printed what --help or --version asked
@@ -125,9 +172,11 @@ type setting struct {
 type group int
 
 const (
-	common   group = iota // has a variable too
-	ofDemo                // known behind "demo" alone
-	printing              // asks for a text
+	common    group = iota // has a variable too
+	ofDemo                 // known behind "demo" alone
+	ofDoctor               // behind "doctor"
+	ofInstall              // behind "install" and "uninstall"
+	printing               // asks for a text
 )
 
 // filesDir is the one flag that may be given more than once, with a variable
@@ -156,8 +205,60 @@ var settings = []setting{
 	{"prompt", ofDemo, "TEXT", "", "a text", "What the video should show."},
 	{"live", ofDemo, "", "", "true or false", "Use the real gateway, which spends credits, instead of the sandbox."},
 
+	{"json", ofDoctor, "", "", "true or false", "Print one JSON object instead of lines."},
+
+	{"print", ofInstall, "", "", "true or false", "Show what would be written, and write nothing."},
+
 	{"help", printing, "", "", "true or false", "Print this text."},
 	{"version", printing, "", "", "true or false", "Print the version."},
+}
+
+// commandInfo is a row of the table that the command line and its help are made
+// of. The text is for users.
+type commandInfo struct {
+	name     Command
+	usage    string // behind the name
+	flags    group  // its own; common for none
+	client   bool   // takes one of Clients
+	help     string
+	examples string
+}
+
+var commands = []commandInfo{
+	{Serve, "", common, false, "Speak MCP over stdin and stdout. This is the default.", `
+  pixazo-mcp --sandbox
+  pixazo-mcp serve --output-dir ~/Videos --log-level debug
+`},
+	{Demo, "", ofDemo, false, "Make one video in the terminal, through the sandbox unless --live is given.", `
+  pixazo-mcp demo
+  pixazo-mcp demo --prompt "A 30-second tour of the water cycle"
+  pixazo-mcp demo --live --output-dir .
+`},
+	{Doctor, "", ofDoctor, false, "Say what is set up and what needs mending: settings, key, gateway, folders, record, and the entries in the clients' configurations. The status is 1 when something needs mending.", `
+  pixazo-mcp doctor
+  pixazo-mcp doctor --sandbox
+  pixazo-mcp doctor --json
+`},
+	{Install, "CLIENT", ofInstall, true, "Add this program to the configuration of a client: claude-desktop, claude-code, cursor or vscode. The rest of the file stays as it is, and a copy of it is kept beside it. For windsurf, zed, codex, gemini and goose, print what to put where. Settings flags go into the entry. With --sandbox the entry is pixazo-sandbox, which needs no key; else the key is asked for when there is none, and goes to the key file, never to the client's.", `
+  pixazo-mcp install claude-desktop
+  pixazo-mcp install claude-desktop --files-dir ~/Documents --output-dir ~/Out
+  pixazo-mcp install cursor --sandbox
+  pixazo-mcp install vscode --print
+  pixazo-mcp install codex
+`},
+	{Uninstall, "CLIENT", ofInstall, true, "Take the entries of this program, and no others, out of the configuration of a client. The key and the videos stay.", `
+  pixazo-mcp uninstall claude-desktop
+  pixazo-mcp uninstall cursor --print
+`},
+}
+
+// info returns the row of a command's name, the zero row if there is none.
+func info(name string) commandInfo {
+	i := slices.IndexFunc(commands, func(c commandInfo) bool { return string(c.name) == name })
+	if i < 0 {
+		return commandInfo{}
+	}
+	return commands[i]
 }
 
 // find returns the setting of a flag's name, the zero setting if there is none.
@@ -171,9 +272,10 @@ func find(name string) setting {
 
 // Parse reads args, which come without the program's name, and env, lines of
 // KEY=VALUE as os.Environ gives them. For --help and --version it writes to
-// stdout and returns ErrDone. Other errors name each flag at fault with its
+// stdout and returns ErrDone; version is called for the latter alone. Other
+// errors name each flag at fault with its
 // variable, the rule and the value, on a line each; they never hold the key.
-func Parse(args, env []string, version string, stdout io.Writer) (Settings, error) {
+func Parse(args, env []string, version func() string, stdout io.Writer) (Settings, error) {
 	p := parser{env: environment(env), flags: map[string][]string{}}
 	if err := refuseKeyFlag(args); err != nil {
 		return Settings{}, err
@@ -182,11 +284,11 @@ func Parse(args, env []string, version string, stdout io.Writer) (Settings, erro
 	text := ""
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		text = help()
+		text = help(command)
 	case err != nil:
 		return Settings{}, err
 	case p.boolean("version"):
-		text = "pixazo-mcp " + version + "\n"
+		text = "pixazo-mcp " + version() + "\n"
 	}
 	if text != "" {
 		if _, err := io.WriteString(stdout, text); err != nil {
@@ -222,8 +324,26 @@ func Parse(args, env []string, version string, stdout io.Writer) (Settings, erro
 		}
 		for _, v := range p.flags[row.name] {
 			s.serveArgs = append(s.serveArgs, "--"+row.name+"="+v)
+			if row.name == "sandbox" && s.Sandbox {
+				continue
+			}
+			if row.placeholder == "DIR" || row.placeholder == "FILE" {
+				v, _ = p.absolute(v) // p.path and p.paths told the error
+			}
+			s.entryArgs = append(s.entryArgs, "--"+row.name+"="+v)
 		}
 	}
+	s.raw = func(name string) (text, from string) {
+		text, given := p.value(name)
+		switch {
+		case !given:
+			return text, "default"
+		case len(p.flags[name]) > 0:
+			return text, "flag"
+		}
+		return text, "variable"
+	}
+	s.Setup.Client, s.Setup.Print, s.Setup.JSON = p.client, p.boolean("print"), p.boolean("json")
 	s.Demo.Prompt, _ = p.value("prompt")
 	s.Demo.Live = p.boolean("live")
 	_, s.keyFileNamed = p.value("api-key-file")
@@ -239,7 +359,7 @@ func Parse(args, env []string, version string, stdout io.Writer) (Settings, erro
 // split takes args apart: flags go to p.flags as they were typed, and the
 // command is returned. The last flag of a name counts, of filesDir all do; an
 // unset flag leaves earlier ones alone. The error is flag.ErrHelp when help was
-// asked for.
+// asked for, of the command if there is one.
 func (p *parser) split(args []string) (command Command, err error) {
 	// Package flag has no kind for a flag that stands alone or has its value as
 	// the next argument (clients that fill in placeholders give --sandbox
@@ -286,9 +406,13 @@ func (p *parser) split(args []string) (command Command, err error) {
 	}
 	define(common)
 	define(printing)
+	var names []string
+	for _, c := range commands {
+		names = append(names, string(c.name))
+	}
 	for {
 		if err := set.Parse(args); errors.Is(err, flag.ErrHelp) {
-			return "", err
+			return command, err
 		} else if err != nil { // such as "flag provided but not defined: -name"
 			_, name, _ := strings.Cut(err.Error(), ": -")
 			if len(name) > 1 && name[0] != '-' {
@@ -297,17 +421,27 @@ func (p *parser) split(args []string) (command Command, err error) {
 			return "", p.unknown("unknown flag", "-"+name, known)
 		}
 		args = set.Args()
+		current := info(string(command))
 		switch {
+		case len(args) == 0 && current.client && p.client == "" && !p.boolean("version"):
+			return "", fmt.Errorf("%s: name a client: %s", command, strings.Join(Clients, ", "))
 		case len(args) == 0:
 			return cmp.Or(command, Serve), nil
+		case current.client && p.client == "":
+			if !slices.Contains(Clients, args[0]) {
+				return "", fmt.Errorf("%w; the clients are %s", p.unknown("unknown client", args[0], Clients), strings.Join(Clients, ", "))
+			}
+			p.client, args = args[0], args[1:]
+			continue
 		case command != "":
 			return "", p.unknown("unexpected argument", args[0], nil)
-		case args[0] == string(Demo):
-			define(ofDemo)
-		case args[0] != string(Serve):
-			return "", p.unknown("unexpected argument", args[0], []string{string(Serve), string(Demo)})
+		case !slices.Contains(names, args[0]):
+			return "", p.unknown("unexpected argument", args[0], names)
 		}
 		command, args = Command(args[0]), args[1:]
+		if own := info(string(command)).flags; own != common {
+			define(own)
+		}
 	}
 }
 

@@ -20,6 +20,8 @@ import (
 	"time"
 )
 
+func testVersion() string { return "1.2.3" }
+
 const testKey = "0123456789abcdef0123456789abcdef"
 
 // homeLine gives the line of the environment that names the home directory.
@@ -27,7 +29,7 @@ func homeLine(dir string) string { return homeVariable(runtime.GOOS) + "=" + dir
 
 func mustParse(t *testing.T, args []string, env ...string) Settings {
 	t.Helper()
-	s, err := Parse(args, env, "1.2.3", io.Discard)
+	s, err := Parse(args, env, testVersion, io.Discard)
 	if err != nil {
 		t.Fatalf("Parse(%q, %q): %v", args, env, err)
 	}
@@ -38,7 +40,7 @@ func mustParse(t *testing.T, args []string, env ...string) Settings {
 func parseError(t *testing.T, args []string, env ...string) string {
 	t.Helper()
 	var out strings.Builder
-	s, err := Parse(args, env, "1.2.3", &out)
+	s, err := Parse(args, env, testVersion, &out)
 	if err == nil {
 		t.Fatalf("Parse(%q, %q) = %+v, want an error", args, env, s)
 	}
@@ -64,7 +66,7 @@ func TestParseGivesDefaults(t *testing.T) {
 	if s.keyFileNamed || s.serveArgs != nil {
 		t.Errorf("defaults count as given: %v, %q", s.keyFileNamed, s.serveArgs)
 	}
-	s.keyVariable = nil
+	s.keyVariable, s.raw = nil, nil
 	want := Settings{
 		Command:          Serve,
 		Home:             home,
@@ -253,6 +255,123 @@ func TestParseTakesCommands(t *testing.T) {
 		if s.Command != tt.want || s.Demo.Prompt != tt.prompt || s.Demo.Live != tt.live {
 			t.Errorf("%q: got %v, %+v", tt.args, s.Command, s.Demo)
 		}
+	}
+}
+
+func TestParseTakesSetupCommands(t *testing.T) {
+	for _, tt := range []struct {
+		args    []string
+		want    Command
+		client  string
+		print   bool
+		json    bool
+		sandbox bool
+	}{
+		{[]string{"doctor"}, Doctor, "", false, false, false},
+		{[]string{"--sandbox", "doctor", "--json"}, Doctor, "", false, true, true},
+		{[]string{"install", "claude-desktop"}, Install, "claude-desktop", false, false, false},
+		{[]string{"install", "--print", "cursor", "--sandbox"}, Install, "cursor", true, false, true},
+		{[]string{"uninstall", "goose", "--print"}, Uninstall, "goose", true, false, false},
+	} {
+		// Their flags have no variables.
+		s := mustParse(t, tt.args, "PIXAZO_PRINT=true", "PIXAZO_JSON=true")
+		if s.Command != tt.want || s.Setup.Client != tt.client || s.Setup.Print != tt.print || s.Setup.JSON != tt.json || s.Sandbox != tt.sandbox {
+			t.Errorf("%q: got %v, %+v", tt.args, s.Command, s.Setup)
+		}
+	}
+	const all = "claude-desktop, claude-code, cursor, vscode, windsurf, zed, codex, gemini, goose"
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"install"}, "install: name a client: " + all},
+		{[]string{"uninstall", "--print"}, "uninstall: name a client: " + all},
+		{[]string{"install", "cusror"}, `unknown client "cusror", did you mean "cursor"? (pixazo-mcp --help lists what there is); the clients are ` + all},
+		{[]string{"install", "claude"}, `unknown client "claude", did you mean "claude-desktop"? (pixazo-mcp --help lists what there is); the clients are ` + all},
+		{[]string{"install", "cursor", "zed"}, `unexpected argument "zed" (pixazo-mcp --help lists what there is)`},
+		{[]string{"doctor", "cursor"}, `unexpected argument "cursor" (pixazo-mcp --help lists what there is)`},
+		{[]string{"docter"}, `unexpected argument "docter", did you mean "doctor"? (pixazo-mcp --help lists what there is)`},
+		{[]string{"doctor", "--jsno"}, `unknown flag "--jsno", did you mean "--json"? (pixazo-mcp --help lists what there is)`},
+		{[]string{"--json"}, `unknown flag "--json" (pixazo-mcp --help lists what there is)`},
+		{[]string{"serve", "--print"}, `unknown flag "--print" (pixazo-mcp --help lists what there is)`},
+	} {
+		if got := parseError(t, tt.args); got != tt.want {
+			t.Errorf("%q: %s", tt.args, got)
+		}
+	}
+}
+
+func TestEntryArgsHoldInAnyFolder(t *testing.T) {
+	home, work := t.TempDir(), t.TempDir()
+	t.Chdir(work)
+	work, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := mustParse(t, []string{"install", "cursor", "--sandbox", "--output-dir", "out", "--files-dir=~/a", "--files-dir", "../b", "--max-wait", "40", "--log-file", "x.log", "--api-key-file=k"},
+		homeLine(home), "PIXAZO_STATE_DIR=elsewhere")
+	want := []string{"--api-key-file=" + filepath.Join(work, "k"), "--output-dir=" + filepath.Join(work, "out"), "--files-dir=" + filepath.Join(home, "a"),
+		"--files-dir=" + filepath.Join(filepath.Dir(work), "b"), "--max-wait=40", "--log-file=" + filepath.Join(work, "x.log")}
+	if got := s.EntryArgs(); !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if got := mustParse(t, []string{"install", "cursor", "--sandbox=no"}, homeLine(home)).EntryArgs(); !slices.Equal(got, []string{"--sandbox=no"}) {
+		t.Errorf("refused sandbox: %q", got)
+	}
+}
+
+func TestHelpOfACommandHasExamples(t *testing.T) {
+	for _, c := range commands {
+		var out bytes.Buffer
+		if _, err := Parse([]string{string(c.name), "--help"}, nil, testVersion, &out); !errors.Is(err, ErrDone) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		text := out.String()
+		if !strings.Contains(text, "\nExamples:\n  ") || !strings.Contains(text, "Usage: pixazo-mcp ") {
+			t.Errorf("%s: %s", c.name, text)
+		}
+		if c.name != Serve && (!strings.Contains(text, "pixazo-mcp "+string(c.name)+" ") || strings.Contains(text, "PIXAZO_MAX_WAIT")) {
+			t.Errorf("%s: %s", c.name, text)
+		}
+		// The examples hold: each is a command line of this program.
+		_, examples, _ := strings.Cut(text, "\nExamples:\n")
+		for line := range strings.Lines(examples) {
+			args := strings.Fields(strings.ReplaceAll(line, "\"A 30-second tour of the water cycle\"", "A"))
+			if args[0] != "pixazo-mcp" {
+				continue // begins with a variable
+			}
+			if _, err := Parse(args[1:], []string{homeLine(t.TempDir())}, testVersion, io.Discard); err != nil {
+				t.Errorf("%s: %v", line, err)
+			}
+		}
+		for line := range strings.Lines(text) {
+			if len(line) > helpWidth+1 {
+				t.Errorf("%s: line of %d columns: %s", c.name, len(line)-1, line)
+			}
+		}
+	}
+}
+
+func TestValuesSayWhereTheyComeFrom(t *testing.T) {
+	home := t.TempDir()
+	s := mustParse(t, []string{"--output-dir", "~/o", "--files-dir", "~/a", "--files-dir", "~/b"}, homeLine(home), "PIXAZO_MAX_WAIT=7", "PIXAZO_LOG_LEVEL=${X}", "PIXAZO_API_KEY="+testKey)
+	got := map[string]Value{}
+	for _, v := range s.Values() {
+		got[v.Name] = v
+	}
+	for _, want := range []Value{
+		{"output-dir", filepath.Join(home, "o"), "flag"},
+		{"files-dir", filepath.Join(home, "a") + string(filepath.ListSeparator) + filepath.Join(home, "b"), "flag"},
+		{"max-wait", "7", "variable"},
+		{"log-level", "info", "default"},
+		{"api-key-file", filepath.Join(home, ".pixazo", "api-key"), "default"},
+	} {
+		if got[want.Name] != want {
+			t.Errorf("got %+v, want %+v", got[want.Name], want)
+		}
+	}
+	if _, there := got["live"]; there || strings.Contains(fmt.Sprint(got), testKey) {
+		t.Errorf("got %v", got)
 	}
 }
 
@@ -620,7 +739,7 @@ func TestServeArgsGiveAChildTheSameSettings(t *testing.T) {
 	}
 	child := mustParse(t, args, env...)
 	demo.Command, demo.Demo = child.Command, child.Demo
-	demo.keyVariable, child.keyVariable = nil, nil
+	demo.keyVariable, child.keyVariable, demo.raw, child.raw = nil, nil, nil, nil
 	if !reflect.DeepEqual(child, demo) {
 		t.Errorf("child  %+v\nparent %+v", child, demo)
 	}
@@ -634,9 +753,9 @@ func TestServeArgsGiveAChildTheSameSettings(t *testing.T) {
 
 func TestHelpAndVersionPrintAndAreDone(t *testing.T) {
 	bad := []string{"PIXAZO_MAX_WAIT=soon"} // help must work when settings do not
-	for _, args := range [][]string{{"--help"}, {"-h"}, {"demo", "--help"}, {"serve", "-h"}, {"--version"}, {"--sandbox", "--version"}} {
+	for _, args := range [][]string{{"--help"}, {"-h"}, {"serve", "-h"}, {"--version"}, {"--sandbox", "--version"}} {
 		var out bytes.Buffer
-		_, err := Parse(args, bad, "1.2.3", &out)
+		_, err := Parse(args, bad, testVersion, &out)
 		if !errors.Is(err, ErrDone) {
 			t.Errorf("%q: error %v, want ErrDone", args, err)
 		}
@@ -648,7 +767,7 @@ func TestHelpAndVersionPrintAndAreDone(t *testing.T) {
 		}
 		text := out.String()
 		for _, want := range []string{
-			"MCP server over stdio", "\n  serve\n", "\n  demo\n", "--prompt=TEXT", "--live", "-h, --help", "--version", "PIXAZO_API_KEY",
+			"MCP server over stdio", "\n  serve\n", "\n  demo\n", "\n  doctor\n", "\n  install CLIENT\n", "\n  uninstall CLIENT\n", "--json", "--print", "--prompt=TEXT", "--live", "-h, --help", "--version", "PIXAZO_API_KEY",
 			"Default: 50s\n", "Default: ~/.pixazo/api-key\n", "\nExamples:\n",
 			"--api-key-file=FILE", "--gateway-url=URL", "--sandbox ", "--sandbox-duration=DURATION", "--output-dir=DIR",
 			"--state-dir=DIR", "PIXAZO_STATE_DIR\n", "--max-videos-per-hour=N", "PIXAZO_MAX_VIDEOS_PER_HOUR\n", "Default: 20\n",
@@ -674,7 +793,7 @@ type brokenWriter struct{}
 func (brokenWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 func TestHelpReportsAFailedWrite(t *testing.T) {
-	if _, err := Parse([]string{"--help"}, nil, "1.2.3", brokenWriter{}); !errors.Is(err, io.ErrClosedPipe) {
+	if _, err := Parse([]string{"--help"}, nil, testVersion, brokenWriter{}); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("error %v, want that of the writer", err)
 	}
 }
@@ -711,7 +830,7 @@ func BenchmarkParse(b *testing.B) {
 	env := append(os.Environ(), homeLine(b.TempDir()), "PIXAZO_LOG_LEVEL=debug", "PIXAZO_API_KEY="+testKey)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Parse(args, env, "1.2.3", io.Discard); err != nil {
+		if _, err := Parse(args, env, testVersion, io.Discard); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"strings"
 
 	"pixazo-mcp/pixazo"
 )
@@ -38,7 +39,11 @@ func (s Settings) Key() (pixazo.Key, error) {
 	if s.APIKeyFile == "" {
 		return pixazo.Key{}, nil
 	}
-	key, err := readKey(s.APIKeyFile)
+	text, err := readKey(s.APIKeyFile)
+	var key pixazo.Key
+	if err == nil {
+		key, err = pixazo.NewKey(text)
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !s.keyFileNamed:
 		return pixazo.Key{}, nil
@@ -50,6 +55,35 @@ func (s Settings) Key() (pixazo.Key, error) {
 			s.APIKeyFile, label("api-key-file"), err, keyVariable)
 	}
 	return key, nil
+}
+
+// KeySource says where Key looks first that something is set: "PIXAZO_API_KEY"
+// or the path of the key file. end is the last 4 characters of a key of at
+// least 16, by which a user tells one from another, else "". Both are empty
+// when nothing is there.
+func (s Settings) KeySource() (source, end string) {
+	source, text := keyVariable, ""
+	if s.keyVariable != nil {
+		text = s.keyVariable()
+	}
+	if text == "" && s.APIKeyFile != "" {
+		source = s.APIKeyFile
+		text, _ = readKey(s.APIKeyFile)
+	}
+	if text = strings.TrimSpace(text); text == "" {
+		return "", ""
+	}
+	if len(text) >= 16 {
+		end = text[len(text)-4:]
+	}
+	return source, end
+}
+
+// KeyFileHoldsNone reports whether a key can be put into APIKeyFile without
+// losing anything: it does not exist, or has nothing but white space.
+func (s Settings) KeyFileHoldsNone() bool {
+	text, err := readKey(s.APIKeyFile)
+	return s.APIKeyFile != "" && (errors.Is(err, fs.ErrNotExist) || err == nil && strings.TrimSpace(text) == "")
 }
 
 // KeyWarning returns a sentence for the log when the key file is in use and
@@ -66,31 +100,31 @@ func (s Settings) KeyWarning() string {
 	return fmt.Sprintf("other users can read or change the key file %q (mode %04o): run chmod 600 on it", s.APIKeyFile, info.Mode().Perm())
 }
 
-// readKey reads a file that holds nothing but the key. Its errors leave out the
-// path.
-func readKey(path string) (pixazo.Key, error) {
+// readKey reads a file that holds nothing but the key, and gives its text
+// unchecked. Its errors leave out the path.
+func readKey(path string) (string, error) {
 	// A pipe would block, or give the key once and then no more.
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {
 		err = errors.New("it is not a regular file")
 	}
 	if err != nil {
-		return pixazo.Key{}, withoutPath(err)
+		return "", withoutPath(err)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return pixazo.Key{}, withoutPath(err)
+		return "", withoutPath(err)
 	}
 	defer func() { _ = f.Close() }()
 	content, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
 	if err != nil {
-		return pixazo.Key{}, withoutPath(err)
+		return "", withoutPath(err)
 	}
 	if len(content) > maxKeyFile {
-		return pixazo.Key{}, errors.New("it is larger than 4 KiB")
+		return "", errors.New("it is larger than 4 KiB")
 	}
 	// Windows editors begin a file with a byte order mark.
-	return pixazo.NewKey(string(bytes.TrimPrefix(content, []byte("\ufeff"))))
+	return string(bytes.TrimPrefix(content, []byte("\ufeff"))), nil
 }
 
 // withoutPath strips the operation and the path, which the caller tells.

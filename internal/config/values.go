@@ -31,6 +31,8 @@ type parser struct {
 	env   map[string]string   // cleaned; PIXAZO_* and the home directory only
 	flags map[string][]string // cleaned, without those that are unset; one value each, but for filesDir
 	errs  []error
+
+	client string // that install or uninstall is about
 }
 
 // value returns a setting as text: from the flag, else the variable, else the

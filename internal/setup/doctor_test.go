@@ -1,0 +1,303 @@
+// These tests let doctor loose on what can be wrong: the key, the gateway, the
+// folders, the journal, and the clients' configurations.
+
+package setup
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pixazo-mcp/internal/config"
+)
+
+// report runs doctor --json and checks what holds for every report.
+func (b *bench) report(env []string, args ...string) (Report, map[string]Check) {
+	b.t.Helper()
+	err := b.runWith(env, append([]string{"doctor", "--json"}, args...)...)
+	var r Report
+	if err := json.Unmarshal(b.out.Bytes(), &r); err != nil {
+		b.t.Fatalf("%v in %s", err, b.out.String())
+	}
+	checks := map[string]Check{}
+	failed := false
+	for _, c := range r.Checks {
+		if _, twice := checks[c.Name]; twice {
+			b.t.Errorf("%s is there twice", c.Name)
+		}
+		checks[c.Name] = c
+		failed = failed || c.Status == statusFail
+		if !slices.Contains([]string{statusOK, statusWarn, statusFail}, c.Status) || c.Detail == "" || c.Status == statusFail && c.Fix == "" {
+			b.t.Errorf("%+v", c)
+		}
+	}
+	if r.OK == failed || (err != nil) != failed {
+		b.t.Errorf("ok is %v, error %v, and failed %v", r.OK, err, failed)
+	}
+	if strings.Contains(b.out.String(), testKey) || err != nil && strings.Contains(err.Error(), testKey) {
+		b.t.Error("the key is shown")
+	}
+	return r, checks
+}
+
+// answering is a gateway that gives one answer to everything.
+func answering(t *testing.T, status int, body string) (url string, asked *atomic.Int32) {
+	t.Helper()
+	asked = &atomic.Int32{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, asked
+}
+
+func TestDoctorNamesDoNotChange(t *testing.T) {
+	b := newBench(t, "linux")
+	r, _ := b.report(nil, "--sandbox")
+	var names []string
+	for _, c := range r.Checks {
+		names = append(names, c.Name)
+	}
+	want := []string{"version"}
+	for _, v := range b.o.Settings.Values() {
+		want = append(want, "setting."+v.Name)
+	}
+	want = append(want, "key", "gateway", "state-dir", "journal", "output-dir", "files-dir")
+	for _, name := range config.Clients {
+		want = append(want, "client."+name)
+	}
+	if !slices.Equal(names, want) || !r.OK {
+		t.Errorf("ok %v, names %q\nwant %q", r.OK, names, want)
+	}
+}
+
+func TestDoctorTellsTheGatewaysAnswersApart(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		status       int
+		body         string
+		key, gateway string // the statuses
+		detail       string // in either
+		ok           bool
+	}{
+		{"unknown job", 404, `{"error":"not found"}`, statusOK, statusOK, "ends in cdef, accepted", true},
+		{"refused key", 401, `{"message":"bad key ` + testKey + `"}`, statusFail, statusOK, "refused by the gateway (HTTP 401)", false},
+		{"forbidden", 403, `{}`, statusFail, statusOK, "refused by the gateway (HTTP 403)", false},
+		{"no credits", 402, `{}`, statusWarn, statusOK, "no credits", true},
+		{"too many", 429, `{}`, statusOK, statusWarn, "limits the rate", true},
+		{"failing", 500, `boom`, statusOK, statusFail, "HTTP 500", false},
+		{"another server", 400, `{"error":"what is this \u001b[2J"}`, statusOK, statusWarn, "not as expected", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			url, asked := answering(t, tt.status, tt.body)
+			b := newBench(t, "linux")
+			r, checks := b.report([]string{"PIXAZO_API_KEY=" + testKey}, "--gateway-url", url)
+			key, gateway := checks["key"], checks["gateway"]
+			if key.Status != tt.key || gateway.Status != tt.gateway || r.OK != tt.ok || !strings.Contains(key.Detail+gateway.Detail, tt.detail) {
+				t.Errorf("key %+v\ngateway %+v\nok %v", key, gateway, r.OK)
+			}
+			if !strings.Contains(gateway.Detail, " ms") || asked.Load() != 1 || strings.Contains(gateway.Detail, "\x1b") {
+				t.Errorf("%d requests: %s", asked.Load(), gateway.Detail)
+			}
+		})
+	}
+}
+
+func TestDoctorDoesNotWaitForAGatewayForever(t *testing.T) {
+	hang := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
+	defer server.Close()
+	defer close(hang)
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	for _, tt := range []struct{ name, url, want string }{
+		{"hanging", server.URL, "no answer in 100ms"},
+		{"closed", closed.URL, "refused"},
+	} {
+		for _, env := range [][]string{nil, {"PIXAZO_API_KEY=" + testKey}} {
+			b := newBench(t, "linux")
+			b.o.Timeout = 100 * time.Millisecond
+			began := time.Now()
+			_, checks := b.report(env, "--gateway-url", tt.url)
+			if g := checks["gateway"]; g.Status != statusFail || !strings.Contains(g.Detail, tt.want) && runtime.GOOS != "windows" {
+				t.Errorf("%s: %+v", tt.name, g)
+			}
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("%s: took %s", tt.name, took)
+			}
+		}
+	}
+}
+
+func TestDoctorFindsTheKey(t *testing.T) {
+	url, _ := answering(t, 404, "{}")
+	for _, tt := range []struct {
+		name   string
+		file   string
+		mode   os.FileMode
+		env    string
+		status string
+		want   string
+	}{
+		{"none", "", 0, "", statusFail, "none found"},
+		{"variable", "", 0, "PIXAZO_API_KEY=" + testKey, statusOK, "from PIXAZO_API_KEY, ends in cdef, accepted"},
+		{"short", "", 0, "PIXAZO_API_KEY=short-enough-15", statusOK, "from PIXAZO_API_KEY, accepted"},
+		{"file", testKey, 0o600, "", statusOK, "api-key, ends in cdef, accepted"},
+		{"file of everybody", testKey, 0o644, "", statusWarn, "ends in cdef"},
+		{"malformed", "a b", 0o600, "", statusFail, "key file"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, "linux")
+			if tt.file != "" {
+				b.write(b.path(".pixazo/api-key"), tt.file, tt.mode)
+			}
+			_, checks := b.report([]string{tt.env}, "--gateway-url", url)
+			if runtime.GOOS == "windows" && tt.mode == 0o644 {
+				return // no such modes
+			}
+			if c := checks["key"]; c.Status != tt.status || !strings.Contains(c.Detail, tt.want) {
+				t.Errorf("got %+v", c)
+			}
+			if c := checks["gateway"]; c.Status != statusOK {
+				t.Errorf("got %+v", c)
+			}
+		})
+	}
+}
+
+func TestDoctorSaysWhereSettingsComeFrom(t *testing.T) {
+	b := newBench(t, "linux")
+	out := b.path("out")
+	_, checks := b.report([]string{"PIXAZO_MAX_WAIT=9s", "PIXAZO_WEBHOOK_URL=https://h.example/x?token=secret"}, "--sandbox", "--output-dir", out)
+	for name, want := range map[string]string{
+		"max-wait": "9s (variable)", "output-dir": out + " (flag)", "log-level": "info (default)", "webhook-url": "https://h.example/x?… (variable)", "sandbox": "true (flag)",
+	} {
+		if got := checks["setting."+name].Detail; got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestDoctorTriesTheFolders(t *testing.T) {
+	b := newBench(t, "linux")
+	blocked := b.path("file")
+	b.write(blocked, "", 0o600)
+	_, checks := b.report(nil, "--sandbox", "--state-dir", filepath.Join(blocked, "s"), "--output-dir", blocked, "--files-dir", b.path("gone"), "--files-dir", b.home)
+	for _, name := range []string{"state-dir", "output-dir", "files-dir"} {
+		if c := checks[name]; c.Status != statusFail || !strings.Contains(c.Fix, "--"+name) {
+			t.Errorf("%+v", c)
+		}
+	}
+	if _, there := checks["journal"]; there {
+		t.Error("a journal without a folder")
+	}
+
+	_, checks = b.report(nil, "--sandbox", "--state-dir", b.path("s/t"), "--output-dir", b.path("o"), "--files-dir", b.home)
+	for _, name := range []string{"state-dir", "output-dir", "files-dir"} {
+		if c := checks[name]; c.Status != statusOK {
+			t.Errorf("%+v", c)
+		}
+	}
+	for _, dir := range []string{"s/t", "o"} {
+		if names := b.files(b.path(dir)); len(names) > 0 {
+			t.Errorf("left in %s: %q", dir, names)
+		}
+	}
+}
+
+func TestDoctorWorksInAReadOnlyFolderAndWithoutAHome(t *testing.T) {
+	b := newBench(t, "linux")
+	if os.Geteuid() > 0 {
+		b.write(b.path("locked/x"), "", 0o600)
+		if err := os.Chmod(b.path("locked"), 0o500); err != nil {
+			t.Fatal(err)
+		}
+		if _, checks := b.report(nil, "--sandbox", "--output-dir", b.path("locked")); checks["output-dir"].Status != statusFail {
+			t.Errorf("%+v", checks["output-dir"])
+		}
+	}
+	b.home = ""
+	r, checks := b.report(nil, "--sandbox")
+	if r.OK || checks["state-dir"].Status != statusFail || checks["output-dir"].Status != statusFail || checks["client.cursor"].Status != statusOK {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestDoctorReadsTheJournal(t *testing.T) {
+	b := newBench(t, "linux")
+	journal := b.path("s/journal.db")
+	b.write(journal, strings.Repeat("not a database ", 100), 0o600)
+	_, checks := b.report(nil, "--sandbox", "--state-dir", b.path("s"))
+	if c := checks["journal"]; c.Status != statusFail || !strings.Contains(c.Detail, journal) || !strings.Contains(c.Detail, "damaged") {
+		t.Errorf("%+v", c)
+	}
+	if b.read(journal)[:3] != "not" {
+		t.Error("the journal was replaced")
+	}
+}
+
+func TestDoctorLooksIntoEveryClient(t *testing.T) {
+	mcp := func(key, command string) string {
+		return fmt.Sprintf(`{%q: {"x": {"url": "https://h"}, "mine": {"command": %s}}}`, key, quote(command))
+	}
+	b := newBench(t, "linux")
+	program := b.o.Executable
+	plain := b.path("plain/pixazo-mcp")
+	b.write(plain, "", 0o644)
+	for _, tt := range []struct {
+		client, file, content string
+		status, want          string
+	}{
+		{"claude-desktop", ".config/Claude/claude_desktop_config.json", mcp("mcpServers", program), statusOK, "mine starts " + program},
+		{"claude-code", ".claude.json", mcp("mcpServers", b.path("gone/pixazo-mcp")), statusFail, "not there"},
+		{"cursor", ".cursor/mcp.json", mcp("mcpServers", "pixazo-mcp"), statusWarn, "PATH"},
+		{"vscode", ".config/Code/User/mcp.json", mcp("servers", plain), statusFail, "not executable"},
+		{"windsurf", ".codeium/windsurf/mcp_config.json", mcp("mcpServers", "npx"), statusOK, "no entry"},
+		{"zed", ".config/zed/settings.json", "// mine\n" + mcp("context_servers", filepath.Dir(program)+"/pixazo-mcp"), statusOK, "mine starts"},
+		{"codex", ".codex/config.toml", "model = \"x\"\n[mcp_servers.other]\ncommand = \"npx\"\n[mcp_servers.mine]\ncommand = '" + program + "' # here\n", statusOK, "mine starts " + program},
+		{"gemini", ".gemini/settings.json", "{ oops", statusWarn, "can't be read: line 1"},
+		{"goose", ".config/goose/config.yaml", "extensions:\n  mine:\n    cmd: " + b.path("gone/pixazo-mcp") + "\n    args: []\n", statusFail, "mine starts"},
+	} {
+		b.write(b.path(tt.file), tt.content, 0o600)
+		_, checks := b.report(nil, "--sandbox")
+		c := checks["client."+tt.client]
+		if runtime.GOOS == "windows" && tt.client == "vscode" {
+			continue // no such modes
+		}
+		if c.Status != tt.status || !strings.Contains(c.Detail, tt.want) || c.Status != statusOK && c.Fix == "" {
+			t.Errorf("%s: %+v", tt.client, c)
+		}
+	}
+}
+
+func TestDoctorLinesAreAlignedAndClean(t *testing.T) {
+	b := newBench(t, "linux")
+	b.write(b.path(".cursor/mcp.json"), `{"mcpServers": {"a\u001b[31m\nb": {"command": "/x/pixazo-mcp"}}}`, 0o600)
+	err := b.run("doctor", "--sandbox")
+	if err == nil || err.Error() != "doctor: one thing needs mending" {
+		t.Errorf("error %v", err)
+	}
+	text := b.out.String()
+	if strings.ContainsAny(text, "\x1b\r") {
+		t.Errorf("%q", text)
+	}
+	for line := range strings.Lines(text) {
+		if status, _, _ := strings.Cut(line, " "); !slices.Contains([]string{"ok", "warn", "FAIL"}, status) && !strings.HasPrefix(strings.TrimSpace(line), "→ ") {
+			t.Errorf("%q", line)
+		}
+	}
+	if !strings.Contains(text, "\nFAIL  client.cursor ") || !strings.Contains(text, "\nok    version") && !strings.HasPrefix(text, "ok    version ") {
+		t.Error(text)
+	}
+}

@@ -1,0 +1,490 @@
+// These tests install into clients of every system, in a home directory of
+// their own.
+
+package setup
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"pixazo-mcp/internal/config"
+)
+
+const testKey = "0123456789abcdef0123456789abcdef"
+
+// bench is a home directory with this program in it.
+type bench struct {
+	t    *testing.T
+	home string
+	out  bytes.Buffer
+	o    Options
+}
+
+func newBench(t *testing.T, goos string) *bench {
+	t.Helper()
+	home, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t: t, home: home}
+	b.o = Options{GOOS: goos, Executable: filepath.Join(home, "a b", "pixazo-mcp"), Version: "1.2.3", Stdout: &b.out}
+	b.write(b.o.Executable, "program", 0o755)
+	return b
+}
+
+// run gives the command line to the program that doctor, install and uninstall
+// are the commands of.
+func (b *bench) run(args ...string) error {
+	b.t.Helper()
+	return b.runWith(nil, args...)
+}
+
+func (b *bench) runWith(env []string, args ...string) error {
+	b.t.Helper()
+	homes := []string{"HOME=" + b.home, "USERPROFILE=" + b.home}
+	settings, err := config.Parse(args, append(homes, env...), func() string { return "" }, io.Discard)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.o.Settings = settings
+	b.out.Reset()
+	switch settings.Command {
+	case config.Install:
+		return Install(b.t.Context(), b.o)
+	case config.Uninstall:
+		return Uninstall(b.o)
+	}
+	return Doctor(b.t.Context(), b.o)
+}
+
+func (b *bench) mustRun(args ...string) {
+	b.t.Helper()
+	if err := b.run(args...); err != nil {
+		b.t.Fatalf("%q: %v", args, err)
+	}
+}
+
+func (b *bench) path(name string) string { return filepath.Join(b.home, filepath.FromSlash(name)) }
+
+func (b *bench) write(path, content string, mode fs.FileMode) {
+	b.t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bench) read(path string) string {
+	b.t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return string(content)
+}
+
+// files are the names in dir.
+func (b *bench) files(dir string) (names []string) {
+	entries, _ := os.ReadDir(dir)
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}
+
+func TestClientsAreThoseOfTheCommandLine(t *testing.T) {
+	var names []string
+	for _, c := range newBench(t, "linux").o.clients() {
+		names = append(names, c.name)
+	}
+	if !slices.Equal(names, config.Clients) {
+		t.Errorf("got %q, want %q", names, config.Clients)
+	}
+}
+
+func TestConfigurationsAreWhereEachSystemHasThem(t *testing.T) {
+	for _, tt := range []struct {
+		goos   string
+		env    []string
+		client string
+		want   string
+	}{
+		{"linux", nil, "claude-desktop", ".config/Claude/claude_desktop_config.json"},
+		{"darwin", nil, "claude-desktop", "Library/Application Support/Claude/claude_desktop_config.json"},
+		{"windows", nil, "claude-desktop", "AppData/Roaming/Claude/claude_desktop_config.json"},
+		{"windows", []string{"AppData=HOME/Roam"}, "claude-desktop", "Roam/Claude/claude_desktop_config.json"},
+		{"linux", nil, "claude-code", ".claude.json"},
+		{"darwin", []string{"CLAUDE_CONFIG_DIR=HOME/c"}, "claude-code", "c/.claude.json"},
+		{"linux", nil, "cursor", ".cursor/mcp.json"},
+		{"windows", nil, "cursor", ".cursor/mcp.json"},
+		{"linux", nil, "vscode", ".config/Code/User/mcp.json"},
+		{"linux", []string{"XDG_CONFIG_HOME=HOME/x"}, "vscode", "x/Code/User/mcp.json"},
+		{"darwin", []string{"XDG_CONFIG_HOME=HOME/x"}, "vscode", "Library/Application Support/Code/User/mcp.json"},
+		{"windows", nil, "vscode", "AppData/Roaming/Code/User/mcp.json"},
+		{"darwin", nil, "windsurf", ".codeium/windsurf/mcp_config.json"},
+		{"darwin", nil, "zed", ".config/zed/settings.json"},
+		{"linux", []string{"XDG_CONFIG_HOME=HOME/x"}, "zed", "x/zed/settings.json"},
+		{"windows", nil, "zed", "AppData/Roaming/Zed/settings.json"},
+		{"linux", nil, "codex", ".codex/config.toml"},
+		{"linux", []string{"CODEX_HOME=HOME/c"}, "codex", "c/config.toml"},
+		{"linux", nil, "gemini", ".gemini/settings.json"},
+		{"darwin", nil, "goose", ".config/goose/config.yaml"},
+		{"windows", nil, "goose", "AppData/Roaming/Block/goose/config/config.yaml"},
+	} {
+		b := newBench(t, tt.goos)
+		b.o.Settings.Home = b.home
+		for _, line := range tt.env {
+			b.o.Env = append(b.o.Env, strings.ReplaceAll(line, "HOME/", b.home+"/"))
+		}
+		if got := b.o.find(tt.client).present(); !slices.Equal(got, []string{b.path(tt.want)}) {
+			t.Errorf("%s, %s: %q, want %q", tt.goos, tt.client, got, tt.want)
+		}
+	}
+}
+
+// The app from the Microsoft Store does not see %APPDATA%\Claude.
+func TestInstallReachesPackagedAppsToo(t *testing.T) {
+	b := newBench(t, "windows")
+	packaged := b.path("AppData/Local/Packages/Claude_pzs8sxrjxfjjc/LocalCache/Roaming/Claude/claude_desktop_config.json")
+	newer := b.path("AppData/Local/Claude-Data/claude_1/claude_desktop_config.json")
+	for _, path := range []string{packaged, newer} {
+		b.write(path, "{}", 0o600)
+	}
+	b.mustRun("install", "claude-desktop", "--sandbox")
+	for _, path := range []string{packaged, newer} {
+		if !strings.Contains(b.read(path), sandboxName) {
+			t.Errorf("%s: %s", path, b.read(path))
+		}
+	}
+	if _, err := os.Stat(b.path("AppData/Roaming/Claude")); err == nil {
+		t.Error("a folder of no app was made")
+	}
+}
+
+func TestInstallTwiceAndUninstall(t *testing.T) {
+	for _, name := range config.Clients[:4] {
+		b := newBench(t, runtime.GOOS)
+		t.Chdir(b.home)
+		b.mustRun("install", name, "--sandbox", "--output-dir", "out", "--files-dir", "~/a", "--files-dir", b.home)
+		file := b.o.find(name).files[0]
+		text := b.read(file)
+		for _, want := range []string{sandboxName, quote(b.o.Executable), `"--sandbox"`, quote("--output-dir=" + b.path("out")), quote("--files-dir=" + b.path("a")), quote("--files-dir=" + b.home)} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: no %s in %s", name, want, text)
+			}
+		}
+		b.mustRun("install", name, "--sandbox")
+		if got := b.files(filepath.Dir(file)); b.read(file) != text || slices.ContainsFunc(got, func(n string) bool { return strings.HasSuffix(n, ".bak") }) {
+			t.Errorf("%s: the second time changed something: %q", name, got)
+		}
+		b.mustRun("uninstall", name, "--print")
+		if b.read(file) != text {
+			t.Errorf("%s: uninstall --print wrote", name)
+		}
+		b.mustRun("uninstall", name)
+		if strings.Contains(b.read(file), sandboxName) {
+			t.Errorf("%s: still there: %s", name, b.read(file))
+		}
+		b.mustRun("uninstall", name)
+		if !strings.Contains(b.out.String(), "nothing of ours") {
+			t.Errorf("%s: %s", name, b.out.String())
+		}
+	}
+}
+
+func TestInstallKeepsACopyAndTheMode(t *testing.T) {
+	b := newBench(t, "linux")
+	file := b.path(".cursor/mcp.json")
+	b.write(file, "{}\n", 0o640)
+	b.mustRun("install", "cursor", "--sandbox")
+	names := b.files(filepath.Dir(file))
+	if len(names) != 2 || !strings.HasPrefix(names[1], "mcp.json.20") || !strings.HasSuffix(names[1], "Z.bak") {
+		t.Fatalf("in the folder: %q", names)
+	}
+	for _, name := range names {
+		info, err := os.Stat(filepath.Join(filepath.Dir(file), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if runtime.GOOS != "windows" && info.Mode().Perm() != 0o640 {
+			t.Errorf("%s has mode %o", name, info.Mode().Perm())
+		}
+	}
+	if got := b.read(filepath.Join(filepath.Dir(file), names[1])); got != "{}\n" {
+		t.Errorf("the copy has %q", got)
+	}
+}
+
+func TestInstallFollowsLinks(t *testing.T) {
+	b := newBench(t, "linux")
+	real, link := b.path("dotfiles/mcp.json"), b.path(".cursor/mcp.json")
+	b.write(real, "{}", 0o600)
+	b.write(b.path(".cursor/x"), "", 0o600)
+	if err := os.Symlink(real, link); err != nil {
+		t.Skip(err)
+	}
+	b.mustRun("install", "cursor", "--sandbox")
+	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		t.Error("the link was replaced")
+	}
+	if !strings.Contains(b.read(real), sandboxName) {
+		t.Errorf("its target has %s", b.read(real))
+	}
+}
+
+func TestInstallLeavesAloneWhatItCannotReplace(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		begin func(b *bench, file string)
+		want  string
+	}{
+		{"malformed", func(b *bench, file string) { b.write(file, "{\n  oops\n}", 0o600) }, "line 2"},
+		{"read-only", func(b *bench, file string) { b.write(file, "{}", 0o444) }, "read-only"},
+		{"a folder", func(b *bench, file string) { b.write(filepath.Join(file, "x"), "", 0o600) }, "not a regular file"},
+		{"huge", func(b *bench, file string) {
+			b.write(file, "", 0o600)
+			if err := os.Truncate(file, maxFile+1); err != nil {
+				b.t.Fatal(err)
+			}
+		}, "larger than 32 MB"},
+		{"a broken link", func(b *bench, file string) {
+			b.write(filepath.Join(filepath.Dir(file), "x"), "", 0o600)
+			if err := os.Symlink("nowhere", file); err != nil {
+				b.t.Skip(err)
+			}
+		}, "link to a file that does not exist"},
+		{"a link to itself", func(b *bench, file string) {
+			b.write(filepath.Join(filepath.Dir(file), "x"), "", 0o600)
+			if err := os.Symlink(file, file); err != nil {
+				b.t.Skip(err)
+			}
+		}, "mcp.json"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, "linux")
+			file := b.path(".cursor/mcp.json")
+			tt.begin(b, file)
+			before, _ := os.Lstat(file)
+			names := b.files(filepath.Dir(file))
+			err := b.run("install", "cursor", "--sandbox")
+			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "mcp.json") {
+				t.Errorf("error %v, want %q in it", err, tt.want)
+			}
+			if after, _ := os.Lstat(file); after.Mode() != before.Mode() || after.Size() != before.Size() || !slices.Equal(names, b.files(filepath.Dir(file))) {
+				t.Errorf("something changed: %q", b.files(filepath.Dir(file)))
+			}
+		})
+	}
+}
+
+func TestReplaceLeavesAloneWhatAnotherProgramChanged(t *testing.T) {
+	b := newBench(t, "linux")
+	path := b.path("config")
+	for _, tt := range []struct{ read, now string }{{"a", "b"}, {"", "b"}} {
+		f := file{path: path, content: []byte(tt.read), mode: 0o600, exists: tt.read != ""}
+		b.write(path, tt.now, 0o600)
+		if _, err := f.replace([]byte("c")); err == nil || b.read(path) != tt.now {
+			t.Errorf("%q, then %q: error %v, and it has %q", tt.read, tt.now, err, b.read(path))
+		}
+		if names := b.files(b.home); !slices.Equal(names, []string{"a b", "config"}) {
+			t.Errorf("left behind: %q", names)
+		}
+	}
+}
+
+func TestInstallPrintWritesNothing(t *testing.T) {
+	b := newBench(t, "linux")
+	const secret = "a-token-of-another-server"
+	file := b.path(".cursor/mcp.json")
+	b.write(file, `{"mcpServers": {"o": {"env": {"T": "`+secret+`"}}, "pixazo": {"command": "pixazo-mcp", "args": ["--max-wait=9s"], "env": {"PIXAZO_API_KEY": "`+secret+`"}}}}`, 0o600)
+	before := b.read(file)
+	b.o.Stdin = strings.NewReader(testKey)
+	b.mustRun("install", "cursor", "--print")
+	if got := b.out.String(); strings.Contains(got, secret) || !strings.Contains(got, `"--max-wait=9s"`) || !strings.Contains(got, file) {
+		t.Errorf("got %s", got)
+	}
+	if _, err := os.Stat(b.path(".pixazo")); b.read(file) != before || err == nil || len(b.files(filepath.Dir(file))) != 1 {
+		t.Error("something was written")
+	}
+}
+
+func TestInstallRefusesTemporaryPrograms(t *testing.T) {
+	for _, path := range []string{"go-build123/b001/exe/pixazo-mcp", ".cache/go-build/ab/abcdef-d/pixazo-mcp"} {
+		b := newBench(t, "linux")
+		b.o.Executable = b.path(path)
+		b.write(b.o.Executable, "program", 0o755)
+		if err := b.run("install", "cursor"); err == nil || !strings.Contains(err.Error(), "go build . && ./pixazo-mcp install cursor") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	b := newBench(t, "linux")
+	b.o.Executable = b.path("go-builder/mine") // an ordinary folder, an odd name
+	b.write(b.o.Executable, "program", 0o755)
+	b.write(b.path(".cursor/mcp.json"), `{"mcpServers": {"theirs": {"command": "/x/mine"}}}`, 0o600)
+	b.mustRun("install", "cursor", "--sandbox")
+	b.mustRun("uninstall", "cursor")
+	if text := b.read(b.path(".cursor/mcp.json")); !strings.Contains(text, "theirs") || strings.Contains(text, sandboxName) {
+		t.Errorf("got %s", text)
+	}
+	for _, path := range []string{"", "pixazo-mcp", b.path("gone"), b.home} {
+		b.o.Executable = path
+		if err := b.run("install", "cursor"); err == nil {
+			t.Errorf("%q was installed", path)
+		}
+	}
+}
+
+// A package manager's link leads to the newest version; the file behind it goes
+// with the next update.
+func TestInstallKeepsALinkToTheProgram(t *testing.T) {
+	b := newBench(t, "darwin")
+	link := b.path("bin/pixazo-mcp")
+	b.write(b.path("bin/x"), "", 0o600)
+	if err := os.Symlink(b.o.Executable, link); err != nil {
+		t.Skip(err)
+	}
+	b.o.Executable = link
+	b.mustRun("install", "cursor", "--sandbox")
+	if text := b.read(b.path(".cursor/mcp.json")); !strings.Contains(text, quote(link)) {
+		t.Errorf("got %s", text)
+	}
+}
+
+func TestInstallNeedsAHome(t *testing.T) {
+	b := newBench(t, "linux")
+	b.home = ""
+	for _, args := range [][]string{{"install", "cursor"}, {"uninstall", "cursor"}, {"install", "goose"}} {
+		if err := b.run(args...); err == nil || !strings.Contains(err.Error(), "home directory") {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}
+
+func TestInstallTellsOfVariablesThatStayBehind(t *testing.T) {
+	b := newBench(t, "linux")
+	if err := b.runWith([]string{"PIXAZO_OUTPUT_DIR=/o"}, "install", "cursor", "--sandbox"); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(b.out.String(), "--output-dir") {
+		t.Errorf("got %s", b.out.String())
+	}
+}
+
+func TestInstallTellsOfAnEntryThatStaysInTheSandbox(t *testing.T) {
+	b := newBench(t, "linux")
+	b.write(b.path(".cursor/mcp.json"), `{"mcpServers": {"pixazo": {"command": "/x/pixazo-mcp", "args": ["--sandbox"]}}}`, 0o600)
+	b.mustRun("install", "cursor")
+	if !strings.Contains(b.out.String(), "--sandbox=false") {
+		t.Errorf("got %s", b.out.String())
+	}
+	b.mustRun("install", "cursor", "--sandbox=false")
+	if text := b.read(b.path(".cursor/mcp.json")); !strings.Contains(text, `["--sandbox=false"]`) {
+		t.Errorf("got %s", text)
+	}
+}
+
+func TestSnippetsAreWhatEachClientReads(t *testing.T) {
+	e := entry{name: "pixazo", command: `C:\Program Files\pixazo-mcp.exe`, args: []string{`--output-dir=D:\my "videos"`}}
+	const program, args = `"C:\\Program Files\\pixazo-mcp.exe"`, `["--output-dir=D:\\my \"videos\""]`
+	want := map[string]string{
+		"windsurf": "{\n  \"mcpServers\": {\n    \"pixazo\": {\n      \"command\": " + program + ",\n      \"args\": " + args + "\n    }\n  }\n}\n",
+		"zed":      "{\n  \"context_servers\": {\n    \"pixazo\": {\n      \"command\": " + program + ",\n      \"args\": " + args + "\n    }\n  }\n}\n",
+		"codex":    "[mcp_servers.pixazo]\ncommand = " + program + "\nargs = " + args + "\n",
+		"gemini":   "{\n  \"mcpServers\": {\n    \"pixazo\": {\n      \"command\": " + program + ",\n      \"args\": " + args + "\n    }\n  }\n}\n",
+		"goose": "extensions:\n  pixazo:\n    enabled: true\n    type: stdio\n    name: pixazo\n    description: Videos through the Pixazo gateway\n    cmd: " + program +
+			"\n    args: " + args + "\n    timeout: 300\n",
+	}
+	b := newBench(t, "windows")
+	b.o.Settings.Home = b.home
+	for name, want := range want {
+		c := b.o.find(name)
+		got := c.snippet(e)
+		if got != want {
+			t.Errorf("%s:\n%s\nwant\n%s", name, got, want)
+		}
+		commands, err := c.commands([]byte(got))
+		if err != nil || !slices.Equal(commands, []command{{"pixazo", e.command}}) {
+			t.Errorf("%s reads back as %q, %v", name, commands, err)
+		}
+	}
+}
+
+func TestKeyIsAskedForAndStored(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		stdin string
+		ask   func(string) (string, error)
+		env   []string
+		file  string // what is there before
+		want  string // what is there after
+		says  string
+		fails bool
+	}{
+		{name: "terminal", ask: func(string) (string, error) { return " " + testKey, nil }, want: testKey + "\n", says: "only you can read"},
+		{name: "terminal, just Enter", ask: func(string) (string, error) { return "", nil }, says: "no key yet"},
+		{name: "terminal, given up", ask: func(string) (string, error) { return "", context.Canceled }, fails: true},
+		{name: "pipe", stdin: testKey + "\r\nmore", want: testKey + "\n"},
+		{name: "pipe without a line", stdin: testKey, want: testKey + "\n"},
+		{name: "no input", says: "no key yet"},
+		{name: "no key", stdin: "two words\n", fails: true},
+		{name: "key in place", stdin: testKey, file: "another-key\n", want: "another-key\n", says: "stays"},
+		{name: "bad key in place", stdin: testKey, file: "two words\n", want: "two words\n", says: "write the key there"},
+		{name: "empty file", stdin: testKey, file: "\n", want: testKey + "\n"},
+		{name: "key in a variable", env: []string{"PIXAZO_API_KEY=" + testKey}, says: "a client may not see it"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, "linux")
+			path := b.path(".pixazo/api-key")
+			if tt.file != "" {
+				b.write(path, tt.file, 0o600)
+			}
+			b.o.Stdin, b.o.askKey = strings.NewReader(tt.stdin), tt.ask
+			err := b.runWith(tt.env, "install", "cursor")
+			if (err != nil) != tt.fails || !strings.Contains(b.out.String(), tt.says) {
+				t.Errorf("error %v, output %s", err, b.out.String())
+			}
+			content, err := os.ReadFile(path)
+			if tt.want == "" && !errors.Is(err, fs.ErrNotExist) || string(content) != tt.want {
+				t.Errorf("the file has %q, %v; want %q", content, err, tt.want)
+			}
+			if info, err := os.Stat(path); err == nil && runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+				t.Errorf("mode %o", info.Mode().Perm())
+			}
+			if info, err := os.Stat(filepath.Dir(path)); err == nil && tt.file == "" && runtime.GOOS != "windows" && info.Mode().Perm() != 0o700 {
+				t.Errorf("mode of the folder %o", info.Mode().Perm())
+			}
+			for _, text := range []string{b.out.String(), b.read(b.path(".cursor/mcp.json"))} {
+				if strings.Contains(text, testKey) || err != nil && strings.Contains(err.Error(), testKey) {
+					t.Error("the key is shown, or in the client's file")
+				}
+			}
+		})
+	}
+}
+
+// An open pipe that nobody writes to must not keep install for good.
+func TestKeyIsNotWaitedForWhenTheCommandIsStopped(t *testing.T) {
+	b := newBench(t, "linux")
+	r, w := io.Pipe()
+	defer w.Close()
+	b.o.Stdin = r
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := b.o.readKey(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}

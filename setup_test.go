@@ -1,0 +1,110 @@
+// These tests install the built program as a user does, and start it as a
+// client does: from the entry alone.
+
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// homes are the variables of a home directory, all that a client may leave.
+func homes(home string) []string { return []string{"HOME=" + home, "USERPROFILE=" + home} }
+
+func TestInstalledEntryStartsInABareEnvironment(t *testing.T) {
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	// A program in a folder with a space, run from another folder.
+	program := filepath.Join(home, "My Programs", filepath.Base(path))
+	if err := os.MkdirAll(filepath.Dir(program), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(path, program); err != nil {
+		t.Skip(err) // on another disk
+	}
+	install := exec.Command(program, "install", "cursor", "--sandbox", "--output-dir", "videos")
+	install.Dir, install.Env = home, homes(home)
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+
+	content, err := os.ReadFile(filepath.Join(home, ".cursor", "mcp.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config struct {
+		MCPServers map[string]struct {
+			Command string
+			Args    []string
+		}
+	}
+	if err := json.Unmarshal(content, &config); err != nil {
+		t.Fatalf("%v in %s", err, content)
+	}
+	entry, ok := config.MCPServers["pixazo-sandbox"]
+	if !ok || !filepath.IsAbs(entry.Command) {
+		t.Fatalf("got %s", content)
+	}
+
+	client := exec.Command(entry.Command, entry.Args...)
+	client.Dir, client.Env = filepath.VolumeName(home)+string(filepath.Separator), homes(home)
+	client.Stdin = strings.NewReader(initializeLine + `{"jsonrpc":"2.0","method":"notifications/initialized"}` + "\n" +
+		`{"jsonrpc":"2.0","id":2,"method":"tools/list"}` + "\n")
+	answers, err := client.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"serverInfo"`, `"generate_video"`} {
+		if !strings.Contains(string(answers), want) {
+			t.Errorf("no %s in %s", want, answers)
+		}
+	}
+
+	doctor := exec.Command(entry.Command, "doctor", "--sandbox")
+	doctor.Dir, doctor.Env = client.Dir, homes(home)
+	report, err := doctor.CombinedOutput()
+	if err != nil || !strings.Contains(string(report), "pixazo-sandbox starts ") {
+		t.Errorf("%v\n%s", err, report)
+	}
+}
+
+func TestDoctorEndsWithStatus1WhenSomethingNeedsMending(t *testing.T) {
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	doctor := exec.Command(path, "doctor", "--json", "--gateway-url", "http://127.0.0.1:1")
+	doctor.Env = homes(home)
+	out, err := doctor.Output()
+	var report struct{ OK bool }
+	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 1 || json.Unmarshal(out, &report) != nil || report.OK {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestVersionCanBeSetByTheLinker(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the program")
+	}
+	path := filepath.Join(t.TempDir(), "pixazo-mcp")
+	if runtime.GOOS == "windows" {
+		path += ".exe"
+	}
+	build := exec.Command("go", "build", "-ldflags", "-X main.version=9.8.7 -X main.commit=0123456789abcdef", "-o", path, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	out, err := exec.Command(path, "--version").Output()
+	if err != nil || string(out) != "pixazo-mcp 9.8.7 (0123456)\n" {
+		t.Errorf("%v: %q", err, out)
+	}
+}
