@@ -152,7 +152,8 @@ func (p *prompts) continueVideos(ctx context.Context, _ map[string]string) (stri
 		b.WriteString(part.do + "\n")
 	}
 	if !some {
-		b.WriteString("\nThere is none yet. Offer to make one: ask me what it should be about.\n")
+		// The text may be kept and used later, as in a bundle's manifest.
+		b.WriteString("\nThere is none in it yet; call list_videos to see whether that has changed. If there is still none, offer to make one: ask me what it should be about.\n")
 	}
 	b.WriteString("\nDo not call generate_video for any of these: a new call is a new charge.\n")
 	return b.String(), nil
