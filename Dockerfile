@@ -1,0 +1,26 @@
+# A static binary and the certificates it needs, run as nobody in particular:
+#
+#   docker build -t pixazo-mcp .
+#   docker run -i --rm -e PIXAZO_API_KEY -v pixazo:/data pixazo-mcp
+#
+# The record of submissions and the videos are kept in the volume. -i keeps
+# stdin open, over which the client speaks. VERSION and COMMIT are what the
+# program says of itself.
+FROM golang:1.26 AS build
+ARG VERSION=
+ARG COMMIT=
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w ${VERSION:+-X main.version=$VERSION} ${COMMIT:+-X main.commit=$COMMIT}" -o /pixazo-mcp . \
+ && mkdir -m 700 /data
+
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /pixazo-mcp /pixazo-mcp
+COPY --from=build --chown=65532:65532 /data /data
+USER 65532:65532
+ENV HOME=/data PIXAZO_STATE_DIR=/data/state PIXAZO_OUTPUT_DIR=/data/videos
+VOLUME /data
+ENTRYPOINT ["/pixazo-mcp"]
