@@ -347,6 +347,10 @@ func (t *Tracker) Status(ctx context.Context, requestID string) (pixazo.Job, err
 		return pixazo.Job{}, err
 	}
 	known := t.known(requestID)
+	if left := time.Until(known.notBefore); left > 0 {
+		return known.job, &pixazo.Error{Code: pixazo.RateLimited, RequestID: requestID, RetryAfter: left,
+			Message: fmt.Sprintf("the gateway asked not to be asked again for another %s", (left + time.Second).Truncate(time.Second))}
+	}
 	job, err := t.gateway.Status(ctx, requestID, known.job.PollingURL)
 	if err == nil {
 		return t.record(job), nil
@@ -387,7 +391,10 @@ func (t *Tracker) Typical() time.Duration {
 	if fresh {
 		return d
 	}
-	d, _ = t.journal.typical() // it is only an estimate
+	d, err := t.journal.typical()
+	if err != nil || d == 0 {
+		return 0 // it is only an estimate, and may be there next time
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.typical, t.typicalAt = d, time.Now()
