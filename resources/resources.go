@@ -75,7 +75,7 @@ func (g guide) resource() mcp.Resource {
 		mcp.WithResourceDescription(g.description),
 		mcp.WithMIMEType("text/markdown"),
 		mcp.WithResourceSize(int64(len(g.text()))),
-		mcp.WithAnnotations([]mcp.Role{mcp.RoleUser, mcp.RoleAssistant}, g.priority, ""),
+		mcp.WithAnnotations(both, g.priority, ""),
 	)
 }
 

@@ -36,6 +36,9 @@ const (
 	jsonType       = "application/json"
 )
 
+// both are for whom the guides and videos are meant (MCP, Annotations).
+var both = []mcp.Role{mcp.RoleUser, mcp.RoleAssistant}
+
 // Videos are the resources made of the journal. Make them with Register.
 type Videos struct {
 	server  *server.MCPServer
@@ -60,11 +63,13 @@ func register(s *server.MCPServer, tracker *jobs.Tracker) *Videos {
 		mcp.WithResourceDescription("The newest 20 video requests made on this computer, as last seen: status, prompt, URLs, times, request_id. "+
 			"UNCERTAIN is a submission that may have been accepted and billed."),
 		mcp.WithMIMEType(jsonType),
+		mcp.WithAnnotations(both, 0.5, ""),
 	), v.readRecent)
 	s.AddResourceTemplate(mcp.NewResourceTemplate(VideoTemplate, "video",
 		mcp.WithTemplateTitle("One video"),
 		mcp.WithTemplateDescription("A video request by its request_id, as it stands now: the gateway is asked while the video is being made."),
 		mcp.WithTemplateMIMEType(jsonType),
+		mcp.WithTemplateAnnotations(both, 0.5, ""),
 	), v.readOne)
 	server.WithResourceCompletionProvider(v)(s)
 	return v
