@@ -37,9 +37,10 @@ fuzz: ## fuzz every target for FUZZTIME
 .PHONY: bench
 bench: ## take the figures of the README's Performance section
 	go test -run '^$$' -bench 'ColdStart|IdleMemory' -benchtime 100x .
-	go test -run '^$$' -bench GetStatus -benchtime 2000x .
+	go test -run '^$$' -bench GetStatus -benchtime 1000x .
 	go test -run '^$$' -bench Waiters -benchtime 20x ./pixazo/jobs
 	go test -run '^$$' -bench SubmitJournal -benchtime 200x ./pixazo/jobs
+	go test -run '^$$' -bench Download -benchtime 5x ./pixazo/jobs
 
 .PHONY: bundles
 bundles: ## build the MCP bundles of one-click installation into dist/
