@@ -438,10 +438,11 @@ func (t *transfer) look(head []byte) error {
 	found := mimetype.Detect(head[:min(len(head), sniffed)])
 	name, _, _ := mime.ParseMediaType(found.String())
 	isMarkup := bytes.HasPrefix(bytes.TrimLeft(head, "\ufeff \t\r\n"), []byte("<")) // an SVG image, for one, which is a document
+	// What is declared counts only where nothing can be told: a page or an archive
+	// is no video whatever it is called. Any bytes without a zero pass for text.
+	unknown := name == "application/octet-stream" || name == "text/plain"
 	switch {
-	// What is declared counts only where nothing can be told: an error message
-	// or an archive is no video whatever it is called.
-	case isMarkup || !isMedia(name) && (name != "application/octet-stream" || t.mediaType == ""):
+	case isMarkup || !isMedia(name) && !(unknown && t.mediaType != ""):
 		return unsaved("what came is no video; it looks like %s", name)
 	case isMedia(name):
 		t.mediaType = name

@@ -312,7 +312,7 @@ func TestHostileServers(t *testing.T) {
 		{"XML", body("application/xml", `<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>`), `no video; its type is "application/xml"`, 1},
 		{"XML that calls itself a video", body("video/mp4", `<?xml version="1.0"?><Error/>`), "no video; it looks like text/xml", 1},
 		{"a drawing that calls itself a video", body("video/mp4", `<svg xmlns="http://www.w3.org/2000/svg"/>`), "no video; it looks like image/svg+xml", 1},
-		{"plain words that call themselves a video", body("video/mp4", "Access denied."), "no video; it looks like text/plain", 1},
+		{"plain words without a type", body("application/octet-stream", "Access denied."), "no video; it looks like text/plain", 1},
 		{"an archive that calls itself a video", body("video/mp4", "PK\x03\x04\x14\x00\x00\x00\x08\x00"), "no video; it looks like application/zip", 1},
 		{"a program", body("application/octet-stream", "MZ\x90\x00\x03\x00\x00\x00\x04\x00"), "no video; it looks like application/vnd.microsoft.portable-executable", 1},
 		{"empty", body("video/mp4", ""), "the file is empty", 1},
@@ -604,8 +604,8 @@ func TestExpiredLinks(t *testing.T) {
 			}
 		}, "", 3},
 		{"the fresh one is no better", fresh, func(w http.ResponseWriter, _ *http.Request, _ int) { w.WriteHeader(403) }, "the link has expired (HTTP 403)", 2},
-		{"404", (*media).link, func(w http.ResponseWriter, _ *http.Request, _ int) { w.WriteHeader(404) }, "the link has expired (HTTP 404), and the gateway names no fresh one", 1},
-		{"410", (*media).link, func(w http.ResponseWriter, _ *http.Request, _ int) { w.WriteHeader(410) }, "the link has expired (HTTP 410), and the gateway names no fresh one", 1},
+		{"404", (*media).link, func(w http.ResponseWriter, _ *http.Request, _ int) { w.WriteHeader(404) }, "the link has expired (HTTP 404), and the gateway names no fresh one", 2},
+		{"410", (*media).link, func(w http.ResponseWriter, _ *http.Request, _ int) { w.WriteHeader(410) }, "the link has expired (HTTP 410), and the gateway names no fresh one", 2},
 		{"a fresh one that is not allowed", func(*media) string { return "http://10.0.0.1/v.mp4?" + secret },
 			func(w http.ResponseWriter, _ *http.Request, _ int) { w.WriteHeader(403) }, "must be https", 1},
 	}

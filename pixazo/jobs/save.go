@@ -500,7 +500,8 @@ func (s *saver) fetch(ctx context.Context, i int) (SavedFile, error) {
 			if statusErr != nil {
 				return saved, unsaved("%v, and the gateway can't be asked for a fresh one: %v", err, statusErr)
 			}
-			if len(fresh.VideoURLs) == len(s.job.VideoURLs) && fresh.VideoURLs[i] != link {
+			// The same link once more does no harm: a store may be behind.
+			if len(fresh.VideoURLs) == len(s.job.VideoURLs) {
 				s.log.Info("a link had expired and a fresh one is tried", "request_id", s.req.RequestID)
 				s.job = fresh
 				saved, err = s.fetcher.fetch(ctx, fresh.VideoURLs[i], file, s.heard)
