@@ -27,7 +27,6 @@ npx --prefix e2e mcp-inspector --cli --config "$tmp/mcp.json" --server pixazo \
   const apps = require("fs").readFileSync(process.argv[1], "utf8").trim().split("\n").map(JSON.parse);
   for (const name of ["generate_video", "get_status", "wait_for_video", "download_video"]) {
     const app = apps.find(a => a.toolName === name);
-    if (!app && name === "download_video") continue;
     const good = app?.hasApp && app.resourceUri === "ui://pixazo/player" && app.resourceMimeType === "text/html;profile=mcp-app" &&
       /^http:\/\/127\.0\.0\.1:\d+$/.test(app.csp.resourceDomains.join()) && app.visibility.includes("model") && app.visibility.includes("app");
     console.log(`${good ? "ok   " : "FAIL "} the Inspector finds the player of ${name}`);

@@ -7,7 +7,10 @@ package resources
 import (
 	"context"
 	_ "embed"
+	"encoding/json"
+	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -24,6 +27,26 @@ const appType = "text/html;profile=mcp-app"
 //go:embed player.html
 var playerPage string
 
+// noOrigins is the page's list of http origins, as it stands in the file.
+const noOrigins = "const local = [];"
+
+// playerFor is the page with the http origins among mediaOrigins, such as the
+// sandbox's: from no other does it take an http address. (https ones it takes
+// from anywhere, and the client's policy decides.)
+func playerFor(mediaOrigins []string) string {
+	local := []string{}
+	for _, o := range mediaOrigins {
+		if u, err := url.Parse(o); err == nil && u.Scheme == "http" && u.Host != "" {
+			local = append(local, "http://"+strings.TrimSuffix(strings.ToLower(u.Host), ":80")) // as a browser writes it
+		}
+	}
+	list, err := json.Marshal(local) // which escapes what could end a script element
+	if err != nil {
+		panic("resources: " + err.Error()) // strings can always be marshalled
+	}
+	return strings.Replace(playerPage, noOrigins, "const local = "+string(list)+";", 1)
+}
+
 // registerPlayer adds the player to s. Clients let it load media from these
 // origins, and nothing from anywhere else.
 func registerPlayer(s *server.MCPServer, mediaOrigins []string) {
@@ -38,12 +61,14 @@ func registerPlayer(s *server.MCPServer, mediaOrigins []string) {
 		"permissions":   map[string]any{"clipboardWrite": map[string]any{}}, // for the link
 		"prefersBorder": true,
 	}}
+	page := playerFor(mediaOrigins)
 	// mcp-go lists by name: the guide comes first.
 	s.AddResource(mcp.NewResource(PlayerURI, "video-player",
 		mcp.WithResourceTitle("Video player"),
 		mcp.WithResourceDescription("The page in which clients that support MCP Apps show a video and how far it is. It is for those clients, not for a model to read."),
 		mcp.WithMIMEType(appType),
+		mcp.WithAnnotations([]mcp.Role{mcp.RoleUser}, 0.1, ""),
 	), func(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
-		return []mcp.ResourceContents{mcp.TextResourceContents{URI: PlayerURI, MIMEType: appType, Text: playerPage, Meta: meta}}, nil
+		return []mcp.ResourceContents{mcp.TextResourceContents{URI: PlayerURI, MIMEType: appType, Text: page, Meta: meta}}, nil
 	})
 }

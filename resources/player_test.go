@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -35,13 +36,30 @@ func TestThePlayerIsReadInBothEras(t *testing.T) {
 				t.Fatalf("%s, %s: %+v, %v", era.name, tt.name, a, err)
 			}
 			c := got.Contents[0]
-			if c.URI != PlayerURI || c.MIMEType != "text/html;profile=mcp-app" || c.Text != playerPage {
+			if c.URI != PlayerURI || c.MIMEType != "text/html;profile=mcp-app" || c.Text != playerFor(tt.origins) {
 				t.Errorf("%s, %s: got %s, %s, %d bytes", era.name, tt.name, c.URI, c.MIMEType, len(c.Text))
 			}
 			want := map[string]any{"ui": map[string]any{"csp": tt.csp, "permissions": map[string]any{"clipboardWrite": map[string]any{}}, "prefersBorder": true}}
 			if !reflect.DeepEqual(c.Meta, want) {
 				t.Errorf("%s, %s: got _meta %v, want %v", era.name, tt.name, c.Meta, want)
 			}
+		}
+	}
+}
+
+func TestThePlayerKnowsTheHTTPOriginsOnly(t *testing.T) {
+	for _, tt := range []struct {
+		origins []string
+		want    string
+	}{
+		{nil, "[]"},
+		{[]string{"https://*.r2.dev", "https://gateway.example", ""}, "[]"},
+		{[]string{"https://*.r2.dev", "http://127.0.0.1:8080/", "http://LOCALHOST:80"}, `["http://127.0.0.1:8080","http://localhost"]`},
+		{[]string{"http://</script><script>alert(1)", "http://a\"b", "http://]"}, `["http://\u003c","http://a\"b","http://]"]`},
+		{[]string{"http://a&b"}, `["http://a\u0026b"]`},
+	} {
+		if got := playerFor(tt.origins); got != strings.Replace(playerPage, noOrigins, "const local = "+tt.want+";", 1) || !strings.Contains(got, "const local = "+tt.want+"; //") {
+			t.Errorf("%q: want %s; got %s", tt.origins, tt.want, regexp.MustCompile("const local.*").FindString(got))
 		}
 	}
 }
@@ -55,7 +73,8 @@ func TestThePlayerIsListed(t *testing.T) {
 		}
 		found := false
 		for _, r := range got.Resources {
-			found = found || r.URI == PlayerURI && r.MIMEType == appType
+			found = found || r.URI == PlayerURI && r.MIMEType == appType && r.Annotations != nil &&
+				reflect.DeepEqual(r.Annotations.Audience, []mcp.Role{mcp.RoleUser}) && *r.Annotations.Priority == 0.1
 		}
 		if !found {
 			t.Errorf("%s: got %+v", era.name, got.Resources)

@@ -47,6 +47,9 @@ export async function serve(server) {
 //   tool          answers a tools/call: (name, arguments) → result; throws for a JSON-RPC error
 //   answer        answers any other request of the player, by method
 //   blocked       whether the policy lets no media in
+//   early         whether the test goes on before the handshake
+//   initialize    what is waited for before the handshake is answered
+//   hurry         whether calls of the player run out of time within a second
 export class Host {
   sent = []; // every message of the player, with the time it came
   #answers = new Map();
@@ -59,17 +62,17 @@ export class Host {
     host.errors = [];
     host.page.on('pageerror', error => host.errors.push(String(error)));
     // The delays that the player polls with, as it asks the browser for them.
-    await host.page.addInitScript(() => {
+    await host.page.addInitScript(hurry => {
       const real = window.setTimeout;
       window.delays = [];
       window.setTimeout = (f, ms) => {
         if (f.name === 'poll') window.delays.push(ms);
-        return real(f, ms);
+        return real(f, hurry && ms >= 10e3 ? 1000 : ms);
       };
-    });
+    }, host.options.hurry);
     await host.page.exposeFunction('fromView', message => host.#receive(message));
     await host.page.goto(site.url + (options.blocked ? '?blocked' : ''));
-    await until('the handshake', () => host.saw('ui/notifications/initialized').length);
+    await until('the handshake', () => host.saw(host.options.early ? 'ui/initialize' : 'ui/notifications/initialized').length);
     host.frame = host.page.frames().find(f => f.url().includes('/view'));
     return host;
   }
@@ -89,9 +92,10 @@ export class Host {
     }
   }
 
-  #result(method, params) {
+  async #result(method, params) {
     const { capabilities, context, tool, answer } = this.options;
     if (method === 'ui/initialize') {
+      await this.options.initialize?.();
       return { protocolVersion: '2026-01-26', hostInfo: { name: 'test', version: '1' }, hostCapabilities: capabilities, hostContext: context };
     }
     if (method === 'tools/call' && tool) return tool(params.name, params.arguments);

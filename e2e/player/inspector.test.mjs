@@ -4,11 +4,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { binary, browse, cleanUp, freePort, root, screenshot, temporary, until } from './tools.mjs';
 
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const prompt = 'A friendly presenter explains tides in 30 seconds.';
 let inspector, browser, page;
 const refused = []; // by the player's policy
@@ -56,13 +58,33 @@ after(async () => {
   cleanUp();
 });
 
+// submit makes the call, and brings the player's frame.
+async function submit(prompt) {
+  await page.getByRole('textbox', { name: 'prompt', exact: true }).fill(prompt);
+  await page.getByRole('button', { name: 'Open App' }).click();
+  return until('the player', () => page.frames().find(f => f.url() === 'about:srcdoc'));
+}
+
+// accessible has axe look at the player in both themes of the Inspector.
+async function accessible(frame) {
+  await frame.evaluate(axe);
+  const seen = new Set();
+  for (let i = 0; i < 2; i++) {
+    seen.add(await frame.evaluate(() => document.documentElement.style.colorScheme));
+    const found = await frame.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
+    assert.ok(found.passes.length > 5, 'it looked');
+    assert.deepEqual(found.violations.map(v => `${v.id}: ${v.nodes.map(n => n.html).join(' ')}`), [], [...seen].at(-1));
+    await page.getByRole('button', { name: 'Toggle color scheme' }).click();
+    await until('the other theme', () => frame.evaluate(was => document.documentElement.style.colorScheme !== was, [...seen].at(-1)));
+  }
+  assert.deepEqual([...seen].sort(), ['dark', 'light']);
+}
+
 for (const [orientation, width, height] of [['landscape', 640, 360], ['portrait', 360, 640]]) {
   test(`${orientation}: queued, in progress, playing`, async () => {
-    await page.getByRole('textbox', { name: 'prompt', exact: true }).fill(prompt);
     await page.getByRole('textbox', { name: 'orientation' }).click();
     await page.getByRole('option', { name: orientation }).click();
-    await page.getByRole('button', { name: 'Open App' }).click();
-    const frame = await until('the player', () => page.frames().find(f => f.url() === 'about:srcdoc'));
+    const frame = await submit(prompt);
     const state = () => frame.locator('#state').textContent();
 
     const states = new Set();
@@ -82,6 +104,9 @@ for (const [orientation, width, height] of [['landscape', 640, 360], ['portrait'
     await until('the video to play on', async () => await time() > 0.5);
     await screenshot(page, `inspector-${orientation}-ready`);
 
+    assert.equal(await frame.locator('#again').isVisible(), false, 'this host takes no messages');
+    if (orientation === 'landscape') await accessible(frame);
+
     // The address goes to the host, since the frame may open no window.
     const opened = page.waitForEvent('popup');
     await frame.locator('#open').click();
@@ -91,6 +116,20 @@ for (const [orientation, width, height] of [['landscape', 640, 360], ['portrait'
 
     assert.deepEqual(refused, []);
     assert.deepEqual(requested.filter(p => !/^\/media\/.*\.mp4$/.test(p) && p !== 'srcdoc'), [], 'nothing but the video is requested');
+    await page.getByRole('button', { name: 'Back to Input' }).click();
+  });
+}
+
+for (const [script, words] of [['failed', /could not render the storyboard/], ['hostile', /<img src=x onerror=/]]) {
+  test(`a job that fails, ${script}`, async () => {
+    const frame = await submit(`sandbox:${script} A video about tides.`);
+    await until('the end', async () => await frame.locator('#state').textContent() === 'No video was made', 20e3);
+    assert.match(await frame.locator('#words').textContent(), words);
+    assert.match(await frame.locator('#todo').textContent(), /another charge/);
+    assert.deepEqual(await frame.evaluate(() => [document.images.length, document.scripts.length, document.title]), [0, 1, 'Pixazo video']);
+    await accessible(frame);
+    await screenshot(page, `inspector-${script}`);
+    assert.deepEqual(refused, []);
     await page.getByRole('button', { name: 'Back to Input' }).click();
   });
 }

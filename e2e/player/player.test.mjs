@@ -72,7 +72,7 @@ test('a video from its submission to its end', async t => {
   await screenshot(host.page.locator('iframe'), 'working');
   await host.reads('state', 'Your video is ready');
   await plays(host, 640, 360);
-  assert.match(await host.text('facts'), /^0:05 long · 640 × 360 · done after \d+ s$/);
+  assert.match(await host.text('facts'), /^5 s long · 640 × 360 · done after \d+ s$/);
   assert.equal(await host.text('prompt'), 'A friendly presenter explains tides in 30 seconds, on a beach at dusk.');
   const polls = host.calls('get_status').length;
   assert.ok(polls >= 2 && polls <= 5, `${polls} polls`);
@@ -114,21 +114,23 @@ test('a job that fails says why and what to do', async t => {
 
 test('error results are shown in their words', async t => {
   const host = await open(t, { tool: () => working() });
-  for (const [text, state, polled] of [
-    [`video_failed: the job ended with status FAILED; the gateway said: no. Tell the user why. request_id: ${id}`, 'No video was made', false],
-    ['submission_uncertain: the connection broke. It may have been accepted and charged.', 'It is not certain whether this was submitted', false],
-    ['duplicate_uncertain: the same request was sent. Ask the user.', 'It is not certain whether this was submitted', false],
-    ['missing_api_key: there is no key. Nothing was submitted and nothing was charged: then call generate_video again.', 'Nothing was submitted', false],
-    [`unauthorized: the key was refused. Ask. request_id: ${id}`, 'The status can\'t be seen', false],
-    ['something else altogether', 'That did not work', false],
-    ['', 'That did not work', false],
-    [`submission_uncertain: no answer. It was very likely accepted. request_id: ${id}`, 'Processing', true],
-    [`gateway_unreachable: no answer. Call again. request_id: ${id}`, 'Processing', true],
+  for (const [text, state, polled, todo] of [
+    ['video_failed: the job ended with status FAILED; the gateway said: no. Tell the user why.', 'No video was made', false, /another charge/],
+    ['submission_uncertain: the connection broke. It may have been accepted and charged.', 'It is not certain whether this was submitted', false, /charged.*dashboard/],
+    ['duplicate_uncertain: the same request was sent. Ask the user.', 'It is not certain whether this was submitted', false, /dashboard/],
+    ['missing_api_key: there is no key. Nothing was submitted and nothing was charged: then call generate_video again.', 'Nothing was submitted', false, /key.*settings/],
+    [`unauthorized: the key was refused. Ask. request_id: ${id}`, 'The status can\'t be seen', false, /key/],
+    ['out_of_credits: none. Nothing was submitted', 'Nothing was submitted', false, /Add some/],
+    ['something else altogether', 'That did not work', false, /^$/],
+    ['', 'That did not work', false, /^$/],
+    [`submission_uncertain: no answer. It was very likely accepted. request_id: ${id}`, 'Processing', true, /^$/],
+    [`gateway_unreachable: no answer. Call again. request_id: ${id}`, 'Processing', true, /^$/],
   ]) {
     await host.frame.evaluate(() => { delays.length = 0; });
     await host.show({ prompt: 'tides' }, failure(text));
     await host.reads('state', state);
     if (!polled) assert.equal(await host.text('words'), text || 'There is no word on why.');
+    assert.match(await host.text('todo'), todo, text);
     assert.equal(await host.frame.evaluate(() => delays.length > 0), polled, text);
   }
 });
@@ -147,9 +149,15 @@ test('passing failures of a poll are told, and it goes on', async t => {
 test('a host that refuses to ask is left alone after three times', async t => {
   const host = await open(t, { tool: () => { throw new Error('denied by the user'); } });
   await host.show({ request_id: id }, working());
-  await host.reads('note', /denied by the user.*Ask for it in the chat/s);
+  await host.reads('todo', /Ask for the status in the chat/);
+  assert.match(await host.text('note'), /denied by the user/);
+  assert.doesNotMatch(await host.text('todo'), /next check/);
+  assert.equal(await host.text('time'), 'Seen 0 s after submission');
+  assert.equal(await host.frame.locator('[role=progressbar]').isVisible(), false);
   await new Promise(done => setTimeout(done, 1500));
   assert.equal(host.calls('get_status').length, 3);
+  await host.show({ request_id: id });
+  await until('polling of a new call', () => host.calls('get_status').length > 3);
 });
 
 test('a host without tool calls shows what it was given, and says so', async t => {
@@ -224,10 +232,11 @@ test('the sandbox\'s hostile error stays text', async t => {
   assert.equal(await host.frame.evaluate(() => document.images.length), 0);
 });
 
-test('only https addresses, and http on this computer, become a source or a link', async t => {
+test('only https addresses, and http ones of the sandbox, become a source or a link', async t => {
   const host = await open(t, { tool: () => working() });
   for (const url of ['javascript:alert(1)', 'JaVa\nScript:alert(1)', 'data:text/html,<script>alert(1)</script>', 'http://media.example/1.mp4', 'http://127.0.0.1.example/1.mp4',
-    'http://localhost@media.example/1.mp4', 'blob:https://media.example/1', 'file:///etc/passwd', '//media.example/1.mp4', 'not an address', ' ']) {
+    'http://localhost@media.example/1.mp4', 'blob:https://media.example/1', 'file:///etc/passwd', '//media.example/1.mp4', 'not an address', ' ',
+    'http://localhost:1/1.mp4', 'http://127.0.0.1:1/1.mp4', 'http://[::1]:1/1.mp4']) {
     await host.show({ prompt: 'tides' }, finished(url));
     await host.reads('todo', /not https/);
     assert.equal(await host.frame.locator('#address').textContent(), url);
@@ -236,7 +245,7 @@ test('only https addresses, and http on this computer, become a source or a link
       if (button !== 'save') assert.equal(await host.frame.locator(`#${button}`).isVisible(), false, `${button} ${url}`);
     }
   }
-  for (const url of ['https://media.invalid/1.mp4', 'http://localhost:1/1.mp4', 'http://[::1]:1/1.mp4', 'http://127.0.0.1:1/1.mp4']) {
+  for (const url of ['https://media.invalid/1.mp4', new URL('/none.mp4', (await made('landscape')).video_urls[0]).href]) {
     await host.show({ prompt: 'tides' }, finished(url));
     await host.reads('todo', /can't be shown here/); // there is nothing at that address
     assert.equal(await host.frame.locator('#open').getAttribute('href'), url);
@@ -281,13 +290,19 @@ test('the buttons', async t => {
   const save = host.options.tool;
   host.options.tool = () => failure('file_refused: the file exists. Use overwrite.');
   await button('Save').click();
-  await host.reads('note', 'file_refused: the file exists. Use overwrite.');
+  await host.reads('file', 'Could not be saved: file_refused: the file exists. Use overwrite.');
+  assert.equal(await host.text('state'), 'Your video is ready');
+  host.options.tool = () => structured({ ...done, wait_expired: true });
+  await button('Save').click();
+  await host.reads('file', /^Still being saved/);
   host.options.tool = save;
   await button('Save').click();
   await host.reads('note', 'Saved to /home/me/Videos/Pixazo/tides.mp4.');
   assert.deepEqual(asked.download_video, { request_id: done.request_id });
   assert.match(await host.text('facts'), /saved to \/home\/me/);
-  assert.equal(await button('Save').isVisible(), false);
+  assert.equal(await host.text('file'), '');
+  assert.equal(await button('Saved').getAttribute('aria-disabled'), 'true');
+  assert.equal(await host.frame.evaluate(() => document.activeElement.id), 'save');
 });
 
 test('every button is reached by keyboard', async t => {
@@ -341,7 +356,7 @@ test('while a wait or a download runs, the player shows how the job is', async t
   await host.show({ request_id: done.request_id, filename: 'tides.mp4' }, structured({ request_id: done.request_id, saved_path: '/videos/tides.mp4' }));
   await host.reads('state', 'Your video is ready');
   await host.reads('facts', /saved to \/videos\/tides\.mp4/);
-  assert.equal(await host.frame.locator('#save').isVisible(), false);
+  assert.equal(await host.text('save'), 'Saved');
 });
 
 test('polling keeps the schedule: an eighth of the age, 1 s to 15 s, give or take a tenth', async t => {
@@ -466,6 +481,199 @@ test('motion is left out where the system says so', async t => {
   assert.equal(await animation(), 'slide');
   await host.page.emulateMedia({ reducedMotion: 'reduce' });
   assert.equal(await animation(), 'none');
+});
+
+// pause lets time pass in which something must not happen.
+const pause = ms => new Promise(done => setTimeout(done, ms));
+
+test('the age is told only where it is known', async t => {
+  const bare = more => structured({ request_id: id, status: 'PROCESSING', done: false, ...more });
+  const host = await open(t, { tool: () => bare() });
+  for (const [what, args, wait, result, time] of [
+    ['an old chat', { prompt: 'tides' }, 0, bare(), /^Checking for \d s$/],
+    ['another job', { request_id: id }, 300, bare(), /^Checking for \d s$/],
+    ['a duplicate', { prompt: 'tides' }, 300, bare({ duplicate: true }), /^Checking for \d s$/],
+    ['a live call', { prompt: 'tides' }, 300, bare(), /^\d s since submission$/],
+    ['created_at', { request_id: id }, 0, bare({ created_at: new Date(Date.now() - 90e3).toISOString() }), /^1 min 3\d s since submission$/],
+    ['a number that is no age', { request_id: id }, 0, bare({ elapsed_seconds: 1e308, typical_seconds: 0.4 }), /^Checking for \d s$/],
+    ['a negative one', { request_id: id }, 0, bare({ elapsed_seconds: -5, created_at: '1970-01-01T00:00:00Z' }), /^Checking for \d s$/],
+  ]) {
+    await host.show(args);
+    await pause(wait);
+    await host.tell('ui/notifications/tool-result', result);
+    await host.reads('time', time).catch(error => { throw new Error(`${what}: ${error.message}`); });
+    assert.equal(await host.text('typical'), '', what);
+  }
+});
+
+test('a call that is never answered holds up no other job', async t => {
+  const host = await open(t, { tool: () => new Promise(() => {}) });
+  await host.show({ request_id: id });
+  await until('a poll', () => host.calls('get_status').length);
+  await host.show({ request_id: 'other' });
+  await until('a poll of the other', () => host.calls('get_status').some(c => c.params.arguments.request_id === 'other'), 3e3);
+  await host.show({ prompt: 'tides' }, structured(await made('landscape')));
+  await host.frame.locator('#save').click();
+  assert.equal(await host.frame.locator('#save').getAttribute('aria-disabled'), 'true');
+  await host.show({ request_id: id }, finished('https://media.invalid/1.mp4'));
+  assert.equal(await host.frame.locator('#save').getAttribute('aria-disabled'), null);
+});
+
+test('a poll without an answer ends after a minute', async t => {
+  const answers = [() => new Promise(() => {}), () => broken];
+  const host = await open(t, { tool: name => name === 'get_status' ? answers.shift()() : broken, hurry: true });
+  await host.show({ request_id: id }, working());
+  await host.reads('note', /no answer for 60 s/);
+  await host.reads('state', 'No video was made');
+});
+
+test('what comes before the handshake is taken up after it', async t => {
+  let answer;
+  const host = await open(t, { tool: (name, args) => server.call(name, args), early: true, initialize: () => new Promise(done => { answer = done; }) });
+  const job = await made('landscape');
+  await host.show({ request_id: job.request_id }, working({ request_id: job.request_id }));
+  await host.reads('state', 'Processing');
+  answer();
+  await host.reads('state', 'Your video is ready');
+  await host.reads('prompt', 'A landscape video about tides.');
+});
+
+test('a host that refuses the handshake is named', async t => {
+  const host = await open(t, { early: true, initialize: () => { throw new Error('not now'); } });
+  await host.reads('state', 'The host does not answer');
+  await host.reads('note', /not now/);
+  const silent = await open(t, { early: true, hurry: true, initialize: () => new Promise(() => {}) });
+  await silent.reads('note', /no answer for 10 s/);
+});
+
+test('a player that is scrolled out of sight does not poll', async t => {
+  const host = await open(t, { tool: () => working() });
+  await host.show({ request_id: id }, working());
+  await until('a poll', () => host.calls('get_status').length);
+  await host.page.evaluate(() => { view.style.marginTop = '3000px'; });
+  await pause(500);
+  const polls = host.calls('get_status').length;
+  await pause(2000);
+  assert.equal(host.calls('get_status').length, polls);
+  await host.page.evaluate(() => scrollTo(0, 3000));
+  await until('a poll', () => host.calls('get_status').length > polls, 2e3);
+});
+
+test('another one is offered only where the host can, and with the whole prompt', async t => {
+  const job = await made('landscape');
+  const again = host => host.frame.locator('#again').isVisible();
+  const without = await open(t, { capabilities: { serverTools: {} }, tool: () => working() });
+  await without.show({ prompt: 'tides' }, structured(job));
+  await without.reads('state', 'Your video is ready');
+  assert.equal(await again(without), false);
+  const cut = await open(t, { tool: () => structured({ videos: [{ request_id: job.request_id, prompt: 'tides '.repeat(83) + 'a…' }] }) });
+  await cut.show({ request_id: job.request_id }, structured(job));
+  await cut.reads('prompt', /…$/);
+  assert.equal(await again(cut), false);
+});
+
+test('a failed wait shows the reason that the status has', async t => {
+  const host = await open(t, { tool: () => broken });
+  await host.show({ request_id: id, timeout_seconds: 45 }, failure(`video_failed: the job ended. Tell the user. request_id: ${id}`));
+  await host.reads('words', 'The gateway said: the storyboard could not be rendered');
+  await pause(1500);
+  assert.equal(host.calls('get_status').length, 1);
+});
+
+test('a video that could not be saved says so beside the video', async t => {
+  const done = await made('landscape');
+  const host = await open(t, { tool: () => structured(done) });
+  await host.show({ request_id: done.request_id }, failure(`download_failed: the disk is full. Mend it. request_id: ${done.request_id}`));
+  await host.reads('state', 'Your video is ready');
+  assert.match(await host.text('file'), /^Could not be saved: .*the disk is full/);
+  await host.show({ request_id: done.request_id, save: true }, structured({ ...done, wait_expired: false, save_error: 'the disk is full' }));
+  await host.reads('file', 'Could not be saved: the disk is full');
+  await host.show({ request_id: done.request_id }, structured({ ...done, wait_expired: true }));
+  await host.reads('file', /^Still being saved/);
+  await host.show({ request_id: done.request_id }, structured({ ...done, saved_path: '/v/1.mp4', files: [{ path: '/v/1.mp4' }, { path: '/v/2.mp4' }] }));
+  await host.reads('facts', /saved to \/v\/1.mp4 and \/v\/2.mp4/);
+});
+
+test('a save that ends late says nothing of another job', async t => {
+  let answer;
+  const done = await made('landscape');
+  const host = await open(t, { tool: () => new Promise(end => { answer = end; }) });
+  await host.show({ prompt: 'tides' }, structured(done));
+  await host.frame.locator('#save').click();
+  await until('the call', () => answer);
+  await host.show({ prompt: 'other' }, finished('https://media.invalid/1.mp4'));
+  answer(structured({ ...done, saved_path: '/v/1.mp4' }));
+  await pause(300);
+  assert.equal(await host.text('save'), 'Save');
+  assert.doesNotMatch(await host.text('facts') + await host.text('note'), /saved/i);
+});
+
+test('an expired link is replaced once', async t => {
+  const done = await made('landscape');
+  const host = await open(t, { tool: () => structured(done) });
+  await host.show({ prompt: 'tides' }, structured({ ...done, video_urls: ['https://media.invalid/old.mp4'] }));
+  await plays(host, 640, 360);
+  const gone = await open(t, { tool: () => finished('https://media.invalid/newer.mp4') });
+  await gone.show({ prompt: 'tides' }, finished('https://media.invalid/old.mp4'));
+  await gone.reads('address', 'https://media.invalid/newer.mp4');
+  await pause(1000);
+  assert.equal(gone.calls('get_status').length, 1);
+});
+
+test('Open shows the address where the host opens no links', async t => {
+  const host = await open(t, { capabilities: {} });
+  const { video_urls: [url] } = await made('landscape');
+  await host.show({ prompt: 'tides' }, finished(url));
+  await host.frame.evaluate(() => document.querySelector('#open').addEventListener('click', event => event.preventDefault()));
+  await host.frame.locator('#open').click();
+  await host.reads('address', url);
+});
+
+test('a result for another job takes nothing over', async t => {
+  const host = await open(t, { capabilities: {} });
+  await host.show({ prompt: 'tides', orientation: 'portrait' }, structured({ ...await made('portrait'), saved_path: '/v/1.mp4' }));
+  await until('its shape', () => host.frame.evaluate(() => document.querySelector('video').style.aspectRatio));
+  await host.tell('ui/notifications/tool-result', working({ request_id: 'other' }));
+  await host.reads('state', 'Processing');
+  assert.deepEqual([await host.text('prompt'), await host.text('facts'), await host.frame.evaluate(() => document.querySelector('video').style.aspectRatio)], ['', '', '']);
+});
+
+test('a result without structure is read from its text', async t => {
+  const host = await open(t, { capabilities: {} });
+  assert.equal(await host.text('state'), 'Waiting for the call');
+  await host.show({ prompt: 'tides' });
+  await host.reads('state', 'Submitting');
+  for (const content of [[], undefined, 'none', [{ type: 'text', text: 'Hello' }]]) {
+    await host.tell('ui/notifications/tool-result', { content });
+    await host.reads('state', 'There is no status to show');
+    assert.match(await host.text('note'), /nothing that can be shown/);
+  }
+  await host.tell('ui/notifications/tool-result', { content: [{ type: 'text', text: `request_id: ${id}\nstatus: QUEUED\ndone: false\nnext_step: Wait.` }] });
+  await host.reads('state', 'Queued');
+  assert.equal(await host.text('note'), '');
+  assert.equal(await host.text('id'), `request_id: ${id}`);
+  await host.tell('ui/notifications/tool-result', structured({ request_id: id, status: 'COMPLETED', done: 'yes' }));
+  assert.notEqual(await host.text('state'), 'No video was made');
+});
+
+test('after teardown nothing is taken, shown or sent', async t => {
+  let answer;
+  const host = await open(t, { tool: () => new Promise(end => { answer = end; }) });
+  await host.show({ request_id: id }, working());
+  await until('a poll', () => answer);
+  await host.ask('ui/resource-teardown');
+  const sent = host.sent.length, shown = await host.frame.evaluate(() => document.body.innerText);
+  answer(broken);
+  await host.show({ prompt: 'other' }, broken);
+  await host.resize(500);
+  await pause(1500);
+  assert.equal(host.sent.length, sent);
+  assert.equal(await host.frame.evaluate(() => document.body.innerText), shown);
+});
+
+test('text and background are the host\'s, or neither is', async t => {
+  const host = await open(t, { context: { theme: 'light', styles: { variables: { '--color-text-primary': 'rgb(255, 255, 255)' } } } });
+  assert.equal(await host.frame.evaluate(() => getComputedStyle(document.body).color), 'rgb(25, 25, 29)');
 });
 
 // Each state of the player, in both themes and at both ends of its width.
