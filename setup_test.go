@@ -76,6 +76,39 @@ func TestInstalledEntryStartsInABareEnvironment(t *testing.T) {
 	}
 }
 
+// Linux tells a program what the link it was called by leads to.
+func TestInstalledEntryIsTheLinkThatWasCalled(t *testing.T) {
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	link := filepath.Join(home, filepath.Base(path))
+	if err := os.Symlink(path, link); err != nil {
+		t.Skip(err)
+	}
+	install := exec.Command(link, "install", "cursor", "--sandbox", "--print")
+	install.Dir, install.Env = home, homes(home)
+	quoted, _ := json.Marshal(link)
+	if out, err := install.CombinedOutput(); err != nil || !strings.Contains(string(out), string(quoted)) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestDoctorReportsAnInvalidSettingAsJSON(t *testing.T) {
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	doctor := exec.Command(path, "doctor", "--json", "--max-wait=forever")
+	doctor.Env = homes(t.TempDir())
+	out, err := doctor.Output()
+	var report struct{ OK bool }
+	if err == nil || json.Unmarshal(out, &report) != nil || report.OK || !strings.Contains(string(out), "--max-wait") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 func TestDoctorEndsWithStatus1WhenSomethingNeedsMending(t *testing.T) {
 	path, err := binary()
 	if err != nil {

@@ -106,6 +106,9 @@ type Settings struct {
 		Client string // one of Clients, for install and uninstall
 		Print  bool   // show what would be written, and write nothing
 		JSON   bool   // report as JSON
+		// Invalid is set for doctor --json alone, which reports what Parse
+		// refuses. The settings are then without their values.
+		Invalid error
 	}
 
 	keyFileNamed bool
@@ -149,7 +152,10 @@ func (s Settings) Values() []Value {
 		if path, ok := paths[row.name]; ok {
 			text = path
 		}
-		values = append(values, Value{row.name, maskURL(text), from})
+		if row.placeholder == "URL" { // a path may have an @ or a ?
+			text = maskURL(text)
+		}
+		values = append(values, Value{row.name, text, from})
 	}
 	return values
 }
@@ -234,7 +240,7 @@ var commands = []commandInfo{
   pixazo-mcp demo --prompt "A 30-second tour of the water cycle"
   pixazo-mcp demo --live --output-dir .
 `},
-	{Doctor, "", ofDoctor, false, "Say what is set up and what needs mending: settings, key, gateway, folders, record, and the entries in the clients' configurations. The status is 1 when something needs mending.", `
+	{Doctor, "", ofDoctor, false, "Say what is set up and what needs mending: settings, key, gateway, folders, record, and the entries in the clients' configurations. It makes no folder and no record, and leaves those that are there as they are. The status is 1 when something needs mending.", `
   pixazo-mcp doctor
   pixazo-mcp doctor --sandbox
   pixazo-mcp doctor --json
@@ -246,8 +252,9 @@ var commands = []commandInfo{
   pixazo-mcp install vscode --print
   pixazo-mcp install codex
 `},
-	{Uninstall, "CLIENT", ofInstall, true, "Take the entries of this program, and no others, out of the configuration of a client. The key and the videos stay.", `
+	{Uninstall, "CLIENT", ofInstall, true, "Take all entries of this program, and no others, out of the configuration of a client: pixazo, pixazo-sandbox, and what starts it under another name. With --sandbox, take out pixazo-sandbox alone. The key and the videos stay.", `
   pixazo-mcp uninstall claude-desktop
+  pixazo-mcp uninstall cursor --sandbox
   pixazo-mcp uninstall cursor --print
 `},
 }
@@ -272,7 +279,8 @@ func find(name string) setting {
 
 // Parse reads args, which come without the program's name, and env, lines of
 // KEY=VALUE as os.Environ gives them. For --help and --version it writes to
-// stdout and returns ErrDone; version is called for the latter alone. Other
+// stdout and returns ErrDone, as it does for the words help and version in a
+// command's place; version is called for the latter alone. Other
 // errors name each flag at fault with its
 // variable, the rule and the value, on a line each; they never hold the key.
 func Parse(args, env []string, version func() string, stdout io.Writer) (Settings, error) {
@@ -351,7 +359,13 @@ func Parse(args, env []string, version func() string, stdout io.Writer) (Setting
 		p.errs = append(p.errs, errors.New("--live and --sandbox: the demo uses the gateway, which spends credits, or the sandbox; got both"))
 	}
 	if len(p.errs) > 0 {
-		return Settings{}, errors.Join(p.errs...)
+		err := errors.Join(p.errs...)
+		if command != Doctor || !s.Setup.JSON {
+			return Settings{}, err
+		}
+		refused := Settings{Command: Doctor}
+		refused.Setup.JSON, refused.Setup.Invalid = true, err
+		return refused, nil
 	}
 	return s, nil
 }
@@ -435,6 +449,14 @@ func (p *parser) split(args []string) (command Command, err error) {
 			continue
 		case command != "":
 			return "", p.unknown("unexpected argument", args[0], nil)
+		case args[0] == "help": // of the command behind it, if there is one
+			if len(args) > 1 {
+				command = info(args[1]).name
+			}
+			return command, flag.ErrHelp
+		case args[0] == "version":
+			p.flags["version"] = []string{"true"}
+			return Serve, nil
 		case !slices.Contains(names, args[0]):
 			return "", p.unknown("unexpected argument", args[0], names)
 		}

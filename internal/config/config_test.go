@@ -835,3 +835,56 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+func TestValuesShowPathsAsTheyAre(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "me@work", "what?")
+	for _, v := range mustParse(t, []string{"--output-dir", path, "--webhook-url", "https://u:p@h.example/x?t=1"}).Values() {
+		if v.Name == "output-dir" && v.Text != path || v.Name == "webhook-url" && v.Text != "https://…@h.example/x?…" {
+			t.Errorf("%+v", v)
+		}
+	}
+}
+
+func TestHelpAndVersionAreCommandsToo(t *testing.T) {
+	for _, tt := range []struct{ words, flags []string }{
+		{[]string{"help"}, []string{"--help"}},
+		{[]string{"help", "install"}, []string{"install", "--help"}},
+		{[]string{"help", "nothing"}, []string{"--help"}},
+		{[]string{"version"}, []string{"--version"}},
+		{[]string{"--sandbox", "version"}, []string{"--version"}},
+	} {
+		var got, want strings.Builder
+		version := func() string { return "1.2.3" }
+		_, err := Parse(tt.words, nil, version, &got)
+		if _, wantErr := Parse(tt.flags, nil, version, &want); !errors.Is(err, ErrDone) || !errors.Is(wantErr, ErrDone) || got.String() != want.String() {
+			t.Errorf("%q: %v, %s", tt.words, err, got.String())
+		}
+	}
+}
+
+func TestInvalidSettingsReachDoctorAsJSONAlone(t *testing.T) {
+	s, err := Parse([]string{"doctor", "--json", "--max-wait=x"}, nil, nil, io.Discard)
+	if err != nil || s.Command != Doctor || !s.Setup.JSON || s.Setup.Invalid == nil || !strings.Contains(s.Setup.Invalid.Error(), "--max-wait") {
+		t.Errorf("%+v, %v", s.Setup, err)
+	}
+	if _, err := Parse([]string{"doctor", "--max-wait=x"}, nil, nil, io.Discard); err == nil {
+		t.Error("invalid settings were taken")
+	}
+}
+
+func TestKeyOfFileIsZeroWhereAKeyCanBePut(t *testing.T) {
+	dir := t.TempDir()
+	for content, want := range map[string]string{"": "", " \n": "", "k3y\n": "k3y", "two words": "error"} {
+		path := filepath.Join(dir, "k")
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		key, err := KeyOfFile(path)
+		if (err != nil) != (want == "error") || key.IsZero() != (want != "k3y") {
+			t.Errorf("%q: %v, %v", content, key, err)
+		}
+	}
+	if key, err := KeyOfFile(filepath.Join(dir, "none")); err != nil || !key.IsZero() {
+		t.Errorf("%v, %v", key, err)
+	}
+}

@@ -16,8 +16,11 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
+// KeyVariable is the variable that gives the key itself.
+const KeyVariable = "PIXAZO_API_KEY"
+
 const (
-	keyVariable = "PIXAZO_API_KEY"
+	keyVariable = KeyVariable
 	maxKeyFile  = 4 << 10 // bytes
 )
 
@@ -79,11 +82,18 @@ func (s Settings) KeySource() (source, end string) {
 	return source, end
 }
 
-// KeyFileHoldsNone reports whether a key can be put into APIKeyFile without
-// losing anything: it does not exist, or has nothing but white space.
-func (s Settings) KeyFileHoldsNone() bool {
-	text, err := readKey(s.APIKeyFile)
-	return s.APIKeyFile != "" && (errors.Is(err, fs.ErrNotExist) || err == nil && strings.TrimSpace(text) == "")
+// KeyOfFile returns the key in a file, the zero Key when the file does not exist
+// or has nothing but white space: one can then be put there without losing
+// anything. The error holds neither the path nor any part of the key.
+func KeyOfFile(path string) (pixazo.Key, error) {
+	text, err := readKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return pixazo.Key{}, nil
+	}
+	if err != nil {
+		return pixazo.Key{}, err
+	}
+	return pixazo.NewKey(text)
 }
 
 // KeyWarning returns a sentence for the log when the key file is in use and

@@ -5,10 +5,13 @@ package setup
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,6 +23,7 @@ import (
 
 	"github.com/tailscale/hujson"
 
+	"pixazo-mcp/internal/config"
 	"pixazo-mcp/pixazo"
 	"pixazo-mcp/pixazo/jobs"
 )
@@ -33,7 +37,8 @@ const (
 
 // Check is one thing that was looked at. The names do not change: "version",
 // "setting." and "client." with a name behind, "key", "gateway", "state-dir",
-// "journal", "output-dir" and "files-dir".
+// "journal", "output-dir" and "files-dir"; "log-file" when there is one; after
+// "version", "settings" alone when they are invalid.
 type Check struct {
 	Name   string `json:"name"`
 	Status string `json:"status"`
@@ -55,9 +60,10 @@ type Report struct {
 
 // Doctor writes a report of what a server with these settings would meet, as
 // lines or as JSON. It returns an error when something needs mending. It makes
-// the folders that are missing, as a server would, and asks the gateway one
+// nothing that stays, not even what a server would, and asks the gateway one
 // question that costs nothing.
 func Doctor(ctx context.Context, o Options) error {
+	o = o.asInvoked()
 	checks := o.check(ctx)
 	failed := 0
 	for i := range checks {
@@ -107,6 +113,9 @@ func (o Options) write(r Report) error {
 
 func (o Options) check(ctx context.Context) []Check {
 	checks := []Check{{"version", statusOK, o.Version, ""}}
+	if err := o.Settings.Setup.Invalid; err != nil {
+		return append(checks, Check{"settings", statusFail, strings.ReplaceAll(err.Error(), "\n", "; "), "correct the flag or the variable, then run this again"})
+	}
 	for _, v := range o.Settings.Values() {
 		text := v.Text
 		if text == "" {
@@ -114,21 +123,28 @@ func (o Options) check(ctx context.Context) []Check {
 		}
 		checks = append(checks, Check{"setting." + v.Name, statusOK, text + " (" + v.From + ")", ""})
 	}
-	checks = append(checks, o.checkGateway(ctx)...)
-	state := o.checkFolder("state-dir", o.Settings.StateDir, 0o700)
+	var ofClients []Check
+	var keys []string
+	for _, c := range o.clients() {
+		check, has := o.checkClient(c)
+		ofClients, keys = append(ofClients, check), append(keys, has...)
+	}
+	checks = append(checks, o.checkGateway(ctx, keys)...)
+	state := o.checkFolder("state-dir", o.Settings.StateDir)
 	checks = append(checks, state)
 	if state.Status == statusOK {
 		checks = append(checks, o.checkJournal())
 	}
-	checks = append(checks, o.checkFolder("output-dir", o.Settings.OutputDir, 0o755), o.checkFiles())
-	for _, c := range o.clients() {
-		checks = append(checks, o.checkClient(c))
+	checks = append(checks, o.checkFolder("output-dir", o.Settings.OutputDir), o.checkFiles())
+	if o.Settings.LogFile != "" {
+		checks = append(checks, o.checkLog())
 	}
-	return checks
+	return append(checks, ofClients...)
 }
 
 // checkGateway is about the key and the gateway, with one request for both.
-func (o Options) checkGateway(ctx context.Context) []Check {
+// entries are those in clients' configurations that have a key of their own.
+func (o Options) checkGateway(ctx context.Context, entries []string) []Check {
 	if o.Settings.Sandbox {
 		return []Check{{"key", statusOK, "not needed in the sandbox", ""}, {"gateway", statusOK, "not asked in the sandbox", ""}}
 	}
@@ -137,6 +153,8 @@ func (o Options) checkGateway(ctx context.Context) []Check {
 	switch source, end := o.Settings.KeySource(); {
 	case err != nil:
 		key.Status, key.Detail, key.Fix = statusFail, err.Error(), "put the key there and nothing else"
+	case found.IsZero() && len(entries) > 0:
+		key.Detail = "none for a server that is started here, but " + strings.Join(entries, ", ")
 	case found.IsZero():
 		key.Status, key.Detail = statusFail, "none found"
 		key.Fix = "make one at " + pixazo.KeyURL + "; pixazo-mcp install asks for it and stores it"
@@ -148,48 +166,60 @@ func (o Options) checkGateway(ctx context.Context) []Check {
 	default:
 		key.Detail = "from " + source + ", ends in " + end
 	}
-	if source, _ := o.Settings.KeySource(); key.Status == statusOK && o.Settings.APIKeyFile != "" && source != o.Settings.APIKeyFile && o.Settings.KeyFileHoldsNone() {
-		key.Fix = "a client may not see this variable; pixazo-mcp install stores the key in " + o.Settings.APIKeyFile
+	if source, _ := o.Settings.KeySource(); key.Status == statusOK && o.Settings.APIKeyFile != "" && source != o.Settings.APIKeyFile {
+		if stored, err := config.KeyOfFile(o.Settings.APIKeyFile); err == nil && stored.IsZero() {
+			key.Fix = "a client may not see this variable; pixazo-mcp install stores the key in " + o.Settings.APIKeyFile
+		}
 	}
 	if warning := o.Settings.KeyWarning(); warning != "" && key.Status == statusOK {
 		key.Status, key.Fix = statusWarn, warning
 	}
 
-	asked, took, said := o.ask(ctx, found)
+	got, took, said := o.ask(ctx, found)
+	asked := got.status
 	gateway := Check{Name: "gateway", Status: statusOK, Detail: fmt.Sprintf("%s answered in %d ms", o.Settings.GatewayURL, took.Milliseconds())}
 	e, _ := errors.AsType[*pixazo.Error](said)
 	switch {
 	case asked == 0:
 		gateway.Status, gateway.Detail = statusFail, o.Settings.GatewayURL+" can't be reached: "+said.Error()
 		gateway.Fix = "look at the connection, a proxy (HTTPS_PROXY) and --gateway-url"
-		if key.Status != statusFail {
+		if key.Status != statusFail && !found.IsZero() {
 			key.Detail += ", not tried"
 		}
 	case asked >= 500:
 		gateway.Status, gateway.Detail = statusFail, gateway.Detail+fmt.Sprintf(", but it fails (HTTP %d)", asked)
 		gateway.Fix = "try again later"
 	case found.IsZero():
-	case e == nil || e.Code == pixazo.NotFound:
+	case asked/100 == 3:
+		gateway.Status, gateway.Detail = statusWarn, gateway.Detail+fmt.Sprintf(", but with a redirect (HTTP %d) to %s", asked, got.location)
+		gateway.Fix = "see whether --gateway-url is the address of the gateway, and not of something before it"
+	case asked == http.StatusNotFound && !got.isRefusal():
+		gateway.Status, gateway.Detail = statusWarn, gateway.Detail+", but not as the gateway does: "+got.what()
+		gateway.Fix = "something else seems to be at this address; see whether --gateway-url is that of the gateway"
+	case said == nil || asked == http.StatusNotFound:
 		key.Detail += ", accepted by the gateway"
-	case e.Code == pixazo.Unauthorized:
+	case e != nil && e.Code == pixazo.Unauthorized:
 		key.Status, key.Detail = statusFail, key.Detail+fmt.Sprintf(", refused by the gateway (HTTP %d)", asked)
 		key.Fix = "make a new one at " + pixazo.KeyURL + " and put it in the place of this one"
-	case e.Code == pixazo.OutOfCredits:
+	case e != nil && e.Code == pixazo.OutOfCredits:
 		key.Status, key.Detail = statusWarn, key.Detail+", accepted, but the account has no credits left"
 		key.Fix = "buy some at " + pixazo.CreditsURL
-	case e.Code == pixazo.RateLimited:
+	case e != nil && e.Code == pixazo.RateLimited:
 		gateway.Status, gateway.Detail = statusWarn, gateway.Detail+", but limits the rate of requests"
 	default:
-		gateway.Status, gateway.Detail = statusWarn, gateway.Detail+", but not as expected: "+e.Message
+		gateway.Status, gateway.Detail = statusWarn, gateway.Detail+", but not as expected, with "+got.what()
+		if e != nil {
+			gateway.Detail += ": " + e.Message
+		}
 		gateway.Fix = "see whether --gateway-url is the address of the gateway"
 	}
 	return []Check{key, gateway}
 }
 
 // ask asks for the status of a job that does not exist, or without a key for
-// the gateway's front page, and returns the HTTP status, 0 when nothing came,
-// the time it took, and what the client made of it.
-func (o Options) ask(ctx context.Context, key pixazo.Key) (status int, took time.Duration, said error) {
+// the gateway's front page, and returns what came, the time it took, and what
+// the client made of it.
+func (o Options) ask(ctx context.Context, key pixazo.Key) (got answer, took time.Duration, said error) {
 	timeout := o.Timeout
 	if timeout == 0 {
 		timeout = 10 * time.Second
@@ -204,7 +234,7 @@ func (o Options) ask(ctx context.Context, key pixazo.Key) (status int, took time
 		Transport:  once,
 	})
 	if err != nil {
-		return 0, 0, err
+		return answer{}, 0, err
 	}
 	began := time.Now()
 	if key.IsZero() {
@@ -219,14 +249,34 @@ func (o Options) ask(ctx context.Context, key pixazo.Key) (status int, took time
 		_, err = client.Status(ctx, "heygen-video-agent_00000000-0000-0000-0000-000000000000", "")
 	}
 	took = time.Since(began)
-	if status, failed := once.outcome(); status != 0 {
-		return status, took, err
+	got, failed := once.outcome()
+	if got.status != 0 {
+		return got, took, err
 	} else if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = cause
 	} else if failed != nil {
 		err = failed
 	}
-	return 0, took, err
+	return got, took, err
+}
+
+// answer is the gateway's, or that of whatever is in its place.
+type answer struct {
+	status   int // 0 when nothing came
+	kind     string
+	location string
+	body     []byte // its beginning
+}
+
+// isRefusal reports whether the body is an error as the gateway words it.
+func (a answer) isRefusal() bool {
+	var refused struct{ Error, Message json.RawMessage }
+	return json.Unmarshal(a.body, &refused) == nil && (refused.Error != nil || refused.Message != nil)
+}
+
+func (a answer) what() string {
+	kind, _, _ := strings.Cut(a.kind, ";")
+	return fmt.Sprintf("HTTP %d and %s", a.status, cmp.Or(kind, "no type of content"))
 }
 
 // onlyOnce ends the client's tries after the first: a user waits for the report,
@@ -235,9 +285,9 @@ type onlyOnce struct {
 	transport http.RoundTripper
 	done      func()
 
-	mu     sync.Mutex
-	status int
-	err    error
+	mu  sync.Mutex
+	got answer
+	err error
 }
 
 func (t *onlyOnce) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -249,52 +299,105 @@ func (t *onlyOnce) RoundTrip(req *http.Request) (*http.Response, error) {
 		t.done()
 		return nil, err
 	}
-	t.status = resp.StatusCode
-	resp.Body = &bodyThen{resp.Body, t.done}
+	t.got = answer{status: resp.StatusCode, kind: resp.Header.Get("Content-Type")}
+	if u, err := resp.Location(); err == nil {
+		t.got.location = u.Redacted()
+	}
+	resp.Body = &bodyThen{resp.Body, t}
 	return resp, nil
 }
 
-func (t *onlyOnce) outcome() (status int, err error) {
+func (t *onlyOnce) outcome() (answer, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.status, t.err
+	return t.got, t.err
 }
 
-// bodyThen calls done once the body is read and closed.
+// bodyThen keeps what is read of a body, up to 64 KiB, and says once it is
+// closed that all is done.
 type bodyThen struct {
-	body interface {
-		Read([]byte) (int, error)
-		Close() error
-	}
-	done func()
+	io.ReadCloser
+	of *onlyOnce
 }
 
-func (b *bodyThen) Read(p []byte) (int, error) { return b.body.Read(p) }
+func (b *bodyThen) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.of.mu.Lock()
+	defer b.of.mu.Unlock()
+	b.of.got.body = append(b.of.got.body, p[:min(n, 64<<10-len(b.of.got.body))]...)
+	return n, err
+}
 
 func (b *bodyThen) Close() error {
-	defer b.done()
-	return b.body.Close()
+	defer b.of.done()
+	return b.ReadCloser.Close()
 }
 
-// checkFolder makes dir, with mode where it is missing, and a file in it for a
-// moment.
-func (o Options) checkFolder(name, dir string, mode os.FileMode) Check {
+// checkFolder makes a file in dir for a moment, or where dir is missing a folder
+// in the nearest that is there.
+func (o Options) checkFolder(name, dir string) Check {
 	fix := "name another with --" + name + " (" + "PIXAZO_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + ")"
 	if dir == "" {
 		return Check{name, statusFail, "not known without a home directory", fix}
 	}
-	err := os.MkdirAll(dir, mode)
-	if err == nil {
-		var f *os.File
-		if f, err = os.CreateTemp(dir, ".pixazo-*.tmp"); err == nil {
-			_, err = f.WriteString("a try")
-			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+	detail := dir + " can be written"
+	there, err := nearest(dir)
+	if err == nil && there != dir {
+		detail = dir + " is not there yet; the first server that needs it makes it"
+		if there, err = os.MkdirTemp(there, ".pixazo-*.tmp"); err == nil {
+			err = os.Remove(there)
 		}
+	} else if err == nil {
+		err = tryFile(dir)
 	}
 	if err != nil {
 		return Check{name, statusFail, err.Error(), "make it writable, or " + fix}
 	}
-	return Check{name, statusOK, dir + " can be written", ""}
+	return Check{name, statusOK, detail, ""}
+}
+
+// nearest is dir, or the nearest folder above it that is there.
+func nearest(dir string) (string, error) {
+	for {
+		info, err := os.Stat(dir)
+		if err == nil && !info.IsDir() {
+			return "", fmt.Errorf("%s is not a folder", dir)
+		}
+		if !errors.Is(err, fs.ErrNotExist) || filepath.Dir(dir) == dir {
+			return dir, err
+		}
+		if _, linked := os.Lstat(dir); linked == nil {
+			return "", fmt.Errorf("%s is a link to a folder that does not exist", dir)
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+func tryFile(dir string) error {
+	f, err := os.CreateTemp(dir, ".pixazo-*.tmp")
+	if err == nil {
+		_, err = f.WriteString("a try")
+		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	return err
+}
+
+// checkLog opens the log file as a server would, but makes none.
+func (o Options) checkLog() Check {
+	const fix = "make it writable, or name another with --log-file (PIXAZO_LOG_FILE)"
+	path := o.Settings.LogFile
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	detail := path + " can be written"
+	if err == nil {
+		err = f.Close()
+	} else if _, missing := os.Lstat(path); errors.Is(missing, fs.ErrNotExist) {
+		// A server makes the file, but not its folder.
+		detail, err = path+" is not there yet; a server makes it", tryFile(filepath.Dir(path))
+	}
+	if err != nil {
+		return Check{"log-file", statusFail, err.Error(), fix}
+	}
+	return Check{"log-file", statusOK, detail, ""}
 }
 
 func (o Options) checkFiles() Check {
@@ -302,14 +405,20 @@ func (o Options) checkFiles() Check {
 	if len(dirs) == 0 {
 		return Check{"files-dir", statusOK, "none, so no local files can be attached", ""}
 	}
-	var wrong []string
+	var wrong, whole []string
 	for _, dir := range dirs {
+		if clean := filepath.Clean(dir); clean == filepath.VolumeName(clean)+string(filepath.Separator) {
+			whole = append(whole, dir)
+		}
 		if _, err := os.ReadDir(dir); err != nil {
 			wrong = append(wrong, err.Error())
 		}
 	}
 	if len(wrong) > 0 {
 		return Check{"files-dir", statusFail, strings.Join(wrong, "; "), "make the folder readable, or name another with --files-dir (PIXAZO_FILES_DIR)"}
+	}
+	if len(whole) > 0 {
+		return Check{"files-dir", statusWarn, strings.Join(whole, ", ") + " is the whole file system, from which a server attaches nothing", "name a folder below it with --files-dir (PIXAZO_FILES_DIR)"}
 	}
 	return Check{"files-dir", statusOK, strings.Join(dirs, ", ") + " can be read", ""}
 }
@@ -328,10 +437,9 @@ func (o Options) checkJournal() Check {
 }
 
 // checkClient looks for our entries in c's configuration, and for what they
-// start.
-func (o Options) checkClient(c client) Check {
-	check := Check{Name: "client." + c.name, Status: statusOK}
-	add := "add it with: pixazo-mcp install " + c.name
+// start. keys are the entries whose server finds a key, and where.
+func (o Options) checkClient(c client) (check Check, keys []string) {
+	check = Check{Name: "client." + c.name, Status: statusOK}
 	var details, fixes []string
 	found := false
 	for _, path := range c.present() {
@@ -340,39 +448,67 @@ func (o Options) checkClient(c client) Check {
 			continue
 		}
 		found = true
-		var commands []command
+		var entries []started
 		if err == nil {
-			commands, err = c.commands(f.content)
+			entries, err = c.entries(f.content)
 		}
 		if err != nil {
 			check.warn()
 			details, fixes = append(details, path+" can't be read: "+err.Error()), append(fixes, "mend it by hand")
 			continue
 		}
-		commands = slices.DeleteFunc(commands, func(cmd command) bool { return !o.ours(cmd.program) })
-		if len(commands) == 0 {
-			details, fixes = append(details, path+" has no entry for this program"), append(fixes, add)
+		entries = slices.DeleteFunc(entries, func(s started) bool { return !o.ours(s.name, s.program) })
+		if len(entries) == 0 {
+			details, fixes = append(details, path+" has no entry for this program"), append(fixes, "add it with: pixazo-mcp install "+c.name)
 		}
-		for _, cmd := range commands {
-			detail := fmt.Sprintf("%s: %s starts %s", path, cmd.name, cmd.program)
-			switch problem := o.startable(cmd.program); {
-			case problem != "" && filepath.IsAbs(cmd.program):
+		for _, s := range entries {
+			name := s.name
+			if s.project != "" {
+				name += " of the project " + s.project
+			}
+			detail := fmt.Sprintf("%s: %s starts %s", path, name, s.program)
+			switch problem := o.startable(s.program); {
+			case problem != "" && filepath.IsAbs(s.program):
 				check.Status = statusFail
-				details, fixes = append(details, detail+", "+problem), append(fixes, "put it right with: pixazo-mcp install "+c.name)
+				detail, fixes = detail+", "+problem, append(fixes, "put it right: "+c.mend(s))
 			case problem != "":
 				check.warn()
-				details, fixes = append(details, detail+", "+problem), append(fixes, "name it with all of its path: pixazo-mcp install "+c.name)
-			default:
-				details = append(details, detail)
+				detail, fixes = detail+", "+problem, append(fixes, "name the program with all of its path: "+c.mend(s))
 			}
+			settings, err := o.settingsOf(s)
+			if err != nil {
+				check.Status = statusFail
+				detail, fixes = detail+", which refuses its settings: "+err.Error(), append(fixes, "change the arguments or the env of the entry "+name+" by hand")
+			} else if key, err := settings.Key(); s.givesKey() {
+				keys = append(keys, fmt.Sprintf("%s of %s has it as %s", name, c.title, config.KeyVariable))
+			} else if err != nil && !settings.Sandbox {
+				check.warn()
+				detail, fixes = detail+", which finds no key: "+err.Error(), append(fixes, "put the key there")
+			} else if !key.IsZero() && !settings.Sandbox {
+				keys = append(keys, fmt.Sprintf("%s of %s has it in %s", name, c.title, settings.APIKeyFile))
+			}
+			details = append(details, detail)
 		}
 	}
 	if !found {
 		check.Detail = c.title + " is not set up here"
-		return check
+		return check, keys
 	}
 	check.Detail, check.Fix = strings.Join(details, "; "), strings.Join(slices.Compact(fixes), "; ")
-	return check
+	return check, keys
+}
+
+// mend is how the command of an entry is put right.
+func (c client) mend(s started) string {
+	switch {
+	case s.project != "":
+		return "change the command of its entry " + s.name + " by hand"
+	case s.name == liveName:
+		return "pixazo-mcp install " + c.name
+	case s.name == sandboxName:
+		return "pixazo-mcp install " + c.name + " --sandbox"
+	}
+	return "change the command of its entry " + s.name + " by hand"
 }
 
 // startable says what keeps a client from starting a program, or "".
@@ -392,11 +528,32 @@ func (o Options) startable(program string) string {
 	return ""
 }
 
-// command is what an entry starts.
-type command struct{ name, program string }
+// started is what an entry starts.
+type started struct {
+	name    string
+	project string // the folder that it is for, "" when for all
+	program string
+	args    []string
+	env     map[string]string
+}
 
-// commands are those of all entries in c's configuration.
-func (c client) commands(content []byte) ([]command, error) {
+// givesKey reports whether an entry has the key, or a placeholder that its
+// client fills in with it.
+func (s started) givesKey() bool { return strings.TrimSpace(s.env[config.KeyVariable]) != "" }
+
+// entry is that of a name, for all projects.
+func (c client) entry(content []byte, name string) (started, error) {
+	entries, err := c.entries(content)
+	for _, s := range slices.Backward(entries) { // the last one counts
+		if s.name == name && s.project == "" {
+			return s, err
+		}
+	}
+	return started{}, err
+}
+
+// entries are all that c's configuration has and that start a program.
+func (c client) entries(content []byte) ([]started, error) {
 	if c.format != asJSON {
 		return scan(content), nil
 	}
@@ -405,30 +562,85 @@ func (c client) commands(content []byte) ([]command, error) {
 		return nil, err
 	}
 	servers, err := d.servers(c.servers)
-	if servers == nil {
+	if err != nil {
 		return nil, err
 	}
-	var commands []command
-	for _, m := range servers.Members {
-		own, _ := m.Value.Value.(*hujson.Object)
-		if program, ok := stringMember(own, "command"); ok {
-			commands = append(commands, command{m.Name.Value.(hujson.Literal).String(), program})
-		}
+	entries := startedBy(servers, "")
+	if c.name != "claude-code" {
+		return entries, nil
 	}
-	return commands, nil
+	// "claude mcp add" puts an entry here unless it is told otherwise.
+	for _, m := range members(objectOf(member(d.root, "projects"))) {
+		project, ok := m.Value.Value.(*hujson.Object)
+		if !ok {
+			continue
+		}
+		entries = append(entries, startedBy(objectOf(member(project, c.servers)), m.Name.Value.(hujson.Literal).String())...)
+	}
+	return entries, nil
+}
+
+func startedBy(servers *hujson.Object, project string) (entries []started) {
+	for _, m := range members(servers) {
+		own, _ := m.Value.Value.(*hujson.Object)
+		program, ok := stringMember(own, "command")
+		if !ok {
+			continue
+		}
+		s := started{name: m.Name.Value.(hujson.Literal).String(), project: project, program: program, env: map[string]string{}}
+		if args := member(own, "args"); args != nil {
+			if list, ok := args.Value.(*hujson.Array); ok {
+				for i := range list.Elements {
+					s.args = append(s.args, element(list, i))
+				}
+			}
+		}
+		env := objectOf(member(own, "env"))
+		for _, m := range members(env) {
+			name := m.Name.Value.(hujson.Literal).String()
+			s.env[name], _ = stringMember(env, name)
+		}
+		entries = append(entries, s)
+	}
+	return entries
+}
+
+// objectOf is the object that a value is, or nil.
+func objectOf(value *hujson.Value) *hujson.Object {
+	if value == nil {
+		return nil
+	}
+	obj, _ := value.Value.(*hujson.Object)
+	return obj
+}
+
+func members(obj *hujson.Object) []hujson.ObjectMember {
+	if obj == nil {
+		return nil
+	}
+	return obj.Members
 }
 
 // scan finds the commands in TOML and YAML line by line, which is enough to
-// look: install never writes such a file.
-func scan(content []byte) []command {
-	var commands []command
+// look: install never writes such a file. Of arguments it reads what stands on
+// one line, and of variables that of the key in TOML.
+func scan(content []byte) []started {
+	var entries []started
+	keyed := map[string]bool{}
+	args := map[string][]string{}
 	name := ""
 	for line := range strings.Lines(string(content)) {
 		line = strings.TrimSpace(line)
 		if table, ok := strings.CutPrefix(line, "[mcp_servers."); ok {
-			name = strings.Trim(strings.TrimRight(table, "]"), `"'`)
+			name = strings.Trim(strings.TrimSuffix(strings.TrimRight(table, "]"), ".env"), `"'`)
+		}
+		if line != "" && line[0] != '#' && strings.Contains(strings.ReplaceAll(line, config.KeyVariable+"_FILE", ""), config.KeyVariable) {
+			keyed[name] = true
 		}
 		key, value, ok := strings.Cut(line, "=")
+		if list := []string(nil); ok && strings.TrimSpace(key) == "args" && json.Unmarshal([]byte(value), &list) == nil {
+			args[name] = list
+		}
 		if !ok || strings.TrimSpace(key) != "command" {
 			if key, value, ok = strings.Cut(line, ":"); ok && value == "" {
 				name = strings.Trim(key, `"'`)
@@ -437,9 +649,16 @@ func scan(content []byte) []command {
 				continue
 			}
 		}
-		commands = append(commands, command{name, unquote(strings.TrimSpace(value))})
+		entries = append(entries, started{name: name, program: unquote(strings.TrimSpace(value))})
 	}
-	return commands
+	for i := range entries {
+		s := &entries[i]
+		s.args = args[s.name]
+		if keyed[s.name] {
+			s.env = map[string]string{config.KeyVariable: "${" + config.KeyVariable + "}"}
+		}
+	}
+	return entries
 }
 
 // unquote reads a string of TOML or YAML with what may stand behind it.

@@ -55,6 +55,12 @@ func answering(t *testing.T, status int, body string) (url string, asked *atomic
 	asked = &atomic.Int32{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
+		if status/100 == 3 {
+			w.Header().Set("Location", "https://login.example/x")
+		}
+		if strings.HasPrefix(body, "<html>") {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		}
 		w.WriteHeader(status)
 		_, _ = w.Write([]byte(body))
 	}))
@@ -92,12 +98,16 @@ func TestDoctorTellsTheGatewaysAnswersApart(t *testing.T) {
 		ok           bool
 	}{
 		{"unknown job", 404, `{"error":"not found"}`, statusOK, statusOK, "ends in cdef, accepted", true},
+		{"a job of that name", 200, `{"request_id":"heygen-video-agent_00000000-0000-0000-0000-000000000000","status":"QUEUED"}`, statusOK, statusOK, "accepted", true},
+		{"a page that is not there", 404, `<html>Not Found</html>`, statusOK, statusWarn, "not as the gateway does: HTTP 404 and text/html", true},
+		{"a page", 200, `<html>Welcome</html>`, statusOK, statusWarn, "HTTP 200 and text/html", true},
+		{"a redirect", 302, ``, statusOK, statusWarn, "a redirect (HTTP 302) to https://login.example/x", true},
 		{"refused key", 401, `{"message":"bad key ` + testKey + `"}`, statusFail, statusOK, "refused by the gateway (HTTP 401)", false},
 		{"forbidden", 403, `{}`, statusFail, statusOK, "refused by the gateway (HTTP 403)", false},
 		{"no credits", 402, `{}`, statusWarn, statusOK, "no credits", true},
 		{"too many", 429, `{}`, statusOK, statusWarn, "limits the rate", true},
 		{"failing", 500, `boom`, statusOK, statusFail, "HTTP 500", false},
-		{"another server", 400, `{"error":"what is this \u001b[2J"}`, statusOK, statusWarn, "not as expected", true},
+		{"another server", 400, `{"error":"what is this \u001b[2J"}`, statusOK, statusWarn, "HTTP 400", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			url, asked := answering(t, tt.status, tt.body)
@@ -141,7 +151,7 @@ func TestDoctorDoesNotWaitForAGatewayForever(t *testing.T) {
 }
 
 func TestDoctorFindsTheKey(t *testing.T) {
-	url, _ := answering(t, 404, "{}")
+	url, _ := answering(t, 404, `{"error":"not found"}`)
 	for _, tt := range []struct {
 		name   string
 		file   string
@@ -226,6 +236,7 @@ func TestDoctorWorksInAReadOnlyFolderAndWithoutAHome(t *testing.T) {
 		if _, checks := b.report(nil, "--sandbox", "--output-dir", b.path("locked")); checks["output-dir"].Status != statusFail {
 			t.Errorf("%+v", checks["output-dir"])
 		}
+		_ = os.Chmod(b.path("locked"), 0o700) // so that it can be removed
 	}
 	b.home = ""
 	r, checks := b.report(nil, "--sandbox")
@@ -299,5 +310,116 @@ func TestDoctorLinesAreAlignedAndClean(t *testing.T) {
 	}
 	if !strings.Contains(text, "\nFAIL  client.cursor ") || !strings.Contains(text, "\nok    version") && !strings.HasPrefix(text, "ok    version ") {
 		t.Error(text)
+	}
+}
+
+func TestDoctorNamesACommandThatHelps(t *testing.T) {
+	for name, want := range map[string]string{
+		"pixazo":         "pixazo-mcp install cursor",
+		"pixazo-sandbox": "pixazo-mcp install cursor --sandbox",
+		"mine":           "change the command of its entry mine by hand",
+	} {
+		for _, program := range []string{"/gone/pixazo-mcp", "pixazo-mcp"} {
+			b := newBench(t, "linux")
+			b.write(b.path(".cursor/mcp.json"), `{"mcpServers": {"`+name+`": {"command": "`+program+`"}}}`, 0o600)
+			_, checks := b.report(nil, "--sandbox")
+			if c := checks["client.cursor"]; !strings.HasSuffix(c.Fix, ": "+want) {
+				t.Errorf("%s with %s: %+v", name, program, c)
+			}
+		}
+	}
+}
+
+func TestDoctorFindsTheKeyOfAnEntry(t *testing.T) {
+	url, _ := answering(t, 200, "")
+	b := newBench(t, "linux")
+	b.write(b.path("k"), testKey, 0o600)
+	for _, tt := range []struct{ file, content, want string }{
+		{".cursor/mcp.json", `{"mcpServers": {"pixazo": {"command": %s, "env": {"PIXAZO_API_KEY": "` + testKey + `"}}}}`, "pixazo of Cursor has it as PIXAZO_API_KEY"},
+		{".cursor/mcp.json", `{"mcpServers": {"pixazo": {"command": %s, "env": {"PIXAZO_API_KEY": "${input:key}"}}}}`, "pixazo of Cursor has it as PIXAZO_API_KEY"},
+		{".cursor/mcp.json", `{"mcpServers": {"pixazo": {"command": %s, "args": ["--api-key-file=~/k"]}}}`, "pixazo of Cursor has it in " + b.path("k")},
+		{".claude.json", `{"projects": {"/work/p": {"mcpServers": {"px": {"command": %s, "env": {"PIXAZO_API_KEY": "x"}}}}}}`, "px of the project /work/p of Claude Code has it"},
+		{".codex/config.toml", "[mcp_servers.pixazo]\ncommand = %s\n[mcp_servers.pixazo.env]\nPIXAZO_API_KEY = \"x\"\n", "pixazo of Codex has it"},
+	} {
+		b.write(b.path(tt.file), fmt.Sprintf(tt.content, quote(b.o.Executable)), 0o600)
+		_, checks := b.report(nil, "--gateway-url", url)
+		if c := checks["key"]; c.Status != statusOK || !strings.Contains(c.Detail, tt.want) {
+			t.Errorf("%s: %+v", tt.file, c)
+		}
+		_ = os.Remove(b.path(tt.file))
+	}
+}
+
+func TestDoctorSeesArgumentsThatAServerRefuses(t *testing.T) {
+	for _, tt := range []struct{ args, env, want string }{
+		{`["--max-wait=forever"]`, `{}`, "--max-wait"},
+		{`["--no-such-flag"]`, `{}`, "unknown flag"},
+		{`["demo"]`, `{}`, "demo is not the command of a server"},
+		{`["--version"]`, `{}`, "prints a text"},
+		{`[]`, `{"PIXAZO_MAX_WAIT": "1h"}`, "PIXAZO_MAX_WAIT"},
+	} {
+		b := newBench(t, "linux")
+		b.write(b.path(".cursor/mcp.json"), `{"mcpServers": {"pixazo": {"command": `+quote(b.o.Executable)+`, "args": `+tt.args+`, "env": `+tt.env+`}}}`, 0o600)
+		_, checks := b.report(nil, "--sandbox")
+		if c := checks["client.cursor"]; c.Status != statusFail || !strings.Contains(c.Detail, tt.want) {
+			t.Errorf("%s: %+v", tt.args, c)
+		}
+	}
+}
+
+func TestDoctorSeesTheEntriesOfProjects(t *testing.T) {
+	b := newBench(t, "linux")
+	b.write(b.path(".claude.json"), `{"projects": {"/work/p": {"mcpServers": {"px": {"command": `+quote(b.o.Executable)+`}}}, "/work/q": 1}}`, 0o600)
+	_, checks := b.report(nil, "--sandbox")
+	if c := checks["client.claude-code"]; !strings.Contains(c.Detail, "px of the project /work/p starts") {
+		t.Errorf("%+v", c)
+	}
+	b.mustRun("uninstall", "claude-code")
+	if got := b.out.String(); !strings.Contains(got, "/work/p") || !strings.Contains(got, "claude mcp remove px") {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestDoctorTriesTheLogFile(t *testing.T) {
+	b := newBench(t, "linux")
+	b.write(b.path("log"), "before", 0o600)
+	for path, status := range map[string]string{"log": statusOK, "new": statusOK, "a b": statusFail, "none/log": statusFail} {
+		_, checks := b.report(nil, "--sandbox", "--log-file", b.path(path))
+		if c := checks["log-file"]; c.Status != status {
+			t.Errorf("%+v", c)
+		}
+	}
+	if names := b.files(b.home); !slices.Equal(names, []string{"a b", "log"}) || b.read(b.path("log")) != "before" {
+		t.Errorf("left behind: %q", names)
+	}
+}
+
+func TestDoctorWarnsOfTheWholeFileSystem(t *testing.T) {
+	b := newBench(t, "linux")
+	root := filepath.VolumeName(b.home) + string(filepath.Separator)
+	_, checks := b.report(nil, "--sandbox", "--files-dir", root, "--files-dir", b.home)
+	if c := checks["files-dir"]; c.Status != statusWarn || !strings.Contains(c.Detail, root+" is the whole file system") {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestDoctorMakesNothing(t *testing.T) {
+	b := newBench(t, "linux")
+	r, checks := b.report(nil, "--sandbox", "--state-dir", b.path("s/t"), "--output-dir", b.path("o"))
+	if names := b.files(b.home); !slices.Equal(names, []string{"a b"}) || !r.OK {
+		t.Errorf("ok %v, and there is %q", r.OK, names)
+	}
+	for _, name := range []string{"state-dir", "output-dir"} {
+		if c := checks[name]; !strings.Contains(c.Detail, "makes it") {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
+func TestDoctorReportsInvalidSettingsAsJSON(t *testing.T) {
+	b := newBench(t, "linux")
+	_, checks := b.report([]string{"PIXAZO_SANDBOX=perhaps"}, "--max-wait=forever")
+	if c := checks["settings"]; c.Status != statusFail || !strings.Contains(c.Detail, "--max-wait") || !strings.Contains(c.Detail, "PIXAZO_SANDBOX") {
+		t.Errorf("%+v", checks)
 	}
 }

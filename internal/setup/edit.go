@@ -17,7 +17,7 @@ import (
 )
 
 // maxNesting keeps the parser, which recurses, within its stack.
-const maxNesting = 100_000
+const maxNesting = 1000
 
 // entry is what a client is told to start.
 type entry struct {
@@ -53,17 +53,8 @@ func parse(content []byte) (*document, error) {
 	if len(bytes.TrimSpace(content)) == 0 {
 		content = []byte("{}" + d.eol)
 	}
-	depth := 0
-	for _, c := range content {
-		switch c {
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
-		}
-		if depth > maxNesting {
-			return nil, errors.New("it is nested too deeply")
-		}
+	if nesting(content) > maxNesting {
+		return nil, errors.New("it is nested too deeply")
 	}
 	if content[len(content)-1] != '\n' {
 		// The parser wants the last comment to end.
@@ -89,6 +80,40 @@ func parse(content []byte) (*document, error) {
 		}
 	}
 	return d, nil
+}
+
+// nesting is how deep the brackets of content lie in each other, without those
+// in strings and comments. It may be wrong behind what the parser stops at.
+func nesting(content []byte) (deepest int) {
+	depth := 0
+	for i := 0; i < len(content); i++ {
+		rest, end := content[i:], ""
+		switch {
+		case rest[0] == '{' || rest[0] == '[':
+			depth++
+			deepest = max(deepest, depth)
+		case rest[0] == '}' || rest[0] == ']':
+			depth = max(depth-1, 0)
+		case rest[0] == '"':
+			for i++; i < len(content) && content[i] != '"'; i++ {
+				if content[i] == '\\' {
+					i++
+				}
+			}
+		case bytes.HasPrefix(rest, []byte("//")):
+			end = "\n"
+		case bytes.HasPrefix(rest, []byte("/*")):
+			end = "*/"
+		}
+		if end != "" {
+			j := bytes.Index(rest[2:], []byte(end))
+			if j < 0 {
+				break
+			}
+			i += 2 + j + len(end) - 1
+		}
+	}
+	return deepest
 }
 
 // text is the document as a file.
@@ -153,9 +178,7 @@ func (d *document) put(key string, e entry, ours func(command string) bool) (arg
 			d.add(own, inner, "type", literal("stdio"))
 		}
 		d.add(own, inner, "command", literal(e.command))
-		if len(e.args) > 0 {
-			d.add(own, inner, "args", array(e.args))
-		}
+		d.add(own, inner, "args", array(e.args)) // Zed wants it even when it is empty
 		d.add(servers, indent, e.name, own)
 		return e.args, nil
 	}
@@ -253,10 +276,10 @@ func (d *document) add(obj *hujson.Object, indent, name string, value hujson.Val
 	obj.AfterExtra = rest
 }
 
-// drop takes member i out of obj. Comments before it stay.
+// drop takes member i out of obj. Comments before and behind it stay.
 func drop(obj *hujson.Object, i int) {
 	gone := obj.Members[i]
-	comments, _ := splitExtra(gone.Name.BeforeExtra)
+	comments := around(gone.Name.BeforeExtra, gone.Value.AfterExtra)
 	obj.Members = slices.Delete(obj.Members, i, i+1)
 	switch {
 	case i < len(obj.Members):
@@ -284,6 +307,16 @@ func drop(obj *hujson.Object, i int) {
 func splitExtra(extra hujson.Extra) (comments, rest hujson.Extra) {
 	comments = bytes.TrimRight(extra, " \t\r\n")
 	return comments, extra[len(comments):]
+}
+
+// around are the comments before a value and those between it and its comma.
+func around(before, after hujson.Extra) hujson.Extra {
+	comments, _ := splitExtra(before)
+	behind, _ := splitExtra(after)
+	if len(behind) == 0 {
+		return comments
+	}
+	return carry(comments, behind)
 }
 
 // carry puts comments before extra, and ends the last of them.
@@ -399,7 +432,8 @@ func addElement(list *hujson.Array, arg string) {
 
 func dropElement(list *hujson.Array, i int) {
 	gone := list.Elements[i]
-	comments, before := splitExtra(gone.BeforeExtra)
+	_, before := splitExtra(gone.BeforeExtra)
+	comments := around(gone.BeforeExtra, gone.AfterExtra)
 	list.Elements = slices.Delete(list.Elements, i, i+1)
 	if i < len(list.Elements) {
 		next := &list.Elements[i]

@@ -177,7 +177,7 @@ func TestPutWritesTheTypeWhereItIsUsual(t *testing.T) {
 	if _, err := d.put("servers", entry{name: "p", typed: true, command: "c"}, isOurs); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := string(d.text()), "{\n  \"servers\": {\n    \"p\": {\n      \"type\": \"stdio\",\n      \"command\": \"c\"\n    }\n  }\n}\n"; got != want {
+	if got, want := string(d.text()), "{\n  \"servers\": {\n    \"p\": {\n      \"type\": \"stdio\",\n      \"command\": \"c\",\n      \"args\": []\n    }\n  }\n}\n"; got != want {
 		t.Errorf("got %s", got)
 	}
 }
@@ -229,6 +229,18 @@ func TestRemoveTakesOutOursAlone(t *testing.T) {
     "b": {"command": "y"}
   }
 }`},
+		{"comments before the comma", `{
+  "mcpServers": {
+    /* before */ "pixazo": {"command": "pixazo-mcp" /* inside */} /* behind */,
+    "b": {} // b
+  }
+}`, `{
+  "mcpServers": {
+    /* before */ /* behind */
+    "b": {} // b
+  }
+}`},
+		{"comments at the end", `{"mcpServers": {"a": {}, "pixazo": {"command": "pixazo-mcp"} /* behind */,}}`, `{"mcpServers": {"a": {}, /* behind */}}`},
 		{"the last", "{\n  \"mcpServers\": {\n    \"a\": {},\n    \"pixazo\": {\"command\": \"pixazo-mcp\"}\n  }\n}", "{\n  \"mcpServers\": {\n    \"a\": {}\n  }\n}"},
 		{"the last, trailing comma", `{"mcpServers": {"a": {} , "pixazo": {"command": "pixazo-mcp"},},}`, `{"mcpServers": {"a": {} ,},}`},
 		{"the last, after a space", `{"mcpServers": {"a": {} , "pixazo": {"command": "pixazo-mcp"}}}`, `{"mcpServers": {"a": {} }}`},
@@ -270,6 +282,44 @@ func TestMergeArgsKeepsWhatIsNotGiven(t *testing.T) {
 			}
 			tt.has = tt.want // the second time changes nothing
 		}
+	}
+}
+
+func TestMergeArgsKeepsComments(t *testing.T) {
+	for _, tt := range []struct{ before, want string }{
+		{`["--output-dir=/o" /* behind */, "x"]`, `[ /* behind */"x", "--output-dir=/out"]`},
+		{`["x", /* before */ "--output-dir" /* mine */, "/o" /* behind */,]`, `["x", /* before */ /* mine */ /* behind */ "--output-dir=/out",]`},
+	} {
+		value, err := hujson.Parse([]byte(tt.before))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mergeArgs(value.Value.(*hujson.Array), ourEntry.args)
+		if got := value.String(); got != tt.want {
+			t.Errorf("got %s, want %s", got, tt.want)
+		}
+	}
+}
+
+// Brackets in strings made the count of nesting negative, and the parser, which
+// recurses, ran out of stack.
+func TestParseCountsTheBracketsOutsideOfStrings(t *testing.T) {
+	deep := maxNesting * 2
+	for name, content := range map[string]string{
+		"closed in a string":   `{"a": "` + strings.Repeat("}", deep) + `", "b":` + strings.Repeat("[", deep),
+		"closed in a comment":  "{ // " + strings.Repeat("}", deep) + "\n/*" + strings.Repeat("}", deep) + `*/ "b":` + strings.Repeat("[", deep),
+		"closed before":        strings.Repeat("}", deep) + strings.Repeat("[", deep),
+		"behind an escape":     `{"a\"": "\\", "b":` + strings.Repeat("[", deep),
+		"objects and arrays":   strings.Repeat(`{"a":[`, deep),
+		"behind many siblings": "[" + strings.Repeat("[],", deep) + strings.Repeat("[", deep),
+	} {
+		if _, err := parse([]byte(content)); err == nil || !strings.Contains(err.Error(), "nested too deeply") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	flat := `{"a": "` + strings.Repeat("[", deep) + `\"` + strings.Repeat("{", deep) + `", // ` + strings.Repeat("[", deep) + "\n" + `"b": [` + strings.Repeat("[],", deep) + `1]}`
+	if _, err := parse([]byte(flat)); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -24,6 +24,7 @@ type file struct {
 	content []byte
 	mode    fs.FileMode
 	exists  bool
+	info    fs.FileInfo // nil when it does not exist
 }
 
 // readFile follows links, and takes a missing file for an empty one.
@@ -48,7 +49,7 @@ func readFile(path string) (file, error) {
 		return file{}, fmt.Errorf("%s is larger than %d MB", path, maxFile>>20)
 	}
 	content, err := read(target)
-	return file{path: target, content: content, mode: info.Mode().Perm(), exists: true}, err
+	return file{path: target, content: content, mode: info.Mode().Perm(), exists: true, info: info}, err
 }
 
 func read(path string) ([]byte, error) {
@@ -64,31 +65,43 @@ func read(path string) ([]byte, error) {
 	return content, err
 }
 
+// replaceable returns what is known beforehand to keep the file from being
+// replaced.
+func (f file) replaceable() error {
+	if f.exists && f.mode&0o200 == 0 {
+		return fmt.Errorf("%s is read-only", f.path)
+	}
+	if f.info != nil && !mayKeepOwner(f.info) {
+		return fmt.Errorf("%s belongs to another user, and would no longer do so; run this as that user", f.path)
+	}
+	return nil
+}
+
 // replace puts content into the file's place, all of it or nothing, and returns
 // the path of the copy of what was in it, "" when nothing was. A file that was
-// changed since it was read is left alone, and so is one that is read-only.
+// changed since it was read is left alone, and so is one that is read-only or
+// whose owner and group can't be kept.
 func (f file) replace(content []byte) (backup string, err error) {
-	if f.exists && f.mode&0o200 == 0 {
-		return "", fmt.Errorf("%s is read-only", f.path)
+	if err := f.replaceable(); err != nil {
+		return "", err
 	}
 	dir := filepath.Dir(f.path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
 	if len(f.content) > 0 {
-		name := f.path + "." + time.Now().UTC().Format("20060102T150405.000Z") + ".bak"
-		copied, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		copied, err := f.copyBeside()
 		if err == nil {
-			err = fill(copied, f.content, f.mode)
+			err = f.fill(copied, f.content)
 		}
 		if err != nil {
 			return "", fmt.Errorf("keep a copy: %w", err)
 		}
-		backup = name
+		backup = copied.Name()
 	}
 	fresh, err := os.CreateTemp(dir, ".pixazo-*.tmp")
 	if err == nil {
-		err = fill(fresh, content, f.mode)
+		err = f.fill(fresh, content)
 		if err == nil {
 			err = f.unchanged()
 		}
@@ -112,17 +125,36 @@ func (f file) replace(content []byte) (backup string, err error) {
 	return backup, nil
 }
 
-// fill writes, syncs and closes. A file that could not be filled is removed.
-func fill(f *os.File, content []byte, mode fs.FileMode) error {
-	_, err := f.Write(content)
-	if err == nil {
-		err = os.Chmod(f.Name(), mode)
+// copyBeside makes the file for a copy, named by the time to the millisecond:
+// one that was made just now stays.
+func (f file) copyBeside() (*os.File, error) {
+	for {
+		name := f.path + "." + time.Now().UTC().Format("20060102T150405.000Z") + ".bak"
+		copied, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if !errors.Is(err, fs.ErrExist) {
+			return copied, err
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// fill writes to a file that is to stand for f, gives it f's owner and mode,
+// syncs and closes it. A file that could not be filled is removed.
+func (f file) fill(fresh *os.File, content []byte) error {
+	_, err := fresh.Write(content)
+	if err == nil && f.info != nil {
+		if err = keepOwner(fresh.Name(), f.info); err != nil {
+			err = fmt.Errorf("%s: its owner and group can't be kept: %w", f.path, err)
+		}
 	}
 	if err == nil {
-		err = f.Sync()
+		err = os.Chmod(fresh.Name(), f.mode)
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		_ = os.Remove(f.Name())
+	if err == nil {
+		err = fresh.Sync()
+	}
+	if err = errors.Join(err, fresh.Close()); err != nil {
+		_ = os.Remove(fresh.Name())
 	}
 	return err
 }

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"pixazo-mcp/internal/config"
 )
@@ -160,12 +162,14 @@ func TestConfigurationsAreWhereEachSystemHasThem(t *testing.T) {
 func TestInstallReachesPackagedAppsToo(t *testing.T) {
 	b := newBench(t, "windows")
 	packaged := b.path("AppData/Local/Packages/Claude_pzs8sxrjxfjjc/LocalCache/Roaming/Claude/claude_desktop_config.json")
+	fresh := b.path("AppData/Local/Packages/Claude_new/LocalCache/Roaming/Claude/claude_desktop_config.json") // never started
+	b.write(b.path("AppData/Local/Packages/Claude_new/x"), "", 0o600)
 	newer := b.path("AppData/Local/Claude-Data/claude_1/claude_desktop_config.json")
 	for _, path := range []string{packaged, newer} {
 		b.write(path, "{}", 0o600)
 	}
 	b.mustRun("install", "claude-desktop", "--sandbox")
-	for _, path := range []string{packaged, newer} {
+	for _, path := range []string{packaged, newer, fresh} {
 		if !strings.Contains(b.read(path), sandboxName) {
 			t.Errorf("%s: %s", path, b.read(path))
 		}
@@ -416,9 +420,9 @@ func TestSnippetsAreWhatEachClientReads(t *testing.T) {
 		if got != want {
 			t.Errorf("%s:\n%s\nwant\n%s", name, got, want)
 		}
-		commands, err := c.commands([]byte(got))
-		if err != nil || !slices.Equal(commands, []command{{"pixazo", e.command}}) {
-			t.Errorf("%s reads back as %q, %v", name, commands, err)
+		entries, err := c.entries([]byte(got))
+		if err != nil || len(entries) != 1 || entries[0].name != "pixazo" || entries[0].program != e.command || c.format != asYAML && !slices.Equal(entries[0].args, e.args) {
+			t.Errorf("%s reads back as %q, %v", name, entries, err)
 		}
 	}
 }
@@ -439,6 +443,9 @@ func TestKeyIsAskedForAndStored(t *testing.T) {
 		{name: "terminal, given up", ask: func(string) (string, error) { return "", context.Canceled }, fails: true},
 		{name: "pipe", stdin: testKey + "\r\nmore", want: testKey + "\n"},
 		{name: "pipe without a line", stdin: testKey, want: testKey + "\n"},
+		{name: "pipe that begins with a byte order mark", stdin: "\ufeff" + testKey + "\r\n", want: testKey + "\n"},
+		{name: "pipe with the key in quotes", stdin: `"` + testKey + `"`, fails: true},
+		{name: "good key in a variable, bad one in the file", env: []string{"PIXAZO_API_KEY=" + testKey}, file: "two words\n", want: "two words\n", says: "write the key there"},
 		{name: "no input", says: "no key yet"},
 		{name: "no key", stdin: "two words\n", fails: true},
 		{name: "key in place", stdin: testKey, file: "another-key\n", want: "another-key\n", says: "stays"},
@@ -486,5 +493,200 @@ func TestKeyIsNotWaitedForWhenTheCommandIsStopped(t *testing.T) {
 	cancel()
 	if _, err := b.o.readKey(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// What writes the key may ask somebody first.
+func TestKeyIsWaitedForOnASlowPipe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w := io.Pipe()
+		go func() {
+			time.Sleep(time.Minute)
+			_, _ = io.WriteString(w, testKey+"\n")
+		}()
+		if got, err := (Options{Stdin: r}).readKey(t.Context()); strings.TrimSpace(got) != testKey || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+		began := time.Now()
+		if got, err := (Options{Stdin: r}).readKey(t.Context()); got != "" || err != nil || time.Since(began) != keyPatience {
+			t.Errorf("after %s: got %q, %v", time.Since(began), got, err)
+		}
+		_ = w.Close()
+	})
+}
+
+func TestKeyIsNotLookedForInAClosedStdin(t *testing.T) {
+	b := newBench(t, "linux")
+	closed, err := os.Open(b.o.Executable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = closed.Close()
+	b.o.Stdin = closed
+	b.mustRun("install", "cursor")
+	if !strings.Contains(b.out.String(), "no key yet") {
+		t.Errorf("got %s", b.out.String())
+	}
+}
+
+func TestInstallStoresTheKeyWhereTheServerWillLook(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		env      []string
+		args     []string
+		entry    string // what is in the entry before
+		stored   string
+		wantFlag bool
+	}{
+		{"default", nil, nil, "", ".pixazo/api-key", false},
+		{"flag", nil, []string{"--api-key-file=~/mine"}, "", "mine", true},
+		{"variable of the shell", []string{"PIXAZO_API_KEY_FILE=~/mine"}, nil, "", "mine", true},
+		{"variable that names the default", []string{"PIXAZO_API_KEY_FILE=~/.pixazo/api-key"}, nil, "", ".pixazo/api-key", false},
+		{"flag of the entry", []string{"PIXAZO_API_KEY_FILE=~/mine"}, nil, `"args": ["--api-key-file", "~/theirs"]`, "theirs", true},
+		{"variable of the entry", []string{"PIXAZO_API_KEY_FILE=~/mine"}, nil, `"env": {"PIXAZO_API_KEY_FILE": "~/theirs"}`, "theirs", false},
+		{"key in the entry", nil, nil, `"env": {"PIXAZO_API_KEY": "${input:key}"}`, "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, "linux")
+			file := b.path(".cursor/mcp.json")
+			if tt.entry != "" {
+				b.write(file, `{"mcpServers": {"pixazo": {"command": "/x/pixazo-mcp", `+tt.entry+`}}}`, 0o600)
+			}
+			b.o.Stdin = strings.NewReader(testKey)
+			if err := b.runWith(tt.env, append([]string{"install", "cursor"}, tt.args...)...); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range []string{".pixazo/api-key", "mine", "theirs"} {
+				if _, err := os.Stat(b.path(name)); (err == nil) != (name == tt.stored) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			if got := strings.Contains(b.read(file), "--api-key-file"); got != tt.wantFlag {
+				t.Errorf("got %s", b.read(file))
+			}
+		})
+	}
+}
+
+func TestInstallAndUninstallCheckAllFilesBeforeTheFirst(t *testing.T) {
+	b := newBench(t, "linux")
+	first, second := b.path(".config/Code/User/mcp.json"), b.path(".config/Code - Insiders/User/mcp.json")
+	const content = `{"servers": {"pixazo-sandbox": {"command": "/x/pixazo-mcp"}}}`
+	for _, spoil := range []func(){
+		func() { b.write(second, "{ oops", 0o600) },
+		func() { b.write(second, content, 0o400) },
+	} {
+		b.write(first, content, 0o600)
+		spoil()
+		for _, command := range []string{"install", "uninstall"} {
+			if err := b.run(command, "vscode", "--sandbox"); err == nil || b.read(first) != content {
+				t.Errorf("%s: error %v, and the first file has %s", command, err, b.read(first))
+			}
+		}
+		_ = os.Chmod(second, 0o600)
+	}
+}
+
+func TestInstallRefusesPathsThatAreNotUTF8(t *testing.T) {
+	b := newBench(t, "linux")
+	if err := b.run("install", "cursor", "--sandbox", "--output-dir", b.path("a\xffb")); err == nil || !strings.Contains(err.Error(), "UTF-8") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := os.Stat(b.path(".cursor")); err == nil {
+		t.Error("something was written")
+	}
+}
+
+// Linux says of a program started through a link what the link leads to.
+func TestInstallKeepsTheLinkThatTheProgramWasCalledBy(t *testing.T) {
+	b := newBench(t, "linux")
+	link := b.path("bin/pixazo-mcp")
+	b.write(b.path("bin/x"), "", 0o600)
+	if err := os.Symlink(b.o.Executable, link); err != nil {
+		t.Skip(err)
+	}
+	b.o.Invoked = link
+	b.mustRun("install", "cursor", "--sandbox")
+	if text := b.read(b.path(".cursor/mcp.json")); !strings.Contains(text, quote(link)) {
+		t.Errorf("got %s", text)
+	}
+	b.o.Invoked = b.path("bin/x") // some other file
+	b.mustRun("install", "claude-code", "--sandbox")
+	if text := b.read(b.path(".claude.json")); !strings.Contains(text, quote(b.o.Executable)) {
+		t.Errorf("got %s", text)
+	}
+}
+
+func TestEntriesOfThisProgramAreKnownByTheirCommand(t *testing.T) {
+	b := newBench(t, "linux")
+	b.o.Executable = b.path("a b/video-server")
+	b.write(b.o.Executable, "program", 0o755)
+	link := b.path("link")
+	if err := os.Symlink(b.o.Executable, link); err != nil {
+		t.Skip(err)
+	}
+	for _, tt := range []struct {
+		name, command string
+		want          bool
+	}{
+		{"any", "pixazo-mcp", true},
+		{"any", `C:\x\pixazo-mcp.exe`, true},
+		{"any", b.o.Executable, true},
+		{"any", link, true},
+		{"any", "/old/video-server", false},
+		{"any", "/x/pixazo-mcp-1.2", false},
+		{"pixazo", "/x/pixazo-mcp-1.2", true},
+		{"pixazo-sandbox", "/x/pixazo-mcp_linux_amd64", true},
+		{"pixazo", "/old/video-server", true}, // this program as it was renamed
+		{"pixazo", "npx", false},
+		{"pixazo", "", false},
+		{"pixazo", "/x/", false},
+	} {
+		if got := b.o.ours(tt.name, tt.command); got != tt.want {
+			t.Errorf("%s, %s: %v", tt.name, tt.command, got)
+		}
+	}
+}
+
+func TestUninstallTakesOutBothEntriesUnlessTold(t *testing.T) {
+	b := newBench(t, "linux")
+	file := b.path(".cursor/mcp.json")
+	b.mustRun("install", "cursor", "--sandbox")
+	b.mustRun("install", "cursor")
+	b.mustRun("uninstall", "cursor", "--sandbox")
+	if text := b.read(file); !strings.Contains(text, `"pixazo"`) || strings.Contains(text, sandboxName) {
+		t.Errorf("got %s", text)
+	}
+	b.mustRun("install", "cursor", "--sandbox")
+	b.mustRun("uninstall", "cursor")
+	if text := b.read(file); strings.Contains(text, "pixazo") {
+		t.Errorf("got %s", text)
+	}
+}
+
+func TestSnippetOfZedHasArgumentsEvenWhenThereAreNone(t *testing.T) {
+	b := newBench(t, "linux")
+	b.mustRun("install", "zed")
+	if !strings.Contains(b.out.String(), `"args": []`) {
+		t.Errorf("got %s", b.out.String())
+	}
+}
+
+// Two within a millisecond had the same name, and the second was refused.
+func TestEachCopyHasAFileOfItsOwn(t *testing.T) {
+	b := newBench(t, "linux")
+	path := b.path("c/config")
+	b.write(path, "0", 0o600)
+	for i := range 10 {
+		f, err := readFile(path)
+		if err == nil {
+			_, err = f.replace([]byte{'1' + byte(i)})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if names := b.files(b.path("c")); len(names) != 11 {
+		t.Errorf("there are %q", names)
 	}
 }

@@ -12,9 +12,12 @@
 package setup
 
 import (
+	"cmp"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,9 +30,11 @@ type Options struct {
 	Env        []string // as os.Environ gives it
 	GOOS       string   // as runtime.GOOS
 	Executable string   // this program, as os.Executable gives it
+	Invoked    string   // what it was called as; "" means os.Args[0]
 	Version    string   // for the report
 	Stdin      io.Reader
 	Stdout     io.Writer
+	Stderr     io.Writer // for the prompt; nil means os.Stderr
 
 	// Timeout bounds the question to the gateway; 0 means 10 s.
 	Timeout time.Duration
@@ -50,6 +55,7 @@ type client struct {
 	// files are the places of its configuration. The first is the documented
 	// one; a further one counts when its folder exists.
 	files []string
+	sure  []string // of files, those that count without their folder, too
 }
 
 type format int
@@ -100,41 +106,43 @@ func (o Options) clients() []client {
 		goose, zed = in(appData, "Block", "goose", "config"), in(appData, "Zed")
 	}
 
-	desktop := []string{in(appData, "Claude")}
+	const desktopFile = "claude_desktop_config.json"
+	desktop, packaged := []string{in(appData, "Claude")}, []string(nil)
 	if o.GOOS == "windows" {
 		// The packaged app is shown other folders than the rest of the system.
 		local := or(env("LOCALAPPDATA"), in(home, "AppData", "Local"))
 		for _, name := range subfolders(in(local, "Packages"), "claude_") {
-			desktop = append(desktop, in(local, "Packages", name, "LocalCache", "Roaming", "Claude"))
+			dir := in(local, "Packages", name, "LocalCache", "Roaming", "Claude")
+			desktop, packaged = append(desktop, dir), append(packaged, in(dir, desktopFile))
 		}
 		for _, name := range subfolders(in(local, "Claude-Data"), "claude") {
 			desktop = append(desktop, in(local, "Claude-Data", name))
 		}
 	}
 	for i, dir := range desktop {
-		desktop[i] = in(dir, "claude_desktop_config.json")
+		desktop[i] = in(dir, desktopFile)
 	}
 
 	return []client{
-		{"claude-desktop", "Claude Desktop", asJSON, "mcpServers", false, true, "Quit Claude Desktop and start it again.", desktop},
-		{"claude-code", "Claude Code", asJSON, "mcpServers", true, true, "Start a new session of Claude Code.", []string{in(or(env("CLAUDE_CONFIG_DIR"), home), ".claude.json")}},
-		{"cursor", "Cursor", asJSON, "mcpServers", false, true, "Restart Cursor.", []string{in(home, ".cursor", "mcp.json")}},
+		{"claude-desktop", "Claude Desktop", asJSON, "mcpServers", false, true, "Quit Claude Desktop and start it again.", desktop, packaged},
+		{"claude-code", "Claude Code", asJSON, "mcpServers", true, true, "Start a new session of Claude Code.", []string{in(or(env("CLAUDE_CONFIG_DIR"), home), ".claude.json")}, nil},
+		{"cursor", "Cursor", asJSON, "mcpServers", false, true, "Restart Cursor.", []string{in(home, ".cursor", "mcp.json")}, nil},
 		{"vscode", "VS Code", asJSON, "servers", true, true, "VS Code shows it in MCP: List Servers.", []string{
-			in(appData, "Code", "User", "mcp.json"), in(appData, "Code - Insiders", "User", "mcp.json")}},
-		{"windsurf", "Windsurf", asJSON, "mcpServers", false, false, "", []string{in(home, ".codeium", "windsurf", "mcp_config.json")}},
-		{"zed", "Zed", asJSON, "context_servers", false, false, "", []string{in(zed, "settings.json")}},
-		{"codex", "Codex", asTOML, "mcp_servers", false, false, "", []string{in(or(env("CODEX_HOME"), in(home, ".codex")), "config.toml")}},
-		{"gemini", "Gemini CLI", asJSON, "mcpServers", false, false, "", []string{in(home, ".gemini", "settings.json")}},
-		{"goose", "goose", asYAML, "extensions", false, false, "", []string{in(goose, "config.yaml")}},
+			in(appData, "Code", "User", "mcp.json"), in(appData, "Code - Insiders", "User", "mcp.json")}, nil},
+		{"windsurf", "Windsurf", asJSON, "mcpServers", false, false, "", []string{in(home, ".codeium", "windsurf", "mcp_config.json")}, nil},
+		{"zed", "Zed", asJSON, "context_servers", false, false, "", []string{in(zed, "settings.json")}, nil},
+		{"codex", "Codex", asTOML, "mcp_servers", false, false, "", []string{in(or(env("CODEX_HOME"), in(home, ".codex")), "config.toml")}, nil},
+		{"gemini", "Gemini CLI", asJSON, "mcpServers", false, false, "", []string{in(home, ".gemini", "settings.json")}, nil},
+		{"goose", "goose", asYAML, "extensions", false, false, "", []string{in(goose, "config.yaml")}, nil},
 	}
 }
 
-// present are the files of c whose folders exist, or else the documented one;
+// present are the files of c whose folders exist or that are sure, or else the documented one;
 // none when its place is not known.
 func (c client) present() []string {
 	var present []string
 	for _, file := range c.files {
-		if info, err := os.Stat(filepath.Dir(file)); file != "" && err == nil && info.IsDir() {
+		if info, err := os.Stat(filepath.Dir(file)); file != "" && err == nil && info.IsDir() || slices.Contains(c.sure, file) {
 			present = append(present, file)
 		}
 	}
@@ -176,8 +184,39 @@ func baseName(command string) string {
 	return command
 }
 
-// ours reports whether a command starts this program, under its own name or as
-// this very file.
-func (o Options) ours(command string) bool {
-	return baseName(command) == "pixazo-mcp" || command != "" && command == o.Executable
+// ours reports whether the entry of a name starts this program with its command:
+// under its own name or as this very file. An entry that has our name may call
+// it otherwise: by the version in its file name, or as this file was renamed.
+func (o Options) ours(name, command string) bool {
+	base := baseName(command)
+	if base == "" {
+		return false
+	}
+	if base == "pixazo-mcp" || command == o.Executable || filepath.IsAbs(command) && sameFile(command, o.Executable) {
+		return true
+	}
+	return (name == liveName || name == sandboxName) && (strings.HasPrefix(base, "pixazo-mcp") || base == baseName(o.Executable))
+}
+
+func sameFile(a, b string) bool {
+	first, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	second, err := os.Stat(b)
+	return err == nil && os.SameFile(first, second)
+}
+
+// asInvoked is o with the path that this program was called by, if it leads to
+// the same file: Linux's os.Executable has followed links, and a package
+// manager's link is what outlives the next update.
+func (o Options) asInvoked() Options {
+	path, err := exec.LookPath(cmp.Or(o.Invoked, os.Args[0]))
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	if err == nil && sameFile(path, o.Executable) {
+		o.Executable = path
+	}
+	return o
 }

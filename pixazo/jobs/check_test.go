@@ -3,8 +3,10 @@
 package jobs_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,4 +41,52 @@ func TestCheckJournalLeavesEverythingAsItIs(t *testing.T) {
 	if content, err := os.ReadFile(filepath.Join(dir, "journal.db")); err != nil || !strings.HasPrefix(string(content), "no database") {
 		t.Errorf("the damaged journal was replaced: %v", err)
 	}
+}
+
+func TestCheckJournalWritesNothing(t *testing.T) {
+	dir := t.TempDir()
+	tracker := jobs.New(nil, jobs.Options{StateDir: dir, Gateway: "g"})
+	if _, _, _, err := tracker.List(t.Context(), jobs.All, 1, ""); err != nil {
+		t.Fatal(err)
+	}
+	look := func(when string) {
+		t.Helper()
+		if err := os.Chmod(filepath.Join(dir, "journal.db"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		list := func() (names []string) {
+			entries, err := os.ReadDir(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, entry := range entries {
+				info, err := entry.Info()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if info.Name() == "journal.db-shm" {
+					continue // the memory that those who have it open share
+				}
+				names = append(names, fmt.Sprint(info.Name(), info.Mode(), info.Size(), info.ModTime()))
+			}
+			return names
+		}
+		before := list()
+		if r, err := jobs.CheckJournal(dir); err != nil || !r.Exists {
+			t.Errorf("%s: %+v, %v", when, r, err)
+		}
+		if after := list(); !slices.Equal(before, after) {
+			t.Errorf("%s: %q became %q", when, before, after)
+		}
+	}
+	look("in use")
+	tracker.Close()
+	look("closed")
+
+	// One without a table is a server's that was stopped while it made it.
+	dir = t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "journal.db"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	look("empty")
 }
