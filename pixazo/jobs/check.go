@@ -75,15 +75,3 @@ func (j *journal) look(alone bool) (count int, err error) {
 	err = db.QueryRow("SELECT count(*) FROM jobs").Scan(&count)
 	return count, err
 }
-
-// intact checks every page.
-func intact(db *sql.DB) error {
-	var found string
-	if err := db.QueryRow("PRAGMA quick_check(1)").Scan(&found); err != nil {
-		return err
-	}
-	if found != "ok" {
-		return fmt.Errorf("%w: %s", errDamaged, found)
-	}
-	return nil
-}

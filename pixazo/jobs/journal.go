@@ -284,12 +284,8 @@ func dataSource(path, begin string, busy time.Duration, pragmas ...string) strin
 // migrate brings the journal to the newest version and checks it as a whole:
 // a damaged page should be found before money depends on it.
 func migrate(db *sql.DB) error {
-	var found string
-	if err := db.QueryRow("PRAGMA quick_check(1)").Scan(&found); err != nil {
+	if err := intact(db); err != nil {
 		return err
-	}
-	if found != "ok" {
-		return fmt.Errorf("%w: %s", errDamaged, found)
 	}
 	version, err := schemaVersion(db)
 	if err != nil || version == len(migrations) {
@@ -308,6 +304,18 @@ func migrate(db *sql.DB) error {
 		_, err = tx.Exec(fmt.Sprintf("PRAGMA user_version = %d", len(migrations)))
 		return err
 	})
+}
+
+// intact checks every page.
+func intact(db *sql.DB) error {
+	var found string
+	if err := db.QueryRow("PRAGMA quick_check(1)").Scan(&found); err != nil {
+		return err
+	}
+	if found != "ok" {
+		return fmt.Errorf("%w: %s", errDamaged, found)
+	}
+	return nil
 }
 
 func schemaVersion(db interface {
