@@ -34,8 +34,9 @@ var (
 )
 
 // VideoRequest is the body of a submission, field by field as the gateway
-// documents it. Its tags are also the input schema that clients see. A field
-// with its zero value is left out of the body.
+// documents it. Its tags are also the input schema that clients see, of whose
+// files only URLs, asset IDs and data URIs are sent as they come (see package
+// attach). A field with its zero value is left out of the body.
 type VideoRequest struct {
 	Prompt        string   `json:"prompt" jsonschema:"minLength=1,maxLength=10000" jsonschema_description:"What the video should show: topic, audience, tone, length and setting. 1 to 10,000 characters."`
 	Mode          string   `json:"mode,omitempty" jsonschema:"enum=generate,enum=chat,default=generate" jsonschema_description:"generate makes one video and is what you want; chat opens a multi-turn session."`
