@@ -72,7 +72,7 @@ func (r VideoRequest) Validate() error {
 	case len(r.Files) > MaxFiles:
 		return invalid("files", fmt.Sprintf("must have at most %d items", MaxFiles), fmt.Sprintf("%d items", len(r.Files)))
 	}
-	total := 0
+	var total int64
 	for i, f := range r.Files {
 		field := fmt.Sprintf("files[%d]", i)
 		if rule := FileRule(f); rule != "" {
@@ -99,7 +99,7 @@ func FileRule(s string) string {
 		switch {
 		case i == nil:
 			return "must begin as a data URI does, data:<media type>;base64,"
-		case !validBase64(s[i[1]:]):
+		case !isBase64(s[i[1]:]):
 			return "must have standard base64 behind the comma of its data URI: A-Z a-z 0-9 + / with = at the end, and no white space"
 		}
 		return ""
@@ -137,31 +137,36 @@ func isAlphanumeric(c byte) bool {
 	return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
 }
 
-// validBase64 checks standard base64 in place: decoding would copy what may
-// be tens of megabytes.
-func validBase64(s string) bool {
+// Base64Letters are the letters of standard base64, without its padding.
+const Base64Letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+// Base64Size is how many bytes the whole of s decodes to as standard base64, and
+// whether it is that. It looks in place: decoding would copy what may be tens of
+// megabytes.
+func Base64Size(s string) (size int64, ok bool) {
 	data := strings.TrimRight(s, "=")
-	if len(data) == 0 || len(s)%4 != 0 || len(s)-len(data) > 2 {
-		return false
+	if len(data) == 0 || len(s)%4 != 0 || len(s)-len(data) > 2 || strings.Trim(data, Base64Letters) != "" {
+		return 0, false
 	}
-	for i := 0; i < len(data); i++ {
-		if c := data[i]; !isAlphanumeric(c) && c != '+' && c != '/' {
-			return false
-		}
-	}
-	return true
+	return int64(base64.RawStdEncoding.DecodedLen(len(data))), true
+}
+
+func isBase64(s string) bool {
+	_, ok := Base64Size(s)
+	return ok
 }
 
 // isData reports whether an item of files is a data URI.
 func isData(file string) bool { return len(file) >= 5 && strings.EqualFold(file[:5], "data:") }
 
 // dataSize is how many bytes a valid item of files carries itself.
-func dataSize(file string) int {
+func dataSize(file string) int64 {
 	if !isData(file) {
 		return 0
 	}
 	_, data, _ := strings.Cut(file, ",")
-	return base64.RawStdEncoding.DecodedLen(len(strings.TrimRight(data, "=")))
+	size, _ := Base64Size(data)
+	return size
 }
 
 // Data reads what a data URI among files carries. ok is false for other items.

@@ -61,7 +61,7 @@ func classify(item string) (k kind, mediaType, rule string) {
 	case otherScheme.MatchString(trimmed) && !hasScheme(trimmed, "file"):
 		return asIs, "", "must be an http(s) URL, if it is a URL"
 	}
-	if size, ok := base64Size(item); ok {
+	if size, ok := pixazo.Base64Size(item); ok {
 		head := make([]byte, 12)
 		n, _ := encoded(item).ReadAt(head, 0)
 		marked := strongMagic(head[:n])
@@ -95,19 +95,17 @@ func classify(item string) (k kind, mediaType, rule string) {
 	}
 	// A file URL has up to three characters a byte. What is shorter may still
 	// be base64 of another kind: wrapped, unpadded or for URLs.
-	if len(item) > 3*maxPath || len(item) > surelyNoPath && strings.Trim(item, base64Letters+"-_=\r\n\t ") == "" {
+	if len(item) > 3*maxPath || len(item) > surelyNoPath && strings.Trim(item, pixazo.Base64Letters+"-_=\r\n\t ") == "" {
 		return asIs, "", "must be an http(s) URL, an asset ID, the path of a file, a data URI, or standard base64 (A-Z a-z 0-9 + / with = at the end, and no white space)"
 	}
 	return local, "", ""
 }
 
-const base64Letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-
 // unwelcome is what the data of a data URI is, if that is known and not allowed,
 // whatever it is called. Of what is not known for certain its name counts.
 func unwelcome(item string) (mediaType string, ok bool) {
 	_, data, found := strings.Cut(item, ",")
-	size, valid := base64Size(data)
+	size, valid := pixazo.Base64Size(data)
 	if !hasScheme(item, "data") || !found || !valid {
 		return "", false
 	}
@@ -115,21 +113,12 @@ func unwelcome(item string) (mediaType string, ok bool) {
 	return mediaType, !allowed(mediaType) && !slices.Contains([]string{"application/octet-stream", "application/zip", "application/x-ole-storage"}, mediaType)
 }
 
-// base64Size is how many bytes the whole of s decodes to as standard base64.
-func base64Size(s string) (size int64, ok bool) {
-	data := strings.TrimRight(s, "=")
-	if len(s)%4 != 0 || len(data) == 0 || len(s)-len(data) > 2 || strings.Trim(data, base64Letters) != "" {
-		return 0, false
-	}
-	return int64(base64.RawStdEncoding.DecodedLen(len(data))), true
-}
-
 // inlineSize is how many bytes of data an item carries in itself.
 func inlineSize(item string) int64 {
 	if hasScheme(item, "data") {
 		_, item, _ = strings.Cut(item, ",")
 	}
-	size, _ := base64Size(item)
+	size, _ := pixazo.Base64Size(item)
 	return size
 }
 

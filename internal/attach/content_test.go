@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"unicode/utf16"
+
+	"pixazo-mcp/pixazo"
 )
 
 // office is a zip archive of entries, in their order. The content of the first
@@ -158,7 +160,7 @@ func TestBase64IsReadAtAnyOffset(t *testing.T) {
 		if err := iotest.TestReader(io.NewSectionReader(s, 0, int64(size)), []byte(content)); err != nil {
 			t.Errorf("%d bytes: %v", size, err)
 		}
-		if n, ok := base64Size(string(s)); size > 0 && (n != int64(size) || !ok) {
+		if n, ok := pixazo.Base64Size(string(s)); size > 0 && (n != int64(size) || !ok) {
 			t.Errorf("%d bytes: size %d, %t", size, n, ok)
 		}
 	}

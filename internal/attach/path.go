@@ -7,10 +7,11 @@ package attach
 import (
 	"net/url"
 	"path"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"pixazo-mcp/pixazo"
 )
 
 const maxPath = 4096 // bytes
@@ -143,7 +144,7 @@ func pathRule(p, goos string) string {
 		if name == "." || name == ".." {
 			continue
 		}
-		if strings.ContainsAny(name, `:<>"|?*`) || strings.TrimRight(name, ". ") != name || reserved(name) {
+		if strings.ContainsAny(name, `:<>"|?*`) || strings.TrimRight(name, ". ") != name || pixazo.IsDeviceName(name) {
 			return `must be a path without names that Windows reserves (CON, NUL, COM1 …), that end in a dot or a space, or that have one of : < > " | ? *`
 		}
 	}
@@ -155,21 +156,6 @@ func pathRule(p, goos string) string {
 // and joiners stay, since names in Arabic, Hebrew or Hindi have them.
 func hidden(r rune) bool {
 	return unicode.IsControl(r) || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069
-}
-
-// reserved reports whether Windows takes name for a device, also with an
-// extension.
-func reserved(name string) bool {
-	base, _, _ := strings.Cut(strings.ToUpper(name), ".")
-	base = strings.TrimRight(base, " ")
-	if slices.Contains([]string{"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}, base) {
-		return true
-	}
-	digit, ok := strings.CutPrefix(base, "COM")
-	if !ok {
-		digit, ok = strings.CutPrefix(base, "LPT")
-	}
-	return ok && utf8.RuneCountInString(digit) == 1 && strings.Contains("0123456789¹²³", digit)
 }
 
 // below is the name of p relative to folder, if p lies there by its letters.

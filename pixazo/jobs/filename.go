@@ -7,7 +7,6 @@ package jobs
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -23,9 +22,6 @@ const (
 	slugWords    = 8
 	slugLength   = 60 // bytes
 )
-
-// reserved are the names that Windows keeps for devices, with any ending.
-var reserved = regexp.MustCompile(`(?i)^(con|prn|aux|nul|conin\$|conout\$|clock\$|com[0-9¹²³]|lpt[0-9¹²³])[ .]*(\.|$)`)
 
 // checkFilename returns filename with slashes, once it is a relative path of
 // names that every system takes; "" stays "". Its error has code file_refused.
@@ -58,7 +54,7 @@ func checkFilename(filename string) (string, error) {
 			return refuse(fmt.Sprintf("each part of at most %d bytes", maxComponent))
 		case strings.Trim(component, " ") != component || strings.HasSuffix(component, "."):
 			return refuse("no part of which begins or ends with a space or ends with a dot")
-		case reserved.MatchString(component):
+		case pixazo.IsDeviceName(component):
 			return refuse("without a name that Windows keeps for a device")
 		case strings.HasPrefix(component, partPrefix):
 			return refuse("not a name of unfinished downloads")
