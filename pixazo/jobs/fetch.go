@@ -231,7 +231,7 @@ func (t *transfer) try(ctx context.Context) error {
 	defer cancel(nil)
 	// Time for the header, by whichever detour, then anew for each read.
 	stall := time.AfterFunc(2*stallTimeout, func() { cancel(fmt.Errorf("nothing came for %s", stallTimeout)) })
-	defer stop(stall)
+	defer stall.Stop()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.link.String(), nil)
 	if err != nil {
 		return unsaved("its address can't be read")
@@ -262,8 +262,6 @@ func (t *transfer) try(ctx context.Context) error {
 	}
 	return t.copy(ctx, resp.Body, stall)
 }
-
-func stop(timer *time.Timer) { timer.Stop() }
 
 // explain tells an error that is our own refusal from one of the network.
 func (t *transfer) explain(ctx context.Context, err error) error {

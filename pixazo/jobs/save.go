@@ -134,6 +134,7 @@ var saveReportEvery = time.Second
 
 // flight is one Save under way, for all who asked for the same.
 type flight struct {
+	req    SaveRequest
 	cancel context.CancelFunc
 	ended  chan struct{} // closed once saved and err are set
 
@@ -169,7 +170,7 @@ func (t *Tracker) board(req SaveRequest) *flight {
 	f := t.flights[req]
 	if f == nil {
 		ctx, cancel := context.WithCancel(context.Background())
-		f = &flight{cancel: cancel, ended: make(chan struct{}), known: pixazo.Job{RequestID: req.RequestID}}
+		f = &flight{req: req, cancel: cancel, ended: make(chan struct{}), known: pixazo.Job{RequestID: req.RequestID}}
 		t.flights[req] = f
 		t.saves.Go(func() {
 			f.saved, f.err = t.save(ctx, req, f)
@@ -179,14 +180,14 @@ func (t *Tracker) board(req SaveRequest) *flight {
 			close(f.ended)
 			// Whoever was told to come back should hear of a failure, instead
 			// of starting it all again.
-			if unheard := f.err != nil && f.kept && f.waiting == 0; t.flights[req] == f && !unheard {
-				delete(t.flights, req)
+			if unheard := f.err != nil && f.kept && f.waiting == 0; !unheard {
+				t.forget(f)
 			}
 		})
 	}
 	f.waiting++
 	if f.over() {
-		delete(t.flights, req) // heard of now
+		t.forget(f) // heard of now
 	}
 	return f
 }
@@ -210,17 +211,19 @@ func (t *Tracker) alight(f *flight, kept bool) {
 	t.landIdle(f)
 }
 
-// landIdle ends f if nobody waits for it. Whoever asks next starts anew. t.mu
-// is held.
+// landIdle ends f if nobody waits for it. t.mu is held.
 func (t *Tracker) landIdle(f *flight) {
 	if f.waiting > 0 || f.kept && t.draining.Err() == nil {
 		return
 	}
 	f.cancel()
-	for req, g := range t.flights {
-		if g == f {
-			delete(t.flights, req)
-		}
+	t.forget(f)
+}
+
+// forget has whoever asks for the same next start anew. t.mu is held.
+func (t *Tracker) forget(f *flight) {
+	if t.flights[f.req] == f {
+		delete(t.flights, f.req)
 	}
 }
 
