@@ -35,8 +35,9 @@ func Install(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("install: %w", err)
 	}
-	if len(c.present()) == 0 {
-		return errors.New("install: the home directory is not known, so neither is the place of the configuration; set HOME (USERPROFILE on Windows)")
+	paths, err := c.places()
+	if err != nil {
+		return fmt.Errorf("install: %w", err)
 	}
 	for _, v := range o.Settings.Values() {
 		if v.From == "variable" && v.Name != "sandbox" && v.Name != keyFileFlag {
@@ -44,7 +45,7 @@ func Install(ctx context.Context, o Options) error {
 		}
 	}
 	var edits []edit
-	for _, path := range c.present() {
+	for _, path := range paths {
 		ed, err := o.plan(c, e, path)
 		if err != nil {
 			return fmt.Errorf("install: %w", err)
@@ -213,15 +214,16 @@ func (o Options) ensureKeys(ctx context.Context, edits []edit) error {
 func Uninstall(o Options) error {
 	o = o.asInvoked()
 	c := o.find(o.Settings.Setup.Client)
-	if len(c.present()) == 0 {
-		return errors.New("uninstall: the home directory is not known, so neither is the place of the configuration; set HOME (USERPROFILE on Windows)")
+	paths, err := c.places()
+	if err != nil {
+		return fmt.Errorf("uninstall: %w", err)
 	}
 	type removal struct {
 		edit
 		names []string
 	}
 	var removals []removal
-	for _, path := range c.present() {
+	for _, path := range paths {
 		if !c.edited {
 			o.line("Take %s and %s below %s out of %s", liveName, sandboxName, c.servers, shown(path))
 			continue

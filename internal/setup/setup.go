@@ -13,6 +13,7 @@ package setup
 
 import (
 	"cmp"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -137,8 +138,8 @@ func (o Options) clients() []client {
 	}
 }
 
-// present are the files of c whose folders exist or that are sure, or else the documented one;
-// none when its place is not known.
+// present are the files of c whose folders exist or that are sure, or else the
+// documented one; none when its place is not known.
 func (c client) present() []string {
 	var present []string
 	for _, file := range c.files {
@@ -150,6 +151,16 @@ func (c client) present() []string {
 		present = c.files[:1]
 	}
 	return present
+}
+
+// places are the files of c that are present; there is an error when there are
+// none.
+func (c client) places() ([]string, error) {
+	present := c.present()
+	if len(present) == 0 {
+		return nil, errors.New("the home directory is not known, so neither is the place of the configuration; set HOME (USERPROFILE on Windows)")
+	}
+	return present, nil
 }
 
 // subfolders are the names in dir that begin with prefix, in lower case.
