@@ -711,18 +711,18 @@ func TestWaitsInFlightDoNotDelayOtherCalls(t *testing.T) {
 
 // arrows are the imports of our own packages that each package may have.
 var arrows = map[string][]string{
-	"pixazo-mcp":                 {"internal/attach", "internal/config", "internal/demo", "internal/setup", "internal/stdio", "pixazo", "pixazo/jobs", "pixazo/sandbox", "resources", "tools"},
+	"pixazo-mcp":                 {"internal/attach", "internal/config", "internal/demo", "internal/setup", "internal/stdio", "pixazo", "internal/jobs", "pixazo/sandbox", "resources", "tools"},
 	"pixazo-mcp/internal/attach": {"pixazo"},
 	"pixazo-mcp/internal/config": {"pixazo"}, // for Key, which keeps itself out of print
 	"pixazo-mcp/internal/demo":   {"pixazo"}, // for Clean
-	"pixazo-mcp/internal/setup":  {"internal/config", "pixazo", "pixazo/jobs"},
+	"pixazo-mcp/internal/setup":  {"internal/config", "pixazo", "internal/jobs"},
 	"pixazo-mcp/internal/stdio":  {},
 	"pixazo-mcp/packaging/mcpb":  {},
 	"pixazo-mcp/pixazo":          {},
-	"pixazo-mcp/pixazo/jobs":     {"pixazo"},
+	"pixazo-mcp/internal/jobs":   {"pixazo"},
 	"pixazo-mcp/pixazo/sandbox":  {},
-	"pixazo-mcp/resources":       {"pixazo", "pixazo/jobs"},
-	"pixazo-mcp/tools":           {"internal/attach", "pixazo", "pixazo/jobs"},
+	"pixazo-mcp/resources":       {"pixazo", "internal/jobs"},
+	"pixazo-mcp/tools":           {"internal/attach", "pixazo", "internal/jobs"},
 }
 
 func TestArrows(t *testing.T) {

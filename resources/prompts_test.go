@@ -14,8 +14,8 @@ import (
 
 	"github.com/mark3labs/mcp-go/server"
 
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
-	"pixazo-mcp/pixazo/jobs"
 )
 
 // menu is a server with prompts whose gateway fails the test when it is asked.

@@ -10,7 +10,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
-	"pixazo-mcp/pixazo/jobs"
+	"pixazo-mcp/internal/jobs"
 )
 
 // PromptingGuideURI names the guide on writing prompts and following a video.

@@ -14,9 +14,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/stdio"
 	"pixazo-mcp/pixazo"
-	"pixazo-mcp/pixazo/jobs"
 )
 
 // client is at the other end of a served pipe. What the server writes is kept

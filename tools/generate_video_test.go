@@ -13,8 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
-	"pixazo-mcp/pixazo/jobs"
 )
 
 func TestDuplicateIsAnsweredWithItsJob(t *testing.T) {

@@ -19,8 +19,8 @@ import (
 	"time"
 	"unicode"
 
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
-	"pixazo-mcp/pixazo/jobs"
 )
 
 // gatewayOf is a gateway made of functions. A nil submit accepts each video

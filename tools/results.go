@@ -15,8 +15,8 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
-	"pixazo-mcp/pixazo/jobs"
 )
 
 // jobResult is a job as the tools return it. What is not known is left out.

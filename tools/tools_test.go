@@ -28,8 +28,8 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
-	"pixazo-mcp/pixazo/jobs"
 )
 
 var update = flag.Bool("update", false, "write testdata/tools_list.json and the table in ../README.md anew")

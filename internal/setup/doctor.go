@@ -24,8 +24,8 @@ import (
 	"github.com/tailscale/hujson"
 
 	"pixazo-mcp/internal/config"
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
-	"pixazo-mcp/pixazo/jobs"
 )
 
 // The statuses of a Check.

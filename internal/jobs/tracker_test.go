@@ -17,8 +17,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
-	"pixazo-mcp/pixazo/jobs"
 )
 
 func TestSubmitIsNotCutByItsCaller(t *testing.T) {

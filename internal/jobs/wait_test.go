@@ -16,8 +16,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
-	"pixazo-mcp/pixazo/jobs"
 )
 
 // newJobPolls is the schedule of a job that is waited for from its first

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
-	"pixazo-mcp/pixazo/jobs"
 )
 
 func TestTypicalDurationIsTheMedianOfThreeOrMore(t *testing.T) {

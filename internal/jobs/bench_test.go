@@ -1,7 +1,7 @@
 // This file measures what the journal adds to a call. The promise is less than
 // 5 ms at the median for a submission, which is synced to disk twice:
 //
-//	go test -run - -bench 'Journal|Note' ./pixazo/jobs
+//	go test -run - -bench 'Journal|Note' ./internal/jobs
 
 package jobs_test
 
@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"pixazo-mcp/pixazo/jobs"
+	"pixazo-mcp/internal/jobs"
 )
 
 func median(took []time.Duration) float64 {

@@ -1,7 +1,7 @@
 // This file measures what many waits cost: memory, and polls of the gateway.
 // The test holds the project's limit, the benchmarks give the figures:
 //
-//	go test -run - -bench Waiters ./pixazo/jobs
+//	go test -run - -bench Waiters ./internal/jobs
 
 package jobs_test
 
@@ -19,8 +19,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
-	"pixazo-mcp/pixazo/jobs"
 )
 
 const (

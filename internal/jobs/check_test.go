@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"pixazo-mcp/pixazo/jobs"
+	"pixazo-mcp/internal/jobs"
 )
 
 func TestCheckJournalLeavesEverythingAsItIs(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
-	"pixazo-mcp/pixazo/jobs"
 )
 
 // fakeGateway answers with its functions and notes what it was asked. A nil

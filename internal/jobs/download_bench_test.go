@@ -5,7 +5,7 @@
 // takes about 1.6 s of processor a gigabyte with the server in it, so on two
 // processors the figures count only while nothing else runs:
 //
-//	go test -run - -bench Download -benchtime 3x ./pixazo/jobs
+//	go test -run - -bench Download -benchtime 3x ./internal/jobs
 
 package jobs_test
 
@@ -22,8 +22,8 @@ import (
 	"testing"
 	"time"
 
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
-	"pixazo-mcp/pixazo/jobs"
 )
 
 // BenchmarkDownload reports medians in MB/s: of Save, of the bare copy, and of

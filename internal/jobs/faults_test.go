@@ -22,8 +22,8 @@ import (
 
 	"modernc.org/sqlite"
 
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
-	"pixazo-mcp/pixazo/jobs"
 )
 
 // hooked are statements to run on each new connection to a journal, by its

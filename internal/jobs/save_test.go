@@ -18,8 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
-	"pixazo-mcp/pixazo/jobs"
 )
 
 // another is a second tracker on the same folders, as another process has it.

@@ -25,8 +25,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
-	"pixazo-mcp/pixazo/jobs"
 )
 
 func prompt(format string, args ...any) pixazo.VideoRequest {
