@@ -24,6 +24,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"pixazo-mcp/internal/text"
 )
 
 // DefaultGatewayURL is the gateway's origin (API, "Authentication").
@@ -92,12 +94,12 @@ func NewClient(config Config) (*Client, error) {
 	if config.WebhookURL != "" {
 		u, err := url.Parse(config.WebhookURL)
 		if err != nil || u.Scheme != "https" || u.Host == "" || len(config.WebhookURL) > 2000 {
-			return nil, invalid("webhook URL", "must be an https URL of at most 2,000 characters", Quote(config.WebhookURL))
+			return nil, invalid("webhook URL", "must be an https URL of at most 2,000 characters", text.Quote(config.WebhookURL))
 		}
 		switch config.WebhookMode {
 		case "", "terminal", "sync":
 		default:
-			return nil, invalid("webhook mode", "must be terminal or sync", Quote(config.WebhookMode))
+			return nil, invalid("webhook mode", "must be terminal or sync", text.Quote(config.WebhookMode))
 		}
 	}
 	if config.UserAgent == "" {
@@ -140,7 +142,7 @@ func parseOrigin(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" ||
 		(u.Scheme != "https" && (u.Scheme != "http" || !IsLoopback(u.Hostname()))) {
-		return nil, invalid("gateway URL", "must be https://HOST, or http:// to a loopback address", Quote(s))
+		return nil, invalid("gateway URL", "must be https://HOST, or http:// to a loopback address", text.Quote(s))
 	}
 	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
 }
@@ -325,7 +327,7 @@ func uncertain(cause error, a answer) *Error {
 	e := &Error{Code: SubmissionUncertain, HTTPStatus: a.status, Err: cause,
 		Message: "the video request was sent, but its outcome is unknown: " + reason(cause)}
 	if said := gatewayWords(a); said != "" && a.status/100 == 2 {
-		e.Message += "; the gateway said: " + Said(said)
+		e.Message += "; the gateway said: " + text.Said(said)
 	}
 	if m := idInAnswer.FindSubmatch(a.body); m != nil && CheckRequestID(string(m[1])) == nil &&
 		(a.status < 400 || bytes.HasPrefix(m[1], []byte("heygen-video-agent_"))) {
@@ -407,7 +409,7 @@ func (c *Client) statusOnce(callerCtx context.Context, address, requestID string
 	}
 	job, err := c.decode(a, requestID)
 	if err == nil && job.RequestID != requestID {
-		err = fmt.Errorf("the answer is about another request, %s", Quote(job.RequestID))
+		err = fmt.Errorf("the answer is about another request, %s", text.Quote(job.RequestID))
 	}
 	if err != nil {
 		return Job{}, &Error{Code: BadResponse, HTTPStatus: a.status, Message: err.Error()}
@@ -546,7 +548,7 @@ func refusal(a answer) *Error {
 	}
 	e.Message += ")"
 	if said != "" {
-		e.Message += "; it said: " + Said(said)
+		e.Message += "; it said: " + text.Said(said)
 	}
 	return e
 }
@@ -565,7 +567,7 @@ func gatewayWords(a answer) string {
 	if said == "" {
 		said = words(refused.Message)
 	}
-	return Clean(a.key.hide(said), 500)
+	return text.Clean(a.key.hide(said), 500)
 }
 
 // parseRetryAfter reads both forms of the header (RFC 9110, section 10.2.3):
@@ -594,5 +596,5 @@ func explain(key Key, err error) string {
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection closed before the answer was complete"
 	}
-	return Clean(key.hide(err.Error()), 200)
+	return text.Clean(key.hide(err.Error()), 200)
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"pixazo-mcp/internal/text"
 )
 
 // documented is the status answer as the documents print it.
@@ -94,7 +96,7 @@ func TestAnswersThatNameNoJobAreErrors(t *testing.T) {
 		_, err := decodeJob([]byte(tt.body), "")
 		if err == nil || !strings.Contains(err.Error(), tt.err) {
 			t.Errorf("%.60s: error %v, want %q", tt.body, err, tt.err)
-		} else if Clean(err.Error(), 500) != err.Error() {
+		} else if text.Clean(err.Error(), 500) != err.Error() {
 			t.Errorf("%.60s: error %q is not fit to be shown", tt.body, err)
 		}
 	}
@@ -278,7 +280,7 @@ func FuzzDecodeJob(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		job, err := c.decode(answer{body: body}, "")
-		if err != nil && Clean(err.Error(), 1000) != err.Error() {
+		if err != nil && text.Clean(err.Error(), 1000) != err.Error() {
 			t.Errorf("error %q is not fit to be shown", err)
 		}
 		if err == nil && (CheckRequestID(job.RequestID) != nil || job.Status == "") {
@@ -297,7 +299,7 @@ func FuzzDecodeJob(f *testing.F) {
 			t.Errorf("%d video URLs", len(job.VideoURLs))
 		}
 		for s, most := range shown {
-			if Clean(s, 10*maxURLLength) != s || utf8.RuneCountInString(s) > most {
+			if text.Clean(s, 10*maxURLLength) != s || utf8.RuneCountInString(s) > most {
 				t.Errorf("%q is not fit to be shown, or longer than %d", s, most)
 			}
 		}
@@ -311,4 +313,19 @@ func FuzzDecodeJob(f *testing.F) {
 		}
 		_ = fmt.Sprint(IDTime(job.RequestID), job)
 	})
+}
+
+func TestAttachmentsRepeatedByTheGatewayAreNotShown(t *testing.T) {
+	data := strings.Repeat("iVBORw0KGgo", 100)
+	for _, tt := range []struct{ body, want string }{
+		{`{"error":"bad file data:image/png;base64,` + data + `== in request"}`, "bad file data:image/png;base64,[data] in request"},
+		{`{"error":"` + strings.Repeat("a", 80) + `"}`, strings.Repeat("a", 80)},
+		{`{"error":"` + strings.Repeat("a", 81) + `"}`, "[data]"},
+		{`{"error":"größe – ` + data + `é"}`, "größe – [data]é"},
+		{`{"error":{"file":"` + data + `"}}`, `{"file":"[data]"}`},
+	} {
+		if got := gatewayWords(answer{body: []byte(tt.body)}); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
 }

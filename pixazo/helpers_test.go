@@ -20,6 +20,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"pixazo-mcp/internal/text"
 )
 
 const (
@@ -263,7 +265,7 @@ func checkError(t *testing.T, err error, code Code) *Error {
 	if e.Code != code {
 		t.Errorf("error %v, want code %q", err, code)
 	}
-	if clean := Clean(e.Message, 5000); clean != e.Message || !utf8.ValidString(e.Message) {
+	if clean := text.Clean(e.Message, 5000); clean != e.Message || !utf8.ValidString(e.Message) {
 		t.Errorf("message %q is not fit to be shown", e.Message)
 	}
 	if !strings.HasPrefix(e.Error(), string(e.Code)+": ") || len(e.Message) == 0 {

@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"pixazo-mcp/internal/text"
 )
 
 // Status is the gateway's word for where a job stands, in upper case. Words
@@ -87,10 +89,10 @@ func decodeJob(body []byte, requestID string) (Job, error) {
 		return Job{}, errors.New("the answer is not the documented JSON")
 	}
 	job := Job{
-		RequestID:   text(w.RequestID),
-		Status:      Status(strings.ToUpper(Clean(text(w.Status), maxStatusLength))),
-		Error:       Clean(words(w.Error), maxErrorLength),
-		PollingURL:  escapeURL(text(w.PollingURL)),
+		RequestID:   stringOf(w.RequestID),
+		Status:      Status(strings.ToUpper(text.Clean(stringOf(w.Status), maxStatusLength))),
+		Error:       text.Clean(words(w.Error), maxErrorLength),
+		PollingURL:  escapeURL(stringOf(w.PollingURL)),
 		CreatedAt:   timestamp(w.CreatedAt),
 		UpdatedAt:   timestamp(w.UpdatedAt),
 		CompletedAt: timestamp(w.CompletedAt),
@@ -101,7 +103,7 @@ func decodeJob(body []byte, requestID string) (Job, error) {
 	}
 	if json.Unmarshal(w.Output, &output) == nil {
 		job.VideoURLs = videoURLs(output.MediaURL)
-		job.MediaType = Clean(text(output.MediaType), 100)
+		job.MediaType = text.Clean(stringOf(output.MediaType), 100)
 	}
 	switch string(w.RequestID) {
 	case "", "null", `""`:
@@ -111,7 +113,7 @@ func decodeJob(body []byte, requestID string) (Job, error) {
 		// What stands there may still be what the gateway knows the job by.
 		got := "nothing"
 		if len(w.RequestID) > 0 {
-			got = Clean(string(w.RequestID), 300)
+			got = text.Clean(string(w.RequestID), 300)
 		}
 		return Job{}, errors.New("the answer names no valid request_id; it names " + got)
 	}
@@ -122,7 +124,7 @@ func decodeJob(body []byte, requestID string) (Job, error) {
 }
 
 // text is the JSON string in raw, or "" when raw is anything else.
-func text(raw json.RawMessage) string {
+func stringOf(raw json.RawMessage) string {
 	var s string
 	_ = json.Unmarshal(raw, &s)
 	return s
@@ -131,11 +133,11 @@ func text(raw json.RawMessage) string {
 // words is the text of an error field: a string, or whatever JSON stands
 // there instead; "" for null.
 func words(raw json.RawMessage) string {
-	return withoutData(rawWords(raw))
+	return text.WithoutData(rawWords(raw))
 }
 
 func rawWords(raw json.RawMessage) string {
-	if s := text(raw); s != "" {
+	if s := stringOf(raw); s != "" {
 		return s
 	}
 	switch string(raw) {
@@ -145,8 +147,8 @@ func rawWords(raw json.RawMessage) string {
 	var object struct {
 		Message json.RawMessage `json:"message"`
 	}
-	if json.Unmarshal(raw, &object) == nil && text(object.Message) != "" {
-		return text(object.Message)
+	if json.Unmarshal(raw, &object) == nil && stringOf(object.Message) != "" {
+		return stringOf(object.Message)
 	}
 	var b bytes.Buffer
 	_ = json.Compact(&b, raw)
@@ -155,7 +157,7 @@ func rawWords(raw json.RawMessage) string {
 
 // timestamp reads the two documented forms. The one without a zone is UTC.
 func timestamp(raw json.RawMessage) time.Time {
-	s := strings.TrimSpace(text(raw))
+	s := strings.TrimSpace(stringOf(raw))
 	for _, layout := range []string{time.RFC3339, time.DateTime} {
 		if t, err := time.Parse(layout, s); err == nil {
 			return t.UTC()
@@ -173,7 +175,7 @@ func videoURLs(raw json.RawMessage) []string {
 	}
 	var urls []string
 	for _, item := range items {
-		s := text(item)
+		s := stringOf(item)
 		u, err := url.Parse(s)
 		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil {
 			continue
@@ -188,7 +190,7 @@ func videoURLs(raw json.RawMessage) []string {
 // escapeURL percent-encodes what must not be shown as it stands, in every part
 // of the URL; url.URL.String leaves a query as it came.
 func escapeURL(s string) string {
-	if len(s) > maxURLLength || Clean(s, maxURLLength) == s && !strings.Contains(s, " ") {
+	if len(s) > maxURLLength || text.Clean(s, maxURLLength) == s && !strings.Contains(s, " ") {
 		return s // too long a URL is not kept
 	}
 	var b strings.Builder

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"pixazo-mcp/internal/text"
 )
 
 // Limits of a video request: those of the API ("Request Parameters"), and ours
@@ -66,9 +68,9 @@ func (r VideoRequest) Validate() error {
 		// The gateway would take it, and charge for a video about nothing.
 		return invalid("prompt", "must say what the video should show", "only white space")
 	case r.Mode != "" && !slices.Contains(Modes, r.Mode):
-		return invalid("mode", "must be one of "+strings.Join(Modes, ", "), Quote(r.Mode))
+		return invalid("mode", "must be one of "+strings.Join(Modes, ", "), text.Quote(r.Mode))
 	case r.Orientation != "" && !slices.Contains(Orientations, r.Orientation):
-		return invalid("orientation", "must be one of "+strings.Join(Orientations, ", "), Quote(r.Orientation))
+		return invalid("orientation", "must be one of "+strings.Join(Orientations, ", "), text.Quote(r.Orientation))
 	case len(r.Files) > MaxFiles:
 		return invalid("files", fmt.Sprintf("must have at most %d items", MaxFiles), fmt.Sprintf("%d items", len(r.Files)))
 	}
@@ -76,7 +78,7 @@ func (r VideoRequest) Validate() error {
 	for i, f := range r.Files {
 		field := fmt.Sprintf("files[%d]", i)
 		if rule := FileRule(f); rule != "" {
-			return invalid(field, rule, Quote(f))
+			return invalid(field, rule, text.Quote(f))
 		}
 		size := dataSize(f)
 		if total += size; size > MaxFileBytes {
@@ -289,7 +291,7 @@ func (r VideoRequest) UploadTime() time.Duration {
 // becomes a path segment. Its error has code invalid_argument.
 func CheckRequestID(id string) error {
 	if !isName(id, "._-") || id == "." || id == ".." {
-		return invalid("request_id", "must be 1 to 200 letters, digits, dots, hyphens or underscores", Quote(id))
+		return invalid("request_id", "must be 1 to 200 letters, digits, dots, hyphens or underscores", text.Quote(id))
 	}
 	return nil
 }

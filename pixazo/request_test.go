@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"pixazo-mcp/internal/text"
 )
 
 func TestRequestIsCheckedAgainstTheDocumentedRules(t *testing.T) {
@@ -125,7 +127,7 @@ func TestFileRefusalNamesTheRuleOfItsKind(t *testing.T) {
 		err := VideoRequest{Prompt: "p", Files: []string{"asset_1", file}}.Validate()
 		if rule == "" {
 			checkError(t, err, "")
-		} else if e := checkError(t, err, InvalidArgument); e.Message != "files[1] "+rule+"; got "+Quote(file) {
+		} else if e := checkError(t, err, InvalidArgument); e.Message != "files[1] "+rule+"; got "+text.Quote(file) {
 			t.Errorf("%.80q: message %q, want the rule %q", file, e.Message, rule)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 
 	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -161,7 +162,7 @@ func (v *Videos) isListed(uri string) bool {
 }
 
 func unknown(uri string) error {
-	return fmt.Errorf("%w: %s is no guide and no video recorded on this computer", server.ErrResourceNotFound, pixazo.Quote(uri))
+	return fmt.Errorf("%w: %s is no guide and no video recorded on this computer", server.ErrResourceNotFound, text.Quote(uri))
 }
 
 // refuse has a read answered with the JSON-RPC code that its error calls for,
@@ -263,7 +264,7 @@ func (v *Videos) list(requestID, uri string) {
 	name := requestID
 	if r, err := v.tracker.Find(requestID); err == nil && r != nil && r.Prompt != "" {
 		// mcp-go lists by name; the time keeps equal prompts apart, in order.
-		name = fmt.Sprintf("%s (%s)", pixazo.Clean(r.Prompt, 50), jobs.FormatTime(r.SubmittedAt))
+		name = fmt.Sprintf("%s (%s)", text.Clean(r.Prompt, 50), jobs.FormatTime(r.SubmittedAt))
 	}
 	v.mu.Lock()
 	var oldest []string

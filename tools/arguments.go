@@ -13,6 +13,7 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -78,7 +79,7 @@ func rawArguments(req mcp.CallToolRequest) (json.RawMessage, error) {
 	default: // a client in the same process
 		raw, err := json.Marshal(args)
 		if err != nil { // NaN, or a value that JSON has no form for
-			return nil, refuse("arguments can't be read: %s", pixazo.Clean(err.Error(), 200))
+			return nil, refuse("arguments can't be read: %s", text.Clean(err.Error(), 200))
 		}
 		return raw, nil
 	}
@@ -115,7 +116,7 @@ func unknown(name string, arguments []argument) error {
 	nearest, least := "", 1<<30
 	for _, a := range arguments {
 		known = append(known, a.name)
-		d := pixazo.Distance(name[:min(len(name), 100)], a.name)
+		d := text.Distance(name[:min(len(name), 100)], a.name)
 		if strings.HasPrefix(a.name, name) {
 			d = 0 // timeout for timeout_seconds
 		}
@@ -123,7 +124,7 @@ func unknown(name string, arguments []argument) error {
 			nearest, least = a.name, d
 		}
 	}
-	return refuse("unknown argument %s; the nearest known one is %q, of %s", pixazo.Quote(name), nearest, strings.Join(known, ", "))
+	return refuse("unknown argument %s; the nearest known one is %q, of %s", text.Quote(name), nearest, strings.Join(known, ", "))
 }
 
 // checkType compares the JSON kind of value with the wanted one. All arrays are
@@ -182,9 +183,9 @@ func show(value json.RawMessage) string {
 	case "string":
 		var s string
 		_ = json.Unmarshal(value, &s)
-		return "the string " + pixazo.Quote(s)
+		return "the string " + text.Quote(s)
 	default:
-		return "the " + k + " " + pixazo.Clean(string(value), 80)
+		return "the " + k + " " + text.Clean(string(value), 80)
 	}
 }
 

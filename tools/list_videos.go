@@ -12,6 +12,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -31,7 +32,7 @@ type listArgs struct {
 // Validate checks the filter and the limit; the journal checks the cursor.
 func (a listArgs) Validate() error {
 	if a.Status != "" && !slices.Contains(jobs.Filters, a.Status) {
-		return refuse("status must be one of %s; got %s", strings.Join(jobs.Filters, ", "), pixazo.Quote(a.Status))
+		return refuse("status must be one of %s; got %s", strings.Join(jobs.Filters, ", "), text.Quote(a.Status))
 	}
 	if l := a.Limit; l != nil && (*l < 1 || *l > maxList || *l != float64(int(*l))) {
 		return refuse("limit must be a whole number from 1 to %d; got %v", maxList, *l)
@@ -109,7 +110,7 @@ func (l listResult) text() string {
 	}
 	for _, v := range l.Videos {
 		fmt.Fprintf(&b, "%s | %s | %t | %s | %s | %s\n", cmp.Or(v.SubmittedAt, "elsewhere"), cmp.Or(v.Status, "not known"), v.Done,
-			cmp.Or(v.LastCheckedAt, "never"), cmp.Or(v.RequestID, "none"), pixazo.Clean(v.Prompt, 60))
+			cmp.Or(v.LastCheckedAt, "never"), cmp.Or(v.RequestID, "none"), text.Clean(v.Prompt, 60))
 		for _, url := range v.VideoURLs {
 			fmt.Fprintf(&b, "  video_urls: %s\n", url)
 		}

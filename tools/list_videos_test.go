@@ -20,6 +20,7 @@ import (
 	"unicode"
 
 	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -136,7 +137,7 @@ func checkList(t *testing.T, r result) {
 				}
 				continue
 			case "prompt":
-				if shown := pixazo.Clean(value.(string), 60); !strings.HasSuffix(blocks[i][0], " | "+shown) {
+				if shown := text.Clean(value.(string), 60); !strings.HasSuffix(blocks[i][0], " | "+shown) {
 					t.Errorf("video %d: the prompt is %q, and the text has %q", i, value, blocks[i][0])
 				}
 				continue

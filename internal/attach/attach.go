@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -70,7 +71,7 @@ func (r Resolver) Resolve(items, roots []string) (files, names []string, err err
 	for i, item := range items {
 		k, mediaType, rule := classify(item)
 		if rule != "" {
-			return nil, nil, refusal(pixazo.InvalidArgument, i, rule, pixazo.Quote(item))
+			return nil, nil, refusal(pixazo.InvalidArgument, i, rule, text.Quote(item))
 		}
 		a := attachment{index: i, mediaType: mediaType}
 		if mediaType != "" || hasScheme(item, "data") {
@@ -86,14 +87,14 @@ func (r Resolver) Resolve(items, roots []string) (files, names []string, err err
 			case f != nil:
 				a.file, a.size, names[i], code = f, size, name, pixazo.FileRefused
 			case k == local || k == named && opened.has(item):
-				return nil, nil, refusal(pixazo.FileRefused, i, rule, pixazo.Quote(item))
+				return nil, nil, refusal(pixazo.FileRefused, i, rule, text.Quote(item))
 			}
 		}
 		if a.file != nil || mediaType != "" {
 			pending = append(pending, a)
 		}
 		total += a.size
-		switch got := fmt.Sprintf("%d bytes in %s", a.size, pixazo.Quote(item)); {
+		switch got := fmt.Sprintf("%d bytes in %s", a.size, text.Quote(item)); {
 		case a.size > pixazo.MaxFileBytes:
 			return nil, nil, refusal(code, i, fmt.Sprintf("must have at most %d MB of data", pixazo.MaxFileBytes>>20), got)
 		case total > pixazo.MaxFilesBytes:
@@ -108,7 +109,7 @@ func (r Resolver) Resolve(items, roots []string) (files, names []string, err err
 		}
 		var rule string
 		if a.mediaType, rule = fileType(a.file, a.size); rule != "" {
-			return nil, nil, refusal(pixazo.FileRefused, a.index, rule, pixazo.Quote(items[a.index]))
+			return nil, nil, refusal(pixazo.FileRefused, a.index, rule, text.Quote(items[a.index]))
 		}
 	}
 	for _, a := range pending {
@@ -134,10 +135,10 @@ func (a attachment) dataURI(item string) (string, error) {
 	// A byte more than was checked, so that a file that grew is noticed.
 	n, err := io.Copy(enc, io.NewSectionReader(a.file, 0, a.size+1))
 	if n > a.size {
-		return "", refusal(pixazo.FileRefused, a.index, "must not change while it is read", fmt.Sprintf("more than the %d bytes that it had at first in %s", a.size, pixazo.Quote(item)))
+		return "", refusal(pixazo.FileRefused, a.index, "must not change while it is read", fmt.Sprintf("more than the %d bytes that it had at first in %s", a.size, text.Quote(item)))
 	}
 	if err != nil || n < a.size {
-		return "", refusal(pixazo.FileRefused, a.index, "must not change while it is read", fmt.Sprintf("%d of %d bytes of %s", n, a.size, pixazo.Quote(item)))
+		return "", refusal(pixazo.FileRefused, a.index, "must not change while it is read", fmt.Sprintf("%d of %d bytes of %s", n, a.size, text.Quote(item)))
 	}
 	_ = enc.Close() // a strings.Builder takes everything
 	return b.String(), nil

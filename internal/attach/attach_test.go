@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -159,10 +160,10 @@ func TestResolveGivesEachItemTheFormThatIsSent(t *testing.T) {
 		}
 		got, names, err := r.Resolve([]string{tt.item}, nil)
 		if err != nil || got[0] != tt.want || names[0] != tt.name {
-			t.Errorf("%s: %.80q, %q, %v; want %.80q, %q", pixazo.Quote(tt.item), got, names, err, tt.want, tt.name)
+			t.Errorf("%s: %.80q, %q, %v; want %.80q, %q", text.Quote(tt.item), got, names, err, tt.want, tt.name)
 		}
 		if err == nil && pixazo.FileRule(got[0]) != "" {
-			t.Errorf("%s: what is sent breaks a rule: %s", pixazo.Quote(tt.item), pixazo.FileRule(got[0]))
+			t.Errorf("%s: what is sent breaks a rule: %s", text.Quote(tt.item), pixazo.FileRule(got[0]))
 		}
 	}
 }
@@ -171,7 +172,7 @@ func TestResolveRefusesWhatLeadsOut(t *testing.T) {
 	top := tree(t)
 	files := filepath.Join(top, "files")
 	r := Resolver{Dirs: []string{files}, Home: top}
-	outside := "must lie below a folder of --files-dir (PIXAZO_FILES_DIR): " + pixazo.Clean(files, 200) + "; got"
+	outside := "must lie below a folder of --files-dir (PIXAZO_FILES_DIR): " + text.Clean(files, 200) + "; got"
 	missing := "is not there: it must lie below a folder of --files-dir (PIXAZO_FILES_DIR): "
 	link := "must not lead through a link out of the folders: it must lie below a folder of --files-dir (PIXAZO_FILES_DIR): "
 	irregular := "must be a regular file, not a folder, device, pipe or socket, below a folder of --files-dir"
@@ -268,7 +269,7 @@ func TestResolveRefusesWhatLeadsOut(t *testing.T) {
 	}
 	for _, tt := range tests {
 		_, _, err := r.Resolve([]string{"https://example.com/", tt.item}, nil)
-		checkRefusal(t, err, pixazo.FileRefused, "files[1] ", tt.rule, "; got "+pixazo.Quote(tt.item))
+		checkRefusal(t, err, pixazo.FileRefused, "files[1] ", tt.rule, "; got "+text.Quote(tt.item))
 	}
 }
 
@@ -294,8 +295,8 @@ func checkRefusal(t *testing.T, err error, code pixazo.Code, parts ...string) {
 func TestResolveRefusesWhatIsNoAttachment(t *testing.T) {
 	r := Resolver{Dirs: []string{t.TempDir()}}
 	zip := base64.StdEncoding.EncodeToString([]byte("PK\x03\x04" + strings.Repeat("\x01\x00", 600)))
-	text := []byte(strings.Repeat("plain text ", 1000))
-	half := base64.StdEncoding.EncodeToString(append(text, 0, 1, 2))
+	plain := []byte(strings.Repeat("plain text ", 1000))
+	half := base64.StdEncoding.EncodeToString(append(plain, 0, 1, 2))
 	uri, base := "must begin as a data URI does", "standard base64"
 	tests := []struct{ item, rule string }{
 		{"", "must not be empty"},
@@ -323,7 +324,7 @@ func TestResolveRefusesWhatIsNoAttachment(t *testing.T) {
 	}
 	for _, tt := range tests {
 		_, _, err := r.Resolve([]string{"asset_1", "asset_2", tt.item}, nil)
-		checkRefusal(t, err, pixazo.InvalidArgument, "files[2] ", tt.rule, "; got "+pixazo.Quote(tt.item))
+		checkRefusal(t, err, pixazo.InvalidArgument, "files[2] ", tt.rule, "; got "+text.Quote(tt.item))
 	}
 	_, _, err := r.Resolve(make([]string, 21), nil)
 	checkRefusal(t, err, pixazo.InvalidArgument, "files must have at most 20 items; got 21 items")
@@ -397,7 +398,7 @@ func TestErrorsNameTheSettingThatOpensAFolder(t *testing.T) {
 		got, _, err := tt.r.Resolve([]string{tt.item}, tt.roots)
 		switch {
 		case tt.want != "":
-			checkRefusal(t, err, pixazo.FileRefused, "files[0] ", tt.want, "; got "+pixazo.Quote(tt.item))
+			checkRefusal(t, err, pixazo.FileRefused, "files[0] ", tt.want, "; got "+text.Quote(tt.item))
 		case err != nil:
 			t.Errorf("%s: %v", tt.name, err)
 		case tt.name == "folders go before roots" && got[0] != dataURI("image/png", pngData+secret):

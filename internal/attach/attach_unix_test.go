@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -35,7 +36,7 @@ func TestPipesSocketsAndDevicesAreRefusedWithoutWaiting(t *testing.T) {
 	r := Resolver{Dirs: []string{dir, "/dev"}}
 	for _, item := range []string{"pipe.png", "link to pipe.png", "absolute.png", "socket.png", "/dev/zero", "/dev/null", "./tty"} {
 		_, _, err := r.Resolve([]string{item}, nil)
-		checkRefusal(t, err, pixazo.FileRefused, "files[0] must be a regular file, not a folder, device, pipe or socket", "--files-dir", pixazo.Quote(item))
+		checkRefusal(t, err, pixazo.FileRefused, "files[0] must be a regular file, not a folder, device, pipe or socket", "--files-dir", text.Quote(item))
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"syscall"
 
-	"pixazo-mcp/pixazo"
+	"pixazo-mcp/internal/text"
 )
 
 const (
@@ -57,7 +57,7 @@ func (r Resolver) openFolders(roots []string) *folders {
 			fault = " (" + fault + ")"
 		}
 		opened.list = append(opened.list, f)
-		shown = append(shown, pixazo.Clean(dir, 200)+fault)
+		shown = append(shown, text.Clean(dir, 200)+fault)
 	}
 	for _, dir := range r.Dirs {
 		clean := filepath.Clean(dir)

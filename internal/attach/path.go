@@ -11,7 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"pixazo-mcp/pixazo"
+	"pixazo-mcp/internal/text"
 )
 
 const maxPath = 4096 // bytes
@@ -144,7 +144,7 @@ func pathRule(p, goos string) string {
 		if name == "." || name == ".." {
 			continue
 		}
-		if strings.ContainsAny(name, `:<>"|?*`) || strings.TrimRight(name, ". ") != name || pixazo.IsDeviceName(name) {
+		if strings.ContainsAny(name, `:<>"|?*`) || strings.TrimRight(name, ". ") != name || text.IsDeviceName(name) {
 			return `must be a path without names that Windows reserves (CON, NUL, COM1 …), that end in a dot or a space, or that have one of : < > " | ? *`
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -76,7 +77,7 @@ func (p *parser) fail(name, got string) {
 func (p *parser) unknown(what, came string, known []string) error {
 	hint, least := "", 3 // two slips of the hand are still like it
 	for _, k := range known {
-		d := pixazo.Distance(came, k)
+		d := text.Distance(came, k)
 		if strings.HasPrefix(k, came) {
 			d = 0
 		}

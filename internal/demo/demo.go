@@ -28,6 +28,7 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -137,7 +138,7 @@ func (d *demo) makeVideo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.line("Started %s %s, which speaks MCP %s.\n", pixazo.Clean(hello.ServerInfo.Name, 60), pixazo.Clean(hello.ServerInfo.Version, 40), pixazo.Clean(hello.ProtocolVersion, 20))
+	d.line("Started %s %s, which speaks MCP %s.\n", text.Clean(hello.ServerInfo.Name, 60), text.Clean(hello.ServerInfo.Version, 40), text.Clean(hello.ProtocolVersion, 20))
 
 	job, err := d.submit(ctx)
 	if err != nil {
@@ -156,7 +157,7 @@ func (d *demo) makeVideo(ctx context.Context) error {
 		return fmt.Errorf("the job ended as %s, without the address of a video", job.Status)
 	}
 	for _, link := range job.VideoURLs {
-		d.line("  %s", pixazo.Clean(link, 8000))
+		d.line("  %s", text.Clean(link, 8000))
 	}
 
 	saved, err := d.save(ctx)
@@ -164,7 +165,7 @@ func (d *demo) makeVideo(ctx context.Context) error {
 		return err
 	}
 	d.pending = false
-	d.line("\nSaved %.1f MB:\n  %s\n", float64(saved.Bytes)/1e6, pixazo.Clean(saved.SavedPath, 4000))
+	d.line("\nSaved %.1f MB:\n  %s\n", float64(saved.Bytes)/1e6, text.Clean(saved.SavedPath, 4000))
 	d.line("To make videos from your assistant, add this server to your MCP client; README.md shows how.")
 	if !d.Live {
 		d.line("To make a real one here, which spends credits: pixazo-mcp demo --live")
@@ -218,7 +219,7 @@ func (d *demo) submit(ctx context.Context) (job, error) {
 	d.requestID = j.RequestID
 	d.line("← %s, request_id %s", j.Status, j.RequestID)
 	if j.Error != "" {
-		d.line("  %s", pixazo.Clean(j.Error, 1000))
+		d.line("  %s", text.Clean(j.Error, 1000))
 	}
 	return j, nil
 }
@@ -276,7 +277,7 @@ func (d *demo) call(ctx context.Context, tool string, arguments map[string]any) 
 	for _, name := range slices.Backward(slices.Sorted(maps.Keys(arguments))) { // the prompt first
 		value := arguments[name]
 		if s, ok := value.(string); ok {
-			value = strconv.Quote(pixazo.Clean(s, 80))
+			value = strconv.Quote(text.Clean(s, 80))
 		}
 		shown = append(shown, fmt.Sprintf("%q: %v", name, value))
 	}
@@ -286,14 +287,14 @@ func (d *demo) call(ctx context.Context, tool string, arguments map[string]any) 
 		return job{}, err
 	}
 	if result.IsError {
-		text := pixazo.Clean(texts(result), 4000)
+		said := text.Clean(texts(result), 4000)
 		d.hide()
-		d.line("← error: %s", text)
-		code, _, _ := strings.Cut(text, ":")
+		d.line("← error: %s", said)
+		code, _, _ := strings.Cut(said, ":")
 		// The text says what has become of the video, unless this was one of
 		// several questions about it.
 		d.pending = d.requestID != "" && code != string(pixazo.VideoFailed)
-		return job{}, fmt.Errorf("%s answered with an error: %s", tool, pixazo.Clean(code, 80))
+		return job{}, fmt.Errorf("%s answered with an error: %s", tool, text.Clean(code, 80))
 	}
 	var j job
 	encoded, err := json.Marshal(result.StructuredContent)
@@ -303,7 +304,7 @@ func (d *demo) call(ctx context.Context, tool string, arguments map[string]any) 
 	if err != nil {
 		return job{}, fmt.Errorf("%s: read answer: %w", tool, err)
 	}
-	if j.Status = pixazo.Clean(j.Status, 40); j.Status == "" {
+	if j.Status = text.Clean(j.Status, 40); j.Status == "" {
 		j.Status = "no status yet"
 	}
 	return j, nil
@@ -323,7 +324,7 @@ func texts(result *mcp.CallToolResult) string {
 // heard shows a progress message: of a job, which begins with its status, or of
 // a download.
 func (d *demo) heard(message string) {
-	message = pixazo.Clean(message, 100)
+	message = text.Clean(message, 100)
 	status, _, _ := strings.Cut(message, ",")
 	d.progress(status, message)
 }

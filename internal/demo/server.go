@@ -24,7 +24,7 @@ import (
 	"github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
 
-	"pixazo-mcp/pixazo"
+	"pixazo-mcp/internal/text"
 )
 
 // errEnded means that the server closed its end of the pipes.
@@ -123,7 +123,7 @@ func failure(ctx context.Context, operation string, err error) error {
 	case errors.Is(err, transport.ErrTransportClosed), errors.As(err, &pipe):
 		err = errEnded
 	default:
-		err = errors.New(pixazo.Clean(err.Error(), 500)) // it may quote the server
+		err = errors.New(text.Clean(err.Error(), 500)) // it may quote the server
 	}
 	return &serverError{operation, err}
 }
@@ -171,6 +171,6 @@ func (t *tail) print(w io.Writer) {
 	}
 	_, _ = fmt.Fprintln(w, "The server's last words:")
 	for line := range strings.Lines(string(kept)) {
-		_, _ = fmt.Fprintln(w, "  "+pixazo.Clean(line, tailSize))
+		_, _ = fmt.Fprintln(w, "  "+text.Clean(line, tailSize))
 	}
 }

@@ -27,6 +27,7 @@ import (
 
 	"github.com/gabriel-vasile/mimetype"
 
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -92,9 +93,9 @@ func hostPort(u *url.URL) string {
 func (f *fetcher) checkLink(u *url.URL) error {
 	switch {
 	case u.Host == "" || u.Scheme != "https" && !f.isOwn(u):
-		return unsaved("its address must be https; got %s", pixazo.Quote(shownURL(u)))
+		return unsaved("its address must be https; got %s", text.Quote(shownURL(u)))
 	case u.User != nil: // would be sent as a password
-		return unsaved("its address must not hold a user name; got %s", pixazo.Quote(shownURL(u)))
+		return unsaved("its address must not hold a user name; got %s", text.Quote(shownURL(u)))
 	}
 	return nil
 }
@@ -105,7 +106,7 @@ func (f *fetcher) checkRedirect(req *http.Request, via []*http.Request) error {
 		return unsaved("its address redirects more than %d times", maxRedirects)
 	}
 	if req.URL.Scheme == "http" && !f.isOwn(via[0].URL) {
-		return unsaved("its address redirects to %s, which is not https", pixazo.Quote(shownURL(req.URL)))
+		return unsaved("its address redirects to %s, which is not https", text.Quote(shownURL(req.URL)))
 	}
 	return f.checkLink(req.URL)
 }
@@ -121,7 +122,7 @@ func shownURL(u *url.URL) string {
 func refusePrivate(_, address string, _ syscall.RawConn) error {
 	host, err := netip.ParseAddrPort(address)
 	if err != nil || !isPublic(host.Addr()) {
-		return unsaved("its host is at %s, which is not an address of the public internet", pixazo.Quote(address))
+		return unsaved("its host is at %s, which is not an address of the public internet", text.Quote(address))
 	}
 	return nil
 }
@@ -280,14 +281,14 @@ func (t *transfer) explain(ctx context.Context, err error) error {
 	if strings.Contains(err.Error(), "Location header") {
 		return unsaved("its address redirects to one that can't be read") // net/http quotes it, and it may be a signed one
 	}
-	return passing{errors.New(pixazo.Clean(err.Error(), 200))}
+	return passing{errors.New(text.Clean(err.Error(), 200))}
 }
 
 // accept checks the header of an answer, and whether it goes on where the file
 // stands; if not, the file is begun anew.
 func (t *transfer) accept(resp *http.Response) error {
 	if coding := resp.Header.Get("Content-Encoding"); resp.StatusCode < 300 && coding != "" && !strings.EqualFold(coding, "identity") {
-		return unsaved("what came is packed (%s), though nothing packed was asked for", pixazo.Quote(coding))
+		return unsaved("what came is packed (%s), though nothing packed was asked for", text.Quote(coding))
 	}
 	switch code := resp.StatusCode; {
 	case code == http.StatusPartialContent && t.done > 0:
@@ -323,7 +324,7 @@ func (t *transfer) accept(resp *http.Response) error {
 	declared, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
 	case strings.HasPrefix(declared, "text/") || strings.HasSuffix(declared, "json") || strings.HasSuffix(declared, "xml"):
-		return unsaved("what came is no video; its type is %s", pixazo.Quote(declared))
+		return unsaved("what came is no video; its type is %s", text.Quote(declared))
 	case t.total == 0:
 		return unsaved("the file is empty")
 	case isMedia(declared):
@@ -483,7 +484,7 @@ func diskError(err error) error {
 	if p, ok := errors.AsType[*os.PathError](err); ok {
 		err = p.Err
 	}
-	return unsaved("the file can't be written: %s", pixazo.Clean(err.Error(), 200))
+	return unsaved("the file can't be written: %s", text.Clean(err.Error(), 200))
 }
 
 // hasher makes a SHA-256 in a goroutine of its own, so that a second core takes

@@ -13,6 +13,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -28,7 +29,7 @@ const (
 func checkFilename(filename string) (string, error) {
 	refuse := func(rule string) (string, error) {
 		return "", &pixazo.Error{Code: pixazo.FileRefused, Message: fmt.Sprintf(
-			"filename must be a name or a relative path below the output folder (--output-dir, PIXAZO_OUTPUT_DIR), %s; got %s", rule, pixazo.Quote(filename))}
+			"filename must be a name or a relative path below the output folder (--output-dir, PIXAZO_OUTPUT_DIR), %s; got %s", rule, text.Quote(filename))}
 	}
 	if filename == "" {
 		return "", nil
@@ -54,7 +55,7 @@ func checkFilename(filename string) (string, error) {
 			return refuse(fmt.Sprintf("each part of at most %d bytes", maxComponent))
 		case strings.Trim(component, " ") != component || strings.HasSuffix(component, "."):
 			return refuse("no part of which begins or ends with a space or ends with a dot")
-		case pixazo.IsDeviceName(component):
+		case text.IsDeviceName(component):
 			return refuse("without a name that Windows keeps for a device")
 		case strings.HasPrefix(component, partPrefix):
 			return refuse("not a name of unfinished downloads")
@@ -75,8 +76,8 @@ func defaultName(made time.Time, prompt, requestID string) string {
 }
 
 // slug is the first words of a text, in lower case, joined by hyphens.
-func slug(text string) string {
-	words := strings.FieldsFunc(pixazo.Clean(text, 10*slugLength), func(r rune) bool {
+func slug(prompt string) string {
+	words := strings.FieldsFunc(text.Clean(prompt, 10*slugLength), func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r)
 	})
 	slug := ""

@@ -18,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -62,7 +63,7 @@ func TestNamesThatAreRefused(t *testing.T) {
 		for _, overwrite := range []bool{false, true} {
 			_, err := h.save(t, name, overwrite)
 			wantFailure(t, err, pixazo.FileRefused, "filename must be a name or a relative path below the output folder (--output-dir, PIXAZO_OUTPUT_DIR), ")
-			if shown := pixazo.Quote(name); err != nil && !strings.HasSuffix(err.Error(), "; got "+shown) {
+			if shown := text.Quote(name); err != nil && !strings.HasSuffix(err.Error(), "; got "+shown) {
 				t.Errorf("the refusal of %s is %q; want it to name the value", shown, err)
 			}
 		}

@@ -27,6 +27,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -123,7 +124,7 @@ func unavailable(err error) error {
 	if err == nil || errors.As(err, &e) {
 		return err
 	}
-	return &pixazo.Error{Code: pixazo.JournalUnavailable, Message: "the record of submissions can't be used: " + pixazo.Clean(err.Error(), 300), Err: err}
+	return &pixazo.Error{Code: pixazo.JournalUnavailable, Message: "the record of submissions can't be used: " + text.Clean(err.Error(), 300), Err: err}
 }
 
 // use runs f on the journal. A journal found damaged is set aside, and f runs

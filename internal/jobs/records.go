@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -286,7 +287,7 @@ func (j *journal) write(in intent, job pixazo.Job, failure error) error {
 		outcome, id = uncertain, ""
 		e, ok := errors.AsType[*pixazo.Error](failure)
 		if !ok {
-			e = &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: pixazo.Clean(failure.Error(), 300)}
+			e = &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: text.Clean(failure.Error(), 300)}
 		}
 		if e.Code == pixazo.SubmissionUncertain {
 			id = e.RequestID
@@ -525,7 +526,7 @@ func decodeCursor(cursor string) (before int64, err error) {
 		_, err = fmt.Sscanf(string(raw), "before %d", &before)
 	}
 	if err != nil || encodeCursor(before) != cursor {
-		return 0, &pixazo.Error{Code: pixazo.InvalidArgument, Message: "cursor must be the next_cursor of an earlier list_videos; got " + pixazo.Quote(cursor)}
+		return 0, &pixazo.Error{Code: pixazo.InvalidArgument, Message: "cursor must be the next_cursor of an earlier list_videos; got " + text.Quote(cursor)}
 	}
 	return before, nil
 }

@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -298,7 +299,7 @@ func (t *Tracker) save(ctx context.Context, req SaveRequest, f *flight) (Saved, 
 	}
 	if e, ok := errors.AsType[*pixazo.Error](err); ok && len(saved.Files) > 0 {
 		some := *e
-		some.Message += fmt.Sprintf("; %d of %d videos are saved, the first as %s", len(saved.Files), len(s.there), pixazo.Quote(saved.Files[0].Path))
+		some.Message += fmt.Sprintf("; %d of %d videos are saved, the first as %s", len(saved.Files), len(s.there), text.Quote(saved.Files[0].Path))
 		err = &some
 	}
 	if err != nil {
@@ -328,7 +329,7 @@ func (t *Tracker) finishedJob(ctx context.Context, requestID string) (pixazo.Job
 func Failure(job pixazo.Job) error {
 	said := "the gateway gave no reason"
 	if job.Error != "" {
-		said = "the gateway said: " + pixazo.Said(job.Error)
+		said = "the gateway said: " + text.Said(job.Error)
 	}
 	return &pixazo.Error{Code: pixazo.VideoFailed, RequestID: job.RequestID,
 		Message: fmt.Sprintf("the job ended with status %s; %s", job.Status, said)}
@@ -400,7 +401,7 @@ func below(root *os.Root, file string) (string, bool) {
 
 // outputError words an error of the output folder.
 func outputError(err error) error {
-	return unsaved("the output folder (--output-dir, PIXAZO_OUTPUT_DIR) can't be used: %s", pixazo.Clean(err.Error(), 300))
+	return unsaved("the output folder (--output-dir, PIXAZO_OUTPUT_DIR) can't be used: %s", text.Clean(err.Error(), 300))
 }
 
 // saver is a Save once it is known that there is something to save.
@@ -446,7 +447,7 @@ func (s *saver) nameError(err error) error {
 		err = l.Err
 	}
 	return &pixazo.Error{Code: pixazo.FileRefused, Message: fmt.Sprintf("filename %s can't be written below the output folder %s (--output-dir, PIXAZO_OUTPUT_DIR): %s",
-		pixazo.Quote(s.name), s.root.Name(), pixazo.Clean(err.Error(), 200))}
+		text.Quote(s.name), s.root.Name(), text.Clean(err.Error(), 200))}
 }
 
 // nameOf is the name of the ith video, the nth that is tried.
@@ -480,7 +481,7 @@ func (s *saver) checkFree() error {
 		case err != nil:
 			return s.nameError(err)
 		case info.IsDir():
-			return &pixazo.Error{Code: pixazo.FileRefused, Message: fmt.Sprintf("filename must name a file; %s is a folder", pixazo.Quote(name))}
+			return &pixazo.Error{Code: pixazo.FileRefused, Message: fmt.Sprintf("filename must name a file; %s is a folder", text.Quote(name))}
 		case !s.req.Overwrite:
 			return taken(s.root, name)
 		}
@@ -490,7 +491,7 @@ func (s *saver) checkFree() error {
 
 func taken(root *os.Root, name string) error {
 	return &pixazo.Error{Code: pixazo.FileRefused, Message: fmt.Sprintf(
-		"filename must be free, or overwrite true; there is a file %s", pixazo.Quote(filepath.Join(root.Name(), name)))}
+		"filename must be free, or overwrite true; there is a file %s", text.Quote(filepath.Join(root.Name(), name)))}
 }
 
 // fetch saves the ith video, by a fresh link if its first has expired.
@@ -528,7 +529,7 @@ func (s *saver) copy(ctx context.Context, i int, from SavedFile) (SavedFile, err
 		defer source.Close()
 		sum, err := fileSum(ctx, io.TeeReader(source, file))
 		if err == nil && sum != from.SHA256 {
-			return SavedFile{}, unsaved("the copy saved before, %s, is being changed", pixazo.Quote(from.Path))
+			return SavedFile{}, unsaved("the copy saved before, %s, is being changed", text.Quote(from.Path))
 		}
 		return from, diskError(err)
 	})

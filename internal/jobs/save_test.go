@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -149,7 +150,7 @@ func TestOverwriteReplacesAndOnlyThen(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := h.save(t, "v", false)
-	wantFailure(t, err, pixazo.FileRefused, "filename must be free, or overwrite true; there is a file "+pixazo.Quote(mine))
+	wantFailure(t, err, pixazo.FileRefused, "filename must be free, or overwrite true; there is a file "+text.Quote(mine))
 	if b, _ := os.ReadFile(mine); string(b) != "mine" || len(m.requests()) > 0 {
 		t.Fatalf("the file holds %d bytes after %d requests; want it kept and nothing fetched", len(b), len(m.requests()))
 	}

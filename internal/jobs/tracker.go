@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -326,7 +327,7 @@ func (t *Tracker) join(ctx context.Context, r Record) (_ Submission, stands bool
 // outcome. "Nothing was submitted" would be wrong.
 func unseen(cause error) error {
 	return &pixazo.Error{Code: pixazo.SubmissionUncertain, Err: cause,
-		Message: "the same request was on its way by another call, and this one did not learn what became of it: " + pixazo.Clean(cause.Error(), 300)}
+		Message: "the same request was on its way by another call, and this one did not learn what became of it: " + text.Clean(cause.Error(), 300)}
 }
 
 // requestIDOf is the request_id that err names, or "".

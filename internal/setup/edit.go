@@ -13,7 +13,7 @@ import (
 
 	"github.com/tailscale/hujson"
 
-	"pixazo-mcp/pixazo"
+	"pixazo-mcp/internal/text"
 )
 
 // maxNesting keeps the parser, which recurses, within its stack.
@@ -477,4 +477,4 @@ func quote(s string) string {
 }
 
 // shown makes a line of text fit for a terminal.
-func shown(s string) string { return pixazo.Clean(s, 2000) }
+func shown(s string) string { return text.Clean(s, 2000) }

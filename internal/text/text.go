@@ -1,7 +1,6 @@
-// This file makes strings from outside fit to be shown: the gateway's words
+// Package text makes strings from outside fit to be shown: the gateway's words
 // and a caller's values end up in terminals, logs and models.
-
-package pixazo
+package text
 
 import (
 	"slices"
@@ -62,10 +61,10 @@ func Quote(s string) string {
 // that they can't close: what follows a quotation is ours.
 func Said(words string) string { return `"` + strings.ReplaceAll(words, `"`, "'") + `"` }
 
-// withoutData replaces long runs of base64 by "[data]": a gateway that repeats
+// WithoutData replaces long runs of base64 by "[data]": a gateway that repeats
 // a request repeats its attachments, which belong neither in the journal nor
 // in a model's context.
-func withoutData(s string) string {
+func WithoutData(s string) string {
 	const longest = 80 // characters of a run that may be a word or an id
 	var b strings.Builder
 	for s != "" {
@@ -122,4 +121,8 @@ func IsDeviceName(name string) bool {
 		digit, ok = strings.CutPrefix(base, "LPT")
 	}
 	return ok && utf8.RuneCountInString(digit) == 1 && strings.Contains("0123456789¹²³", digit)
+}
+
+func isAlphanumeric(c byte) bool {
+	return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
 }

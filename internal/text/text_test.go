@@ -1,7 +1,7 @@
 // These tests hold what is done to strings from outside before they reach a
 // terminal, a log or a model.
 
-package pixazo
+package text
 
 import (
 	"strings"
@@ -130,19 +130,4 @@ func FuzzClean(f *testing.F) {
 			t.Errorf("cleaned again %q becomes %q", got, again)
 		}
 	})
-}
-
-func TestAttachmentsRepeatedByTheGatewayAreNotShown(t *testing.T) {
-	data := strings.Repeat("iVBORw0KGgo", 100)
-	for _, tt := range []struct{ body, want string }{
-		{`{"error":"bad file data:image/png;base64,` + data + `== in request"}`, "bad file data:image/png;base64,[data] in request"},
-		{`{"error":"` + strings.Repeat("a", 80) + `"}`, strings.Repeat("a", 80)},
-		{`{"error":"` + strings.Repeat("a", 81) + `"}`, "[data]"},
-		{`{"error":"größe – ` + data + `é"}`, "größe – [data]é"},
-		{`{"error":{"file":"` + data + `"}}`, `{"file":"[data]"}`},
-	} {
-		if got := gatewayWords(answer{body: []byte(tt.body)}); got != tt.want {
-			t.Errorf("got %q, want %q", got, tt.want)
-		}
-	}
 }
