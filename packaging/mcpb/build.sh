@@ -2,19 +2,16 @@
 # Builds the MCP bundles of one-click installation into dist/: Linux (amd64),
 # Windows (amd64) and macOS (amd64 and arm64 in one program), each checked by
 # the tool of the format's authors; the Linux one is then started as a desktop
-# client would. The same commit makes the same bytes with the same Go and npm
-# packages. Needs Go and npm; the environment takes
+# client would. Needs Go and npm; the environment takes
 #
-#   VERSION            version of the bundles; default: that of manifest.json
-#   COMMIT             commit that the program says it is of; default: HEAD's
-#   SOURCE_DATE_EPOCH  date of the files inside; default: that of the commit
+#   VERSION  version of the bundles; default: that of manifest.json
+#   COMMIT   commit that the program says it is of; default: HEAD's
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 here=packaging/mcpb
 version=${VERSION:-$(sed -n 's/^  "version": "\(.*\)",$/\1/p' $here/manifest.json)}
 commit=${COMMIT:-$(git rev-parse --short HEAD)}
-date=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 mcpb=$here/node_modules/.bin/mcpb
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
@@ -45,7 +42,6 @@ for platform in linux/linux-amd64 win32/windows-amd64 darwin/macos-universal; do
     cat "$stage/log"
     exit 1
   }
-  "$stage/tool" dates "$date" "$bundle"
   echo "$(sha256sum "$bundle"), $(wc -c <"$bundle") bytes"
 done
 

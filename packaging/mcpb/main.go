@@ -3,8 +3,6 @@
 //	go run ./packaging/mcpb universal OUT IN...    joins macOS programs into one
 //	go run ./packaging/mcpb manifest PLATFORM VERSION < manifest.json
 //	                                               the manifest of one platform's bundle
-//	go run ./packaging/mcpb dates UNIX-TIME FILE   gives every file of a bundle that date
-//	go run ./packaging/mcpb icon OUT               draws icon.png
 package main
 
 import (
@@ -12,8 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
-	"time"
 )
 
 func main() {
@@ -24,32 +20,20 @@ func main() {
 }
 
 func run(args []string, stdin io.Reader, stdout io.Writer) error {
-	command := ""
-	if len(args) > 0 {
-		command, args = args[0], args[1:]
-	}
 	switch {
-	case command == "universal" && len(args) > 1:
-		return universal(args[0], args[1:])
-	case command == "manifest" && len(args) == 2:
+	case len(args) > 2 && args[0] == "universal":
+		return universal(args[1], args[2:])
+	case len(args) == 3 && args[0] == "manifest":
 		source, err := io.ReadAll(stdin)
 		if err != nil {
 			return err
 		}
-		narrowed, err := manifestFor(source, args[0], args[1])
+		narrowed, err := manifestFor(source, args[1], args[2])
 		if err != nil {
 			return err
 		}
 		_, err = stdout.Write(narrowed)
 		return err
-	case command == "dates" && len(args) == 2:
-		seconds, err := strconv.ParseInt(args[0], 10, 64)
-		if err != nil {
-			return err
-		}
-		return setDates(args[1], time.Unix(seconds, 0).UTC())
-	case command == "icon" && len(args) == 1:
-		return writeIcon(args[0])
 	}
-	return errors.New("usage: universal OUT IN..., manifest PLATFORM VERSION, dates UNIX-TIME FILE, or icon OUT")
+	return errors.New("usage: universal OUT IN..., or manifest PLATFORM VERSION")
 }

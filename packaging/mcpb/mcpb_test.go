@@ -7,7 +7,6 @@
 package main
 
 import (
-	"archive/zip"
 	"bufio"
 	"bytes"
 	"debug/macho"
@@ -26,7 +25,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 var update = flag.Bool("update", false, "rewrite the manifest's tools and prompts")
@@ -166,8 +164,7 @@ func (c *connection) request(method string, params, result any) {
 
 // greeting is what the tests read of the answer to initialize.
 type greeting struct {
-	Capabilities map[string]any
-	ServerInfo   struct{ Name, Version string }
+	ServerInfo struct{ Name, Version string }
 }
 
 func (c *connection) initialize() (g greeting) {
@@ -248,20 +245,7 @@ func TestManifestListsToolsAndPrompts(t *testing.T) {
 		t.Errorf("the manifest has version %s, the server %s", m.Version, g.ServerInfo.Version)
 	}
 
-	want, err := parseObject(source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := want.set("tools", c.tools(), "keywords"); err != nil {
-		t.Fatal(err)
-	}
-	want.remove("prompts")
-	if _, has := g.Capabilities["prompts"]; has {
-		if err := want.set("prompts", c.prompts(), "keywords"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	text, err := want.text()
+	text, err := patch(source, change{"replace", "/tools", c.tools()}, change{"replace", "/prompts", c.prompts()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -455,59 +439,7 @@ func TestUniversalHasEveryArchitecture(t *testing.T) {
 	}
 }
 
-func TestDatesMakeBundlesTheSame(t *testing.T) {
-	date := time.Date(2026, 11, 21, 12, 34, 56, 0, time.UTC)
-	var bundles [][]byte
-	for _, names := range [][]string{{"manifest.json", "server/pixazo-mcp"}, {"server/pixazo-mcp", "manifest.json"}} {
-		var b bytes.Buffer
-		w := zip.NewWriter(&b)
-		for _, name := range names {
-			header := &zip.FileHeader{Name: name, Method: zip.Deflate, Modified: date.Add(time.Duration(len(bundles)) * time.Hour)}
-			header.SetMode(0o755)
-			f, err := w.CreateHeader(header)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := io.WriteString(f, strings.Repeat(name, 1000)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(t.TempDir(), "bundle")
-		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if err := setDates(path, date); err != nil {
-			t.Fatal(err)
-		}
-		bundle, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		bundles = append(bundles, bundle)
-	}
-	if !bytes.Equal(bundles[0], bundles[1]) {
-		t.Error("the order and dates of the files are still told apart")
-	}
-	r, err := zip.NewReader(bytes.NewReader(bundles[0]), int64(len(bundles[0])))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range r.File {
-		content, err := f.Open()
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := io.ReadAll(content)
-		if err != nil || string(got) != strings.Repeat(f.Name, 1000) || f.Mode() != 0o755 || !f.Modified.Equal(date) {
-			t.Errorf("%s: %d bytes, mode %v, date %v, %v", f.Name, len(got), f.Mode(), f.Modified, err)
-		}
-	}
-}
-
-func TestIconIsAsDrawn(t *testing.T) {
+func TestIconIsASmallSquare(t *testing.T) {
 	f, err := os.ReadFile("icon.png")
 	if err != nil {
 		t.Fatal(err)
@@ -515,25 +447,8 @@ func TestIconIsAsDrawn(t *testing.T) {
 	if len(f) > 20_000 {
 		t.Errorf("icon.png has %d bytes", len(f))
 	}
-	got, err := png.Decode(bytes.NewReader(f))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := icon()
-	if got.Bounds() != want.Bounds() {
-		t.Fatalf("icon.png is %v", got.Bounds())
-	}
-	for y := range iconSize {
-		for x := range iconSize {
-			gr, gg, gb, ga := got.At(x, y).RGBA()
-			wr, wg, wb, wa := want.At(x, y).RGBA()
-			// Floating-point multiplications may be fused on some processors.
-			const near = 0x0404
-			for _, d := range []int{int(gr) - int(wr), int(gg) - int(wg), int(gb) - int(wb), int(ga) - int(wa)} {
-				if d > near || d < -near {
-					t.Fatalf("icon.png differs from the drawing at %d,%d", x, y)
-				}
-			}
-		}
+	icon, err := png.DecodeConfig(bytes.NewReader(f))
+	if err != nil || icon.Width != 512 || icon.Height != 512 { // as Claude Desktop recommends
+		t.Errorf("icon.png is %d by %d pixels, error %v", icon.Width, icon.Height, err)
 	}
 }
