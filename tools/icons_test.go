@@ -1,4 +1,5 @@
-// This test holds the icons to be small pictures, whatever draws them.
+// This test checks that each icon is a small picture, unlike the others: every
+// tools/list carries them all.
 
 package tools
 
