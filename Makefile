@@ -20,8 +20,8 @@ check: ## all that must hold before a change is taken in
 
 .PHONY: golden
 golden: ## write anew what is made from the code, and show what changed
-	-go test ./tools -update
-	go test ./tools -update # schemas.json is a part of the program
+	go generate ./tools
+	go test ./tools -update
 	go test ./packaging/mcpb -run Manifest -update
 	go test . -run GoldenSessions -update
 	git diff --stat

@@ -724,6 +724,7 @@ var arrows = map[string][]string{
 	"pixazo-mcp/pixazo/sandbox":  {},
 	"pixazo-mcp/resources":       {"internal/text", "pixazo", "internal/jobs"},
 	"pixazo-mcp/tools":           {"internal/text", "internal/attach", "pixazo", "internal/jobs"},
+	"pixazo-mcp/tools/schemagen": {"tools"},
 }
 
 func TestArrows(t *testing.T) {

@@ -1,9 +1,5 @@
-// This file knows the arguments of a tool, from the struct that they are
-// decoded into, and their JSON Schema, which is made from the same struct.
-//
-// The schemas are made by invopop/jsonschema when schemas.json is written (see
-// schema_test.go, which also fails when the file is behind the code), and not
-// at each start: that would take as long as all the rest of it.
+// This file reads the arguments of a tool from the struct that they are decoded
+// into. Package schemagen writes schemas.json from the same structs.
 
 package tools
 
@@ -14,8 +10,25 @@ import (
 	"strings"
 )
 
+//go:generate go run ./schemagen
+
 //go:embed schemas.json
 var schemasJSON []byte
+
+// Shape is a tool with the structs that its schemas are made from.
+type Shape struct {
+	Tool              string
+	Arguments, Result reflect.Type
+}
+
+// Shapes returns the shape of every tool.
+func Shapes() []Shape {
+	var shapes []Shape
+	for _, t := range table(Config{}) {
+		shapes = append(shapes, Shape{t.Tool.Name, t.in, t.out})
+	}
+	return shapes
+}
 
 // schemas are the input and output schema of a tool.
 type schemas struct {

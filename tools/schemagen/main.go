@@ -1,0 +1,45 @@
+// Schemagen writes schemas.json, the JSON Schemas of the tools, from the
+// structs of their arguments and results. It is a program of its own because
+// making them at each start would take as long as all the rest of it:
+//
+//	go generate ./tools
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"log"
+	"os"
+
+	"github.com/invopop/jsonschema"
+
+	"pixazo-mcp/tools"
+)
+
+func main() {
+	schemas, err := schemas()
+	if err == nil {
+		err = os.WriteFile("schemas.json", schemas, 0o644)
+	}
+	if err != nil {
+		log.Fatal("schemagen: ", err)
+	}
+}
+
+// schemas returns the content of schemas.json. Several clients fail on $schema
+// and $ref, so each schema is one inlined object.
+func schemas() ([]byte, error) {
+	reflector := jsonschema.Reflector{Anonymous: true, DoNotReference: true, ExpandedStruct: true}
+	all := map[string]map[string]*jsonschema.Schema{}
+	for _, shape := range tools.Shapes() {
+		input, output := reflector.ReflectFromType(shape.Arguments), reflector.ReflectFromType(shape.Result)
+		input.Version, output.Version = "", ""
+		all[shape.Tool] = map[string]*jsonschema.Schema{"input": input, "output": output}
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	err := encoder.Encode(all)
+	return b.Bytes(), err
+}

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"testing"
+)
+
+func TestSchemasAreThoseOfTheStructs(t *testing.T) {
+	want, err := schemas()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile("../schemas.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A checkout may have given the file the line ends of its system.
+	if !bytes.Equal(bytes.ReplaceAll(got, []byte("\r\n"), []byte("\n")), want) {
+		t.Error("schemas.json differs from the structs; go generate ./tools writes it anew")
+	}
+}
+
+func TestTheProgramDoesNotReflectSchemas(t *testing.T) {
+	deps, err := exec.Command("go", "list", "-deps", "pixazo-mcp").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, deps)
+	}
+	if bytes.Contains(deps, []byte("github.com/invopop/jsonschema\n")) {
+		t.Error("the program imports invopop/jsonschema, which only this generator should")
+	}
+}
