@@ -717,7 +717,8 @@ var arrows = map[string][]string{
 	"pixazo-mcp/internal/demo":   {"internal/text", "pixazo"}, // for Clean
 	"pixazo-mcp/internal/setup":  {"internal/text", "internal/config", "pixazo", "internal/jobs"},
 	"pixazo-mcp/internal/text":   {},
-	"pixazo-mcp/internal/stdio":  {},
+	"pixazo-mcp/internal/stdio":  {"internal/wire"},
+	"pixazo-mcp/internal/wire":   {},
 	"pixazo-mcp/packaging/mcpb":  {},
 	"pixazo-mcp/pixazo":          {"internal/text"},
 	"pixazo-mcp/internal/jobs":   {"internal/text", "pixazo"},

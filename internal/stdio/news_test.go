@@ -15,6 +15,8 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
+
+	"pixazo-mcp/internal/wire"
 )
 
 const modernMeta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}`
@@ -391,7 +393,7 @@ func TestChangesNeverWaitForTheClient(t *testing.T) {
 func TestSetErrorCode(t *testing.T) {
 	srv := server.NewMCPServer("test", "1", server.WithResourceCapabilities(false, false))
 	srv.AddResource(mcp.NewResource("x://a", "a"), func(ctx context.Context, _ mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
-		server.ClientSessionFromContext(ctx).(*session).SetErrorCode(ctx, -32002)
+		server.ClientSessionFromContext(ctx).(*wire.Session).SetErrorCode(ctx, -32002)
 		return nil, errUnknown
 	})
 	var out strings.Builder

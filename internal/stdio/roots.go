@@ -10,16 +10,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
-	"github.com/mark3labs/mcp-go/server"
-)
 
-var (
-	_ server.SessionWithRoots      = (*session)(nil)
-	_ server.SessionWithClientInfo = (*session)(nil)
+	"pixazo-mcp/internal/wire"
 )
 
 // answerTime is how long the client may take to answer. It is a program's
@@ -28,6 +25,9 @@ const answerTime = 10 * time.Second
 
 // questions are the requests to the client that it has not answered.
 type questions struct {
+	session *wire.Session
+	log     *slog.Logger
+
 	mu      sync.Mutex
 	asked   int
 	pending map[string]chan reply // by id as it stands in the message
@@ -37,21 +37,21 @@ type questions struct {
 // reply is the client's answer to one question.
 type reply struct{ result, error json.RawMessage }
 
-// ListRoots asks the client for its roots. A client that does not name any, for
+// listRoots asks the client for its roots. A client that does not name any, for
 // whatever reason, offers none: mcp-go would end the call with a JSON-RPC
 // error, where the tool can say better what it can't do. The error is that of a
 // call which nobody waits for any more.
-func (s *session) ListRoots(ctx context.Context, _ mcp.ListRootsRequest) (*mcp.ListRootsResult, error) {
-	answer, err := s.ask(ctx, mcp.MethodListRoots)
-	if ctx.Err() != nil || errors.Is(err, errClosed) {
-		return nil, errClosed
+func (q *questions) listRoots(ctx context.Context) (*mcp.ListRootsResult, error) {
+	answer, err := q.ask(ctx, mcp.MethodListRoots)
+	if ctx.Err() != nil || errors.Is(err, wire.ErrClosed) {
+		return nil, wire.ErrClosed
 	}
 	var result mcp.ListRootsResult
 	if err == nil {
 		err = json.Unmarshal(answer, &result)
 	}
 	if err != nil {
-		s.log.Debug("the client names no roots", "error", shorten(err.Error()))
+		q.log.Debug("the client names no roots", "error", wire.Shorten(err.Error()))
 		return &mcp.ListRootsResult{}, nil
 	}
 	return &result, nil
@@ -59,17 +59,17 @@ func (s *session) ListRoots(ctx context.Context, _ mcp.ListRootsRequest) (*mcp.L
 
 // ask sends a request without parameters, on behalf of the call in ctx, and
 // waits for the answer.
-func (s *session) ask(ctx context.Context, method mcp.MCPMethod) (json.RawMessage, error) {
-	id, replied, err := s.questions.open()
+func (q *questions) ask(ctx context.Context, method mcp.MCPMethod) (json.RawMessage, error) {
+	id, replied, err := q.open()
 	if err != nil {
 		return nil, err
 	}
-	defer s.questions.drop(id)
-	err = s.send(ctx, struct {
+	defer q.drop(id)
+	err = q.session.Send(ctx, struct {
 		JSONRPC string          `json:"jsonrpc"`
 		ID      json.RawMessage `json:"id"`
 		Method  mcp.MCPMethod   `json:"method"`
-	}{mcp.JSONRPC_VERSION, json.RawMessage(id), method}, false)
+	}{mcp.JSONRPC_VERSION, json.RawMessage(id), method})
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (s *session) ask(ctx context.Context, method mcp.MCPMethod) (json.RawMessag
 	case <-time.After(answerTime):
 		// Specification 2025-11-25, "Timeouts": the asker SHOULD say that it no
 		// longer waits.
-		_ = s.Notify(ctx, string(mcp.MethodNotificationCancelled), map[string]any{
+		_ = q.session.Notify(ctx, string(mcp.MethodNotificationCancelled), map[string]any{
 			"requestId": json.RawMessage(id), "reason": "no answer in time",
 		})
 		return nil, fmt.Errorf("no answer within %s", answerTime)
@@ -118,13 +118,13 @@ func (q *questions) open() (id string, replied chan reply, err error) {
 
 // answer passes an answer on and does not block. It reports whether there is a
 // question of that id.
-func (q *questions) answer(id string, r reply) bool {
+func (q *questions) answer(id string, result, failure json.RawMessage) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	replied, ok := q.pending[id]
 	if ok {
 		delete(q.pending, id)
-		replied <- r
+		replied <- reply{result, failure}
 	}
 	return ok
 }

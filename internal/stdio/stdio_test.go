@@ -19,6 +19,8 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
+
+	"pixazo-mcp/internal/wire"
 )
 
 // peer is the client at the other end of a served pipe.
@@ -174,8 +176,8 @@ func TestCancelledCallIsNeverMentionedAgain(t *testing.T) {
 		"stubborn": func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 			close(started)
 			<-release // goes on after the cancellation, and then reports and answers
-			if err := notify(ctx, req, 1); !errors.Is(err, errClosed) {
-				t.Errorf("progress of a cancelled call: %v, want %v", err, errClosed)
+			if err := notify(ctx, req, 1); !errors.Is(err, wire.ErrClosed) {
+				t.Errorf("progress of a cancelled call: %v, want %v", err, wire.ErrClosed)
 			}
 			return mcp.NewToolResultText("late"), nil
 		},
@@ -254,8 +256,8 @@ func TestProgressAfterTheAnswerIsNotSent(t *testing.T) {
 	p.send(callLine("1", "leak"))
 	p.receive()
 	close(answered)
-	if err := <-late; !errors.Is(err, errClosed) {
-		t.Errorf("late progress: %v, want %v", err, errClosed)
+	if err := <-late; !errors.Is(err, wire.ErrClosed) {
+		t.Errorf("late progress: %v, want %v", err, wire.ErrClosed)
 	}
 }
 

@@ -1,0 +1,87 @@
+// This file makes the last message of a call: mcp-go's answer, mended, or a
+// refusal of a message that mcp-go never gets to see.
+
+package wire
+
+import (
+	"encoding/json"
+	"regexp"
+
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// finish returns mcp-go's answer to c with three changes: the id is the
+// client's own, since mcp-go reads numbers as float64, which changes those
+// above 2^53; an error has the code of SetErrorCode; its message is short.
+func finish(response mcp.JSONRPCMessage, c *call) mcp.JSONRPCMessage {
+	id := json.RawMessage(c.id)
+	switch r := response.(type) {
+	case mcp.JSONRPCResponse:
+		r.ID = mcp.NewRequestId(id)
+		if end, ok := r.Result.(mcp.SubscriptionsListenResult); ok {
+			end.EnsureResultMeta().SetSubscriptionID(id)
+			r.Result = end
+		}
+		if result, ok := r.Result.(*mcp.CallToolResult); ok && result.NeedsInput() {
+			r.Result = inputRequired(result)
+		}
+		return r
+	case mcp.JSONRPCError:
+		r.ID = mcp.NewRequestId(id)
+		if code := c.errorCode.Load(); code != 0 {
+			r.Error.Code = int(code)
+		}
+		// mcp-go repeats a client's own words, however long they are, and shows
+		// which Go value they did not fit into.
+		r.Error.Message = Shorten(goValue.ReplaceAllString(r.Error.Message, "the JSON $1 is out of place or out of range"))
+		return r
+	}
+	return response
+}
+
+// inputRequired is result as every client can read it: mcp-go leaves out the
+// params of a question that has none, and the official Go SDK (1.8.0) takes
+// that for broken JSON.
+func inputRequired(result *mcp.CallToolResult) any {
+	type request struct {
+		Method string          `json:"method"`
+		Params json.RawMessage `json:"params"`
+	}
+	requests := map[string]request{}
+	for id, each := range result.InputRequests {
+		raw, err := json.Marshal(each)
+		r := request{Params: json.RawMessage("{}")}
+		if err != nil || json.Unmarshal(raw, &r) != nil {
+			return result // whoever writes it says what is wrong with it
+		}
+		requests[id] = r
+	}
+	return struct {
+		ResultType    mcp.ResultType     `json:"resultType"`
+		InputRequests map[string]request `json:"inputRequests"`
+		RequestState  string             `json:"requestState,omitempty"`
+	}{result.ResultType, requests, result.RequestState}
+}
+
+func refusal(id json.RawMessage, code int, message string) mcp.JSONRPCMessage {
+	var value any
+	if id != nil {
+		value = id
+	}
+	return mcp.JSONRPCError{
+		JSONRPC: mcp.JSONRPC_VERSION,
+		ID:      mcp.NewRequestId(value),
+		Error:   mcp.NewJSONRPCErrorDetails(code, message, nil),
+	}
+}
+
+var goValue = regexp.MustCompile(`json: cannot unmarshal (\w+).* into Go .*`)
+
+// Shorten cuts the message of an error.
+func Shorten(message string) string {
+	const most = 500 // characters
+	if runes := []rune(message); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return message
+}
