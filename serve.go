@@ -1,0 +1,121 @@
+// This file wires the server together: settings, client, tracker, tools and
+// resources, transport.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/mark3labs/mcp-go/server"
+
+	"pixazo-mcp/internal/attach"
+	"pixazo-mcp/internal/config"
+	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/stdio"
+	"pixazo-mcp/pixazo"
+	"pixazo-mcp/pixazo/sandbox"
+	"pixazo-mcp/resources"
+	"pixazo-mcp/tools"
+)
+
+// serve speaks MCP until the client leaves or ctx ends.
+func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdout, stderr io.Writer) error {
+	if isTerminal(stdin) {
+		fmt.Fprintln(stderr, "pixazo-mcp waits for an MCP client on stdin. To see it work, run: pixazo-mcp demo")
+	}
+	log, closeLog, err := newLogger(settings, stderr)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	if warning := settings.KeyWarning(); warning != "" {
+		log.Warn(warning)
+	}
+
+	gateway := pixazo.Config{
+		GatewayURL:  settings.GatewayURL,
+		Key:         settings.Key,
+		WebhookURL:  settings.WebhookURL,
+		WebhookMode: settings.WebhookMode,
+		UserAgent:   "pixazo-mcp/" + version,
+		Logger:      log,
+	}
+	journalName := settings.GatewayURL
+	mediaOrigins := []string{"https://*.r2.dev", settings.GatewayURL} // where the gateway's videos are
+	if settings.Sandbox {
+		journalName = "sandbox" // its port is another one each time
+		url, key, stop, err := startSandbox(settings.SandboxDuration, log)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		gateway.GatewayURL, gateway.Key = url, key
+		mediaOrigins = []string{url}
+	}
+	client, err := pixazo.NewClient(gateway)
+	if err != nil {
+		return err
+	}
+	tracker := jobs.New(client, jobs.Options{
+		StateDir:    settings.StateDir,
+		Gateway:     journalName,
+		MaxPerHour:  settings.MaxVideosPerHour,
+		Check:       client.Check,
+		OutputDir:   settings.OutputDir,
+		MaxDownload: settings.MaxDownload,
+		GatewayURL:  gateway.GatewayURL,
+		UserAgent:   gateway.UserAgent,
+		Logger:      log,
+	})
+	defer tracker.Close()
+
+	srv := server.NewMCPServer("pixazo-mcp", version,
+		server.WithTitle("Pixazo video"),
+		server.WithIcons(tools.Icon("pixazo-mcp")),
+		server.WithInstructions(tools.Instructions),
+		server.WithToolCapabilities(false),
+		server.WithResourceCapabilities(true, true),
+		server.WithPromptCapabilities(false),
+		server.WithCompletions(),
+		server.WithRecovery(),
+		server.WithResourceRecovery(),
+	)
+	tools.Register(srv, tools.Config{
+		Tracker: tracker,
+		MaxWait: settings.MaxWait,
+		KeyFile: settings.APIKeyFile,
+		Files:   attach.Resolver{Dirs: settings.FilesDirs, FromRoots: settings.FilesFromRoots, Home: settings.Home},
+	})
+	videos := resources.Register(srv, tracker, resources.Options{MediaOrigins: append(mediaOrigins, settings.MediaOrigins...)})
+
+	log.Info("serving", "version", version, "gateway", gateway.GatewayURL, "sandbox", settings.Sandbox)
+	return stdio.Serve(ctx, srv, stdin, stdout, stdio.Options{Drain: tracker.Drain, Finish: tracker.Finish, Subscribe: videos.Subscribe, Logger: log})
+}
+
+// startSandbox serves the emulator on a loopback port of its own. It has its
+// own key, so that the user's never gets there.
+func startSandbox(duration time.Duration, log *slog.Logger) (url string, key func() (pixazo.Key, error), stop func(), err error) {
+	const word = "sandbox"
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, nil, fmt.Errorf("start sandbox: %w", err)
+	}
+	emulator := sandbox.New(sandbox.Options{Duration: duration, Key: word, Logger: log})
+	srv := &http.Server{Handler: emulator, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	go func() {
+		if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("sandbox stopped", "error", err)
+		}
+	}()
+	return "http://" + listener.Addr().String(),
+		func() (pixazo.Key, error) { return pixazo.NewKey(word) },
+		func() { _ = srv.Close(); emulator.Close() },
+		nil
+}
