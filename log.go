@@ -1,4 +1,7 @@
-// This file makes the log.
+// This file makes the log. A client may start us with stderr as a pipe that it
+// never reads, and --log-file may name a FIFO or a hanging disk: a log line
+// must not hold up an answer, the journal or the end of the program. So lines
+// go into a bounded queue, and a goroutine writes them.
 
 package main
 
@@ -7,6 +10,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/lmittmann/tint"
@@ -15,25 +20,148 @@ import (
 	"pixazo-mcp/internal/config"
 )
 
-// newLogger logs to the file of the settings or to stderr, in colour only on
-// a terminal.
-func newLogger(settings config.Settings, stderr io.Writer) (*slog.Logger, func(), error) {
-	out, done := stderr, func() {}
-	if settings.LogFile != "" {
-		f, err := os.OpenFile(settings.LogFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
-			return nil, nil, fmt.Errorf("open log file: %w", err)
-		}
-		out, done = f, func() { _ = f.Close() }
+const (
+	maxWaiting = 256 << 10              // bytes of the log that wait to be written
+	lastWords  = 500 * time.Millisecond // how long close waits for them to be written
+)
+
+// logQueue is a writer that never blocks. What finds it full is dropped, and
+// the number of dropped writes is written once there is room again.
+type logQueue struct {
+	terminal bool          // whether it ends in a terminal
+	written  chan struct{} // closed when copyTo returns
+
+	mu      sync.Mutex
+	more    sync.Cond // signalled when something waits, or closed is set
+	waiting []byte
+	dropped int
+	closed  bool
+}
+
+func newLogQueue() *logQueue {
+	q := &logQueue{written: make(chan struct{})}
+	q.more.L = &q.mu
+	return q
+}
+
+// copyTo writes to out what the queue takes, until the queue is closed and
+// empty.
+func (q *logQueue) copyTo(out io.Writer) {
+	defer close(q.written)
+	for batch := q.take(); batch != nil; batch = q.take() {
+		_, _ = out.Write(batch) // there is nobody to tell of an error
 	}
+}
+
+// take waits for something to write. It returns nil when the queue is closed
+// and empty.
+func (q *logQueue) take() []byte {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.waiting) == 0 && q.dropped == 0 && !q.closed {
+		q.more.Wait()
+	}
+	batch := q.waiting
+	if q.dropped > 0 {
+		batch = fmt.Appendf(batch, "%d log lines were dropped here: nobody read the log\n", q.dropped)
+	}
+	q.waiting, q.dropped = nil, 0
+	return batch
+}
+
+// Write puts p into the queue, or drops it. It never fails.
+func (q *logQueue) Write(p []byte) (int, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return len(p), nil
+	}
+	if q.dropped > 0 || len(q.waiting)+len(p) > maxWaiting {
+		q.dropped++
+	} else {
+		q.waiting = append(q.waiting, p...)
+	}
+	q.more.Signal()
+	return len(p), nil
+}
+
+// close waits up to lastWords until what is in the queue is written.
+func (q *logQueue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.more.Signal()
+	q.mu.Unlock()
+	select {
+	case <-q.written:
+	case <-time.After(lastWords):
+	}
+}
+
+// newLogger logs to the file of the settings, or to stderr when there is none
+// or it can't be opened. The returned function ends the log.
+func newLogger(settings config.Settings, stderr io.Writer) (log *slog.Logger, end func()) {
+	toStderr := logTo(stderr, settings.LogLevel)
+	if settings.LogFile == "" {
+		return toStderr, func() {}
+	}
+	file := newLogQueue()
+	go func() {
+		f, err := openLog(settings.LogFile)
+		if err != nil {
+			toStderr.Warn("the log file can't be opened, so the log goes to stderr", "flag", "--log-file (PIXAZO_LOG_FILE)", "error", err)
+			file.copyTo(stderr)
+			return
+		}
+		defer func() { _ = f.Close() }()
+		file.copyTo(f)
+	}()
+	return logTo(file, settings.LogLevel), file.close
+}
+
+// openLog opens a log file. It blocks while path is a FIFO that nobody reads.
+func openLog(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+}
+
+// tryLog returns the error of opening the log file of the settings, for
+// commands that refuse to start without it. A file that can't be opened within
+// a second counts as one that will be.
+func tryLog(settings config.Settings) error {
+	if settings.LogFile == "" {
+		return nil
+	}
+	opened := make(chan error, 1)
+	go func() {
+		f, err := openLog(settings.LogFile)
+		if err == nil {
+			err = f.Close()
+		}
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		if err != nil {
+			return fmt.Errorf("--log-file (PIXAZO_LOG_FILE): must be a file that can be written: %w", err)
+		}
+	case <-time.After(time.Second):
+	}
+	return nil
+}
+
+// logTo returns a logger that writes to out, in colour on a terminal. Older
+// Windows consoles print colours as escapes.
+func logTo(out io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(tint.NewTextHandler(out, &tint.Options{
-		Level:      settings.LogLevel,
+		Level:      level,
 		TimeFormat: time.DateTime,
-		NoColor:    !isTerminal(out),
-	})), done, nil
+		NoColor:    !isTerminal(out) || runtime.GOOS == "windows",
+	}))
 }
 
 func isTerminal(stream any) bool {
+	if q, ok := stream.(*logQueue); ok {
+		return q.terminal
+	}
 	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

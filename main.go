@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"runtime"
@@ -33,11 +34,20 @@ func main() {
 	// A client that closes our stdout must not kill us while a submission is
 	// on its way: the write's error is enough.
 	signal.Ignore(syscall.SIGPIPE)
-	// SIGHUP is what a closed terminal sends.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	if err := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr); err != nil {
-		fmt.Fprintln(os.Stderr, "pixazo-mcp:", err)
+	// The first signal ends the context, later ones change nothing: clients
+	// send SIGINT and SIGTERM within milliseconds of each other, while a
+	// submission is on its way. SIGHUP is what a closed terminal sends.
+	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	stderr := newLogQueue()
+	stderr.terminal = isTerminal(os.Stderr)
+	go stderr.copyTo(os.Stderr)
+	log.SetOutput(stderr) // for net/http, whose transports log by themselves
+	err := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, stderr)
+	if err != nil {
+		fmt.Fprintln(stderr, "pixazo-mcp:", err)
+	}
+	stderr.close()
+	if err != nil {
 		os.Exit(1)
 	}
 }
@@ -57,6 +67,12 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 		return runDemo(ctx, settings, env, stdout, stderr)
 	case config.Doctor, config.Install, config.Uninstall:
 		return runSetup(ctx, settings, env, stdin, stdout)
+	}
+	if isTerminal(stdin) {
+		if err := tryLog(settings); err != nil {
+			return err
+		}
+		fmt.Fprintln(stderr, "pixazo-mcp waits for an MCP client on stdin. To see it work, run: pixazo-mcp demo")
 	}
 	return serve(ctx, settings, stdin, stdout, stderr)
 }

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -540,7 +541,6 @@ func TestSettingsAreCheckedBeforeServing(t *testing.T) {
 		{[]string{"--max-wait=soon"}, "--max-wait (PIXAZO_MAX_WAIT)"},
 		{[]string{"--gateway-url=http://example.com"}, "--gateway-url (PIXAZO_GATEWAY_URL)"},
 		{[]string{"--webhook-url=http://example.com"}, "--webhook-url (PIXAZO_WEBHOOK_URL)"},
-		{[]string{"--log-file=" + filepath.Join(t.TempDir(), "no", "such", "dir", "log")}, "open log file"},
 		{[]string{"--no-such-flag"}, "--no-such-flag"},
 	} {
 		var out, errs bytes.Buffer
@@ -588,6 +588,14 @@ func TestSubmissionInFlightOutlivesTheClient(t *testing.T) {
 		{"SIGTERM", func(_ *program, cmd *exec.Cmd) error { return cmd.Process.Signal(syscall.SIGTERM) }, true},
 		{"SIGHUP", func(_ *program, cmd *exec.Cmd) error { return cmd.Process.Signal(syscall.SIGHUP) }, true},
 		{"SIGINT", func(_ *program, cmd *exec.Cmd) error { return cmd.Process.Signal(os.Interrupt) }, true},
+		{"every signal, and again", func(p *program, cmd *exec.Cmd) error {
+			err := cmd.Process.Signal(os.Interrupt)
+			waitFor(t, p.stderr, "no new calls")
+			for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt, syscall.SIGHUP, syscall.SIGTERM} {
+				err = errors.Join(err, cmd.Process.Signal(signal))
+			}
+			return err
+		}, true},
 		{"call cancelled, then end of input", func(p *program, _ *exec.Cmd) error {
 			p.send(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`)
 			return p.in.Close()

@@ -27,14 +27,8 @@ import (
 
 // serve speaks MCP until the client leaves or ctx ends.
 func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdout, stderr io.Writer) error {
-	if isTerminal(stdin) {
-		fmt.Fprintln(stderr, "pixazo-mcp waits for an MCP client on stdin. To see it work, run: pixazo-mcp demo")
-	}
-	log, closeLog, err := newLogger(settings, stderr)
-	if err != nil {
-		return err
-	}
-	defer closeLog()
+	log, endLog := newLogger(settings, stderr)
+	defer endLog()
 	if warning := settings.KeyWarning(); warning != "" {
 		log.Warn(warning)
 	}
