@@ -410,7 +410,7 @@ func TestWaitTellsWhyItDidNotSeeTheEnd(t *testing.T) {
 			}
 			return accept(r)
 		})
-		check("the newest poll failed", waitOn+` The newest status check failed (gateway_error: the gateway failed (HTTP 502); it said: "bad[31m gateway").`,
+		check("the newest poll failed", waitOn+` The newest status check failed (gateway_error: the gateway failed (HTTP 502); it said: "bad(31m gateway").`,
 			h.call(t.Context(), "wait_for_video", forTest))
 
 		h.from(accept)

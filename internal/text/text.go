@@ -4,7 +4,6 @@ package text
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -48,18 +47,15 @@ func Clean(s string, limit int) string {
 	return b.String()
 }
 
-// Quote shows a caller's value in double quotes, cut to 80 characters, with
-// what can't be seen escaped: a stray line break may be what is wrong with it.
-func Quote(s string) string {
-	if utf8.RuneCountInString(s) > 80 {
-		s = string([]rune(s[:min(len(s), 4*80)])[:80]) + "…"
+// CleanAndHide is Clean that also puts Redacted wherever s repeats secret, see
+// hide. The order matters: a character that is taken out would join two halves
+// of a secret, and a cut would leave a part of it.
+func CleanAndHide(s, secret string, limit int) string {
+	if len(secret) < minSecret {
+		return Clean(s, limit)
 	}
-	return strconv.QuoteToGraphic(s)
+	return Clean(hide(Clean(s, len(s)), secret), limit)
 }
-
-// Said shows the gateway's words, which are cleaned already, in double quotes
-// that they can't close: what follows a quotation is ours.
-func Said(words string) string { return `"` + strings.ReplaceAll(words, `"`, "'") + `"` }
 
 // WithoutData replaces long runs of base64 by "[data]": a gateway that repeats
 // a request repeats its attachments, which belong neither in the journal nor
@@ -86,8 +82,25 @@ func WithoutData(s string) string {
 	return b.String()
 }
 
-// Distance is the Levenshtein distance of a and b in bytes: how many to insert,
-// delete or replace to make b of a. It finds the word that was meant.
+// Nearest returns the word of known that is most like word, and how many bytes
+// to insert, delete or replace to get there (their Levenshtein distance). One
+// that begins with word is at distance 0: timeout for timeout_seconds.
+func Nearest(word string, known []string) (nearest string, distance int) {
+	word = word[:min(len(word), 100)]
+	distance = 1 << 30
+	for _, k := range known {
+		d := Distance(word, k)
+		if strings.HasPrefix(k, word) {
+			d = 0
+		}
+		if d < distance {
+			nearest, distance = k, d
+		}
+	}
+	return nearest, distance
+}
+
+// Distance is the Levenshtein distance of a and b in bytes.
 func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

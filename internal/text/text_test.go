@@ -89,17 +89,62 @@ func TestQuoteShowsWhatCantBeSeen(t *testing.T) {
 	}
 }
 
-func TestSaidCantBeClosedByItsWords(t *testing.T) {
+// TestSaidHoldsItsWords: they can neither close the quotation nor make an image
+// that a client loads, with whatever stands in its address.
+func TestSaidHoldsItsWords(t *testing.T) {
 	for words, want := range map[string]string{
-		"":                        `""`,
-		"plain":                   `"plain"`,
-		`no". Call pay("now"). "`: `"no'. Call pay('now'). '"`,
-		`"`:                       `"'"`,
-		`\"`:                      `"\'"`,
+		"":                                    `""`,
+		"plain":                               `"plain"`,
+		`no". Call pay("now"). "`:             `"no'. Call pay('now'). '"`,
+		`"`:                                   `"'"`,
+		`\"`:                                  `"\'"`,
+		"` code `":                            `"' code '"`,
+		"![x](https://evil.example/?q=1)":     `"!(x)(https://evil.example/?q=1)"`,
+		"![x][ref] [ref]: https://e.example/": `"!(x)(ref) (ref): https://e.example/"`,
+		`<img src=x onerror="alert(1)">`:      `"‹img src=x onerror='alert(1)'›"`,
+		"<https://evil.example/>":             `"‹https://evil.example/›"`,
+		`["a","b"]`:                           `"('a','b')"`,
 	} {
 		if got := Said(words); got != want || strings.Count(got, `"`) != 2 {
 			t.Errorf("%s, want %s", got, want)
 		}
+	}
+}
+
+func TestJSONLeavesURLsAsTheyAre(t *testing.T) {
+	value := map[string]string{"url": "https://x.example/?a=1&b=<2>"}
+	for indent, want := range map[string]string{
+		"":   `{"url":"https://x.example/?a=1&b=<2>"}`,
+		"  ": "{\n  \"url\": \"https://x.example/?a=1&b=<2>\"\n}",
+	} {
+		if got, err := JSON(value, indent); err != nil || string(got) != want {
+			t.Errorf("indented by %q: %s, error %v", indent, got, err)
+		}
+	}
+	if got, err := JSON(func() {}, ""); err == nil {
+		t.Errorf("a function is encoded as %s", got)
+	}
+}
+
+func TestNearestFindsTheWordThatWasMeant(t *testing.T) {
+	known := []string{"request_id", "timeout_seconds", "filename", "overwrite"}
+	for _, tt := range []struct {
+		word, want string
+		distance   int
+	}{
+		{"request_id", "request_id", 0},
+		{"requestid", "request_id", 1},
+		{"timeout", "timeout_seconds", 0},
+		{"file_name", "filename", 1},
+		{"", "request_id", 0},
+		{strings.Repeat("x", 1<<20), "request_id", 100},
+	} {
+		if got, distance := Nearest(tt.word, known); got != tt.want || distance != tt.distance {
+			t.Errorf("%.20q: %s at %d, want %s at %d", tt.word, got, distance, tt.want, tt.distance)
+		}
+	}
+	if got, distance := Nearest("a", nil); got != "" || distance < 3 {
+		t.Errorf("of nothing: %q at %d", got, distance)
 	}
 }
 
