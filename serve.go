@@ -61,7 +61,6 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 		StateDir:    settings.StateDir,
 		Gateway:     journalName,
 		MaxPerHour:  settings.MaxVideosPerHour,
-		Check:       client.Check,
 		OutputDir:   settings.OutputDir,
 		MaxDownload: settings.MaxDownload,
 		GatewayURL:  gateway.GatewayURL,
@@ -83,6 +82,7 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 	)
 	tools.Register(srv, tools.Config{
 		Tracker: tracker,
+		Prepare: client.Prepare,
 		MaxWait: settings.MaxWait,
 		KeyFile: settings.APIKeyFile,
 		Files:   attach.Resolver{Dirs: settings.FilesDirs, FromRoots: settings.FilesFromRoots, Home: settings.Home},

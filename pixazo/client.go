@@ -6,6 +6,7 @@ package pixazo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -182,32 +183,18 @@ func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// Check is req.Validate, and refuses a request that holds the key: a user who
-// pasted it into the prompt would send it to the video agent. A key of fewer
-// than 16 bytes may be an ordinary word and is not looked for.
-func (c *Client) Check(req VideoRequest) error {
-	if err := req.Validate(); err != nil {
-		return err
-	}
-	key, err := c.config.Key()
-	if err != nil || len(key.value()) < minHidden {
-		return nil // whoever needs the key says what is wrong with it
-	}
-	for name, value := range map[string]string{"prompt": req.Prompt, "avatar_id": req.AvatarID, "voice_id": req.VoiceID,
-		"style_id": req.StyleID, "brand_kit_id": req.BrandKitID} {
-		if strings.Contains(value, key.value()) {
-			return invalid(name, "must not hold the API key", "it")
-		}
-	}
-	for i, file := range req.Files {
-		if strings.Contains(file, key.value()) || dataHolds(file, key.value()) {
-			return invalid(fmt.Sprintf("files[%d]", i), "must not hold the API key", "it")
-		}
-	}
-	return nil
+// SubmitOptions adjusts one submission.
+type SubmitOptions struct {
+	// CallbackURL is the webhook URL of this submission; "" means that of
+	// Config.
+	CallbackURL string
+
+	// Again is asked before the request is sent another time, which its error
+	// prevents; nil means yes.
+	Again func(context.Context) error
 }
 
-// Submit sends req once and returns the accepted job, which may already be
+// Submit sends p once and returns the accepted job, which may already be
 // finished. It is sent again only when it certainly was not accepted: when no
 // connection was made, or after 429, waiting as asked, at most 3 times and
 // 60 s in all. Cancelling ctx only keeps it from being sent again: a POST is
@@ -218,21 +205,24 @@ func (c *Client) Check(req VideoRequest) error {
 // rate_limited, gateway_unreachable and gateway_error mean that nothing was
 // accepted; submission_uncertain means that it may have been, and then
 // RequestID is set if the answer could be read that far.
-func (c *Client) Submit(ctx context.Context, req VideoRequest) (Job, error) {
-	if err := c.Check(req); err != nil {
-		return Job{}, err
-	}
-	body, err := req.body()
-	if err != nil {
-		return Job{}, fmt.Errorf("submit video: %w", err)
-	}
+func (c *Client) Submit(ctx context.Context, p *Prepared, o SubmitOptions) (Job, error) {
 	notAccepted := func(err error) bool { return errors.Is(err, errNotSent) || IsCode(err, RateLimited) }
-	return c.repeat(ctx, maxSubmits, submitSpan, notAccepted, func() (Job, error) { return c.submitOnce(ctx, body, req.UploadTime()) })
+	sent := false
+	return c.repeat(ctx, maxSubmits, submitSpan, notAccepted, func() (Job, error) {
+		if sent && o.Again != nil {
+			if err := o.Again(ctx); err != nil {
+				return Job{}, err
+			}
+		}
+		sent = true
+		return c.submitOnce(ctx, p, o)
+	})
 }
 
-func (c *Client) submitOnce(ctx context.Context, body body, more time.Duration) (Job, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), submitTimeout+more)
+func (c *Client) submitOnce(ctx context.Context, p *Prepared, o SubmitOptions) (Job, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), submitTimeout+p.UploadTime())
 	defer cancel()
+	body := p.body
 	upload := &counted{r: body.reader()}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.origin.String()+submitPath, upload)
 	if err != nil {
@@ -244,8 +234,8 @@ func (c *Client) submitOnce(ctx context.Context, body body, more time.Duration) 
 		return upload, nil
 	}
 	req.Header.Set("Content-Type", "application/json")
-	if c.config.WebhookURL != "" {
-		req.Header.Set("X-Webhook-URL", c.config.WebhookURL)
+	if callback := cmp.Or(o.CallbackURL, c.config.WebhookURL); callback != "" {
+		req.Header.Set("X-Webhook-URL", callback)
 		if c.config.WebhookMode != "" {
 			req.Header.Set("X-Webhook-Mode", c.config.WebhookMode)
 		}

@@ -215,6 +215,15 @@ func newTestClient(t *testing.T, transport http.RoundTripper, change ...func(*Co
 	return c
 }
 
+// submit prepares req and submits it.
+func submit(ctx context.Context, c *Client, req VideoRequest) (Job, error) {
+	p, err := c.Prepare(req)
+	if err != nil {
+		return Job{}, err
+	}
+	return c.Submit(ctx, p, SubmitOptions{})
+}
+
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer

@@ -4,17 +4,12 @@
 package pixazo
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"pixazo-mcp/internal/text"
@@ -50,14 +45,28 @@ type VideoRequest struct {
 	Files         []string `json:"files,omitempty" jsonschema:"maxItems=20" jsonschema_description:"Up to 20 reference images, videos, sound files or documents: each the path of a file on the user's computer (below a folder that they opened for it), an http(s) URL, a HeyGen asset ID, or data as base64 or a data URI. At most 20 MB a file and 50 MB in all."`
 	IncognitoMode bool     `json:"incognito_mode,omitempty" jsonschema:"default=false" jsonschema_description:"true keeps this session out of the agent's memory."`
 
-	// FileNames are the names that Files had on disk, "" for others. They are
-	// for the journal and are not sent.
-	FileNames []string `json:"-"`
+	// Attached are the contents of the local files among Files, at the same
+	// index; nil where an item of Files is sent as it is.
+	Attached []*Attachment `json:"-"`
 }
 
-// Validate checks the request against the documented rules. Its error has
-// code invalid_argument and names the field, the rule and what came.
-func (r VideoRequest) Validate() error {
+// Attachment is a local file that is sent with a request.
+type Attachment struct {
+	Name      string // without its folder
+	MediaType string
+	Data      []byte // as it is on disk
+}
+
+// attachment returns what is sent for item i of Files, nil for the item itself.
+func (r VideoRequest) attachment(i int) *Attachment {
+	if i < len(r.Attached) {
+		return r.Attached[i]
+	}
+	return nil
+}
+
+// check checks the request against the documented rules.
+func (r VideoRequest) check() error {
 	n := utf8.RuneCountInString(r.Prompt)
 	switch {
 	case r.Prompt == "":
@@ -77,10 +86,12 @@ func (r VideoRequest) Validate() error {
 	var total int64
 	for i, f := range r.Files {
 		field := fmt.Sprintf("files[%d]", i)
-		if rule := FileRule(f); rule != "" {
+		size := dataSize(f)
+		if a := r.attachment(i); a != nil {
+			size = int64(len(a.Data))
+		} else if rule := FileRule(f); rule != "" {
 			return invalid(field, rule, text.Quote(f))
 		}
-		size := dataSize(f)
 		if total += size; size > MaxFileBytes {
 			return invalid(field, fmt.Sprintf("must have at most %d MB of data", MaxFileBytes>>20), fmt.Sprintf("%d bytes", size))
 		}
@@ -169,121 +180,6 @@ func dataSize(file string) int64 {
 	_, data, _ := strings.Cut(file, ",")
 	size, _ := Base64Size(data)
 	return size
-}
-
-// Data reads what a data URI among files carries. ok is false for other items.
-func Data(file string) (mediaType string, data io.Reader, ok bool) {
-	if !isData(file) {
-		return "", nil, false
-	}
-	head, encoded, _ := strings.Cut(file[len("data:"):], ",")
-	mediaType, _, _ = strings.Cut(head, ";")
-	return strings.ToLower(mediaType), base64.NewDecoder(base64.StdEncoding, strings.NewReader(encoded)), true
-}
-
-// dataHolds reports whether what an item of files carries itself holds word.
-func dataHolds(file, word string) bool {
-	_, data, ok := Data(file)
-	if !ok {
-		return false
-	}
-	buf := make([]byte, 64<<10)
-	kept := 0 // bytes of the last look, where word may begin
-	for {
-		n, err := io.ReadFull(data, buf[kept:])
-		seen := buf[:kept+n]
-		if bytes.Contains(seen, []byte(word)) {
-			return true
-		}
-		if err != nil {
-			return false
-		}
-		kept = copy(buf, seen[len(seen)-len(word)+1:])
-	}
-}
-
-// body is the JSON that is sent, in parts: attachments may be tens of megabytes
-// and stand in it as they stand in the request, without a copy.
-type body []string
-
-// body has <, > and & unescaped. The documented default of mode is left out, so
-// that a request that spells it out is the same request.
-func (r VideoRequest) body() (body, error) {
-	if r.Mode == Modes[0] {
-		r.Mode = ""
-	}
-	files := r.Files
-	if len(files) > 0 {
-		r.Files = []string{""}
-	}
-	whole, err := encodeJSON(r)
-	if err != nil || len(files) == 0 {
-		return body{whole}, err
-	}
-	// In a string the quotes would be escaped, so this is the field.
-	before, after, _ := strings.Cut(whole, `"files":[""]`)
-	b := body{before, `"files":[`}
-	for i, file := range files {
-		if i > 0 {
-			b = append(b, ",")
-		}
-		if isData(file) && FileRule(file) == "" { // which leaves nothing to escape
-			b = append(b, `"`, file, `"`)
-			continue
-		}
-		quoted, err := encodeJSON(file)
-		if err != nil {
-			return nil, err
-		}
-		b = append(b, quoted)
-	}
-	return append(b, "]", after), nil
-}
-
-func encodeJSON(value any) (string, error) {
-	var b strings.Builder
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(value)
-	return strings.TrimSuffix(b.String(), "\n"), err
-}
-
-func (b body) size() int64 {
-	var n int64
-	for _, part := range b {
-		n += int64(len(part))
-	}
-	return n
-}
-
-func (b body) reader() io.Reader {
-	parts := make([]io.Reader, len(b))
-	for i, part := range b {
-		parts[i] = strings.NewReader(part)
-	}
-	return io.MultiReader(parts...)
-}
-
-// Fingerprint names what is sent: it is equal for two requests exactly when
-// their bodies are (the SHA-256 of the body, in hexadecimal).
-func (r VideoRequest) Fingerprint() (string, error) {
-	b, err := r.body()
-	if err != nil {
-		return "", fmt.Errorf("fingerprint: %w", err)
-	}
-	sum := sha256.New()
-	_, _ = io.Copy(sum, b.reader()) // neither side can fail
-	return fmt.Sprintf("%x", sum.Sum(nil)), nil
-}
-
-// UploadTime is how much longer than usual a submission may take, since its
-// attachments go over a slow line.
-func (r VideoRequest) UploadTime() time.Duration {
-	size := 0
-	for _, file := range r.Files {
-		size += len(file)
-	}
-	return time.Duration(size/uploadRate) * time.Second
 }
 
 // CheckRequestID checks the form of a request_id: 1 to 200 letters, digits,

@@ -49,7 +49,7 @@ func TestRequestIsCheckedAgainstTheDocumentedRules(t *testing.T) {
 			`files[2] must be an http(s) URL, an asset ID (1 to 128 letters, digits, hyphens or underscores), or a data URI (data:<media type>;base64,<data>); got "c.pdf"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := tt.req.Validate()
+			_, err := Prepare(tt.req)
 			if tt.want == "" {
 				if err != nil {
 					t.Error(err)
@@ -124,7 +124,7 @@ func TestFileRefusalNamesTheRuleOfItsKind(t *testing.T) {
 		"https://example.com/" + strings.Repeat("a", 8192): address,
 		"https://example.com/@b?c=d@e":                     "",
 	} {
-		err := VideoRequest{Prompt: "p", Files: []string{"asset_1", file}}.Validate()
+		_, err := Prepare(VideoRequest{Prompt: "p", Files: []string{"asset_1", file}})
 		if rule == "" {
 			checkError(t, err, "")
 		} else if e := checkError(t, err, InvalidArgument); e.Message != "files[1] "+rule+"; got "+text.Quote(file) {
@@ -134,14 +134,14 @@ func TestFileRefusalNamesTheRuleOfItsKind(t *testing.T) {
 }
 
 func TestLongFileIsShortenedInItsRefusal(t *testing.T) {
-	err := VideoRequest{Prompt: "p", Files: []string{"data:image/png;base64," + strings.Repeat("A", 1<<20) + "!"}}.Validate()
+	_, err := Prepare(VideoRequest{Prompt: "p", Files: []string{"data:image/png;base64," + strings.Repeat("A", 1<<20) + "!"}})
 	if e := checkError(t, err, InvalidArgument); len(e.Message) > 300 || !strings.Contains(e.Message, "…") {
 		t.Errorf("message of %d bytes: %.300s", len(e.Message), e.Message)
 	}
 }
 
-// TestSchemaTagsAgreeWithTheRules: clients see the tags, Validate keeps the
-// constants.
+// TestSchemaTagsAgreeWithTheRules: clients see the tags, Prepare keeps
+// the constants.
 func TestSchemaTagsAgreeWithTheRules(t *testing.T) {
 	typ := reflect.TypeFor[VideoRequest]()
 	var sent []reflect.StructField
@@ -208,15 +208,6 @@ func TestRequestIDIsChecked(t *testing.T) {
 	}
 }
 
-func TestDefaultModeIsTheSameRequest(t *testing.T) {
-	a, errA := VideoRequest{Prompt: "p"}.Fingerprint()
-	b, errB := VideoRequest{Prompt: "p", Mode: "generate"}.Fingerprint()
-	c, errC := VideoRequest{Prompt: "p", Mode: "chat"}.Fingerprint()
-	if errA != nil || errB != nil || errC != nil || a != b || a == c {
-		t.Errorf("fingerprints %s, %s, %s", a, b, c)
-	}
-}
-
 // A user may paste the key where the prompt belongs.
 func TestRequestThatHoldsTheKeyIsRefused(t *testing.T) {
 	s := newScript(t, answered(200, queuedBody))
@@ -226,7 +217,7 @@ func TestRequestThatHoldsTheKeyIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, req := range []VideoRequest{{Prompt: "my key is " + key.value() + "."}, {Prompt: "p", Files: []string{"https://x.example/?k=" + key.value()}}} {
-		_, err := c.Submit(t.Context(), req)
+		_, err := submit(t.Context(), c, req)
 		if e := checkError(t, err, InvalidArgument); strings.Contains(e.Message, key.value()) {
 			t.Errorf("the error holds the key")
 		}

@@ -286,7 +286,7 @@ func TestKeyRepeatedByTheGatewayIsHidden(t *testing.T) {
 			t.Run(tt.name+" "+form.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					c := newTestClient(t, newScript(t, tt.reply))
-					job, err := c.Submit(t.Context(), VideoRequest{Prompt: "p"})
+					job, err := submit(t.Context(), c, VideoRequest{Prompt: "p"})
 					checkHidden(t, job, err)
 					job, err = c.Status(t.Context(), testID, "")
 					checkHidden(t, job, err)
@@ -415,7 +415,7 @@ func TestKeyPromptAndDataNeverReachTheLog(t *testing.T) {
 					if handler == "JSON" {
 						c.log = slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 					}
-					_, err := c.Submit(t.Context(), VideoRequest{Prompt: prompt, Files: []string{data}})
+					_, err := submit(t.Context(), c, VideoRequest{Prompt: prompt, Files: []string{data}})
 					c.log.Warn("submission failed", "error", err) // as its callers log it
 					_, err = c.Status(t.Context(), testID, "")
 					c.log.Warn("status failed", "error", err)

@@ -34,7 +34,7 @@ func TestSubmitSendsWhatIsDocumented(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newScript(t, answered(200, queuedBody))
-			if _, err := newTestClient(t, s).Submit(t.Context(), tt.req); err != nil {
+			if _, err := submit(t.Context(), newTestClient(t, s), tt.req); err != nil {
 				t.Fatal(err)
 			}
 			got := s.arrivals()[0]
@@ -81,7 +81,7 @@ func TestSubmitSendsWebhookHeadersWhenSet(t *testing.T) {
 		t.Run(tt.url+" "+tt.mode, func(t *testing.T) {
 			s := newScript(t, answered(200, queuedBody), answered(200, workingBody))
 			c := newTestClient(t, s, func(config *Config) { config.WebhookURL, config.WebhookMode = tt.url, tt.mode })
-			if _, err := c.Submit(t.Context(), VideoRequest{Prompt: "p"}); err != nil {
+			if _, err := submit(t.Context(), c, VideoRequest{Prompt: "p"}); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := c.Status(t.Context(), testID, ""); err != nil {
@@ -121,7 +121,7 @@ func TestSubmitReadsTheAcceptedJob(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newScript(t, answered(200, tt.body))
-			got, err := newTestClient(t, s).Submit(t.Context(), VideoRequest{Prompt: "p"})
+			got, err := submit(t.Context(), newTestClient(t, s), VideoRequest{Prompt: "p"})
 			checkError(t, err, "")
 			tt.want.RequestID = testID
 			if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", tt.want) {
@@ -133,7 +133,7 @@ func TestSubmitReadsTheAcceptedJob(t *testing.T) {
 
 func TestSubmitRefusesAnInvalidRequestUnsent(t *testing.T) {
 	s := newScript(t, answered(200, queuedBody))
-	_, err := newTestClient(t, s).Submit(t.Context(), VideoRequest{})
+	_, err := submit(t.Context(), newTestClient(t, s), VideoRequest{})
 	checkError(t, err, InvalidArgument)
 	if n := len(s.arrivals()); n != 0 {
 		t.Errorf("%d requests were sent", n)
@@ -151,7 +151,7 @@ func TestWithoutKeyNothingIsSent(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newScript(t, answered(200, queuedBody))
 			c := newTestClient(t, s, func(config *Config) { config.Key = tt.key })
-			_, err := c.Submit(t.Context(), VideoRequest{Prompt: "p"})
+			_, err := submit(t.Context(), c, VideoRequest{Prompt: "p"})
 			checkError(t, err, MissingAPIKey)
 			_, err = c.Status(t.Context(), testID, "")
 			if e := checkError(t, err, MissingAPIKey); e.RequestID != testID {
@@ -168,10 +168,10 @@ func TestKeyIsAskedForAtEachCall(t *testing.T) {
 	var key Key
 	s := newScript(t, answered(200, queuedBody))
 	c := newTestClient(t, s, func(config *Config) { config.Key = func() (Key, error) { return key, nil } })
-	_, err := c.Submit(t.Context(), VideoRequest{Prompt: "p"})
+	_, err := submit(t.Context(), c, VideoRequest{Prompt: "p"})
 	checkError(t, err, MissingAPIKey)
 	key, _ = testKey()
-	_, err = c.Submit(t.Context(), VideoRequest{Prompt: "p"})
+	_, err = submit(t.Context(), c, VideoRequest{Prompt: "p"})
 	checkError(t, err, "")
 }
 
@@ -307,7 +307,7 @@ func TestSubmitIsSentAgainOnlyWhenCertainlyNotAccepted(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newScript(t, tt.replies...)
-				job, err := newTestClient(t, s).Submit(t.Context(), VideoRequest{Prompt: "p"})
+				job, err := submit(t.Context(), newTestClient(t, s), VideoRequest{Prompt: "p"})
 				e := checkError(t, err, tt.code)
 				if e.RequestID != tt.id || e.HTTPStatus != tt.status {
 					t.Errorf("error with request_id %q and HTTP status %d, want %q and %d", e.RequestID, e.HTTPStatus, tt.id, tt.status)
@@ -352,7 +352,7 @@ func TestSubmitShowsTheGatewaysWords(t *testing.T) {
 		{"no request_id", 200, `{}`, `the video request was sent, but its outcome is unknown: the answer names no valid request_id; it names nothing`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := newTestClient(t, newScript(t, answered(tt.code, tt.body))).Submit(t.Context(), VideoRequest{Prompt: "p"})
+			_, err := submit(t.Context(), newTestClient(t, newScript(t, answered(tt.code, tt.body))), VideoRequest{Prompt: "p"})
 			e, _ := errors.AsType[*Error](err)
 			checkError(t, err, e.Code)
 			if e.Message != tt.want {
@@ -377,7 +377,7 @@ func TestSubmitCancelledBetweenTriesSendsNoMore(t *testing.T) {
 				s := newScript(t, tt.reply)
 				ctx, cancel := context.WithTimeout(t.Context(), tt.at)
 				defer cancel()
-				_, err := newTestClient(t, s).Submit(ctx, VideoRequest{Prompt: "p"})
+				_, err := submit(ctx, newTestClient(t, s), VideoRequest{Prompt: "p"})
 				checkError(t, err, tt.code)
 				if n := len(s.arrivals()); n != 1 {
 					t.Errorf("sent %d times", n)
@@ -405,7 +405,7 @@ func TestSubmitWhoseCallerHasLeftIsSentOnce(t *testing.T) {
 				s := newScript(t, tt.reply)
 				ctx, cancel := context.WithCancel(t.Context())
 				cancel()
-				_, err := newTestClient(t, s).Submit(ctx, VideoRequest{Prompt: "p"})
+				_, err := submit(ctx, newTestClient(t, s), VideoRequest{Prompt: "p"})
 				checkError(t, err, tt.code)
 				if n := len(s.arrivals()); n != 1 {
 					t.Errorf("sent %d times", n)
@@ -420,7 +420,7 @@ func TestSubmitUnderWayIsNotCutOff(t *testing.T) {
 		s := newScript(t, silent)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
-		_, err := newTestClient(t, s).Submit(ctx, VideoRequest{Prompt: "p"})
+		_, err := submit(ctx, newTestClient(t, s), VideoRequest{Prompt: "p"})
 		checkError(t, err, SubmissionUncertain)
 		if n := len(s.arrivals()); n != 1 {
 			t.Errorf("sent %d times", n)

@@ -194,7 +194,7 @@ func TestSubmissionOnABrokenConnectionIsSentOnce(t *testing.T) {
 			w := serveWire(t, tt.script)
 			c := newWireClient(t, w.url)
 			ctx, retries := untilRetry(t, c)
-			_, err := c.Submit(ctx, VideoRequest{Prompt: "p"})
+			_, err := submit(ctx, c, VideoRequest{Prompt: "p"})
 			if e := checkError(t, err, SubmissionUncertain); e.RequestID != tt.id {
 				t.Errorf("error names request_id %q, want %q", e.RequestID, tt.id)
 			}
@@ -212,7 +212,7 @@ func TestUploadThatWasCutOffWasNotAccepted(t *testing.T) {
 	c := newWireClient(t, w.url)
 	ctx, retries := untilRetry(t, c)
 	file := "data:image/png;base64," + strings.Repeat("AAAA", 5<<20)
-	_, err := c.Submit(ctx, VideoRequest{Prompt: "p", Files: []string{file}})
+	_, err := submit(ctx, c, VideoRequest{Prompt: "p", Files: []string{file}})
 	if e := checkError(t, err, GatewayUnreachable); !strings.Contains(e.Message, fmt.Sprintf(" of %d bytes", len(file)+len(`{"prompt":"p","files":[""]}`))) {
 		t.Errorf("message %s", e.Message)
 	}
@@ -236,7 +236,7 @@ func TestRefusedConnectionIsTriedAgainAndThenUnreachable(t *testing.T) {
 	listener.Close() // from here on the port refuses
 	for name, call := range map[string]func(context.Context, *Client) error{
 		"submit": func(ctx context.Context, c *Client) error {
-			_, err := c.Submit(ctx, VideoRequest{Prompt: "p"})
+			_, err := submit(ctx, c, VideoRequest{Prompt: "p"})
 			return err
 		},
 		"status": func(ctx context.Context, c *Client) error {
@@ -263,14 +263,14 @@ func TestSubmissionThatFailsBeforeDiallingWasNotSent(t *testing.T) {
 	c := newWireClient(t, w.url)
 	c.config.Transport.(*http.Transport).Proxy = func(*http.Request) (*url.URL, error) { return nil, errors.New("invalid proxy address") }
 	ctx, _ := untilRetry(t, c)
-	_, err := c.Submit(ctx, VideoRequest{Prompt: "p"})
+	_, err := submit(ctx, c, VideoRequest{Prompt: "p"})
 	checkError(t, err, GatewayUnreachable)
 }
 
 func TestSubmissionCancelledUnderWayGetsItsAnswer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	w := serveWire(t, func(p *peer) { p.read(); cancel(); p.answer(queuedBody) })
-	job, err := newWireClient(t, w.url).Submit(ctx, VideoRequest{Prompt: "p"})
+	job, err := submit(ctx, newWireClient(t, w.url), VideoRequest{Prompt: "p"})
 	if err != nil || job.RequestID != testID {
 		t.Errorf("got %+v, %v", job, err)
 	}
@@ -306,7 +306,7 @@ func TestSubmitUsesNoConnectionKeptFromBefore(t *testing.T) {
 			if _, err := c.Status(t.Context(), testID, ""); err != nil {
 				t.Fatal(err)
 			}
-			job, err := c.Submit(t.Context(), VideoRequest{Prompt: "p"})
+			job, err := submit(t.Context(), c, VideoRequest{Prompt: "p"})
 			checkError(t, err, "")
 			if job.RequestID != testID {
 				t.Errorf("job %+v", job)
@@ -372,7 +372,7 @@ func TestKeyIsNotSentBeforeTLSIsSettled(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newWireClient(t, gateway)
 			ctx, _ := untilRetry(t, c)
-			_, err := c.Submit(ctx, VideoRequest{Prompt: "p"})
+			_, err := submit(ctx, c, VideoRequest{Prompt: "p"})
 			if e := checkError(t, err, GatewayUnreachable); !errors.Is(e, errNotSent) {
 				t.Errorf("%v is not known as not sent", e)
 			}
@@ -399,7 +399,7 @@ func TestHTTP2IsNotSpoken(t *testing.T) {
 	defer server.Close()
 	c := newWireClient(t, server.URL)
 	c.config.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
-	if _, err := c.Submit(t.Context(), VideoRequest{Prompt: "p"}); err != nil {
+	if _, err := submit(t.Context(), c, VideoRequest{Prompt: "p"}); err != nil {
 		t.Fatal(err)
 	}
 	if protocol != "HTTP/1.1" {
@@ -415,7 +415,7 @@ func TestCompressedAnswerIsRead(t *testing.T) {
 		z.Close()
 	}))
 	defer server.Close()
-	job, err := newWireClient(t, server.URL).Submit(t.Context(), VideoRequest{Prompt: "p"})
+	job, err := submit(t.Context(), newWireClient(t, server.URL), VideoRequest{Prompt: "p"})
 	if err != nil || job.RequestID != testID {
 		t.Errorf("job %+v, error %v", job, err)
 	}
@@ -495,7 +495,7 @@ func TestRedirectsAreFollowedOnlyForStatusAndOnlyAtHome(t *testing.T) {
 				if code == 307 || code == 308 {
 					want = GatewayError
 				}
-				_, err = c.Submit(ctx, VideoRequest{Prompt: "p"})
+				_, err = submit(ctx, c, VideoRequest{Prompt: "p"})
 				checkError(t, err, want)
 				if len(came) != 1 || len(away) != 0 {
 					t.Errorf("submission: at home %q, away %q", came, away)

@@ -153,7 +153,7 @@ func TestGuideHasAValidExampleOfEveryParameter(t *testing.T) {
 		d.DisallowUnknownFields()
 		err := d.Decode(&req)
 		if err == nil {
-			err = req.Validate()
+			_, err = pixazo.Prepare(req)
 		}
 		if err != nil {
 			t.Errorf("example of %s: %v", name, err)

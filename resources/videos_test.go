@@ -36,7 +36,7 @@ type fakeGateway struct {
 	polls     map[string]int
 }
 
-func (g *fakeGateway) Submit(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
+func (g *fakeGateway) Submit(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
 	if g.submit != nil {
 		if err := g.submit(); err != nil {
 			return pixazo.Job{}, err
@@ -102,7 +102,7 @@ func newServer(t *testing.T, g *fakeGateway) (*server.MCPServer, *Videos, *jobs.
 
 func submit(t *testing.T, tracker *jobs.Tracker, prompt string) string {
 	t.Helper()
-	submission, err := tracker.Submit(t.Context(), pixazo.VideoRequest{Prompt: prompt}, true)
+	submission, err := tracker.Submit(t.Context(), prepared(pixazo.VideoRequest{Prompt: prompt}), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestRecentVideosAreReadFromTheJournalAlone(t *testing.T) {
 					t.Fatal(err)
 				}
 				g.submit = func() error { return &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "no answer"} }
-				if _, err := tracker.Submit(t.Context(), pixazo.VideoRequest{Prompt: "lost"}, true); err == nil {
+				if _, err := tracker.Submit(t.Context(), prepared(pixazo.VideoRequest{Prompt: "lost"}), true); err == nil {
 					t.Fatal("no error")
 				}
 				before := g.counts()
@@ -217,9 +217,18 @@ func TestAReadHasPatienceWithTheGateway(t *testing.T) {
 	})
 }
 
+// prepared is req, which must be right.
+func prepared(req pixazo.VideoRequest) *pixazo.Prepared {
+	p, err := pixazo.Prepare(req)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
 type hangingGateway struct{}
 
-func (hangingGateway) Submit(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
+func (hangingGateway) Submit(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
 	return pixazo.Job{RequestID: "hanging", Status: pixazo.Queued}, nil
 }
 
@@ -314,7 +323,7 @@ func TestCompletionOfRequestID(t *testing.T) {
 		submit(t, tracker, fmt.Sprint("video ", i))
 	}
 	g.submit = func() error { return &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "no answer"} }
-	if _, err := tracker.Submit(t.Context(), pixazo.VideoRequest{Prompt: "lost"}, true); err == nil {
+	if _, err := tracker.Submit(t.Context(), prepared(pixazo.VideoRequest{Prompt: "lost"}), true); err == nil {
 		t.Fatal("no error")
 	}
 	ids := func(from, to int) (ids []string) {

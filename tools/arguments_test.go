@@ -170,7 +170,7 @@ func TestBodyThatReachesTheGateway(t *testing.T) {
 		// Null, and what a client sends for an option it left empty.
 		{`{"prompt":"x","mode":null,"avatar_id":null,"voice_id":null,"style_id":null,"brand_kit_id":null,"orientation":null,"files":null,"incognito_mode":null}`, `{"prompt":"x"}`},
 		{`{"prompt":"x","mode":"","avatar_id":"","orientation":"","files":[],"incognito_mode":false}`, `{"prompt":"x"}`},
-		{`{"prompt":"x","mode":"generate"}`, `{"prompt":"x"}`}, // the default, spelt out
+		{`{"prompt":"x","mode":"generate"}`, `{"prompt":"x","mode":"generate"}`}, // the default, spelt out
 		// A prompt as it came: nothing trimmed, nothing escaped that JSON does not ask for.
 		{`{"prompt":" <b>Ü & \u00e9\n"}`, `{"prompt":" <b>Ü & é\n"}`},
 		{`{"prompt":"` + exactly + `"}`, `{"prompt":"` + exactly + `"}`},

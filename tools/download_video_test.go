@@ -39,7 +39,7 @@ func saving(t *testing.T, duration time.Duration) (srv *server.MCPServer, dir st
 		tracker.Close()
 	})
 	srv = server.NewMCPServer("test", "1")
-	Register(srv, Config{Tracker: tracker, MaxWait: 20 * time.Second})
+	Register(srv, Config{Tracker: tracker, Prepare: client.Prepare, MaxWait: 20 * time.Second})
 	return srv, dir
 }
 

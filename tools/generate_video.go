@@ -18,11 +18,8 @@ type generateArgs struct {
 	AllowDuplicate bool `json:"allow_duplicate,omitempty" jsonschema:"default=false" jsonschema_description:"true makes and bills another video although the same request was submitted before. Only when the user asked for another one."`
 }
 
-// Validate checks all but the items of files, which are not yet what is sent.
-func (a generateArgs) Validate() error {
-	a.VideoRequest.Files = nil
-	return a.VideoRequest.Validate()
-}
+// Validate leaves the check to Prepare, which needs the files.
+func (a generateArgs) Validate() error { return nil }
 
 type generateResult struct {
 	jobResult
@@ -49,7 +46,11 @@ Example: "A friendly presenter explains our budgeting app to students in 30 seco
 		if err := config.attach(ctx, req, &in.VideoRequest); err != nil {
 			return generateResult{}, err
 		}
-		s, err := config.Tracker.Submit(ctx, in.VideoRequest, in.AllowDuplicate)
+		prepared, err := config.Prepare(in.VideoRequest)
+		if err != nil {
+			return generateResult{}, err
+		}
+		s, err := config.Tracker.Submit(ctx, prepared, in.AllowDuplicate)
 		if err != nil {
 			return generateResult{}, err
 		}
@@ -83,7 +84,7 @@ func (c Config) attach(ctx context.Context, req mcp.CallToolRequest, video *pixa
 			}
 		}
 	}
-	video.Files, video.FileNames, err = c.Files.Resolve(video.Files, roots)
+	video.Files, video.Attached, err = c.Files.Resolve(video.Files, roots)
 	return err
 }
 

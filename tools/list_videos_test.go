@@ -34,15 +34,15 @@ type gatewayOf struct {
 	sent []string // prompts
 }
 
-func (g *gatewayOf) Submit(_ context.Context, req pixazo.VideoRequest) (pixazo.Job, error) {
+func (g *gatewayOf) Submit(_ context.Context, p *pixazo.Prepared, _ pixazo.SubmitOptions) (pixazo.Job, error) {
 	g.mu.Lock()
-	g.sent = append(g.sent, req.Prompt)
+	g.sent = append(g.sent, p.Prompt())
 	n := len(g.sent)
 	g.mu.Unlock()
 	if g.submit == nil {
 		return pixazo.Job{RequestID: fmt.Sprintf("id-%d", n), Status: pixazo.Queued}, nil
 	}
-	return g.submit(req.Prompt)
+	return g.submit(p.Prompt())
 }
 
 func (g *gatewayOf) Status(_ context.Context, id, _ string) (pixazo.Job, error) {

@@ -34,8 +34,9 @@ Cancelling a wait does not cancel the video. get_status answers at once, without
 // Config is what the tools work with.
 type Config struct {
 	Tracker *jobs.Tracker
-	MaxWait time.Duration // the longest a single wait_for_video may last
-	KeyFile string        // where the user may put the key, for the hint of missing_api_key
+	Prepare func(pixazo.VideoRequest) (*pixazo.Prepared, error) // of the gateway's client
+	MaxWait time.Duration                                       // the longest a single wait_for_video may last
+	KeyFile string                                              // where the user may put the key, for the hint of missing_api_key
 	Files   attach.Resolver
 }
 

@@ -81,7 +81,7 @@ func (h *house) serve(tracker *jobs.Tracker, maxWait time.Duration) {
 		server.WithToolCapabilities(false),
 		server.WithRecovery(),
 	)
-	Register(h.srv, Config{Tracker: tracker, MaxWait: maxWait, KeyFile: h.keyFile})
+	Register(h.srv, Config{Tracker: tracker, Prepare: pixazo.Prepare, MaxWait: maxWait, KeyFile: h.keyFile})
 }
 
 // RoundTrip is the gateway's end of the wire.

@@ -4,12 +4,10 @@
 package attach
 
 import (
-	"encoding/base64"
 	"fmt"
 	"io"
 	"os"
 	"slices"
-	"strings"
 
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
@@ -31,22 +29,23 @@ func (r Resolver) NeedsRoots(items []string) bool {
 	})
 }
 
-// attachment is a checked item whose data is still to be put into a data URI.
+// attachment is a checked item whose data is still to be read.
 type attachment struct {
 	index     int
+	name      string // of a file
 	mediaType string
 	file      *os.File // nil for bare base64
 	size      int64    // bytes of data
 }
 
-// Resolve gives each item the form in which it is sent. names[i] is the base
-// name of the local file of items[i], "" for the rest. roots are the client's,
-// as file:// URIs: others are ignored, and all of them unless FromRoots.
+// Resolve reads the local files among items: attached[i] is that of items[i],
+// nil for an item that is sent as files[i] says. roots are the client's, as
+// file:// URIs: others are ignored, and all of them unless FromRoots.
 //
 // All items are checked before one is read in full. An error names the item,
 // the rule and what came; its code is file_refused for a local path and
 // invalid_argument for the rest.
-func (r Resolver) Resolve(items, roots []string) (files, names []string, err error) {
+func (r Resolver) Resolve(items, roots []string) (files []string, attached []*pixazo.Attachment, err error) {
 	if len(items) > pixazo.MaxFiles {
 		return nil, nil, &pixazo.Error{Code: pixazo.InvalidArgument,
 			Message: fmt.Sprintf("files must have at most %d items; got %d items", pixazo.MaxFiles, len(items))}
@@ -67,7 +66,7 @@ func (r Resolver) Resolve(items, roots []string) (files, names []string, err err
 			}
 		}
 	}()
-	files, names = slices.Clone(items), make([]string, len(items))
+	files, attached = slices.Clone(items), make([]*pixazo.Attachment, len(items))
 	for i, item := range items {
 		k, mediaType, rule := classify(item)
 		if rule != "" {
@@ -85,7 +84,7 @@ func (r Resolver) Resolve(items, roots []string) (files, names []string, err err
 			f, size, name, rule := opened.open(item, r.Home)
 			switch {
 			case f != nil:
-				a.file, a.size, names[i], code = f, size, name, pixazo.FileRefused
+				a.file, a.size, a.name, code = f, size, name, pixazo.FileRefused
 			case k == local || k == named && opened.has(item):
 				return nil, nil, refusal(pixazo.FileRefused, i, rule, text.Quote(item))
 			}
@@ -113,35 +112,30 @@ func (r Resolver) Resolve(items, roots []string) (files, names []string, err err
 		}
 	}
 	for _, a := range pending {
-		if files[a.index], err = a.dataURI(items[a.index]); err != nil {
+		if a.file == nil {
+			files[a.index] = "data:" + a.mediaType + ";base64," + items[a.index]
+			continue
+		}
+		data, err := a.read(items[a.index])
+		if err != nil {
 			return nil, nil, err
 		}
+		attached[a.index] = &pixazo.Attachment{Name: a.name, MediaType: a.mediaType, Data: data}
 	}
-	return files, names, nil
+	return files, attached, nil
 }
 
-// dataURI reads a file straight into its encoded form: of 50 MB, the raw and
-// the encoded bytes together would be 117 MB. For bare base64 it only puts the
-// head before item.
-func (a attachment) dataURI(item string) (string, error) {
-	head := "data:" + a.mediaType + ";base64,"
-	if a.file == nil {
-		return head + item, nil
+// read reads the whole file, which must have as many bytes as it had at first.
+func (a attachment) read(item string) ([]byte, error) {
+	data := make([]byte, a.size+1) // a byte more, so that a file that grew is noticed
+	n, err := io.ReadFull(a.file, data)
+	if err == nil {
+		return nil, refusal(pixazo.FileRefused, a.index, "must not change while it is read", fmt.Sprintf("more than the %d bytes that it had at first in %s", a.size, text.Quote(item)))
 	}
-	var b strings.Builder
-	b.Grow(len(head) + base64.StdEncoding.EncodedLen(int(a.size)))
-	b.WriteString(head)
-	enc := base64.NewEncoder(base64.StdEncoding, &b)
-	// A byte more than was checked, so that a file that grew is noticed.
-	n, err := io.Copy(enc, io.NewSectionReader(a.file, 0, a.size+1))
-	if n > a.size {
-		return "", refusal(pixazo.FileRefused, a.index, "must not change while it is read", fmt.Sprintf("more than the %d bytes that it had at first in %s", a.size, text.Quote(item)))
+	if int64(n) < a.size {
+		return nil, refusal(pixazo.FileRefused, a.index, "must not change while it is read", fmt.Sprintf("%d of %d bytes of %s", n, a.size, text.Quote(item)))
 	}
-	if err != nil || n < a.size {
-		return "", refusal(pixazo.FileRefused, a.index, "must not change while it is read", fmt.Sprintf("%d of %d bytes of %s", n, a.size, text.Quote(item)))
-	}
-	_ = enc.Close() // a strings.Builder takes everything
-	return b.String(), nil
+	return data[:n], nil
 }
 
 func refusal(code pixazo.Code, index int, rule, got string) error {

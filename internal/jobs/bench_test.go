@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/pixazo"
 )
 
 func median(took []time.Duration) float64 {
@@ -25,12 +26,12 @@ func BenchmarkSubmitJournal(b *testing.B) {
 	submit(b, tracker, prompt("the first, which makes the journal"))
 	var with, without []time.Duration
 	for n := 0; b.Loop(); n++ {
-		req := prompt("video %d", n)
+		p := prompt("video %d", n)
 		start := time.Now()
-		submit(b, tracker, req)
+		submit(b, tracker, p)
 		with = append(with, time.Since(start))
 		start = time.Now()
-		if _, err := g.Submit(context.Background(), req); err != nil {
+		if _, err := g.Submit(context.Background(), p, pixazo.SubmitOptions{}); err != nil {
 			b.Fatal(err)
 		}
 		without = append(without, time.Since(start))

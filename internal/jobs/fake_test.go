@@ -20,7 +20,7 @@ import (
 // fakeGateway answers with its functions and notes what it was asked. A nil
 // submit accepts, a nil status says PROCESSING.
 type fakeGateway struct {
-	submit func(context.Context, pixazo.VideoRequest) (pixazo.Job, error)
+	submit func(context.Context, *pixazo.Prepared) (pixazo.Job, error)
 	status func(ctx context.Context, id string, poll int) (pixazo.Job, error) // poll counts from 0, for each id
 
 	mu          sync.Mutex
@@ -29,7 +29,7 @@ type fakeGateway struct {
 	pollingURL  string // of the newest poll
 }
 
-func (g *fakeGateway) Submit(ctx context.Context, req pixazo.VideoRequest) (pixazo.Job, error) {
+func (g *fakeGateway) Submit(ctx context.Context, p *pixazo.Prepared, _ pixazo.SubmitOptions) (pixazo.Job, error) {
 	g.mu.Lock()
 	g.submissions++
 	n := g.submissions
@@ -37,7 +37,7 @@ func (g *fakeGateway) Submit(ctx context.Context, req pixazo.VideoRequest) (pixa
 	if g.submit == nil {
 		return pixazo.Job{RequestID: fmt.Sprintf("own-%d", n), Status: pixazo.Queued}, nil
 	}
-	return g.submit(ctx, req)
+	return g.submit(ctx, p)
 }
 
 func (g *fakeGateway) Status(ctx context.Context, id, pollingURL string) (pixazo.Job, error) {
@@ -121,7 +121,20 @@ func uuidID(created time.Time) string {
 	return fmt.Sprintf("heygen-video-agent_%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-func request() pixazo.VideoRequest { return pixazo.VideoRequest{Prompt: "a lighthouse"} }
+func request() *pixazo.Prepared { return prompt("a lighthouse") }
+
+func prompt(format string, args ...any) *pixazo.Prepared {
+	return prepared(pixazo.VideoRequest{Prompt: fmt.Sprintf(format, args...)})
+}
+
+// prepared is req, which must be right.
+func prepared(req pixazo.VideoRequest) *pixazo.Prepared {
+	p, err := pixazo.Prepare(req)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
 
 func mustSubmit(t *testing.T, tracker *jobs.Tracker) string {
 	t.Helper()

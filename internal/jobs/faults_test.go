@@ -198,7 +198,7 @@ func TestOutcomeThatCanNotBeWrittenIsToldAndLogged(t *testing.T) {
 			t.Run(fmt.Sprint(tt.name, ", ", failure), func(t *testing.T) {
 				dir := t.TempDir()
 				var log bytes.Buffer
-				tracker := openTracker(t, &fakeGateway{submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
+				tracker := openTracker(t, &fakeGateway{submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) {
 					tt.fault(t, dir)
 					if failure != nil {
 						return pixazo.Job{}, failure
@@ -390,11 +390,11 @@ func TestOutcomeIsKeptWhenTheJournalIsReplacedMeanwhile(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		other := openTracker(t, &fakeGateway{submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
+		other := openTracker(t, &fakeGateway{submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) {
 			return pixazo.Job{RequestID: "id-other", Status: pixazo.Queued}, nil
 		}}, jobs.Options{StateDir: dir})
 		joined := make(chan error, 1)
-		tracker := openTracker(t, &fakeGateway{submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
+		tracker := openTracker(t, &fakeGateway{submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) {
 			joining := openTracker(t, &fakeGateway{}, jobs.Options{StateDir: dir})
 			list(t, joining, jobs.All)
 			go func() {

@@ -29,16 +29,12 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-func prompt(format string, args ...any) pixazo.VideoRequest {
-	return pixazo.VideoRequest{Prompt: fmt.Sprintf(format, args...)}
-}
-
 // submit fails the test unless req is accepted, and returns its request_id.
-func submit(t testing.TB, tracker *jobs.Tracker, req pixazo.VideoRequest) string {
+func submit(t testing.TB, tracker *jobs.Tracker, p *pixazo.Prepared) string {
 	t.Helper()
-	s, err := tracker.Submit(context.Background(), req, false)
+	s, err := tracker.Submit(context.Background(), p, false)
 	if err != nil || s.Duplicate || s.JournalErr != nil {
-		t.Fatalf("Submit of %q = %+v, %v; want it accepted and recorded", req.Prompt, s, err)
+		t.Fatalf("Submit of %q = %+v, %v; want it accepted and recorded", p.Prompt(), s, err)
 	}
 	return s.Job.RequestID
 }
@@ -91,10 +87,10 @@ func TestJournalIsReadByAnotherTracker(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state dir 100%20#1 ü [a]")
 	created := time.Date(2026, 5, 22, 13, 17, 32, 110e6, time.UTC)
 	job := pixazo.Job{RequestID: "id-1", Status: pixazo.Queued, CreatedAt: created, PollingURL: "https://gateway.pixazo.ai/v2/requests/status/id-1"}
-	first := openTracker(t, &fakeGateway{submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) { return job, nil }},
+	first := openTracker(t, &fakeGateway{submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) { return job, nil }},
 		jobs.Options{StateDir: dir})
 	before := time.Now().Add(-time.Millisecond) // times are kept in milliseconds
-	submit(t, first, prompt("tides\x00 \u202e and \"quotes\"; DROP TABLE jobs"))
+	submit(t, first, prompt("tides\x01 \u202e and \"quotes\"; DROP TABLE jobs"))
 	end(first)
 
 	g := &fakeGateway{}
@@ -104,7 +100,7 @@ func TestJournalIsReadByAnotherTracker(t *testing.T) {
 		t.Fatalf("%d records, want 1", len(records))
 	}
 	r := records[0]
-	if !reflect.DeepEqual(r.Job, job) || r.Prompt != "tides\x00 \u202e and \"quotes\"; DROP TABLE jobs" || r.Uncertain || !r.LastCheckedAt.IsZero() ||
+	if !reflect.DeepEqual(r.Job, job) || r.Prompt != "tides\x01 \u202e and \"quotes\"; DROP TABLE jobs" || r.Uncertain || !r.LastCheckedAt.IsZero() ||
 		r.SubmittedAt.Before(before) || r.SubmittedAt.After(time.Now()) {
 		t.Errorf("listed %+v, want the job as it was submitted", r)
 	}
@@ -146,7 +142,7 @@ func TestNothingIsWrittenBeforeTheFirstUse(t *testing.T) {
 }
 
 func TestKeyAndAttachmentsAreNotInTheJournal(t *testing.T) {
-	const key, data = "k3y-that-must-never-be-stored", "aGFsZiBhIG1lZ2FieXRlIG9mIHBpeGVscw=="
+	const key, content, data = "k3y-that-must-never-be-stored", "half a megabyte of pixels", "aGFsZiBhIG1lZ2FieXRlIG9mIHBpeGVscw=="
 	client, err := pixazo.NewClient(pixazo.Config{
 		Key: func() (pixazo.Key, error) { return pixazo.NewKey(key) },
 		Transport: roundTripper(func(r *http.Request) (*http.Response, error) { // a gateway that repeats what it got
@@ -158,8 +154,8 @@ func TestKeyAndAttachmentsAreNotInTheJournal(t *testing.T) {
 	}
 	dir := t.TempDir()
 	tracker := openTracker(t, client, jobs.Options{StateDir: dir})
-	submit(t, tracker, pixazo.VideoRequest{Prompt: "tides", VoiceID: "voice-1", Files: []string{"asset-1", "https://example.com/a.png", "data:image/png;base64," + data, "DATA:image/png;BASE64," + data},
-		FileNames: []string{"", "", "", "deck.png"}})
+	submit(t, tracker, prepared(pixazo.VideoRequest{Prompt: "tides", VoiceID: "voice-1", Files: []string{"asset-1", "https://example.com/a.png", "data:image/png;base64," + data, "deck.png"},
+		Attached: []*pixazo.Attachment{3: {Name: "deck.png", MediaType: "image/png", Data: []byte(content)}}}))
 	if _, err := tracker.Status(t.Context(), "id-1"); err != nil {
 		t.Fatal(err)
 	}
@@ -167,19 +163,19 @@ func TestKeyAndAttachmentsAreNotInTheJournal(t *testing.T) {
 	if err := raw(t, dir).QueryRow("SELECT request FROM jobs").Scan(&described); err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{`"voice_id":"voice-1"`, "asset-1", "https://example.com/a.png", "image/png, 25 bytes, sha256 ", "deck.png, image/png, 25 bytes, sha256 "} {
+	for _, part := range []string{`"voice_id":"voice-1"`, `{"asset_id":"asset-1"}`, `{"url":"https://example.com/a.png"}`, `{"media_type":"image/png","size":25,"sha256":"`, `{"name":"deck.png","media_type":"image/png","size":25,"sha256":"`} {
 		if !strings.Contains(described, part) {
 			t.Errorf("the journal describes the request as %s, without %q", described, part)
 		}
 	}
 	files, _ := os.ReadDir(dir)
 	for _, file := range files {
-		content, err := os.ReadFile(filepath.Join(dir, file.Name()))
+		stored, err := os.ReadFile(filepath.Join(dir, file.Name()))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, private := range []string{key, data} {
-			if strings.Contains(string(content), private) {
+		for _, private := range []string{key, content, data} {
+			if strings.Contains(string(stored), private) {
 				t.Errorf("%s holds %q", file.Name(), private)
 			}
 		}
@@ -191,7 +187,7 @@ func TestSameRequestWithinTenMinutesIsTheSameVideo(t *testing.T) {
 		name      string
 		after     time.Duration
 		status    pixazo.Status // seen meanwhile
-		again     pixazo.VideoRequest
+		again     *pixazo.Prepared
 		allow     bool
 		gateway   string
 		duplicate bool
@@ -204,7 +200,7 @@ func TestSameRequestWithinTenMinutesIsTheSameVideo(t *testing.T) {
 		{name: "ended with an error meanwhile", after: time.Minute, status: pixazo.Errored, again: request()},
 		{name: "allowed", again: request(), allow: true},
 		{name: "another prompt", again: prompt("another lighthouse")},
-		{name: "another field", again: pixazo.VideoRequest{Prompt: request().Prompt, Orientation: "portrait"}},
+		{name: "another field", again: prepared(pixazo.VideoRequest{Prompt: request().Prompt(), Orientation: "portrait"})},
 		{name: "another gateway", again: request(), gateway: "sandbox"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -260,7 +256,7 @@ func TestSubmissionInFlightIsJoined(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				dir := t.TempDir()
-				g := &fakeGateway{submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
+				g := &fakeGateway{submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) {
 					time.Sleep(6 * time.Second)
 					if tt.err != nil {
 						return pixazo.Job{}, tt.err
@@ -314,7 +310,7 @@ func TestCallThatJoinedOneGivenUpSubmitsItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		var posts atomic.Int32
-		g := &fakeGateway{submit: func(ctx context.Context, _ pixazo.VideoRequest) (pixazo.Job, error) {
+		g := &fakeGateway{submit: func(ctx context.Context, _ *pixazo.Prepared) (pixazo.Job, error) {
 			if posts.Add(1) > 1 {
 				return pixazo.Job{RequestID: "id-2", Status: pixazo.Queued}, nil
 			}
@@ -349,7 +345,7 @@ func TestCallThatJoinedOneGivenUpSubmitsItself(t *testing.T) {
 func TestCallThatJoinedAndLeftIsUncertain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		g := &fakeGateway{submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
+		g := &fakeGateway{submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) {
 			time.Sleep(time.Minute)
 			return pixazo.Job{RequestID: "id-1"}, nil
 		}}
@@ -377,7 +373,7 @@ func TestUncertainSubmissionBlocksItsLikeUntilOneIsAllowed(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			g := &fakeGateway{}
-			g.submit = func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
+			g.submit = func(context.Context, *pixazo.Prepared) (pixazo.Job, error) {
 				if g.submissions == 1 {
 					return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "")
 				}
@@ -439,20 +435,17 @@ func TestIntentWithoutAnOutcomeIsUncertain(t *testing.T) {
 			g := &fakeGateway{}
 			tracker := openTracker(t, g, jobs.Options{StateDir: dir})
 			list(t, tracker, jobs.All) // makes the journal
-			fingerprint, err := request().Fingerprint()
-			if err != nil {
-				t.Fatal(err)
-			}
+			fingerprint := request().Fingerprint()
 			at := time.Now().Add(-tt.age).Truncate(time.Millisecond).UTC()
 			execute(t, raw(t, dir), `INSERT INTO jobs (gateway, state, fingerprint, prompt, process, host, submitted_at) VALUES ('', 'submitting', ?, ?, ?, ?, ?)`,
-				fingerprint, request().Prompt, tt.process, tt.host, at.UnixMilli())
+				fingerprint, request().Prompt(), tt.process, tt.host, at.UnixMilli())
 
 			filter, other := jobs.Pending, jobs.FilterUncertain
 			if tt.uncertain {
 				filter, other = other, filter
 			}
 			records := list(t, tracker, filter)
-			if len(records) != 1 || records[0].Uncertain != tt.uncertain || records[0].Prompt != request().Prompt || records[0].SubmittedAt != at {
+			if len(records) != 1 || records[0].Uncertain != tt.uncertain || records[0].Prompt != request().Prompt() || records[0].SubmittedAt != at {
 				t.Errorf("%s: %+v; want the submission with its prompt and time", filter, records)
 			}
 			if records := list(t, tracker, other); len(records) != 0 {
@@ -472,7 +465,7 @@ func TestIntentWithoutAnOutcomeIsUncertain(t *testing.T) {
 // whenever it comes.
 func TestOutcomeCountsAfterTheIntentWasGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tracker := newTracker(t, &fakeGateway{submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
+		tracker := newTracker(t, &fakeGateway{submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) {
 			time.Sleep(3 * time.Minute)
 			return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil
 		}})
@@ -496,8 +489,8 @@ func TestHourlyLimitIsCountedOverAllTrackers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		release := make(chan struct{})
-		g := &fakeGateway{submit: func(_ context.Context, req pixazo.VideoRequest) (pixazo.Job, error) {
-			switch req.Prompt {
+		g := &fakeGateway{submit: func(_ context.Context, p *pixazo.Prepared) (pixazo.Job, error) {
+			switch p.Prompt() {
 			case "uncertain":
 				return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "")
 			case "refused":
@@ -505,17 +498,17 @@ func TestHourlyLimitIsCountedOverAllTrackers(t *testing.T) {
 			case "in flight":
 				<-release
 			}
-			return pixazo.Job{RequestID: strings.ReplaceAll(req.Prompt, " ", "-"), Status: pixazo.Queued}, nil
+			return pixazo.Job{RequestID: strings.ReplaceAll(p.Prompt(), " ", "-"), Status: pixazo.Queued}, nil
 		}}
 		options := jobs.Options{StateDir: dir, Gateway: "https://gateway.example", MaxPerHour: 3}
 		first, second := openTracker(t, g, options), openTracker(t, g, options)
 		start := time.Now()
-		refused := func(tracker *jobs.Tracker, req pixazo.VideoRequest, in time.Duration) {
+		refused := func(tracker *jobs.Tracker, p *pixazo.Prepared, in time.Duration) {
 			t.Helper()
 			before := g.submissions
-			_, err := tracker.Submit(t.Context(), req, true)
+			_, err := tracker.Submit(t.Context(), p, true)
 			if !pixazo.IsCode(err, pixazo.LimitReached) || g.submissions != before {
-				t.Fatalf("%q: error %v, want limit_reached and no submission", req.Prompt, err)
+				t.Fatalf("%q: error %v, want limit_reached and no submission", p.Prompt(), err)
 			}
 			next := time.Now().Add(in).UTC().Format(time.RFC3339)
 			for _, part := range []string{"limit of 3 videos an hour", "--max-videos-per-hour", "PIXAZO_MAX_VIDEOS_PER_HOUR", next, in.String()} {
@@ -587,14 +580,14 @@ func TestHourlyLimitHoldsForCallsAtOnce(t *testing.T) {
 
 func TestListFilters(t *testing.T) {
 	g := &fakeGateway{
-		submit: func(_ context.Context, req pixazo.VideoRequest) (pixazo.Job, error) {
-			switch req.Prompt {
+		submit: func(_ context.Context, p *pixazo.Prepared) (pixazo.Job, error) {
+			switch p.Prompt() {
 			case "UNCERTAIN":
 				return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "uncertain-id")
 			case "refused":
 				return pixazo.Job{}, failing(pixazo.Unauthorized, "")
 			}
-			return pixazo.Job{RequestID: "id-" + req.Prompt, Status: pixazo.Queued}, nil
+			return pixazo.Job{RequestID: "id-" + p.Prompt(), Status: pixazo.Queued}, nil
 		},
 		status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
 			return pixazo.Job{RequestID: id, Status: pixazo.Status(strings.TrimPrefix(id, "id-"))}, nil
@@ -677,7 +670,7 @@ func TestEveryStatusSeenIsRecorded(t *testing.T) {
 		done := pixazo.Job{RequestID: "id-1", Status: pixazo.Completed, VideoURLs: []string{"https://media.example/1.mp4", "https://media.example/2.mp4"},
 			MediaType: "video/mp4", CreatedAt: time.Now().UTC(), UpdatedAt: time.Now().UTC().Add(time.Second), CompletedAt: time.Now().UTC().Add(time.Minute)}
 		g := &fakeGateway{
-			submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
+			submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) {
 				return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil
 			},
 			status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
@@ -695,7 +688,7 @@ func TestEveryStatusSeenIsRecorded(t *testing.T) {
 		if _, err := second.Status(t.Context(), "id-1"); err != nil {
 			t.Fatal(err)
 		}
-		if r, err := first.Find("id-1"); err != nil || r.Job.Status != pixazo.Processing || !r.LastCheckedAt.Equal(time.Now()) || r.Prompt != request().Prompt {
+		if r, err := first.Find("id-1"); err != nil || r.Job.Status != pixazo.Processing || !r.LastCheckedAt.Equal(time.Now()) || r.Prompt != request().Prompt() {
 			t.Errorf("after get_status: %+v, %v; want PROCESSING, checked now", r, err)
 		}
 		time.Sleep(time.Minute)
@@ -735,7 +728,7 @@ func TestOutcomeJoinsWhatAnotherProcessSawOfTheJob(t *testing.T) {
 		done := finished("id-1", pixazo.Completed)
 		other := openTracker(t, &fakeGateway{status: func(context.Context, string, int) (pixazo.Job, error) { return done, nil }}, jobs.Options{StateDir: dir})
 		created := time.Date(2026, 5, 22, 13, 17, 32, 0, time.UTC)
-		tracker := openTracker(t, &fakeGateway{submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
+		tracker := openTracker(t, &fakeGateway{submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) {
 			if _, err := other.Status(t.Context(), "id-1"); err != nil {
 				t.Error(err)
 			}
@@ -752,7 +745,7 @@ func TestOutcomeJoinsWhatAnotherProcessSawOfTheJob(t *testing.T) {
 		if outcome == nil {
 			want.CreatedAt = created
 		}
-		if len(records) != 1 || !reflect.DeepEqual(records[0].Job, want) || records[0].Prompt != request().Prompt || records[0].LastCheckedAt.IsZero() || records[0].Uncertain {
+		if len(records) != 1 || !reflect.DeepEqual(records[0].Job, want) || records[0].Prompt != request().Prompt() || records[0].LastCheckedAt.IsZero() || records[0].Uncertain {
 			t.Errorf("%+v; want one accepted job, COMPLETED, with its prompt", records)
 		}
 	}
@@ -776,7 +769,7 @@ func TestClosedJournalIsNotOpenedAgain(t *testing.T) {
 func TestOutcomeThatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
 	dir := t.TempDir()
 	var lock *sql.Tx
-	g := &fakeGateway{submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
+	g := &fakeGateway{submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) {
 		tx, err := raw(t, dir).Begin()
 		if err != nil {
 			t.Error(err)
@@ -854,7 +847,7 @@ func TestNewerSchemaIsRefusedByARunningTracker(t *testing.T) {
 	if _, err := raw(t, dir).Exec("PRAGMA user_version = 99"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tracker.Submit(t.Context(), pixazo.VideoRequest{Prompt: "another"}, false); !pixazo.IsCode(err, pixazo.JournalUnavailable) || g.submissions != 1 {
+	if _, err := tracker.Submit(t.Context(), prompt("another"), false); !pixazo.IsCode(err, pixazo.JournalUnavailable) || g.submissions != 1 {
 		t.Errorf("got %v after %d submissions", err, g.submissions)
 	}
 }

@@ -6,13 +6,11 @@ package jobs
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -116,17 +114,11 @@ type intent struct {
 // damaged journal was replaced, it may be somebody else's.
 const sameIntent = `gateway = ? AND row = ? AND fingerprint = ? AND submitted_at = ?`
 
-// intend writes down that req is about to be submitted. In the same
+// intend writes down that p is about to be submitted. In the same
 // transaction it looks for a submission of the same request that stands in the
 // way, which it returns instead, and keeps the hourly limit.
-func (j *journal) intend(ctx context.Context, req pixazo.VideoRequest, allowDuplicate bool, limit int) (in intent, other *Record, err error) {
-	in = intent{prompt: req.Prompt, process: os.Getpid(), upload: req.UploadTime()}
-	if in.fingerprint, err = req.Fingerprint(); err != nil {
-		return in, nil, err
-	}
-	if in.request, err = describe(req); err != nil {
-		return in, nil, err
-	}
+func (j *journal) intend(ctx context.Context, p *pixazo.Prepared, allowDuplicate bool, limit int) (in intent, other *Record, err error) {
+	in = intent{fingerprint: p.Fingerprint(), prompt: p.Prompt(), request: p.Description(), process: os.Getpid(), upload: p.UploadTime()}
 	in.host, _ = os.Hostname()
 	j.retry()
 	err = j.use(func(o *opened) error {
@@ -529,28 +521,4 @@ func decodeCursor(cursor string) (before int64, err error) {
 		return 0, &pixazo.Error{Code: pixazo.InvalidArgument, Message: "cursor must be the next_cursor of an earlier list_videos; got " + text.Quote(cursor)}
 	}
 	return before, nil
-}
-
-// describe is a request's fields beside the prompt, as JSON. Of an attachment
-// that carries its data it keeps name, type, size and hash.
-func describe(req pixazo.VideoRequest) (string, error) {
-	req.Prompt = ""
-	files := req.Files
-	req.Files = nil
-	for i, file := range files {
-		if mediaType, data, ok := pixazo.Data(file); ok {
-			sum := sha256.New()
-			size, err := io.Copy(sum, data)
-			if err != nil {
-				return "", fmt.Errorf("files[%d]: %w", i, err)
-			}
-			file = fmt.Sprintf("%s, %d bytes, sha256 %x", mediaType, size, sum.Sum(nil))
-			if i < len(req.FileNames) && req.FileNames[i] != "" {
-				file = req.FileNames[i] + ", " + file
-			}
-		}
-		req.Files = append(req.Files, file)
-	}
-	raw, err := json.Marshal(req)
-	return string(raw), err
 }

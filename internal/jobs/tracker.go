@@ -18,10 +18,10 @@ import (
 )
 
 // Gateway is what the tracker needs of the gateway; *pixazo.Client is one.
-// Submit sends the request once whatever ctx says, and must not cut it off: ctx
+// Submit sends p once whatever ctx says, and must not cut it off: ctx
 // only says whether it may be tried again.
 type Gateway interface {
-	Submit(ctx context.Context, req pixazo.VideoRequest) (pixazo.Job, error)
+	Submit(ctx context.Context, p *pixazo.Prepared, o pixazo.SubmitOptions) (pixazo.Job, error)
 	Status(ctx context.Context, requestID, pollingURL string) (pixazo.Job, error)
 }
 
@@ -50,10 +50,6 @@ type Options struct {
 	// MaxPerHour is how many videos may be submitted within an hour, over all
 	// processes that share StateDir; 0 means any number.
 	MaxPerHour int
-
-	// Check is asked before a request is recorded; nil means the request's own
-	// Validate.
-	Check func(pixazo.VideoRequest) error
 
 	// OutputDir is the folder below which Save writes; it is made when missing.
 	// Without it nothing can be saved.
@@ -104,9 +100,6 @@ type known struct {
 func New(gateway Gateway, options Options) *Tracker {
 	if options.MaxWaits == 0 {
 		options.MaxWaits = defaultMaxWaits
-	}
-	if options.Check == nil {
-		options.Check = pixazo.VideoRequest.Validate
 	}
 	if options.Rand == nil {
 		options.Rand = rand.Float64
@@ -189,7 +182,7 @@ type Submission struct {
 	JournalErr error
 }
 
-// Submit sends req to the gateway, once, with its intent in the journal before
+// Submit sends p to the gateway, once, with its intent in the journal before
 // and its outcome after. When ctx is cancelled meanwhile, a POST under way goes
 // on to its end and only the caller stops waiting for it, with
 // submission_uncertain.
@@ -201,10 +194,7 @@ type Submission struct {
 //
 // Errors are those of pixazo.Client.Submit, duplicate_uncertain, limit_reached
 // and journal_unavailable; cancelled when nothing was submitted.
-func (t *Tracker) Submit(ctx context.Context, req pixazo.VideoRequest, allowDuplicate bool) (Submission, error) {
-	if err := t.options.Check(req); err != nil {
-		return Submission{}, err
-	}
+func (t *Tracker) Submit(ctx context.Context, p *pixazo.Prepared, allowDuplicate bool) (Submission, error) {
 	if err := ctx.Err(); err != nil {
 		return Submission{}, cancelled(err)
 	}
@@ -214,7 +204,7 @@ func (t *Tracker) Submit(ctx context.Context, req pixazo.VideoRequest, allowDupl
 	}
 	done := make(chan outcome, 1)
 	t.submissions.Go(func() {
-		submission, err := t.submit(ctx, req, allowDuplicate)
+		submission, err := t.submit(ctx, p, allowDuplicate)
 		done <- outcome{submission, err}
 	})
 	select {
@@ -236,16 +226,16 @@ func cancelled(err error) error {
 
 // submit is Submit without its caller, whom ctx speaks for: it only says
 // whether the video is still wanted.
-func (t *Tracker) submit(ctx context.Context, req pixazo.VideoRequest, allowDuplicate bool) (Submission, error) {
+func (t *Tracker) submit(ctx context.Context, p *pixazo.Prepared, allowDuplicate bool) (Submission, error) {
 	for {
-		in, other, err := t.journal.intend(ctx, req, allowDuplicate, t.options.MaxPerHour)
+		in, other, err := t.journal.intend(ctx, p, allowDuplicate, t.options.MaxPerHour)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return Submission{}, cancelled(ctx.Err())
 		case err != nil:
 			return Submission{}, err
 		case other == nil:
-			return t.send(ctx, req, in)
+			return t.send(ctx, p, in)
 		}
 		if submission, stands, err := t.join(ctx, *other); stands {
 			return submission, err
@@ -253,8 +243,8 @@ func (t *Tracker) submit(ctx context.Context, req pixazo.VideoRequest, allowDupl
 	}
 }
 
-// send submits req, whose intent is in the journal.
-func (t *Tracker) send(ctx context.Context, req pixazo.VideoRequest, in intent) (Submission, error) {
+// send submits p, whose intent is in the journal.
+func (t *Tracker) send(ctx context.Context, p *pixazo.Prepared, in intent) (Submission, error) {
 	var job pixazo.Job
 	err := ctx.Err()
 	if err != nil {
@@ -262,7 +252,7 @@ func (t *Tracker) send(ctx context.Context, req pixazo.VideoRequest, in intent) 
 	} else {
 		again, cancel := context.WithCancel(ctx)
 		defer context.AfterFunc(t.draining, cancel)()
-		job, err = t.gateway.Submit(again, req)
+		job, err = t.gateway.Submit(again, p, pixazo.SubmitOptions{})
 		cancel()
 	}
 	journalErr := t.journal.conclude(in, job, err)

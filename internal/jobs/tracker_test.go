@@ -101,7 +101,7 @@ func TestSubmitIsNotTriedAgainForNobody(t *testing.T) {
 func TestSubmitIsUncertainToCallerWhoLeftHalfWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		tracker := newTracker(t, &fakeGateway{submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
+		tracker := newTracker(t, &fakeGateway{submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) {
 			<-release
 			return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil
 		}})
@@ -132,7 +132,7 @@ func TestSubmitErrorsComeAsTheyAre(t *testing.T) {
 	for _, code := range []pixazo.Code{pixazo.InvalidArgument, pixazo.MissingAPIKey, pixazo.Unauthorized, pixazo.OutOfCredits,
 		pixazo.RateLimited, pixazo.GatewayError, pixazo.GatewayUnreachable, pixazo.SubmissionUncertain} {
 		want := failing(code, "")
-		g := &fakeGateway{submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) { return pixazo.Job{}, want }}
+		g := &fakeGateway{submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) { return pixazo.Job{}, want }}
 		if _, err := newTracker(t, g).Submit(t.Context(), request(), false); err != want {
 			t.Errorf("%s: error %v, want %v", code, err, want)
 		}
@@ -147,7 +147,7 @@ func TestSubmitErrorsComeAsTheyAre(t *testing.T) {
 func TestUncertainSubmissionWithIDIsRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tracker := newTracker(t, &fakeGateway{
-			submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
+			submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) {
 				return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "id-1")
 			},
 			status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
@@ -171,7 +171,7 @@ func TestUncertainSubmissionWithIDIsRemembered(t *testing.T) {
 func TestTerminalAnswerToASubmissionIsAFinishedJob(t *testing.T) {
 	want := finished("id-1", pixazo.Completed)
 	g := &fakeGateway{
-		submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) { return want, nil },
+		submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) { return want, nil },
 		status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
 			return pixazo.Job{}, failing(pixazo.NotFound, id)
 		},
@@ -195,7 +195,7 @@ func TestStatusKeepsWhatTheNewestAnswerLeftOut(t *testing.T) {
 	const own = "https://gateway.pixazo.ai/v2/requests/status/id-1?x=1"
 	created := time.Date(2026, 5, 22, 13, 17, 32, 0, time.UTC)
 	g := &fakeGateway{
-		submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
+		submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) {
 			return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued, PollingURL: own, CreatedAt: created}, nil
 		},
 	}
@@ -266,7 +266,7 @@ func TestStatusOfYoungJobIsNotNotFound(t *testing.T) {
 
 func TestDrainFinishesSubmissionsInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &fakeGateway{submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
+		g := &fakeGateway{submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) {
 			time.Sleep(20 * time.Second)
 			return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil
 		}}
@@ -306,7 +306,7 @@ func TestDrainFinishesSubmissionsInFlight(t *testing.T) {
 
 func TestDrainGivesUpWhenItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tracker := newTracker(t, &fakeGateway{submit: func(context.Context, pixazo.VideoRequest) (pixazo.Job, error) {
+		tracker := newTracker(t, &fakeGateway{submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) {
 			time.Sleep(time.Hour)
 			return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "")
 		}})
