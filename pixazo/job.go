@@ -37,6 +37,9 @@ func (s Status) Done() bool { return s == Completed || s.Failed() }
 // Failed reports whether the job has ended without a video.
 func (s Status) Failed() bool { return s == Failed || s == Errored }
 
+// IDPrefix begins the request_id of every job of this model (API, "Output").
+const IDPrefix = "heygen-video-agent_"
+
 // Job is one video request and what the gateway has said of it. Every string
 // is cleaned for showing. A time that is not known is zero.
 type Job struct {

@@ -1,0 +1,83 @@
+// This file looks at a journal without using it.
+
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+)
+
+// Report is what Check found.
+type Report struct {
+	Path   string // of the database
+	Exists bool   // the first submission makes it
+	Jobs   int    // of all gateways
+	Notice string // of an earlier journal that was set aside, or ""
+}
+
+// Check reads the journal in dir without writing to it, and checks every page.
+// A damaged one is an error; the next server that uses it replaces it, and
+// brings one of an earlier version up to date. Check waits at most 10 s for a
+// journal that others have locked.
+func Check(dir string) (Report, error) {
+	j := &Journal{dir: dir, busy: defaultBusy, log: slog.New(slog.DiscardHandler)}
+	report := Report{Path: filepath.Join(dir, fileName), Notice: j.notice()}
+	if _, err := os.Lstat(report.Path); errors.Is(err, fs.ErrNotExist) {
+		return report, nil
+	}
+	report.Exists = true
+	path, err := j.resolve()
+	if err != nil {
+		return report, err
+	}
+	info, err := os.Stat(path)
+	if err == nil {
+		err = cutOff(path, info)
+	}
+	if err != nil {
+		return report, err
+	}
+	wal := func() bool { // has one that is not empty
+		info, err := os.Lstat(path + "-wal")
+		return err == nil && info.Size() > 0
+	}
+	// Even to read, SQLite would make the companions of a journal that nobody
+	// has open, and leave them there. Such a one is read without locks; when a
+	// server begins to write meanwhile, what was read means nothing.
+	alone := !wal()
+	report.Jobs, err = j.look(path, alone)
+	if err != nil && alone && wal() {
+		report.Jobs, err = j.look(path, false)
+	}
+	if damaged(err) && !errors.Is(err, errDamaged) {
+		err = fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return report, err
+}
+
+// look checks the journal as a whole and counts its jobs.
+func (j *Journal) look(path string, alone bool) (count int, err error) {
+	how := "&mode=ro"
+	if alone {
+		how = "&immutable=1"
+	}
+	db, err := sql.Open("sqlite", dataSource(path, "deferred", j.busy)+how)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = db.Close() }()
+	if err := intact(db); err != nil {
+		return 0, err
+	}
+	if version, err := schemaVersion(context.Background(), db); err != nil || version == 0 {
+		return 0, err // 0: nothing is in it yet
+	}
+	err = db.QueryRow("SELECT count(*) FROM jobs").Scan(&count)
+	return count, err
+}

@@ -1,0 +1,238 @@
+// This file writes what became of a submission.
+
+package journal
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"pixazo-mcp/internal/text"
+	"pixazo-mcp/pixazo"
+)
+
+// outcome is what became of an intent.
+type outcome struct {
+	in      Intent
+	state   State
+	job     pixazo.Job
+	failure *pixazo.Error
+	at      time.Time
+}
+
+// newOutcome reads a submission's end. An error that does not say that nothing
+// was accepted makes it uncertain.
+func newOutcome(in Intent, job pixazo.Job, failure error) outcome {
+	o := outcome{in: in, state: Accepted, job: job, at: time.Now()}
+	if failure == nil {
+		return o
+	}
+	e, ok := errors.AsType[*pixazo.Error](failure)
+	if !ok {
+		e = &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: text.Clean(failure.Error(), 300)}
+	}
+	o.failure, o.job, o.state = e, pixazo.Job{}, Refused
+	if e.Code == pixazo.SubmissionUncertain {
+		o.job, o.state = pixazo.Job{RequestID: e.RequestID}, Uncertain
+	}
+	return o
+}
+
+// row is the outcome as a row, for callers that ask before it could be written.
+func (o outcome) row() *Row {
+	return &Row{Owner: o.in.owner, State: o.state, Job: o.job, Prompt: o.in.Prompt, Request: o.in.Request, Fingerprint: o.in.Fingerprint, Exact: o.in.Exact,
+		Nonce: o.in.Nonce, SubmittedAt: o.in.submitted, ChangedAt: o.at, Failure: o.failure, Save: Save{Folder: o.in.SaveTo, Notify: o.in.Notify}}
+}
+
+// Conclude writes what became of an intent: a job, or why there is none. The row
+// is what callers may be told; when the gateway named a job that an earlier row
+// has, it is that row. What can't be written now is kept in memory, where Intend,
+// Read and Find see it, and is written before the next submission.
+func (j *Journal) Conclude(in Intent, job pixazo.Job, failure error) (Row, error) {
+	o := newOutcome(in, job, failure)
+	row, err := j.writeOutcome(o)
+	if err != nil {
+		j.mu.Lock()
+		j.unwritten = append(j.unwritten, o)
+		j.mu.Unlock()
+		return *o.row(), err
+	}
+	return row, nil
+}
+
+// writeOutcomes writes what could not be written before.
+func (j *Journal) writeOutcomes() {
+	j.mu.Lock()
+	waiting := j.unwritten
+	j.mu.Unlock()
+	for _, o := range waiting {
+		if _, err := j.writeOutcome(o); err != nil {
+			return
+		}
+		j.mu.Lock()
+		j.unwritten = slices.DeleteFunc(j.unwritten, func(u outcome) bool { return u.in.Nonce == o.in.Nonce })
+		j.mu.Unlock()
+		j.log.Info("an outcome was written after all", "request_id", o.job.RequestID)
+	}
+}
+
+// Unwritten reports whether outcomes wait for the database to take them.
+func (j *Journal) Unwritten() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.unwritten) > 0
+}
+
+// unwrittenWhere returns the newest outcome that is not yet written and for which f holds.
+func (j *Journal) unwrittenWhere(f func(outcome) bool) *Row {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, o := range slices.Backward(j.unwritten) {
+		if f(o) {
+			return o.row()
+		}
+	}
+	return nil
+}
+
+// unwrittenLike returns an outcome, not yet written, that in would repeat.
+func (j *Journal) unwrittenLike(in Intent) *Row {
+	return j.unwrittenWhere(func(o outcome) bool {
+		return o.in.owner == in.owner && o.in.Fingerprint == in.Fingerprint && o.state != Refused
+	})
+}
+
+// writeOutcome writes o, and its intent again when a journal that was replaced
+// meanwhile took it away. It has a context of its own: what is paid for gets
+// written.
+func (j *Journal) writeOutcome(o outcome) (row Row, err error) {
+	ctx := context.Background()
+	err = j.write(func(f *files) error {
+		return transaction(ctx, f.outcomes, func(tx *sql.Tx) error {
+			intent, err := j.one(ctx, tx, `WHERE nonce = $1`, o.in.Nonce)
+			if err == nil && intent == nil {
+				if err = j.insert(ctx, tx, o.in); err == nil {
+					intent, err = j.one(ctx, tx, `WHERE nonce = $1`, o.in.Nonce)
+				}
+			}
+			if err != nil {
+				return err
+			}
+			row, err = j.conclude(ctx, tx, o, *intent)
+			return err
+		})
+	})
+	return row, err
+}
+
+// conclude writes o into its row, intent. The job's id may be in another row
+// already: in a foreign one, when somebody asked for the job before its
+// submission was answered, and then intent takes that row over; or in an earlier
+// submission's, and then intent becomes its alias.
+//
+// The lease of an intent that ends without an id stays as it is: settle needs
+// to know how long it was.
+func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, o outcome, intent Row) (Row, error) {
+	state, job := o.state, o.job
+	seen, err := j.named(ctx, tx, o.in.owner, job.RequestID)
+	if err != nil {
+		return Row{}, err
+	}
+	var saved []SavedFile
+	var checked time.Time
+	switch {
+	case seen == nil || seen.ID == intent.ID:
+	case seen.State != Foreign:
+		if state == Accepted {
+			state = Alias
+		} else {
+			job.RequestID = "" // the id stays with the row that has it
+		}
+	default:
+		if _, err := tx.ExecContext(ctx, `DELETE FROM jobs WHERE row = $1`, seen.ID); err != nil {
+			return Row{}, err
+		}
+		// What was seen of the job is newer than the answer to its submission.
+		state, saved, checked = Accepted, seen.Saved, seen.LastCheckedAt
+		seen.Job.PollingURL = cmp.Or(seen.Job.PollingURL, job.PollingURL)
+		if seen.Job.CreatedAt.IsZero() {
+			seen.Job.CreatedAt = job.CreatedAt
+		}
+		job = seen.Job
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = $1, request_id = NULLIF($2, ''), failure = $3, saved_files = $4, checked_at = $5, changed_at = $6,
+		lease_until = CASE WHEN $2 = '' THEN lease_until ELSE 0 END WHERE row = $7`,
+		state, job.RequestID, encodeFailure(o.failure), encodeSaved(saved), milli(checked), milli(o.at), intent.ID)
+	if err == nil && state != Alias {
+		err = writeJob(ctx, tx, intent.ID, job)
+	}
+	if err == nil && state == Accepted && o.in.AllowDuplicate {
+		// The person who allowed this one has decided about the earlier ones.
+		_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = 'replaced' WHERE gateway = $1 AND owner = $2 AND fingerprint = $3 AND row < $4
+			AND (state = 'uncertain' OR `+lapsed(time.Now())+`)`, j.gateway, o.in.owner, o.in.Fingerprint, intent.ID)
+	}
+	if err != nil {
+		return Row{}, err
+	}
+	if state == Alias {
+		return *seen, nil
+	}
+	written, err := j.one(ctx, tx, `WHERE row = $1`, intent.ID)
+	if err != nil {
+		return Row{}, err
+	}
+	return *written, nil
+}
+
+// writeJob writes what the gateway says of a job into a row, save for its id.
+func writeJob(ctx context.Context, tx *sql.Tx, row int64, job pixazo.Job) error {
+	_, err := tx.ExecContext(ctx, `UPDATE jobs SET status = $1, error = $2, output = $3, polling_url = CASE WHEN $4 = '' THEN polling_url ELSE $4 END,
+		created_at = CASE WHEN $5 = 0 THEN created_at ELSE $5 END, updated_at = $6, completed_at = $7, ended = $8 WHERE row = $9`,
+		job.Status, job.Error, encodeOutput(job), job.PollingURL, milli(job.CreatedAt), milli(job.UpdatedAt), milli(job.CompletedAt), number(job.Done()), row)
+	return err
+}
+
+// named returns the row of a job, nil when there is none.
+func (j *Journal) named(ctx context.Context, q querier, owner, requestID string) (*Row, error) {
+	if requestID == "" {
+		return nil, nil
+	}
+	return j.one(ctx, q, `WHERE gateway = $1 AND owner = $2 AND request_id = $3 AND state <> 'alias'`, j.gateway, owner, requestID)
+}
+
+// settle gives an uncertain submission the job that it was accepted as: one that
+// the gateway has just confirmed, whose id was made between a minute before the
+// submission and the end of its lease. fits is how many submissions that may be;
+// only a single one is settled, and row is it.
+func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job) (row *Row, fits int, err error) {
+	made := pixazo.IDTime(job.RequestID)
+	if made.IsZero() || !strings.HasPrefix(job.RequestID, pixazo.IDPrefix) {
+		return nil, 0, nil
+	}
+	rows, err := j.many(ctx, tx, `WHERE gateway = $1 AND owner = $2 AND request_id IS NULL AND (state IN ('uncertain', 'replaced') OR `+lapsed(time.Now())+`)
+		AND submitted_at <= $3 AND lease_until >= $4 ORDER BY row LIMIT 2`, j.gateway, Owner(ctx), milli(made.Add(time.Minute)), milli(made))
+	if err != nil || len(rows) != 1 {
+		return nil, len(rows), err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = 'accepted', request_id = $1, failure = '' WHERE row = $2`, job.RequestID, rows[0].ID)
+	return &rows[0], 1, err
+}
+
+// Read returns the row of a submission as it stands now, nil when there is none.
+func (j *Journal) Read(ctx context.Context, nonce string) (found *Row, err error) {
+	if row := j.unwrittenWhere(func(o outcome) bool { return o.in.Nonce == nonce }); row != nil {
+		return row, nil
+	}
+	err = j.read(ctx, func(q querier) (err error) {
+		found, err = j.one(ctx, q, `WHERE nonce = $1`, nonce)
+		if err == nil && found != nil && found.State == Alias {
+			found, err = j.named(ctx, q, found.Owner, found.Job.RequestID)
+		}
+		return err
+	})
+	return found, err
+}

@@ -1,0 +1,350 @@
+// These tests hold what happens to the journal's files: damage, full and
+// read-only disks, files that were deleted, replaced or never were a journal.
+
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"pixazo-mcp/pixazo"
+)
+
+func TestReadingMakesNoFile(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	j := open(t, dir)
+	if rows := list(t, j, All); len(rows) != 0 {
+		t.Error(rows)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a list made %v, %v", dir, err)
+	}
+}
+
+// fill submits n videos and returns their ids.
+func fill(t *testing.T, j *Journal, n int) (ids []string) {
+	for i := range n {
+		id := fmt.Sprintf("id-%03d", i)
+		accept(t, j, submission(fmt.Sprintf("%s %d", strings.Repeat("a long prompt ", 100), i)), id)
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// overwrite puts garbage over a part of a file.
+func overwrite(t *testing.T, path string, from, to float64) {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := int(float64(len(raw))*from)&^4095, int(float64(len(raw))*to)&^4095
+	copy(raw[a:b], bytes.Repeat([]byte("garbage "), (b-a)/8+1))
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestADamagedJournalIsReplacedWithWhatCanBeRead(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	fill(t, j, 200)
+	j.Close()
+	overwrite(t, filepath.Join(dir, fileName), 0.4, 0.6)
+
+	j = open(t, dir, Limits{PerHour: 1000})
+	page, err := j.List(t.Context(), All, 1000, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(page.Rows); n < 50 || n >= 200 {
+		t.Errorf("%d of 200 rows were copied, want those outside the damage", n)
+	}
+	if page.Left == 1000 {
+		t.Error("the limit begins at 0 again")
+	}
+	if page.Notice == "" || !strings.Contains(page.Notice, asidePrefix) {
+		t.Errorf("notice %q, want the name of the old file", page.Notice)
+	}
+	known := submission(page.Rows[0].Prompt)
+	if _, other, err := j.Intend(t.Context(), known); err != nil || other == nil {
+		t.Errorf("a request that was copied: %+v, %v; want its job", other, err)
+	}
+	_, _, err = j.Intend(t.Context(), submission("unheard of"))
+	if !pixazo.IsCode(err, pixazo.DuplicateUncertain) || !strings.Contains(err.Error(), asidePrefix) {
+		t.Errorf("a request that may have been in the damaged journal: %v", err)
+	}
+	intend(t, j, allowed(submission("unheard of")))
+	j.Close()
+
+	// Two hours later nothing is held back any more.
+	entries, _ := filepath.Glob(filepath.Join(dir, asidePrefix+"*"))
+	for _, path := range entries {
+		at := time.Now().Add(-replacedSpan - time.Minute).UTC().Format(asideTime)
+		name := filepath.Base(path)
+		if err := os.Rename(path, filepath.Join(dir, asidePrefix+at+name[len(asidePrefix)+len(at):])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	intend(t, open(t, dir), submission("something else"))
+}
+
+func TestAJournalThatIsNoneIsReplaced(t *testing.T) {
+	for name, content := range map[string][]byte{
+		"text":    []byte(strings.Repeat("this is not a database\n", 100)),
+		"cut off": []byte("SQLite format 3\x00"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, fileName), content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			j := open(t, dir)
+			if _, _, err := j.Intend(t.Context(), submission("tides")); !pixazo.IsCode(err, pixazo.DuplicateUncertain) {
+				t.Errorf("got %v, want that it is held back", err)
+			}
+			accept(t, j, allowed(submission("tides")), "id-1")
+			kept, _ := filepath.Glob(filepath.Join(dir, asidePrefix+"*"+asideEnding))
+			if len(kept) != 1 {
+				t.Fatalf("kept %q, want one file", kept)
+			}
+			if raw, err := os.ReadFile(kept[0]); err != nil || !bytes.Equal(raw, content) {
+				t.Errorf("the old file was changed: %q, %v", raw, err)
+			}
+		})
+	}
+}
+
+func TestFilesThatGoAwayWhileInUse(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows deletes no file that is open")
+	}
+	for _, tt := range []struct {
+		name   string
+		remove func(t *testing.T, dir string)
+		rows   int  // listed after a further submission
+		broken bool // the further submission is refused
+	}{
+		{"the directory", func(t *testing.T, dir string) { check(t, os.RemoveAll(dir)) }, 1, false},
+		{"the directory, and a file takes its place", func(t *testing.T, dir string) {
+			check(t, os.RemoveAll(dir))
+			check(t, os.WriteFile(dir, nil, 0o600))
+		}, 0, true},
+		{"the database", func(t *testing.T, dir string) { check(t, os.Remove(filepath.Join(dir, fileName))) }, 1, false},
+		{"the -wal", func(t *testing.T, dir string) { check(t, os.Remove(filepath.Join(dir, fileName+"-wal"))) }, 4, false},
+		{"the -wal and the -shm", func(t *testing.T, dir string) {
+			check(t, os.Remove(filepath.Join(dir, fileName+"-wal")))
+			check(t, os.Remove(filepath.Join(dir, fileName+"-shm")))
+		}, 4, false},
+		{"nothing", func(*testing.T, string) {}, 4, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "state")
+			j := open(t, dir)
+			fill(t, j, 3)
+			tt.remove(t, dir)
+			in, _, err := j.Intend(t.Context(), submission("one more"))
+			if tt.broken {
+				if !pixazo.IsCode(err, pixazo.JournalUnavailable) {
+					t.Errorf("got %v; it would be paid for and forgotten", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			conclude(t, j, in, pixazo.Job{RequestID: "id-more", Status: pixazo.Queued}, nil)
+			j.Close()
+			other := open(t, dir)
+			if rows := list(t, other, All); len(rows) != tt.rows || rows[0].Job.RequestID != "id-more" {
+				t.Errorf("another process lists %d rows, want %d: %+v", len(rows), tt.rows, rows)
+			}
+		})
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestALinkIsFollowedToARegularFileOnly(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("links need a privilege there")
+	}
+	device := filepath.Join(t.TempDir(), "fifo")
+	if out, err := exec.Command("mkfifo", "-m", "644", device).CombinedOutput(); err != nil {
+		t.Skipf("mkfifo: %v %s", err, out)
+	}
+	for _, target := range []string{os.DevNull, device, t.TempDir()} {
+		before, err := os.Stat(target)
+		check(t, err)
+		dir := t.TempDir()
+		check(t, os.Symlink(target, filepath.Join(dir, fileName)))
+		if _, _, err := open(t, dir).Intend(t.Context(), submission("tides")); !pixazo.IsCode(err, pixazo.JournalUnavailable) || !strings.Contains(err.Error(), "not a regular file") {
+			t.Errorf("%s: got %v", target, err)
+		}
+		if after, err := os.Stat(target); err != nil || after.Mode() != before.Mode() {
+			t.Errorf("%s has mode %v, %v; had %v", target, after.Mode(), err, before.Mode())
+		}
+	}
+	dir, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "real.db")
+	check(t, os.WriteFile(elsewhere, nil, 0o644))
+	check(t, os.Symlink(elsewhere, filepath.Join(dir, fileName)))
+	accept(t, open(t, dir), submission("tides"), "id-1")
+	if info, err := os.Stat(elsewhere); err != nil || info.Size() == 0 || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v; want the journal there, readable to nobody else", info, err)
+	}
+}
+
+// asNobody runs the named test again as a user who owns nothing, with dir in the
+// environment. It reports whether this is that run.
+func asNobody(t *testing.T, dir string) bool {
+	if os.Getenv("JOURNAL_TEST_DIR") != "" {
+		return true
+	}
+	if runtime.GOOS != "linux" || os.Getuid() != 0 {
+		t.Skip("only root on Linux can become another user")
+	}
+	program := filepath.Join(filepath.Dir(dir), "journal.test")
+	raw, err := os.ReadFile(os.Args[0])
+	check(t, err)
+	check(t, os.WriteFile(program, raw, 0o755))
+	for d := dir; d != os.TempDir() && len(d) > 1; d = filepath.Dir(d) {
+		_ = os.Chmod(d, 0o755)
+	}
+	cmd := exec.Command("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program, "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), "JOURNAL_TEST_DIR="+dir, "TMPDIR=/tmp")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
+		t.Errorf("as another user: %v\n%s", err, out)
+	}
+	return false
+}
+
+func TestAJournalThatMayOnlyBeReadIsListed(t *testing.T) {
+	dir := os.Getenv("JOURNAL_TEST_DIR")
+	if dir == "" {
+		dir = filepath.Join(t.TempDir(), "state")
+		j := open(t, dir)
+		fill(t, j, 3)
+		j.Close()
+		for _, name := range []string{fileName, fileName + "-wal", fileName + "-shm", "journal.lock"} {
+			check(t, os.Chmod(filepath.Join(dir, name), 0o644))
+		}
+	}
+	if !asNobody(t, dir) {
+		return
+	}
+	j := open(t, dir)
+	if rows := list(t, j, All); len(rows) != 3 {
+		t.Errorf("%d rows, want 3", len(rows))
+	}
+	if row := find(t, j, "id-001"); row == nil {
+		t.Error("a job is not found")
+	}
+	if _, _, err := j.Intend(t.Context(), submission("tides")); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
+		t.Errorf("a submission: %v, want that nothing is submitted", err)
+	}
+}
+
+// smallDisk returns a directory on a disk of 1 MB.
+func smallDisk(t *testing.T) string {
+	dir := t.TempDir()
+	if runtime.GOOS != "linux" || os.Getuid() != 0 {
+		t.Skip("only root on Linux can mount a small disk")
+	}
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", dir).CombinedOutput(); err != nil {
+		t.Skipf("mount: %v %s", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v %s", err, out)
+		}
+	})
+	return dir
+}
+
+// fillDisk leaves nothing free on the disk of dir, and returns what frees it.
+func fillDisk(t *testing.T, dir string) (empty func()) {
+	path := filepath.Join(dir, "filler")
+	f, err := os.Create(path)
+	check(t, err)
+	for _, size := range []int{64 << 10, 4 << 10, 1} {
+		for err = nil; err == nil; {
+			_, err = f.Write(make([]byte, size))
+		}
+	}
+	check(t, f.Close())
+	return func() { check(t, os.Remove(path)) }
+}
+
+func TestAFullDisk(t *testing.T) {
+	dir := smallDisk(t)
+	j := open(t, dir)
+	fill(t, j, 3)
+	in := intend(t, j, submission("tides"))
+	// The -wal is written over from its beginning once it was emptied, so that
+	// it has no room of its own left.
+	check(t, j.write(func(o *files) error { _, err := o.intents.Exec("PRAGMA wal_checkpoint(TRUNCATE)"); return err }))
+	empty := fillDisk(t, dir)
+
+	begun := time.Now()
+	if _, err := j.Conclude(in, pixazo.Job{RequestID: "id-tides", Status: pixazo.Queued}, nil); err == nil {
+		t.Fatal("the outcome was written to a full disk")
+	}
+	if _, row, err := j.Intend(t.Context(), submission("tides")); err != nil || row == nil || row.Job.RequestID != "id-tides" {
+		t.Errorf("the same request: %+v, %v; want the job that is known here", row, err)
+	}
+	if _, _, err := j.Intend(t.Context(), submission("another")); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
+		t.Errorf("another request: %v, want that nothing is submitted", err)
+	}
+	for name, reader := range map[string]*Journal{"this process": j, "one that was started on the full disk": open(t, dir)} {
+		if rows := list(t, reader, All); len(rows) != 4 {
+			t.Errorf("%s lists %d rows, want 4", name, len(rows))
+		}
+	}
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	empty()
+	intend(t, j, submission("another"))
+	if row := find(t, open(t, dir), "id-tides"); row == nil || row.State != Accepted {
+		t.Errorf("once there is room another process finds %+v", row)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	dir := t.TempDir()
+	if r, err := Check(dir); err != nil || r.Exists {
+		t.Errorf("none: %+v, %v", r, err)
+	}
+	j := open(t, dir)
+	fill(t, j, 200)
+	if r, err := Check(dir); err != nil || !r.Exists || r.Jobs != 200 {
+		t.Errorf("in use: %+v, %v", r, err)
+	}
+	j.Close()
+	before, _ := os.ReadDir(dir)
+	if r, err := Check(dir); err != nil || r.Jobs != 200 {
+		t.Errorf("closed: %+v, %v", r, err)
+	}
+	overwrite(t, filepath.Join(dir, fileName), 0.4, 0.6)
+	if _, err := Check(dir); !errors.Is(err, errDamaged) {
+		t.Errorf("damaged: %v", err)
+	}
+	if after, _ := os.ReadDir(dir); len(after) != len(before) {
+		t.Errorf("it left %v, there was %v", after, before)
+	}
+}

@@ -1,0 +1,175 @@
+// This file writes down what is about to be sent: the rules on duplicates and
+// limits, in one transaction with the intent.
+
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"pixazo-mcp/pixazo"
+)
+
+const (
+	// An accepted request counts as the same video for duplicateSpan, and while
+	// the video is still being made for unfinishedSpan.
+	duplicateSpan  = 10 * time.Minute
+	unfinishedSpan = 2 * time.Hour
+
+	// How long a request that the journal does not know is held back after a
+	// damaged journal was replaced.
+	replacedSpan = 2 * time.Hour
+)
+
+// Submission is a request about to be sent.
+type Submission struct {
+	Prompt         string
+	Request        string // pixazo.Prepared.Description
+	Fingerprint    string // pixazo.Prepared.Fingerprint
+	Exact          string // pixazo.Prepared.Exact
+	Nonce          string // names it; made by the caller, at random
+	Account        string // of the key, by hash: who can ask for the job later
+	AllowDuplicate bool   // send it although an equal one stands in the way
+	SaveTo         string // absolute path of the folder that its video is saved in; "" when it is not
+	Notify         bool   // whether a desktop notice is wanted
+}
+
+// Intent is a submission that stands in the journal before its POST.
+type Intent struct {
+	Submission
+	Left int // videos that the limits leave after this one; -1 when there is no limit
+
+	owner     string
+	submitted time.Time
+}
+
+// Intend writes down that s is about to be sent. In the same transaction it
+// looks for an equal submission that stands in the way, which it returns
+// instead, as it stands: in flight, accepted or uncertain.
+//
+// Errors: limit_reached; duplicate_uncertain when a damaged journal was replaced
+// in the last two hours and the new one does not know the request;
+// journal_unavailable.
+func (j *Journal) Intend(ctx context.Context, s Submission) (in Intent, other *Row, err error) {
+	in = Intent{Submission: s, owner: Owner(ctx)}
+	if !s.AllowDuplicate {
+		if row := j.unwrittenLike(in); row != nil {
+			return in, row, nil
+		}
+	}
+	j.writeOutcomes()
+	err = j.write(func(o *files) error {
+		other = nil
+		return transaction(ctx, o.intents, func(tx *sql.Tx) error {
+			// A newer program may have changed the tables since they were opened.
+			if _, err := schemaVersion(ctx, tx); err != nil {
+				return err
+			}
+			in.submitted = time.Now()
+			if err := j.pullBack(ctx, tx, in.submitted); err != nil {
+				return err
+			}
+			if !s.AllowDuplicate {
+				if other, err = j.standsInTheWay(ctx, tx, in); err != nil || other != nil {
+					return err
+				}
+			}
+			if in.Left, err = j.checkLimits(ctx, tx, in.owner, in.submitted); err != nil {
+				return err
+			}
+			in.Left = max(in.Left-1, -1)
+			return j.insert(ctx, tx, in)
+		})
+	})
+	return in, other, err
+}
+
+// pullBack gives submissions from the future the present time: a clock that ran
+// ahead must not block limits and requests until it is right.
+func (j *Journal) pullBack(ctx context.Context, tx *sql.Tx, now time.Time) error {
+	_, err := tx.ExecContext(ctx, `UPDATE jobs SET submitted_at = $1 WHERE gateway = $2 AND submitted_at > $3`, milli(now), j.gateway, milli(now.Add(maxAhead)))
+	return err
+}
+
+// standsInTheWay returns an equal submission for which in is not to be sent,
+// nil when there is none.
+func (j *Journal) standsInTheWay(ctx context.Context, tx *sql.Tx, in Intent) (*Row, error) {
+	row, err := j.one(ctx, tx, `WHERE gateway = $1 AND owner = $2 AND fingerprint = $3
+		AND (state IN ('submitting', 'uncertain')
+			OR state = 'alias' AND submitted_at > $4
+			OR state = 'accepted' AND status NOT IN ('FAILED', 'ERROR') AND (submitted_at > $4 OR ended = 0 AND submitted_at > $5))
+		ORDER BY row DESC LIMIT 1`,
+		j.gateway, in.owner, in.Fingerprint, milli(in.submitted.Add(-duplicateSpan)), milli(in.submitted.Add(-unfinishedSpan)))
+	if err != nil {
+		return nil, err
+	}
+	if row != nil && row.State == Alias {
+		row, err = j.named(ctx, tx, in.owner, row.Job.RequestID)
+		if err != nil || row == nil || row.Job.Status.Failed() {
+			return nil, err
+		}
+	}
+	if row != nil {
+		return row, nil
+	}
+	return nil, j.checkReplaced(ctx, tx, in)
+}
+
+// checkReplaced refuses a request that the journal does not know, while a
+// damaged one was replaced not long ago: the request may have been in that one.
+func (j *Journal) checkReplaced(ctx context.Context, tx *sql.Tx, in Intent) error {
+	name, at := j.newestAside()
+	if age := in.submitted.Sub(at); name == "" || age > replacedSpan || age < -maxAhead {
+		return nil
+	}
+	known, err := j.one(ctx, tx, `WHERE gateway = $1 AND owner = $2 AND fingerprint = $3 AND state <> 'refused' ORDER BY row DESC LIMIT 1`,
+		j.gateway, in.owner, in.Fingerprint)
+	if err != nil || known != nil {
+		return err
+	}
+	return &pixazo.Error{Code: pixazo.DuplicateUncertain, Message: fmt.Sprintf(
+		"the journal was damaged and replaced at %s, so it is not known whether this request was sent before; the damaged file is kept as %s",
+		at.Format(time.RFC3339), filepath.Join(j.dir, name))}
+}
+
+func (j *Journal) insert(ctx context.Context, tx *sql.Tx, in Intent) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO jobs (gateway, owner, account, state, nonce, fingerprint, exact, prompt, request, submitted_at, changed_at, lease_until, save_folder, notify)
+		VALUES ($1, $2, $3, 'submitting', $4, $5, $6, $7, $8, $9, $9, $10, $11, $12)`,
+		j.gateway, in.owner, in.Account, in.Nonce, in.Fingerprint, in.Exact, in.Prompt, in.Request, milli(in.submitted), milli(in.submitted.Add(intentLease)), in.SaveTo, number(in.Notify))
+	return err
+}
+
+func number(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// errLost is the error of an intent that other processes take for uncertain.
+var errLost = errors.New("the submission took too long to be still known as under way")
+
+// Renew prolongs the lease of an intent, whose sender calls it every 10 s while
+// the POST is under way. A lease that has ended can't be prolonged: others have
+// seen the intent as uncertain, and may have acted on that.
+func (j *Journal) Renew(ctx context.Context, in Intent) error {
+	return j.write(func(o *files) error {
+		now := time.Now()
+		result, err := o.outcomes.ExecContext(ctx, `UPDATE jobs SET lease_until = $1 WHERE nonce = $2 AND state = 'submitting' AND `+leased(now), milli(now.Add(intentLease)), in.Nonce)
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, errLost)
+		}
+		return nil
+	})
+}
+
+// Stands returns nil when the intent is still known as under way, so that its
+// request may be sent again after an answer that certainly did not accept it.
+func (j *Journal) Stands(ctx context.Context, in Intent) error { return j.Renew(ctx, in) }

@@ -1,0 +1,179 @@
+// This file reads lists of rows. Reading never writes, so that a list can be
+// read on a full or read-only disk, and while another process writes.
+
+package journal
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"pixazo-mcp/internal/text"
+	"pixazo-mcp/pixazo"
+)
+
+// Filter is which rows a list is about.
+type Filter string
+
+// The filters of List.
+const (
+	All           Filter = "all" // neither refused, replaced nor alias
+	Pending       Filter = "pending"
+	Completed     Filter = "completed"
+	Failed        Filter = "failed"
+	OnlyUncertain Filter = "uncertain" // with the replaced ones
+)
+
+// Filters are the filters there are.
+var Filters = []string{string(All), string(Pending), string(Completed), string(Failed), string(OnlyUncertain)}
+
+// where is the condition of a filter at now.
+func (f Filter) where(now time.Time) string {
+	switch f {
+	case Pending:
+		return `state IN ('submitting', 'accepted', 'foreign') AND ended = 0 AND NOT ` + lapsed(now)
+	case Completed:
+		return `state IN ('accepted', 'foreign') AND status = 'COMPLETED'`
+	case Failed:
+		return `state IN ('accepted', 'foreign') AND status IN ('FAILED', 'ERROR')`
+	case OnlyUncertain:
+		return `(state IN ('uncertain', 'replaced') OR ` + lapsed(now) + `)`
+	}
+	return `state NOT IN ('refused', 'replaced', 'alias')`
+}
+
+// Page is a part of a list, newest first.
+type Page struct {
+	Rows   []Row
+	Next   string // cursor of the next page; "" after the last one
+	Left   int    // videos that the limits leave; -1 when there is no limit
+	Notice string // what a reader should know of the journal as a whole, or ""
+}
+
+// List returns at most most rows of the owner, newest first, behind cursor.
+//
+// Errors: invalid_argument for a cursor that List did not make;
+// journal_unavailable.
+func (j *Journal) List(ctx context.Context, filter Filter, most int, cursor string) (page Page, err error) {
+	before, err := decodeCursor(cursor)
+	if err != nil {
+		return Page{}, err
+	}
+	page = Page{Left: -1}
+	err = j.read(ctx, func(q querier) (err error) {
+		now := time.Now()
+		page.Rows, err = j.many(ctx, q, `WHERE gateway = $1 AND owner = $2 AND row < $3 AND `+filter.where(now)+` ORDER BY row DESC LIMIT $4`,
+			j.gateway, Owner(ctx), before, most+1)
+		if err != nil {
+			return err
+		}
+		page.Left, err = j.checkLimits(ctx, q, Owner(ctx), now)
+		if pixazo.IsCode(err, pixazo.LimitReached) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return Page{}, err
+	}
+	page.Notice = j.notice()        // reading may have found the damage
+	for i, row := range page.Rows { // what could not be written yet is newer
+		if known := j.unwrittenWhere(func(o outcome) bool { return row.Nonce != "" && o.in.Nonce == row.Nonce }); known != nil {
+			known.ID = row.ID
+			page.Rows[i] = *known
+		}
+	}
+	if len(page.Rows) > most {
+		page.Rows = page.Rows[:most]
+		page.Next = CursorAfter(page.Rows[most-1])
+	}
+	return page, nil
+}
+
+// CursorAfter returns the cursor of the page that begins behind row, so that
+// jobs added meanwhile do not shift the pages.
+func CursorAfter(row Row) string {
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "before %d", row.ID))
+}
+
+func decodeCursor(cursor string) (before int64, err error) {
+	if cursor == "" {
+		return 1<<63 - 1, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err == nil {
+		_, err = fmt.Sscanf(string(raw), "before %d", &before)
+	}
+	if err != nil || CursorAfter(Row{ID: before}) != cursor {
+		return 0, &pixazo.Error{Code: pixazo.InvalidArgument, Message: "cursor must be the next_cursor of an earlier list_videos; got " + text.Quote(cursor)}
+	}
+	return before, nil
+}
+
+// Find returns the row of a job, nil when there is none.
+func (j *Journal) Find(ctx context.Context, requestID string) (found *Row, err error) {
+	err = j.read(ctx, func(q querier) (err error) {
+		found, err = j.named(ctx, q, Owner(ctx), requestID)
+		return err
+	})
+	if found == nil {
+		if row := j.unwrittenWhere(func(o outcome) bool { return o.job.RequestID == requestID && o.in.owner == Owner(ctx) }); row != nil {
+			return row, nil
+		}
+	}
+	return found, err
+}
+
+// Watched returns the jobs of all owners that were submitted with the account,
+// have a request_id, are unfinished and were submitted less than within ago.
+func (j *Journal) Watched(ctx context.Context, account string, within time.Duration) (rows []Row, err error) {
+	err = j.read(ctx, func(q querier) (err error) {
+		rows, err = j.many(ctx, q, `WHERE gateway = $1 AND ended = 0 AND request_id IS NOT NULL AND state IN ('accepted', 'uncertain') AND account = $2 AND submitted_at > $3 ORDER BY row`,
+			j.gateway, account, milli(time.Now().Add(-within)))
+		return err
+	})
+	return rows, err
+}
+
+// Changed returns the rows of all owners whose state, status or saved files
+// changed at or after since, in the order of their changes; at most 1,000.
+func (j *Journal) Changed(ctx context.Context, since time.Time) (rows []Row, err error) {
+	err = j.read(ctx, func(q querier) (err error) {
+		rows, err = j.many(ctx, q, `WHERE gateway = $1 AND changed_at >= $2 ORDER BY changed_at LIMIT 1000`, j.gateway, milli(since))
+		return err
+	})
+	return rows, err
+}
+
+// Typical returns how long videos take as a rule: the median of the newest
+// finished ones, 0 when fewer than three are known.
+func (j *Journal) Typical(ctx context.Context) (typical time.Duration, err error) {
+	const newest, least = 50, 3
+	err = j.read(ctx, func(q querier) error {
+		rows, err := q.QueryContext(ctx, `SELECT completed_at - created_at FROM jobs
+			WHERE gateway = $1 AND status = 'COMPLETED' AND created_at > 0 AND completed_at > created_at ORDER BY row DESC LIMIT $2`, j.gateway, newest)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		var took []int64
+		for rows.Next() {
+			var ms int64
+			if err := rows.Scan(&ms); err != nil {
+				return err
+			}
+			took = append(took, ms)
+		}
+		if typical = 0; len(took) >= least {
+			slices.Sort(took)
+			typical = time.Duration(took[len(took)/2]) * time.Millisecond
+		}
+		return rows.Err()
+	})
+	return typical, err
+}
+
+var errNoPlace = errors.New("there is no state directory; set --state-dir (PIXAZO_STATE_DIR)")

@@ -1,0 +1,160 @@
+// This file writes what the gateway says of jobs, and who may ask it.
+
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"pixazo-mcp/pixazo"
+)
+
+// Observation is what became of a job that was observed.
+type Observation struct {
+	Row     Row
+	Changed bool // its status is another one than before
+	Added   bool // the journal did not know it
+	Fits    int  // of a job the journal did not know: how many uncertain submissions it may be; 1 is settled by it
+}
+
+// Observe writes what the gateway just said of a job, and ends the claim of its
+// poll. A job that the journal does not know settles the one uncertain
+// submission that it fits; else it is foreign. An answer from before the job's
+// end, come late, changes nothing.
+func (j *Journal) Observe(ctx context.Context, job pixazo.Job) (seen Observation, err error) {
+	known := false
+	err = j.write(func(o *files) error {
+		return transaction(ctx, o.statuses, func(tx *sql.Tx) (err error) {
+			seen, known, err = j.observeKnown(ctx, tx, job)
+			return err
+		})
+	})
+	if err != nil || known {
+		return seen, err
+	}
+	err = j.write(func(o *files) error {
+		return transaction(ctx, o.outcomes, func(tx *sql.Tx) (err error) {
+			seen, err = j.observeNew(ctx, tx, job)
+			return err
+		})
+	})
+	return seen, err
+}
+
+// observeKnown writes job into its row, if it has one.
+func (j *Journal) observeKnown(ctx context.Context, tx *sql.Tx, job pixazo.Job) (Observation, bool, error) {
+	before, err := j.named(ctx, tx, Owner(ctx), job.RequestID)
+	if err != nil || before == nil {
+		return Observation{}, false, err
+	}
+	after, err := j.update(ctx, tx, *before, job)
+	return Observation{Row: after, Changed: after.Job.Status != before.Job.Status}, true, err
+}
+
+// update writes job into the row before, and returns the row.
+func (j *Journal) update(ctx context.Context, tx *sql.Tx, before Row, job pixazo.Job) (Row, error) {
+	if before.Job.Done() && !job.Done() {
+		_, err := tx.ExecContext(ctx, `UPDATE jobs SET lease_until = 0 WHERE row = $1`, before.ID)
+		return before, err
+	}
+	changed := before.ChangedAt
+	now := time.Now()
+	if changed.IsZero() || job.Status != before.Job.Status {
+		changed = now
+	}
+	err := writeJob(ctx, tx, before.ID, job)
+	if err == nil {
+		_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = CASE WHEN state IN ('uncertain', 'replaced') THEN 'accepted' ELSE state END, failure = '',
+			checked_at = $1, changed_at = $2, lease_until = 0 WHERE row = $3`, milli(now), milli(changed), before.ID)
+	}
+	if err != nil {
+		return Row{}, err
+	}
+	after, err := j.one(ctx, tx, `WHERE row = $1`, before.ID)
+	if err != nil {
+		return Row{}, err
+	}
+	return *after, nil
+}
+
+// observeNew writes a job that no row has: into the uncertain submission that it
+// fits, or into a row of its own.
+func (j *Journal) observeNew(ctx context.Context, tx *sql.Tx, job pixazo.Job) (Observation, error) {
+	if seen, known, err := j.observeKnown(ctx, tx, job); err != nil || known { // another process was quicker
+		return seen, err
+	}
+	settled, fits, err := j.settle(ctx, tx, job)
+	if err != nil {
+		return Observation{}, err
+	}
+	if settled == nil {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO jobs (gateway, owner, state, request_id) VALUES ($1, $2, 'foreign', $3)`, j.gateway, Owner(ctx), job.RequestID); err != nil {
+			return Observation{}, err
+		}
+	}
+	row, err := j.named(ctx, tx, Owner(ctx), job.RequestID)
+	if err != nil {
+		return Observation{}, err
+	}
+	after, err := j.update(ctx, tx, *row, job)
+	return Observation{Row: after, Changed: true, Added: settled == nil, Fits: fits}, err
+}
+
+// Claim reports whether the caller may poll a job now: no other poll of it is
+// under way in any process, and the newest one was begun at least interval ago.
+// Observe or Release ends the claim; else it ends by itself after 30 s. A job
+// that the journal does not know may be polled.
+func (j *Journal) Claim(ctx context.Context, requestID string, interval time.Duration) (granted bool, err error) {
+	err = j.write(func(o *files) error {
+		now := time.Now()
+		result, err := o.statuses.ExecContext(ctx, `UPDATE jobs SET lease_until = $1, polled_at = $2
+			WHERE gateway = $3 AND owner = $4 AND request_id = $5 AND state <> 'alias' AND NOT `+leased(now)+fmt.Sprintf(` AND (polled_at <= %d OR polled_at > %d)`, milli(now.Add(-interval)), milli(now.Add(maxAhead))),
+			milli(now.Add(pollLease)), milli(now), j.gateway, Owner(ctx), requestID)
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		if granted = n > 0; granted || err != nil {
+			return err
+		}
+		row, err := j.named(ctx, o.statuses, Owner(ctx), requestID)
+		granted = row == nil
+		return err
+	})
+	return granted, err
+}
+
+// Release ends the claim of a poll that was not answered.
+func (j *Journal) Release(ctx context.Context, requestID string) error {
+	return j.write(func(o *files) error {
+		_, err := o.statuses.ExecContext(ctx, `UPDATE jobs SET lease_until = 0 WHERE gateway = $1 AND owner = $2 AND request_id = $3 AND state <> 'alias'`, j.gateway, Owner(ctx), requestID)
+		return err
+	})
+}
+
+// SetSaved writes where the files of a job are.
+func (j *Journal) SetSaved(ctx context.Context, requestID string, saved []SavedFile) error {
+	return j.write(func(o *files) error {
+		_, err := o.statuses.ExecContext(ctx, `UPDATE jobs SET saved_files = $1, changed_at = $2 WHERE gateway = $3 AND owner = $4 AND request_id = $5 AND state <> 'alias'`,
+			encodeSaved(saved), milli(time.Now()), j.gateway, Owner(ctx), requestID)
+		return err
+	})
+}
+
+func encodeSaved(saved []SavedFile) string {
+	if len(saved) == 0 {
+		return ""
+	}
+	return encode(saved)
+}
+
+// Version returns a number that is another one after any other process, or
+// another method, has written to the journal; 0 while there is none.
+func (j *Journal) Version(ctx context.Context) (version int64, err error) {
+	err = j.read(ctx, func(q querier) error {
+		return q.QueryRowContext(ctx, dataVersion).Scan(&version)
+	})
+	return version, err
+}

@@ -1,0 +1,165 @@
+// This file replaces a damaged journal: the files are set aside, nothing in them
+// is lost for good, and the rows that can still be read go into a new one.
+
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+var errDamaged = errors.New("the journal is damaged")
+
+func damaged(err error) bool {
+	return errors.Is(err, errDamaged) || code(err, sqlite3.SQLITE_CORRUPT) || code(err, sqlite3.SQLITE_NOTADB)
+}
+
+const (
+	asidePrefix, asideEnding = "journal-damaged-", ".db"
+	asideTime                = "20060102T150405.000Z"
+)
+
+// replace sets the damaged journal o aside under a dated name and begins a new
+// one with the rows that can still be read. When another process has done so
+// already, it only lets go of the old files.
+func (j *Journal) replace(o *files, cause error) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.current == o {
+		j.closeLocked()
+	}
+	unlock, err := j.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if !sameFile(o.path, o.db) {
+		return nil
+	}
+	aside := filepath.Join(j.dir, asidePrefix+time.Now().UTC().Format(asideTime)+asideEnding)
+	// The database itself goes last: a new one must not find companions of it.
+	for _, suffix := range append(slices.Clone(companions), "") {
+		if err := os.Rename(o.path+suffix, aside+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%w, and can't be set aside while another program has it open (%v): quit the other clients, then try again", errDamaged, err)
+		}
+	}
+	fresh, err := j.openLocked()
+	if err != nil {
+		return err
+	}
+	kept := copyRows(aside, fresh.intents)
+	j.current = fresh
+	j.log.Error("the journal was damaged and set aside; a new one has the rows that could be read", "kept_as", aside, "rows", kept, "cause", cause)
+	return nil
+}
+
+// copyRows copies what can be read of the rows in the database file from into
+// to, from both ends towards the damage, and returns how many it copied.
+func copyRows(from string, to *sql.DB) (copied int) {
+	for _, order := range []string{"ASC", "DESC"} {
+		for _, how := range []string{"&mode=ro", "&immutable=1"} {
+			db, err := sql.Open("sqlite", dataSource(from, "deferred", time.Second)+how)
+			if err != nil {
+				continue
+			}
+			n, err := copyInOrder(db, to, order)
+			copied += n
+			_ = db.Close()
+			if err == nil {
+				return copied
+			}
+		}
+	}
+	return copied
+}
+
+// copyInOrder copies rows until one can't be read. A row that is there already,
+// or that the new journal refuses, is left out.
+func copyInOrder(from, to *sql.DB, order string) (copied int, err error) {
+	rows, err := from.Query(`SELECT * FROM jobs NOT INDEXED ORDER BY row ` + order)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return 0, err
+	}
+	values, places, marks := make([]any, len(columns)), make([]any, len(columns)), make([]string, len(columns))
+	for i := range columns {
+		places[i], marks[i] = &values[i], fmt.Sprintf("$%d", i+1)
+	}
+	insert := fmt.Sprintf(`INSERT OR IGNORE INTO jobs (%s) VALUES (%s)`, strings.Join(columns, ", "), strings.Join(marks, ", "))
+	err = transaction(context.Background(), to, func(tx *sql.Tx) error {
+		for rows.Next() {
+			if err := rows.Scan(places...); err != nil {
+				return nil
+			}
+			if result, err := tx.Exec(insert, values...); err == nil {
+				n, _ := result.RowsAffected()
+				copied += int(n)
+			}
+		}
+		return nil
+	})
+	return copied, errors.Join(err, rows.Err())
+}
+
+// lock keeps other processes from opening or replacing the journal until unlock
+// is called or this process ends. SQLite's own lock on an empty database does
+// both on every platform.
+func (j *Journal) lock() (unlock func(), err error) {
+	path := filepath.Join(j.dir, "journal.lock")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // not with SQLite's mode
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", dataSource(path, "exclusive", j.busy))
+	if err != nil {
+		return nil, err
+	}
+	tx, err := db.Begin()
+	if err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	return func() {
+		_ = tx.Rollback()
+		_ = db.Close()
+	}, nil
+}
+
+// newestAside returns the name of the last damaged journal that was set aside, by
+// whichever process, and when; "" when there is none.
+func (j *Journal) newestAside() (name string, at time.Time) {
+	entries, _ := os.ReadDir(j.dir) // in the order of their names
+	for _, entry := range slices.Backward(entries) {
+		stamp, ok := strings.CutPrefix(strings.TrimSuffix(entry.Name(), asideEnding), asidePrefix)
+		if at, err := time.Parse(asideTime, stamp); ok && err == nil {
+			return entry.Name(), at
+		}
+	}
+	return "", time.Time{}
+}
+
+// notice says what a reader of the journal should know of it, or "".
+func (j *Journal) notice() string {
+	name, _ := j.newestAside()
+	if name == "" {
+		return ""
+	}
+	return "An earlier journal was damaged and is kept as " + filepath.Join(j.dir, name) + "; this one has the rows of it that could be read."
+}

@@ -1,0 +1,174 @@
+// This file holds what a row of the journal is.
+
+package journal
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"pixazo-mcp/pixazo"
+)
+
+// State is how far a submission got.
+type State string
+
+// The states of a row. An intent whose lease has ended reads as Uncertain,
+// without anybody writing that down (see columns).
+const (
+	Submitting State = "submitting" // the intent is written, its outcome is not known yet
+	Accepted   State = "accepted"   // the gateway took it; the row has a request_id
+	Refused    State = "refused"    // certainly not accepted; kept for callers that joined it
+	Uncertain  State = "uncertain"  // perhaps accepted, outcome unknown
+	Replaced   State = "replaced"   // was uncertain until a later submission of the same request was allowed and accepted
+	Alias      State = "alias"      // accepted, but the gateway named a job that an earlier row has
+	Foreign    State = "foreign"    // a job made elsewhere, first seen by its request_id
+)
+
+// Row is one submission or job. Times that are not known are zero.
+type Row struct {
+	ID            int64  // in the order of submission or of first sight
+	Owner         string // whose it is; "" for the one person of stdio
+	State         State
+	Job           pixazo.Job
+	Prompt        string
+	Request       string        // the other fields as pixazo.Prepared.Description gives them, JSON; "" for a foreign job
+	Fingerprint   string        // of the request's normal form
+	Exact         string        // of the very body that was sent
+	Nonce         string        // names the submission
+	SubmittedAt   time.Time     // zero for a job made elsewhere
+	LastCheckedAt time.Time     // when the gateway last answered for it
+	PolledAt      time.Time     // when the newest poll was begun, by whichever process
+	ChangedAt     time.Time     // when its status last became another one
+	Failure       *pixazo.Error // why a submission was not accepted, or is uncertain
+	Saved         []SavedFile   // its files on this computer, in the order of Job.VideoURLs
+	Save          Save
+}
+
+// SavedFile is a video on this computer.
+type SavedFile struct {
+	Path      string `json:"path"`
+	Bytes     int64  `json:"bytes"`
+	MediaType string `json:"media_type"`
+	SHA256    string `json:"sha256"` // of the file, in hexadecimal
+}
+
+// Save is what is known of saving a finished video without being asked.
+type Save struct {
+	Folder string    // absolute path of the output folder; "" when it is not to be saved
+	Name   string    // below Folder, set before the first download; "" until then
+	Tries  int       // downloads that were begun
+	Next   time.Time // when the next try is due
+	Error  string    // why the newest try failed; "" when none did
+	Notify bool      // whether a desktop notice is wanted
+	Told   time.Time // when the notice was given
+}
+
+// output is what the gateway says of a finished video, as the journal keeps it.
+// The addresses of the sandbox are kept without their origin, whose port is
+// another one in each process.
+type output struct {
+	VideoURLs []string `json:"video_urls,omitempty"`
+	MediaType string   `json:"media_type,omitempty"`
+}
+
+func encodeOutput(job pixazo.Job) string {
+	if len(job.VideoURLs) == 0 && job.MediaType == "" {
+		return ""
+	}
+	return encode(output{job.VideoURLs, job.MediaType})
+}
+
+// encode is value as JSON. The values kept here always have a JSON form.
+func encode(value any) string {
+	raw, _ := json.Marshal(value)
+	return string(raw)
+}
+
+// columns is what scan reads, as it stands at now: an intent whose lease has
+// ended, or ends more than a lease from now because a clock was set back, is
+// uncertain.
+func columns(now time.Time) string {
+	return `row, owner, CASE WHEN ` + lapsed(now) + ` THEN 'uncertain' ELSE state END, COALESCE(request_id, ''), prompt, request,
+	COALESCE(fingerprint, ''), exact, COALESCE(nonce, ''), failure, status, error, output, polling_url, saved_files,
+	submitted_at, created_at, updated_at, completed_at, checked_at, polled_at, changed_at,
+	save_folder, save_name, save_tries, save_next, save_error, notify, told_at`
+}
+
+// lapsed is the condition of an intent that nobody is sending any more.
+func lapsed(now time.Time) string {
+	return "(state = 'submitting' AND NOT " + leased(now) + ")"
+}
+
+// leased is the condition of a row whose lease has not ended. A lease that ends
+// far ahead was written under another clock and does not count.
+func leased(now time.Time) string {
+	return fmt.Sprintf("(lease_until > %d AND lease_until <= %d)", milli(now), milli(now.Add(maxAhead)))
+}
+
+func scan(from func(...any) error) (Row, error) {
+	var r Row
+	var failure, out, saved string
+	var submitted, created, updated, completed, checked, polled, changed, next, notify, told int64
+	err := from(&r.ID, &r.Owner, &r.State, &r.Job.RequestID, &r.Prompt, &r.Request,
+		&r.Fingerprint, &r.Exact, &r.Nonce, &failure, &r.Job.Status, &r.Job.Error, &out, &r.Job.PollingURL, &saved,
+		&submitted, &created, &updated, &completed, &checked, &polled, &changed,
+		&r.Save.Folder, &r.Save.Name, &r.Save.Tries, &next, &r.Save.Error, &notify, &told)
+	if err != nil {
+		return Row{}, err
+	}
+	// A part that can't be read costs that part, not the row: videos can be
+	// asked for, and saved, again.
+	var o output
+	if out != "" && json.Unmarshal([]byte(out), &o) == nil {
+		r.Job.VideoURLs, r.Job.MediaType = o.VideoURLs, o.MediaType
+	}
+	if saved != "" && json.Unmarshal([]byte(saved), &r.Saved) != nil {
+		r.Saved = nil
+	}
+	r.SubmittedAt, r.LastCheckedAt, r.PolledAt, r.ChangedAt = fromMilli(submitted), fromMilli(checked), fromMilli(polled), fromMilli(changed)
+	r.Job.CreatedAt, r.Job.UpdatedAt, r.Job.CompletedAt = fromMilli(created), fromMilli(updated), fromMilli(completed)
+	r.Save.Next, r.Save.Notify, r.Save.Told = fromMilli(next), notify != 0, fromMilli(told)
+	r.Failure = decodeFailure(failure, r.Job.RequestID)
+	return r, nil
+}
+
+// failureWords is why a submission was not accepted, as the journal keeps it.
+type failureWords struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+func encodeFailure(e *pixazo.Error) string {
+	if e == nil {
+		return ""
+	}
+	return encode(failureWords{string(e.Code), e.Message})
+}
+
+func decodeFailure(s, requestID string) *pixazo.Error {
+	if s == "" {
+		return nil
+	}
+	var f failureWords
+	if json.Unmarshal([]byte(s), &f) != nil {
+		f = failureWords{string(pixazo.GatewayError), "the reason was not kept"}
+	}
+	return &pixazo.Error{Code: pixazo.Code(f.Code), Message: f.Message, RequestID: requestID}
+}
+
+// Times are kept as Unix milliseconds, 0 when they are not known.
+
+func fromMilli(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func milli(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}

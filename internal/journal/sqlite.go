@@ -1,0 +1,447 @@
+// This file is the embedded database: where it is, how it is opened and
+// migrated, and when it is still the file that everybody uses.
+//
+// Money hangs on the order of its writes, so an intent and its outcome are
+// synced to the disk (synchronous=FULL). A status that was merely seen can be
+// asked for again and is written without waiting for the disk (NORMAL), through
+// a handle of its own.
+
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+const (
+	fileName = "journal.db"
+	useTries = 3 // at most, while the journal is being replaced
+
+	smallestFile = 512 // bytes of the smallest SQLite database
+
+	dataVersion = `PRAGMA data_version`
+)
+
+// companions are the endings of the files that SQLite keeps beside a database.
+var companions = []string{"-wal", "-shm"}
+
+// migrations take a journal from version i to i+1; PRAGMA user_version counts
+// them. They only add, since programs of two versions may share a journal, and
+// are never changed once released.
+var migrations = []string{`
+CREATE TABLE jobs (
+	row          INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order of submission or of first sight
+	gateway      TEXT NOT NULL,            -- origin; "sandbox" for the emulator, whose port changes
+	owner        TEXT NOT NULL DEFAULT '', -- whose it is; '' is the one person of stdio
+	account      TEXT NOT NULL DEFAULT '', -- hash of the key it was submitted with
+	state        TEXT NOT NULL,            -- see State
+	request_id   TEXT,                     -- NULL until it is known
+	nonce        TEXT,                     -- names the submission; NULL for a job made elsewhere
+	fingerprint  TEXT,                     -- of the request's normal form; NULL likewise
+	exact        TEXT NOT NULL DEFAULT '', -- of the body that was sent
+	prompt       TEXT NOT NULL DEFAULT '',
+	request      TEXT NOT NULL DEFAULT '', -- the other fields, attachments described only (JSON)
+	failure      TEXT NOT NULL DEFAULT '', -- why a submission was not accepted (JSON)
+	status       TEXT NOT NULL DEFAULT '', -- the gateway's word
+	ended        BIGINT NOT NULL DEFAULT 0, -- 1 once the job has ended
+	error        TEXT NOT NULL DEFAULT '', -- the gateway's words
+	output       TEXT NOT NULL DEFAULT '', -- what it says of the video (JSON)
+	polling_url  TEXT NOT NULL DEFAULT '',
+	submitted_at BIGINT NOT NULL DEFAULT 0, -- times are Unix milliseconds, 0 when not known
+	created_at   BIGINT NOT NULL DEFAULT 0,
+	updated_at   BIGINT NOT NULL DEFAULT 0,
+	completed_at BIGINT NOT NULL DEFAULT 0,
+	checked_at   BIGINT NOT NULL DEFAULT 0, -- when the gateway last answered for it
+	polled_at    BIGINT NOT NULL DEFAULT 0, -- when the newest poll was begun
+	changed_at   BIGINT NOT NULL DEFAULT 0, -- when its status, or where it is saved, last became another one
+	lease_until  BIGINT NOT NULL DEFAULT 0, -- of whoever sends the intent, or polls the job
+	saved_files  TEXT NOT NULL DEFAULT '',  -- JSON
+	save_folder  TEXT NOT NULL DEFAULT '',  -- where it is to be saved by itself; '' when it is not
+	save_name    TEXT NOT NULL DEFAULT '',
+	save_tries   BIGINT NOT NULL DEFAULT 0,
+	save_next    BIGINT NOT NULL DEFAULT 0,
+	save_until   BIGINT NOT NULL DEFAULT 0, -- lease of whoever saves it
+	save_error   TEXT NOT NULL DEFAULT '',
+	notify       BIGINT NOT NULL DEFAULT 0, -- 1 when a desktop notice is wanted
+	told_at      BIGINT NOT NULL DEFAULT 0  -- when it was given
+);
+CREATE UNIQUE INDEX jobs_request_id ON jobs (gateway, owner, request_id) WHERE request_id IS NOT NULL AND state <> 'alias';
+CREATE UNIQUE INDEX jobs_nonce ON jobs (nonce) WHERE nonce IS NOT NULL;
+CREATE INDEX jobs_owner ON jobs (gateway, owner, row);
+CREATE INDEX jobs_fingerprint ON jobs (gateway, owner, fingerprint, row);
+CREATE INDEX jobs_submitted ON jobs (gateway, submitted_at);
+CREATE INDEX jobs_submitted_by ON jobs (gateway, owner, submitted_at);
+CREATE INDEX jobs_changed ON jobs (gateway, changed_at);
+CREATE INDEX jobs_open ON jobs (gateway, row) WHERE ended = 0 AND request_id IS NOT NULL;
+CREATE INDEX jobs_uncertain ON jobs (gateway, owner, row) WHERE state IN ('submitting', 'uncertain', 'replaced');
+CREATE INDEX jobs_completed ON jobs (gateway, row) WHERE status = 'COMPLETED';
+
+CREATE TABLE leases (
+	name   TEXT PRIMARY KEY, -- what is held, such as "watch" with gateway and account
+	holder TEXT NOT NULL,
+	until  BIGINT NOT NULL
+);
+`}
+
+// files are a journal's files in use. A handle has one connection, since one
+// writer at a time is SQLite's rule anyway. An outcome must not queue behind
+// whoever waits for another process's lock, so it has a handle of its own.
+type files struct {
+	path     string
+	db, wal  os.FileInfo
+	intents  *sql.DB
+	outcomes *sql.DB
+	statuses *sql.DB
+	reads    *sql.DB
+}
+
+func (f *files) close() error {
+	var errs []error
+	for _, db := range []*sql.DB{f.reads, f.statuses, f.outcomes, f.intents} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// inPlace reports whether f are the files that another process would open: only
+// a successful look at the same files says so.
+func (f *files) inPlace() bool {
+	return f.db != nil && sameFile(f.path, f.db) && (f.wal == nil || sameFile(f.path+"-wal", f.wal))
+}
+
+func sameFile(path string, was os.FileInfo) bool {
+	now, err := os.Stat(path)
+	return err == nil && os.SameFile(now, was)
+}
+
+// identity is the file at path, to be known again. On Windows a FileInfo looks
+// for its identity at the first comparison, which is made here.
+func identity(path string) (os.FileInfo, error) {
+	info, err := os.Stat(path)
+	if err == nil {
+		os.SameFile(info, info)
+	}
+	return info, err
+}
+
+// write runs f on the journal, opened for writing. A damaged journal is replaced
+// and f runs again on the new one; so it does when the files were deleted or
+// replaced meanwhile, by another process or by a person, since what is written
+// to the old ones is found by nobody.
+func (j *Journal) write(f func(*files) error) error {
+	for try := 1; ; try++ {
+		o, err := j.open()
+		if err == nil {
+			err = f(o)
+		}
+		switch {
+		case o == nil || try == useTries:
+			return unavailable(err)
+		case damaged(err):
+			if err := j.replace(o, err); err != nil {
+				return unavailable(err)
+			}
+		case o.inPlace():
+			return unavailable(err)
+		}
+	}
+}
+
+// read runs f on the journal as it is. A journal that does not exist has no
+// rows: f is not called. One that can't be opened for writing is read without.
+func (j *Journal) read(ctx context.Context, f func(querier) error) error {
+	for try := 1; ; try++ {
+		if _, err := os.Lstat(filepath.Join(j.dir, fileName)); j.dir == "" || errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		o, err := j.open()
+		if err == nil {
+			err = f(o.reads)
+		} else if !damaged(err) {
+			return unavailable(j.readOnly(ctx, f))
+		}
+		switch {
+		case o == nil || try == useTries:
+			return unavailable(err)
+		case damaged(err):
+			if err := j.replace(o, err); err != nil {
+				return unavailable(err)
+			}
+		case err != nil || o.inPlace():
+			return unavailable(err)
+		}
+	}
+}
+
+// readOnly runs f on a journal whose directory or disk takes no writes, not even
+// those of SQLite's own companions.
+func (j *Journal) readOnly(ctx context.Context, f func(querier) error) error {
+	path, err := j.resolve()
+	if err != nil {
+		return err
+	}
+	for _, how := range []string{"&mode=ro", "&immutable=1"} {
+		var db *sql.DB
+		if db, err = sql.Open("sqlite", dataSource(path, "deferred", j.busy)+how); err != nil {
+			return err
+		}
+		if _, err = schemaVersion(ctx, db); err == nil {
+			err = f(db)
+		}
+		_ = db.Close()
+		if err == nil || damaged(err) {
+			return err
+		}
+	}
+	return err
+}
+
+// resolve returns the path of the database file. A link is followed once, here;
+// what it leads to must be a regular file, since opening another one, such as a
+// device, would change its mode.
+func (j *Journal) resolve() (string, error) {
+	path := filepath.Join(j.dir, fileName)
+	info, err := os.Lstat(path)
+	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		if path, err = filepath.EvalSymlinks(path); err == nil {
+			info, err = os.Lstat(path)
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return path, nil
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", path)
+	}
+	return path, err
+}
+
+// open returns the journal at the path, opening it if it is not the one in use.
+// With an error, what it returns says which files were tried, nil if none were.
+func (j *Journal) open() (*files, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.current != nil && j.current.inPlace() {
+		return j.current, nil
+	}
+	j.rescue()
+	j.closeLocked()
+	if j.closed {
+		return nil, errors.New("the program is ending")
+	}
+	if j.dir == "" {
+		return nil, errNoPlace
+	}
+	if err := os.MkdirAll(j.dir, 0o700); err != nil {
+		return nil, err
+	}
+	// No connection may be on its way to the old file while it is replaced: it
+	// would find, or make, the companions of the new one.
+	unlock, err := j.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	o, err := j.openLocked()
+	if err == nil {
+		j.current = o
+	}
+	return o, err
+}
+
+// rescue writes what the journal in use has in its -wal into the database file,
+// when that file is in place and its -wal was deleted. j.mu is held.
+func (j *Journal) rescue() {
+	if o := j.current; o != nil && sameFile(o.path, o.db) {
+		if _, err := os.Lstat(o.path + "-wal"); errors.Is(err, fs.ErrNotExist) {
+			_, _ = o.outcomes.Exec("PRAGMA wal_checkpoint(TRUNCATE)")
+		}
+	}
+}
+
+// openLocked opens the database file and brings it up to date. The lock is held.
+func (j *Journal) openLocked() (*files, error) {
+	path, err := j.resolve()
+	if err != nil {
+		return nil, err
+	}
+	o := &files{path: path}
+	if o.db, err = identity(path); err == nil {
+		if err := cutOff(path, o.db); err != nil {
+			return o, err
+		}
+	}
+	if err := j.makeFile(o); err != nil {
+		return nil, err
+	}
+	if o.intents, err = j.connect(o.path, "FULL", j.busy); err != nil {
+		return o, err
+	}
+	if err = migrate(o.intents); err == nil {
+		o.outcomes, err = j.connect(o.path, "FULL", j.busy)
+	}
+	if err == nil {
+		o.statuses, err = j.connect(o.path, "NORMAL", min(statusBusy, j.busy))
+	}
+	if err == nil {
+		o.reads, err = j.connect(o.path, "NORMAL", min(statusBusy, j.busy), "query_only(1)")
+	}
+	if err == nil {
+		o.wal, err = identity(o.path + "-wal")
+	}
+	if err != nil {
+		_ = o.close()
+	}
+	return o, err
+}
+
+// cutOff is the error of a file that is too short for a database. SQLite would
+// take it for a new one, and throw away what the -wal has.
+func cutOff(path string, info os.FileInfo) error {
+	if info.Size() >= smallestFile {
+		return nil
+	}
+	if _, err := os.Lstat(path + "-wal"); info.Size() == 0 && err != nil {
+		return nil
+	}
+	return fmt.Errorf("%w: it is cut off at %d bytes", errDamaged, info.Size())
+}
+
+// makeFile makes the database file, readable to nobody else, if there is none.
+// SQLite gives its companions the mode of this file.
+func (j *Journal) makeFile(o *files) error {
+	if o.db == nil {
+		for _, companion := range companions { // of a file that was deleted alone
+			if err := os.Remove(o.path + companion); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	f, err := os.OpenFile(o.path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o077 != 0 {
+		_ = f.Chmod(0o600) // a file that was there; Windows has no such modes
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	o.db, err = identity(o.path)
+	return err
+}
+
+// connect opens a handle whose statements wait busy for another's transaction.
+func (j *Journal) connect(path, synchronous string, busy time.Duration, pragmas ...string) (*sql.DB, error) {
+	pragmas = append([]string{"journal_mode(WAL)", "journal_size_limit(0)", "synchronous(" + synchronous + ")", "fullfsync(1)"}, pragmas...)
+	db, err := sql.Open("sqlite", dataSource(path, "immediate", busy, pragmas...))
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	// Switching a new file to WAL fails at once when another process does the
+	// same, whatever the busy timeout.
+	for deadline := time.Now().Add(busy); ; {
+		err = db.Ping()
+		if !code(err, sqlite3.SQLITE_BUSY) || time.Now().After(deadline) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err == nil {
+		err = keepCompanions(db)
+	}
+	if err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// keepCompanions has the last connection to close empty the -wal file instead
+// of deleting the companions. It would delete them by name, and when the journal
+// was replaced meanwhile, they are those of the new one.
+func keepCompanions(db *sql.DB) error {
+	conn, err := db.Conn(context.Background())
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return conn.Raw(func(c any) error {
+		_, err := c.(sqlite.FileControl).FileControlPersistWAL("main", 1)
+		return err
+	})
+}
+
+func dataSource(path, begin string, busy time.Duration, pragmas ...string) string {
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path // C:/… on Windows
+	}
+	query := url.Values{"_txlock": {begin}, "_pragma": append(pragmas, fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()))}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}).String()
+}
+
+// migrate brings the journal to the newest version and checks it as a whole:
+// a damaged page should be found before money depends on it.
+func migrate(db *sql.DB) error {
+	ctx := context.Background()
+	if err := intact(db); err != nil {
+		return err
+	}
+	version, err := schemaVersion(ctx, db)
+	if err != nil || version == len(migrations) {
+		return err // without a write, so that a locked journal can be read
+	}
+	return transaction(ctx, db, func(tx *sql.Tx) error {
+		version, err := schemaVersion(ctx, tx) // again: another process may have been quicker
+		if err != nil || version == len(migrations) {
+			return err
+		}
+		for _, migration := range migrations[version:] {
+			if _, err := tx.Exec(migration); err != nil {
+				return err
+			}
+		}
+		_, err = tx.Exec(fmt.Sprintf("PRAGMA user_version = %d", len(migrations)))
+		return err
+	})
+}
+
+// intact checks every page.
+func intact(db *sql.DB) error {
+	var found string
+	if err := db.QueryRow("PRAGMA quick_check(1)").Scan(&found); err != nil {
+		return err
+	}
+	if found != "ok" {
+		return fmt.Errorf("%w: %s", errDamaged, found)
+	}
+	return nil
+}
+
+// schemaVersion returns the version of a journal, 0 for an empty one. A newer
+// one than this program knows is used as it is: migrations only add.
+func schemaVersion(ctx context.Context, q querier) (version int, err error) {
+	err = q.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
+	return min(version, len(migrations)), err
+}
+
+// code reports whether err is SQLite's primary result code.
+func code(err error, primary int) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && e.Code()&0xff == primary
+}
