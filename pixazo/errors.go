@@ -14,27 +14,83 @@ import (
 // model reads them at the start of an error result.
 type Code string
 
-// The codes, and when each arises.
+// The codes; Codes has what each means.
 const (
-	InvalidArgument     Code = "invalid_argument"     // the request breaks a rule, ours or the gateway's
-	MissingAPIKey       Code = "missing_api_key"      // there is no key, or it can't be read
-	Unauthorized        Code = "unauthorized"         // 401 or 403: the key was refused
-	OutOfCredits        Code = "out_of_credits"       // 402
-	NotFound            Code = "not_found"            // the gateway does not know the request_id
-	RateLimited         Code = "rate_limited"         // 429, also after waiting as asked
-	GatewayError        Code = "gateway_error"        // 5xx on a status request, and answers that fit nothing else
-	GatewayUnreachable  Code = "gateway_unreachable"  // no connection, or no answer to a status request
-	BadResponse         Code = "bad_response"         // a status answer that can't be read
-	SubmissionUncertain Code = "submission_uncertain" // a submission that may have been accepted, outcome unknown
-	DuplicateUncertain  Code = "duplicate_uncertain"  // the same request was sent before, outcome unknown
-	LimitReached        Code = "limit_reached"        // the hourly limit on videos
-	JournalUnavailable  Code = "journal_unavailable"  // the record of submissions can't be read or written
-	VideoFailed         Code = "video_failed"         // the gateway ended the job without a video
-	NotReady            Code = "not_ready"            // there is no video yet to be saved
-	FileRefused         Code = "file_refused"         // a local file that may not be read or written
-	DownloadFailed      Code = "download_failed"      // a finished video that could not be saved
-	Cancelled           Code = "cancelled"            // the caller left, or the program is ending
+	InvalidArgument     Code = "invalid_argument"
+	MissingAPIKey       Code = "missing_api_key"
+	Unauthorized        Code = "unauthorized"
+	OutOfCredits        Code = "out_of_credits"
+	NotFound            Code = "not_found"
+	RateLimited         Code = "rate_limited"
+	GatewayError        Code = "gateway_error"
+	GatewayUnreachable  Code = "gateway_unreachable"
+	BadResponse         Code = "bad_response"
+	SubmissionUncertain Code = "submission_uncertain"
+	DuplicateUncertain  Code = "duplicate_uncertain"
+	LimitReached        Code = "limit_reached"
+	JournalUnavailable  Code = "journal_unavailable"
+	VideoFailed         Code = "video_failed"
+	NotReady            Code = "not_ready"
+	FileRefused         Code = "file_refused"
+	DownloadFailed      Code = "download_failed"
+	Cancelled           Code = "cancelled"
 )
+
+// CodeInfo is what is told of a code wherever codes are explained.
+type CodeInfo struct {
+	Code    Code
+	Meaning string // what happened: a sentence in lower case without a full stop
+	Advice  string // what to do: whole sentences, for a model that speaks to a user
+
+	// Charged answers "may the video have been charged?" where a submission
+	// ends with the code: "no", "maybe", or "earlier" when that is not known of
+	// an earlier submission of the same request. "" means that the code is about
+	// a video that was submitted before, and leaves it as it is.
+	Charged string
+}
+
+// Codes has each code once, in the order in which they are explained. The
+// README's table, the troubleshooting guide and the advice in results are made
+// from it.
+var Codes = []CodeInfo{
+	{InvalidArgument, "an argument breaks a rule, ours or the gateway's; the message names it, the rule and what came", "Correct it and call again.", "no"},
+	{MissingAPIKey, "there is no API key, or none that can be used",
+		"Ask the user to make a key at " + KeyURL + " and to put it where the message says. To try everything without a key and without cost, start the server with --sandbox.", "no"},
+	{Unauthorized, "the gateway refused the API key", "Ask the user to check the key, or to make a new one at " + KeyURL + ".", "no"},
+	{OutOfCredits, "the account has no credits left", "Ask the user to add credits at " + CreditsURL + ".", "no"},
+	{NotFound, "the gateway does not know the request_id",
+		"Check that the request_id is exactly what generate_video answered, and that this server uses the same account and gateway. It is no reason to call generate_video again.", ""},
+	{RateLimited, "too many requests, also after waiting as the gateway asked", "Call again in a minute.", "no"},
+	{GatewayUnreachable, "no connection to the gateway, or no answer in time", "Call again in a minute; if it stays so, ask the user to check the network.", "no"},
+	{GatewayError, "the gateway failed, or something else is at its address",
+		"Call again in a minute; if the message speaks of the address, ask the user to check --gateway-url (PIXAZO_GATEWAY_URL).", "no"},
+	{BadResponse, "a status answer that can't be read", "Call again in a minute.", ""},
+	{SubmissionUncertain, "the request was sent and its outcome is unknown: it may have been accepted",
+		"Do not call generate_video again for it. With a request_id, call wait_for_video; without one, ask the user to look at " + CreditsURL + " and to decide.", "maybe"},
+	{DuplicateUncertain, "the same request was sent before and its outcome is unknown",
+		"With a request_id, call wait_for_video. Otherwise ask the user to look at " + CreditsURL + ": only if the video is not there, call generate_video with allow_duplicate: true, which may pay for it a second time.", "earlier"},
+	{LimitReached, "the limit on videos is reached; the message says when the next one is possible",
+		"Tell the user: they can wait, or raise --max-videos-per-hour or --max-videos-per-day.", "no"},
+	{JournalUnavailable, "the journal can't be used, so nothing is submitted: a video that is not in it could be paid for twice",
+		"Ask the user to mend the state directory (disk space, permissions), or to set --state-dir (PIXAZO_STATE_DIR) to another one. get_status and wait_for_video go on working.", "no"},
+	{VideoFailed, "the job ended without a video; the gateway's words say why", "Tell the user why and let them decide: another generate_video is another charge.", "maybe"},
+	{NotReady, "the video is not finished yet; the message has its status", "Call wait_for_video, then call again.", ""},
+	{FileRefused, "a local file that may not be read or written; the message names the setting that would allow it",
+		"Correct it, or leave the file out, and call again. Only the user can open a folder, in this server's settings.", "no"},
+	{DownloadFailed, "the finished video could not be saved; the message says why",
+		"Call get_status and show the user its video_urls; call download_video again once the cause is mended, or in a few minutes.", ""},
+	{Cancelled, "the call was given up before anything was submitted, or the server is ending", "Call again if it is still wanted.", "no"},
+}
+
+// Info is the entry of Codes for c, or one with nothing but c.
+func (c Code) Info() CodeInfo {
+	for _, info := range Codes {
+		if info.Code == c {
+			return info
+		}
+	}
+	return CodeInfo{Code: c}
+}
 
 // Error is every error of this package: a code, what happened in words that
 // can be shown, and what is known besides.
