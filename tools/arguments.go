@@ -1,5 +1,7 @@
-// This file reads a tool's arguments strictly: a model that misspells an
-// optional argument should hear of it before its user pays for the video.
+// This file decodes the arguments of a tool. It is lenient where a value can be
+// meant in one way only, since some clients send every value as text and the
+// model can't change that. It is strict with everything else: a model that
+// misspells an argument should hear of it before its user pays for the video.
 
 package tools
 
@@ -8,7 +10,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -17,141 +22,261 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// decode reads the arguments of req into an In: names and types by arguments,
-// values by its Validate. An argument that is null counts as left out, as some
-// clients send every optional argument. Errors have code invalid_argument and
-// name the argument, the rule and what came.
-func decode[In input](req mcp.CallToolRequest, arguments []argument, aliases map[string]string) (In, error) {
-	var in In
-	raw, err := rawArguments(req)
-	if err != nil {
-		return in, err
-	}
-	var args map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &args); err != nil {
-		return in, refuse("arguments must be an object; got %s", kind(raw))
-	}
-	came := len(args)
-	renamed, err := resolve(args, aliases)
-	if err != nil {
-		return in, err
-	}
-	for _, name := range slices.Sorted(maps.Keys(args)) { // the same call, the same message
-		value := args[name]
-		i := slices.IndexFunc(arguments, func(a argument) bool { return a.name == name })
-		if i < 0 {
-			return in, unknown(name, arguments)
-		}
-		if string(value) == "null" {
-			delete(args, name)
-			continue
-		}
-		if err := checkType(name, value, arguments[i].kind); err != nil {
-			return in, err
-		}
-	}
-	for _, a := range arguments {
-		if _, ok := args[a.name]; a.required && !ok {
-			return in, refuse("%s is required; got nothing", a.name)
-		}
-	}
-	// As it came if it can be: an attachment may be many megabytes.
-	if renamed || len(args) != came {
-		if raw, err = json.Marshal(args); err != nil {
-			return in, refuse("arguments can't be read: %v", err)
-		}
-	}
-	if err := json.Unmarshal(raw, &in); err != nil { // the last value of each argument is of its type
-		return in, refuse("arguments must be given once each; got one twice, with values of different types")
-	}
-	return in, in.Validate()
+// argument is one argument of a tool, as the type and the tags of its field
+// say.
+type argument struct {
+	name        string
+	kind        string // JSON Schema's word for its type
+	required    bool
+	words       []string // of an enumeration; nil when every value is allowed
+	least, most float64  // of an integer
+	index       []int    // of the field, for reflect
 }
 
-func rawArguments(req mcp.CallToolRequest) (json.RawMessage, error) {
-	switch args := req.GetRawArguments().(type) {
-	case nil:
-		return json.RawMessage("{}"), nil
-	case json.RawMessage:
-		if string(bytes.TrimSpace(args)) == "null" {
-			return json.RawMessage("{}"), nil
+// argumentsOf returns the arguments that decode into a struct of type t, in
+// the order of its fields.
+func argumentsOf(t reflect.Type) []argument {
+	kinds := map[reflect.Kind]string{reflect.String: "string", reflect.Bool: "boolean", reflect.Int: "integer", reflect.Slice: "array"}
+	var arguments []argument
+	for _, field := range reflect.VisibleFields(t) {
+		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if field.Anonymous || name == "-" {
+			continue
 		}
-		return args, nil
-	default: // a client in the same process
-		raw, err := json.Marshal(args)
-		if err != nil { // NaN, or a value that JSON has no form for
+		valueType := field.Type
+		if valueType.Kind() == reflect.Pointer {
+			valueType = valueType.Elem()
+		}
+		a := argument{name: name, kind: kinds[valueType.Kind()], required: !strings.Contains(options, "omitempty"),
+			least: math.Inf(-1), most: math.Inf(1), index: field.Index}
+		for keyword := range strings.SplitSeq(field.Tag.Get("jsonschema"), ",") {
+			switch word, value, _ := strings.Cut(keyword, "="); word {
+			case "enum":
+				a.words = append(a.words, value)
+			case "minimum":
+				a.least, _ = strconv.ParseFloat(value, 64)
+			case "maximum":
+				a.most, _ = strconv.ParseFloat(value, 64)
+			}
+		}
+		arguments = append(arguments, a)
+	}
+	return arguments
+}
+
+// decode reads the arguments of req into an In and calls its Validate, if it
+// has one. Errors have code invalid_argument and name the argument, the rule
+// and what came.
+func decode[In any](req mcp.CallToolRequest, arguments []argument, aliases map[string]string) (In, error) {
+	var in In
+	args, err := rawArguments(req)
+	if err != nil {
+		return in, err
+	}
+	if err := resolve(args, aliases); err != nil {
+		return in, err
+	}
+	if err := checkNames(args, arguments); err != nil {
+		return in, err
+	}
+	fields := reflect.ValueOf(&in).Elem()
+	for _, a := range arguments {
+		if leftOut(a.name, args[a.name]) {
+			continue
+		}
+		value, err := a.read(args[a.name])
+		if err != nil {
+			return in, err
+		}
+		field := fields.FieldByIndex(a.index)
+		if field.Kind() == reflect.Pointer {
+			field.Set(reflect.New(field.Type().Elem()))
+			field = field.Elem()
+		}
+		field.Set(reflect.ValueOf(value))
+	}
+	if checked, ok := any(in).(interface{ Validate() error }); ok {
+		return in, checked.Validate()
+	}
+	return in, nil
+}
+
+func rawArguments(req mcp.CallToolRequest) (map[string]json.RawMessage, error) {
+	raw, ok := req.GetRawArguments().(json.RawMessage)
+	if !ok { // a client in the same process
+		var err error
+		if raw, err = json.Marshal(req.GetRawArguments()); err != nil { // NaN, for example
 			return nil, refuse("arguments can't be read: %s", text.Clean(err.Error(), 200))
 		}
-		return raw, nil
 	}
+	args := map[string]json.RawMessage{}
+	if len(raw) > 0 && json.Unmarshal(raw, &args) != nil {
+		return nil, refuse("arguments must be an object; got %s", kind(raw))
+	}
+	return args, nil
+}
+
+// leftOut reports whether an argument counts as left out. Some clients send
+// every optional argument, as null, and some models a word for nothing where
+// an ID or a name is wanted; the gateway's second document has auto for that.
+func leftOut(name string, value json.RawMessage) bool {
+	if len(value) == 0 || string(value) == "null" {
+		return true
+	}
+	if !strings.HasSuffix(name, "_id") && name != "filename" && name != "cursor" {
+		return false
+	}
+	var s string
+	return json.Unmarshal(value, &s) == nil &&
+		slices.Contains([]string{"", "null", "none", "undefined", "auto"}, strings.ToLower(strings.TrimSpace(s)))
 }
 
 // resolve gives aliased arguments their real names, in place. The gateway's
-// second document calls avatar_id and voice_id avatar and voice, with the value
-// auto for what its first document says by leaving them out.
-func resolve(args map[string]json.RawMessage, aliases map[string]string) (renamed bool, err error) {
-	for _, alias := range slices.Sorted(maps.Keys(aliases)) {
-		name := aliases[alias]
-		for _, spelling := range []string{alias, name} {
-			var s string
-			if json.Unmarshal(args[spelling], &s) == nil && strings.EqualFold(s, "auto") || string(args[spelling]) == "null" {
-				delete(args, spelling)
-			}
-		}
+// second document says avatar and voice for avatar_id and voice_id.
+func resolve(args map[string]json.RawMessage, aliases map[string]string) error {
+	for _, alias := range slices.Sorted(maps.Keys(aliases)) { // the same call, the same message
 		value, ok := args[alias]
 		if !ok {
 			continue
 		}
-		if other, both := args[name]; both && !bytes.Equal(value, other) {
-			return false, refuse("%s and %s mean the same and must not differ; got %s and %s", name, alias, show(other), show(value))
-		}
-		args[name] = value
 		delete(args, alias)
-		renamed = true
-	}
-	return renamed, nil
-}
-
-func unknown(name string, arguments []argument) error {
-	var known []string
-	nearest, least := "", 1<<30
-	for _, a := range arguments {
-		known = append(known, a.name)
-		d := text.Distance(name[:min(len(name), 100)], a.name)
-		if strings.HasPrefix(a.name, name) {
-			d = 0 // timeout for timeout_seconds
-		}
-		if d < least {
-			nearest, least = a.name, d
-		}
-	}
-	return refuse("unknown argument %s; the nearest known one is %q, of %s", text.Quote(name), nearest, strings.Join(known, ", "))
-}
-
-// checkType compares the JSON kind of value with the wanted one. All arrays are
-// arrays of strings.
-func checkType(name string, value json.RawMessage, want string) error {
-	article := map[string]string{"string": "a string", "boolean": "true or false", "number": "a number", "array": "an array"}
-	if got := kind(value); got != want {
-		return refuse("%s must be %s; got %s", name, article[want], show(value))
-	}
-	switch want {
-	case "number":
-		// The form is right, but encoding/json would name Go's types in its error.
-		if err := json.Unmarshal(value, new(float64)); err != nil {
-			return refuse("%s must be a number that fits into 64 bits; got %s", name, show(value))
-		}
-	case "array":
-		var items []json.RawMessage
-		if err := json.Unmarshal(value, &items); err != nil {
-			return refuse("%s can't be read: %v", name, err)
-		}
-		for i, item := range items {
-			if err := checkType(fmt.Sprintf("%s[%d]", name, i), item, "string"); err != nil {
-				return err
-			}
+		name := aliases[alias]
+		other := args[name]
+		switch {
+		case leftOut(name, value):
+		case leftOut(name, other) || bytes.Equal(value, other):
+			args[name] = value
+		default:
+			return refuse("%s and %s mean the same and must not differ; got %s and %s", name, alias, show(other), show(value))
 		}
 	}
 	return nil
+}
+
+// checkNames refuses a call that lacks a required argument, or has an unknown
+// one. Of both it names the required one first: the other is often a
+// misspelling of it.
+func checkNames(args map[string]json.RawMessage, arguments []argument) error {
+	var names []string
+	for _, a := range arguments {
+		names = append(names, a.name)
+	}
+	unknown := ""
+	for _, name := range slices.Sorted(maps.Keys(args)) {
+		if !slices.Contains(names, name) {
+			unknown = name
+			break
+		}
+	}
+	for _, a := range arguments {
+		if !a.required || !leftOut(a.name, args[a.name]) {
+			continue
+		}
+		if unknown != "" {
+			return refuse("%s is required; got the unknown argument %s, which is none of %s", a.name, text.Quote(unknown), strings.Join(names, ", "))
+		}
+		return refuse("%s is required; got %s", a.name, show(args[a.name]))
+	}
+	if unknown != "" {
+		return refuse("unknown argument %s; the nearest known one is %q, of %s", text.Quote(unknown), nearest(unknown, names), strings.Join(names, ", "))
+	}
+	return nil
+}
+
+func nearest(word string, words []string) string {
+	best, least := "", math.MaxInt
+	for _, known := range words {
+		d := text.Distance(word[:min(len(word), 100)], known)
+		if strings.HasPrefix(known, word) {
+			d = 0 // timeout for timeout_seconds
+		}
+		if d < least {
+			best, least = known, d
+		}
+	}
+	return best
+}
+
+// read returns value as the string, bool, int or []string that its field
+// takes. A string stands for another type where it is the text form of it.
+func (a argument) read(value json.RawMessage) (any, error) {
+	var s string
+	isText := kind(value) == "string" && json.Unmarshal(value, &s) == nil
+	if a.kind == "array" {
+		return a.readArray(value, s, isText)
+	}
+	literal := string(value)
+	if isText {
+		literal = strings.TrimSpace(s)
+	}
+	switch {
+	case a.kind == "string" && isText:
+		if len(a.words) == 0 || literal == "" {
+			return s, nil
+		}
+		for _, word := range a.words {
+			if strings.EqualFold(literal, word) {
+				return word, nil
+			}
+		}
+		return nil, refuse("%s must be one of %s; got %s", a.name, strings.Join(a.words, ", "), text.Quote(s))
+	case a.kind == "boolean" && (strings.EqualFold(literal, "true") || strings.EqualFold(literal, "false")):
+		return strings.EqualFold(literal, "true"), nil
+	case a.kind == "integer" && (kind(value) == "number" || isText && isDecimal(literal)):
+		number, _ := strconv.ParseFloat(literal, 64) // the form is right; too large a number becomes infinite
+		if number == math.Trunc(number) && number >= a.least && number <= a.most {
+			return int(min(number, 1<<53)), nil
+		}
+	}
+	return nil, refuse("%s must be %s; got %s", a.name, a.rule(), show(value))
+}
+
+// rule describes the values that the argument takes.
+func (a argument) rule() string {
+	switch {
+	case a.kind == "boolean":
+		return "true or false"
+	case a.kind == "array":
+		return "an array of strings"
+	case a.kind == "integer" && math.IsInf(a.most, 1):
+		return fmt.Sprintf("a whole number, %v or more", a.least)
+	case a.kind == "integer":
+		return fmt.Sprintf("a whole number from %v to %v", a.least, a.most)
+	}
+	return "a string"
+}
+
+// readArray reads an array of strings, the text of one (as JSON), or one
+// string, which becomes an array of one.
+func (a argument) readArray(value json.RawMessage, s string, isText bool) ([]string, error) {
+	var items []json.RawMessage
+	if isText {
+		s = strings.TrimSpace(s)
+		isJSON := strings.HasPrefix(s, "[") && json.Unmarshal([]byte(s), &items) == nil
+		if !isJSON && !strings.HasPrefix(s, `["`) { // which would be JSON that was cut off
+			return []string{s}, nil
+		}
+	} else if kind(value) == "array" {
+		_ = json.Unmarshal(value, &items) // valid JSON, or the call would not have come this far
+	}
+	if items == nil {
+		return nil, refuse("%s must be %s; got %s", a.name, a.rule(), show(value))
+	}
+	list := make([]string, len(items))
+	for i, item := range items {
+		if kind(item) != "string" {
+			return nil, refuse("%s[%d] must be a string; got %s", a.name, i, show(item))
+		}
+		_ = json.Unmarshal(item, &list[i])
+	}
+	return list, nil
+}
+
+// isDecimal reports whether s is a plain decimal number, such as 45 or -4.5.
+func isDecimal(s string) bool {
+	whole, fraction, hasPoint := strings.Cut(strings.TrimPrefix(s, "-"), ".")
+	digits := func(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+	return digits(whole) && (!hasPoint || digits(fraction))
 }
 
 // kind is JSON Schema's word for the type of value.
@@ -175,7 +300,7 @@ func kind(value json.RawMessage) string {
 	return "number"
 }
 
-// show names a value and its type, shortened.
+// show returns the type and the beginning of a value, for an error.
 func show(value json.RawMessage) string {
 	switch k := kind(value); k {
 	case "null", "nothing":

@@ -73,6 +73,7 @@ func TestVideosAreSaved(t *testing.T) {
 	}{
 		{"a name of ours", "Tides", time.Millisecond, "download_video", nil, "-tides-", 1},
 		{"a name of the user's", "Tides", time.Millisecond, "download_video", map[string]any{"filename": "sea/tides"}, "saved_path: DIR/sea/tides.mp4\n", 1},
+		{"a word for no name", "Tides", time.Millisecond, "download_video", map[string]any{"filename": "None", "overwrite": "False"}, "-tides-", 1},
 		{"two videos", "sandbox:two-videos", time.Millisecond, "download_video", map[string]any{"filename": "both.mp4"}, "files: DIR/both-2.mp4, ", 2},
 		{"a wait", "Tides", 100 * time.Millisecond, "wait_for_video", map[string]any{"save": true}, "-tides-", 1},
 		{"a wait that was not asked to", "Tides", time.Millisecond, "wait_for_video", nil, "call download_video", 0},

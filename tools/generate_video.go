@@ -18,9 +18,6 @@ type generateArgs struct {
 	AllowDuplicate bool `json:"allow_duplicate,omitempty" jsonschema:"default=false" jsonschema_description:"true makes and bills another video although the same request was submitted before. Only when the user asked for another one."`
 }
 
-// Validate leaves the check to Prepare, which needs the files.
-func (a generateArgs) Validate() error { return nil }
-
 type generateResult struct {
 	jobResult
 	Duplicate bool `json:"duplicate" jsonschema_description:"true when nothing was submitted now because the same request was, a short while ago: this is that job."`

@@ -18,26 +18,14 @@ import (
 
 const (
 	defaultList = 20
-	maxList     = 100
 
 	maxPromptShown = 500 // characters
 )
 
 type listArgs struct {
-	Status string   `json:"status,omitempty" jsonschema:"enum=all,enum=pending,enum=completed,enum=failed,enum=uncertain,default=all" jsonschema_description:"Which videos to list. uncertain: submissions that may have been accepted, outcome unknown."`
-	Limit  *float64 `json:"limit,omitempty" jsonschema:"minimum=1,maximum=100,default=20" jsonschema_description:"How many videos to list at most."`
-	Cursor string   `json:"cursor,omitempty" jsonschema_description:"next_cursor of the page before."`
-}
-
-// Validate checks the filter and the limit; the journal checks the cursor.
-func (a listArgs) Validate() error {
-	if a.Status != "" && !slices.Contains(jobs.Filters, a.Status) {
-		return refuse("status must be one of %s; got %s", strings.Join(jobs.Filters, ", "), text.Quote(a.Status))
-	}
-	if l := a.Limit; l != nil && (*l < 1 || *l > maxList || *l != float64(int(*l))) {
-		return refuse("limit must be a whole number from 1 to %d; got %v", maxList, *l)
-	}
-	return nil
+	Status string `json:"status,omitempty" jsonschema:"enum=all,enum=pending,enum=completed,enum=failed,enum=uncertain,default=all" jsonschema_description:"Which videos to list. uncertain: submissions that may have been accepted, outcome unknown."`
+	Limit  *int   `json:"limit,omitempty" jsonschema:"minimum=1,maximum=100,default=20" jsonschema_description:"How many videos to list at most, 1 to 100."`
+	Cursor string `json:"cursor,omitempty" jsonschema_description:"next_cursor of the page before."`
 }
 
 type listResult struct {
@@ -58,7 +46,7 @@ Use it to find a request_id again, or to see whether a video was submitted befor
 	}, func(ctx context.Context, _ mcp.CallToolRequest, in listArgs) (listResult, error) {
 		limit := defaultList
 		if in.Limit != nil {
-			limit = int(*in.Limit)
+			limit = *in.Limit
 		}
 		records, next, notice, err := config.Tracker.List(ctx, jobs.Filter(cmp.Or(in.Status, string(jobs.All))), limit, in.Cursor)
 		if err != nil {

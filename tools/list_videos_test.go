@@ -294,6 +294,8 @@ func TestListFilters(t *testing.T) {
 			`{"status":"all"}`:       all,
 			`{"status":"pending"}`:   {"submitting", "?", "queued"},
 			`{"status":"completed"}`: {"completed"},
+			// As text, and with words for nothing.
+			`{"status":" Completed ","limit":"20","cursor":"None"}`: {"completed"},
 			`{"status":"failed"}`:    {"failed"},
 			`{"status":"uncertain"}`: {"uncertain with id", "uncertain"},
 		} {

@@ -603,7 +603,7 @@ func TestProgressOfAJobOfUnknownAge(t *testing.T) {
 		h, s := newHouse(t, slowly(says(200, `{"request_id":"made-up","status":"PROCESSING"}`))), &session{}
 		var r result
 		h.request(h.srv.WithContext(t.Context(), s), "tools/call", map[string]any{"name": "wait_for_video", "_meta": map[string]any{"progressToken": 1},
-			"arguments": map[string]any{"request_id": "made-up", "timeout_seconds": 1.5}}, &r)
+			"arguments": map[string]any{"request_id": "made-up", "timeout_seconds": 2}}, &r)
 		var messages []string
 		for _, heard := range s.heard {
 			messages = append(messages, heard["message"].(string))

@@ -1,5 +1,5 @@
-// This file reads the arguments of a tool from the struct that they are decoded
-// into. Package schemagen writes schemas.json from the same structs.
+// This file reads schemas.json, which package schemagen writes from the structs
+// that arguments are decoded into and results are encoded from.
 
 package tools
 
@@ -7,7 +7,6 @@ import (
 	_ "embed"
 	"encoding/json"
 	"reflect"
-	"strings"
 )
 
 //go:generate go run ./schemagen
@@ -43,32 +42,4 @@ func loadSchemas() map[string]schemas {
 		panic("tools: schemas.json: " + err.Error()) // part of the program; any test meets it
 	}
 	return all
-}
-
-// argument is one argument of a tool.
-type argument struct {
-	name     string
-	kind     string // JSON Schema's word for its type
-	required bool
-}
-
-// argumentsOf are the arguments that decode into a struct of type t, in order.
-func argumentsOf(t reflect.Type) []argument {
-	kinds := map[reflect.Kind]string{reflect.String: "string", reflect.Bool: "boolean", reflect.Float64: "number", reflect.Slice: "array"}
-	var arguments []argument
-	for _, field := range reflect.VisibleFields(t) {
-		if field.Anonymous {
-			continue
-		}
-		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if name == "-" {
-			continue
-		}
-		value := field.Type
-		if value.Kind() == reflect.Pointer {
-			value = value.Elem()
-		}
-		arguments = append(arguments, argument{name, kinds[value.Kind()], !strings.Contains(options, "omitempty")})
-	}
-	return arguments
 }

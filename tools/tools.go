@@ -94,11 +94,8 @@ func playerMeta() *mcp.Meta {
 	})
 }
 
-// input is the arguments of a tool as a struct, which their schema is made of.
-type input interface{ Validate() error }
-
 // define makes a tool of a definition and a handler.
-func define[In input, Out any](config Config, d definition, handle func(context.Context, mcp.CallToolRequest, In) (Out, error)) tool {
+func define[In, Out any](config Config, d definition, handle func(context.Context, mcp.CallToolRequest, In) (Out, error)) tool {
 	arguments := argumentsOf(reflect.TypeFor[In]())
 	var meta *mcp.Meta
 	if d.player {

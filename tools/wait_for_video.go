@@ -21,28 +21,19 @@ const defaultWait = 45 * time.Second
 
 type waitArgs struct {
 	requestArgs
-	TimeoutSeconds *float64 `json:"timeout_seconds,omitempty" jsonschema:"minimum=0,default=45" jsonschema_description:"How many seconds this call may wait. The server's limit, 50 by default, counts where it is lower."`
-	Save           bool     `json:"save,omitempty" jsonschema:"default=false" jsonschema_description:"true also saves the finished video on the user's computer, as download_video does."`
-}
-
-// Validate checks the request_id and the timeout.
-func (a waitArgs) Validate() error {
-	if a.TimeoutSeconds != nil && *a.TimeoutSeconds < 0 {
-		return refuse("timeout_seconds must be 0 or more; got %v", *a.TimeoutSeconds)
-	}
-	return a.requestArgs.Validate()
+	TimeoutSeconds *int `json:"timeout_seconds,omitempty" jsonschema:"minimum=0,default=45" jsonschema_description:"How many seconds this call may wait. The server's limit, 50 by default, counts where it is lower."`
+	Save           bool `json:"save,omitempty" jsonschema:"default=false" jsonschema_description:"true also saves the finished video on the user's computer, as download_video does."`
 }
 
 // timeout is how long to wait, at most limit.
 func (a waitArgs) timeout(limit time.Duration) time.Duration {
-	if a.TimeoutSeconds == nil {
+	switch {
+	case a.TimeoutSeconds == nil:
 		return min(defaultWait, limit)
-	}
-	// Compared as seconds: a huge number would overflow a Duration.
-	if *a.TimeoutSeconds >= limit.Seconds() {
+	case float64(*a.TimeoutSeconds) >= limit.Seconds(): // a huge number would overflow a Duration
 		return limit
 	}
-	return time.Duration(*a.TimeoutSeconds * float64(time.Second))
+	return time.Duration(*a.TimeoutSeconds) * time.Second
 }
 
 type waitResult struct {
