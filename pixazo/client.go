@@ -16,7 +16,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -28,9 +27,6 @@ import (
 
 	"pixazo-mcp/internal/text"
 )
-
-// DefaultGatewayURL is the gateway's origin (API, "Authentication").
-const DefaultGatewayURL = "https://gateway.pixazo.ai"
 
 // KeyURL is where a key is made, and CreditsURL where credits are bought.
 const (
@@ -88,14 +84,13 @@ type Client struct {
 
 // NewClient checks config and returns a client of that gateway.
 func NewClient(config Config) (*Client, error) {
-	origin, err := parseOrigin(config.GatewayURL)
+	origin, err := ParseGatewayURL(config.GatewayURL)
 	if err != nil {
-		return nil, err
+		return nil, invalid("gateway URL", err.Error(), text.Quote(config.GatewayURL))
 	}
 	if config.WebhookURL != "" {
-		u, err := url.Parse(config.WebhookURL)
-		if err != nil || u.Scheme != "https" || u.Host == "" || len(config.WebhookURL) > 2000 {
-			return nil, invalid("webhook URL", "must be an https URL of at most 2,000 characters", text.Quote(config.WebhookURL))
+		if err := CheckWebhookURL(config.WebhookURL); err != nil {
+			return nil, invalid("webhook URL", err.Error(), text.Quote(config.WebhookURL))
 		}
 		switch config.WebhookMode {
 		case "", "terminal", "sync":
@@ -136,36 +131,10 @@ func newTransport() *http.Transport {
 	}
 }
 
-func parseOrigin(s string) (*url.URL, error) {
-	if s == "" {
-		s = DefaultGatewayURL
-	}
-	u, err := url.Parse(s)
-	if err != nil || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" ||
-		(u.Scheme != "https" && (u.Scheme != "http" || !IsLoopback(u.Hostname()))) {
-		return nil, invalid("gateway URL", "must be https://HOST, or http:// to a loopback address", text.Quote(s))
-	}
-	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
-}
-
-// IsLoopback reports whether host, in lower case, is this computer: localhost,
-// or a loopback address.
-func IsLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
-}
-
 // ours reports whether u lies on the gateway's own origin: same scheme, host
 // and port, the default port written out or not.
 func (c *Client) ours(u *url.URL) bool {
 	return u.Scheme == c.origin.Scheme && strings.EqualFold(u.Hostname(), c.origin.Hostname()) && port(u) == port(c.origin) && u.User == nil
-}
-
-func port(u *url.URL) string {
-	if p := u.Port(); p != "" {
-		return p
-	}
-	return map[string]string{"https": "443", "http": "80"}[u.Scheme]
 }
 
 var errRedirect = errors.New("a redirect away from the gateway was refused")

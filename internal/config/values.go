@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -22,8 +21,7 @@ import (
 )
 
 const (
-	maxShown      = 80    // characters of a refused value in an error
-	maxWebhookURL = 2_000 // characters
+	maxShown = 80 // characters of a refused value in an error
 )
 
 // parser reads settings by the names of their flags. Its methods record what
@@ -282,17 +280,14 @@ func expandHome(path, home, goos string) (string, error) {
 	return home + rest, nil
 }
 
-// gatewayURL returns scheme and host in lower case. A path is refused because
-// the client adds those of the API.
 func (p *parser) gatewayURL(name string) string {
 	v, _ := p.value(name)
-	u, err := url.Parse(v)
-	if err != nil || u.User != nil || strings.ContainsAny(v, "?#") || (u.Path != "" && u.Path != "/") ||
-		u.Hostname() == "" || !portOK(u) || (u.Scheme != "https" && (u.Scheme != "http" || !pixazo.IsLoopback(strings.ToLower(u.Hostname())))) {
+	origin, err := pixazo.ParseGatewayURL(v)
+	if err != nil {
 		p.fail(name, maskURL(v))
 		return ""
 	}
-	return u.Scheme + "://" + strings.ToLower(u.Host)
+	return origin.String()
 }
 
 // origins takes a list of what a content security policy may name. Whatever
@@ -301,36 +296,24 @@ func (p *parser) origins(name string) []string {
 	v, _ := p.value(name)
 	var origins []string
 	for _, item := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
-		u, err := url.Parse(strings.Replace(item, "://*.", "://", 1))
-		if err != nil || u.User != nil || u.Path != "" && u.Path != "/" || strings.ContainsAny(item, "?#;'\"") || u.Hostname() == "" || !portOK(u) ||
-			strings.Trim(strings.ToLower(u.Hostname()), "abcdefghijklmnopqrstuvwxyz0123456789.-:") != "" ||
-			u.Scheme != "https" && (u.Scheme != "http" || !pixazo.IsLoopback(strings.ToLower(u.Hostname()))) {
+		host := strings.Replace(item, "://*.", "://", 1)
+		u, err := pixazo.ParseGatewayURL(host)
+		if err != nil || strings.Trim(u.Hostname(), "abcdefghijklmnopqrstuvwxyz0123456789.-:") != "" {
 			p.fail(name, maskURL(item))
 			continue
 		}
-		origins = append(origins, strings.ToLower(strings.TrimSuffix(item, "/")))
+		origin := u.String()
+		if host != item {
+			origin = strings.Replace(origin, "://", "://*.", 1)
+		}
+		origins = append(origins, origin)
 	}
 	return origins
 }
 
-// portOK refuses ports that url.Parse lets through.
-func portOK(u *url.URL) bool {
-	if u.Port() == "" {
-		return !strings.HasSuffix(u.Host, ":")
-	}
-	port, err := strconv.ParseUint(u.Port(), 10, 16)
-	return err == nil && port > 0
-}
-
-// webhookURL allows printable ASCII only: the URL travels in an HTTP header.
 func (p *parser) webhookURL(name string) string {
 	v, _ := p.value(name)
-	if v == "" {
-		return ""
-	}
-	u, err := url.Parse(v)
-	ascii := !strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' })
-	if err != nil || u.Scheme != "https" || u.Hostname() == "" || !portOK(u) || !ascii || len(v) > maxWebhookURL {
+	if v != "" && pixazo.CheckWebhookURL(v) != nil {
 		p.fail(name, maskURL(v))
 		return ""
 	}
