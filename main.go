@@ -18,6 +18,7 @@ import (
 
 	"pixazo-mcp/internal/config"
 	"pixazo-mcp/internal/demo"
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/setup"
 )
 
@@ -143,6 +144,10 @@ func runSetup(ctx context.Context, settings config.Settings, env []string, stdin
 		Version:    fullVersion(),
 		Stdin:      stdin,
 		Stdout:     stdout,
+		CheckJournal: func(_ context.Context, stateDir string) (setup.Journal, error) {
+			report, err := jobs.CheckJournal(stateDir)
+			return setup.Journal(report), err
+		},
 	}
 	switch settings.Command {
 	case config.Doctor:

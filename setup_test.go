@@ -124,6 +124,28 @@ func TestDoctorEndsWithStatus1WhenSomethingNeedsMending(t *testing.T) {
 	}
 }
 
+func TestDoctorReportsADamagedJournalAndLeavesIt(t *testing.T) {
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := t.TempDir()
+	journal := filepath.Join(state, "journal.db")
+	content := strings.Repeat("not a database ", 100)
+	if err := os.WriteFile(journal, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	doctor := exec.Command(path, "doctor", "--sandbox", "--state-dir", state)
+	doctor.Env = homes(t.TempDir())
+	out, err := doctor.Output()
+	if err == nil || !strings.Contains(string(out), "FAIL  journal ") || !strings.Contains(string(out), journal) {
+		t.Errorf("%v: %s", err, out)
+	}
+	if after, err := os.ReadFile(journal); err != nil || string(after) != content {
+		t.Errorf("the journal was changed: %v", err)
+	}
+}
+
 func TestVersionCanBeSetByTheLinker(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the program")

@@ -24,7 +24,6 @@ import (
 	"github.com/tailscale/hujson"
 
 	"pixazo-mcp/internal/config"
-	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
 )
 
@@ -133,7 +132,7 @@ func (o Options) check(ctx context.Context) []Check {
 	state := o.checkFolder("state-dir", o.Settings.StateDir)
 	checks = append(checks, state)
 	if state.Status == statusOK {
-		checks = append(checks, o.checkJournal())
+		checks = append(checks, o.checkJournal(ctx))
 	}
 	checks = append(checks, o.checkFolder("output-dir", o.Settings.OutputDir), o.checkFiles())
 	if o.Settings.LogFile != "" {
@@ -423,17 +422,21 @@ func (o Options) checkFiles() Check {
 	return Check{"files-dir", statusOK, strings.Join(dirs, ", ") + " can be read", ""}
 }
 
-func (o Options) checkJournal() Check {
-	report, err := jobs.CheckJournal(o.Settings.StateDir)
+func (o Options) checkJournal(ctx context.Context) Check {
+	journal, err := o.CheckJournal(ctx, o.Settings.StateDir)
 	switch {
 	case err != nil:
-		return Check{"journal", statusFail, report.Path + ": " + err.Error(), "a damaged one is set aside by the next server that uses it; for anything else, name another folder with --state-dir (PIXAZO_STATE_DIR)"}
-	case !report.Exists && report.Notice == "":
+		fix := "the next server that uses a damaged one sets it aside; for any other problem, name another folder with --state-dir (PIXAZO_STATE_DIR)"
+		if o.GOOS == "windows" {
+			fix = "quit every MCP client, since Windows keeps an open file in its place; then " + fix
+		}
+		return Check{"journal", statusFail, journal.Path + ": " + err.Error(), fix}
+	case !journal.Exists && journal.Notice == "":
 		return Check{"journal", statusOK, "none yet; the first video begins it", ""}
-	case report.Notice != "":
-		return Check{"journal", statusWarn, report.Notice, "when nothing in it is needed any more, delete it"}
+	case journal.Notice != "":
+		return Check{"journal", statusWarn, journal.Notice, "when nothing in it is needed any more, delete it"}
 	}
-	return Check{"journal", statusOK, fmt.Sprintf("%s is sound; videos in it: %d", report.Path, report.Jobs), ""}
+	return Check{"journal", statusOK, fmt.Sprintf("%s is sound; videos in it: %d", journal.Path, journal.Jobs), ""}
 }
 
 // checkClient looks for our entries in c's configuration, and for what they

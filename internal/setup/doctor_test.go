@@ -4,7 +4,9 @@
 package setup
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -245,16 +247,37 @@ func TestDoctorWorksInAReadOnlyFolderAndWithoutAHome(t *testing.T) {
 	}
 }
 
-func TestDoctorReadsTheJournal(t *testing.T) {
-	b := newBench(t, "linux")
-	journal := b.path("s/journal.db")
-	b.write(journal, strings.Repeat("not a database ", 100), 0o600)
-	_, checks := b.report(nil, "--sandbox", "--state-dir", b.path("s"))
-	if c := checks["journal"]; c.Status != statusFail || !strings.Contains(c.Detail, journal) || !strings.Contains(c.Detail, "damaged") {
-		t.Errorf("%+v", c)
-	}
-	if b.read(journal)[:3] != "not" {
-		t.Error("the journal was replaced")
+func TestDoctorReportsOnTheJournal(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		journal Journal
+		err     error
+		goos    string
+		status  string
+		detail  string
+		fix     string
+	}{
+		{"none", Journal{Path: "/s/journal.db"}, nil, "linux", statusOK, "none yet", ""},
+		{"sound", Journal{Path: "/s/journal.db", Exists: true, Jobs: 7}, nil, "linux", statusOK, "/s/journal.db is sound; videos in it: 7", ""},
+		{"set aside", Journal{Path: "/s/journal.db", Notice: "an earlier one is damaged"}, nil, "linux", statusWarn, "an earlier one is damaged", "delete it"},
+		{"damaged", Journal{Path: "/s/journal.db", Exists: true}, errors.New("it is damaged"), "linux", statusFail, "/s/journal.db: it is damaged", "sets it aside"},
+		{"damaged, on Windows", Journal{Path: "/s/journal.db", Exists: true}, errors.New("it is damaged"), "windows", statusFail, "it is damaged", "quit every MCP client"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, tt.goos)
+			asked := ""
+			b.o.CheckJournal = func(_ context.Context, dir string) (Journal, error) {
+				asked = dir
+				return tt.journal, tt.err
+			}
+			_, checks := b.report(nil, "--sandbox", "--state-dir", b.path("s"))
+			if c := checks["journal"]; c.Status != tt.status || !strings.Contains(c.Detail, tt.detail) || !strings.Contains(c.Fix, tt.fix) || (tt.fix == "") != (c.Fix == "") {
+				t.Errorf("%+v", c)
+			}
+			if asked != b.path("s") {
+				t.Errorf("looked into %q", asked)
+			}
+		})
 	}
 }
 

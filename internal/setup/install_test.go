@@ -39,6 +39,7 @@ func newBench(t *testing.T, goos string) *bench {
 	}
 	b := &bench{t: t, home: home}
 	b.o = Options{GOOS: goos, Executable: filepath.Join(home, "a b", "pixazo-mcp"), Version: "1.2.3", Stdout: &b.out}
+	b.o.CheckJournal = func(_ context.Context, dir string) (Journal, error) { return Journal{Path: dir}, nil }
 	b.write(b.o.Executable, "program", 0o755)
 	return b
 }

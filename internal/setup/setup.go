@@ -13,6 +13,7 @@ package setup
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -37,10 +38,22 @@ type Options struct {
 	Stdout     io.Writer
 	Stderr     io.Writer // for the prompt; nil means os.Stderr
 
+	// CheckJournal looks at the journal in a state directory and changes nothing
+	// there. Its error says why the journal can't be used.
+	CheckJournal func(ctx context.Context, stateDir string) (Journal, error)
+
 	// Timeout bounds the question to the gateway; 0 means 10 s.
 	Timeout time.Duration
 
 	askKey func(prompt string) (string, error) // a terminal, for tests
+}
+
+// Journal is what CheckJournal found.
+type Journal struct {
+	Path   string // of the database
+	Exists bool   // the first submission makes it
+	Jobs   int    // of all gateways
+	Notice string // of an earlier journal that was set aside, or ""
 }
 
 // client is an MCP client and where its configuration is.
