@@ -48,10 +48,12 @@ type Journal struct {
 	busy    time.Duration
 	log     *slog.Logger
 
-	mu        sync.Mutex
-	current   *files // nil while none is open
-	closed    bool
-	unwritten []outcome // that the database could not take yet
+	mu      sync.Mutex
+	current *files // nil while none is open
+	closed  bool
+
+	onlyExisting bool
+	unwritten    []outcome // that the database could not take yet
 }
 
 // New returns the journal of o. It is opened at its first use, so that starting
@@ -75,6 +77,14 @@ func WithOwner(ctx context.Context, owner string) context.Context {
 func Owner(ctx context.Context) string {
 	owner, _ := ctx.Value(ownerKey{}).(string)
 	return owner
+}
+
+// OnlyExisting has the journal made no more when it is gone, unless an outcome
+// waits to be written.
+func (j *Journal) OnlyExisting() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.onlyExisting = true
 }
 
 // Close writes the outcomes that could not be written before and lets go of the

@@ -127,17 +127,6 @@ func (j *Journal) Find(ctx context.Context, requestID string) (found *Row, err e
 	return found, err
 }
 
-// Watched returns the jobs of all owners that were submitted with the account,
-// have a request_id, are unfinished and were submitted less than within ago.
-func (j *Journal) Watched(ctx context.Context, account string, within time.Duration) (rows []Row, err error) {
-	err = j.read(ctx, func(q querier) (err error) {
-		rows, err = j.many(ctx, q, `WHERE gateway = $1 AND ended = 0 AND request_id IS NOT NULL AND state IN ('accepted', 'uncertain') AND account = $2 AND submitted_at > $3 ORDER BY row`,
-			j.gateway, account, milli(time.Now().Add(-within)))
-		return err
-	})
-	return rows, err
-}
-
 // Changed returns the rows of all owners whose state, status or saved files
 // changed at or after since, in the order of their changes; at most 1,000.
 func (j *Journal) Changed(ctx context.Context, since time.Time) (rows []Row, err error) {
@@ -175,5 +164,7 @@ func (j *Journal) Typical(ctx context.Context) (typical time.Duration, err error
 	})
 	return typical, err
 }
+
+var errGone = errors.New("the journal is gone")
 
 var errNoPlace = errors.New("there is no state directory; set --state-dir (PIXAZO_STATE_DIR)")

@@ -55,13 +55,14 @@ type SavedFile struct {
 
 // Save is what is known of saving a finished video without being asked.
 type Save struct {
-	Folder string    // absolute path of the output folder; "" when it is not to be saved
-	Name   string    // below Folder, set before the first download; "" until then
-	Tries  int       // downloads that were begun
-	Next   time.Time // when the next try is due
-	Error  string    // why the newest try failed; "" when none did
-	Notify bool      // whether a desktop notice is wanted
-	Told   time.Time // when the notice was given
+	Folder   string    // absolute path of the output folder; "" when it is not to be saved
+	Name     string    // below Folder, set before the first download; "" until then
+	Tries    int       // downloads that were begun
+	Next     time.Time // when the next try is due
+	Error    string    // why the newest try failed; "" when none did
+	Notify   bool      // whether a desktop notice is wanted
+	Told     time.Time // when the notice was given
+	Attended time.Time // until when a call waits for the job, and no notice is needed
 }
 
 // output is what the gateway says of a finished video, as the journal keeps it.
@@ -92,7 +93,7 @@ func columns(now time.Time) string {
 	return `row, owner, CASE WHEN ` + lapsed(now) + ` THEN 'uncertain' ELSE state END, COALESCE(request_id, ''), prompt, request,
 	COALESCE(fingerprint, ''), exact, COALESCE(nonce, ''), failure, status, error, output, polling_url, saved_files,
 	submitted_at, created_at, updated_at, completed_at, checked_at, polled_at, changed_at,
-	save_folder, save_name, save_tries, save_next, save_error, notify, told_at`
+	save_folder, save_name, save_tries, save_next, save_error, notify, told_at, attended_until`
 }
 
 // lapsed is the condition of an intent that nobody is sending any more.
@@ -109,11 +110,11 @@ func leased(now time.Time) string {
 func scan(from func(...any) error) (Row, error) {
 	var r Row
 	var failure, out, saved string
-	var submitted, created, updated, completed, checked, polled, changed, next, notify, told int64
+	var submitted, created, updated, completed, checked, polled, changed, next, notify, told, attended int64
 	err := from(&r.ID, &r.Owner, &r.State, &r.Job.RequestID, &r.Prompt, &r.Request,
 		&r.Fingerprint, &r.Exact, &r.Nonce, &failure, &r.Job.Status, &r.Job.Error, &out, &r.Job.PollingURL, &saved,
 		&submitted, &created, &updated, &completed, &checked, &polled, &changed,
-		&r.Save.Folder, &r.Save.Name, &r.Save.Tries, &next, &r.Save.Error, &notify, &told)
+		&r.Save.Folder, &r.Save.Name, &r.Save.Tries, &next, &r.Save.Error, &notify, &told, &attended)
 	if err != nil {
 		return Row{}, err
 	}
@@ -129,6 +130,7 @@ func scan(from func(...any) error) (Row, error) {
 	r.SubmittedAt, r.LastCheckedAt, r.PolledAt, r.ChangedAt = fromMilli(submitted), fromMilli(checked), fromMilli(polled), fromMilli(changed)
 	r.Job.CreatedAt, r.Job.UpdatedAt, r.Job.CompletedAt = fromMilli(created), fromMilli(updated), fromMilli(completed)
 	r.Save.Next, r.Save.Notify, r.Save.Told = fromMilli(next), notify != 0, fromMilli(told)
+	r.Save.Attended = fromMilli(attended)
 	r.Failure = decodeFailure(failure, r.Job.RequestID)
 	return r, nil
 }

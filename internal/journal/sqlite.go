@@ -74,7 +74,8 @@ CREATE TABLE jobs (
 	save_until   BIGINT NOT NULL DEFAULT 0, -- lease of whoever saves it
 	save_error   TEXT NOT NULL DEFAULT '',
 	notify       BIGINT NOT NULL DEFAULT 0, -- 1 when a desktop notice is wanted
-	told_at      BIGINT NOT NULL DEFAULT 0  -- when it was given
+	told_at      BIGINT NOT NULL DEFAULT 0, -- when it was given
+	attended_until BIGINT NOT NULL DEFAULT 0 -- while a call waits for the job
 );
 CREATE UNIQUE INDEX jobs_request_id ON jobs (gateway, owner, request_id) WHERE request_id IS NOT NULL AND state <> 'alias';
 CREATE UNIQUE INDEX jobs_nonce ON jobs (nonce) WHERE nonce IS NOT NULL;
@@ -245,6 +246,9 @@ func (j *Journal) open() (*files, error) {
 	if j.dir == "" {
 		return nil, errNoPlace
 	}
+	if j.onlyExisting && len(j.unwritten) == 0 && !j.Exists() {
+		return nil, errGone
+	}
 	if err := os.MkdirAll(j.dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -260,6 +264,12 @@ func (j *Journal) open() (*files, error) {
 		j.current = o
 	}
 	return o, err
+}
+
+// Exists reports whether there is a journal at the path.
+func (j *Journal) Exists() bool {
+	_, err := os.Stat(filepath.Join(j.dir, fileName))
+	return err == nil
 }
 
 // rescue writes what the journal in use has in its -wal into the database file,

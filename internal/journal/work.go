@@ -1,0 +1,131 @@
+// This file holds what is still to be done for jobs without anybody asking:
+// following them, saving their videos, giving notice; and who does it.
+
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+)
+
+const (
+	// MaxSaves is how often saving a video without being asked is tried.
+	MaxSaves = 4
+
+	saveLease = 60 * time.Second // of whoever saves a video, from the last renewal
+)
+
+// Work returns the jobs of all owners that were submitted with the account less
+// than within ago and for which something is to be done without anybody asking:
+// they are unfinished, are to be saved, or their notice was not given.
+func (j *Journal) Work(ctx context.Context, account string, within time.Duration) (rows []Row, err error) {
+	err = j.read(ctx, func(q querier) (err error) {
+		rows, err = j.many(ctx, q, `WHERE gateway = $1 AND account = $2 AND submitted_at > $3 AND state NOT IN ('refused', 'replaced', 'alias')
+			AND (ended = 0 OR notify = 1 AND told_at = 0 OR status = 'COMPLETED' AND save_folder <> '' AND saved_files = '' AND save_tries < $4) ORDER BY row`,
+			j.gateway, account, milli(time.Now().Add(-within)), MaxSaves)
+		return err
+	})
+	return rows, err
+}
+
+// ClaimSave reports whether the caller may save the row's video now: it is to be
+// saved, was not saved before, a try is due and no process is at it. The claim
+// lasts 60 s unless RenewSave prolongs it.
+func (j *Journal) ClaimSave(ctx context.Context, row int64) (granted bool, err error) {
+	now := time.Now()
+	return j.updateOne(ctx, `UPDATE jobs SET save_until = $1, save_tries = save_tries + 1 WHERE row = $2 AND status = 'COMPLETED' AND save_folder <> ''
+		AND saved_files = '' AND save_tries < $3 AND save_next <= $4 AND (save_until <= $4 OR save_until > $5)`,
+		milli(now.Add(saveLease)), row, MaxSaves, milli(now), milli(now.Add(maxAhead)))
+}
+
+// RenewSave prolongs the claim of a save that is under way.
+func (j *Journal) RenewSave(ctx context.Context, row int64) error {
+	_, err := j.updateOne(ctx, `UPDATE jobs SET save_until = $1 WHERE row = $2`, milli(time.Now().Add(saveLease)), row)
+	return err
+}
+
+// NameSave writes under which name, below its folder, the row's video is being
+// saved, so that a later try knows the file.
+func (j *Journal) NameSave(ctx context.Context, row int64, name string) error {
+	_, err := j.updateOne(ctx, `UPDATE jobs SET save_name = $1 WHERE row = $2`, name, row)
+	return err
+}
+
+// EndSave writes how a save ended: with why it failed, and when it is tried
+// again, or with "" when the files are recorded.
+func (j *Journal) EndSave(ctx context.Context, row int64, failure string, next time.Time) error {
+	_, err := j.updateOne(ctx, `UPDATE jobs SET save_until = 0, save_error = $1, save_next = $2, changed_at = $3 WHERE row = $4`, failure, milli(next), milli(time.Now()), row)
+	return err
+}
+
+// Tell reports whether the caller is to give the row's notice: it is wanted, and
+// nobody gave it before.
+func (j *Journal) Tell(ctx context.Context, row int64) (bool, error) {
+	return j.updateOne(ctx, `UPDATE jobs SET told_at = $1 WHERE row = $2 AND notify = 1 AND told_at = 0`, milli(time.Now()), row)
+}
+
+// Attend writes that a call waits for the job until then, so that its end needs
+// no notice.
+func (j *Journal) Attend(ctx context.Context, requestID string, until time.Time) error {
+	_, err := j.updateOne(ctx, `UPDATE jobs SET attended_until = $1 WHERE gateway = $2 AND owner = $3 AND request_id = $4 AND state <> 'alias'`,
+		milli(until), j.gateway, Owner(ctx), requestID)
+	return err
+}
+
+// updateOne runs an UPDATE of at most one row, and reports whether there was one.
+func (j *Journal) updateOne(ctx context.Context, statement string, args ...any) (updated bool, err error) {
+	err = j.write(func(o *files) error {
+		result, err := o.statuses.ExecContext(ctx, statement, args...)
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		updated = n > 0
+		return err
+	})
+	return updated, err
+}
+
+// Lease is a right that one process at a time has, such as to watch the jobs of
+// a gateway and an account.
+type Lease struct {
+	Name   string
+	Holder string // names the process; made by it
+	Until  time.Time
+}
+
+// Take gives the lease to l.Holder, whoever has it now.
+func (j *Journal) Take(ctx context.Context, l Lease) error {
+	_, err := j.updateOne(ctx, `INSERT INTO leases (name, holder, until) VALUES ($1, $2, $3)
+		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until`, l.Name, l.Holder, milli(l.Until))
+	return err
+}
+
+// Keep prolongs the lease until l.Until and reports whether l.Holder still has it.
+func (j *Journal) Keep(ctx context.Context, l Lease) (bool, error) {
+	return j.updateOne(ctx, `UPDATE leases SET until = $1 WHERE name = $2 AND holder = $3`, milli(l.Until), l.Name, l.Holder)
+}
+
+// Leave ends the lease if holder has it.
+func (j *Journal) Leave(ctx context.Context, l Lease) error {
+	_, err := j.updateOne(ctx, `DELETE FROM leases WHERE name = $1 AND holder = $2`, l.Name, l.Holder)
+	return err
+}
+
+// Held returns the lease of that name, nil when nobody has it or it has ended.
+func (j *Journal) Held(ctx context.Context, name string) (held *Lease, err error) {
+	err = j.read(ctx, func(q querier) error {
+		l, until, now := Lease{Name: name}, int64(0), time.Now()
+		err := q.QueryRowContext(ctx, `SELECT holder, until FROM leases WHERE name = $1`, name).Scan(&l.Holder, &until)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if l.Until = fromMilli(until); l.Until.After(now) && l.Until.Before(now.Add(maxAhead)) {
+			held = &l
+		}
+		return err
+	})
+	return held, err
+}

@@ -1,0 +1,140 @@
+package journal
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pixazo-mcp/pixazo"
+)
+
+// These tests hold what is done without anybody asking: once, by one process.
+
+func TestSavingIsClaimedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		first, second := open(t, dir), open(t, dir)
+		defer second.Close()
+		defer first.Close()
+		s := submission("tides")
+		s.SaveTo, s.Account, s.Notify = "/videos", "key", true
+		row := accept(t, first, s, "id-1")
+		claim := func(j *Journal, want bool) {
+			t.Helper()
+			if got, err := j.ClaimSave(t.Context(), row.ID); err != nil || got != want {
+				t.Fatalf("claim: %t, %v; want %t", got, err, want)
+			}
+		}
+		claim(first, false) // not finished
+		observe(t, first, pixazo.Job{RequestID: "id-1", Status: pixazo.Completed})
+		claim(first, true)
+		claim(second, false)
+		time.Sleep(50 * time.Second)
+		if err := first.RenewSave(t.Context(), row.ID); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(50 * time.Second)
+		claim(second, false)
+		time.Sleep(11 * time.Second) // the first was killed
+		claim(second, true)
+		if err := second.EndSave(t.Context(), row.ID, "the disk is full", time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		claim(first, false)
+		if r := find(t, first, "id-1"); r.Save.Error != "the disk is full" || r.Save.Tries != 2 {
+			t.Errorf("%+v", r.Save)
+		}
+		time.Sleep(time.Minute)
+		claim(first, true)
+		if err := first.SetSaved(t.Context(), "id-1", []SavedFile{{Path: "/videos/1.mp4"}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		claim(second, false) // whether the file is still there or not
+		for _, want := range []bool{true, false} {
+			if got, err := second.Tell(t.Context(), row.ID); got != want || err != nil {
+				t.Errorf("the notice: %t, %v; want %t", got, err, want)
+			}
+		}
+	})
+}
+
+func TestWork(t *testing.T) {
+	j := open(t, t.TempDir())
+	s := submission("tides")
+	s.Account = "key"
+	accept(t, j, s, "id-1")
+	other := submission("another key's")
+	other.Account = "other"
+	accept(t, j, other, "id-2")
+	observe(t, j, pixazo.Job{RequestID: "foreign", Status: pixazo.Queued})
+	work := func() (ids []string) {
+		rows, err := j.Work(t.Context(), "key", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			ids = append(ids, r.Job.RequestID)
+		}
+		return ids
+	}
+	if ids := work(); len(ids) != 1 || ids[0] != "id-1" {
+		t.Errorf("work %q, want the one job of this key", ids)
+	}
+	observe(t, j, pixazo.Job{RequestID: "id-1", Status: pixazo.Completed})
+	if ids := work(); len(ids) != 0 {
+		t.Errorf("work %q, want none: it is neither saved nor told of", ids)
+	}
+}
+
+func TestTheNewestTakesALease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := open(t, t.TempDir())
+		defer j.Close()
+		l := func(holder string) Lease { return Lease{"watch", holder, time.Now().Add(time.Minute)} }
+		if held, err := j.Held(t.Context(), "watch"); held != nil || err != nil {
+			t.Errorf("%+v, %v", held, err)
+		}
+		check(t, j.Take(t.Context(), l("old")))
+		check(t, j.Take(t.Context(), l("new")))
+		if kept, err := j.Keep(t.Context(), l("old")); kept || err != nil {
+			t.Errorf("the old one keeps it: %t, %v", kept, err)
+		}
+		if kept, err := j.Keep(t.Context(), l("new")); !kept || err != nil {
+			t.Errorf("the new one loses it: %t, %v", kept, err)
+		}
+		check(t, j.Leave(t.Context(), l("old")))
+		if held, err := j.Held(t.Context(), "watch"); held == nil || held.Holder != "new" || err != nil {
+			t.Errorf("%+v, %v", held, err)
+		}
+		time.Sleep(time.Minute)
+		if held, _ := j.Held(t.Context(), "watch"); held != nil {
+			t.Errorf("it lasts: %+v", held)
+		}
+	})
+}
+
+func TestAJournalThatIsGoneIsNotMadeAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	j := open(t, dir)
+	in := intend(t, j, submission("tides"))
+	j.OnlyExisting()
+	check(t, os.RemoveAll(dir))
+	if err := j.Take(t.Context(), Lease{Name: "watch"}); !errors.Is(err, errGone) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("it was made again")
+	}
+	// An outcome that is not written anywhere else makes it.
+	if _, err := j.Conclude(in, pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil); err == nil {
+		t.Error("the first try writes nothing")
+	}
+	j.Close()
+	if row := find(t, open(t, dir), "id-1"); row == nil {
+		t.Error("the outcome is lost")
+	}
+}
