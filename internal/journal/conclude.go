@@ -64,8 +64,8 @@ func (j *Journal) Conclude(in Intent, job pixazo.Job, failure error) (Row, error
 	return row, nil
 }
 
-// writeOutcomes writes what could not be written before.
-func (j *Journal) writeOutcomes() {
+// WriteOutcomes writes what could not be written before.
+func (j *Journal) WriteOutcomes() {
 	j.mu.Lock()
 	waiting := j.unwritten
 	j.mu.Unlock()

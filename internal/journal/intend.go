@@ -61,7 +61,7 @@ func (j *Journal) Intend(ctx context.Context, s Submission) (in Intent, other *R
 			return in, row, nil
 		}
 	}
-	j.writeOutcomes()
+	j.WriteOutcomes()
 	err = j.write(func(o *files) error {
 		other = nil
 		return transaction(ctx, o.intents, func(tx *sql.Tx) error {

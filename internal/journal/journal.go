@@ -90,7 +90,7 @@ func (j *Journal) OnlyExisting() {
 // Close writes the outcomes that could not be written before and lets go of the
 // journal. From then on nothing is written, or submitted.
 func (j *Journal) Close() {
-	j.writeOutcomes()
+	j.WriteOutcomes()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.closeLocked()

@@ -5,8 +5,6 @@ package journal
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"time"
 )
 
@@ -114,18 +112,27 @@ func (j *Journal) Leave(ctx context.Context, l Lease) error {
 	return err
 }
 
-// Held returns the lease of that name, nil when nobody has it or it has ended.
-func (j *Journal) Held(ctx context.Context, name string) (held *Lease, err error) {
+// Leases returns the leases whose names begin with prefix and that have not ended.
+func (j *Journal) Leases(ctx context.Context, prefix string) (held []Lease, err error) {
 	err = j.read(ctx, func(q querier) error {
-		l, until, now := Lease{Name: name}, int64(0), time.Now()
-		err := q.QueryRowContext(ctx, `SELECT holder, until FROM leases WHERE name = $1`, name).Scan(&l.Holder, &until)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
+		held = nil
+		now := time.Now()
+		rows, err := q.QueryContext(ctx, `SELECT name, holder, until FROM leases WHERE substr(name, 1, length($1)) = $1 AND until > $2 AND until <= $3 ORDER BY name`,
+			prefix, milli(now), milli(now.Add(maxAhead)))
+		if err != nil {
+			return err
 		}
-		if l.Until = fromMilli(until); l.Until.After(now) && l.Until.Before(now.Add(maxAhead)) {
-			held = &l
+		defer rows.Close()
+		for rows.Next() {
+			var l Lease
+			var until int64
+			if err := rows.Scan(&l.Name, &l.Holder, &until); err != nil {
+				return err
+			}
+			l.Until = fromMilli(until)
+			held = append(held, l)
 		}
-		return err
+		return rows.Err()
 	})
 	return held, err
 }
