@@ -1,12 +1,16 @@
-// This file reads one message a line, however long the line is.
+// This file reads and writes one message a line, however long the line is.
 
 package stdio
 
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"io"
+	"sync/atomic"
+	"time"
+	"unicode"
 )
 
 // maxLine is the longest message that is taken, in bytes: room for 50 MB of
@@ -35,7 +39,7 @@ func (l *lineReader) next() ([]byte, error) {
 		if errors.Is(err, errLineTooLong) {
 			return nil, err
 		}
-		if line = bytes.TrimSpace(line); len(line) > 0 {
+		if line = bytes.TrimFunc(line, isBlank); len(line) > 0 {
 			return line, nil
 		}
 		if err != nil {
@@ -43,6 +47,8 @@ func (l *lineReader) next() ([]byte, error) {
 		}
 	}
 }
+
+func isBlank(r rune) bool { return unicode.IsSpace(r) }
 
 func (l *lineReader) read() ([]byte, error) {
 	var line []byte
@@ -61,5 +67,38 @@ func (l *lineReader) read() ([]byte, error) {
 		default:
 			return line, err
 		}
+	}
+}
+
+// lineWriter writes lines.
+type lineWriter struct {
+	out   io.Writer
+	turns atomic.Uint64 // odd while a write is under way
+}
+
+func (w *lineWriter) write(message []byte) error {
+	w.turns.Add(1)
+	defer w.turns.Add(1)
+	_, err := w.out.Write(append(message, '\n'))
+	return err
+}
+
+// watch calls stuck when one write has been under way for about a second: the
+// client does not read. It returns then, or when ctx ends.
+func (w *lineWriter) watch(ctx context.Context, stuck func()) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for last := uint64(0); ; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		now := w.turns.Load()
+		if now == last && now%2 == 1 {
+			stuck()
+			return
+		}
+		last = now
 	}
 }

@@ -74,7 +74,7 @@ func FuzzLines(f *testing.F) {
 		for line := range bytes.SplitAfterSeq(input, []byte("\n")) {
 			if len(line) > max {
 				want = append(want, "<long>")
-			} else if line = bytes.TrimSpace(line); len(line) > 0 {
+			} else if line = bytes.TrimFunc(line, isBlank); len(line) > 0 {
 				want = append(want, string(line))
 			}
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/internal/wire"
 )
 
@@ -51,7 +52,7 @@ func (q *questions) listRoots(ctx context.Context) (*mcp.ListRootsResult, error)
 		err = json.Unmarshal(answer, &result)
 	}
 	if err != nil {
-		q.log.Debug("the client names no roots", "error", wire.Shorten(err.Error()))
+		q.log.Debug("the client names no roots", "error", text.Clean(err.Error(), 500))
 		return &mcp.ListRootsResult{}, nil
 	}
 	return &result, nil

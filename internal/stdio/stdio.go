@@ -51,12 +51,9 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
 	q := &questions{log: options.Logger}
-	write := func(message []byte) error {
-		_, err := out.Write(append(message, '\n'))
-		return err
-	}
+	w := &lineWriter{out: out}
 	// Calls outlive ctx: its end begins the drain and does not cut them off.
-	session, err := wire.Open(context.WithoutCancel(ctx), srv, "stdio", write, wire.Options{
+	session, err := wire.Open(context.WithoutCancel(ctx), srv, "stdio", w.write, wire.Options{
 		Subscribe: options.Subscribe, ListRoots: q.listRoots, Answer: q.answer, Logger: options.Logger,
 	})
 	if err != nil {
@@ -66,7 +63,7 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 	q.session = session
 	err = read(ctx, session, in, options.Logger)
 	q.end()
-	drain(session, options)
+	drain(session, w, options)
 	return err
 }
 
@@ -117,8 +114,8 @@ func read(ctx context.Context, session *wire.Session, in io.Reader, log *slog.Lo
 }
 
 // drain lets calls finish: streams that only wait for news end at once, the
-// rest gets the grace period.
-func drain(session *wire.Session, options Options) {
+// rest gets the grace period, unless the client does not read its answers.
+func drain(session *wire.Session, w *lineWriter, options Options) {
 	options.Logger.Debug("no new calls")
 	grace, stop := context.WithTimeout(context.Background(), options.Grace)
 	defer stop()
@@ -126,8 +123,12 @@ func drain(session *wire.Session, options Options) {
 	if options.Drain != nil {
 		options.Drain()
 	}
+	go w.watch(grace, func() {
+		options.Logger.Warn("the client does not read its answers")
+		stop()
+	})
 	if session.Wait(grace) != nil {
-		options.Logger.Warn("calls still in flight were cut off", "after", options.Grace)
+		options.Logger.Warn("calls still in flight were cut off")
 	}
 	if options.Finish != nil {
 		ctx, stop := context.WithTimeout(context.Background(), maxFinish)

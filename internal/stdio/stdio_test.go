@@ -1,6 +1,5 @@
-// These tests hold the server to the rules of the pipe: what is answered, in
-// which order, what is never sent, and how it ends. Most guard against a trap
-// of mcp-go's own StdioServer, named in the test.
+// These tests serve over pipes: what is read as a message, and how serving
+// ends.
 
 package stdio
 
@@ -11,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -111,8 +111,32 @@ func (p *peer) end() []string {
 	return strings.Split(strings.TrimSpace(string(rest)), "\n")
 }
 
+func (p *peer) expect(want string) {
+	p.t.Helper()
+	line, err := p.out.ReadString('\n')
+	if got := strings.TrimSpace(line); err != nil || got != want {
+		p.t.Fatalf("\n got %s, %v\nwant %s", got, err, want)
+	}
+}
+
+// quiet fails the test if anything was written before the answer to a ping.
+func (p *peer) quiet() {
+	p.t.Helper()
+	p.send(`{"jsonrpc":"2.0","id":"quiet","method":"ping"}`)
+	p.expect(`{"jsonrpc":"2.0","id":"quiet","result":{}}`)
+}
+
+const (
+	modernMeta     = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}`
+	initializeLine = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}`
+)
+
 func callLine(id, tool string) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"method":"tools/call","params":{"name":%q,"_meta":{"progressToken":%s}}}`, id, tool, id)
+}
+
+func modernCallLine(id, tool string) string {
+	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"method":"tools/call","params":{"name":%q,%s}}`, id, tool, modernMeta)
 }
 
 func cancelLine(id string) string {
@@ -129,136 +153,6 @@ func answer(text string) server.ToolHandlerFunc {
 func block(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 	<-ctx.Done()
 	return mcp.NewToolResultText("cut off"), nil
-}
-
-func TestBlockedCallsDoNotStallOthers(t *testing.T) {
-	// StdioServer: five blocked calls stall every other tools/call, and past
-	// its queue of 100 the read loop itself.
-	p := start(t.Context(), t, map[string]server.ToolHandlerFunc{"block": block, "ping": answer("pong")}, Options{})
-	for i := range 300 {
-		p.send(callLine(fmt.Sprint(i), "block"))
-	}
-	p.send(callLine("1000", "ping"))
-	if m := p.receive(); string(m.ID) != "1000" || m.text() != "pong" {
-		t.Errorf("first answer is %s %q, want that of the call behind 300 blocked ones", m.ID, m.text())
-	}
-}
-
-func TestCancellationIsNeverLost(t *testing.T) {
-	// StdioServer loses the cancellation of a call that no worker has taken
-	// yet; the call then runs in full.
-	const calls = 200
-	var cancelled atomic.Int32
-	p := start(t.Context(), t, map[string]server.ToolHandlerFunc{
-		"block": func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-			<-ctx.Done()
-			cancelled.Add(1)
-			return mcp.NewToolResultText("cut off"), nil
-		},
-	}, Options{})
-	for i := range calls {
-		id := fmt.Sprint(i)
-		p.send(callLine(id, "block"), cancelLine(id))
-	}
-	_ = p.in.Close()
-	if rest := p.end(); len(rest) > 0 {
-		t.Errorf("%d messages about cancelled calls, the first: %s", len(rest), rest[0])
-	}
-	if n := cancelled.Load(); n != calls {
-		t.Errorf("%d of %d calls saw their cancellation", n, calls)
-	}
-}
-
-func TestCancelledCallIsNeverMentionedAgain(t *testing.T) {
-	// StdioServer answers it with -32603. Progress must stop as well.
-	started, release := make(chan struct{}), make(chan struct{})
-	p := start(t.Context(), t, map[string]server.ToolHandlerFunc{
-		"stubborn": func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-			close(started)
-			<-release // goes on after the cancellation, and then reports and answers
-			if err := notify(ctx, req, 1); !errors.Is(err, wire.ErrClosed) {
-				t.Errorf("progress of a cancelled call: %v, want %v", err, wire.ErrClosed)
-			}
-			return mcp.NewToolResultText("late"), nil
-		},
-		"ping": answer("pong"),
-	}, Options{})
-	p.send(callLine(`"a"`, "stubborn"))
-	<-started
-	p.send(cancelLine(` "a" `), callLine("2", "ping"))
-	if m := p.receive(); string(m.ID) != "2" {
-		t.Errorf("got a message about %s", m.ID)
-	}
-	close(release)
-	_ = p.in.Close()
-	if rest := p.end(); len(rest) > 0 {
-		t.Errorf("the cancelled call was mentioned again: %s", rest)
-	}
-}
-
-func TestCancellingAnotherIDChangesNothing(t *testing.T) {
-	p := start(t.Context(), t, map[string]server.ToolHandlerFunc{"ping": answer("pong")}, Options{})
-	p.send(cancelLine("7"), cancelLine(`"1"`), `{"jsonrpc":"2.0","method":"notifications/cancelled"}`, callLine("1", "ping"))
-	if m := p.receive(); string(m.ID) != "1" || m.text() != "pong" {
-		t.Errorf("got %s %q", m.ID, m.text())
-	}
-}
-
-// notify sends progress the way the tools do.
-func notify(ctx context.Context, req mcp.CallToolRequest, progress int) error {
-	session := server.ClientSessionFromContext(ctx).(interface {
-		Notify(context.Context, string, map[string]any) error
-	})
-	return session.Notify(ctx, "notifications/progress", map[string]any{
-		"progressToken": req.Params.Meta.ProgressToken, "progress": progress,
-	})
-}
-
-func TestProgressComesBeforeItsAnswer(t *testing.T) {
-	// StdioServer: progress sent just before the answer arrives after it, and
-	// what is past the 100th is dropped.
-	const runs, reports = 300, 150
-	p := start(t.Context(), t, map[string]server.ToolHandlerFunc{
-		"work": func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-			for i := range reports {
-				if err := notify(ctx, req, i); err != nil {
-					return nil, err
-				}
-			}
-			return mcp.NewToolResultText("done"), nil
-		},
-	}, Options{})
-	for run := range runs {
-		p.send(callLine(fmt.Sprint(run), "work"))
-		for i := range reports {
-			if m := p.receive(); m.Method != "notifications/progress" || m.Params["progress"] != float64(i) {
-				t.Fatalf("run %d: message %d is %+v", run, i, m)
-			}
-		}
-		if m := p.receive(); string(m.ID) != fmt.Sprint(run) {
-			t.Fatalf("run %d: no answer after its progress: %+v", run, m)
-		}
-	}
-}
-
-func TestProgressAfterTheAnswerIsNotSent(t *testing.T) {
-	late := make(chan error, 1)
-	answered := make(chan struct{})
-	p := start(t.Context(), t, map[string]server.ToolHandlerFunc{
-		"leak": func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-			go func() {
-				<-answered
-				late <- notify(ctx, req, 1)
-			}()
-			return mcp.NewToolResultText("done"), nil
-		},
-	}, Options{})
-	p.send(callLine("1", "leak"))
-	p.receive()
-	close(answered)
-	if err := <-late; !errors.Is(err, wire.ErrClosed) {
-		t.Errorf("late progress: %v, want %v", err, wire.ErrClosed)
-	}
 }
 
 func TestEndOfInputLetsCallsFinish(t *testing.T) {
@@ -310,20 +204,63 @@ func TestCallsArePipelinedUpToTheEndOfInput(t *testing.T) {
 	}
 }
 
-func TestClientThatHoldsThePipeWithoutReadingDoesNotStopTheEnd(t *testing.T) {
+func TestClientThatDoesNotReadDoesNotStopTheEnd(t *testing.T) {
+	progress := func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		_ = server.ClientSessionFromContext(ctx).(*wire.Session).Notify(ctx, "notifications/progress", nil)
+		return mcp.NewToolResultText("done"), nil
+	}
+	for name, lines := range map[string][]string{
+		"initialize":   {initializeLine},
+		"and a call":   {initializeLine, callLine("1", "ping")},
+		"an answer":    {callLine("1", "ping")},
+		"progress":     {callLine("1", "progress")},
+		"refusals":     {"not JSON", "nor this"},
+		"300 of these": slices.Repeat([]string{callLine("1", "ping"), "not JSON"}, 150),
+	} {
+		for _, how := range []string{"signal", "end of input"} {
+			t.Run(name+", "+how, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ctx, signal := context.WithCancel(t.Context())
+					defer signal()
+					finished := false
+					p := start(ctx, t, map[string]server.ToolHandlerFunc{"ping": answer("pong"), "progress": progress},
+						Options{Finish: func(context.Context) { finished = true }})
+					p.send(lines...)
+					synctest.Wait()
+					begin := time.Now()
+					if how == "signal" {
+						signal()
+					} else {
+						_ = p.in.Close()
+					}
+					if err := <-p.ended; err != nil || !finished {
+						t.Errorf("ended with %v, finished %t", err, finished)
+					}
+					if took := time.Since(begin); took > 4*time.Second {
+						t.Errorf("ending took %s", took)
+					}
+					_ = p.raw.Close() // lets go of the writer
+				})
+			})
+		}
+	}
+}
+
+func TestClientThatReadsSlowlyGetsItsAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, signal := context.WithCancel(t.Context())
-		p := start(ctx, t, nil, Options{})
-		p.send("not JSON", "nor this") // nobody reads the refusals
-		begin := time.Now()
-		signal()
-		if err := <-p.ended; err != nil {
-			t.Error(err)
+		p := start(t.Context(), t, map[string]server.ToolHandlerFunc{"ping": answer("pong")}, Options{})
+		const calls = 50
+		for i := range calls {
+			p.send(callLine(fmt.Sprint(i), "ping"))
 		}
-		if took := time.Since(begin); took > 65*time.Second {
-			t.Errorf("ending took %s", took)
+		_ = p.in.Close()
+		for range calls {
+			time.Sleep(900 * time.Millisecond)
+			p.receive()
 		}
-		_ = p.raw.Close() // lets go of the writer
+		if rest := p.end(); len(rest) > 0 {
+			t.Errorf("got %s", rest)
+		}
 	})
 }
 
@@ -390,118 +327,6 @@ func TestClientThatStopsReadingEndsTheServer(t *testing.T) {
 	}
 	if !finished.Load() {
 		t.Error("Serve returned before the submission in flight was over")
-	}
-}
-
-func TestMalformedMessagesAreRefusedAndTheServerGoesOn(t *testing.T) {
-	tests := []struct {
-		name, line string
-		code       int
-		contains   string
-	}{
-		{"no JSON", `hello`, mcp.PARSE_ERROR, "not JSON"},
-		{"cut off", `{"jsonrpc":"2.0","id":1,`, mcp.PARSE_ERROR, "not JSON"},
-		{"batch", `[{"jsonrpc":"2.0","id":1,"method":"ping"}]`, mcp.INVALID_REQUEST, "one JSON-RPC object"},
-		{"number", `5`, mcp.INVALID_REQUEST, "one JSON-RPC object"},
-		{"empty object", `{}`, mcp.INVALID_REQUEST, "must have a method"},
-		{"null", `null`, mcp.INVALID_REQUEST, "must have a method"},
-		{"number as method", `{"jsonrpc":"2.0","id":1,"method":5}`, mcp.INVALID_REQUEST, "method must be a string"},
-		{"null as id", `{"jsonrpc":"2.0","id":null,"method":"ping"}`, mcp.INVALID_REQUEST, "id must be a string or a number"},
-		{"endless method", `{"jsonrpc":"2.0","id":1,"method":"` + strings.Repeat("m", 1<<20) + `"}`, mcp.METHOD_NOT_FOUND, "m…"},
-		{"object as id", `{"jsonrpc":"2.0","id":{},"method":"ping"}`, mcp.INVALID_REQUEST, "id must be a string or a number"},
-		{"boolean as id", `{"jsonrpc":"2.0","id":true,"method":"ping"}`, mcp.INVALID_REQUEST, "id must be a string or a number"},
-		{"wrong version", `{"jsonrpc":"1.0","id":1,"method":"ping"}`, mcp.INVALID_REQUEST, ""},
-		{"unknown method", `{"jsonrpc":"2.0","id":1,"method":"tools/dance"}`, mcp.METHOD_NOT_FOUND, ""},
-		{"unknown tool", callLine("1", "dance"), mcp.INVALID_PARAMS, "dance"},
-		{"params of a wrong type", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":[1]}`, mcp.INVALID_REQUEST, "the JSON array is out of place"},
-		{"number beyond 64 bits", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"ping","arguments":{"n":1e999}}}`, mcp.INVALID_REQUEST, "the JSON number is out of place or out of range"},
-	}
-	p := start(t.Context(), t, map[string]server.ToolHandlerFunc{"ping": answer("pong")}, Options{})
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			p.t = t
-			p.send("", "  ", tt.line+"\r")
-			m := p.receive()
-			if m.Error == nil || m.Error.Code != tt.code || !strings.Contains(m.Error.Message, tt.contains) {
-				t.Errorf("got %+v, want code %d with %q", m.Error, tt.code, tt.contains)
-			}
-			p.send(callLine(`"next"`, "ping"))
-			if m := p.receive(); m.text() != "pong" {
-				t.Errorf("the next call got %+v", m)
-			}
-		})
-	}
-}
-
-func TestNotificationsAndAnswersGetNoAnswer(t *testing.T) {
-	p := start(t.Context(), t, map[string]server.ToolHandlerFunc{"ping": answer("pong")}, Options{})
-	p.send(
-		`{"jsonrpc":"2.0","method":"notifications/initialized"}`,
-		`{"jsonrpc":"2.0","method":"notifications/unknown","params":{"x":1}}`,
-		`{"jsonrpc":"2.0","id":null,"method":"notifications/unknown"}`,
-		`{"jsonrpc":"2.0","id":9,"result":{}}`,
-		`{"jsonrpc":"2.0","id":9,"error":{"code":1,"message":"no"}}`,
-		callLine("1", "ping"),
-	)
-	if m := p.receive(); string(m.ID) != "1" {
-		t.Errorf("got %+v", m)
-	}
-}
-
-func TestIDsComeBackAsTheyWere(t *testing.T) {
-	p := start(t.Context(), t, map[string]server.ToolHandlerFunc{"ping": answer("pong")}, Options{})
-	// mcp-go alone answers 9007199254740993 with 9007199254740992.
-	for _, id := range []string{"0", "-1", "9007199254740993", "18446744073709551615", `"a b"`, `""`, `"1"`, "1.5"} {
-		p.send(callLine(id, "ping"))
-		if m := p.receive(); string(m.ID) != id {
-			t.Errorf("id %s came back as %s", id, m.ID)
-		}
-		p.send(`{"jsonrpc":"2.0","id":` + id + `,"method":"tools/dance"}`)
-		if m := p.receive(); string(m.ID) != id {
-			t.Errorf("id %s of an error came back as %s", id, m.ID)
-		}
-	}
-}
-
-func TestIDInFlightIsRefused(t *testing.T) {
-	p := start(t.Context(), t, map[string]server.ToolHandlerFunc{"block": block, "ping": answer("pong")}, Options{})
-	p.send(callLine("1", "block"), callLine("1", "ping"))
-	if m := p.receive(); m.Error == nil || m.Error.Code != mcp.INVALID_REQUEST || string(m.ID) != "1" {
-		t.Errorf("got %+v", m)
-	}
-	// Once it is cancelled or answered, the id is free again.
-	p.send(cancelLine("1"), callLine("1", "ping"))
-	if m := p.receive(); m.text() != "pong" {
-		t.Errorf("got %+v", m)
-	}
-}
-
-func TestPanicCostsOneAnswer(t *testing.T) {
-	hooks := &server.Hooks{}
-	hooks.AddBeforeAny(func(_ context.Context, _ any, method mcp.MCPMethod, _ any) {
-		if method == mcp.MethodPing {
-			panic("outside of any handler")
-		}
-	})
-	srv := server.NewMCPServer("test", "1", server.WithHooks(hooks))
-	in := strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"ping"}` + "\n" + `{"jsonrpc":"2.0","id":2,"method":"tools/list"}`)
-	var out strings.Builder
-	if err := Serve(t.Context(), srv, in, &out, Options{}); err != nil {
-		t.Fatal(err)
-	}
-	if got := out.String(); !strings.Contains(got, `"id":1,"error":{"code":-32603,"message":"internal error"`) || !strings.Contains(got, `"id":2`) {
-		t.Errorf("got %s", got)
-	}
-}
-
-func TestTwoServersInOneProcess(t *testing.T) {
-	// StdioServer keeps its session in a package variable.
-	a := start(t.Context(), t, map[string]server.ToolHandlerFunc{"name": answer("a")}, Options{})
-	b := start(t.Context(), t, map[string]server.ToolHandlerFunc{"name": answer("b")}, Options{})
-	a.send(callLine("1", "name"))
-	b.send(callLine("1", "name"))
-	if x, y := a.receive().text(), b.receive().text(); x != "a" || y != "b" {
-		t.Errorf("got %q and %q", x, y)
 	}
 }
 

@@ -1,5 +1,5 @@
-// This file makes the last message of a call: mcp-go's answer, mended, or a
-// refusal of a message that mcp-go never gets to see.
+// This file mends what goes into mcp-go and comes out of it, and makes the
+// answers to messages that mcp-go never gets to see.
 
 package wire
 
@@ -8,6 +8,8 @@ import (
 	"regexp"
 
 	"github.com/mark3labs/mcp-go/mcp"
+
+	"pixazo-mcp/internal/text"
 )
 
 // finish returns mcp-go's answer to c with three changes: the id is the
@@ -33,7 +35,7 @@ func finish(response mcp.JSONRPCMessage, c *call) mcp.JSONRPCMessage {
 		}
 		// mcp-go repeats a client's own words, however long they are, and shows
 		// which Go value they did not fit into.
-		r.Error.Message = Shorten(goValue.ReplaceAllString(r.Error.Message, "the JSON $1 is out of place or out of range"))
+		r.Error.Message = text.Clean(goValue.ReplaceAllString(r.Error.Message, "the JSON $1 is out of place or out of range"), maxError)
 		return r
 	}
 	return response
@@ -75,13 +77,7 @@ func refusal(id json.RawMessage, code int, message string) mcp.JSONRPCMessage {
 	}
 }
 
-var goValue = regexp.MustCompile(`json: cannot unmarshal (\w+).* into Go .*`)
+// maxError is the longest message of an error, in characters.
+const maxError = 500
 
-// Shorten cuts the message of an error.
-func Shorten(message string) string {
-	const most = 500 // characters
-	if runes := []rune(message); len(runes) > most {
-		return string(runes[:most]) + "…"
-	}
-	return message
-}
+var goValue = regexp.MustCompile(`json: cannot unmarshal (\w+).* into Go .*`)

@@ -23,6 +23,8 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
+
+	"pixazo-mcp/internal/text"
 )
 
 var (
@@ -59,9 +61,10 @@ type Session struct {
 	ctx     context.Context // of all calls
 	cancel  context.CancelFunc
 
-	// For the goroutine that calls Take alone.
-	streams    int           // subscriptions/listen requests so far
-	subscribed chan struct{} // closed when the newest resources/subscribe or unsubscribe is done
+	// For Take alone.
+	streams    int   // subscriptions/listen requests so far
+	initialize *call // the newest initialize
+	subscribed *call // the newest resources/subscribe or resources/unsubscribe
 
 	mu    sync.Mutex
 	calls map[string]*call // in flight, by id
@@ -81,7 +84,7 @@ func Open(ctx context.Context, srv *server.MCPServer, id string, out func(messag
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Session{srv: srv, options: options, log: options.Logger, calls: map[string]*call{}}
-	s.news.init(&writer{out: out, broken: make(chan struct{})}, id, nil, options.Subscribe)
+	s.news.init(newWriter(out), id, nil, options.Subscribe)
 	if err := srv.RegisterSession(ctx, s); err != nil {
 		return nil, err
 	}
@@ -139,8 +142,9 @@ func (s *Session) Close() {
 	s.srv.UnregisterSession(s.ctx, s.id)
 }
 
-// Take handles one message of the client, and keeps it. Messages are taken one
-// after the other, in the order in which the client sent them.
+// Take handles one message of the client, and keeps it. It does not wait for
+// answers. Messages are taken one after the other, in the order in which the
+// client sent them.
 func (s *Session) Take(message []byte) {
 	var head struct {
 		Method string          `json:"method"`
@@ -177,11 +181,10 @@ func (s *Session) Take(message []byte) {
 	}
 }
 
-// begin starts a request. initialize is finished before the next message is
-// looked at, since it decides what the rest means.
+// begin starts a request.
 func (s *Session) begin(method, id string, message []byte) {
 	ctx, cancel := context.WithCancel(s.ctx)
-	c := &call{id: id, method: method, cancel: cancel}
+	c := &call{id: id, method: method, cancel: cancel, done: make(chan struct{})}
 	s.mu.Lock()
 	if other := s.calls[id]; other != nil && !other.closed.Load() {
 		s.mu.Unlock()
@@ -192,49 +195,69 @@ func (s *Session) begin(method, id string, message []byte) {
 	s.calls[id] = c
 	s.mu.Unlock()
 
-	handle := s.handler(c)
-	run := func() {
+	before, handle := s.before(c), s.handler(c)
+	s.work.Go(func() {
 		defer cancel()
-		ctx := context.WithValue(ctx, callKey{}, c)
-		if response := handle(ctx, message); response != nil {
-			s.flush()
-			if err := s.send(ctx, finish(response, c), true); err != nil {
-				s.log.Debug("answer not sent", "method", method, "id", id, "error", err)
-			}
+		defer close(c.done)
+		for _, earlier := range before {
+			<-earlier.done
 		}
+		s.serve(context.WithValue(ctx, callKey{}, c), c, message, handle)
 		c.closed.Store(true)
 		s.mu.Lock()
 		if s.calls[id] == c {
 			delete(s.calls, id)
 		}
 		s.mu.Unlock()
-	}
-	if method == string(mcp.MethodInitialize) {
-		run()
-		s.open.Store(true)
-		return
-	}
-	s.work.Go(run)
+	})
 }
 
-// handler returns the function that passes the request c to mcp-go.
-func (s *Session) handler(c *call) func(context.Context, []byte) mcp.JSONRPCMessage {
+// before returns the calls that must be over when c begins: initialize, which
+// decides what the rest means; and for a subscription the one before, since an
+// unsubscribe that overtook its subscribe would leave the resource subscribed
+// for good.
+func (s *Session) before(c *call) []*call {
+	var earlier []*call
+	if s.initialize != nil {
+		earlier = append(earlier, s.initialize)
+	}
 	switch c.method {
+	case string(mcp.MethodInitialize):
+		s.initialize = c
 	case string(mcp.MethodResourcesSubscribe), string(mcp.MethodResourcesUnsubscribe):
-		// One after the other, as they came: an unsubscribe that overtook its
-		// subscribe would leave the resource subscribed for good.
-		before, done := s.subscribed, make(chan struct{})
-		s.subscribed = done
-		return func(ctx context.Context, message []byte) mcp.JSONRPCMessage {
-			defer close(done)
-			if before != nil {
-				<-before
-			}
-			if ctx.Err() != nil { // given up before its turn
-				return nil
-			}
-			return s.handle(ctx, message)
+		if s.subscribed != nil {
+			earlier = append(earlier, s.subscribed)
 		}
+		s.subscribed = c
+	}
+	return earlier
+}
+
+// serve has the request handled, unless it was given up before its turn, and
+// sends the answer.
+func (s *Session) serve(ctx context.Context, c *call, message []byte, handle handler) {
+	if ctx.Err() != nil {
+		return
+	}
+	response := handle(ctx, message)
+	if response == nil {
+		return
+	}
+	s.flush()
+	if err := s.send(ctx, finish(response, c), true); err != nil {
+		s.log.Debug("answer not sent", "method", c.method, "id", c.id, "error", err)
+	}
+	if _, ok := response.(mcp.JSONRPCResponse); ok && c.method == string(mcp.MethodInitialize) {
+		s.open.Store(true)
+	}
+}
+
+// handler makes the answer to a message, nil for none.
+type handler func(ctx context.Context, message []byte) mcp.JSONRPCMessage
+
+// handler returns the function that passes the request c to mcp-go.
+func (s *Session) handler(c *call) handler {
+	switch c.method {
 	case string(mcp.MethodSubscriptionsListen):
 		s.streams++
 		stream := &news{}
@@ -303,6 +326,7 @@ func (s *Session) Refuse(code int, message string) { s.refuse(nil, code, message
 // refuse answers a message that mcp-go never sees. It does not block, though
 // the client may not read.
 func (s *Session) refuse(id json.RawMessage, code int, message string) {
+	message = text.Clean(message, maxError)
 	s.work.Go(func() {
 		if err := s.send(context.Background(), refusal(id, code, message), false); err != nil {
 			s.log.Debug("refusal not sent", "error", err)

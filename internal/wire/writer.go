@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"sync"
 	"sync/atomic"
 )
 
@@ -18,6 +17,7 @@ type call struct {
 	id     string // as it stands in the message, without white space around it
 	method string
 	cancel context.CancelFunc
+	done   chan struct{} // closed when the call is over
 
 	// Nothing more is sent about a closed call: it was answered, or the client
 	// cancelled it (specification 2026-07-28, "Cancellation": the server MUST
@@ -31,10 +31,14 @@ type callKey struct{}
 
 // writer sends messages to the client, one at a time.
 type writer struct {
-	mu     sync.Mutex
 	out    func(message []byte) error
-	failed bool
+	turn   chan struct{} // holds one element while a message is sent; unlike a mutex, it lets a test's fake time go on
+	failed bool          // guarded by turn
 	broken chan struct{} // closed when out has failed
+}
+
+func newWriter(out func(message []byte) error) *writer {
+	return &writer{out: out, turn: make(chan struct{}, 1), broken: make(chan struct{})}
 }
 
 // write sends message, unless wanted says no when all earlier messages are
@@ -44,8 +48,8 @@ func (w *writer) write(message any, wanted func() bool) error {
 	if err != nil {
 		return err
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.turn <- struct{}{}
+	defer func() { <-w.turn }()
 	if !wanted() {
 		return ErrClosed
 	}
