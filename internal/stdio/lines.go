@@ -30,7 +30,8 @@ func newLineReader(r io.Reader, max int) *lineReader {
 }
 
 // next returns the next line that is not blank, without its end ("\n" or
-// "\r\n") and surrounding white space. The last line needs no end. A line over
+// "\r\n"), surrounding white space and byte order marks, which shells of Windows
+// put before what they pipe. The last line needs no end. A line over
 // max bytes is read to its end and answered with errLineTooLong; reading can
 // go on after it.
 func (l *lineReader) next() ([]byte, error) {
@@ -48,7 +49,7 @@ func (l *lineReader) next() ([]byte, error) {
 	}
 }
 
-func isBlank(r rune) bool { return unicode.IsSpace(r) }
+func isBlank(r rune) bool { return unicode.IsSpace(r) || r == '\uFEFF' }
 
 func (l *lineReader) read() ([]byte, error) {
 	var line []byte

@@ -40,6 +40,7 @@ func TestLines(t *testing.T) {
 		{"lines", "a\nb\n", 10, []string{"a", "b"}},
 		{"last line without an end", "a\nb", 10, []string{"a", "b"}},
 		{"Windows line ends", "a\r\nb\r\n", 10, []string{"a", "b"}},
+		{"byte order marks", "\uFEFFa\n\uFEFF\n \uFEFF \uFEFFb\uFEFF\r\n\uFEFFc", 100, []string{"a", "b", "c"}},
 		{"blank lines", "\n \n\t\r\na\n\n", 10, []string{"a"}},
 		{"longer than the buffer", big + "\nb\n", 1 << 20, []string{big, "b"}},
 		{"as long as allowed", "1234\n5\n", 5, []string{"1234", "5"}},

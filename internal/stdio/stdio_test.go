@@ -204,6 +204,16 @@ func TestCallsArePipelinedUpToTheEndOfInput(t *testing.T) {
 	}
 }
 
+func TestLinesOfWindowsAreAnswered(t *testing.T) {
+	p := start(t.Context(), t, nil, Options{})
+	for range 2 {
+		p.send("\uFEFF" + initializeLine + "\r")
+		if m := p.receive(); string(m.ID) != "0" || m.Error != nil {
+			t.Errorf("got %+v", m)
+		}
+	}
+}
+
 func TestClientThatDoesNotReadDoesNotStopTheEnd(t *testing.T) {
 	progress := func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		_ = server.ClientSessionFromContext(ctx).(*wire.Session).Notify(ctx, "notifications/progress", nil)

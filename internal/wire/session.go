@@ -327,6 +327,7 @@ func (s *Session) Refuse(code int, message string) { s.refuse(nil, code, message
 // the client may not read.
 func (s *Session) refuse(id json.RawMessage, code int, message string) {
 	message = text.Clean(message, maxError)
+	s.log.Warn("refused a message of the client", "reason", message)
 	s.work.Go(func() {
 		if err := s.send(context.Background(), refusal(id, code, message), false); err != nil {
 			s.log.Debug("refusal not sent", "error", err)

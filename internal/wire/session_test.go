@@ -5,11 +5,13 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -402,6 +404,24 @@ func TestSessionsOfOneServerAreApart(t *testing.T) {
 	}
 	if _, err := Open(t.Context(), srv, "b", nil, Options{}); err == nil {
 		t.Error("two sessions have one id")
+	}
+}
+
+func TestRefusedMessagesAreLoggedWithoutTheirWords(t *testing.T) {
+	const secret = "SECRET"
+	for _, line := range []string{
+		`hello ` + secret, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"prompt":"` + secret + `"`, `"` + secret + `"`, `["` + secret + `"]`,
+		`{"` + secret + `":1}`, `{"id":null,"method":"` + secret + `"}`, `{"id":{"a":"` + secret + `"},"method":"ping"}`, `{"id":1,"method":["` + secret + `"]}`,
+	} {
+		var log bytes.Buffer
+		c := start(t, nil, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		c.send(line)
+		if m := c.receive(); m.Error == nil {
+			t.Errorf("%s: got %+v", line, m)
+		}
+		if got := log.String(); strings.Count(got, "level=WARN") != 1 || strings.Contains(got, secret) {
+			t.Errorf("%s: the log has %q", line, got)
+		}
 	}
 }
 
