@@ -258,6 +258,8 @@ type handler func(ctx context.Context, message []byte) mcp.JSONRPCMessage
 // handler returns the function that passes the request c to mcp-go.
 func (s *Session) handler(c *call) handler {
 	switch c.method {
+	case string(mcp.MethodToolsList), string(mcp.MethodPromptsList), string(mcp.MethodResourcesList), string(mcp.MethodResourcesTemplatesList):
+		return s.list
 	case string(mcp.MethodSubscriptionsListen):
 		s.streams++
 		stream := &news{}
@@ -265,6 +267,23 @@ func (s *Session) handler(c *call) handler {
 		return func(ctx context.Context, message []byte) mcp.JSONRPCMessage { return s.listen(ctx, stream, message) }
 	}
 	return s.handle
+}
+
+// list refuses a cursor, and passes any other request for a list to mcp-go,
+// which takes every cursor that is base64. Our lists come whole: no cursor was
+// ever given out.
+func (s *Session) list(ctx context.Context, message []byte) mcp.JSONRPCMessage {
+	var request struct {
+		Params struct {
+			Cursor json.RawMessage `json:"cursor"`
+		} `json:"params"`
+	}
+	_ = json.Unmarshal(message, &request) // mcp-go says what is wrong with it
+	switch string(request.Params.Cursor) {
+	case "", "null", `""`:
+		return s.handle(ctx, message)
+	}
+	return refusal(nil, mcp.INVALID_PARAMS, "unknown cursor: the list comes whole, without one")
 }
 
 // listen serves a stream of news. mcp-go returns when the request is cancelled.

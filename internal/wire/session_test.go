@@ -443,3 +443,26 @@ func TestTakeDoesNotWaitForTheClient(t *testing.T) {
 		}
 	})
 }
+
+func TestUnknownCursorIsRefused(t *testing.T) {
+	c := start(t, map[string]server.ToolHandlerFunc{"ping": answer("pong")}, Options{})
+	for _, method := range []string{"tools/list", "prompts/list", "resources/list", "resources/templates/list"} {
+		for _, tt := range []struct {
+			params string
+			code   int
+		}{
+			{`{}`, 0}, {`null`, 0}, {`{"cursor":""}`, 0}, {`{"cursor":null}`, 0},
+			{`{"cursor":"aGVsbG8="}`, mcp.INVALID_PARAMS}, {`{"cursor":"no base64"}`, mcp.INVALID_PARAMS}, {`{"cursor":5}`, mcp.INVALID_PARAMS}, {`{"cursor":{}}`, mcp.INVALID_PARAMS},
+		} {
+			c.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":9007199254740993,"method":%q,"params":%s}`, method, tt.params))
+			m := c.receive()
+			code := 0
+			if m.Error != nil {
+				code = m.Error.Code
+			}
+			if code != tt.code || string(m.ID) != "9007199254740993" {
+				t.Errorf("%s %s: got %s, %+v, want code %d", method, tt.params, m.ID, m.Error, tt.code)
+			}
+		}
+	}
+}
