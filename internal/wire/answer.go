@@ -5,6 +5,7 @@ package wire
 
 import (
 	"encoding/json"
+	"maps"
 	"regexp"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -63,6 +64,42 @@ func inputRequired(result *mcp.CallToolResult) any {
 		InputRequests map[string]request `json:"inputRequests"`
 		RequestState  string             `json:"requestState,omitempty"`
 	}{result.ResultType, requests, result.RequestState}
+}
+
+// readable returns an initialize request that mcp-go takes: what is of a wrong
+// type is left out, or {} for a capability, since nothing of ours depends on
+// it. Clients send capabilities: [], roots: true and version: 1.
+func readable(message []byte) []byte {
+	if json.Unmarshal(message, &mcp.InitializeRequest{}) == nil {
+		return message
+	}
+	var request struct {
+		JSONRPC json.RawMessage `json:"jsonrpc,omitempty"`
+		ID      json.RawMessage `json:"id"`
+		Method  string          `json:"method"`
+		Params  struct {
+			Meta            json.RawMessage            `json:"_meta,omitempty"`
+			ProtocolVersion string                     `json:"protocolVersion"`
+			Capabilities    map[string]json.RawMessage `json:"capabilities"`
+			ClientInfo      mcp.Implementation         `json:"clientInfo"`
+		} `json:"params"`
+	}
+	_ = json.Unmarshal(message, &request) // goes on behind a value of a wrong type
+	capabilities := request.Params.Capabilities
+	maps.DeleteFunc(capabilities, func(name string, value json.RawMessage) bool {
+		return value[0] != '{' && string(value) != "true"
+	})
+	for name, value := range capabilities {
+		one, err := json.Marshal(map[string]json.RawMessage{name: value})
+		if err != nil || json.Unmarshal(one, &mcp.ClientCapabilities{}) != nil {
+			capabilities[name] = json.RawMessage("{}")
+		}
+	}
+	mended, err := json.Marshal(request)
+	if err != nil {
+		return message
+	}
+	return mended
 }
 
 func refusal(id json.RawMessage, code int, message string) mcp.JSONRPCMessage {

@@ -258,6 +258,10 @@ type handler func(ctx context.Context, message []byte) mcp.JSONRPCMessage
 // handler returns the function that passes the request c to mcp-go.
 func (s *Session) handler(c *call) handler {
 	switch c.method {
+	case string(mcp.MethodInitialize):
+		return func(ctx context.Context, message []byte) mcp.JSONRPCMessage {
+			return s.handle(ctx, readable(message))
+		}
 	case string(mcp.MethodToolsList), string(mcp.MethodPromptsList), string(mcp.MethodResourcesList), string(mcp.MethodResourcesTemplatesList):
 		return s.list
 	case string(mcp.MethodSubscriptionsListen):
@@ -384,6 +388,19 @@ func (s *Session) ListRoots(ctx context.Context, _ mcp.ListRootsRequest) (*mcp.L
 		return &mcp.ListRootsResult{}, nil
 	}
 	return s.options.ListRoots(ctx)
+}
+
+// ClientName returns what the client of the call in ctx calls itself, "" if it
+// does not say.
+func (s *Session) ClientName(ctx context.Context) string {
+	info := s.GetClientInfo()
+	if request := server.RequestProtocolInfoFromContext(ctx); request != nil && request.Modern {
+		info = mcp.Implementation{}
+		if request.ClientInfo != nil {
+			info = *request.ClientInfo
+		}
+	}
+	return text.Clean(info.Name, 100)
 }
 
 // GetClientInfo returns what the client calls itself.
