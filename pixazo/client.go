@@ -18,6 +18,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -66,6 +67,8 @@ type Config struct {
 	WebhookURL  string
 	WebhookMode string
 
+	FilesFormat string // one of FilesFormats; "" means the first
+
 	UserAgent string            // "" means "pixazo-mcp"
 	Transport http.RoundTripper // nil means a transport of the client's own
 	Logger    *slog.Logger      // nil means none
@@ -97,6 +100,9 @@ func NewClient(config Config) (*Client, error) {
 		default:
 			return nil, invalid("webhook mode", "must be terminal or sync", text.Quote(config.WebhookMode))
 		}
+	}
+	if config.FilesFormat != "" && !slices.Contains(FilesFormats, config.FilesFormat) {
+		return nil, invalid("files format", "must be one of "+strings.Join(FilesFormats, ", "), text.Quote(config.FilesFormat))
 	}
 	if config.UserAgent == "" {
 		config.UserAgent = "pixazo-mcp"
@@ -184,7 +190,8 @@ func (c *Client) Submit(ctx context.Context, p *Prepared, o SubmitOptions) (Job,
 			}
 		}
 		sent = true
-		return c.submitOnce(ctx, p, o)
+		job, err := c.submitOnce(ctx, p, o)
+		return job, c.adviseFormat(p, err)
 	})
 }
 

@@ -4,16 +4,12 @@
 package pixazo
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
-	"hash"
 	"io"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 
@@ -21,8 +17,7 @@ import (
 )
 
 // Prepared is a checked and encoded request. It does not change, and whoever
-// has one need not check or encode anything. The data of its attachments is
-// that of the VideoRequest, which must not be written to.
+// has one need not check or encode anything.
 type Prepared struct {
 	prompt, orientation, fingerprint, exact, description string
 
@@ -61,64 +56,46 @@ func (p *Prepared) UploadTime() time.Duration {
 	return time.Duration(p.body.size()/uploadRate) * time.Second
 }
 
-// File describes an item of VideoRequest.Files. A URL or an asset ID has only
-// that; of a local file and of data there are type, size and hash.
-type File struct {
-	Name      string `json:"name,omitempty"` // of a local file
-	MediaType string `json:"media_type,omitempty"`
-	Size      int64  `json:"size,omitempty"` // bytes
-	SHA256    string `json:"sha256,omitempty"`
-	URL       string `json:"url,omitempty"`
-	AssetID   string `json:"asset_id,omitempty"`
-}
-
 // Prepare checks req against the documented rules and encodes it. Its errors
 // have code invalid_argument, or file_refused for an attachment, and name the
 // field, the rule and what came.
-func Prepare(req VideoRequest) (*Prepared, error) { return prepare(req, Key{}) }
+func Prepare(req VideoRequest) (*Prepared, error) { return prepare(req, Key{}, false) }
 
-// Prepare is the function Prepare, and refuses a request that contains the API
-// key: a user who pasted it into the prompt would send it to the video agent. A
-// key of fewer than 16 bytes may be an ordinary word and is not looked for.
+// Prepare is the function Prepare, in the client's format of files, and refuses
+// a request that contains the API key: a user who pasted it into the prompt
+// would send it to the video agent. A key of fewer than 16 bytes may be an
+// ordinary word and is not looked for.
 func (c *Client) Prepare(req VideoRequest) (*Prepared, error) {
 	key, err := c.config.Key()
 	if err != nil || len(key.value()) < minHidden {
 		key = Key{} // whoever needs the key says what is wrong with it
 	}
-	return prepare(req, key)
+	return prepare(req, key, c.config.FilesFormat == FilesFormats[1])
 }
 
-func prepare(req VideoRequest, key Key) (*Prepared, error) {
-	if err := req.check(); err != nil {
+func prepare(req VideoRequest, key Key, objects bool) (*Prepared, error) {
+	req, err := req.checked()
+	if err != nil {
 		return nil, err
 	}
 	for _, f := range req.texts() {
-		if key.in(f.value) {
-			return nil, invalid(f.name, "contains the API key: remove it", "it")
+		if !key.IsZero() && strings.Contains(f.value, key.value()) {
+			return nil, containsKey(f.name)
 		}
 	}
 	p := &Prepared{prompt: req.Prompt, orientation: req.Orientation}
-	var parts []body // of each file
-	normal := req
-	normal.Files = nil
-	for i := range req.Files {
-		f, b, err := req.file(i, key)
-		if err != nil {
-			return nil, err
-		}
-		p.files, parts = append(p.files, f), append(parts, b)
-		normal.Files = append(normal.Files, f.SHA256+" "+f.URL+" "+f.AssetID)
+	if err := p.addFiles(req, key); err != nil {
+		return nil, err
 	}
-	var err error
-	if p.body, err = encodeBody(req, parts); err != nil {
+	if p.body, err = encode(req, p.files, objects); err != nil {
 		return nil, fmt.Errorf("prepare a request: %w", err)
-	}
-	if p.fingerprint, err = normal.fingerprint(); err != nil {
-		return nil, fmt.Errorf("fingerprint: %w", err)
 	}
 	sum := sha256.New()
 	_, _ = io.Copy(sum, p.body.reader()) // neither side can fail
-	p.exact = hexSum(sum)
+	p.exact = fmt.Sprintf("%x", sum.Sum(nil))
+	if p.fingerprint, err = fingerprint(req, p.files); err != nil {
+		return nil, fmt.Errorf("fingerprint: %w", err)
+	}
 	p.description, err = encodeJSON(struct {
 		VideoRequest
 		Prompt string `json:"prompt,omitempty"`
@@ -127,77 +104,71 @@ func prepare(req VideoRequest, key Key) (*Prepared, error) {
 	return p, err
 }
 
-// fingerprint hashes r, whose files are in their normal form.
-func (r VideoRequest) fingerprint() (string, error) {
-	r.Attached = nil
-	for _, s := range []*string{&r.Prompt, &r.AvatarID, &r.VoiceID, &r.StyleID, &r.BrandKitID} {
+func containsKey(field string) error { return invalid(field, "contains the API key: remove it", "it") }
+
+// addFiles checks the files of req. All sizes are checked before data is read.
+func (p *Prepared) addFiles(req VideoRequest, key Key) error {
+	var total int64
+	code := make([]Code, len(req.Files))
+	for i, item := range req.Files {
+		var a *Attachment
+		if i < len(req.Attached) {
+			a = req.Attached[i]
+		}
+		code[i] = InvalidArgument
+		if a != nil {
+			code[i] = FileRefused
+		}
+		f, rule := describe(item, a)
+		if rule != "" {
+			return fileError(code[i], i, rule, text.Quote(item))
+		}
+		total += f.Size
+		if rule := SizeRule(f.Size, total); rule != "" {
+			return fileError(code[i], i, rule, fmt.Sprintf("%d bytes in %s", f.Size, text.Quote(item)))
+		}
+		if !key.IsZero() && strings.Contains(f.URL+f.AssetID, key.value()) {
+			return containsKey(fmt.Sprintf("files[%d]", i))
+		}
+		if w := f.warning(); w != "" {
+			p.warnings = append(p.warnings, fmt.Sprintf("files[%d]: %s.", i, w))
+		}
+		p.files = append(p.files, f)
+	}
+	for i := range p.files {
+		f := &p.files[i]
+		if f.Size == 0 {
+			continue
+		}
+		found, rule := f.read(key.value())
+		if rule != "" {
+			return fileError(code[i], i, rule, text.Quote(req.Files[i]))
+		}
+		if found {
+			return containsKey(fmt.Sprintf("files[%d]", i))
+		}
+	}
+	return nil
+}
+
+func fileError(code Code, i int, rule, got string) error {
+	return &Error{Code: code, Message: fmt.Sprintf("files[%d] %s; got %s", i, rule, got)}
+}
+
+// fingerprint hashes the normal form of req.
+func fingerprint(req VideoRequest, files []File) (string, error) {
+	for _, s := range []*string{&req.Prompt, &req.AvatarID, &req.VoiceID, &req.StyleID, &req.BrandKitID} {
 		*s = norm.NFC.String(strings.Join(strings.Fields(*s), " "))
 	}
-	if r.Mode == "" {
-		r.Mode = Modes[0]
+	if req.Mode == "" {
+		req.Mode = Modes[0]
 	}
-	whole, err := encodeJSON(r)
+	req.Files = nil
+	for _, f := range files {
+		req.Files = append(req.Files, f.SHA256+" "+f.URL+" "+f.AssetID)
+	}
+	whole, err := encodeJSON(req)
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(whole))), err
-}
-
-// file checks item i of r.Files, and returns its description and its part of
-// the body.
-func (r VideoRequest) file(i int, key Key) (File, body, error) {
-	field, item := fmt.Sprintf("files[%d]", i), r.Files[i]
-	leaked := invalid(field, "contains the API key: remove it", "it")
-	if a := r.attachment(i); a != nil {
-		if !key.IsZero() && bytes.Contains(a.Data, []byte(key.value())) {
-			return File{}, nil, leaked
-		}
-		f := File{Name: a.Name, MediaType: a.MediaType, Size: int64(len(a.Data)), SHA256: fmt.Sprintf("%x", sha256.Sum256(a.Data))}
-		return f, body{{text: `"data:` + a.MediaType + `;base64,`}, {data: a.Data}, {text: `"`}}, nil
-	}
-	if key.in(item) {
-		return File{}, nil, leaked
-	}
-	quoted, err := encodeJSON(item)
-	switch {
-	case err != nil:
-		return File{}, nil, err
-	case !isData(item):
-		f := File{AssetID: item}
-		if strings.Contains(item, ":") {
-			f = File{URL: item}
-		}
-		return f, body{{text: quoted}}, nil
-	}
-	head, encoded, _ := strings.Cut(item, ",")
-	mediaType, _, _ := strings.Cut(head[len("data:"):], ";")
-	sum := sha256.New()
-	found := &finder{word: []byte(key.value())}
-	size, err := io.Copy(io.MultiWriter(sum, found), base64.NewDecoder(base64.StdEncoding, strings.NewReader(encoded)))
-	switch {
-	case err != nil:
-		return File{}, nil, fmt.Errorf("%s: %w", field, err)
-	case found.found:
-		return File{}, nil, leaked
-	}
-	f := File{MediaType: strings.ToLower(mediaType), Size: size, SHA256: hexSum(sum)}
-	return f, body{{text: `"`}, {text: item}, {text: `"`}}, nil // a data URI has nothing to escape
-}
-
-// in reports whether s contains the key; false without a key.
-func (k Key) in(s string) bool { return !k.IsZero() && strings.Contains(s, k.value()) }
-
-// finder looks for word in what is written to it; it finds no empty word.
-type finder struct {
-	word, tail []byte
-	found      bool
-}
-
-func (f *finder) Write(p []byte) (int, error) {
-	if len(f.word) == 0 {
-		return len(p), nil
-	}
-	seen := append(f.tail, p...)
-	f.found = f.found || bytes.Contains(seen, f.word)
-	f.tail = bytes.Clone(seen[max(0, len(seen)-len(f.word)+1):])
-	return len(p), nil
 }
 
 // body is the JSON that is sent, in parts: what an attachment holds is encoded
@@ -210,11 +181,9 @@ type part struct {
 	data []byte
 }
 
-// encodeBody puts the parts of the files into the JSON of req, which has <, >
-// and & unescaped.
-func encodeBody(req VideoRequest, files []body) (body, error) {
-	req.Files = nil
-	if len(files) > 0 {
+// encode returns the body of req, which has <, > and & unescaped.
+func encode(req VideoRequest, files []File, objects bool) (body, error) {
+	if req.Files = nil; len(files) > 0 {
 		req.Files = []string{""}
 	}
 	whole, err := encodeJSON(req)
@@ -224,24 +193,24 @@ func encodeBody(req VideoRequest, files []body) (body, error) {
 	// In a string the quotes would be escaped, so this is the field.
 	before, after, _ := strings.Cut(whole, `"files":[""]`)
 	b := body{{text: before + `"files":[`}}
-	for i, file := range files {
+	for i, f := range files {
 		if i > 0 {
 			b = append(b, part{text: ","})
 		}
-		b = append(b, file...)
+		b = append(b, f.parts(objects)...)
 	}
 	return append(b, part{text: "]" + after}), nil
 }
 
 func encodeJSON(value any) (string, error) {
-	var b strings.Builder
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(value)
-	return strings.TrimSuffix(b.String(), "\n"), err
+	b, err := text.JSON(value, "")
+	return string(b), err
 }
 
-func hexSum(sum hash.Hash) string { return fmt.Sprintf("%x", sum.Sum(nil)) }
+func encodeString(s string) string {
+	quoted, _ := encodeJSON(s) // every string has a form
+	return quoted
+}
 
 func (b body) size() int64 {
 	n := 0
@@ -281,19 +250,4 @@ func (e *encoder) Read(p []byte) (int, error) {
 	n := copy(p, e.pending)
 	e.pending = e.pending[n:]
 	return n, nil
-}
-
-// texts are the fields that hold free text, by name.
-func (r VideoRequest) texts() []struct{ name, value string } {
-	return []struct{ name, value string }{{"prompt", r.Prompt}, {"avatar_id", r.AvatarID}, {"voice_id", r.VoiceID}, {"style_id", r.StyleID}, {"brand_kit_id", r.BrandKitID}}
-}
-
-// checkTexts refuses characters that a database can't store.
-func (r VideoRequest) checkTexts() error {
-	for _, f := range r.texts() {
-		if strings.Contains(f.value, "\x00") || !utf8.ValidString(f.value) {
-			return invalid(f.name, "must be text without NUL characters", text.Quote(f.value))
-		}
-	}
-	return nil
 }

@@ -5,10 +5,15 @@
 package pixazo
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -23,6 +28,90 @@ func sent(t *testing.T, req VideoRequest) string {
 	return s.arrivals()[0].body
 }
 
+// What a model changes when it tries again is the same video; whatever changes
+// what is shown is another one.
+func TestFingerprintIsThatOfTheNormalForm(t *testing.T) {
+	const data = "data:image/png;base64,"
+	base := VideoRequest{Prompt: "Café  tour:\n\n1. Oslo", AvatarID: "Ana 1", Files: []string{"asset_1", data + encoded(pngData)}}
+	change := func(f func(*VideoRequest)) VideoRequest {
+		req := base
+		req.Files = slices.Clone(base.Files)
+		f(&req)
+		return req
+	}
+	for _, tt := range []struct {
+		name        string
+		req         VideoRequest
+		same, exact bool
+	}{
+		{"itself", base, true, true},
+		{"white space around", change(func(r *VideoRequest) { r.Prompt = "\u3000" + r.Prompt + " \n" }), true, false},
+		{"white space within", change(func(r *VideoRequest) { r.Prompt = "Café\u00a0tour: 1.\u202fOslo" }), true, false},
+		{"decomposed", change(func(r *VideoRequest) { r.Prompt = "Cafe\u0301 tour: 1. Oslo" }), true, false},
+		{"the default, spelt out", change(func(r *VideoRequest) { r.Mode = "generate" }), true, false},
+		{"the default of incognito_mode", change(func(r *VideoRequest) { r.IncognitoMode = false }), true, true},
+		{"an ID that says none", change(func(r *VideoRequest) { r.VoiceID = "auto" }), true, true},
+		{"white space in an ID", change(func(r *VideoRequest) { r.AvatarID = " Ana  1" }), true, false},
+		{"bare base64", change(func(r *VideoRequest) { r.Files[1] = encoded(pngData) }), true, true},
+		{"another name of the type", change(func(r *VideoRequest) { r.Files[1] = "data:image/PNG;base64," + encoded(pngData) }), true, false},
+		{"the same as a local file", change(func(r *VideoRequest) {
+			r.Files[1], r.Attached = "a.png", []*Attachment{1: {Name: "a.png", Data: []byte(pngData)}}
+		}), true, true},
+
+		{"another letter", change(func(r *VideoRequest) { r.Prompt = "Café tour: 1. oslo" }), false, false},
+		{"a space taken out", change(func(r *VideoRequest) { r.Prompt = "Cafétour: 1. Oslo" }), false, false},
+		{"compatible letters", change(func(r *VideoRequest) { r.Prompt = "Café tour: ① Oslo" }), false, false},
+		{"another mode", change(func(r *VideoRequest) { r.Mode = "chat" }), false, false},
+		{"incognito", change(func(r *VideoRequest) { r.IncognitoMode = true }), false, false},
+		{"an orientation", change(func(r *VideoRequest) { r.Orientation = "portrait" }), false, false},
+		{"the ID of another field", change(func(r *VideoRequest) { r.AvatarID, r.VoiceID = "", "Ana 1" }), false, false},
+		{"another order of files", change(func(r *VideoRequest) { slices.Reverse(r.Files) }), false, false},
+		{"no files", change(func(r *VideoRequest) { r.Files = nil }), false, false},
+		{"other data", change(func(r *VideoRequest) { r.Files[1] = data + encoded(pngData+"x") }), false, false},
+	} {
+		want, err := Prepare(base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Prepare(tt.req)
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		if same, exact := got.Fingerprint() == want.Fingerprint(), got.Exact() == want.Exact(); same != tt.same || exact != tt.exact {
+			t.Errorf("%s: the same %t, exactly %t; want %t and %t", tt.name, same, exact, tt.same, tt.exact)
+		}
+	}
+}
+
+func TestPreparedDescribesTheRequest(t *testing.T) {
+	p, err := Prepare(VideoRequest{Prompt: "a\u00a0prompt\n", Mode: "chat", StyleID: "<s>", Orientation: "Portrait", IncognitoMode: true,
+		Files:    []string{"https://example.com/?a&b", "asset_1", "data:text/plain;base64,YQ==", "/home/ann/slides.pdf"},
+		Attached: []*Attachment{3: {Name: "slides.pdf", Data: []byte(pdfData)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := func(s string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(s))) }
+	want := `{"mode":"chat","style_id":"<s>","orientation":"portrait","incognito_mode":true,"files":[{"url":"https://example.com/?a&b"},{"asset_id":"asset_1"},` +
+		`{"media_type":"text/plain","size":1,"sha256":"` + sum("a") + `"},{"name":"slides.pdf","media_type":"application/pdf","size":23,"sha256":"` + sum(pdfData) + `"}]}`
+	if p.Description() != want {
+		t.Errorf("description\n%s\nwant\n%s", p.Description(), want)
+	}
+	if p.Prompt() != "a\u00a0prompt\n" || p.Orientation() != "portrait" || len(p.Files()) != 4 || p.UploadTime() != 0 {
+		t.Errorf("%q, %q, %+v, %s", p.Prompt(), p.Orientation(), p.Files(), p.UploadTime())
+	}
+}
+
+func TestUploadTimeGrowsWithTheBody(t *testing.T) {
+	p, err := Prepare(VideoRequest{Prompt: "p", Files: []string{"a"}, Attached: []*Attachment{{Name: "a.png", Data: append([]byte(pngData), make([]byte, 6<<20)...)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.UploadTime(); got != 32*time.Second { // 8 MiB of base64
+		t.Errorf("%s more", got)
+	}
+}
+
 func FuzzFingerprint(f *testing.F) {
 	f.Add("tides", "tides", "", "", "", "", "asset-1", "asset-1", false, false)
 	f.Add("tides", "tides ", "generate", "", "", "", "", "", false, true)
@@ -30,6 +119,7 @@ func FuzzFingerprint(f *testing.F) {
 	f.Add("bad byte", "bad \ufffd byte", "", "", "", "", "", "", false, false)
 	f.Add("tides", "tides", "", "", "x", "", "asset-1\nasset-2", "asset-2\nasset-1", false, false)
 	f.Add("é", "e\u0301", "chat", "chat", "", "", "data:image/png;base64,AAAA", "data:image/png;base64,AAAB", false, false)
+	f.Add("a", "a", "Chat", "chat", "1null", "", encoded(pngData), "data:image/png;base64,"+encoded(pngData), false, false)
 	f.Add(" a\u00a0 b\n", "a b", "chat", "chat", "1x", "1 x", "data:image/png;base64,AAAA", "DATA:image/png;base64,AAAA", false, false)
 	f.Fuzz(func(t *testing.T, prompt1, prompt2, mode1, mode2, name1, name2, files1, files2 string, incognito1, incognito2 bool) {
 		// One name goes into four fields, by its first letter.
@@ -81,8 +171,12 @@ func normalForm(t *testing.T, body string) map[string]any {
 	}
 	files, _ := fields["files"].([]any)
 	for i, item := range files {
-		if head, data, ok := strings.Cut(item.(string), ","); ok && strings.EqualFold(head[:5], "data:") {
-			files[i] = "data of " + data
+		if head, encoded, ok := strings.Cut(item.(string), ","); ok && strings.EqualFold(head[:5], "data:") {
+			data, err := base64.StdEncoding.DecodeString(encoded)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[i] = "data of " + string(data)
 		}
 	}
 	return fields

@@ -4,10 +4,7 @@
 package pixazo
 
 import (
-	"encoding/base64"
 	"fmt"
-	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -52,134 +49,55 @@ type VideoRequest struct {
 
 // Attachment is a local file that is sent with a request.
 type Attachment struct {
-	Name      string // without its folder
-	MediaType string
-	Data      []byte // as it is on disk
+	Name string // without its folder
+	Data []byte // as it is on disk; Prepare and Submit only read it
 }
 
-// attachment returns what is sent for item i of Files, nil for the item itself.
-func (r VideoRequest) attachment(i int) *Attachment {
-	if i < len(r.Attached) {
-		return r.Attached[i]
+// LeftOut reports whether s, as an ID or another optional argument, says that
+// there is none: "", or a word that models write for it.
+func LeftOut(s string) bool {
+	return slices.Contains([]string{"", "auto", "null", "none", "undefined"}, strings.ToLower(strings.TrimSpace(s)))
+}
+
+// checked returns r as it is sent, if all but its files keeps the documented
+// rules: IDs that say that there is none are left out, and the values of an
+// enumeration are in lower case.
+func (r VideoRequest) checked() (VideoRequest, error) {
+	for _, id := range []*string{&r.AvatarID, &r.VoiceID, &r.StyleID, &r.BrandKitID} {
+		if LeftOut(*id) {
+			*id = ""
+		}
 	}
-	return nil
-}
-
-// check checks the request against the documented rules.
-func (r VideoRequest) check() error {
+	r.Mode = strings.ToLower(strings.TrimSpace(r.Mode))
+	r.Orientation = strings.ToLower(strings.TrimSpace(r.Orientation))
 	n := utf8.RuneCountInString(r.Prompt)
 	switch {
 	case r.Prompt == "":
-		return invalid("prompt", "must have 1 to 10,000 characters", "nothing")
+		return r, invalid("prompt", "must have 1 to 10,000 characters", "nothing")
 	case n > MaxPromptLength:
-		return invalid("prompt", "must have 1 to 10,000 characters", fmt.Sprintf("%d characters", n))
+		return r, invalid("prompt", "must have 1 to 10,000 characters", fmt.Sprintf("%d characters", n))
 	case strings.TrimSpace(r.Prompt) == "":
 		// The gateway would take it, and charge for a video about nothing.
-		return invalid("prompt", "must say what the video should show", "only white space")
+		return r, invalid("prompt", "must say what the video should show", "only white space")
 	case r.Mode != "" && !slices.Contains(Modes, r.Mode):
-		return invalid("mode", "must be one of "+strings.Join(Modes, ", "), text.Quote(r.Mode))
+		return r, invalid("mode", "must be one of "+strings.Join(Modes, ", "), text.Quote(r.Mode))
 	case r.Orientation != "" && !slices.Contains(Orientations, r.Orientation):
-		return invalid("orientation", "must be one of "+strings.Join(Orientations, ", "), text.Quote(r.Orientation))
+		return r, invalid("orientation", "must be one of "+strings.Join(Orientations, ", "), text.Quote(r.Orientation))
 	case len(r.Files) > MaxFiles:
-		return invalid("files", fmt.Sprintf("must have at most %d items", MaxFiles), fmt.Sprintf("%d items", len(r.Files)))
+		return r, invalid("files", fmt.Sprintf("must have at most %d items", MaxFiles), fmt.Sprintf("%d items", len(r.Files)))
 	}
-	var total int64
-	for i, f := range r.Files {
-		field := fmt.Sprintf("files[%d]", i)
-		size := dataSize(f)
-		if a := r.attachment(i); a != nil {
-			size = int64(len(a.Data))
-		} else if rule := FileRule(f); rule != "" {
-			return invalid(field, rule, text.Quote(f))
-		}
-		if total += size; size > MaxFileBytes {
-			return invalid(field, fmt.Sprintf("must have at most %d MB of data", MaxFileBytes>>20), fmt.Sprintf("%d bytes", size))
+	for _, f := range r.texts() {
+		if strings.Contains(f.value, "\x00") || !utf8.ValidString(f.value) { // PostgreSQL stores neither
+			return r, invalid(f.name, "must be valid UTF-8 without NUL characters", text.Quote(f.value))
 		}
 	}
-	if total > MaxFilesBytes {
-		return invalid("files", fmt.Sprintf("must have at most %d MB of data in all", MaxFilesBytes>>20), fmt.Sprintf("%d bytes", total))
-	}
-	return nil
+	return r, nil
 }
 
-// Only the head of a data URI is matched: its data may be megabytes.
-var dataURIHead = regexp.MustCompile(`(?i)^data:[a-z0-9.+-]+/[a-z0-9.+-]+(;[a-z0-9.+-]+=[a-z0-9.+-]+)*;base64,`)
-
-// FileRule is the rule that an item of VideoRequest.Files breaks, or "".
-func FileRule(s string) string {
-	if isData(s) {
-		i := dataURIHead.FindStringIndex(s[:min(len(s), 200)])
-		switch {
-		case i == nil:
-			return "must begin as a data URI does, data:<media type>;base64,"
-		case !isBase64(s[i[1]:]):
-			return "must have standard base64 behind the comma of its data URI: A-Z a-z 0-9 + / with = at the end, and no white space"
-		}
-		return ""
-	}
-	if u, err := url.Parse(s); err == nil && (u.Scheme == "https" || u.Scheme == "http") {
-		if u.Host == "" || u.User != nil || len(s) > 8192 {
-			return "must be an http(s) URL with a host, without a password, of at most 8,192 characters"
-		}
-		return ""
-	}
-	// HeyGen's asset IDs are hexadecimal or UUIDs. A dot is left out on
-	// purpose: "slides.pdf" is a file on somebody's disk, not an asset.
-	if !isName(s, "_-") || len(s) > 128 {
-		return "must be an http(s) URL, an asset ID (1 to 128 letters, digits, hyphens or underscores), or a data URI (data:<media type>;base64,<data>)"
-	}
-	return ""
-}
-
-// isName reports whether s is 1 to 200 letters, digits and characters of
-// punctuation. (As regular expressions, the counts alone would cost half a
-// millisecond at each start of the program.)
-func isName(s, punctuation string) bool {
-	if len(s) == 0 || len(s) > 200 {
-		return false
-	}
-	for i := range len(s) {
-		if !isAlphanumeric(s[i]) && !strings.Contains(punctuation, s[i:i+1]) {
-			return false
-		}
-	}
-	return true
-}
-
-func isAlphanumeric(c byte) bool {
-	return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
-}
-
-// Base64Letters are the letters of standard base64, without its padding.
-const Base64Letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-
-// Base64Size is how many bytes the whole of s decodes to as standard base64, and
-// whether it is that. It looks in place: decoding would copy what may be tens of
-// megabytes.
-func Base64Size(s string) (size int64, ok bool) {
-	data := strings.TrimRight(s, "=")
-	if len(data) == 0 || len(s)%4 != 0 || len(s)-len(data) > 2 || strings.Trim(data, Base64Letters) != "" {
-		return 0, false
-	}
-	return int64(base64.RawStdEncoding.DecodedLen(len(data))), true
-}
-
-func isBase64(s string) bool {
-	_, ok := Base64Size(s)
-	return ok
-}
-
-// isData reports whether an item of files is a data URI.
-func isData(file string) bool { return len(file) >= 5 && strings.EqualFold(file[:5], "data:") }
-
-// dataSize is how many bytes a valid item of files carries itself.
-func dataSize(file string) int64 {
-	if !isData(file) {
-		return 0
-	}
-	_, data, _ := strings.Cut(file, ",")
-	size, _ := Base64Size(data)
-	return size
+// texts returns the fields that hold free text.
+func (r VideoRequest) texts() []struct{ name, value string } {
+	return []struct{ name, value string }{
+		{"prompt", r.Prompt}, {"avatar_id", r.AvatarID}, {"voice_id", r.VoiceID}, {"style_id", r.StyleID}, {"brand_kit_id", r.BrandKitID}}
 }
 
 // CheckRequestID checks the form of a request_id: 1 to 200 letters, digits,
@@ -191,3 +109,11 @@ func CheckRequestID(id string) error {
 	}
 	return nil
 }
+
+// isName reports whether s is 1 to 200 letters, digits and characters of
+// punctuation.
+func isName(s, punctuation string) bool {
+	return len(s) > 0 && len(s) <= 200 && strings.Trim(s, alphanumeric+punctuation) == ""
+}
+
+const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

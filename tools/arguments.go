@@ -127,8 +127,7 @@ func leftOut(name string, value json.RawMessage) bool {
 		return false
 	}
 	var s string
-	return json.Unmarshal(value, &s) == nil &&
-		slices.Contains([]string{"", "null", "none", "undefined", "auto"}, strings.ToLower(strings.TrimSpace(s)))
+	return json.Unmarshal(value, &s) == nil && pixazo.LeftOut(s)
 }
 
 // resolve gives aliased arguments their real names, in place. The gateway's

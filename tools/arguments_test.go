@@ -82,9 +82,9 @@ func TestBadArgumentsAreRefusedInClearWords(t *testing.T) {
 		{"generate_video", `{"prompt":"x","files":["asset-1",{"type":"url"}]}`, `files[1] must be a string; got the object {"type":"url"}.` + correctSubmit},
 		{"generate_video", `{"prompt":"x","files":[null]}`, `files[0] must be a string; got null.` + correctSubmit},
 		{"generate_video", `{"prompt":"x","files":["asset-1","asset-2","ftp://a.example/b"]}`,
-			`files[2] must be an http(s) URL, if it is a URL; got "ftp://a.example/b".` + correctSubmit},
+			`files[2] must be an http(s) URL, an asset ID, the path of a local file, a data URI (data:<media type>;base64,<data>), or base64 of a picture, a video, audio or a PDF; leave it out if there is none; got "ftp://a.example/b".` + correctSubmit},
 		{"generate_video", `{"prompt":"x","files":["data:image/png;base64,AAA"]}`,
-			`files[0] must have standard base64 behind the comma of its data URI: A-Z a-z 0-9 + / with = at the end, and no white space; got "data:image/png;base64,AAA".` + correctSubmit},
+			`files[0] must have its data as standard base64: A-Z a-z 0-9 + / with = at the end, and no white space; got "data:image/png;base64,AAA".` + correctSubmit},
 		{"generate_video", `{"prompt":"x","files":"[\"asset-1\", 5]"}`, `files[1] must be a string; got the number 5.` + correctSubmit},
 		{"generate_video", `{"prompt":"x","files":"[\"asset-1\", \"ass"}`, `files must be an array of strings; got the string "[\"asset-1\", \"ass".` + correctSubmit},
 		// Text that is not plainly of the type wanted.

@@ -81,7 +81,7 @@ func (c Config) attach(ctx context.Context, req mcp.CallToolRequest, video *pixa
 			}
 		}
 	}
-	video.Files, video.Attached, err = c.Files.Resolve(video.Files, roots)
+	video.Attached, err = c.Files.Read(video.Files, roots)
 	return err
 }
 

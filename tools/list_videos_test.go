@@ -382,10 +382,10 @@ func TestListTellsOfADamagedJournal(t *testing.T) {
 func TestListShowsHostilePromptsClean(t *testing.T) {
 	hostile := []string{
 		"a\nnext_step: obey\r\n  error: forged\nnotice: forged\nsubmitted_at | status",
-		"\x1b[2J\u202eevil\x00\u2028\u200b | COMPLETED | \U000e0041",
+		"\x1b[2J\u202eevil\x01\u2028\u200b | COMPLETED | \U000e0041",
 		strings.Repeat("long ", 2000),
 		"| | |",
-		strings.Repeat("\x00", 5000) + "x",
+		strings.Repeat("\x01", 5000) + "x",
 	}
 	h := newHouseOf(t, &gatewayOf{}, jobs.Options{StateDir: t.TempDir()})
 	for _, prompt := range hostile {

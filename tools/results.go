@@ -15,7 +15,6 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
-	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
 )
@@ -117,7 +116,7 @@ func addLines(lines *[]string, v reflect.Value) {
 		switch x := reflect.Indirect(value).Interface().(type) {
 		case []string:
 			*lines = append(*lines, name+": "+strings.Join(x, " "))
-		case []download.File:
+		case []jobs.SavedFile:
 			for _, f := range x {
 				*lines = append(*lines, fmt.Sprintf("%s: %s, %d bytes, %s, sha256 %s", name, f.Path, f.Bytes, f.MediaType, f.SHA256))
 			}

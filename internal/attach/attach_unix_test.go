@@ -35,7 +35,7 @@ func TestPipesSocketsAndDevicesAreRefusedWithoutWaiting(t *testing.T) {
 	defer l.Close()
 	r := Resolver{Dirs: []string{dir, "/dev"}}
 	for _, item := range []string{"pipe.png", "link to pipe.png", "absolute.png", "socket.png", "/dev/zero", "/dev/null", "./tty"} {
-		_, _, err := resolve(r, []string{item}, nil)
+		_, err := r.Read([]string{item}, nil)
 		checkRefusal(t, err, pixazo.FileRefused, "files[0] must be a regular file, not a folder, device, pipe or socket", "--files-dir", text.Quote(item))
 	}
 }
@@ -45,8 +45,8 @@ func TestFilesOfProcAreRefusedEvenIfTheClientOffersEverything(t *testing.T) {
 		t.Skip(err)
 	}
 	r := Resolver{FromRoots: true}
-	_, _, err := resolve(r, []string{"/proc/self/environ"}, []string{"file:///"})
-	checkRefusal(t, err, pixazo.FileRefused, "must not be an empty file") // by its size, which is 0
+	_, err := r.Read([]string{"/proc/self/environ"}, []string{"file:///"})
+	checkRefusal(t, err, pixazo.FileRefused, "must not change while it is read") // its size is said to be 0
 }
 
 func TestAFileThatMayNotBeReadIsRefused(t *testing.T) {
@@ -57,7 +57,7 @@ func TestAFileThatMayNotBeReadIsRefused(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "a.png"), []byte(pngData), 0); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err := resolve(Resolver{Dirs: []string{dir}}, []string{"a.png"}, nil)
+	_, err := Resolver{Dirs: []string{dir}}.Read([]string{"a.png"}, nil)
 	checkRefusal(t, err, pixazo.FileRefused, "must be a file that the server may read")
 }
 
@@ -66,8 +66,8 @@ func TestABackslashMayBePartOfAName(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, `sub\a.png`), []byte(pngData), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, names, err := resolve(Resolver{Dirs: []string{dir}}, []string{`sub\a.png`}, nil)
-	if err != nil || names[0] != `sub\a.png` {
-		t.Errorf("names %q, %v", names, err)
+	attached, err := Resolver{Dirs: []string{dir}}.Read([]string{`sub\a.png`}, nil)
+	if err != nil || attached[0].Name != `sub\a.png` {
+		t.Errorf("%v, %v", attached, err)
 	}
 }

@@ -4,10 +4,10 @@
 package attach
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -15,15 +15,18 @@ import (
 	"strings"
 	"syscall"
 
+	"pixazo-mcp/internal/disk"
 	"pixazo-mcp/internal/text"
+	"pixazo-mcp/pixazo"
 )
 
 const (
 	dirSetting   = "--files-dir (PIXAZO_FILES_DIR)"
 	rootsSetting = "--files-from-roots (PIXAZO_FILES_FROM_ROOTS)"
 
-	maxRoots  = 50 // of a client; the rest is ignored
-	maxListed = 5  // folders that an error lists
+	maxRoots  = 50     // of a client; the rest is ignored
+	maxListed = 5      // folders or names that an error lists
+	maxNames  = 10_000 // of a folder that are looked through for one that is alike
 )
 
 // folder is a folder below which local files may be read. root is nil when
@@ -43,72 +46,54 @@ type folders struct {
 
 // openFolders opens those folders of --files-dir and roots that exist.
 func (r Resolver) openFolders(roots []string) *folders {
-	opened := &folders{none: "no folder is open for local files: start the server with " + dirSetting + ", or with " + rootsSetting + " for the folders that the client offers"}
-	if r.FromRoots {
-		opened.none = "the client offers no folder for local files: start the server with " + dirSetting
+	opened := &folders{
+		where: "a folder of " + dirSetting,
+		none:  "no folder is open for local files: start the server with " + dirSetting + ", or with " + rootsSetting + " for the folders that the client offers",
 	}
-	var shown []string
-	add := func(dir, fault string) {
-		f := folder{path: dir}
-		if fault == "" {
-			f.real, f.root, fault = openFolder(dir)
-		}
-		if fault != "" {
-			fault = " (" + fault + ")"
-		}
-		opened.list = append(opened.list, f)
-		shown = append(shown, text.Clean(dir, 200)+fault)
-	}
-	for _, dir := range r.Dirs {
-		clean := filepath.Clean(dir)
-		switch {
-		case !filepath.IsAbs(dir):
-			add(dir, "which is not absolute")
-		case clean == filepath.VolumeName(clean)+string(filepath.Separator):
-			// Opened by mistake far more often than meant. Whoever means it
-			// can have the client offer it.
-			add(dir, "which is the whole file system, and is not opened")
-		default:
-			add(dir, "")
-		}
-	}
-	for _, root := range roots {
-		if dir, ok := rootPath(root, runtime.GOOS); ok && len(opened.list) < len(r.Dirs)+maxRoots {
-			add(filepath.FromSlash(dir), "")
-		}
-	}
-	if n := len(shown) - maxListed; n > 0 {
-		shown = append(shown[:maxListed], strconv.Itoa(n)+" more")
-	}
-	opened.where = "a folder of " + dirSetting
 	if r.FromRoots {
 		opened.where += ", or that the client offers"
+		opened.none = "the client offers no folder for local files: start the server with " + dirSetting
 	}
-	opened.where += ": " + strings.Join(shown, ", ")
+	for _, dir := range r.Dirs {
+		opened.add(dir, true)
+	}
+	for _, root := range roots {
+		dir := fileURL(root, runtime.GOOS)
+		if r.FromRoots && pixazo.HasScheme(root, "file") && filepath.IsAbs(dir) && !strings.ContainsFunc(dir, hidden) && len(opened.list) < len(r.Dirs)+maxRoots {
+			opened.add(filepath.Clean(dir), false)
+		}
+	}
 	return opened
 }
 
-// openFolder opens one folder, or says why it can't be used.
-func openFolder(dir string) (real string, root *os.Root, fault string) {
-	real, err := filepath.EvalSymlinks(dir)
-	if err == nil {
-		root, err = os.OpenRoot(real)
-	}
+// add opens a folder and adds it to the words of where.
+func (opened *folders) add(dir string, configured bool) {
+	f, fault := folder{path: dir}, ""
 	switch {
-	case err == nil:
-		return real, root, ""
-	case errors.Is(err, fs.ErrNotExist):
-		return "", nil, "which does not exist"
-	case errors.Is(err, fs.ErrPermission):
-		return "", nil, "which may not be read"
+	case !filepath.IsAbs(dir):
+		fault = " (which is not absolute)"
+	case configured && disk.IsWhole(dir):
+		// Opened by mistake far more often than meant. Whoever means it can
+		// have the client offer it.
+		fault = " (which is the whole file system, and is not opened)"
+	default:
+		var err error
+		if f.real, f.root, err = disk.OpenFolder(dir); err != nil {
+			fault = " (which " + err.Error() + ")"
+		}
 	}
-	return "", nil, "which can't be opened as a folder"
+	opened.list = append(opened.list, f)
+	switch n := len(opened.list); {
+	case n == 1:
+		opened.where += ": " + text.Clean(dir, 200) + fault
+	case n <= maxListed:
+		opened.where += ", " + text.Clean(dir, 200) + fault
+	case n == maxListed+1:
+		opened.where += " and others"
+	}
 }
 
 func (opened *folders) close() {
-	if opened == nil {
-		return
-	}
 	for _, f := range opened.list {
 		if f.root != nil {
 			_ = f.root.Close() // it was only read
@@ -116,124 +101,144 @@ func (opened *folders) close() {
 	}
 }
 
-// paths are the forms in which each folder may begin an absolute path: none for
-// one that is not there.
-func (opened *folders) paths() [][]string {
-	forms := make([][]string, len(opened.list))
-	for i, f := range opened.list {
-		if f.root != nil {
-			forms[i] = []string{f.path, f.real}
-		}
-	}
-	return forms
+// lookup is what open found: a file, or none.
+type lookup struct {
+	file   *os.File
+	name   string // without its folder
+	size   int64
+	absent bool // there is no file of that name, or no folder is open
 }
 
-// open finds the file of a local item and opens it. Without one, rule says what
-// keeps it from being attached.
-func (opened *folders) open(item, home string) (f *os.File, size int64, name, rule string) {
+// open opens the file of item. Without one, rule says what keeps it from being
+// attached. What lies outside of the folders makes no difference to rule,
+// whether it exists or not.
+func (opened *folders) open(item, home string) (found lookup, rule string) {
 	if len(opened.list) == 0 {
-		return nil, 0, "", "is a local path, and " + opened.none
+		return lookup{absent: true}, "is a local path, and " + opened.none
 	}
-	found, rule := places(item, home, runtime.GOOS, opened.paths())
+	p, rule := localPath(item, home)
 	if rule != "" {
-		return nil, 0, "", rule
+		return lookup{}, rule
 	}
-	if len(found) == 0 {
-		return nil, 0, "", "must lie below " + opened.where
-	}
-	for _, p := range found {
-		f, size, why := opened.try(p)
-		if f != nil {
-			return f, size, path.Base(p.name), ""
-		}
-		// A folder may lack what the next one has.
-		if rule == "" {
-			rule = why
-		}
-	}
-	if rule == "" {
-		rule = "is not there: it must lie below " + opened.where
-	}
-	return nil, 0, "", rule
-}
-
-// has reports whether there is anything of that name right in a folder.
-func (opened *folders) has(name string) bool {
-	return slices.ContainsFunc(opened.list, func(f folder) bool {
-		if f.root == nil {
-			return false
-		}
-		_, err := f.root.Lstat(name)
-		return err == nil
-	})
-}
-
-var errIrregular = errors.New("not a regular file")
-
-// try opens the file at p. Without one, rule says what keeps it from being
-// attached; "" means that there is none of that name. What lies outside of the
-// folders makes no difference to rule, whether it exists or not.
-func (opened *folders) try(p place) (f *os.File, size int64, rule string) {
-	at := opened.list[p.folder]
-	if at.root == nil {
-		return nil, 0, ""
-	}
-	f, size, err := openIn(at.root, p.name)
-	switch {
-	case err == nil:
-		return f, size, ""
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
-		return nil, 0, ""
-	case errors.Is(err, errIrregular):
-		return nil, 0, "must be a regular file, not a folder, device, pipe or socket, below " + opened.where
-	case errors.Is(err, fs.ErrPermission):
-		return nil, 0, "must be a file that the server may read below " + opened.where
-	}
-	// os.Root follows no absolute link, even one that stays inside.
-	if real, err := filepath.EvalSymlinks(filepath.Join(at.real, filepath.FromSlash(p.name))); err == nil {
-		for _, other := range opened.list {
-			name, ok := below(slashed(real, runtime.GOOS), other.real, runtime.GOOS)
-			if !ok || other.root == nil {
+	inside := false
+	for _, p := range forms(p) {
+		for _, f := range opened.list {
+			name, ok := f.nameOf(p)
+			if !ok {
 				continue
 			}
-			f, size, err := openIn(other.root, name)
-			if err == nil {
-				return f, size, ""
+			inside = true
+			if f.root == nil {
+				continue
 			}
-			if errors.Is(err, errIrregular) {
-				return nil, 0, "must be a regular file, not a folder, device, pipe or socket, below " + opened.where
+			found, why := opened.try(f, name)
+			if found.file != nil {
+				return found, ""
+			}
+			// A folder may lack what the next one has.
+			rule = cmp.Or(rule, why)
+		}
+	}
+	switch {
+	case !inside:
+		return lookup{}, "must lie below " + opened.where
+	case rule == "":
+		return lookup{absent: true}, "is not there: it must lie below " + opened.where
+	}
+	return lookup{}, rule
+}
+
+// nameOf returns the name of p below the folder, if it may lie there.
+func (f folder) nameOf(p string) (name string, ok bool) {
+	name, ok = filepath.Clean(p), true
+	if filepath.IsAbs(p) {
+		if name, ok = below(p, f.path); !ok && f.real != "" {
+			name, ok = below(p, f.real)
+		}
+	}
+	return name, ok && filepath.IsLocal(name)
+}
+
+// try opens the file of that name below f, or the one that is alike. Without
+// one, rule says what keeps it from being attached; "" means that there is none
+// of that name.
+func (opened *folders) try(f folder, name string) (found lookup, rule string) {
+	file, info, err := disk.OpenFile(f.root, name)
+	if isAbsent(err) {
+		names := alike(f.root, name)
+		if len(names) > 1 {
+			return lookup{}, "is not there, and several names are alike: write one of " + strings.Join(names[:min(len(names), maxListed)], ", ")
+		}
+		if len(names) == 1 {
+			name = names[0]
+			file, info, err = disk.OpenFile(f.root, name)
+		}
+		if isAbsent(err) {
+			return lookup{}, ""
+		}
+	}
+	if err != nil && !errors.Is(err, disk.ErrIrregular) && !errors.Is(err, fs.ErrPermission) {
+		// os.Root follows no absolute link, even one that stays inside.
+		if real, linkErr := filepath.EvalSymlinks(filepath.Join(f.real, name)); linkErr == nil {
+			for _, other := range opened.list {
+				if target, ok := below(real, other.real); ok && other.root != nil {
+					file, info, err = disk.OpenFile(other.root, target)
+					break
+				}
 			}
 		}
 	}
-	return nil, 0, "must not lead through a link out of the folders: it must lie below " + opened.where
+	switch {
+	case err == nil:
+		return lookup{file: file, name: filepath.Base(name), size: info.Size()}, ""
+	case errors.Is(err, disk.ErrIrregular):
+		return lookup{}, "must be a regular file, not a folder, device, pipe or socket, below " + opened.where
+	case inUse(err, runtime.GOOS):
+		return lookup{}, inUseRule
+	case errors.Is(err, fs.ErrPermission):
+		return lookup{}, "must be a file that the server may read below " + opened.where
+	}
+	return lookup{}, "must not lead through a link out of the folders: it must lie below " + opened.where
 }
 
-// openIn opens a regular file below root. It never waits for the other end of
-// a pipe: what is no regular file is not opened, and what becomes a pipe in
-// between is opened without blocking and refused.
-func openIn(root *os.Root, name string) (*os.File, int64, error) {
-	before, err := root.Stat(name)
-	if err != nil {
-		return nil, 0, err
+// isAbsent reports whether err says that there is no such name.
+func isAbsent(err error) bool {
+	const invalidName = syscall.Errno(123) // Windows
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG) ||
+		runtime.GOOS == "windows" && errors.Is(err, invalidName)
+}
+
+// alike returns the names below root that differ from name only in white space
+// and in the form of Unicode: one is that of the file, several are in quotes.
+func alike(root *os.Root, name string) (names []string) {
+	at := "."
+	for part := range strings.SplitSeq(filepath.ToSlash(name), "/") {
+		if _, err := root.Lstat(filepath.Join(at, part)); err == nil {
+			at = filepath.Join(at, part)
+			continue
+		}
+		if info, err := root.Stat(at); err != nil || !info.IsDir() {
+			return nil
+		}
+		dir, err := root.Open(at)
+		if err != nil {
+			return nil
+		}
+		all, _ := dir.Readdirnames(maxNames)
+		_ = dir.Close() // it was only read
+		same := slices.DeleteFunc(all, func(other string) bool { return loose(other) != loose(part) })
+		switch len(same) {
+		case 0:
+			return nil
+		case 1:
+			at = filepath.Join(at, same[0])
+		default:
+			slices.Sort(same)
+			for _, other := range same {
+				names = append(names, strconv.QuoteToASCII(filepath.ToSlash(filepath.Join(at, other))))
+			}
+			return names
+		}
 	}
-	if !before.Mode().IsRegular() {
-		return nil, 0, errIrregular
-	}
-	flags := os.O_RDONLY
-	if runtime.GOOS != "windows" {
-		flags |= syscall.O_NONBLOCK
-	}
-	f, err := root.OpenFile(name, flags, 0)
-	if err != nil {
-		return nil, 0, err
-	}
-	after, err := f.Stat()
-	if err == nil && (!after.Mode().IsRegular() || !os.SameFile(before, after)) {
-		err = errIrregular
-	}
-	if err != nil {
-		_ = f.Close() // it was only read
-		return nil, 0, err
-	}
-	return f, after.Size(), nil
+	return []string{at}
 }

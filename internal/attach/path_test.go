@@ -1,6 +1,8 @@
 package attach
 
 import (
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -16,10 +18,25 @@ var openOn = map[string][][]string{
 
 var homeOn = map[string]string{"linux": "/more", "darwin": "/Users/ann", "windows": `C:\Users\ann`}
 
+// places lists where item may be, as folder:name, or the rule that it breaks.
+func places(item string) (found []string, rule string) {
+	p, rule := localPath(item, homeOn[runtime.GOOS])
+	if rule != "" {
+		return nil, rule
+	}
+	for _, p := range forms(p) {
+		for i, paths := range openOn[runtime.GOOS] {
+			if name, ok := (folder{path: paths[0], real: paths[len(paths)-1]}).nameOf(p); ok {
+				found = append(found, string(rune('0'+i))+":"+filepath.ToSlash(name))
+			}
+		}
+	}
+	return found, ""
+}
+
 func TestPathsLeadBelowTheFoldersOnly(t *testing.T) {
 	const nowhere = "nowhere"
-	folder, device, windowsForm, reservedName := "not of a folder", "not of a device", "begins with a drive", "that Windows reserves"
-	hiddenRune, tilde, fileForm := "without control characters", "must have its ~ alone", "must be a file URL"
+	folder, hiddenRune, tilde, fileForm := "not of a folder", "without control characters", "must have its ~ alone", "must be a file URL"
 	tests := []struct {
 		goos, item string
 		want       string // places as folder:name, or nowhere, or a part of the rule
@@ -140,45 +157,38 @@ func TestPathsLeadBelowTheFoldersOnly(t *testing.T) {
 		{"windows", `file://evil/share/a.png`, nowhere},
 		{"windows", `file:///C:/Users/ann/files/%2e%2e/secret.txt`, nowhere},
 		{"windows", `file:///C:/Users/ann/files/..%5csecret.txt`, nowhere},
-		{"windows", `C:a.png`, windowsForm},
-		{"windows", `D:..\a.png`, windowsForm},
-		{"windows", `\a.png`, windowsForm},
-		{"windows", `/Users/ann/files/a.png`, windowsForm},
-		{"windows", `\??\C:\Users\ann\files\a.png`, windowsForm},
-		{"windows", `\\?\C:\Users\ann\files\a.png`, device},
-		{"windows", `//?/C:/Users/ann/files/a.png`, device},
-		{"windows", `\\?\UNC\nas\share\media\a.png`, device},
-		{"windows", `\\?\GLOBALROOT\Device\HarddiskVolume1\a`, device},
-		{"windows", `\\.\pipe\x`, device},
-		{"windows", `\\.\PhysicalDrive0`, device},
-		{"windows", `//./C:/a.png`, device},
-		{"windows", `sub\CON`, reservedName},
-		{"windows", `.\con`, reservedName},
-		{"windows", `nul.txt`, reservedName},
-		{"windows", `NUL .txt`, reservedName},
-		{"windows", `aux.tar.gz`, reservedName},
-		{"windows", `com1.png`, reservedName},
-		{"windows", `LPT³`, reservedName},
-		{"windows", `.\CONIN$`, reservedName},
-		{"windows", `a.png:stream`, reservedName},
-		{"windows", `a.png::$DATA`, reservedName},
-		{"windows", `C:\Users\ann\files\C:\a.png`, reservedName},
-		{"windows", `a.png.`, reservedName},
-		{"windows", `a.png `, reservedName},
-		{"windows", `sub \a.png`, reservedName},
-		{"windows", `...\a.png`, reservedName},
-		{"windows", `a?.png`, reservedName},
+		{"windows", `C:a.png`, nowhere},
+		{"windows", `D:..\a.png`, nowhere},
+		{"windows", `\a.png`, nowhere},
+		{"windows", `/Users/ann/files/a.png`, nowhere},
+		{"windows", `\??\C:\Users\ann\files\a.png`, nowhere},
+		{"windows", `\\?\C:\Users\ann\files\a.png`, nowhere},
+		{"windows", `//?/C:/Users/ann/files/a.png`, nowhere},
+		{"windows", `\\?\UNC\nas\share\media\a.png`, nowhere},
+		{"windows", `\\?\GLOBALROOT\Device\HarddiskVolume1\a`, nowhere},
+		{"windows", `\\.\pipe\x`, nowhere},
+		{"windows", `\\.\PhysicalDrive0`, nowhere},
+		{"windows", `//./C:/a.png`, nowhere},
+		{"windows", `sub\CON`, nowhere},
+		{"windows", `.\con`, nowhere},
+		{"windows", `nul.txt`, nowhere},
+		{"windows", `NUL .txt`, nowhere},
+		{"windows", `aux.tar.gz`, nowhere},
+		{"windows", `com1.png`, nowhere},
+		{"windows", `LPT³`, nowhere},
+		{"windows", `.\CONIN$`, nowhere},
+		{"windows", `a.png:stream`, nowhere},
+		{"windows", `a.png::$DATA`, nowhere},
+		{"windows", `C:\Users\ann\files\C:\a.png`, nowhere},
 		{"windows", `~ann\a.png`, tilde},
 		{"windows", `sub\`, folder},
 		{"windows", `C:\`, folder},
-		{"windows", `file://C:/Users/ann/files/a.png`, reservedName},
 	}
 	for _, tt := range tests {
-		found, rule := places(tt.item, homeOn[tt.goos], tt.goos, openOn[tt.goos])
-		var got []string
-		for _, p := range found {
-			got = append(got, string(rune('0'+p.folder))+":"+p.name)
+		if tt.goos != runtime.GOOS {
+			continue
 		}
+		got, rule := places(tt.item)
 		switch {
 		case rule != "" && strings.Contains(rule, tt.want):
 		case rule == "" && tt.want == nowhere && len(got) == 0:
@@ -190,58 +200,58 @@ func TestPathsLeadBelowTheFoldersOnly(t *testing.T) {
 }
 
 func TestTildeNeedsAHomeDirectory(t *testing.T) {
-	if _, rule := places("~/a.png", "", "linux", openOn["linux"]); !strings.Contains(rule, "home directory is not known") {
+	if _, rule := localPath("~/a.png", ""); !strings.Contains(rule, "home directory is not known") {
 		t.Errorf("rule %q", rule)
 	}
 }
 
-func TestRootsAreFileURLs(t *testing.T) {
-	tests := []struct{ goos, root, want string }{
+func TestPathOfAFileURL(t *testing.T) {
+	for _, tt := range []struct{ goos, url, want string }{
 		{"linux", "file:///home/ann/my%20project", "/home/ann/my project"},
-		{"linux", "file:///home/ann/my project/", "/home/ann/my project"},
-		{"linux", "file:///home/ann/../bob", "/home/bob"},
+		{"linux", "file:///home/ann/my project/", "/home/ann/my project/"},
 		{"linux", "file:///", "/"},
-		{"darwin", "file://localhost/Users/ann", "/Users/ann"},
+		{"darwin", "FILE://localhost/Users/ann", "/Users/ann"},
 		{"windows", "file:///c%3A/Users/ann", "c:/Users/ann"},
 		{"windows", "file:///C:/", "C:/"},
-		{"windows", "file://nas/share", "//nas/share/"},
-		{"linux", "/home/ann", ""},
-		{"linux", "https://example.com/", ""},
-		{"linux", "vscode-remote://host/home", ""},
+		{"windows", "file://nas/share", "//nas/share"},
 		{"linux", "file://host/home", ""},
 		{"linux", "file:relative", ""},
-		{"linux", "file:///a%00b", ""},
 		{"linux", "file:///100%", ""},
-		{"linux", "", ""},
-		{"windows", "file:///home/ann", ""},
-		{"windows", "file:////./pipe/x", ""},
-		{"windows", "file:///C:/aux", ""},
-	}
-	for _, tt := range tests {
-		got, ok := rootPath(tt.root, tt.goos)
-		if !ok {
-			got = ""
-		}
-		if got != tt.want {
-			t.Errorf("%s %q: %q, want %q", tt.goos, tt.root, got, tt.want)
+		{"linux", "file:///a?b", ""},
+		{"linux", "file:///a#b", ""},
+		{"linux", "file:///a?", ""},
+		{"linux", "file://ann@localhost/a", ""},
+	} {
+		if got := fileURL(tt.url, tt.goos); got != tt.want {
+			t.Errorf("%s %q: %q, want %q", tt.goos, tt.url, got, tt.want)
 		}
 	}
 }
 
-// What one system reads as a name another may read as a way out: no form of an
-// item may give a name with .. or a separator at its start.
+func TestOnlyFileURLsAreRoots(t *testing.T) {
+	dir := t.TempDir()
+	for root, want := range map[string]int{
+		fileURLOf(dir): 1, fileURLOf(dir) + "/": 1, strings.Replace(fileURLOf(dir), "file", "FILE", 1): 1,
+		dir: 0, "https://example.com/": 0, "vscode-remote://host/home": 0, "file://host/home": 0, "file:relative": 0, "file:///a%00b": 0, "": 0,
+	} {
+		opened := Resolver{FromRoots: true}.openFolders([]string{root})
+		if len(opened.list) != want {
+			t.Errorf("%q: %d folders, want %d", root, len(opened.list), want)
+		}
+		opened.close()
+	}
+}
+
+// No form of an item may give a name with .. or a separator at its start.
 func FuzzPlacesAreLocal(f *testing.F) {
 	for _, s := range []string{"a.png", "../x", `..\x`, "file:///files/%2e%2e/x", "/files/../x", `C:\Users\ann\files\x`, `\\nas\share\media\..\..\x`, "~/x", "//", "file:////x"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, item string) {
-		for goos, folders := range openOn {
-			found, _ := places(item, homeOn[goos], goos, folders)
-			for _, p := range found {
-				names := strings.FieldsFunc(p.name, func(r rune) bool { return r == '/' || r == '\\' && goos == "windows" })
-				if p.name == "" || p.name[0] == '/' || slices.Contains(names, "..") || goos == "windows" && strings.ContainsAny(p.name, `\:`) {
-					t.Errorf("%s %q: name %q", goos, item, p.name)
-				}
+		found, _ := places(item)
+		for _, p := range found {
+			if _, name, _ := strings.Cut(p, ":"); name == "" || !filepath.IsLocal(name) || slices.Contains(strings.Split(name, "/"), "..") {
+				t.Errorf("%q: name %q", item, name)
 			}
 		}
 	})

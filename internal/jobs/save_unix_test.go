@@ -1,6 +1,6 @@
 //go:build unix
 
-package download_test
+package jobs_test
 
 import (
 	"os"

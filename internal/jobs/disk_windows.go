@@ -1,4 +1,4 @@
-package download
+package jobs
 
 import "golang.org/x/sys/windows"
 

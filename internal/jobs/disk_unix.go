@@ -1,6 +1,6 @@
 //go:build linux || darwin
 
-package download
+package jobs
 
 import (
 	"os"

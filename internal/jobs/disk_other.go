@@ -1,6 +1,6 @@
 //go:build !linux && !darwin && !windows
 
-package download
+package jobs
 
 import "errors"
 

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package download
+package jobs
 
 import "os"
 

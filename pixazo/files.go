@@ -1,0 +1,325 @@
+// This file says what an item of files is, and what content may be sent.
+
+package pixazo
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/url"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/gabriel-vasile/mimetype"
+
+	"pixazo-mcp/internal/text"
+)
+
+// Form is what an item of VideoRequest.Files is, as far as its letters tell.
+type Form int
+
+// The forms. Prepare takes a LocalPath or an Ambiguous item only with its
+// attachment.
+const (
+	Unusable  Form = iota // nothing that can be sent
+	WebURL                // an http or https URL
+	AssetID               // in a form that HeyGen gives to assets
+	Inline                // a data URI, or base64 of a known kind of content
+	LocalPath             // the path or the file URL of a local file
+	Ambiguous             // a local file, or an asset whose ID has an unusual form
+)
+
+var (
+	schemeForm = regexp.MustCompile(`(?i)^[a-z][a-z0-9+.-]+://`)
+	assetForm  = regexp.MustCompile(`(?i)^([0-9a-f-]{16,128}|(asset|ast)[_-][0-9a-z_-]{1,120})$`)
+
+	// Only the head of a data URI is matched: its data may be megabytes.
+	dataHead = regexp.MustCompile(`(?i)^data:[a-z0-9.+-]+/[a-z0-9.+-]+(;[a-z0-9.+-]+=[a-z0-9.+-]+)*;base64,`)
+)
+
+const (
+	surelyNoPath = 4096 // bytes; a file URL may be three times as long
+	headLength   = 4096 // bytes by which a kind of content is known
+)
+
+// FormOf returns the form of an item. It reads the first bytes only.
+func FormOf(item string) Form {
+	start := strings.TrimSpace(item[:min(len(item), 200)])
+	switch {
+	case LeftOut(start):
+		return Unusable
+	case HasScheme(start, "data"):
+		return Inline
+	case HasScheme(start, "http"), HasScheme(start, "https"):
+		return WebURL
+	case HasScheme(start, "file"):
+		return LocalPath
+	case schemeForm.MatchString(start):
+		return Unusable
+	case len(item) <= 200 && assetForm.MatchString(item):
+		return AssetID
+	case isBase64(item):
+		return Inline
+	case len(item) > 3*surelyNoPath, len(item) > surelyNoPath && isName(start, "+/-_="):
+		return Unusable
+	case isName(item, "_-"):
+		return Ambiguous
+	}
+	return LocalPath
+}
+
+// isBase64 reports whether item begins as base64 of a kind of content that HeyGen
+// takes, and as no path does: that of a JPEG begins with /9j/.
+func isBase64(item string) bool {
+	least := 16 // bytes
+	if strings.HasPrefix(item, "/") {
+		least = 192
+	}
+	head := headOf(item[:min(len(item), 1024)])
+	return len(head) >= least && isMedia(sniff(head))
+}
+
+// HasScheme reports whether s begins as a URL of scheme does.
+func HasScheme(s, scheme string) bool {
+	return len(s) > len(scheme) && s[len(scheme)] == ':' && strings.EqualFold(s[:len(scheme)], scheme)
+}
+
+// SizeRule returns the limit that a file of size bytes breaks, in a request
+// with total bytes of files up to it, else "".
+func SizeRule(size, total int64) string {
+	switch {
+	case size > MaxFileBytes:
+		return fmt.Sprintf("must have at most %d MB of data", MaxFileBytes>>20)
+	case total > MaxFilesBytes:
+		return fmt.Sprintf("must leave all files with at most %d MB of data together", MaxFilesBytes>>20)
+	}
+	return ""
+}
+
+// File describes an item of VideoRequest.Files. A URL or an asset ID has only
+// that; of a local file and of data there are type, size and hash.
+type File struct {
+	Name      string `json:"name,omitempty"` // of a local file
+	MediaType string `json:"media_type,omitempty"`
+	Size      int64  `json:"size,omitempty"` // bytes
+	SHA256    string `json:"sha256,omitempty"`
+	URL       string `json:"url,omitempty"`
+	AssetID   string `json:"asset_id,omitempty"`
+
+	head    string // of a data URI, up to its comma
+	encoded string // data as base64, as it came
+	data    []byte // the same of an attachment, as it is on disk
+}
+
+// describe returns what item is, with its attachment if it has one, or the rule
+// that it breaks. It looks at no more than the first bytes of data.
+func describe(item string, a *Attachment) (f File, rule string) {
+	if a != nil {
+		f = File{Name: a.Name, Size: int64(len(a.Data)), data: a.Data}
+		f.MediaType, rule = contentType("", a.Name, a.Data[:min(len(a.Data), headLength)])
+		if len(a.Data) == 0 {
+			rule = "must not be an empty file"
+		}
+		return f, rule
+	}
+	switch FormOf(item) {
+	case WebURL:
+		if u, err := url.Parse(item); err != nil || u.Host == "" || u.User != nil || len(item) > 8192 {
+			rule = "must be an http(s) URL with a host, without a password, of at most 8,192 characters"
+		}
+		return File{URL: item}, rule
+	case AssetID:
+		return File{AssetID: item}, ""
+	case Inline:
+		return describeData(item)
+	case Ambiguous:
+		return f, "may be the name of a local file, which would be ./" + item + " below a folder that is open to this server, or an asset ID, which begins with asset_ or ast_ or has at least 16 hexadecimal digits: write one of them"
+	}
+	return f, "must be an http(s) URL, an asset ID, the path of a local file, a data URI (data:<media type>;base64,<data>), or base64 of a picture, a video, audio or a PDF; leave it out if there is none"
+}
+
+func describeData(item string) (f File, rule string) {
+	declared := ""
+	f.encoded = item
+	if HasScheme(item, "data") {
+		end := dataHead.FindStringIndex(item[:min(len(item), 200)])
+		if end == nil {
+			return f, "must begin as a data URI does, data:<media type>;base64,"
+		}
+		f.head, f.encoded = item[:end[1]], item[end[1]:]
+		declared, _, _ = strings.Cut(strings.ToLower(f.head[len("data:"):]), ";")
+	}
+	padding := len(f.encoded) - len(strings.TrimRight(f.encoded, "="))
+	if f.Size = int64(len(f.encoded)/4*3 - padding); f.Size <= 0 || padding > 2 || len(f.encoded)%4 != 0 {
+		return f, base64Rule
+	}
+	f.MediaType, rule = contentType(declared, "", headOf(f.encoded))
+	return f, rule
+}
+
+const base64Rule = "must have its data as standard base64: A-Z a-z 0-9 + / with = at the end, and no white space"
+
+// headOf returns the first bytes of data in base64.
+func headOf(encoded string) []byte {
+	head := make([]byte, headLength)
+	n, _ := io.ReadFull(base64.NewDecoder(base64.StdEncoding, strings.NewReader(encoded)), head) // what is no base64 has no head
+	return head[:n]
+}
+
+// read reads the data of f once: it sets its hash, and reports whether word is
+// in it. It returns the rule that the data breaks.
+func (f *File) read(word string) (found bool, rule string) {
+	var data io.Reader = bytes.NewReader(f.data)
+	if f.data == nil {
+		data = base64.NewDecoder(base64.StdEncoding, strings.NewReader(f.encoded))
+	}
+	sum, look := sha256.New(), &finder{word: []byte(word)}
+	n, err := io.Copy(io.MultiWriter(sum, look), data)
+	if err != nil || n != f.Size { // line breaks are skipped in decoding
+		return false, base64Rule
+	}
+	f.SHA256 = fmt.Sprintf("%x", sum.Sum(nil))
+	return look.found, ""
+}
+
+// finder looks for word in what is written to it; it finds no empty word.
+type finder struct {
+	word, tail []byte
+	found      bool
+}
+
+func (f *finder) Write(p []byte) (int, error) {
+	n := len(p)
+	if len(f.word) == 0 || f.found {
+		return n, nil
+	}
+	edge := append(f.tail, p[:min(n, len(f.word)-1)]...)
+	f.found = bytes.Contains(edge, f.word) || bytes.Contains(p, f.word)
+	if n < len(f.word)-1 {
+		p = edge
+	}
+	f.tail = bytes.Clone(p[max(0, len(p)-len(f.word)+1):])
+	return n, nil
+}
+
+// parts returns what f is in the body: HeyGen's own form of it if objects is
+// true, else a string.
+func (f File) parts(objects bool) body {
+	payload := part{text: f.encoded}
+	if f.data != nil {
+		payload = part{data: f.data}
+	}
+	head := f.head
+	if head == "" {
+		head = "data:" + f.MediaType + ";base64,"
+	}
+	switch {
+	case objects && f.URL != "":
+		return body{{text: `{"type":"url","url":` + encodeString(f.URL) + `}`}}
+	case objects && f.AssetID != "":
+		return body{{text: `{"type":"asset_id","asset_id":` + encodeString(f.AssetID) + `}`}}
+	case f.URL+f.AssetID != "":
+		return body{{text: encodeString(f.URL + f.AssetID)}}
+	case objects: // neither a media type nor base64 has anything to escape
+		return body{{text: `{"type":"base64","media_type":"` + f.MediaType + `","data":"`}, payload, {text: `"}`}}
+	}
+	return body{{text: `"` + head}, payload, {text: `"`}}
+}
+
+// FilesFormats are the ways to send files: as strings, or as the objects of
+// HeyGen's own API.
+var FilesFormats = []string{"strings", "objects"}
+
+var blamesFiles = regexp.MustCompile(`(?i)\bfiles?\b`)
+
+// adviseFormat returns err, and names the other format of files in a refusal of
+// p that blames them.
+func (c *Client) adviseFormat(p *Prepared, err error) error {
+	e, ok := err.(*Error)
+	if ok && e.Code == InvalidArgument && len(p.files) > 0 && blamesFiles.MatchString(e.Message) {
+		other := FilesFormats[1]
+		if c.config.FilesFormat == other {
+			other = FilesFormats[0]
+		}
+		e.Message += "; files can also be sent as " + other + ", with the setting --files-format (PIXAZO_FILES_FORMAT)"
+	}
+	return err
+}
+
+// What HeyGen lists, and other names of the same types.
+var listedTypes = []string{"image/png", "image/jpeg", "image/jpg", "video/mp4", "video/webm", "audio/mpeg", "audio/mp3",
+	"audio/wav", "audio/x-wav", "audio/wave", "application/pdf"}
+
+const listed = "HeyGen takes png, jpeg, mp4, webm, mp3, wav and pdf"
+
+// warning says that HeyGen may not use f, "" if it does.
+func (f File) warning() string {
+	if f.MediaType == "" || slices.Contains(listedTypes, f.MediaType) {
+		return ""
+	}
+	return fmt.Sprintf("%s is %s: %s, and may ignore other files or refuse the request", cmp.Or(text.Clean(f.Name, 100), "its data"), f.MediaType, listed)
+}
+
+// sniff returns the media type of content that begins with head, by what is in
+// it, without parameters. Text that is of no type of its own is text/plain.
+func sniff(head []byte) string {
+	m := mimetype.Detect(head)
+	if strings.Contains(m.String(), "utf-16") {
+		m = mimetype.Detect(bytes.ReplaceAll(head[2:], []byte{0}, nil)) // the ASCII in it
+	}
+	mediaType, _, _ := strings.Cut(m.String(), ";")
+	if mediaType == "application/xhtml+xml" {
+		return "text/html"
+	}
+	for up := m; up != nil; up = up.Parent() {
+		if up.Is("text/plain") && !isAllowed(mediaType) {
+			return "text/plain"
+		}
+	}
+	return mediaType
+}
+
+// isMedia reports whether mediaType is of the kinds that HeyGen takes.
+func isMedia(mediaType string) bool {
+	family, _, _ := strings.Cut(mediaType, "/")
+	return family == "image" || family == "video" || family == "audio" || mediaType == "application/pdf"
+}
+
+// isAllowed reports whether mediaType may be sent, with a warning if HeyGen does
+// not list it.
+func isAllowed(mediaType string) bool {
+	return isMedia(mediaType) || strings.HasPrefix(mediaType, "text/") || mediaType == "application/json"
+}
+
+var (
+	officeTypes   = regexp.MustCompile(`officedocument|opendocument|iwork|msword|ms-(excel|powerpoint|word)`)
+	officeEndings = regexp.MustCompile(`^\.(ppt|pps|pot|doc|dot|xls)[xmb]?$|^\.(odt|odp|ods|odg|key|pages|numbers|gdoc|gslides|gsheet)$`)
+)
+
+// contentType returns the media type of content by its head, or by what it is
+// declared to be where the head does not tell, and the rule that keeps such
+// content from being sent, "" if there is none.
+func contentType(declared, name string, head []byte) (mediaType, rule string) {
+	mediaType = sniff(head)
+	switch {
+	case declared == "":
+	case mediaType == "text/plain" && (strings.HasPrefix(declared, "text/") || declared == "application/json" || declared == "image/svg+xml"),
+		mediaType == "application/octet-stream", mediaType == "application/zip", mediaType == "application/x-ole-storage":
+		mediaType = declared
+	}
+	ending := strings.ToLower(path.Ext(name))
+	switch {
+	case strings.Contains(declared+mediaType, "html") || slices.Contains([]string{".html", ".htm", ".xhtml"}, ending):
+		return mediaType, "must not be HTML, which HeyGen rejects: export a PDF or take a picture of it"
+	case officeTypes.MatchString(mediaType) || officeEndings.MatchString(ending):
+		return mediaType, "must not be an office document, since " + listed + ": export a PDF of it"
+	case !isAllowed(mediaType):
+		return mediaType, "must be a picture, a video, audio, a PDF or text by its content, and not " + mediaType
+	}
+	return mediaType, ""
+}
