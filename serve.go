@@ -42,7 +42,7 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 		Logger:      log,
 	}
 	journalName := settings.GatewayURL
-	mediaOrigins := []string{"https://*.r2.dev", settings.GatewayURL} // where the gateway's videos are
+	mediaOrigins := []string{pixazo.MediaOrigin, settings.GatewayURL}
 	if settings.Sandbox {
 		journalName = "sandbox" // its port is another one each time
 		url, key, stop, err := startSandbox(settings.SandboxDuration, log)

@@ -14,6 +14,10 @@ import (
 // DefaultGatewayURL is the gateway's origin (API, "Authentication").
 const DefaultGatewayURL = "https://gateway.pixazo.ai"
 
+// MediaOrigin covers the hosts of finished videos; the gateway itself is
+// another.
+const MediaOrigin = "https://*.r2.dev"
+
 var (
 	errGateway = errors.New("must be an https URL of just a host and perhaps a port (http only to this computer), such as " + DefaultGatewayURL)
 	errWebhook = errors.New("must be an https URL of at most 2,000 characters, all of them ASCII")

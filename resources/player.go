@@ -14,11 +14,9 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
-)
 
-// PlayerURI names the player. Tools that are shown in it name it in their
-// _meta.
-const PlayerURI = "ui://pixazo/player"
+	"pixazo-mcp/internal/jobs"
+)
 
 // appType is the MIME type of a page of MCP Apps (2026-01-26, UI Resource
 // Format).
@@ -63,12 +61,12 @@ func registerPlayer(s *server.MCPServer, mediaOrigins []string) {
 	}}
 	page := playerFor(mediaOrigins)
 	// mcp-go lists by name: the guide comes first.
-	s.AddResource(mcp.NewResource(PlayerURI, "video-player",
+	s.AddResource(mcp.NewResource(jobs.PlayerURI, "video-player",
 		mcp.WithResourceTitle("Video player"),
 		mcp.WithResourceDescription("The page in which clients that support MCP Apps show a video and how far it is. It is for those clients, not for a model to read."),
 		mcp.WithMIMEType(appType),
 		mcp.WithAnnotations([]mcp.Role{mcp.RoleUser}, 0.1, ""),
 	), func(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
-		return []mcp.ResourceContents{mcp.TextResourceContents{URI: PlayerURI, MIMEType: appType, Text: page, Meta: meta}}, nil
+		return []mcp.ResourceContents{mcp.TextResourceContents{URI: jobs.PlayerURI, MIMEType: appType, Text: page, Meta: meta}}, nil
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"pixazo-mcp/internal/jobs"
+
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 )
@@ -25,7 +27,7 @@ func TestThePlayerIsReadInBothEras(t *testing.T) {
 		for _, era := range eras {
 			s := server.NewMCPServer("test", "1", server.WithResourceCapabilities(true, true))
 			registerPlayer(s, tt.origins)
-			a := askServer(t, s, era.meta, "resources/read", map[string]any{"uri": PlayerURI})
+			a := askServer(t, s, era.meta, "resources/read", map[string]any{"uri": jobs.PlayerURI})
 			var got struct {
 				Contents []struct {
 					URI, MIMEType, Text string
@@ -36,7 +38,7 @@ func TestThePlayerIsReadInBothEras(t *testing.T) {
 				t.Fatalf("%s, %s: %+v, %v", era.name, tt.name, a, err)
 			}
 			c := got.Contents[0]
-			if c.URI != PlayerURI || c.MIMEType != "text/html;profile=mcp-app" || c.Text != playerFor(tt.origins) {
+			if c.URI != jobs.PlayerURI || c.MIMEType != "text/html;profile=mcp-app" || c.Text != playerFor(tt.origins) {
 				t.Errorf("%s, %s: got %s, %s, %d bytes", era.name, tt.name, c.URI, c.MIMEType, len(c.Text))
 			}
 			want := map[string]any{"ui": map[string]any{"csp": tt.csp, "permissions": map[string]any{"clipboardWrite": map[string]any{}}, "prefersBorder": true}}
@@ -73,7 +75,7 @@ func TestThePlayerIsListed(t *testing.T) {
 		}
 		found := false
 		for _, r := range got.Resources {
-			found = found || r.URI == PlayerURI && r.MIMEType == appType && r.Annotations != nil &&
+			found = found || r.URI == jobs.PlayerURI && r.MIMEType == appType && r.Annotations != nil &&
 				reflect.DeepEqual(r.Annotations.Audience, []mcp.Role{mcp.RoleUser}) && *r.Annotations.Priority == 0.1
 		}
 		if !found {

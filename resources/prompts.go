@@ -104,7 +104,7 @@ func facts(args map[string]string, names ...string) string {
 func making(advice string) string {
 	return `
 1. If something is missing without which the video would be wrong, ask me once, in one message. Decide the rest yourself.
-2. Write the prompt for generate_video, as a producer would brief a crew. ` + advice + ` The resource ` + PromptingGuideURI + ` says how.
+2. Write the prompt for generate_video, as a producer would brief a crew. ` + advice + ` The resource ` + jobs.PromptingGuideURI + ` says how.
 3. Show me the prompt and the parameters, and say that making the video spends credits of my Pixazo account. Wait for my yes.
 4. After my yes, call generate_video once, and tell me the request_id. Call it again only if its answer says that nothing was submitted.
 5. Call wait_for_video with the request_id until it is done, then show me the URLs as they stand, and offer to save the file with download_video.

@@ -13,9 +13,6 @@ import (
 	"pixazo-mcp/internal/jobs"
 )
 
-// PromptingGuideURI names the guide on writing prompts and following a video.
-const PromptingGuideURI = "pixazo://guide/prompting"
-
 //go:embed guides
 var guideFiles embed.FS
 
@@ -39,7 +36,7 @@ var guides = []guide{
 		"What spends credits and what costs nothing; duplicates; the hourly limit; what to tell the user.", 0.6},
 }
 
-func (g guide) uri() string { return "pixazo://guide/" + g.topic }
+func (g guide) uri() string { return jobs.GuideURI + g.topic }
 
 func (g guide) text() string {
 	text, err := guideFiles.ReadFile("guides/" + g.topic + ".md")

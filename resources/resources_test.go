@@ -15,6 +15,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
 )
 
@@ -96,7 +97,7 @@ func TestListShowsTheGuideInBothEras(t *testing.T) {
 func TestReadReturnsTheGuideInBothEras(t *testing.T) {
 	for _, era := range eras {
 		t.Run(era.name, func(t *testing.T) {
-			a := ask(t, era.meta, "resources/read", map[string]any{"uri": PromptingGuideURI})
+			a := ask(t, era.meta, "resources/read", map[string]any{"uri": jobs.PromptingGuideURI})
 			var got struct {
 				ResultType string `json:"resultType"`
 				Contents   []struct{ URI, MIMEType, Text string }
@@ -105,7 +106,7 @@ func TestReadReturnsTheGuideInBothEras(t *testing.T) {
 				t.Fatalf("%+v: %v", a, err)
 			}
 			if len(got.Contents) != 1 || got.Contents[0] != (struct{ URI, MIMEType, Text string }{
-				PromptingGuideURI, "text/markdown", guides[0].text()}) {
+				jobs.PromptingGuideURI, "text/markdown", guides[0].text()}) {
 				t.Errorf("contents: %+v", got.Contents)
 			}
 			// Only a modern answer carries resultType: it shows that the

@@ -133,7 +133,7 @@ func TestLegacySubscriberHearsOfEachStatus(t *testing.T) {
 		defer c.close()
 		c.send(initialize)
 		<-c.lines
-		uri := VideosURI + "/" + submit(t, c.tracker, "tides")
+		uri := jobs.VideosURI + "/" + submit(t, c.tracker, "tides")
 		c.expect(listChanged)
 		time.Sleep(time.Minute)
 		if n := len(c.gateway.counts()); n != 0 {
@@ -173,7 +173,7 @@ func TestUnsubscribeEndsThePolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t)
 		defer c.close()
-		one, two := VideosURI+"/"+submit(t, c.tracker, "one"), VideosURI+"/"+submit(t, c.tracker, "two")
+		one, two := jobs.VideosURI+"/"+submit(t, c.tracker, "one"), jobs.VideosURI+"/"+submit(t, c.tracker, "two")
 		c.send(legacy(1, "subscribe", one))
 		c.send(legacy(2, "subscribe", two))
 		time.Sleep(time.Minute)
@@ -201,13 +201,13 @@ func TestEachStreamHearsWhatItAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t)
 		defer c.close()
-		one, two := VideosURI+"/"+submit(t, c.tracker, "one"), VideosURI+"/"+submit(t, c.tracker, "two")
+		one, two := jobs.VideosURI+"/"+submit(t, c.tracker, "one"), jobs.VideosURI+"/"+submit(t, c.tracker, "two")
 		c.expect()
 		filter := func(uris ...string) string { return `{"resourceSubscriptions":["` + strings.Join(uris, `","`) + `"]}` }
 		c.send(listen(11, filter(one)))
 		c.expect(acknowledged(11, filter(one)), updated(11, one)) // QUEUED, then PROCESSING
-		c.send(listen(12, filter(VideosURI)))
-		c.expect(acknowledged(12, filter(VideosURI)))
+		c.send(listen(12, filter(jobs.VideosURI)))
+		c.expect(acknowledged(12, filter(jobs.VideosURI)))
 		c.send(listen(13, `{"resourcesListChanged":true}`))
 		c.expect(acknowledged(13, `{"resourcesListChanged":true}`))
 		time.Sleep(time.Minute)
@@ -220,11 +220,11 @@ func TestEachStreamHearsWhatItAskedFor(t *testing.T) {
 		if _, err := c.tracker.Status(t.Context(), "job-2"); err != nil {
 			t.Fatal(err)
 		}
-		c.expect(updated(12, VideosURI))
+		c.expect(updated(12, jobs.VideosURI))
 		submit(t, c.tracker, "three")
 		synctest.Wait()
 		got := map[string]bool{<-c.lines: true, <-c.lines: true}
-		if !got[updated(12, VideosURI)] || !got[listed(13)] {
+		if !got[updated(12, jobs.VideosURI)] || !got[listed(13)] {
 			t.Fatalf("got %v", got)
 		}
 		c.expect()
@@ -257,7 +257,7 @@ func TestCancelledStreamEndsThePolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t)
 		defer c.close()
-		uri := VideosURI + "/" + submit(t, c.tracker, "one")
+		uri := jobs.VideosURI + "/" + submit(t, c.tracker, "one")
 		c.send(listen(1, `{"resourceSubscriptions":["`+uri+`"]}`))
 		time.Sleep(time.Minute)
 		if c.gateway.counts()["job-1"] < 2 {
@@ -276,7 +276,7 @@ func TestEndOfInputEndsThePolls(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := connect(t)
-				c.send(line(VideosURI + "/" + submit(t, c.tracker, "one")))
+				c.send(line(jobs.VideosURI + "/" + submit(t, c.tracker, "one")))
 				time.Sleep(time.Minute)
 				if c.gateway.counts()["job-1"] < 2 {
 					t.Errorf("polls: %v", c.gateway.counts())
@@ -291,8 +291,8 @@ func TestSubscriptionToWhatIsNotThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t)
 		defer c.close()
-		uri := VideosURI + "/" + submit(t, c.tracker, "one")
-		nobody, odd := VideosURI+"/job-2", VideosURI+"/.."
+		uri := jobs.VideosURI + "/" + submit(t, c.tracker, "one")
+		nobody, odd := jobs.VideosURI+"/job-2", jobs.VideosURI+"/.."
 		const (
 			notFound  = `resource not found: \"pixazo://videos/job-2\" is no guide and no video recorded on this computer`
 			malformed = `request_id must be 1 to 200 letters, digits, dots, hyphens or underscores`

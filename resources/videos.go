@@ -22,11 +22,8 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// The videos' uris.
-const (
-	VideosURI     = "pixazo://videos"
-	VideoTemplate = "pixazo://videos/{request_id}"
-)
+// videoTemplate is the uri of one video.
+const videoTemplate = jobs.VideosURI + "/{request_id}"
 
 const (
 	shownVideos    = 20               // in the list of recent videos
@@ -59,14 +56,14 @@ type subscriber struct {
 func register(s *server.MCPServer, tracker *jobs.Tracker) *Videos {
 	v := &Videos{server: s, tracker: tracker, subscribers: map[*subscriber]struct{}{}}
 	tracker.OnChange(v.onChange)
-	s.AddResource(mcp.NewResource(VideosURI, "videos",
+	s.AddResource(mcp.NewResource(jobs.VideosURI, "videos",
 		mcp.WithResourceTitle("Recent videos"),
 		mcp.WithResourceDescription("The newest 20 video requests made on this computer, as last seen: status, prompt, URLs, times, request_id. "+
 			"UNCERTAIN is a submission that may have been accepted and billed."),
 		mcp.WithMIMEType(jsonType),
 		mcp.WithAnnotations(both, 0.5, ""),
 	), v.readRecent)
-	s.AddResourceTemplate(mcp.NewResourceTemplate(VideoTemplate, "video",
+	s.AddResourceTemplate(mcp.NewResourceTemplate(videoTemplate, "video",
 		mcp.WithTemplateTitle("One video"),
 		mcp.WithTemplateDescription("A video request by its request_id, as it stands now: the gateway is asked while the video is being made."),
 		mcp.WithTemplateMIMEType(jsonType),
@@ -138,7 +135,7 @@ func contents(uri string, value any) ([]mcp.ResourceContents, error) {
 // Errors: invalid_argument for a malformed request_id, server.ErrResourceNotFound,
 // and journal_unavailable; with the last the request_id is there.
 func (v *Videos) find(uri string) (requestID string, record *jobs.Record, err error) {
-	id, ok := strings.CutPrefix(uri, VideosURI+"/")
+	id, ok := strings.CutPrefix(uri, jobs.VideosURI+"/")
 	if !ok {
 		return "", nil, unknown(uri)
 	}
@@ -186,7 +183,7 @@ func refuse(ctx context.Context, err error) error {
 // newest videos of the journal.
 func (v *Videos) CompleteResourceArgument(ctx context.Context, uri string, argument mcp.CompleteArgument, _ mcp.CompleteContext) (*mcp.Completion, error) {
 	completion := &mcp.Completion{Values: []string{}}
-	if uri != VideoTemplate || argument.Name != "request_id" {
+	if uri != videoTemplate || argument.Name != "request_id" {
 		return completion, nil
 	}
 	records, next, _, err := v.tracker.List(ctx, jobs.All, searched, "")
@@ -209,7 +206,7 @@ func (v *Videos) CompleteResourceArgument(ctx context.Context, uri string, argum
 	return completion, nil
 }
 
-// Subscribe has updated called whenever the resource changes: VideosURI when a
+// Subscribe has updated called whenever the resource changes: jobs.VideosURI when a
 // video is added or changes, that of a video when its status does. A video
 // that is being made is polled until stop is called. updated must not block.
 //
@@ -242,14 +239,14 @@ func (v *Videos) Subscribe(uri string, updated func()) (stop func(), err error) 
 
 // onChange is what the tracker calls.
 func (v *Videos) onChange(requestID string, added bool) {
-	uri := VideosURI + "/" + requestID
+	uri := jobs.VideosURI + "/" + requestID
 	if added && requestID != "" { // an uncertain submission may have none
 		v.list(requestID, uri)
 	}
 	v.mu.Lock()
 	var concerned []*subscriber
 	for s := range v.subscribers {
-		if s.uri == uri || s.uri == VideosURI {
+		if s.uri == uri || s.uri == jobs.VideosURI {
 			concerned = append(concerned, s)
 		}
 	}

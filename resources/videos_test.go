@@ -132,7 +132,7 @@ func TestRecentVideosAreReadFromTheJournalAlone(t *testing.T) {
 				g := &fakeGateway{}
 				s, _, tracker := newServer(t, g)
 				defer tracker.Close()
-				if got := read(t, s, era.meta, VideosURI); got != `{"videos":[]}` {
+				if got := read(t, s, era.meta, jobs.VideosURI); got != `{"videos":[]}` {
 					t.Errorf("got %s", got)
 				}
 				submit(t, tracker, "tides & <moon>")
@@ -149,14 +149,14 @@ func TestRecentVideosAreReadFromTheJournalAlone(t *testing.T) {
 				want := `{"videos":[{"status":"UNCERTAIN","done":false,"prompt":"lost","submitted_at":"2000-01-01T00:00:01Z"},` +
 					`{"request_id":"job-1","status":"COMPLETED","done":true,"prompt":"tides & <moon>","video_urls":["https://media.example/job-1.mp4?a=1&b=<2>"],` +
 					`"media_type":"video/mp4","submitted_at":"2000-01-01T00:00:00Z","last_checked_at":"2000-01-01T00:00:01Z"}]}`
-				if got := read(t, s, era.meta, VideosURI); got != want {
+				if got := read(t, s, era.meta, jobs.VideosURI); got != want {
 					t.Errorf("\n got %s\nwant %s", got, want)
 				}
 				g.submit = nil
 				for i := range 25 {
 					submit(t, tracker, fmt.Sprint("video ", i))
 				}
-				got := read(t, s, era.meta, VideosURI)
+				got := read(t, s, era.meta, jobs.VideosURI)
 				if n := strings.Count(got, `"request_id"`); n != 20 || !strings.HasPrefix(got, `{"videos":[{"request_id":"job-26"`) {
 					t.Errorf("%d videos: %s", n, got)
 				}
@@ -173,7 +173,7 @@ func TestAVideoIsReadAsItStandsNow(t *testing.T) {
 		g := &fakeGateway{}
 		s, _, tracker := newServer(t, g)
 		defer tracker.Close()
-		uri := VideosURI + "/" + submit(t, tracker, "tides")
+		uri := jobs.VideosURI + "/" + submit(t, tracker, "tides")
 		time.Sleep(time.Minute)
 		steps := []struct {
 			name   string
@@ -208,7 +208,7 @@ func TestAReadHasPatienceWithTheGateway(t *testing.T) {
 		Register(s, tracker, Options{MediaOrigins: []string{"https://*.media.example"}})
 		submit(t, tracker, "tides")
 		start := time.Now()
-		if got := read(t, s, nil, VideosURI+"/hanging"); !strings.Contains(got, `"status":"QUEUED"`) {
+		if got := read(t, s, nil, jobs.VideosURI+"/hanging"); !strings.Contains(got, `"status":"QUEUED"`) {
 			t.Errorf("got %s", got)
 		}
 		if took := time.Since(start); took != patience {
@@ -255,14 +255,14 @@ func TestAVideoThatIsNotThereIsNotFound(t *testing.T) {
 		uri, contains  string
 		legacy, modern int // 0 when mcp-go gives the code
 	}{
-		{VideosURI + "/job-2", "resource not found", mcp.RESOURCE_NOT_FOUND, mcp.INVALID_PARAMS},
-		{VideosURI + "/..", "request_id must be", mcp.INVALID_PARAMS, mcp.INVALID_PARAMS},
-		{VideosURI + "/a%20b", "request_id must be", mcp.INVALID_PARAMS, mcp.INVALID_PARAMS},
-		{VideosURI + "/" + strings.Repeat("a", 201), "request_id must be", mcp.INVALID_PARAMS, mcp.INVALID_PARAMS},
-		{VideosURI + "/", "", mcp.INVALID_PARAMS, mcp.INVALID_PARAMS},
-		{VideosURI + "/a/b", "resource not found", 0, 0},
-		{VideosURI + "/a b", "resource not found", 0, 0},
-		{VideosURI + "s", "resource not found", 0, 0},
+		{jobs.VideosURI + "/job-2", "resource not found", mcp.RESOURCE_NOT_FOUND, mcp.INVALID_PARAMS},
+		{jobs.VideosURI + "/..", "request_id must be", mcp.INVALID_PARAMS, mcp.INVALID_PARAMS},
+		{jobs.VideosURI + "/a%20b", "request_id must be", mcp.INVALID_PARAMS, mcp.INVALID_PARAMS},
+		{jobs.VideosURI + "/" + strings.Repeat("a", 201), "request_id must be", mcp.INVALID_PARAMS, mcp.INVALID_PARAMS},
+		{jobs.VideosURI + "/", "", mcp.INVALID_PARAMS, mcp.INVALID_PARAMS},
+		{jobs.VideosURI + "/a/b", "resource not found", 0, 0},
+		{jobs.VideosURI + "/a b", "resource not found", 0, 0},
+		{jobs.VideosURI + "s", "resource not found", 0, 0},
 	}
 	for _, tt := range tests {
 		for _, era := range eras {
@@ -301,17 +301,17 @@ func TestReadsGoOnWithoutTheJournal(t *testing.T) {
 	defer tracker.Close()
 	s := server.NewMCPServer("test", "1", server.WithResourceCapabilities(true, true))
 	v := Register(s, tracker, Options{MediaOrigins: []string{"https://*.media.example"}})
-	if got, want := read(t, s, nil, VideosURI+"/job-7"), `{"request_id":"job-7","status":"PROCESSING","done":false}`; got != want {
+	if got, want := read(t, s, nil, jobs.VideosURI+"/job-7"), `{"request_id":"job-7","status":"PROCESSING","done":false}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	g.set(fails(pixazo.NotFound))
-	if a := askServer(t, s, nil, "resources/read", map[string]any{"uri": VideosURI + "/job-8"}); a.Error == nil || !strings.Contains(a.Error.Message, "not found") {
+	if a := askServer(t, s, nil, "resources/read", map[string]any{"uri": jobs.VideosURI + "/job-8"}); a.Error == nil || !strings.Contains(a.Error.Message, "not found") {
 		t.Errorf("got %+v", a)
 	}
-	if a := askServer(t, s, nil, "resources/read", map[string]any{"uri": VideosURI}); a.Error == nil || !strings.Contains(a.Error.Message, "journal_unavailable") && !strings.Contains(a.Error.Message, "record of submissions") {
+	if a := askServer(t, s, nil, "resources/read", map[string]any{"uri": jobs.VideosURI}); a.Error == nil || !strings.Contains(a.Error.Message, "journal_unavailable") && !strings.Contains(a.Error.Message, "record of submissions") {
 		t.Errorf("got %+v", a)
 	}
-	if _, err := v.Subscribe(VideosURI+"/job-9", func() {}); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
+	if _, err := v.Subscribe(jobs.VideosURI+"/job-9", func() {}); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
 		t.Errorf("subscribed without knowing the video: %v", err)
 	}
 }
@@ -338,13 +338,13 @@ func TestCompletionOfRequestID(t *testing.T) {
 		total                      int
 		more                       bool
 	}{
-		{"everything", VideoTemplate, "request_id", "", ids(120, 21), 120, true},
-		{"a prefix", VideoTemplate, "request_id", "job-11", append(ids(119, 110), "job-11"), 11, false},
-		{"one", VideoTemplate, "request_id", "job-7", append(ids(79, 70), "job-7"), 11, false},
-		{"no prefix", VideoTemplate, "request_id", "ob-7", nil, 0, false},
-		{"another case", VideoTemplate, "request_id", "JOB-7", nil, 0, false},
-		{"a pattern", VideoTemplate, "request_id", "job%", nil, 0, false},
-		{"another argument", VideoTemplate, "id", "", nil, 0, false},
+		{"everything", videoTemplate, "request_id", "", ids(120, 21), 120, true},
+		{"a prefix", videoTemplate, "request_id", "job-11", append(ids(119, 110), "job-11"), 11, false},
+		{"one", videoTemplate, "request_id", "job-7", append(ids(79, 70), "job-7"), 11, false},
+		{"no prefix", videoTemplate, "request_id", "ob-7", nil, 0, false},
+		{"another case", videoTemplate, "request_id", "JOB-7", nil, 0, false},
+		{"a pattern", videoTemplate, "request_id", "job%", nil, 0, false},
+		{"another argument", videoTemplate, "id", "", nil, 0, false},
 		{"another template", "pixazo://other/{request_id}", "request_id", "", nil, 0, false},
 	}
 	for _, era := range eras {
@@ -379,7 +379,7 @@ func TestTheTemplateIsListedInBothEras(t *testing.T) {
 		if err := json.Unmarshal(a.Result, &got); err != nil {
 			t.Fatalf("%+v: %v", a, err)
 		}
-		if len(got.ResourceTemplates) != 1 || got.ResourceTemplates[0].URITemplate != VideoTemplate || got.ResourceTemplates[0].MIMEType != "application/json" {
+		if len(got.ResourceTemplates) != 1 || got.ResourceTemplates[0].URITemplate != videoTemplate || got.ResourceTemplates[0].MIMEType != "application/json" {
 			t.Errorf("%s: got %+v", era.name, got)
 		}
 	}
@@ -403,7 +403,7 @@ func TestSubmittedVideosAreListed(t *testing.T) {
 		}
 		names := map[string]string{}
 		for _, r := range got.Resources {
-			if id, ok := strings.CutPrefix(r.URI, VideosURI+"/"); ok {
+			if id, ok := strings.CutPrefix(r.URI, jobs.VideosURI+"/"); ok {
 				names[id] = r.Name
 			}
 		}
@@ -415,7 +415,7 @@ func TestSubmittedVideosAreListed(t *testing.T) {
 		}
 		// One that is no longer listed is still there.
 		for _, id := range []string{"job-1", "job-55"} {
-			if got := read(t, s, nil, VideosURI+"/"+id); !strings.Contains(got, `"status":"PROCESSING"`) {
+			if got := read(t, s, nil, jobs.VideosURI+"/"+id); !strings.Contains(got, `"status":"PROCESSING"`) {
 				t.Errorf("%s: got %s", id, got)
 			}
 		}
@@ -428,10 +428,10 @@ func TestSubscribeRefusesWhatIsNotThere(t *testing.T) {
 		_, v, tracker := newServer(t, g)
 		defer tracker.Close()
 		submit(t, tracker, "tides")
-		for _, uri := range []string{"", "pixazo:", VideosURI + "/", VideosURI + "/job-2", VideosURI + "/a b", VideosURI + "/..", VideoTemplate, "file:///etc/passwd", "pixazo://guide/none"} {
+		for _, uri := range []string{"", "pixazo:", jobs.VideosURI + "/", jobs.VideosURI + "/job-2", jobs.VideosURI + "/a b", jobs.VideosURI + "/..", videoTemplate, "file:///etc/passwd", "pixazo://guide/none"} {
 			if _, err := v.Subscribe(uri, func() { t.Error("updated") }); err == nil || err.Error() == "" {
 				t.Errorf("%q: subscribed", uri)
-			} else if isID := strings.HasPrefix(uri, VideosURI+"/") && uri != VideosURI+"/job-2"; isID != pixazo.IsCode(err, pixazo.InvalidArgument) || isID == errors.Is(err, server.ErrResourceNotFound) {
+			} else if isID := strings.HasPrefix(uri, jobs.VideosURI+"/") && uri != jobs.VideosURI+"/job-2"; isID != pixazo.IsCode(err, pixazo.InvalidArgument) || isID == errors.Is(err, server.ErrResourceNotFound) {
 				t.Errorf("%q: %v", uri, err)
 			}
 		}
@@ -439,7 +439,7 @@ func TestSubscribeRefusesWhatIsNotThere(t *testing.T) {
 		if n := len(g.counts()); n != 0 || len(v.subscribers) != 0 {
 			t.Errorf("polls %v, %d subscribers", g.counts(), len(v.subscribers))
 		}
-		stop, err := v.Subscribe(PromptingGuideURI, func() { t.Error("a guide has changed") })
+		stop, err := v.Subscribe(jobs.PromptingGuideURI, func() { t.Error("a guide has changed") })
 		if err != nil {
 			t.Fatal(err)
 		}
