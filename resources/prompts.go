@@ -225,17 +225,16 @@ func (p prompt) check(given map[string]string) (map[string]string, error) {
 }
 
 // CompletePromptArgument offers the known values that begin with what is typed.
-func (p *prompts) CompletePromptArgument(_ context.Context, name string, argument mcp.CompleteArgument, _ mcp.CompleteContext) (*mcp.Completion, error) {
+func (p *prompts) CompletePromptArgument(ctx context.Context, name string, argument mcp.CompleteArgument, _ mcp.CompleteContext) (*mcp.Completion, error) {
+	i := slices.IndexFunc(allPrompts, func(p prompt) bool { return p.name == name })
+	if i < 0 {
+		return nil, refuse(ctx, fmt.Errorf("there is no prompt %s", text.Quote(name)))
+	}
 	completion := &mcp.Completion{Values: []string{}}
-	for _, each := range allPrompts {
-		for _, a := range each.arguments {
-			if each.name != name || a.name != argument.Name {
-				continue
-			}
-			for _, value := range a.values {
-				if strings.HasPrefix(value, strings.ToLower(argument.Value)) {
-					completion.Values = append(completion.Values, value)
-				}
+	for _, a := range allPrompts[i].arguments {
+		for _, value := range a.values {
+			if a.name == argument.Name && strings.HasPrefix(value, strings.ToLower(argument.Value)) {
+				completion.Values = append(completion.Values, value)
 			}
 		}
 	}

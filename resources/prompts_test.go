@@ -170,7 +170,6 @@ func TestKnownValuesOfPromptsAreCompleted(t *testing.T) {
 		{"explain_document", "duration", "3", []string{"30 seconds"}},
 		{"explain_document", "tone", "", []string{}}, // it has none
 		{"video_brief", "topic", "", []string{}},
-		{"none", "tone", "", []string{}},
 	} {
 		a := askServer(t, s, nil, "completion/complete", map[string]any{
 			"ref":      map[string]any{"type": "ref/prompt", "name": tt.prompt},

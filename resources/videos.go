@@ -4,9 +4,7 @@
 package resources
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -117,16 +115,13 @@ func (v *Videos) readOne(ctx context.Context, request mcp.ReadResourceRequest) (
 	return contents(request.Params.URI, record.Video())
 }
 
-// contents is value as the one content of the resource uri. URLs stand in it
-// as they are: json.Marshal would write & as \u0026, which models copy.
+// contents returns value as the one content of the resource uri.
 func contents(uri string, value any) ([]mcp.ResourceContents, error) {
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil {
+	raw, err := text.JSON(value, "")
+	if err != nil {
 		return nil, err
 	}
-	return []mcp.ResourceContents{mcp.TextResourceContents{URI: uri, MIMEType: jsonType, Text: strings.TrimSpace(text.String())}}, nil
+	return []mcp.ResourceContents{mcp.TextResourceContents{URI: uri, MIMEType: jsonType, Text: string(raw)}}, nil
 }
 
 // find is the video that uri names. The record is nil when the journal does
@@ -182,8 +177,11 @@ func refuse(ctx context.Context, err error) error {
 // CompleteResourceArgument completes the request_id of the template from the
 // newest videos of the journal.
 func (v *Videos) CompleteResourceArgument(ctx context.Context, uri string, argument mcp.CompleteArgument, _ mcp.CompleteContext) (*mcp.Completion, error) {
+	if uri != videoTemplate {
+		return nil, refuse(ctx, fmt.Errorf("%s is no template of this server; %s is", text.Quote(uri), videoTemplate))
+	}
 	completion := &mcp.Completion{Values: []string{}}
-	if uri != videoTemplate || argument.Name != "request_id" {
+	if argument.Name != "request_id" {
 		return completion, nil
 	}
 	records, next, _, err := v.tracker.List(ctx, jobs.All, searched, "")

@@ -247,6 +247,25 @@ func (n *noted) SetErrorCode(_ context.Context, code int) { n.code = code }
 func (n *noted) SessionID() string                        { return "noted" }
 func (n *noted) Initialized() bool                        { return true }
 
+// errorOf returns the error that a request is answered with, and the code that
+// its handler chose for it: mcp-go's own is another one.
+func errorOf(t *testing.T, s *server.MCPServer, meta map[string]any, method string, params map[string]any) (code int, message string) {
+	t.Helper()
+	if meta != nil {
+		params["_meta"] = meta
+	}
+	line, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := &noted{}
+	response, ok := s.HandleMessage(s.WithContext(t.Context(), session), line).(mcp.JSONRPCError)
+	if !ok {
+		t.Fatalf("%s %v: no error", method, params)
+	}
+	return session.code, response.Error.Message
+}
+
 func TestAVideoThatIsNotThereIsNotFound(t *testing.T) {
 	g := &fakeGateway{}
 	s, _, tracker := newServer(t, g)
@@ -270,18 +289,9 @@ func TestAVideoThatIsNotThereIsNotFound(t *testing.T) {
 			if era.meta != nil {
 				want = tt.modern
 			}
-			session := &noted{}
-			params := map[string]any{"uri": tt.uri}
-			if era.meta != nil {
-				params["_meta"] = era.meta
-			}
-			line, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": params})
-			if err != nil {
-				t.Fatal(err)
-			}
-			response, ok := s.HandleMessage(s.WithContext(t.Context(), session), line).(mcp.JSONRPCError)
-			if !ok || !strings.Contains(response.Error.Message, tt.contains) || session.code != want {
-				t.Errorf("%s: %s: got code %d, %+v; want code %d and %q", era.name, tt.uri, session.code, response, want, tt.contains)
+			code, message := errorOf(t, s, era.meta, "resources/read", map[string]any{"uri": tt.uri})
+			if !strings.Contains(message, tt.contains) || code != want {
+				t.Errorf("%s: %s: got code %d, %q; want code %d and %q", era.name, tt.uri, code, message, want, tt.contains)
 			}
 		}
 	}
@@ -345,7 +355,6 @@ func TestCompletionOfRequestID(t *testing.T) {
 		{"another case", videoTemplate, "request_id", "JOB-7", nil, 0, false},
 		{"a pattern", videoTemplate, "request_id", "job%", nil, 0, false},
 		{"another argument", videoTemplate, "id", "", nil, 0, false},
-		{"another template", "pixazo://other/{request_id}", "request_id", "", nil, 0, false},
 	}
 	for _, era := range eras {
 		for _, tt := range tests {
@@ -367,6 +376,24 @@ func TestCompletionOfRequestID(t *testing.T) {
 	}
 	if n := len(g.counts()); n != 0 {
 		t.Errorf("the gateway was asked: %v", g.counts())
+	}
+}
+
+func TestCompletionOfAnUnknownReferenceIsRefused(t *testing.T) {
+	s, _, _ := newServer(t, &fakeGateway{})
+	for _, era := range eras {
+		for _, ref := range []map[string]any{
+			{"type": "ref/prompt", "name": "none"},
+			{"type": "ref/prompt", "name": ""},
+			{"type": "ref/resource", "uri": "pixazo://other/{request_id}"},
+			{"type": "ref/resource", "uri": jobs.VideosURI + "/job-1"},
+			{"type": "ref/resource", "uri": ""},
+		} {
+			params := map[string]any{"ref": ref, "argument": map[string]any{"name": "request_id", "value": ""}}
+			if code, message := errorOf(t, s, era.meta, "completion/complete", params); code != mcp.INVALID_PARAMS || message == "" {
+				t.Errorf("%s: %v: got code %d, %q", era.name, ref, code, message)
+			}
+		}
 	}
 }
 
