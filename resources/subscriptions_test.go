@@ -1,13 +1,10 @@
-// These tests subscribe to videos over pipes, in both protocol eras, and count
-// the polls: a video is polled while somebody is subscribed to it, and no
-// longer.
+// These tests subscribe to videos in both protocol eras, and count the polls: a
+// video is polled while somebody is subscribed to it, and no longer.
 
 package resources
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"maps"
 	"strings"
 	"testing"
@@ -15,17 +12,16 @@ import (
 	"time"
 
 	"pixazo-mcp/internal/jobs"
-	"pixazo-mcp/internal/stdio"
+	"pixazo-mcp/internal/wire"
 	"pixazo-mcp/pixazo"
 )
 
-// client is at the other end of a served pipe. What the server writes is kept
-// until it is looked at.
+// client is the other end of a session. What it is sent is kept until it is
+// looked at.
 type client struct {
 	t       *testing.T
-	in      *io.PipeWriter
+	session *wire.Session
 	lines   chan string
-	ended   chan error
 	gateway *fakeGateway
 	tracker *jobs.Tracker
 }
@@ -34,32 +30,25 @@ func connect(t *testing.T) *client {
 	t.Helper()
 	g := &fakeGateway{}
 	s, videos, tracker := newServer(t, g)
-	inR, inW := io.Pipe()
-	outR, outW := io.Pipe()
-	c := &client{t: t, in: inW, lines: make(chan string, 1000), ended: make(chan error, 1), gateway: g, tracker: tracker}
-	go func() {
-		c.ended <- stdio.Serve(t.Context(), s, inR, outW, stdio.Options{Drain: tracker.Drain, Finish: tracker.Finish, Subscribe: videos.Subscribe})
-		_ = outW.Close()
-	}()
-	go func() {
-		lines := bufio.NewScanner(outR)
-		for lines.Scan() {
-			c.lines <- lines.Text()
-		}
-		close(c.lines)
-	}()
+	c := &client{t: t, lines: make(chan string, 1000), gateway: g, tracker: tracker}
+	session, err := wire.Open(t.Context(), s, "test", func(message []byte) error {
+		c.lines <- string(message)
+		return nil
+	}, wire.Options{Subscribe: videos.Subscribe})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.session = session
 	return c
 }
 
-func (c *client) send(line string) {
+func (c *client) send(message string) {
 	c.t.Helper()
-	if _, err := io.WriteString(c.in, line+"\n"); err != nil {
-		c.t.Fatal(err)
-	}
+	c.session.Take([]byte(message))
 	synctest.Wait()
 }
 
-// expect compares all that the server has written since with want.
+// expect compares all that was sent since with want.
 func (c *client) expect(want ...string) {
 	c.t.Helper()
 	synctest.Wait()
@@ -72,16 +61,16 @@ func (c *client) expect(want ...string) {
 	}
 }
 
-// close ends the input and everything of the test.
+// close ends the session as a transport does, and everything of the test.
 func (c *client) close() {
 	c.t.Helper()
-	_ = c.in.Close()
-	if err := <-c.ended; err != nil {
+	c.session.Stop()
+	c.tracker.Drain()
+	if err := c.session.Wait(c.t.Context()); err != nil {
 		c.t.Error(err)
 	}
-	for range c.lines {
-	}
 	c.noMorePolls()
+	c.session.Close()
 	c.tracker.Close()
 }
 
@@ -268,7 +257,7 @@ func TestCancelledStreamEndsThePolls(t *testing.T) {
 	})
 }
 
-func TestEndOfInputEndsThePolls(t *testing.T) {
+func TestEndOfTheSessionEndsThePolls(t *testing.T) {
 	for name, line := range map[string]func(string) string{
 		"legacy": func(uri string) string { return legacy(1, "subscribe", uri) },
 		"modern": func(uri string) string { return listen(1, `{"resourceSubscriptions":["`+uri+`"]}`) },
