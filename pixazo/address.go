@@ -79,3 +79,17 @@ func port(u *url.URL) string {
 	}
 	return map[string]string{"https": "443", "http": "80"}[u.Scheme]
 }
+
+// ours reports whether u lies on the gateway's own origin: same scheme, host
+// and port, the default port written out or not.
+func (c *Client) ours(u *url.URL) bool {
+	return u.Scheme == c.origin.Scheme && strings.EqualFold(u.Hostname(), c.origin.Hostname()) && port(u) == port(c.origin) && u.User == nil
+}
+
+// ownURL is s if it is a URL on the gateway's own origin, else "".
+func (c *Client) ownURL(s string) string {
+	if u, err := url.Parse(s); err != nil || s == "" || !c.ours(u) || len(s) > maxURLLength {
+		return ""
+	}
+	return s
+}

@@ -5,23 +5,16 @@
 package pixazo
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -137,12 +130,6 @@ func newTransport() *http.Transport {
 	}
 }
 
-// ours reports whether u lies on the gateway's own origin: same scheme, host
-// and port, the default port written out or not.
-func (c *Client) ours(u *url.URL) bool {
-	return u.Scheme == c.origin.Scheme && strings.EqualFold(u.Hostname(), c.origin.Hostname()) && port(u) == port(c.origin) && u.User == nil
-}
-
 var errRedirect = errors.New("a redirect away from the gateway was refused")
 
 // checkRedirect keeps the key at home: net/http would copy the key's header to
@@ -156,231 +143,6 @@ func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 		return errRedirect
 	}
 	return nil
-}
-
-// SubmitOptions adjusts one submission.
-type SubmitOptions struct {
-	// CallbackURL is the webhook URL of this submission; "" means that of
-	// Config.
-	CallbackURL string
-
-	// Again is asked before the request is sent another time, which its error
-	// prevents; nil means yes.
-	Again func(context.Context) error
-}
-
-// Submit sends p once and returns the accepted job, which may already be
-// finished. It is sent again only when it certainly was not accepted: when no
-// connection was made, or after 429, waiting as asked, at most 3 times and
-// 60 s in all. Cancelling ctx only keeps it from being sent again: a POST is
-// never cut off, since it may already be paid for, and ends by itself within
-// 60 s, and a second more for each 256 KiB of attachments.
-//
-// Errors: invalid_argument, missing_api_key, unauthorized, out_of_credits,
-// rate_limited, gateway_unreachable and gateway_error mean that nothing was
-// accepted; submission_uncertain means that it may have been, and then
-// RequestID is set if the answer could be read that far.
-func (c *Client) Submit(ctx context.Context, p *Prepared, o SubmitOptions) (Job, error) {
-	notAccepted := func(err error) bool { return errors.Is(err, errNotSent) || IsCode(err, RateLimited) }
-	sent := false
-	return c.repeat(ctx, maxSubmits, submitSpan, notAccepted, func() (Job, error) {
-		if sent && o.Again != nil {
-			if err := o.Again(ctx); err != nil {
-				return Job{}, err
-			}
-		}
-		sent = true
-		job, err := c.submitOnce(ctx, p, o)
-		return job, c.adviseFormat(p, err)
-	})
-}
-
-func (c *Client) submitOnce(ctx context.Context, p *Prepared, o SubmitOptions) (Job, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), submitTimeout+p.UploadTime())
-	defer cancel()
-	body := p.body
-	upload := &counted{r: body.reader()}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.origin.String()+submitPath, upload)
-	if err != nil {
-		return Job{}, fmt.Errorf("submit video: %w", err)
-	}
-	req.ContentLength = body.size()
-	req.GetBody = func() (io.ReadCloser, error) { // for a connection that took nothing at all
-		upload.restart(body.reader())
-		return upload, nil
-	}
-	req.Header.Set("Content-Type", "application/json")
-	if callback := cmp.Or(o.CallbackURL, c.config.WebhookURL); callback != "" {
-		req.Header.Set("X-Webhook-URL", callback)
-		if c.config.WebhookMode != "" {
-			req.Header.Set("X-Webhook-Mode", c.config.WebhookMode)
-		}
-	}
-	// A connection kept since the last call may have died unnoticed, as in a
-	// laptop's sleep, and a POST that goes down with it is uncertain.
-	c.http.CloseIdleConnections()
-	a, err := c.exchange(req)
-	switch {
-	case errors.Is(err, errNotSent) || IsCode(err, MissingAPIKey):
-		return Job{}, err
-	case a.status/100 == 4 && a.status != http.StatusRequestTimeout && a.status != http.StatusConflict:
-		// A refusal, whether its words can be read or not. Two are left out:
-		// proxies send 408 when the server behind them was too slow, and 409
-		// may speak of this very video.
-		return Job{}, refusal(a)
-	case a.status == http.StatusTemporaryRedirect || a.status == http.StatusPermanentRedirect:
-		// These two alone say that the request was not acted on (RFC 9110,
-		// sections 15.4.8 and 15.4.9). Other redirects may follow acceptance.
-		return Job{}, refusal(a)
-	case err != nil && a.status == 0 && body.size() > atOnce && upload.stop() < body.size():
-		// A request that was cut off can't be accepted.
-		return Job{}, &Error{Code: GatewayUnreachable, Err: err, Message: fmt.Sprintf(
-			"the connection broke after %d of %d bytes of the request: the gateway, or a proxy before it, may refuse the key or so much data", upload.stop(), body.size())}
-	case err != nil:
-		return Job{}, uncertain(err, a)
-	case a.status/100 != 2:
-		return Job{}, uncertain(refusal(a), a)
-	}
-	job, err := c.decode(a, "")
-	if job.RequestID == "" {
-		return Job{}, uncertain(err, a)
-	}
-	if job.Status == "" {
-		job.Status = Queued // accepted, since it has an id
-	}
-	return job, nil
-}
-
-// counted is the body of a request that knows how much of it was taken. The
-// transport reads it in a goroutine of its own.
-type counted struct {
-	mu sync.Mutex
-	r  io.Reader
-	n  int64
-}
-
-func (b *counted) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n, err := b.r.Read(p)
-	b.n += int64(n)
-	return n, err
-}
-
-func (b *counted) Close() error { return nil }
-
-func (b *counted) restart(r io.Reader) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.r, b.n = r, 0
-}
-
-// stop is how many bytes may have been sent: from now on there are no more.
-func (b *counted) stop() int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.r = strings.NewReader("")
-	return b.n
-}
-
-var idInAnswer = regexp.MustCompile(`"request_id"\s*:\s*"([A-Za-z0-9._-]+)"`)
-
-// uncertain is the error of a submission whose outcome is unknown. An answer
-// that can't be read as a whole may still name the request_id, which is all it
-// takes to find a paid video again. (Proxies put a request_id of their own into
-// their error pages.)
-func uncertain(cause error, a answer) *Error {
-	e := &Error{Code: SubmissionUncertain, HTTPStatus: a.status, Err: cause,
-		Message: "the video request was sent, but its outcome is unknown: " + reason(cause)}
-	if said := gatewayWords(a); said != "" && a.status/100 == 2 {
-		e.Message += "; the gateway said: " + text.Said(said)
-	}
-	if m := idInAnswer.FindSubmatch(a.body); m != nil && CheckRequestID(string(m[1])) == nil &&
-		(a.status < 400 || bytes.HasPrefix(m[1], []byte("heygen-video-agent_"))) {
-		e.RequestID = string(m[1])
-	}
-	return e
-}
-
-// reason is err's message without its code.
-func reason(err error) string {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.Message
-	}
-	return err.Error()
-}
-
-// Status asks where a job stands, again on network errors, 429 and 5xx, at
-// most 3 times in all and starting none after 15 s. pollingURL is the job's
-// PollingURL; "" means the documented address.
-//
-// Errors: invalid_argument, missing_api_key, unauthorized, out_of_credits,
-// not_found, rate_limited, gateway_error, gateway_unreachable, bad_response,
-// cancelled; each with RequestID.
-func (c *Client) Status(ctx context.Context, requestID, pollingURL string) (Job, error) {
-	if err := CheckRequestID(requestID); err != nil {
-		return Job{}, err
-	}
-	documented := c.origin.String() + statusPath + url.PathEscape(requestID)
-	address := c.ownURL(pollingURL)
-	if address == "" {
-		address = documented
-	}
-	passing := func(err error) bool {
-		var e *Error
-		return errors.As(err, &e) && (e.Code == GatewayUnreachable || e.Code == RateLimited || e.HTTPStatus >= 500)
-	}
-	job, err := c.repeat(ctx, maxStatusTries, statusSpan, passing, func() (Job, error) {
-		job, err := c.statusOnce(ctx, address, requestID)
-		if IsCode(err, NotFound) && address != documented {
-			job, err = c.statusOnce(ctx, documented, requestID)
-		}
-		return job, err
-	})
-	if e, ok := err.(*Error); ok {
-		e.RequestID = requestID
-	}
-	return job, err
-}
-
-func (c *Client) statusOnce(callerCtx context.Context, address, requestID string) (Job, error) {
-	givenUp := func() error {
-		return &Error{Code: Cancelled, Message: "the status request was given up", Err: callerCtx.Err()}
-	}
-	select {
-	case c.gets <- struct{}{}:
-		defer func() { <-c.gets }()
-	case <-callerCtx.Done():
-	}
-	if callerCtx.Err() != nil { // when both can go, select takes either
-		return Job{}, givenUp()
-	}
-	ctx, cancel := context.WithTimeout(callerCtx, statusTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return Job{}, fmt.Errorf("get status: %w", err)
-	}
-	a, err := c.exchange(req)
-	switch {
-	case err != nil && callerCtx.Err() != nil:
-		return Job{}, givenUp()
-	case err != nil && a.status/100 != 4:
-		return Job{}, err
-	case a.status == http.StatusNotFound:
-		return Job{}, &Error{Code: NotFound, HTTPStatus: a.status, Message: "the gateway knows no such request"}
-	case a.status/100 != 2:
-		return Job{}, refusal(a)
-	}
-	job, err := c.decode(a, requestID)
-	if err == nil && job.RequestID != requestID {
-		err = fmt.Errorf("the answer is about another request, %s", text.Quote(job.RequestID))
-	}
-	if err != nil {
-		return Job{}, &Error{Code: BadResponse, HTTPStatus: a.status, Message: err.Error()}
-	}
-	return job, nil
 }
 
 // repeat calls once until it succeeds, may(err) forbids another call, or tries
@@ -409,14 +171,6 @@ func (c *Client) repeat(ctx context.Context, tries int, span time.Duration, may 
 			return job, err
 		}
 	}
-}
-
-// answer is what came back: status 0 when nothing did.
-type answer struct {
-	status int
-	header http.Header
-	body   []byte
-	key    Key // to be kept out of whatever is shown of the answer
 }
 
 // errNotSent marks an exchange that ended before there was a connection, so
@@ -472,95 +226,4 @@ func (c *Client) exchange(req *http.Request) (a answer, err error) {
 		return a, &Error{Code: BadResponse, HTTPStatus: a.status, Message: "the gateway's answer is longer than 1 MiB"}
 	}
 	return a, nil
-}
-
-// decode reads a job and drops a polling_url that would take the key elsewhere.
-func (c *Client) decode(a answer, requestID string) (Job, error) {
-	job, err := decodeJob(a.body, requestID)
-	job.Error = a.key.hide(job.Error)
-	job.PollingURL = c.ownURL(job.PollingURL)
-	return job, err
-}
-
-// ownURL is s if it is a URL on the gateway's own origin, else "".
-func (c *Client) ownURL(s string) string {
-	if u, err := url.Parse(s); err != nil || s == "" || !c.ours(u) || len(s) > maxURLLength {
-		return ""
-	}
-	return s
-}
-
-// refusal is the error that an answer's HTTP status stands for.
-func refusal(a answer) *Error {
-	e := &Error{HTTPStatus: a.status, RetryAfter: parseRetryAfter(a.header.Get("Retry-After"))}
-	said := gatewayWords(a)
-	switch {
-	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
-		e.Code, e.Message = Unauthorized, "the gateway refused the API key"
-	case a.status == http.StatusPaymentRequired:
-		e.Code, e.Message = OutOfCredits, "the account is out of credits"
-	case a.status == http.StatusTooManyRequests:
-		e.Code, e.Message = RateLimited, "the gateway limits the rate of requests"
-	case a.status/100 == 4 && said != "":
-		e.Code, e.Message = InvalidArgument, "the gateway refused the request"
-	case a.status/100 == 3:
-		e.Code, e.Message = GatewayError, "the gateway answered with a redirect, which is not followed"
-	default:
-		e.Code, e.Message = GatewayError, "the gateway failed"
-	}
-	e.Message += fmt.Sprintf(" (HTTP %d", a.status)
-	if e.RetryAfter > 0 {
-		e.Message += fmt.Sprintf(", asking to wait %s", e.RetryAfter)
-	}
-	e.Message += ")"
-	if said != "" {
-		e.Message += "; it said: " + text.Said(said)
-	}
-	return e
-}
-
-// gatewayWords is the error text in a refusal's body, cleaned; "" when the
-// body has none.
-func gatewayWords(a answer) string {
-	var refused struct {
-		Error   json.RawMessage `json:"error"`
-		Message json.RawMessage `json:"message"`
-	}
-	if json.Unmarshal(a.body, &refused) != nil {
-		return ""
-	}
-	said := words(refused.Error)
-	if said == "" {
-		said = words(refused.Message)
-	}
-	return text.Clean(a.key.hide(said), 500)
-}
-
-// parseRetryAfter reads both forms of the header (RFC 9110, section 10.2.3):
-// seconds, or a date, up to the next whole second. It gives 0 for anything
-// else, and at most a day.
-func parseRetryAfter(s string) time.Duration {
-	var d time.Duration
-	if n, err := strconv.ParseUint(s, 10, 32); err == nil || errors.Is(err, strconv.ErrRange) { // n is the most there is
-		d = time.Duration(n) * time.Second
-	} else if t, err := http.ParseTime(s); err == nil {
-		d = time.Until(t.Add(time.Second - 1)).Truncate(time.Second)
-	}
-	return min(max(d, 0), 24*time.Hour)
-}
-
-// explain words a network error, which may hold a header of the gateway's.
-func explain(key Key, err error) string {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err
-	}
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return "no answer in time"
-	case errors.Is(err, context.Canceled):
-		return "the request was cut off"
-	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection closed before the answer was complete"
-	}
-	return text.Clean(key.hide(err.Error()), 200)
 }
