@@ -35,19 +35,31 @@ func ParseGatewayURL(s string) (*url.URL, error) {
 	if err != nil || u.User != nil || strings.ContainsAny(s, "?#") || strings.Trim(u.Path, "/") != "" || u.Hostname() == "" {
 		return nil, errGateway
 	}
-	host := strings.ToLower(u.Hostname())
-	if u.Scheme != "https" && (u.Scheme != "http" || !IsLoopback(host)) {
+	origin, ok := originOf(u)
+	if !ok || strings.HasSuffix(u.Host, ":") || u.Scheme != "https" && (u.Scheme != "http" || !IsLoopback(origin.Hostname())) {
 		return nil, errGateway
 	}
+	return origin, nil
+}
+
+// originOf returns scheme, host and port of u in one form: the host in lower
+// case and without a dot at its end, an address in its shortest form, no port
+// that is the scheme's own. It reports false when u has no host or no port that
+// there can be.
+func originOf(u *url.URL) (*url.URL, bool) {
+	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	if addr, err := netip.ParseAddr(host); err == nil {
+		host = addr.String()
+	}
 	number, err := strconv.ParseUint(port(u), 10, 16)
-	if err != nil || number == 0 || strings.HasSuffix(u.Host, ":") {
-		return nil, errGateway
+	if err != nil || number == 0 || host == "" {
+		return nil, false
 	}
 	origin := &url.URL{Scheme: u.Scheme, Host: net.JoinHostPort(host, strconv.FormatUint(number, 10))}
 	if origin.Port() == port(&url.URL{Scheme: u.Scheme}) {
 		origin.Host = strings.TrimSuffix(origin.Host, ":"+origin.Port())
 	}
-	return origin, nil
+	return origin, true
 }
 
 // CheckWebhookURL returns an error that holds the rule, and nothing of s, unless
@@ -80,16 +92,20 @@ func port(u *url.URL) string {
 	return map[string]string{"https": "443", "http": "80"}[u.Scheme]
 }
 
-// ours reports whether u lies on the gateway's own origin: same scheme, host
-// and port, the default port written out or not.
-func (c *Client) ours(u *url.URL) bool {
-	return u.Scheme == c.origin.Scheme && strings.EqualFold(u.Hostname(), c.origin.Hostname()) && port(u) == port(c.origin) && u.User == nil
+// isOwn reports whether address is a URL on the gateway's own origin, where the
+// key may be sent.
+func (c *Client) isOwn(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && c.ours(u) && len(address) <= maxURLLength
 }
 
-// ownURL is s if it is a URL on the gateway's own origin, else "".
-func (c *Client) ownURL(s string) string {
-	if u, err := url.Parse(s); err != nil || s == "" || !c.ours(u) || len(s) > maxURLLength {
-		return ""
-	}
-	return s
+// ours reports whether u lies on the gateway's own origin: same scheme, host
+// and port.
+func (c *Client) ours(u *url.URL) bool {
+	origin, ok := originOf(u)
+	return ok && u.User == nil && origin.String() == c.origin.String()
 }
+
+// Origin returns the gateway's origin in the one form by which gateways are told
+// apart, such as https://gateway.pixazo.ai.
+func (c *Client) Origin() string { return c.origin.String() }

@@ -1,8 +1,10 @@
-// This file makes errors of the gateway's refusals and of the network's.
+// This file reads the gateway's answers: which job one names, and what its
+// refusals mean.
 
 package pixazo
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +12,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"pixazo-mcp/internal/text"
@@ -24,58 +28,188 @@ type answer struct {
 	key    Key // to be kept out of whatever is shown of the answer
 }
 
-// decode reads a job and drops a polling_url that would take the key elsewhere.
-func (c *Client) decode(a answer, requestID string) (Job, error) {
-	job, err := decodeJob(a.body, requestID)
-	job.Error = a.key.hide(job.Error)
-	job.PollingURL = c.ownURL(job.PollingURL)
-	return job, err
+// namedID returns the valid request_id that the answer names in its own field
+// of that name, or in that of its data or error object, the envelopes in which
+// HeyGen's own API answers; "" if there is none. The body may break off behind
+// it. An id deeper down, or in a text, may be another job's.
+func (a answer) namedID() string {
+	id := idIn(bytes.TrimLeft(a.body, "[ \t\r\n"), true)
+	if CheckRequestID(id) != nil || a.key.Clean(id, maxIDLength) != id {
+		return ""
+	}
+	return id
+}
+
+// namesOurModel reports whether requestID is that of a job of this model. Proxies
+// put a request_id of their own into their error pages.
+func namesOurModel(requestID string) bool { return strings.HasPrefix(requestID, "heygen-video-agent_") }
+
+func idIn(object []byte, envelopes bool) string {
+	d := json.NewDecoder(bytes.NewReader(object))
+	if brace, err := d.Token(); err != nil || brace != json.Delim('{') {
+		return ""
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return ""
+		}
+		rest := object[d.InputOffset():]
+		var value json.RawMessage
+		err = d.Decode(&value) // fails where the body breaks off
+		id := ""
+		switch name {
+		case "request_id":
+			id = stringOf(value)
+		case "data", "error":
+			if envelopes {
+				id = idIn(bytes.TrimLeft(rest, ": \t\r\n"), false)
+			}
+		}
+		if id != "" || err != nil {
+			return id
+		}
+	}
+	return ""
 }
 
 // refusal is the error that an answer's HTTP status stands for.
 func refusal(a answer) *Error {
-	e := &Error{HTTPStatus: a.status, RetryAfter: parseRetryAfter(a.header.Get("Retry-After"))}
-	said := gatewayWords(a)
+	e := &Error{Code: GatewayError, Message: "the gateway failed", HTTPStatus: a.status, RetryAfter: parseRetryAfter(a.header.Get("Retry-After"))}
+	said := a.words()
 	switch {
+	case a.status == http.StatusPaymentRequired || a.status == http.StatusForbidden && aboutMoney.MatchString(said):
+		e.Code, e.Message = OutOfCredits, "the account is out of credits"
 	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
 		e.Code, e.Message = Unauthorized, "the gateway refused the API key"
-	case a.status == http.StatusPaymentRequired:
-		e.Code, e.Message = OutOfCredits, "the account is out of credits"
 	case a.status == http.StatusTooManyRequests:
 		e.Code, e.Message = RateLimited, "the gateway limits the rate of requests"
 	case a.status/100 == 4 && said != "":
 		e.Code, e.Message = InvalidArgument, "the gateway refused the request"
 	case a.status/100 == 3:
-		e.Code, e.Message = GatewayError, "the gateway answered with a redirect, which is not followed"
-	default:
-		e.Code, e.Message = GatewayError, "the gateway failed"
+		e.Message = "the gateway answered with a redirect, which is not followed"
 	}
-	e.Message += fmt.Sprintf(" (HTTP %d", a.status)
-	if e.RetryAfter > 0 {
-		e.Message += fmt.Sprintf(", asking to wait %s", e.RetryAfter)
-	}
-	e.Message += ")"
-	if said != "" {
-		e.Message += "; it said: " + text.Said(said)
-	}
+	e.Message += a.details()
 	return e
 }
 
-// gatewayWords is the error text in a refusal's body, cleaned; "" when the
-// body has none.
-func gatewayWords(a answer) string {
-	var refused struct {
-		Error   json.RawMessage `json:"error"`
-		Message json.RawMessage `json:"message"`
+// details is what an error's message says of the answer behind its first words.
+func (a answer) details() string {
+	details := fmt.Sprintf(" (HTTP %d", a.status)
+	if wait := parseRetryAfter(a.header.Get("Retry-After")); wait > 0 {
+		details += fmt.Sprintf(", asking to wait %s", wait)
 	}
-	if json.Unmarshal(a.body, &refused) != nil {
+	details += ")"
+	if said := a.words(); said != "" {
+		details += "; it said: " + text.Said(said)
+	}
+	return details
+}
+
+// aboutMoney matches the words of a 403 that means an empty account.
+var aboutMoney = regexp.MustCompile(`(?i)(balance|credits?|funds)([^a-z]|$)`)
+
+// words is what the body of a refusal says, cleaned; "" when it says nothing.
+func (a answer) words() string {
+	var e wireError
+	if json.Unmarshal(a.body, &e) != nil {
 		return ""
 	}
-	said := words(refused.Error)
-	if said == "" {
-		said = words(refused.Message)
+	return a.shown(e.words(maxWordsDepth), 500)
+}
+
+// shown makes the gateway's words fit to be shown.
+func (a answer) shown(words string, limit int) string {
+	return text.Clean(text.WithoutData(a.key.Clean(words, len(words))), limit)
+}
+
+// maxWordsDepth is how deep objects and lists are read for words.
+const maxWordsDepth = 4
+
+// wireError has the fields in which this gateway, HeyGen and common frameworks
+// say what is wrong. Each may be a string, an object of the same kind, or a list
+// of either.
+type wireError struct {
+	Error          json.RawMessage `json:"error"`
+	Message        json.RawMessage `json:"message"`
+	Msg            json.RawMessage `json:"msg"`
+	Detail         json.RawMessage `json:"detail"`
+	FailureMessage json.RawMessage `json:"failure_message"`
+
+	Code        json.RawMessage `json:"code"`
+	FailureCode json.RawMessage `json:"failure_code"`
+	Param       json.RawMessage `json:"param"`
+	Loc         json.RawMessage `json:"loc"` // where, as a list of steps
+}
+
+// words puts all that e says into one text, each thing once: "body.prompt: too
+// long (code 7, param prompt)".
+func (e wireError) words(depth int) string {
+	var said string
+	for _, raw := range []json.RawMessage{e.Error, e.Message, e.Msg, e.Detail, e.FailureMessage} {
+		if s := wordsOf(raw, depth-1); !strings.Contains(said, s) {
+			said = join(said, "; ", s)
+		}
 	}
-	return text.Clean(a.key.hide(said), 500)
+	var steps []json.RawMessage
+	_ = json.Unmarshal(e.Loc, &steps)
+	place := ""
+	for _, step := range steps {
+		place = join(place, ".", wordsOf(step, 0))
+	}
+	notes := ""
+	for _, note := range []struct {
+		name  string
+		value json.RawMessage
+	}{{"code", e.Code}, {"code", e.FailureCode}, {"param", e.Param}} {
+		if s := wordsOf(note.value, 0); s != "" {
+			notes = join(notes, ", ", note.name+" "+s)
+		}
+	}
+	said = join(place, ": ", said)
+	switch {
+	case notes == "":
+		return said
+	case said == "":
+		return notes
+	}
+	return said + " (" + notes + ")"
+}
+
+func join(a, separator, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + separator + b
+}
+
+// wordsOf is the text in raw: a string or a number, what an object or the items
+// of a list say, or the JSON itself of an object that has no field known for it.
+func wordsOf(raw json.RawMessage, depth int) string {
+	switch string(raw) {
+	case "", "null", "true", "false", `""`, "{}", "[]":
+		return ""
+	}
+	if s := stringOf(raw); s != "" {
+		return s
+	}
+	var items []json.RawMessage
+	if depth > 0 && json.Unmarshal(raw, &items) == nil {
+		said := ""
+		for _, item := range items {
+			said = join(said, "; ", wordsOf(item, depth-1))
+		}
+		return said
+	}
+	var object wireError
+	if depth > 0 && json.Unmarshal(raw, &object) == nil {
+		if said := object.words(depth); said != "" {
+			return said
+		}
+	}
+	var b bytes.Buffer
+	_ = json.Compact(&b, raw)
+	return b.String()
 }
 
 // parseRetryAfter reads both forms of the header (RFC 9110, section 10.2.3):
@@ -91,7 +225,7 @@ func parseRetryAfter(s string) time.Duration {
 	return min(max(d, 0), 24*time.Hour)
 }
 
-// explain words a network error, which may hold a header of the gateway's.
+// explain words a network error, which may repeat a header of the gateway's.
 func explain(key Key, err error) string {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
@@ -104,5 +238,5 @@ func explain(key Key, err error) string {
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection closed before the answer was complete"
 	}
-	return text.Clean(key.hide(err.Error()), 200)
+	return key.Clean(err.Error(), 200)
 }

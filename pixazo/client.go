@@ -5,10 +5,13 @@
 package pixazo
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -16,8 +19,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/cenkalti/backoff/v5"
 
 	"pixazo-mcp/internal/text"
 )
@@ -28,22 +29,7 @@ const (
 	CreditsURL = "https://api-console.pixazo.ai/dashboard"
 )
 
-const (
-	submitPath = "/heygen-video-agent/v1/heygen-video-agent-request"
-	statusPath = "/v2/requests/status/"
-
-	submitTimeout = 60 * time.Second // one POST, from dialling to the end of its answer
-	atOnce        = 64 << 10         // bytes of a body that may be on its way as a whole before an answer comes
-	uploadRate    = 256 << 10        // bytes a second that a slow line sends at least: large attachments get more time
-	statusTimeout = 15 * time.Second // one GET
-	maxAnswer     = 1 << 20          // bytes; a longer answer is refused
-
-	maxSubmits     = 4 // once, and 3 times again
-	submitSpan     = 60 * time.Second
-	maxStatusTries = 3
-	maxGets        = 64 // status requests under way at once
-	statusSpan     = 15 * time.Second
-)
+const maxAnswer = 1 << 20 // bytes; a longer answer is refused
 
 // Config is what a Client needs to know.
 type Config struct {
@@ -70,12 +56,18 @@ type Config struct {
 // Client calls the gateway. It is safe for concurrent use.
 type Client struct {
 	config Config
-	origin *url.URL      // scheme, host and port only
-	gets   chan struct{} // a slot for each status request under way
-	http   *http.Client
+	origin *url.URL     // scheme, host and port only
+	http   *http.Client // for GETs
+	posts  *http.Client // makes a new connection for each request
 	log    *slog.Logger
 
-	ownTransport bool // made here, so that it is known to report every connection
+	// One element for each GET under way: of those that somebody waits for, and
+	// of the others.
+	gets, polls chan struct{}
+
+	// True if we built the transport: only then does "GetConn was never called"
+	// prove that nothing was sent.
+	ownTransport bool
 }
 
 // NewClient checks config and returns a client of that gateway.
@@ -97,25 +89,30 @@ func NewClient(config Config) (*Client, error) {
 	if config.FilesFormat != "" && !slices.Contains(FilesFormats, config.FilesFormat) {
 		return nil, invalid("files format", "must be one of "+strings.Join(FilesFormats, ", "), text.Quote(config.FilesFormat))
 	}
-	if config.UserAgent == "" {
-		config.UserAgent = "pixazo-mcp"
-	}
-	ownTransport := config.Transport == nil
-	if ownTransport {
-		config.Transport = newTransport()
-	}
-	c := &Client{config: config, origin: origin, gets: make(chan struct{}, maxGets), log: config.Logger, ownTransport: ownTransport}
+	config.UserAgent = cmp.Or(config.UserAgent, "pixazo-mcp")
+	c := &Client{config: config, origin: origin, log: config.Logger, gets: make(chan struct{}, maxGets), polls: make(chan struct{}, maxGets)}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	c.http = &http.Client{Transport: config.Transport, CheckRedirect: c.checkRedirect}
+	transport, posts := config.Transport, config.Transport
+	if transport == nil {
+		c.ownTransport = true
+		transport = newTransport()
+		// A connection kept since the last call may have died unnoticed, as in a
+		// laptop's sleep, and a POST that goes down with it is uncertain.
+		fresh := newTransport()
+		fresh.DisableKeepAlives = true
+		posts = fresh
+	}
+	c.http = &http.Client{Transport: transport, CheckRedirect: c.checkRedirect}
+	// Following a redirect would send a submission again.
+	c.posts = &http.Client{Transport: posts, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return c, nil
 }
 
 func newTransport() *http.Transport {
 	// HTTP/2's transport repeats a request by itself after some stream errors
-	// that do not prove the server left it alone; HTTP/1.1's repeats a POST
-	// only when not one byte of it was written.
+	// that do not prove the server left it alone.
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	return &http.Transport{
@@ -133,31 +130,35 @@ func newTransport() *http.Transport {
 var errRedirect = errors.New("a redirect away from the gateway was refused")
 
 // checkRedirect keeps the key at home: net/http would copy the key's header to
-// whatever host an answer names. A submission follows no redirect at all,
-// since following one sends it again.
+// whatever host an answer names.
 func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
-	if via[0].Method == http.MethodPost {
-		return http.ErrUseLastResponse
-	}
 	if !c.ours(req.URL) || len(via) > 5 {
 		return errRedirect
 	}
 	return nil
 }
 
-// repeat calls once until it succeeds, may(err) forbids another call, or tries
-// calls were made. Between calls it backs off with jitter, at least as long as
-// the gateway asked; it starts no call later than span after the first.
-func (c *Client) repeat(ctx context.Context, tries int, span time.Duration, may func(error) bool, once func() (Job, error)) (Job, error) {
-	start := time.Now()
-	delays := backoff.NewExponentialBackOff()
+// retry says when a call may be repeated.
+type retry struct {
+	tries int
+	span  time.Duration               // no try begins later than this after the first
+	may   func(error) bool            // whether a failed try may be repeated
+	again func(context.Context) error // asked before each try after the first; its error ends them. nil means yes
+}
+
+// repeat calls once until it succeeds or r forbids another try. Between tries it
+// backs off with jitter, at least as long as the gateway asked.
+func (c *Client) repeat(ctx context.Context, r retry, once func() (Job, error)) (Job, error) {
+	start := time.Now().Round(0) // by wall clock, which goes on while the computer sleeps
+	backoff := 500 * time.Millisecond
 	for try := 1; ; try++ {
 		job, err := once()
-		if err == nil || try == tries || !may(err) {
+		if err == nil || try == r.tries || !r.may(err) {
 			return job, err
 		}
-		delay := max(delays.NextBackOff(), RetryAfter(err))
-		if time.Since(start)+delay > span {
+		delay := max(time.Duration((0.5+rand.Float64())*float64(backoff)), RetryAfter(err))
+		backoff *= 2
+		if time.Since(start)+delay > r.span {
 			return job, err
 		}
 		c.log.Info("asking the gateway again", "after", delay, "error", err)
@@ -167,8 +168,13 @@ func (c *Client) repeat(ctx context.Context, tries int, span time.Duration, may 
 		case <-ctx.Done():
 			timer.Stop()
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || time.Since(start) > r.span+time.Second {
 			return job, err
+		}
+		if r.again != nil {
+			if err := r.again(ctx); err != nil {
+				return Job{}, err
+			}
 		}
 	}
 }
@@ -179,7 +185,7 @@ var errNotSent = errors.New("no connection was made")
 
 // exchange adds the key, sends req and reads the whole answer, at most 1 MiB.
 // On an error the answer holds what had come by then.
-func (c *Client) exchange(req *http.Request) (a answer, err error) {
+func (c *Client) exchange(client *http.Client, req *http.Request) (a answer, err error) {
 	key, err := c.config.Key()
 	if err != nil {
 		return a, &Error{Code: MissingAPIKey, Message: err.Error(), Err: err}
@@ -194,9 +200,14 @@ func (c *Client) exchange(req *http.Request) (a answer, err error) {
 	req.Header.Set("User-Agent", c.config.UserAgent)
 
 	start := time.Now()
-	defer func() {
-		c.log.Debug("gateway exchange", "method", req.Method, "path", req.URL.Path, "status", a.status, "took", time.Since(start), "error", err)
-	}()
+	if req.Method == http.MethodPost {
+		// Nothing is logged between a submission's answer and its record.
+		c.log.Debug("gateway exchange", "method", req.Method, "path", req.URL.Path)
+	} else {
+		defer func() {
+			c.log.Debug("gateway exchange", "method", req.Method, "path", req.URL.Path, "status", a.status, "took", time.Since(start), "error", err)
+		}()
+	}
 	// Only a transport that says it went for a connection and never got one
 	// proves that nothing was sent; one that says nothing proves nothing,
 	// unless it is our own, which may give up before it goes for one.
@@ -205,24 +216,23 @@ func (c *Client) exchange(req *http.Request) (a answer, err error) {
 		GetConn: func(string) { asked = true },
 		GotConn: func(httptrace.GotConnInfo) { connected = true },
 	}))
-	resp, err := c.http.Do(req)
+	resp, err := client.Do(req)
 	switch {
 	case errors.Is(err, errRedirect):
 		return a, &Error{Code: GatewayError, Message: errRedirect.Error(), Err: errRedirect}
 	case err != nil && !connected && (asked || c.ownTransport):
-		return a, &Error{Code: GatewayUnreachable, Message: "can't connect to the gateway: " + explain(key, err), Err: errors.Join(errNotSent, err)}
+		return a, &Error{Code: GatewayUnreachable, Message: "can't connect to the gateway: " + explain(key, err), Err: errNotSent}
 	case err != nil:
-		return a, &Error{Code: GatewayUnreachable, Message: explain(key, err), Err: key.hideIn(err)}
+		return a, &Error{Code: GatewayUnreachable, Message: explain(key, err)}
 	}
 	defer resp.Body.Close()
 	a.status, a.header = resp.StatusCode, resp.Header
 	a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	tooLong := len(a.body) > maxAnswer
-	a.body = []byte(key.hide(string(a.body)))
+	a.body = bytes.TrimPrefix(a.body, []byte("\ufeff"))
 	if err != nil {
-		return a, &Error{Code: GatewayUnreachable, HTTPStatus: a.status, Message: explain(key, err), Err: err}
+		return a, &Error{Code: GatewayUnreachable, HTTPStatus: a.status, Message: explain(key, err)}
 	}
-	if tooLong {
+	if len(a.body) > maxAnswer {
 		return a, &Error{Code: BadResponse, HTTPStatus: a.status, Message: "the gateway's answer is longer than 1 MiB"}
 	}
 	return a, nil

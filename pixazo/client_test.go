@@ -10,23 +10,29 @@ import (
 
 func TestGatewayURLMustBeAnHTTPSOriginOrLoopback(t *testing.T) {
 	for url, origin := range map[string]string{
-		"":                            "https://gateway.pixazo.ai",
-		"https://gateway.pixazo.ai":   "https://gateway.pixazo.ai",
-		"https://gateway.pixazo.ai//": "https://gateway.pixazo.ai",
-		"HTTPS://proxy.example:8443/": "https://proxy.example:8443",
-		"http://127.0.0.1:8080":       "http://127.0.0.1:8080",
-		"http://127.9.9.9":            "http://127.9.9.9",
-		"http://localhost:1/":         "http://localhost:1",
-		"http://[::1]:8080":           "http://[::1]:8080",
-		"http://LOCALHOST":            "http://localhost",
-		"https://Gateway.example:443": "https://gateway.example", // two names of one gateway would be two in the journal
-		"http://127.0.0.1:080":        "http://127.0.0.1",
-		"http://127.0.0.1:443":        "http://127.0.0.1:443",
-		"http://[::1]:80":             "http://[::1]",
-		"https://[2001:DB8::1]:8443":  "https://[2001:db8::1]:8443",
+		"":                              "https://gateway.pixazo.ai",
+		"https://gateway.pixazo.ai":     "https://gateway.pixazo.ai",
+		"https://gateway.pixazo.ai//":   "https://gateway.pixazo.ai",
+		"HTTPS://proxy.example:8443/":   "https://proxy.example:8443",
+		"http://127.0.0.1:8080":         "http://127.0.0.1:8080",
+		"http://127.9.9.9":              "http://127.9.9.9",
+		"http://localhost:1/":           "http://localhost:1",
+		"http://[::1]:8080":             "http://[::1]:8080",
+		"http://LOCALHOST":              "http://localhost",
+		"https://Gateway.example:443":   "https://gateway.example", // two names of one gateway would be two in the journal
+		"http://127.0.0.1:080":          "http://127.0.0.1",
+		"http://127.0.0.1:443":          "http://127.0.0.1:443",
+		"http://[::1]:80":               "http://[::1]",
+		"https://[2001:DB8::1]:8443":    "https://[2001:db8::1]:8443",
+		"https://[2001:db8:0:0::1]":     "https://[2001:db8::1]",
+		"https://GATEWAY.example.":      "https://gateway.example",
+		"https://gateway.example.:443/": "https://gateway.example",
+		"https://gateway.example:0443":  "https://gateway.example",
+		"https://gateway.example:080":   "https://gateway.example:80",
+		"http://localhost.:80":          "http://localhost",
 	} {
 		c, err := NewClient(Config{GatewayURL: url})
-		if err != nil || c.origin.String() != origin {
+		if err != nil || c.Origin() != origin {
 			t.Errorf("%q: %v, error %v, want %s", url, c, err, origin)
 		}
 	}
@@ -37,7 +43,7 @@ func TestGatewayURLMustBeAnHTTPSOriginOrLoopback(t *testing.T) {
 		"https://gateway.pixazo.ai/v2", "https://gateway.pixazo.ai/?a=b", "https://gateway.pixazo.ai/#a", "https://gateway.pixazo.ai/%2e",
 		"https://", "https://:443", "https:", "gateway.pixazo.ai", "//gateway.pixazo.ai", "/", " ", "ftp://gateway.pixazo.ai", "file:///tmp", "unix:///tmp/s",
 		"https://gateway.pixazo.ai:port", "https://gate way", "https://gateway.pixazo.ai\n", "https:gateway.pixazo.ai", "\x1b[31mhttps://x",
-		"https://h.example?", "https://h.example#", "https://h.example:", "https://h.example:0", "https://h.example:65536", "https://h.example/%zz",
+		"https://h.example?", "https://h.example#", "https://h.example:", "https://.", "https://.:443", "http://127.0.0.1..", "https://h.example:0", "https://h.example:65536", "https://h.example/%zz",
 	} {
 		_, err := NewClient(Config{GatewayURL: url})
 		if e := checkError(t, err, InvalidArgument); !strings.HasPrefix(e.Message, "gateway URL must be an https URL of just a host and perhaps a port (http only to this computer), such as https://gateway.pixazo.ai; got ") {

@@ -20,6 +20,15 @@ const documented = `{"request_id": "` + testID + `", "status": "COMPLETED", "mod
  "output": {"media_url": ["https://pub-1.r2.dev/v1/` + testID + `/output.mp4"], "media_type": "video/mp4"},
  "created_at": "2026-05-22T13:17:32.110Z", "updated_at": "2026-05-22 13:19:23", "completed_at": "2026-05-22 13:19:23"}`
 
+// decodeJob reads an answer of the default gateway.
+func decodeJob(body []byte, requestID string) (Job, error) {
+	c, err := NewClient(Config{})
+	if err != nil {
+		return Job{}, err
+	}
+	return c.decode(answer{body: body}, requestID)
+}
+
 func TestDocumentedAnswerIsRead(t *testing.T) {
 	got, err := decodeJob([]byte(documented), "")
 	if err != nil {
@@ -56,7 +65,8 @@ func TestStatusesEndAJobOrNot(t *testing.T) {
 		{`"RENDERING"`, "RENDERING", false, false},
 		{`"in  review"`, "IN REVIEW", false, false},
 		{`"CANCELLED"`, "CANCELLED", false, false},
-		{`"\u001b[31mqueued\u202e"`, "[31MQUEUED", false, false},
+		{`"\u001b[31mqueued\u202e"`, "31MQUEUED", false, false},
+		{`"![x](https://evil.example/)"`, "XHTTPSEVILEXAMPLE", false, false},
 		{`"` + strings.Repeat("x", 50) + `"`, Status(strings.Repeat("X", 40) + "…"), false, false},
 	} {
 		got, err := decodeJob([]byte(`{"request_id":"`+testID+`","status":`+tt.sent+`}`), "")
@@ -79,9 +89,9 @@ func TestAnswersThatNameNoJobAreErrors(t *testing.T) {
 		{strings.Repeat(`{"request_id":`, 20000), "not the documented JSON"},
 		{`null`, "no valid request_id; it names nothing"},
 		{`{}`, "no valid request_id; it names nothing"},
-		{`{"request_id":null,"status":"QUEUED"}`, "no valid request_id; it names null"},
-		{`{"request_id":7,"status":"QUEUED"}`, "no valid request_id; it names 7"},
-		{`{"request_id":["a"],"status":"QUEUED"}`, `no valid request_id; it names ["a"]`},
+		{`{"request_id":null,"status":"QUEUED"}`, "no valid request_id; it names \"null\""},
+		{`{"request_id":7,"status":"QUEUED"}`, `no valid request_id; it names "7"`},
+		{`{"request_id":["a"],"status":"QUEUED"}`, `no valid request_id; it names "('a')"`},
 		{`{"request_id":"a/b","status":"QUEUED"}`, `no valid request_id; it names "a/b"`},
 		{`{"request_id":" a","status":"QUEUED"}`, "no valid request_id"},
 		{`{"request_id":"..","status":"QUEUED"}`, "no valid request_id"},
@@ -188,19 +198,92 @@ func TestMediaURLIsReadAsArrayOrString(t *testing.T) {
 	}
 }
 
+func TestFailureOfHeyGenIsTold(t *testing.T) {
+	for _, tt := range []struct{ rest, want string }{
+		{`"status":"FAILED","failure_message":"the avatar is gone","failure_code":"avatar_gone"`, "the avatar is gone (code avatar_gone)"},
+		{`"status":"ERROR","error":null,"output":{"failure_message":"no","failure_code":7}`, "no (code 7)"},
+		{`"status":"FAILED","error":{"failure_code":"x"}`, "code x"},
+		{`"status":"FAILED","error":"no video","failure_message":"the script is too long"`, "no video; the script is too long"},
+		{`"status":"FAILED","message":"no"`, "no"},
+		{`"status":"FAILED","detail":[{"msg":"no"}]`, "no"},
+		{`"status":"PROCESSING","message":"half of it is done","code":100`, ""},
+		{`"status":"COMPLETED","message":"success","output":{"message":"ok"}`, ""},
+	} {
+		got, err := decodeJob([]byte(`{"request_id":"a",`+tt.rest+`}`), "")
+		if err != nil || got.Error != tt.want {
+			t.Errorf("%s: %q, error %v, want %q", tt.rest, got.Error, err, tt.want)
+		}
+	}
+}
+
+// TestHeyGensOutputIsReadWhereItIsThere: only what is https, or the gateway's own
+// on this computer, is shown.
+func TestHeyGensOutputIsReadWhereItIsThere(t *testing.T) {
+	all := func(u string) Job { return Job{ThumbnailURL: u, SubtitleURL: u, CaptionedVideoURL: u} }
+	for _, tt := range []struct {
+		gateway, sent string
+		want          Job
+	}{
+		{"", `"https://x.example/t?a=1&b=2"`, all("https://x.example/t?a=1&b=2")},
+		{"", `"https://x.example/\u202e"`, all("https://x.example/%E2%80%AE")},
+		{"", `"http://x.example/t"`, Job{}},
+		{"", `"http://127.0.0.1:8080/t"`, Job{}},
+		{"", `"https://u:p@x.example/t"`, Job{}},
+		{"", `"javascript:alert(1)"`, Job{}},
+		{"", `"data:image/png;base64,AAAA"`, Job{}},
+		{"", `["https://x.example/t"]`, Job{}},
+		{"", `null`, Job{}},
+		{"http://127.0.0.1:8080", `"http://127.0.0.1:8080/t"`, all("http://127.0.0.1:8080/t")},
+		{"http://127.0.0.1:8080", `"http://127.0.0.1:8081/t"`, Job{}},
+		{"http://127.0.0.1:8080", `"http://x.example/t"`, Job{}},
+	} {
+		c, err := NewClient(Config{GatewayURL: tt.gateway})
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := fmt.Sprintf(`{"request_id":"a","status":"COMPLETED","output":{"thumbnail_url":%s,"subtitle_url":%[1]s,"captioned_video_url":%[1]s,"gif_url":7,"title":["x"]}}`, tt.sent)
+		tt.want.RequestID, tt.want.Status = "a", Completed
+		if got, err := c.decode(answer{body: []byte(body)}, ""); err != nil || !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s at %q: %+v, error %v", tt.sent, tt.gateway, got, err)
+		}
+	}
+	for sent, want := range map[string]float64{
+		`31.4`: 31.4, `"31.4"`: 31.4, `30`: 30, `0`: 0, `-1`: 0, `1e99`: 0, `"NaN"`: 0, `"Inf"`: 0, `"half a minute"`: 0, `null`: 0, `[30]`: 0, `{}`: 0, `true`: 0,
+	} {
+		got, err := decodeJob([]byte(`{"request_id":"a","status":"COMPLETED","output":{"duration":`+sent+`}}`), "")
+		if err != nil || got.DurationSeconds != want {
+			t.Errorf("duration %s: %g, error %v, want %g", sent, got.DurationSeconds, err, want)
+		}
+	}
+}
+
+func TestMediaTypeIsOneOrNothing(t *testing.T) {
+	for sent, want := range map[string]string{
+		`"video/mp4"`: "video/mp4", `"Video/MP4; codecs=\"avc1\""`: "video/mp4", `"video"`: "", `"![x](https://evil.example/)"`: "", `"a\nb"`: "", `7`: "",
+	} {
+		got, err := decodeJob([]byte(`{"request_id":"a","status":"COMPLETED","output":{"media_type":`+sent+`}}`), "")
+		if err != nil || got.MediaType != want {
+			t.Errorf("%s: %q, error %v, want %q", sent, got.MediaType, err, want)
+		}
+	}
+}
+
 func TestErrorWordsAreReadFromAnyForm(t *testing.T) {
 	for _, tt := range []struct{ sent, want string }{
 		{`"the avatar is gone"`, "the avatar is gone"},
 		{`"  two\r\n lines\t"`, "two lines"},
 		{`"\u001b[2J\u202eevil\u0000"`, "[2Jevil"},
 		{`{"message":"no"}`, "no"},
-		{`{"message":"no","code":17}`, "no"},
-		{`{"message":{"a":1}}`, `{"message":{"a":1}}`},
-		{`{"code": 17, "detail": "x"}`, `{"code":17,"detail":"x"}`},
-		{`["a", "b"]`, `["a","b"]`},
+		{`{"message":"no","code":17}`, "no (code 17)"},
+		{`{"message":{"a":1}}`, `{"a":1}`},
+		{`{"a":{"b":[1, 2]}}`, `{"a":{"b":[1,2]}}`},
+		{`{"code": 17, "detail": "x"}`, "x (code 17)"},
+		{`{"code":"avatar_gone"}`, "code avatar_gone"},
+		{`["a", "b"]`, "a; b"},
+		{`[{"message":"a"},{"message":"b","param":"mode"},null]`, "a; b (param mode)"},
+		{`[[[["deep"]]]]`, `["deep"]`},
 		{`17`, "17"},
-		{`true`, "true"},
-		{`null`, ""}, {`false`, ""}, {`""`, ""}, {`{}`, ""}, {`[]`, ""},
+		{`true`, ""}, {`null`, ""}, {`false`, ""}, {`""`, ""}, {`{}`, ""}, {`[]`, ""}, {`[null]`, ""},
 		{`"` + strings.Repeat("é", 5000) + `"`, strings.Repeat("é", 1000) + "…"},
 	} {
 		got, err := decodeJob([]byte(`{"request_id":"a","status":"FAILED","output":null,"error":`+tt.sent+`}`), "")
@@ -289,7 +372,10 @@ func FuzzDecodeJob(f *testing.F) {
 		shown := map[string]int{ // and how many characters it may have
 			job.RequestID: 200, string(job.Status): maxStatusLength + 1, job.Error: maxErrorLength + 1, job.MediaType: 101, job.PollingURL: maxURLLength,
 		}
-		for _, u := range job.VideoURLs {
+		for _, u := range append(job.VideoURLs, job.ThumbnailURL, job.SubtitleURL, job.CaptionedVideoURL) {
+			if u == "" {
+				continue
+			}
 			shown[u] = maxURLLength
 			if p, err := url.Parse(u); err != nil || p.Scheme != "https" && p.Scheme != "http" || p.Host == "" || p.User != nil {
 				t.Errorf("video URL %q", u)
@@ -324,7 +410,7 @@ func TestAttachmentsRepeatedByTheGatewayAreNotShown(t *testing.T) {
 		{`{"error":"größe – ` + data + `é"}`, "größe – [data]é"},
 		{`{"error":{"file":"` + data + `"}}`, `{"file":"[data]"}`},
 	} {
-		if got := gatewayWords(answer{body: []byte(tt.body)}); got != tt.want {
+		if got := (answer{body: []byte(tt.body)}).words(); got != tt.want {
 			t.Errorf("got %q, want %q", got, tt.want)
 		}
 	}

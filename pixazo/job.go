@@ -4,15 +4,18 @@
 package pixazo
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"pixazo-mcp/internal/text"
 )
@@ -41,7 +44,7 @@ func (s Status) Failed() bool { return s == Failed || s == Errored }
 const IDPrefix = "heygen-video-agent_"
 
 // Job is one video request and what the gateway has said of it. Every string
-// is cleaned for showing. A time that is not known is zero.
+// is cleaned for showing. What is not known is zero.
 type Job struct {
 	RequestID   string
 	Status      Status   // "" while nothing is known
@@ -51,6 +54,13 @@ type Job struct {
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
 	CompletedAt time.Time
+
+	// What HeyGen adds, where the gateway passes it on. The URLs are https, or on
+	// the gateway's own origin where that is this computer.
+	DurationSeconds   float64 // of the video
+	ThumbnailURL      string
+	SubtitleURL       string
+	CaptionedVideoURL string
 
 	// PollingURL is the address the gateway named for this job's status, if
 	// it lies on the gateway's own origin; else "".
@@ -65,6 +75,7 @@ func (j Job) Done() bool { return j.Status.Done() }
 const (
 	maxErrorLength  = 1000 // characters
 	maxStatusLength = 40
+	maxIDLength     = 200
 	maxURLLength    = 4096
 	maxVideoURLs    = 20
 )
@@ -75,48 +86,68 @@ type wireJob struct {
 	RequestID   json.RawMessage `json:"request_id"`
 	Status      json.RawMessage `json:"status"`
 	PollingURL  json.RawMessage `json:"polling_url"`
-	Error       json.RawMessage `json:"error"`
 	Output      json.RawMessage `json:"output"`
 	CreatedAt   json.RawMessage `json:"created_at"`
 	UpdatedAt   json.RawMessage `json:"updated_at"`
 	CompletedAt json.RawMessage `json:"completed_at"`
+	wireError
 }
 
-// decodeJob reads a submission's or a status answer. It fails when the body is
-// not a JSON object, or names no valid request_id or no status. requestID is
-// the job that was asked for, which the answer need not name again; "" if none
-// was.
-func decodeJob(body []byte, requestID string) (Job, error) {
+// wireOutput is the output of a job: two documented fields, and HeyGen's.
+type wireOutput struct {
+	MediaURL          json.RawMessage `json:"media_url"`
+	MediaType         json.RawMessage `json:"media_type"`
+	Duration          json.RawMessage `json:"duration"`
+	ThumbnailURL      json.RawMessage `json:"thumbnail_url"`
+	SubtitleURL       json.RawMessage `json:"subtitle_url"`
+	CaptionedVideoURL json.RawMessage `json:"captioned_video_url"`
+	wireError
+}
+
+// decode reads a submission's or a status answer. It fails when the body is not
+// a JSON object, or names no valid request_id or no status. requestID is the
+// job that was asked for, which the answer need not name again; "" if none was.
+func (c *Client) decode(a answer, requestID string) (Job, error) {
 	var w wireJob
-	if err := json.Unmarshal(body, &w); err != nil {
+	if err := json.Unmarshal(a.body, &w); err != nil {
 		return Job{}, errors.New("the answer is not the documented JSON")
 	}
 	job := Job{
 		RequestID:   stringOf(w.RequestID),
-		Status:      Status(strings.ToUpper(text.Clean(stringOf(w.Status), maxStatusLength))),
-		Error:       text.Clean(words(w.Error), maxErrorLength),
-		PollingURL:  escapeURL(stringOf(w.PollingURL)),
+		Status:      a.statusWord(w.Status),
 		CreatedAt:   timestamp(w.CreatedAt),
 		UpdatedAt:   timestamp(w.UpdatedAt),
 		CompletedAt: timestamp(w.CompletedAt),
 	}
-	var output struct {
-		MediaURL  json.RawMessage `json:"media_url"`
-		MediaType json.RawMessage `json:"media_type"`
+	if address := a.escapedURL(w.PollingURL); c.isOwn(address) {
+		job.PollingURL = address
 	}
+	var output wireOutput
 	if json.Unmarshal(w.Output, &output) == nil {
-		job.VideoURLs = videoURLs(output.MediaURL)
-		job.MediaType = text.Clean(stringOf(output.MediaType), 100)
+		job.VideoURLs = a.videoURLs(output.MediaURL)
+		job.MediaType = a.mediaType(output.MediaType)
+		job.DurationSeconds = seconds(output.Duration)
+		job.ThumbnailURL = c.extraURL(a, output.ThumbnailURL)
+		job.SubtitleURL = c.extraURL(a, output.SubtitleURL)
+		job.CaptionedVideoURL = c.extraURL(a, output.CaptionedVideoURL)
 	}
+	said := w.wireError.words(maxWordsDepth)
+	if job.Status.Failed() {
+		said = join(said, "; ", output.words(maxWordsDepth))
+	} else { // the other fields may say how it goes on
+		said = wireError{Error: w.Error}.words(maxWordsDepth)
+	}
+	job.Error = a.shown(said, maxErrorLength)
+
 	switch string(w.RequestID) {
 	case "", "null", `""`:
 		job.RequestID = requestID
 	}
-	if CheckRequestID(job.RequestID) != nil {
+	if CheckRequestID(job.RequestID) != nil || a.key.Clean(job.RequestID, maxIDLength) != job.RequestID {
 		// What stands there may still be what the gateway knows the job by.
 		got := "nothing"
 		if len(w.RequestID) > 0 {
-			got = text.Clean(string(w.RequestID), 300)
+			got = text.Said(a.key.Clean(cmp.Or(stringOf(w.RequestID), string(w.RequestID)), 300))
 		}
 		return Job{}, errors.New("the answer names no valid request_id; it names " + got)
 	}
@@ -126,36 +157,42 @@ func decodeJob(body []byte, requestID string) (Job, error) {
 	return job, nil
 }
 
-// text is the JSON string in raw, or "" when raw is anything else.
+// stringOf is the JSON string in raw, or "" when raw is anything else.
 func stringOf(raw json.RawMessage) string {
 	var s string
 	_ = json.Unmarshal(raw, &s)
 	return s
 }
 
-// words is the text of an error field: a string, or whatever JSON stands
-// there instead; "" for null.
-func words(raw json.RawMessage) string {
-	return text.WithoutData(rawWords(raw))
+// statusWord keeps letters, digits and spaces of a status, since it is shown
+// without quotation marks.
+func (a answer) statusWord(raw json.RawMessage) Status {
+	word := strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune(" _-", r) {
+			return unicode.ToUpper(r)
+		}
+		return -1
+	}, a.key.Clean(stringOf(raw), maxErrorLength))
+	return Status(text.Clean(word, maxStatusLength))
 }
 
-func rawWords(raw json.RawMessage) string {
-	if s := stringOf(raw); s != "" {
-		return s
-	}
-	switch string(raw) {
-	case "", "null", `""`, "false", "{}", "[]":
+// mediaType is the type and subtype in raw, "" when it is no media type.
+func (a answer) mediaType(raw json.RawMessage) string {
+	kind, _, err := mime.ParseMediaType(a.key.Clean(stringOf(raw), 100))
+	if err != nil || !strings.Contains(kind, "/") {
 		return ""
 	}
-	var object struct {
-		Message json.RawMessage `json:"message"`
+	return kind
+}
+
+// seconds reads a duration in seconds, a number or one in a string; 0 when it is
+// neither, or not of a video.
+func seconds(raw json.RawMessage) float64 {
+	n, err := strconv.ParseFloat(strings.Trim(string(raw), `"`), 64)
+	if err != nil || !(n > 0 && n < 24*60*60) {
+		return 0
 	}
-	if json.Unmarshal(raw, &object) == nil && stringOf(object.Message) != "" {
-		return stringOf(object.Message)
-	}
-	var b bytes.Buffer
-	_ = json.Compact(&b, raw)
-	return b.String()
+	return n
 }
 
 // timestamp reads the two documented forms. The one without a zone is UTC.
@@ -171,40 +208,54 @@ func timestamp(raw json.RawMessage) time.Time {
 
 // videoURLs reads media_url, documented as an array and seen as a plain string
 // on other models. What is not an http(s) URL is left out.
-func videoURLs(raw json.RawMessage) []string {
+func (a answer) videoURLs(raw json.RawMessage) []string {
 	var items []json.RawMessage
 	if json.Unmarshal(raw, &items) != nil {
 		items = []json.RawMessage{raw}
 	}
 	var urls []string
 	for _, item := range items {
-		s := stringOf(item)
-		u, err := url.Parse(s)
-		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil {
-			continue
-		}
-		if s = escapeURL(s); len(s) <= maxURLLength && len(urls) < maxVideoURLs {
-			urls = append(urls, s)
+		if u := a.escapedURL(item); u != "" && len(urls) < maxVideoURLs {
+			urls = append(urls, u)
 		}
 	}
 	return urls
 }
 
-// escapeURL percent-encodes what must not be shown as it stands, in every part
-// of the URL; url.URL.String leaves a query as it came.
-func escapeURL(s string) string {
-	if len(s) > maxURLLength || text.Clean(s, maxURLLength) == s && !strings.Contains(s, " ") {
-		return s // too long a URL is not kept
+// extraURL is the URL in raw if it is https, or the gateway's own where that is
+// this computer, as the sandbox's is; else "".
+func (c *Client) extraURL(a answer, raw json.RawMessage) string {
+	s := a.escapedURL(raw)
+	if u, err := url.Parse(s); err != nil || u.Scheme != "https" && !(IsLoopback(c.origin.Hostname()) && c.isOwn(s)) {
+		return ""
 	}
-	var b strings.Builder
-	for _, c := range []byte(s) {
-		if c <= ' ' || c > '~' {
-			fmt.Fprintf(&b, "%%%02X", c)
-		} else {
-			b.WriteByte(c)
+	return s
+}
+
+// escapedURL is the http(s) URL in raw, with what must not be shown as it stands
+// percent-encoded in every part of it; url.URL.String leaves a query as it came.
+// It is "" when there is none, or one too long to be kept.
+func (a answer) escapedURL(raw json.RawMessage) string {
+	s := stringOf(raw)
+	u, err := url.Parse(s)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || len(s) > maxURLLength {
+		return ""
+	}
+	if text.Clean(s, maxURLLength) != s || strings.Contains(s, " ") {
+		var b strings.Builder
+		for _, c := range []byte(s) {
+			if c <= ' ' || c > '~' {
+				fmt.Fprintf(&b, "%%%02X", c)
+			} else {
+				b.WriteByte(c)
+			}
 		}
+		s = b.String()
 	}
-	return b.String()
+	if len(s) > maxURLLength {
+		return ""
+	}
+	return a.key.Clean(s, maxURLLength)
 }
 
 // IDTime is the time of creation inside a request_id that ends in a UUIDv7, as

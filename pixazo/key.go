@@ -6,16 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
+	"slices"
 	"strings"
 	"unique"
-)
 
-const (
-	redacted = "[redacted]"
-	// A key of fewer bytes may be an ordinary word, as the sandbox's is, and is
-	// not looked for in answers.
-	minHidden = 16
+	"pixazo-mcp/internal/text"
 )
 
 // Key is the gateway's subscription key. Whatever prints, logs or marshals a
@@ -26,9 +21,11 @@ const (
 // unexported field, nor for %p, and would print a plain string there.
 type Key struct{ secret unique.Handle[string] }
 
-// NewKey trims white space around s and checks that what is left can stand in
-// an HTTP header: printable ASCII without spaces, at most 512 bytes. An empty
-// s gives the zero Key. The error never holds any part of s.
+// NewKey returns the key that s holds, without white space around it; an empty
+// s gives the zero Key. The gateway does not say what its keys look like, so
+// only what can't be one is refused: more than 512 characters, any that is not
+// printable ASCII or belongs to a notation around a key (as in "KEY", <KEY> or
+// NAME=KEY), and the usual placeholders. The error never holds any part of s.
 func NewKey(s string) (Key, error) {
 	s = strings.TrimSpace(s)
 	if s == "" {
@@ -42,7 +39,24 @@ func NewKey(s string) (Key, error) {
 			return Key{}, errors.New("the key holds a space, a line break or a character outside ASCII")
 		}
 	}
+	if strings.ContainsAny(s, "\"'`\\<>{}%&#;,") {
+		return Key{}, errors.New("the key holds a quotation mark, a bracket or another sign that does not belong to it; give the key alone")
+	}
+	if name, value, ok := strings.Cut(s, "="); ok && strings.Trim(value, "=") != "" && isName(name, "_") {
+		return Key{}, errors.New("the key begins with a name and an equals sign; give the key alone")
+	}
+	if isPlaceholder(s) {
+		return Key{}, errors.New("the key is a placeholder, not a key")
+	}
 	return Key{unique.Make(s)}, nil
+}
+
+// isPlaceholder reports whether s stands in documents and templates where a key
+// belongs, such as YOUR_API_KEY, null or xxxx.
+func isPlaceholder(s string) bool {
+	word := strings.NewReplacer("_", "", "-", "", ".", "").Replace(strings.ToLower(s))
+	return strings.HasPrefix(word, "your") && !strings.ContainsAny(word, "0123456789") || strings.Trim(word, "x*") == "" ||
+		slices.Contains([]string{"null", "none", "nil", "undefined", "true", "false", "apikey", "pixazoapikey", "subscriptionkey", "changeme"}, word)
 }
 
 // IsZero reports whether there is no key.
@@ -56,85 +70,23 @@ func (k Key) value() string {
 	return k.secret.Value()
 }
 
-// hide puts "[redacted]" wherever s repeats the key, as it is or with any of
-// its characters escaped as JSON may do: a refusal may name what it refuses,
-// and its words are shown. It must come before s is cut.
-func (k Key) hide(s string) string {
-	secret := k.value()
-	if len(secret) < minHidden {
-		return s
-	}
-	s = strings.ReplaceAll(s, secret, redacted)
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); {
-		if n := escapedLength(s[i:], secret); n > 0 {
-			b.WriteString(redacted)
-			i += n
-		} else {
-			b.WriteByte(s[i])
-			i++
-		}
-	}
-	return b.String()
-}
-
-// escapedLength is how many bytes of s stand for secret in a JSON string, or
-// in one that was quoted again and so has more backslashes; 0 when s begins
-// otherwise. secret is ASCII.
-func escapedLength(s, secret string) (n int) {
-	for i := range len(secret) {
-		c, rest := secret[i], s[n:]
-		slashes := 0
-		for slashes < min(len(rest), 8) && rest[slashes] == '\\' {
-			slashes++
-		}
-		char := rest[slashes:]
-		switch {
-		case slashes > 0 && byNumber(char, c):
-			n += slashes + len("u0000")
-		case c == '\\' && slashes >= 2:
-			n += 2
-		case char != "" && char[0] == c && (slashes == 0 || c == '"' || c == '/'):
-			n += slashes + 1
-		default:
-			return 0
-		}
-	}
-	return n
-}
-
-// byNumber reports whether s begins with c as JSON's \u names it.
-func byNumber(s string, c byte) bool {
-	if len(s) < 5 || s[0] != 'u' {
-		return false
-	}
-	code, err := strconv.ParseUint(s[1:5], 16, 16)
-	return err == nil && code == uint64(c)
-}
-
-// hideIn is err, or its words alone when they repeat the key.
-func (k Key) hideIn(err error) error {
-	if said := k.hide(err.Error()); said != err.Error() {
-		return errors.New(said)
-	}
-	return err
-}
+// Clean is text.Clean that also puts "[redacted]" wherever s repeats the key: a
+// refusal may name what it refuses. It is for every word that comes from the
+// gateway or from the network.
+func (k Key) Clean(s string, limit int) string { return text.CleanAndHide(s, k.value(), limit) }
 
 // String returns "[redacted]".
-func (k Key) String() string { return redacted }
+func (k Key) String() string { return text.Redacted }
 
 // GoString returns "[redacted]".
-func (k Key) GoString() string { return redacted }
+func (k Key) GoString() string { return text.Redacted }
 
 // Format writes "[redacted]" for every verb and flag, so that %x or %d cannot
 // reach the field either.
-func (k Key) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
+func (k Key) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(text.Redacted)) }
 
 // LogValue returns "[redacted]" to log/slog.
-func (k Key) LogValue() slog.Value { return slog.StringValue(redacted) }
+func (k Key) LogValue() slog.Value { return slog.StringValue(text.Redacted) }
 
 // MarshalText returns "[redacted]", for JSON and every other text encoding.
-func (k Key) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+func (k Key) MarshalText() ([]byte, error) { return []byte(text.Redacted), nil }

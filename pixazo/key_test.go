@@ -37,6 +37,49 @@ func TestNewKeyTrimsAndChecks(t *testing.T) {
 	}
 }
 
+// TestWhatCantBeAKeyIsRefused: it would be sent, and answered 401, which reads as
+// if the key was wrong.
+func TestWhatCantBeAKeyIsRefused(t *testing.T) {
+	for s, reason := range map[string]string{
+		`"` + testSecret + `"`:                "quotation mark",
+		"'" + testSecret + "'":                "quotation mark",
+		"`" + testSecret + "`":                "quotation mark",
+		"<" + testSecret + ">":                "bracket",
+		"{" + testSecret + "}":                "bracket",
+		"${PIXAZO_API_KEY}":                   "bracket",
+		"%PIXAZO_API_KEY%":                    "another sign",
+		testSecret + ";":                      "another sign",
+		testSecret + ",":                      "another sign",
+		"PIXAZO_API_KEY=" + testSecret:        "a name and an equals sign",
+		"key=" + testSecret + "==":            "a name and an equals sign",
+		"export PIXAZO_API_KEY=" + testSecret: "a space",
+		"Bearer " + testSecret:                "a space",
+		"YOUR_KEY":                            "a placeholder",
+		"your-api-key":                        "a placeholder",
+		"YOUR_SUBSCRIPTION_KEY":               "a placeholder",
+		"YOUR_PIXAZO_API_KEY_HERE":            "a placeholder",
+		"null":                                "a placeholder",
+		"None":                                "a placeholder",
+		"undefined":                           "a placeholder",
+		"xxxxxxxx-xxxx-xxxx":                  "a placeholder",
+		"********":                            "a placeholder",
+		"...":                                 "a placeholder",
+		"PIXAZO_API_KEY":                      "a placeholder",
+	} {
+		key, err := NewKey(s)
+		if err == nil || !key.IsZero() || !strings.Contains(err.Error(), reason) || strings.Contains(err.Error(), s) {
+			t.Errorf("%q: error %v, want one with %q", s, err, reason)
+		} else {
+			checkNoKey(t, "the error", err.Error())
+		}
+	}
+	for _, s := range []string{"sandbox", "secret-1", "dGVzdA==", "id:" + testSecret, "your5c1f0e9a", "sk-proj_A.b~c+d/e", "nullable-key-1"} {
+		if key, err := NewKey(s); err != nil || key.value() != s {
+			t.Errorf("%q: error %v", s, err)
+		}
+	}
+}
+
 func TestKeysCompareByValue(t *testing.T) {
 	a, _ := NewKey("secret-1")
 	b, _ := NewKey(" secret-1 ")
@@ -139,47 +182,21 @@ func TestKeyMethodsRedact(t *testing.T) {
 	}
 }
 
-// A short key, such as the sandbox's, may be a word of an answer; taking it
-// out would break request_ids.
-func TestOnlyKeysThatCantBeWordsAreHidden(t *testing.T) {
-	for _, tt := range []struct{ key, body, want string }{
-		{"sandbox", `{"request_id":"sandbox_1"}`, `{"request_id":"sandbox_1"}`},
-		{"", `{}`, `{}`},
-		{testSecret, `{"a":"` + testSecret + testSecret + `"}`, `{"a":"[redacted][redacted]"}`},
+// How a key can be written is in the tests of internal/text.
+func TestKeyCleansAndHides(t *testing.T) {
+	key, _ := testKey()
+	short, _ := NewKey("sandbox")
+	for _, tt := range []struct {
+		key     Key
+		s, want string
+	}{
+		{key, "key " + testSecret[:9] + "\u200b" + testSecret[9:] + "\n was  revoked", "key [redacted] was…"},
+		{key, "a\x00 b", "a b"},
+		{short, "sandbox_1", "sandbox_1"}, // may be a word
+		{Key{}, "a\tb", "a b"},
 	} {
-		key, _ := NewKey(tt.key)
-		if got := key.hide(tt.body); got != tt.want {
-			t.Errorf("%s becomes %s", tt.body, got)
-		}
-	}
-}
-
-func TestKeyIsHiddenHoweverJSONWritesIt(t *testing.T) {
-	const secret = `k/ey"with\all+of=that`
-	for _, tt := range []struct{ s, want string }{
-		{secret, "[redacted]"},
-		{`a ` + secret + secret + ` b`, "a [redacted][redacted] b"},
-		{`k\/ey\"with\\all+of=that`, "[redacted]"},
-		{`k/ey\u0022with\u005call\u002Bof\u003Dthat`, "[redacted]"},
-		{jsonEscaped(secret), "[redacted]"},
-		{`\u006b/ey\"with\\all+of=that \n`, `[redacted] \n`},
-		// JSON within JSON, and quoted by Go.
-		{strings.ReplaceAll(jsonEscaped(secret), `\`, `\\`), "[redacted]"},
-		{strings.ReplaceAll(jsonEscaped(secret), `\`, `\\\\`), "[redacted]"},
-		{`kk\/ey\"with\\all+of=that`, "k[redacted]"},
-		// Not the key.
-		{`\u006c` + secret[1:], `\u006c` + secret[1:]},
-		{`\x6b` + secret[1:], `\x6b` + secret[1:]},
-		{`\u+06b` + secret[1:], `\u+06b` + secret[1:]},
-		{`k\/ey\"with\\all+of=tha`, `k\/ey\"with\\all+of=tha`},
-		{`\u006`, `\u006`}, {`\`, `\`}, {`k\`, `k\`}, {"", ""},
-	} {
-		key, err := NewKey(secret)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := key.hide(tt.s); got != tt.want {
-			t.Errorf("%s becomes %s, want %s", tt.s, got, tt.want)
+		if got := tt.key.Clean(tt.s, 18); got != tt.want {
+			t.Errorf("%q becomes %q, want %q", tt.s, got, tt.want)
 		}
 	}
 }

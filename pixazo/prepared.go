@@ -67,7 +67,7 @@ func Prepare(req VideoRequest) (*Prepared, error) { return prepare(req, Key{}, f
 // ordinary word and is not looked for.
 func (c *Client) Prepare(req VideoRequest) (*Prepared, error) {
 	key, err := c.config.Key()
-	if err != nil || len(key.value()) < minHidden {
+	if err != nil || len(key.value()) < text.MinSecret {
 		key = Key{} // whoever needs the key says what is wrong with it
 	}
 	return prepare(req, key, c.config.FilesFormat == FilesFormats[1])

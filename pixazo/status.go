@@ -4,69 +4,71 @@ package pixazo
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
+	"time"
 
 	"pixazo-mcp/internal/text"
 )
 
+const (
+	statusPath    = "/v2/requests/status/"
+	statusTimeout = 15 * time.Second // one GET, with the time that it waits for its turn
+	reusedTimeout = 5 * time.Second  // the same on a connection from before, which may have died in a laptop's sleep
+	statusTries   = 3
+	statusSpan    = 15 * time.Second // no try begins later than this after the first
+	maxGets       = 32               // requests under way at once of each kind, see StatusOptions.Background
+)
+
+// StatusOptions adjusts one status request.
+type StatusOptions struct {
+	PollingURL string // the job's PollingURL; "" means the documented address
+
+	// Background says that nobody waits for this answer. Such requests have
+	// their own number that may be under way at once, so that they never stand
+	// before one that somebody waits for.
+	Background bool
+}
+
 // Status asks where a job stands, again on network errors, 429 and 5xx, at
-// most 3 times in all and starting none after 15 s. pollingURL is the job's
-// PollingURL; "" means the documented address.
+// most 3 times in all and starting none after 15 s.
 //
 // Errors: invalid_argument, missing_api_key, unauthorized, out_of_credits,
 // not_found, rate_limited, gateway_error, gateway_unreachable, bad_response,
 // cancelled; each with RequestID.
-func (c *Client) Status(ctx context.Context, requestID, pollingURL string) (Job, error) {
+func (c *Client) Status(ctx context.Context, requestID string, o StatusOptions) (Job, error) {
 	if err := CheckRequestID(requestID); err != nil {
 		return Job{}, err
 	}
 	documented := c.origin.String() + statusPath + url.PathEscape(requestID)
-	address := c.ownURL(pollingURL)
-	if address == "" {
-		address = documented
+	address := documented
+	if c.isOwn(o.PollingURL) {
+		address = o.PollingURL
 	}
-	passing := func(err error) bool {
-		var e *Error
-		return errors.As(err, &e) && (e.Code == GatewayUnreachable || e.Code == RateLimited || e.HTTPStatus >= 500)
+	transient := func(err error) bool {
+		e, ok := errors.AsType[*Error](err)
+		return ok && (e.Code == GatewayUnreachable || e.Code == RateLimited || e.HTTPStatus >= 500)
 	}
-	job, err := c.repeat(ctx, maxStatusTries, statusSpan, passing, func() (Job, error) {
-		job, err := c.statusOnce(ctx, address, requestID)
+	job, err := c.repeat(ctx, retry{tries: statusTries, span: statusSpan, may: transient}, func() (Job, error) {
+		job, err := c.statusOnce(ctx, address, requestID, o.Background)
 		if IsCode(err, NotFound) && address != documented {
-			job, err = c.statusOnce(ctx, documented, requestID)
+			job, err = c.statusOnce(ctx, documented, requestID, o.Background)
 		}
 		return job, err
 	})
-	if e, ok := err.(*Error); ok {
+	if e, ok := errors.AsType[*Error](err); ok {
 		e.RequestID = requestID
 	}
 	return job, err
 }
 
-func (c *Client) statusOnce(callerCtx context.Context, address, requestID string) (Job, error) {
-	givenUp := func() error {
-		return &Error{Code: Cancelled, Message: "the status request was given up", Err: callerCtx.Err()}
-	}
-	select {
-	case c.gets <- struct{}{}:
-		defer func() { <-c.gets }()
-	case <-callerCtx.Done():
-	}
-	if callerCtx.Err() != nil { // when both can go, select takes either
-		return Job{}, givenUp()
-	}
-	ctx, cancel := context.WithTimeout(callerCtx, statusTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return Job{}, fmt.Errorf("get status: %w", err)
-	}
-	a, err := c.exchange(req)
+func (c *Client) statusOnce(ctx context.Context, address, requestID string, background bool) (Job, error) {
+	a, err := c.get(ctx, address, background)
 	switch {
-	case err != nil && callerCtx.Err() != nil:
-		return Job{}, givenUp()
 	case err != nil && a.status/100 != 4:
 		return Job{}, err
 	case a.status == http.StatusNotFound:
@@ -82,4 +84,77 @@ func (c *Client) statusOnce(callerCtx context.Context, address, requestID string
 		return Job{}, &Error{Code: BadResponse, HTTPStatus: a.status, Message: err.Error()}
 	}
 	return job, nil
+}
+
+// Ping asks for a job that can't exist, once, which costs nothing. It returns
+// nil when the gateway took the key and answered as it does.
+//
+// Errors: missing_api_key, unauthorized, out_of_credits, rate_limited,
+// gateway_error, gateway_unreachable, bad_response (something else is at this
+// address), cancelled.
+func (c *Client) Ping(ctx context.Context) error {
+	const nobody = "heygen-video-agent_00000000-0000-0000-0000-000000000000"
+	a, err := c.get(ctx, c.origin.String()+statusPath+nobody, false)
+	switch {
+	case err != nil:
+		return err
+	case a.status/100 == 2, a.status == http.StatusNotFound, a.status == http.StatusBadRequest, a.status == http.StatusUnprocessableEntity:
+		var object map[string]json.RawMessage
+		if json.Unmarshal(a.body, &object) != nil {
+			return &Error{Code: BadResponse, HTTPStatus: a.status, Message: fmt.Sprintf("the answer is not the gateway's: HTTP %d with %s",
+				a.status, text.Said(a.key.Clean(a.header.Get("Content-Type"), 100)))}
+		}
+		return nil
+	}
+	return refusal(a)
+}
+
+// get sends a GET with the key when it is its turn.
+func (c *Client) get(callerCtx context.Context, address string, background bool) (answer, error) {
+	ctx, cancel := context.WithTimeout(callerCtx, statusTimeout)
+	defer cancel()
+	turns := c.gets
+	if background {
+		turns = c.polls
+	}
+	select {
+	case turns <- struct{}{}:
+		defer func() { <-turns }()
+	case <-ctx.Done():
+	}
+	if ctx.Err() == nil { // when both can go, select takes either
+		a, err := c.getNow(ctx, address)
+		if err == nil || callerCtx.Err() == nil {
+			return a, err
+		}
+	}
+	if callerCtx.Err() != nil {
+		return answer{}, &Error{Code: Cancelled, Message: "the status request was given up", Err: callerCtx.Err()}
+	}
+	return answer{}, &Error{Code: GatewayUnreachable, Message: fmt.Sprintf("no answer in time: the gateway owes an answer to %d requests before this one", maxGets)}
+}
+
+// getNow gives up early where the connection is one from before, and has the
+// next request make a new one.
+func (c *Client) getNow(ctx context.Context, address string) (answer, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	giveUp := time.AfterFunc(reusedTimeout, func() {
+		c.http.CloseIdleConnections()
+		cancel(context.DeadlineExceeded)
+	})
+	giveUp.Stop() // until it is known which connection it is
+	defer giveUp.Stop()
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(got httptrace.GotConnInfo) {
+			if got.Reused {
+				giveUp.Reset(reusedTimeout)
+			}
+		},
+		GotFirstResponseByte: func() { giveUp.Stop() },
+	}), http.MethodGet, address, nil)
+	if err != nil {
+		return answer{}, fmt.Errorf("get status: %w", err)
+	}
+	return c.exchange(c.http, req)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"testing"
@@ -85,7 +86,7 @@ func TestStatusIsAskedAgainOnlyForPassingFailures(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newScript(t, tt.replies...)
-				job, err := newTestClient(t, s).Status(t.Context(), testID, "")
+				job, err := newTestClient(t, s).Status(t.Context(), testID, StatusOptions{})
 				e := checkError(t, err, tt.code)
 				if e.HTTPStatus != tt.status {
 					t.Errorf("error with HTTP status %d, want %d", e.HTTPStatus, tt.status)
@@ -126,7 +127,7 @@ func TestStatusGivenUpByItsCallerIsCancelled(t *testing.T) {
 				s := newScript(t, tt.reply)
 				ctx, cancel := context.WithTimeout(t.Context(), tt.after)
 				defer cancel()
-				_, err := newTestClient(t, s).Status(ctx, testID, "")
+				_, err := newTestClient(t, s).Status(ctx, testID, StatusOptions{})
 				if e := checkError(t, err, tt.code); e.RequestID != testID {
 					t.Errorf("error names request_id %q", e.RequestID)
 				}
@@ -142,7 +143,7 @@ func TestStatusGivenUpByItsCallerIsCancelled(t *testing.T) {
 func TestStatusSendsTheKeyAndNothingElse(t *testing.T) {
 	s := newScript(t, answered(200, workingBody))
 	c := newTestClient(t, s, func(config *Config) { config.UserAgent = "pixazo-mcp/1.2" })
-	if _, err := c.Status(t.Context(), testID, ""); err != nil {
+	if _, err := c.Status(t.Context(), testID, StatusOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	got := s.arrivals()[0]
@@ -160,7 +161,7 @@ func TestStatusSendsTheKeyAndNothingElse(t *testing.T) {
 func TestStatusRefusesAnInvalidRequestIDUnsent(t *testing.T) {
 	s := newScript(t, answered(200, workingBody))
 	for _, id := range []string{"", "..", "a/b", "a b", "a\nb", "a?b"} {
-		_, err := newTestClient(t, s).Status(t.Context(), id, statusURL)
+		_, err := newTestClient(t, s).Status(t.Context(), id, StatusOptions{PollingURL: statusURL})
 		checkError(t, err, InvalidArgument)
 	}
 	if n := len(s.arrivals()); n != 0 {
@@ -170,7 +171,7 @@ func TestStatusRefusesAnInvalidRequestIDUnsent(t *testing.T) {
 
 func TestPollingURLThatKnowsNoJobGivesWayToTheDocumentedAddress(t *testing.T) {
 	s := newScript(t, answered(404, ""), answered(200, workingBody))
-	job, err := newTestClient(t, s).Status(t.Context(), testID, "https://gateway.pixazo.ai/v3/1")
+	job, err := newTestClient(t, s).Status(t.Context(), testID, StatusOptions{PollingURL: "https://gateway.pixazo.ai/v3/1"})
 	if err != nil || job.Status != Processing {
 		t.Errorf("got %+v, %v", job, err)
 	}
@@ -198,7 +199,9 @@ func TestPollingURLIsUsedOnlyOnTheGatewaysOrigin(t *testing.T) {
 		{"", "https://evil.example/gateway.pixazo.ai/v3/1", ""},
 		{"", "https://api.pixazo.ai/v3/1", ""},
 		{"", "https://pixazo.ai/v3/1", ""},
-		{"", "https://gateway.pixazo.ai./v3/1", ""},
+		{"", "https://gateway.pixazo.ai./v3/1", "https://gateway.pixazo.ai./v3/1"},
+		{"", "https://gateway.pixazo.ai:0443/v3/1", "https://gateway.pixazo.ai:0443/v3/1"},
+		{"", "https://gateway.pixazo.ai../v3/1", ""},
 		{"", "https://user@gateway.pixazo.ai/v3/1", ""},
 		{"", "https://user:pass@gateway.pixazo.ai/v3/1", ""},
 		{"", "https://gateway.pixazo.ai@evil.example/v3/1", ""},
@@ -222,7 +225,7 @@ func TestPollingURLIsUsedOnlyOnTheGatewaysOrigin(t *testing.T) {
 		t.Run(tt.gateway+" "+tt.url[:min(len(tt.url), 60)], func(t *testing.T) {
 			s := newScript(t, answered(200, workingBody))
 			c := newTestClient(t, s, func(config *Config) { config.GatewayURL = tt.gateway })
-			if _, err := c.Status(t.Context(), testID, tt.url); err != nil {
+			if _, err := c.Status(t.Context(), testID, StatusOptions{PollingURL: tt.url}); err != nil {
 				t.Fatal(err)
 			}
 			want := tt.used
@@ -241,7 +244,7 @@ func TestRequestLogNamesTheExchangeAndTheRetry(t *testing.T) {
 		s := newScript(t, answered(500, ""), answered(200, workingBody))
 		c := newTestClient(t, s)
 		log := captureLog(c)
-		if _, err := c.Status(t.Context(), testID, ""); err != nil {
+		if _, err := c.Status(t.Context(), testID, StatusOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		got := log.String()
@@ -263,6 +266,17 @@ func TestKeyRepeatedByTheGatewayIsHidden(t *testing.T) {
 		{"one in the middle escaped", testSecret[:16] + jsonEscaped(testSecret[16:17]) + testSecret[17:]},
 		{"all escaped", jsonEscaped(testSecret)},
 		{"all escaped in capitals", strings.ReplaceAll(strings.ToUpper(jsonEscaped(testSecret)), `\U`, `\u`)},
+		{"in capitals", strings.ToUpper(testSecret)},
+		{"zero width space inside", testSecret[:9] + "\u200b" + testSecret[9:]},
+		{"zero width space inside, escaped", testSecret[:9] + `\u200b` + testSecret[9:]},
+		{"control character inside", testSecret[:9] + `\u0001` + testSecret[9:]},
+		{"override inside", testSecret[:9] + "\u202e" + testSecret[9:]},
+		{"invalid bytes inside", testSecret[:9] + "\xff" + testSecret[9:]},
+		{"variation selector inside", testSecret[:9] + "\ufe0f" + testSecret[9:]},
+		{"line break inside", testSecret[:9] + `\r\n` + testSecret[9:]},
+		{"percent-encoded", strings.ReplaceAll(jsonEscaped(testSecret), `\u00`, "%")},
+		{"HTML-escaped", strings.ReplaceAll(jsonEscaped(testSecret), `\u00`, ";&#x")[1:] + ";"},
+		{"JSON in JSON", strings.ReplaceAll(jsonEscaped(testSecret), `\`, `\\`)},
 	} {
 		for _, tt := range []struct {
 			name  string
@@ -288,7 +302,7 @@ func TestKeyRepeatedByTheGatewayIsHidden(t *testing.T) {
 					c := newTestClient(t, newScript(t, tt.reply))
 					job, err := submit(t.Context(), c, VideoRequest{Prompt: "p"})
 					checkHidden(t, job, err)
-					job, err = c.Status(t.Context(), testID, "")
+					job, err = c.Status(t.Context(), testID, StatusOptions{})
 					checkHidden(t, job, err)
 				})
 			})
@@ -320,7 +334,7 @@ func TestStatusesInBackoffHoldUpNobody(t *testing.T) {
 		var others sync.WaitGroup
 		for i := range maxGets + 1 {
 			others.Go(func() {
-				_, err := c.Status(t.Context(), fmt.Sprintf("slow-%d", i), "")
+				_, err := c.Status(t.Context(), fmt.Sprintf("slow-%d", i), StatusOptions{})
 				checkError(t, err, GatewayError)
 			})
 		}
@@ -328,41 +342,165 @@ func TestStatusesInBackoffHoldUpNobody(t *testing.T) {
 		if n := len(s.arrivals()); n != maxGets+1 {
 			t.Errorf("%d requests came before the wait, want %d", n, maxGets+1)
 		}
-		_, err := c.Status(t.Context(), testID, "")
+		_, err := c.Status(t.Context(), testID, StatusOptions{})
 		checkError(t, err, "")
 		checkBetween(t, "took", s.elapsed(), 0, 0)
 		others.Wait()
 	})
 }
 
-// TestStatusesUnderWayAreLimited: the next one waits for a slot, and gives the
+// TestStatusesUnderWayAreLimited: the next one waits for its turn, and gives the
 // wait up with its caller.
 func TestStatusesUnderWayAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newScript(t, late(10*time.Second, answered(200, workingBody)))
+		s := newScript(t, late(6*time.Second, answered(200, workingBody)))
 		c := newTestClient(t, s)
 		var others sync.WaitGroup
 		for range maxGets {
 			others.Go(func() {
-				_, err := c.Status(t.Context(), testID, "")
+				_, err := c.Status(t.Context(), testID, StatusOptions{})
 				checkError(t, err, "")
 			})
 		}
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
-		_, err := c.Status(ctx, testID, "")
+		_, err := c.Status(ctx, testID, StatusOptions{})
 		if e := checkError(t, err, Cancelled); e.RequestID != testID {
 			t.Errorf("error names request_id %q", e.RequestID)
 		}
 		if n := len(s.arrivals()); n != maxGets {
 			t.Errorf("%d requests came, want %d", n, maxGets)
 		}
-		_, err = c.Status(t.Context(), testID, "")
+		_, err = c.Status(t.Context(), testID, StatusOptions{})
 		checkError(t, err, "")
-		checkBetween(t, "took", s.elapsed(), 20*time.Second, 20*time.Second)
+		checkBetween(t, "took", s.elapsed(), 12*time.Second, 12*time.Second)
 		others.Wait()
 	})
+}
+
+// TestBackgroundStatusesNeverStandBeforeAnother: 500 followed jobs and a gateway
+// that hangs left a get_status without an answer for minutes.
+func TestBackgroundStatusesNeverStandBeforeAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript(t, func(req *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(req.URL.Path, testID) {
+				return answered(200, workingBody)(req)
+			}
+			return silent(req)
+		})
+		c := newTestClient(t, s)
+		var others sync.WaitGroup
+		for i := range 500 {
+			others.Go(func() {
+				start := time.Now()
+				_, err := c.Status(t.Context(), fmt.Sprintf("other-%d", i), StatusOptions{Background: true})
+				checkError(t, err, GatewayUnreachable)
+				checkBetween(t, "took with its wait for a turn", time.Since(start), statusTimeout, statusTimeout)
+			})
+		}
+		synctest.Wait()
+		_, err := c.Status(t.Context(), testID, StatusOptions{})
+		checkError(t, err, "")
+		checkBetween(t, "took", s.elapsed(), 0, 0)
+		if n := len(s.arrivals()); n != maxGets+1 {
+			t.Errorf("%d requests came, want %d of the background and one", n, maxGets)
+		}
+		others.Wait()
+	})
+}
+
+// TestStatusOnASilentOldConnectionIsAskedOnANewOne: a connection that died in a
+// laptop's sleep answers nothing, and fails only after minutes.
+func TestStatusOnASilentOldConnectionIsAskedOnANewOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old := func(r reply) reply {
+			return func(req *http.Request) (*http.Response, error) {
+				httptrace.ContextClientTrace(req.Context()).GotConn(httptrace.GotConnInfo{Reused: true})
+				return r(req)
+			}
+		}
+		const s = time.Second
+		for _, tt := range []struct {
+			name      string
+			replies   []reply
+			code      Code
+			closed    int // how often idle connections were closed
+			low, high time.Duration
+		}{
+			{"silent, then answered", []reply{old(silent), answered(200, workingBody)}, "", 1, 5*s + low1, 5*s + high1},
+			{"silent, then silent", []reply{old(silent), silent}, GatewayUnreachable, 1, 20*s + low1, 20*s + high1},
+			{"slow", []reply{old(late(4*s, answered(200, workingBody)))}, "", 0, 4 * s, 4 * s},
+			{"slow to end", []reply{old(answeredSlowly(10*s, workingBody))}, "", 0, 10 * s, 10 * s},
+		} {
+			script := closingScript{newScript(t, tt.replies...), new(int)}
+			c := newTestClient(t, script)
+			_, err := c.Status(t.Context(), testID, StatusOptions{})
+			checkError(t, err, tt.code)
+			if *script.closed != tt.closed {
+				t.Errorf("%s: idle connections were closed %d times, want %d", tt.name, *script.closed, tt.closed)
+			}
+			checkBetween(t, tt.name, script.elapsed(), tt.low, tt.high)
+		}
+	})
+}
+
+// closingScript counts how often its idle connections were closed.
+type closingScript struct {
+	*script
+	closed *int
+}
+
+func (s closingScript) CloseIdleConnections() { *s.closed++ }
+
+// answeredSlowly gives the first byte at once and the rest after d.
+func answeredSlowly(d time.Duration, body string) reply {
+	return func(req *http.Request) (*http.Response, error) {
+		httptrace.ContextClientTrace(req.Context()).GotFirstResponseByte()
+		return late(d, answered(200, body))(req)
+	}
+}
+
+func TestPingTellsWhetherTheKeyIsTaken(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		reply reply
+		code  Code // "" means that it is
+	}{
+		{"unknown", answered(404, `{"error":"no such request"}`), ""},
+		{"unknown in other words", answered(404, `{"detail":[{"loc":["path"],"msg":"not found"}]}`), ""},
+		{"refused as no id", answered(400, `{"message":"invalid request_id"}`), ""},
+		{"refused as no id, otherwise", answered(422, `{"detail":"invalid request_id"}`), ""},
+		{"known", answered(200, workingBody), ""},
+		{"refused key", answered(401, `{"error":"no"}`), Unauthorized},
+		{"forbidden", answered(403, ""), Unauthorized},
+		{"no credits", answered(402, ""), OutOfCredits},
+		{"no credits, otherwise", answered(403, `{"error":"insufficient balance"}`), OutOfCredits},
+		{"limited", answered(429, "", "Retry-After: 5"), RateLimited},
+		{"failing", answered(500, ""), GatewayError},
+		{"redirect", answered(302, ""), GatewayError},
+		{"another server", answered(404, "<html>not found</html>", "Content-Type: text/html"), BadResponse},
+		{"another server that has it", answered(200, "<html>hello</html>", "Content-Type: text/html"), BadResponse},
+		{"key in the type", answered(404, "", "Content-Type: text/"+testSecret), BadResponse},
+		{"no connection", notConnected, GatewayUnreachable},
+		{"no answer", silent, GatewayUnreachable},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScript(t, tt.reply)
+				checkError(t, newTestClient(t, s).Ping(t.Context()), tt.code)
+				if got := s.arrivals(); len(got) != 1 || got[0].method != "GET" || got[0].header.Get("Ocp-Apim-Subscription-Key") != testSecret {
+					t.Errorf("sent %+v, want one GET with the key", got)
+				}
+			})
+		})
+	}
+	s := newScript(t, answered(404, "{}"))
+	c := newTestClient(t, s, func(config *Config) { config.Key = func() (Key, error) { return Key{}, nil } })
+	checkError(t, c.Ping(t.Context()), MissingAPIKey)
+	if n := len(s.arrivals()); n != 0 {
+		t.Errorf("%d requests without a key", n)
+	}
 }
 
 // TestStatusGivenUpBeforehandIsNeverSent: with a free slot and a caller that
@@ -373,7 +511,7 @@ func TestStatusGivenUpBeforehandIsNeverSent(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 50 {
-		_, err := c.Status(ctx, testID, "")
+		_, err := c.Status(ctx, testID, StatusOptions{})
 		checkError(t, err, Cancelled)
 	}
 	if n := len(s.arrivals()); n != 0 {
@@ -417,7 +555,7 @@ func TestKeyPromptAndDataNeverReachTheLog(t *testing.T) {
 					}
 					_, err := submit(t.Context(), c, VideoRequest{Prompt: prompt, Files: []string{data}})
 					c.log.Warn("submission failed", "error", err) // as its callers log it
-					_, err = c.Status(t.Context(), testID, "")
+					_, err = c.Status(t.Context(), testID, StatusOptions{})
 					c.log.Warn("status failed", "error", err)
 					got := log.String()
 					if !strings.Contains(got, "gateway exchange") {

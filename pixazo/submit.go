@@ -4,18 +4,26 @@
 package pixazo
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"regexp"
 	"strings"
 	"sync"
+	"time"
 
 	"pixazo-mcp/internal/text"
+)
+
+const (
+	submitPath    = "/heygen-video-agent/v1/heygen-video-agent-request"
+	submitTimeout = 5 * time.Minute // one POST, from dialling to the end of its answer: the longer we listen, the less is uncertain
+	submitTries   = 4               // once, and 3 times again
+	submitSpan    = time.Minute     // no try begins later than this after the first
+	uploadRate    = 256 << 10       // bytes a second that a slow line sends at least: large attachments get more time
+	atOnce        = 64 << 10        // bytes of a body that may be on its way as a whole before an answer comes
 )
 
 // SubmitOptions adjusts one submission.
@@ -31,58 +39,60 @@ type SubmitOptions struct {
 
 // Submit sends p once and returns the accepted job, which may already be
 // finished. It is sent again only when it certainly was not accepted: when no
-// connection was made, or after 429, waiting as asked, at most 3 times and
-// 60 s in all. Cancelling ctx only keeps it from being sent again: a POST is
-// never cut off, since it may already be paid for, and ends by itself within
-// 60 s, and a second more for each 256 KiB of attachments.
+// connection was made, or after 429 without a request_id, waiting as asked, at
+// most 3 times and 60 s in all, and only if o.Again agrees. Cancelling ctx only
+// keeps it from being sent again: a POST is never cut off, since it may already
+// be paid for, and ends by itself within 5 minutes, and a second more for each
+// 256 KiB.
 //
-// Errors: invalid_argument, missing_api_key, unauthorized, out_of_credits,
-// rate_limited, gateway_unreachable and gateway_error mean that nothing was
-// accepted; submission_uncertain means that it may have been, and then
-// RequestID is set if the answer could be read that far.
+// Errors: missing_api_key, unauthorized, out_of_credits, invalid_argument,
+// rate_limited, gateway_unreachable, gateway_error and those of o.Again mean
+// that nothing was accepted; submission_uncertain means that it may have been,
+// and then RequestID is set if the answer names one.
 func (c *Client) Submit(ctx context.Context, p *Prepared, o SubmitOptions) (Job, error) {
 	notAccepted := func(err error) bool { return errors.Is(err, errNotSent) || IsCode(err, RateLimited) }
-	sent := false
-	return c.repeat(ctx, maxSubmits, submitSpan, notAccepted, func() (Job, error) {
-		if sent && o.Again != nil {
-			if err := o.Again(ctx); err != nil {
-				return Job{}, err
-			}
-		}
-		sent = true
-		job, err := c.submitOnce(ctx, p, o)
-		return job, c.adviseFormat(p, err)
-	})
+	r := retry{tries: submitTries, span: submitSpan, may: notAccepted, again: o.Again}
+	job, err := c.repeat(ctx, r, func() (Job, error) { return c.submitOnce(ctx, p, o.CallbackURL) })
+	return job, c.adviseFormat(p, err)
 }
 
-func (c *Client) submitOnce(ctx context.Context, p *Prepared, o SubmitOptions) (Job, error) {
+func (c *Client) submitOnce(ctx context.Context, p *Prepared, callbackURL string) (Job, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), submitTimeout+p.UploadTime())
 	defer cancel()
-	body := p.body
-	upload := &counted{r: body.reader()}
+	upload := &countedReader{r: p.body.reader()}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.origin.String()+submitPath, upload)
 	if err != nil {
 		return Job{}, fmt.Errorf("submit video: %w", err)
 	}
-	req.ContentLength = body.size()
-	req.GetBody = func() (io.ReadCloser, error) { // for a connection that took nothing at all
-		upload.restart(body.reader())
-		return upload, nil
-	}
+	req.ContentLength = p.body.size()
 	req.Header.Set("Content-Type", "application/json")
-	if callback := cmp.Or(o.CallbackURL, c.config.WebhookURL); callback != "" {
+	if callback := cmp.Or(callbackURL, c.config.WebhookURL); callback != "" {
 		req.Header.Set("X-Webhook-URL", callback)
 		if c.config.WebhookMode != "" {
 			req.Header.Set("X-Webhook-Mode", c.config.WebhookMode)
 		}
 	}
-	// A connection kept since the last call may have died unnoticed, as in a
-	// laptop's sleep, and a POST that goes down with it is uncertain.
-	c.http.CloseIdleConnections()
-	a, err := c.exchange(req)
+	a, err := c.exchange(c.posts, req)
+	if sent := upload.stop(); err != nil && a.status == 0 && req.ContentLength > atOnce && sent < req.ContentLength && !errors.Is(err, errNotSent) {
+		// A request that was cut off can't be accepted.
+		return Job{}, &Error{Code: GatewayUnreachable, Message: fmt.Sprintf(
+			"the connection broke after %d of %d bytes of the request: the gateway, or a proxy before it, may refuse the key or so much data", sent, req.ContentLength)}
+	}
+	return c.outcome(a, err)
+}
+
+// outcome says what became of a submission that was answered with a, or ended
+// with err.
+func (c *Client) outcome(a answer, err error) (Job, error) {
 	switch {
 	case errors.Is(err, errNotSent) || IsCode(err, MissingAPIKey):
 		return Job{}, err
+	case a.status/100 != 2 && namesOurModel(a.namedID()):
+		// Whatever it says beside that, there is a job, and it may be ours.
+		return Job{}, uncertain(refusal(a), a)
+	case a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed:
+		return Job{}, &Error{Code: GatewayError, HTTPStatus: a.status,
+			Message: "the gateway's address is wrong: it has nothing at " + c.origin.String() + submitPath + a.details()}
 	case a.status/100 == 4 && a.status != http.StatusRequestTimeout && a.status != http.StatusConflict:
 		// A refusal, whether its words can be read or not. Two are left out:
 		// proxies send 408 when the server behind them was too slow, and 409
@@ -92,10 +102,6 @@ func (c *Client) submitOnce(ctx context.Context, p *Prepared, o SubmitOptions) (
 		// These two alone say that the request was not acted on (RFC 9110,
 		// sections 15.4.8 and 15.4.9). Other redirects may follow acceptance.
 		return Job{}, refusal(a)
-	case err != nil && a.status == 0 && body.size() > atOnce && upload.stop() < body.size():
-		// A request that was cut off can't be accepted.
-		return Job{}, &Error{Code: GatewayUnreachable, Err: err, Message: fmt.Sprintf(
-			"the connection broke after %d of %d bytes of the request: the gateway, or a proxy before it, may refuse the key or so much data", upload.stop(), body.size())}
 	case err != nil:
 		return Job{}, uncertain(err, a)
 	case a.status/100 != 2:
@@ -111,15 +117,34 @@ func (c *Client) submitOnce(ctx context.Context, p *Prepared, o SubmitOptions) (
 	return job, nil
 }
 
-// counted is the body of a request that knows how much of it was taken. The
-// transport reads it in a goroutine of its own.
-type counted struct {
+// uncertain is the error of a submission whose outcome is unknown. An answer
+// that can't be read as a whole may still name the request_id, which is all it
+// takes to find a paid video again.
+func uncertain(cause error, a answer) *Error {
+	e := &Error{Code: SubmissionUncertain, HTTPStatus: a.status, Err: cause, Message: "the video request was sent, but its outcome is unknown: "}
+	if known, ok := errors.AsType[*Error](cause); ok {
+		e.Message += known.Message
+	} else {
+		e.Message += cause.Error()
+	}
+	if said := a.words(); said != "" && a.status/100 == 2 {
+		e.Message += "; the gateway said: " + text.Said(said)
+	}
+	if id := a.namedID(); a.status < 400 || namesOurModel(id) {
+		e.RequestID = id
+	}
+	return e
+}
+
+// countedReader knows how much was read of it. The transport reads the body of a
+// request in a goroutine of its own.
+type countedReader struct {
 	mu sync.Mutex
 	r  io.Reader
 	n  int64
 }
 
-func (b *counted) Read(p []byte) (int, error) {
+func (b *countedReader) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n, err := b.r.Read(p)
@@ -127,46 +152,10 @@ func (b *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (b *counted) Close() error { return nil }
-
-func (b *counted) restart(r io.Reader) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.r, b.n = r, 0
-}
-
-// stop is how many bytes may have been sent: from now on there are no more.
-func (b *counted) stop() int64 {
+// stop returns how many bytes may have been sent: from now on there are no more.
+func (b *countedReader) stop() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.r = strings.NewReader("")
 	return b.n
-}
-
-var idInAnswer = regexp.MustCompile(`"request_id"\s*:\s*"([A-Za-z0-9._-]+)"`)
-
-// uncertain is the error of a submission whose outcome is unknown. An answer
-// that can't be read as a whole may still name the request_id, which is all it
-// takes to find a paid video again. (Proxies put a request_id of their own into
-// their error pages.)
-func uncertain(cause error, a answer) *Error {
-	e := &Error{Code: SubmissionUncertain, HTTPStatus: a.status, Err: cause,
-		Message: "the video request was sent, but its outcome is unknown: " + reason(cause)}
-	if said := gatewayWords(a); said != "" && a.status/100 == 2 {
-		e.Message += "; the gateway said: " + text.Said(said)
-	}
-	if m := idInAnswer.FindSubmatch(a.body); m != nil && CheckRequestID(string(m[1])) == nil &&
-		(a.status < 400 || bytes.HasPrefix(m[1], []byte("heygen-video-agent_"))) {
-		e.RequestID = string(m[1])
-	}
-	return e
-}
-
-// reason is err's message without its code.
-func reason(err error) string {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.Message
-	}
-	return err.Error()
 }

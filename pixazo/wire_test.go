@@ -240,7 +240,7 @@ func TestRefusedConnectionIsTriedAgainAndThenUnreachable(t *testing.T) {
 			return err
 		},
 		"status": func(ctx context.Context, c *Client) error {
-			_, err := c.Status(ctx, testID, "")
+			_, err := c.Status(ctx, testID, StatusOptions{})
 			return err
 		},
 	} {
@@ -261,7 +261,7 @@ func TestRefusedConnectionIsTriedAgainAndThenUnreachable(t *testing.T) {
 func TestSubmissionThatFailsBeforeDiallingWasNotSent(t *testing.T) {
 	w := serveWire(t)
 	c := newWireClient(t, w.url)
-	c.config.Transport.(*http.Transport).Proxy = func(*http.Request) (*url.URL, error) { return nil, errors.New("invalid proxy address") }
+	c.posts.Transport.(*http.Transport).Proxy = func(*http.Request) (*url.URL, error) { return nil, errors.New("invalid proxy address") }
 	ctx, _ := untilRetry(t, c)
 	_, err := submit(ctx, c, VideoRequest{Prompt: "p"})
 	checkError(t, err, GatewayUnreachable)
@@ -282,7 +282,7 @@ func TestSubmissionCancelledUnderWayGetsItsAnswer(t *testing.T) {
 func TestStatusCancelledWithoutAnAnswerIsCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	w := serveWire(t, func(p *peer) { p.read(); cancel(); p.untilGone() })
-	_, err := newWireClient(t, w.url).Status(ctx, testID, "")
+	_, err := newWireClient(t, w.url).Status(ctx, testID, StatusOptions{})
 	checkError(t, err, Cancelled)
 	if n := len(w.requests()); n != 1 {
 		t.Errorf("%d requests", n)
@@ -303,7 +303,7 @@ func TestSubmitUsesNoConnectionKeptFromBefore(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := serveWire(t, tt.script, func(p *peer) { p.read(); p.answer(queuedBody); p.untilGone() })
 			c := newWireClient(t, w.url)
-			if _, err := c.Status(t.Context(), testID, ""); err != nil {
+			if _, err := c.Status(t.Context(), testID, StatusOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			job, err := submit(t.Context(), c, VideoRequest{Prompt: "p"})
@@ -326,7 +326,7 @@ func TestStatusesShareOneConnection(t *testing.T) {
 	})
 	c := newWireClient(t, w.url)
 	for range 5 {
-		if _, err := c.Status(t.Context(), testID, ""); err != nil {
+		if _, err := c.Status(t.Context(), testID, StatusOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -344,7 +344,7 @@ func TestStatusOutlivesADeadConnection(t *testing.T) {
 	c := newWireClient(t, w.url)
 	_, retries := untilRetry(t, c)
 	for range 2 {
-		if _, err := c.Status(t.Context(), testID, ""); err != nil {
+		if _, err := c.Status(t.Context(), testID, StatusOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -398,7 +398,7 @@ func TestHTTP2IsNotSpoken(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	c := newWireClient(t, server.URL)
-	c.config.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
+	c.posts.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
 	if _, err := submit(t.Context(), c, VideoRequest{Prompt: "p"}); err != nil {
 		t.Fatal(err)
 	}
@@ -430,7 +430,7 @@ func TestCompressedAnswerIsLimitedUnpacked(t *testing.T) {
 		z.Close()
 	}))
 	defer server.Close()
-	_, err := newWireClient(t, server.URL).Status(t.Context(), testID, "")
+	_, err := newWireClient(t, server.URL).Status(t.Context(), testID, StatusOptions{})
 	checkError(t, err, BadResponse)
 }
 
@@ -484,7 +484,7 @@ func TestRedirectsAreFollowedOnlyForStatusAndOnlyAtHome(t *testing.T) {
 				location, came, away = tt.location, nil, nil
 				c := newWireClient(t, home.URL)
 				ctx, _ := untilRetry(t, c)
-				_, err := c.Status(ctx, testID, "")
+				_, err := c.Status(ctx, testID, StatusOptions{})
 				checkError(t, err, tt.code)
 				if len(came) != tt.came || came[0] != first || len(away) != 0 {
 					t.Errorf("at home %q, away %q", came, away)

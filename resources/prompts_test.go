@@ -39,7 +39,7 @@ func (g unasked) Submit(_ context.Context, p *pixazo.Prepared, _ pixazo.SubmitOp
 	return pixazo.Job{RequestID: "id-" + strings.Fields(p.Prompt())[0], Status: pixazo.Queued}, nil
 }
 
-func (g unasked) Status(context.Context, string, string) (pixazo.Job, error) {
+func (g unasked) Status(context.Context, string, pixazo.StatusOptions) (pixazo.Job, error) {
 	g.t.Error("the gateway was asked")
 	return pixazo.Job{}, nil
 }

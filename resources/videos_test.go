@@ -48,7 +48,7 @@ func (g *fakeGateway) Submit(context.Context, *pixazo.Prepared, pixazo.SubmitOpt
 	return pixazo.Job{RequestID: fmt.Sprintf("job-%d", g.submitted), Status: pixazo.Queued}, nil
 }
 
-func (g *fakeGateway) Status(_ context.Context, id, _ string) (pixazo.Job, error) {
+func (g *fakeGateway) Status(_ context.Context, id string, _ pixazo.StatusOptions) (pixazo.Job, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.polls == nil {
@@ -232,7 +232,7 @@ func (hangingGateway) Submit(context.Context, *pixazo.Prepared, pixazo.SubmitOpt
 	return pixazo.Job{RequestID: "hanging", Status: pixazo.Queued}, nil
 }
 
-func (hangingGateway) Status(ctx context.Context, _, _ string) (pixazo.Job, error) {
+func (hangingGateway) Status(ctx context.Context, _ string, _ pixazo.StatusOptions) (pixazo.Job, error) {
 	<-ctx.Done()
 	return pixazo.Job{}, ctx.Err()
 }

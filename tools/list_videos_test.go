@@ -45,7 +45,7 @@ func (g *gatewayOf) Submit(_ context.Context, p *pixazo.Prepared, _ pixazo.Submi
 	return g.submit(p.Prompt())
 }
 
-func (g *gatewayOf) Status(_ context.Context, id, _ string) (pixazo.Job, error) {
+func (g *gatewayOf) Status(_ context.Context, id string, _ pixazo.StatusOptions) (pixazo.Job, error) {
 	if g.status == nil {
 		return pixazo.Job{RequestID: id, Status: pixazo.Processing}, nil
 	}

@@ -226,7 +226,7 @@ func TestErrorTexts(t *testing.T) {
 		submit("401", says(401, badKey), `unauthorized: the gateway refused the API key (HTTP 401); it said: "invalid subscription key".`+checkKey+submitted),
 		submit("403", says(403, ``), `unauthorized: the gateway refused the API key (HTTP 403).`+checkKey+submitted),
 		submit("402", says(402, ``), `out_of_credits: the account is out of credits (HTTP 402).`+credits+submitted),
-		submit("405 of a wrong gateway", says(405, `<html>`), `gateway_error: the gateway failed (HTTP 405).`+checkURL+submitted),
+		submit("405 of a wrong gateway", says(405, `<html>`), `gateway_error: the gateway's address is wrong: it has nothing at https://gateway.pixazo.ai/heygen-video-agent/v1/heygen-video-agent-request (HTTP 405).`+checkURL+submitted),
 		submit("307", says(307, ``), `gateway_error: the gateway answered with a redirect, which is not followed (HTTP 307).`+checkURL+submitted),
 		submit("409", says(409, `{"error":"being made"}`),
 			`submission_uncertain: the video request was sent, but its outcome is unknown: the gateway refused the request (HTTP 409); it said: "being made".`+uncertain),

@@ -40,14 +40,14 @@ func (g *fakeGateway) Submit(ctx context.Context, p *pixazo.Prepared, _ pixazo.S
 	return g.submit(ctx, p)
 }
 
-func (g *fakeGateway) Status(ctx context.Context, id, pollingURL string) (pixazo.Job, error) {
+func (g *fakeGateway) Status(ctx context.Context, id string, o pixazo.StatusOptions) (pixazo.Job, error) {
 	g.mu.Lock()
 	if g.polls == nil {
 		g.polls = map[string][]time.Time{}
 	}
 	n := len(g.polls[id])
 	g.polls[id] = append(g.polls[id], time.Now())
-	g.pollingURL = pollingURL
+	g.pollingURL = o.PollingURL
 	g.mu.Unlock()
 	if g.status == nil {
 		return processing(id), nil

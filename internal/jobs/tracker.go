@@ -22,7 +22,7 @@ import (
 // only says whether it may be tried again.
 type Gateway interface {
 	Submit(ctx context.Context, p *pixazo.Prepared, o pixazo.SubmitOptions) (pixazo.Job, error)
-	Status(ctx context.Context, requestID, pollingURL string) (pixazo.Job, error)
+	Status(ctx context.Context, requestID string, o pixazo.StatusOptions) (pixazo.Job, error)
 }
 
 const (
@@ -342,7 +342,7 @@ func (t *Tracker) Status(ctx context.Context, requestID string) (pixazo.Job, err
 		return known.job, &pixazo.Error{Code: pixazo.RateLimited, RequestID: requestID, RetryAfter: left,
 			Message: fmt.Sprintf("the gateway asked not to be asked again for another %s", (left + time.Second).Truncate(time.Second))}
 	}
-	job, err := t.gateway.Status(ctx, requestID, known.job.PollingURL)
+	job, err := t.gateway.Status(ctx, requestID, pixazo.StatusOptions{PollingURL: known.job.PollingURL})
 	if err == nil {
 		return t.record(job), nil
 	}

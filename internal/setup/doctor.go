@@ -245,7 +245,7 @@ func (o Options) ask(ctx context.Context, key pixazo.Key) (got answer, took time
 			}
 		}
 	} else {
-		_, err = client.Status(ctx, "heygen-video-agent_00000000-0000-0000-0000-000000000000", "")
+		_, err = client.Status(ctx, "heygen-video-agent_00000000-0000-0000-0000-000000000000", pixazo.StatusOptions{})
 	}
 	took = time.Since(began)
 	got, failed := once.outcome()

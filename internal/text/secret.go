@@ -13,12 +13,12 @@ import (
 // Redacted stands where a secret was.
 const Redacted = "[redacted]"
 
-// minSecret is the length from which on a secret is looked for. A shorter one,
+// MinSecret is the length from which on a secret is looked for. A shorter one,
 // as the sandbox's is, may be an ordinary word.
-const minSecret = 16
+const MinSecret = 16
 
 // hide returns s with Redacted in the place of secret, and of a beginning of it
-// that has minSecret characters or more. secret is printable ASCII without
+// that has MinSecret characters or more. secret is printable ASCII without
 // spaces, quotation marks, \, % and &.
 func hide(s, secret string) string {
 	var b strings.Builder
@@ -51,14 +51,14 @@ func spelled(s, secret string) int {
 			break
 		}
 	}
-	if found < minSecret {
+	if found < MinSecret {
 		return 0
 	}
 	return end
 }
 
 // character returns the first character of s, and how many bytes stand for it:
-// its own, or those of an escape of JSON (\u0041), Go (\x41), URLs (%41) or
+// its own, or those of an escape of JSON (\u0041, \n), Go (\x41), URLs (%41) or
 // HTML (&#65;), each also escaped once more.
 func character(s string) (rune, int) {
 	switch s[0] {
@@ -69,6 +69,9 @@ func character(s string) (rune, int) {
 		}
 		if r, rest, ok := numbered(escape, "x", 2); ok {
 			return r, len(s) - len(rest)
+		}
+		if escape != "" && strings.Contains("bfnrtv", escape[:1]) {
+			return ' ', len(s) - len(escape) + 1
 		}
 	case '%':
 		escape := trimPrefixes(s[1:], "25")

@@ -58,7 +58,7 @@ func TestSecretIsHiddenHoweverItIsWritten(t *testing.T) {
 		"zero width space": "\u200b", "control": "\x01", "NUL": "\x00", "override": "\u202e", "invalid": "\xff", "replaced": "\ufffd", "soft hyphen": "\u00ad",
 		"byte order mark": "\ufeff", "tag": "\U000e0041", "private use": "\ue000", "variation selector": "\ufe0f", "another": "\U000e0101", "filler": "\u3164",
 		"half-width filler": "\uffa0", "Braille blank": "\u2800", "accent": "\u0301", "grapheme joiner": "\u034f", "line break": "\r\n", "space": " ",
-		"no-break space": "\u00a0", "escape": "\x1b", "escaped space": `\u200b`, "escaped twice": `\\u200b`, "percent": "%E2%80%8B", "entity": "&#8203;", "soft hyphen entity": "&shy;",
+		"no-break space": "\u00a0", "escape": "\x1b", "escaped line break": `\r\n`, "escaped again": `\\n`, "tab": `\t`, "escaped space": `\u200b`, "escaped twice": `\\u200b`, "percent": "%E2%80%8B", "entity": "&#8203;", "soft hyphen entity": "&shy;",
 	} {
 		forms[name+" in the middle"] = secret[:13] + between + secret[13:]
 		forms[name+" everywhere"] = strings.Join(strings.Split(secret, ""), between)

@@ -51,7 +51,7 @@ func Clean(s string, limit int) string {
 // hide. The order matters: a character that is taken out would join two halves
 // of a secret, and a cut would leave a part of it.
 func CleanAndHide(s, secret string, limit int) string {
-	if len(secret) < minSecret {
+	if len(secret) < MinSecret {
 		return Clean(s, limit)
 	}
 	return Clean(hide(Clean(s, len(s)), secret), limit)
