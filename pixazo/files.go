@@ -36,7 +36,7 @@ const (
 
 var (
 	schemeForm = regexp.MustCompile(`(?i)^[a-z][a-z0-9+.-]+://`)
-	assetForm  = regexp.MustCompile(`(?i)^([0-9a-f-]{16,128}|(asset|ast)[_-][0-9a-z_-]{1,120})$`)
+	assetForm  = regexp.MustCompile(`(?i)^([0-9a-f]{16}[0-9a-f]*|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(asset|ast)[_-][0-9a-z_-]+)$`)
 
 	// Only the head of a data URI is matched: its data may be megabytes.
 	dataHead = regexp.MustCompile(`(?i)^data:[a-z0-9.+-]+/[a-z0-9.+-]+(;[a-z0-9.+-]+=[a-z0-9.+-]+)*;base64,`)
@@ -61,7 +61,7 @@ func FormOf(item string) Form {
 		return LocalPath
 	case schemeForm.MatchString(start):
 		return Unusable
-	case len(item) <= 200 && assetForm.MatchString(item):
+	case len(item) <= 128 && assetForm.MatchString(item):
 		return AssetID
 	case isBase64(item):
 		return Inline
@@ -172,8 +172,11 @@ func headOf(encoded string) []byte {
 }
 
 // read reads the data of f once: it sets its hash, and reports whether word is
-// in it. It returns the rule that the data breaks.
+// in it, or in the URL or ID. It returns the rule that the data breaks.
 func (f *File) read(word string) (found bool, rule string) {
+	if f.Size == 0 {
+		return word != "" && strings.Contains(f.URL+f.AssetID, word), ""
+	}
 	var data io.Reader = bytes.NewReader(f.data)
 	if f.data == nil {
 		data = base64.NewDecoder(base64.StdEncoding, strings.NewReader(f.encoded))
@@ -220,11 +223,11 @@ func (f File) parts(objects bool) body {
 	}
 	switch {
 	case objects && f.URL != "":
-		return body{{text: `{"type":"url","url":` + encodeString(f.URL) + `}`}}
+		return body{{text: `{"type":"url","url":` + encodeJSON(f.URL) + `}`}}
 	case objects && f.AssetID != "":
-		return body{{text: `{"type":"asset_id","asset_id":` + encodeString(f.AssetID) + `}`}}
+		return body{{text: `{"type":"asset_id","asset_id":` + encodeJSON(f.AssetID) + `}`}}
 	case f.URL+f.AssetID != "":
-		return body{{text: encodeString(f.URL + f.AssetID)}}
+		return body{{text: encodeJSON(f.URL + f.AssetID)}}
 	case objects: // neither a media type nor base64 has anything to escape
 		return body{{text: `{"type":"base64","media_type":"` + f.MediaType + `","data":"`}, payload, {text: `"}`}}
 	}
@@ -262,7 +265,7 @@ func (f File) warning() string {
 	if f.MediaType == "" || slices.Contains(listedTypes, f.MediaType) {
 		return ""
 	}
-	return fmt.Sprintf("%s is %s: %s, and may ignore other files or refuse the request", cmp.Or(text.Clean(f.Name, 100), "its data"), f.MediaType, listed)
+	return fmt.Sprintf("%s is %s: %s, and may ignore other files or refuse the request.", cmp.Or(text.Clean(f.Name, 100), "its data"), f.MediaType, listed)
 }
 
 // sniff returns the media type of content that begins with head, by what is in

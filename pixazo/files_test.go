@@ -42,7 +42,7 @@ func TestFormOfAnItem(t *testing.T) {
 		LocalPath: {"slides.pdf", "./slides", "../x", "/etc/passwd", `C:\slides.pdf`, "~/slides", "a b", "file:///a", "FILE:/a", "ä", "asset_1\n", "asset_a.png",
 			"images/photo", "/home/ann/Videos/holiday/day1", "/9j/", "/9j/4AAQSkZJRgABAQAA", "//server/share/folder/sub/file1234567890", "/var/folders/zz/zyxvpxvq6csfxvn/T/file",
 			"QUJD/REVG", "a/b+c/d+", "null.png", "./null", "data.csv", strings.Repeat("a", 200) + ".png"},
-		Ambiguous: {"notes", "LICENSE", "https", "data", "deck_2", "asset", "asset_", "0123456789abcde", "0123456789abcdeg", "SGVsbG8gd29ybGQsIGhvdyBhcmUgeW91", "QUJDREVGR0hJSktMTU5PUA", strings.Repeat("x", 129)},
+		Ambiguous: {"notes", "LICENSE", "https", "data", "deck_2", "asset", "asset_", "0123456789abcde", "0123456789abcdeg", "2026-05-22-10-30-00", "0000000000000000-", strings.Repeat("0a", 65), "SGVsbG8gd29ybGQsIGhvdyBhcmUgeW91", "QUJDREVGR0hJSktMTU5PUA", strings.Repeat("x", 129)},
 		Unusable: {"", " \t\n", "null", "None", " UNDEFINED ", "auto", "ftp://example.com/a", "s3://bucket/key", "pixazo://videos/1", "vscode-remote://x/y",
 			strings.Repeat("QUJD", 2000), strings.Repeat("_-_-", 2000), strings.Repeat("any thing. ", 2000)},
 	} {

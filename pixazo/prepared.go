@@ -4,6 +4,7 @@
 package pixazo
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -84,91 +85,70 @@ func prepare(req VideoRequest, key Key, objects bool) (*Prepared, error) {
 		}
 	}
 	p := &Prepared{prompt: req.Prompt, orientation: req.Orientation}
-	if err := p.addFiles(req, key); err != nil {
+	if err := p.addFiles(req, key.value()); err != nil {
 		return nil, err
 	}
-	if p.body, err = encode(req, p.files, objects); err != nil {
-		return nil, fmt.Errorf("prepare a request: %w", err)
-	}
+	p.body = encode(req, p.files, objects)
 	sum := sha256.New()
 	_, _ = io.Copy(sum, p.body.reader()) // neither side can fail
 	p.exact = fmt.Sprintf("%x", sum.Sum(nil))
-	if p.fingerprint, err = fingerprint(req, p.files); err != nil {
-		return nil, fmt.Errorf("fingerprint: %w", err)
-	}
-	p.description, err = encodeJSON(struct {
+	p.fingerprint = fmt.Sprintf("%x", sha256.Sum256([]byte(encodeJSON(req.normal(p.files)))))
+	p.description = encodeJSON(struct {
 		VideoRequest
 		Prompt string `json:"prompt,omitempty"`
 		Files  []File `json:"files,omitempty"`
 	}{VideoRequest: req, Files: p.files})
-	return p, err
+	return p, nil
 }
 
 func containsKey(field string) error { return invalid(field, "contains the API key: remove it", "it") }
 
-// addFiles checks the files of req. All sizes are checked before data is read.
-func (p *Prepared) addFiles(req VideoRequest, key Key) error {
+// addFiles checks and describes the files of req.
+func (p *Prepared) addFiles(req VideoRequest, key string) error {
 	var total int64
-	code := make([]Code, len(req.Files))
 	for i, item := range req.Files {
+		field, code := fmt.Sprintf("files[%d]", i), InvalidArgument
 		var a *Attachment
-		if i < len(req.Attached) {
-			a = req.Attached[i]
+		if i < len(req.Attached) && req.Attached[i] != nil {
+			a, code = req.Attached[i], FileRefused
 		}
-		code[i] = InvalidArgument
-		if a != nil {
-			code[i] = FileRefused
+		refuse := func(rule, got string) error {
+			return &Error{Code: code, Message: fmt.Sprintf("%s %s; got %s", field, rule, got)}
 		}
 		f, rule := describe(item, a)
 		if rule != "" {
-			return fileError(code[i], i, rule, text.Quote(item))
+			return refuse(rule, text.Quote(item))
 		}
 		total += f.Size
-		if rule := SizeRule(f.Size, total); rule != "" {
-			return fileError(code[i], i, rule, fmt.Sprintf("%d bytes in %s", f.Size, text.Quote(item)))
+		if rule = SizeRule(f.Size, total); rule != "" {
+			return refuse(rule, fmt.Sprintf("%d bytes in %s", f.Size, text.Quote(item)))
 		}
-		if !key.IsZero() && strings.Contains(f.URL+f.AssetID, key.value()) {
-			return containsKey(fmt.Sprintf("files[%d]", i))
-		}
-		if w := f.warning(); w != "" {
-			p.warnings = append(p.warnings, fmt.Sprintf("files[%d]: %s.", i, w))
-		}
-		p.files = append(p.files, f)
-	}
-	for i := range p.files {
-		f := &p.files[i]
-		if f.Size == 0 {
-			continue
-		}
-		found, rule := f.read(key.value())
+		found, rule := f.read(key)
 		if rule != "" {
-			return fileError(code[i], i, rule, text.Quote(req.Files[i]))
+			return refuse(rule, text.Quote(item))
 		}
 		if found {
-			return containsKey(fmt.Sprintf("files[%d]", i))
+			return containsKey(field)
 		}
+		if w := f.warning(); w != "" {
+			p.warnings = append(p.warnings, field+": "+w)
+		}
+		p.files = append(p.files, f)
 	}
 	return nil
 }
 
-func fileError(code Code, i int, rule, got string) error {
-	return &Error{Code: code, Message: fmt.Sprintf("files[%d] %s; got %s", i, rule, got)}
-}
-
-// fingerprint hashes the normal form of req.
-func fingerprint(req VideoRequest, files []File) (string, error) {
-	for _, s := range []*string{&req.Prompt, &req.AvatarID, &req.VoiceID, &req.StyleID, &req.BrandKitID} {
+// normal returns r as it counts for the fingerprint.
+func (r VideoRequest) normal(files []File) VideoRequest {
+	for _, s := range []*string{&r.Prompt, &r.AvatarID, &r.VoiceID, &r.StyleID, &r.BrandKitID} {
 		*s = norm.NFC.String(strings.Join(strings.Fields(*s), " "))
 	}
-	if req.Mode == "" {
-		req.Mode = Modes[0]
-	}
-	req.Files = nil
+	r.Mode = cmp.Or(r.Mode, Modes[0])
+	r.Files = nil
 	for _, f := range files {
-		req.Files = append(req.Files, f.SHA256+" "+f.URL+" "+f.AssetID)
+		r.Files = append(r.Files, f.SHA256+" "+f.URL+" "+f.AssetID)
 	}
-	whole, err := encodeJSON(req)
-	return fmt.Sprintf("%x", sha256.Sum256([]byte(whole))), err
+	return r
 }
 
 // body is the JSON that is sent, in parts: what an attachment holds is encoded
@@ -182,34 +162,25 @@ type part struct {
 }
 
 // encode returns the body of req, which has <, > and & unescaped.
-func encode(req VideoRequest, files []File, objects bool) (body, error) {
-	if req.Files = nil; len(files) > 0 {
-		req.Files = []string{""}
+func encode(req VideoRequest, files []File, objects bool) body {
+	req.Files = nil
+	fields := encodeJSON(req)
+	if len(files) == 0 {
+		return body{{text: fields}}
 	}
-	whole, err := encodeJSON(req)
-	if err != nil || len(files) == 0 {
-		return body{{text: whole}}, err
-	}
-	// In a string the quotes would be escaped, so this is the field.
-	before, after, _ := strings.Cut(whole, `"files":[""]`)
-	b := body{{text: before + `"files":[`}}
+	b := body{{text: strings.TrimSuffix(fields, "}") + `,"files":[`}} // there is a prompt before it
 	for i, f := range files {
 		if i > 0 {
 			b = append(b, part{text: ","})
 		}
 		b = append(b, f.parts(objects)...)
 	}
-	return append(b, part{text: "]" + after}), nil
+	return append(b, part{text: "]}"})
 }
 
-func encodeJSON(value any) (string, error) {
-	b, err := text.JSON(value, "")
-	return string(b), err
-}
-
-func encodeString(s string) string {
-	quoted, _ := encodeJSON(s) // every string has a form
-	return quoted
+func encodeJSON(value any) string {
+	b, _ := text.JSON(value, "") // every string and struct of strings has a form
+	return string(b)
 }
 
 func (b body) size() int64 {

@@ -28,8 +28,8 @@ func TestSubmitSendsWhatIsDocumented(t *testing.T) {
 			Prompt: "p", Mode: "chat", AvatarID: "av", VoiceID: "vo", StyleID: "st", BrandKitID: "bk", Orientation: "portrait",
 			Files:         []string{"https://example.com/a.png?x=1&y=2", "asset_1", "data:image/png;base64,AAAA"},
 			IncognitoMode: true,
-		}, `{"prompt":"p","mode":"chat","avatar_id":"av","voice_id":"vo","style_id":"st","brand_kit_id":"bk","orientation":"portrait",` +
-			`"files":["https://example.com/a.png?x=1&y=2","asset_1","data:image/png;base64,AAAA"],"incognito_mode":true}`},
+		}, `{"prompt":"p","mode":"chat","avatar_id":"av","voice_id":"vo","style_id":"st","brand_kit_id":"bk","orientation":"portrait","incognito_mode":true,` +
+			`"files":["https://example.com/a.png?x=1&y=2","asset_1","data:image/png;base64,AAAA"]}`},
 		{"empty fields are left out", VideoRequest{Prompt: "p", Files: []string{}}, `{"prompt":"p"}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

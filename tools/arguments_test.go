@@ -194,7 +194,7 @@ func TestBodyThatReachesTheGateway(t *testing.T) {
 		{`{"incognito_mode":true,"files":["https://a.example/b.png?c=1&d=2","asset-1","data:image/png;base64,AAAA"],"orientation":"portrait",` +
 			`"brand_kit_id":"b","style_id":"s","voice_id":"v","avatar_id":"a","mode":"chat","prompt":"p"}`,
 			`{"prompt":"p","mode":"chat","avatar_id":"a","voice_id":"v","style_id":"s","brand_kit_id":"b","orientation":"portrait",` +
-				`"files":["https://a.example/b.png?c=1&d=2","asset-1","data:image/png;base64,AAAA"],"incognito_mode":true}`},
+				`"incognito_mode":true,"files":["https://a.example/b.png?c=1&d=2","asset-1","data:image/png;base64,AAAA"]}`},
 		// Null, and what a client sends for an option it left empty.
 		{`{"prompt":"x","mode":null,"avatar_id":null,"voice_id":null,"style_id":null,"brand_kit_id":null,"orientation":null,"files":null,"incognito_mode":null}`, `{"prompt":"x"}`},
 		{`{"prompt":"x","mode":"","avatar_id":"","orientation":"","files":[],"incognito_mode":false}`, `{"prompt":"x"}`},
