@@ -38,7 +38,7 @@ func newBench(t *testing.T, goos string) *bench {
 		t.Fatal(err)
 	}
 	b := &bench{t: t, home: home}
-	b.o = Options{GOOS: goos, Executable: filepath.Join(home, "a b", "pixazo-mcp"), Version: "1.2.3", Stdout: &b.out}
+	b.o = Options{GOOS: goos, Executable: filepath.Join(home, "a b", "pixazo-mcp"), Version: "1.2.3", Stdout: &b.out, Stderr: io.Discard}
 	b.o.CheckJournal = func(_ context.Context, dir string) (Journal, error) { return Journal{Path: dir}, nil }
 	b.write(b.o.Executable, "program", 0o755)
 	return b
@@ -432,17 +432,13 @@ func TestKeyIsAskedForAndStored(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		stdin string
-		ask   func(string) (string, error)
 		env   []string
 		file  string // what is there before
 		want  string // what is there after
 		says  string
 		fails bool
 	}{
-		{name: "terminal", ask: func(string) (string, error) { return " " + testKey, nil }, want: testKey + "\n", says: "only you can read"},
-		{name: "terminal, just Enter", ask: func(string) (string, error) { return "", nil }, says: "no key yet"},
-		{name: "terminal, given up", ask: func(string) (string, error) { return "", context.Canceled }, fails: true},
-		{name: "pipe", stdin: testKey + "\r\nmore", want: testKey + "\n"},
+		{name: "pipe", stdin: testKey + "\r\nmore", want: testKey + "\n", says: "only you can read"},
 		{name: "pipe without a line", stdin: testKey, want: testKey + "\n"},
 		{name: "pipe that begins with a byte order mark", stdin: "\ufeff" + testKey + "\r\n", want: testKey + "\n"},
 		{name: "pipe with the key in quotes", stdin: `"` + testKey + `"`, fails: true},
@@ -460,7 +456,7 @@ func TestKeyIsAskedForAndStored(t *testing.T) {
 			if tt.file != "" {
 				b.write(path, tt.file, 0o600)
 			}
-			b.o.Stdin, b.o.askKey = strings.NewReader(tt.stdin), tt.ask
+			b.o.Stdin = strings.NewReader(tt.stdin)
 			err := b.runWith(tt.env, "install", "cursor")
 			if (err != nil) != tt.fails || !strings.Contains(b.out.String(), tt.says) {
 				t.Errorf("error %v, output %s", err, b.out.String())
@@ -497,23 +493,41 @@ func TestKeyIsNotWaitedForWhenTheCommandIsStopped(t *testing.T) {
 	}
 }
 
-// What writes the key may ask somebody first.
-func TestKeyIsWaitedForOnASlowPipe(t *testing.T) {
+// What writes the key may ask somebody first. In Git Bash a person's terminal is
+// a pipe, too, and install seemed to hang.
+func TestKeyIsWaitedForOnASlowPipeAndTheWaitIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
+		defer w.Close()
+		said := &timed{}
+		o := Options{Stdin: r, Stderr: said}
 		go func() {
 			time.Sleep(time.Minute)
 			_, _ = io.WriteString(w, testKey+"\n")
 		}()
-		if got, err := (Options{Stdin: r}).readKey(t.Context()); strings.TrimSpace(got) != testKey || err != nil {
+		began := time.Now()
+		if got, err := o.readKey(t.Context()); strings.TrimSpace(got) != testKey || err != nil {
 			t.Errorf("got %q, %v", got, err)
 		}
-		began := time.Now()
-		if got, err := (Options{Stdin: r}).readKey(t.Context()); got != "" || err != nil || time.Since(began) != keyPatience {
+		if !said.at.Equal(began) || !strings.Contains(said.text, "API key") || !strings.Contains(said.text, "press Enter") || !strings.Contains(said.text, "10 minutes") {
+			t.Errorf("after %s it said %q", said.at.Sub(began), said.text)
+		}
+		began = time.Now()
+		if got, err := o.readKey(t.Context()); got != "" || err != nil || time.Since(began) != keyPatience {
 			t.Errorf("after %s: got %q, %v", time.Since(began), got, err)
 		}
-		_ = w.Close()
 	})
+}
+
+// timed keeps what was written last, and when.
+type timed struct {
+	text string
+	at   time.Time
+}
+
+func (w *timed) Write(p []byte) (int, error) {
+	w.text, w.at = string(p), time.Now()
+	return len(p), nil
 }
 
 func TestKeyIsNotLookedForInAClosedStdin(t *testing.T) {

@@ -77,23 +77,28 @@ func storeKey(path, key string) error {
 	return err
 }
 
-// readKey asks on a terminal without showing what is typed, else it takes the
-// first line of stdin: "" when that ends without one, as /dev/null does, or
-// when a pipe has nothing for very long.
+// readKey asks on a terminal without showing what is typed; elsewhere it takes
+// the first line of stdin, and says so, since a person may sit there all the
+// same: Git Bash gives Windows programs a pipe. It returns "" when stdin ends
+// without a line, as /dev/null does, or when nothing comes for keyPatience.
 func (o Options) readKey(ctx context.Context) (string, error) {
-	ask := o.askKey
-	if f, ok := o.Stdin.(*os.File); ask == nil && ok && term.IsTerminal(int(f.Fd())) {
-		ask = func(prompt string) (string, error) { return askHidden(ctx, f, o.stderr(), prompt) }
-	}
-	if ask != nil {
-		return ask("Paste the Pixazo API key (" + pixazo.KeyURL + ") and press Enter; it is not shown: ")
-	}
 	if o.Stdin == nil {
 		return "", nil
 	}
+	if f, ok := o.Stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return askHidden(ctx, f, o.stderr(), "Paste the Pixazo API key ("+pixazo.KeyURL+") and press Enter; it is not shown: ")
+	}
+	_, _ = fmt.Fprintf(o.stderr(), "Reading the Pixazo API key (%s) from standard input, for at most %.0f minutes: paste it and press Enter. "+
+		"Here it may be shown as you type; in Git Bash, start the command with winpty to hide it.\n", pixazo.KeyURL, keyPatience.Minutes())
 	ctx, cancel := context.WithTimeoutCause(ctx, keyPatience, errNoInput)
 	defer cancel()
-	line, err := readLine(ctx, o.Stdin)
+	line, err := await(ctx, func() (string, error) {
+		line, err := bufio.NewReader(io.LimitReader(o.Stdin, 4<<10)).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			line = "" // a closed stdin, for one, has none
+		}
+		return line, nil
+	})
 	if errors.Is(err, errNoInput) {
 		err = nil
 	}
@@ -102,42 +107,52 @@ func (o Options) readKey(ctx context.Context) (string, error) {
 
 var errNoInput = errors.New("nothing came")
 
-// readLine returns the first line of r, or what there is before its end. A
-// stream that can't be read, such as a closed one, has none. The error is the
-// cause for which ctx ended.
-func readLine(ctx context.Context, r io.Reader) (string, error) {
-	lines := make(chan string, 1)
+// await returns what read returns, or the cause for which ctx ended before. A
+// read that is blocked then stays so until the program ends.
+func await(ctx context.Context, read func() (string, error)) (string, error) {
+	type result struct {
+		line string
+		err  error
+	}
+	results := make(chan result, 1)
 	go func() {
-		line, err := bufio.NewReader(io.LimitReader(r, 4<<10)).ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			line = ""
-		}
-		lines <- line
+		line, err := read()
+		results <- result{line, err}
 	}()
 	select {
-	case line := <-lines:
-		return line, nil
+	case r := <-results:
+		return r.line, r.err
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}
 }
 
-// askHidden reads a line from the terminal f, "" at its end (Ctrl-D). The
-// terminal is silent before the prompt invites anybody to type: term.ReadPassword
-// makes it so too late, and what is pasted at once would show. It is as it was
-// when this returns, also because ctx ended.
+// askHidden reads a line from the terminal f, "" when the user gives up with
+// Ctrl-C or Ctrl-D. The terminal is in raw mode before the prompt appears, so
+// that a key pasted at once does not show. Its mode is restored at the return,
+// also when ctx ends.
 func askHidden(ctx context.Context, f *os.File, out io.Writer, prompt string) (string, error) {
-	before, err := term.GetState(int(f.Fd()))
+	before, err := term.MakeRaw(int(f.Fd()))
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = term.Restore(int(f.Fd()), before) }()
-	if err := silence(f.Fd()); err != nil {
-		return "", err
-	}
-	_, _ = io.WriteString(out, prompt)
-	defer func() { _, _ = io.WriteString(out, "\n") }()
-	return readLine(ctx, f)
+	return await(ctx, func() (string, error) {
+		line, err := term.NewTerminal(readWriter{f, out}, "").ReadPassword(prompt)
+		if errors.Is(err, io.EOF) {
+			_, _ = io.WriteString(out, "\r\n")
+			return "", nil
+		}
+		if errors.Is(err, term.ErrPasteIndicator) {
+			err = nil
+		}
+		return line, err
+	})
+}
+
+type readWriter struct {
+	io.Reader
+	io.Writer
 }
 
 // stderr is where a prompt is seen even when stdout goes to a file.

@@ -44,8 +44,6 @@ type Options struct {
 
 	// Timeout bounds the question to the gateway; 0 means 10 s.
 	Timeout time.Duration
-
-	askKey func(prompt string) (string, error) // a terminal, for tests
 }
 
 // Journal is what CheckJournal found.

@@ -40,17 +40,23 @@ func terminal(t *testing.T) (keyboard, screen *os.File) {
 	return keyboard, screen
 }
 
-// typing types an answer as soon as it is prompted.
+// typing types an answer as soon as it is prompted, and returns when the
+// terminal has taken it: what the terminal echoes of it is echoed by then.
 type typing struct {
-	keyboard io.Writer
-	answer   string
-	prompts  int
+	keyboard, screen *os.File
+	answer           string
+	prompts          int
 }
 
 func (w *typing) Write(p []byte) (int, error) {
-	if w.prompts++; w.prompts == 1 {
-		_, _ = io.WriteString(w.keyboard, w.answer)
-		time.Sleep(20 * time.Millisecond) // for the terminal to show it
+	if w.prompts++; w.prompts > 1 {
+		return len(p), nil
+	}
+	_, _ = io.WriteString(w.keyboard, w.answer)
+	for end := time.Now().Add(time.Second); time.Now().Before(end); {
+		if n, err := unix.IoctlGetInt(int(w.screen.Fd()), unix.TIOCINQ); err != nil || n > 0 {
+			break
+		}
 	}
 	return len(p), nil
 }
@@ -59,20 +65,26 @@ func (w *typing) Write(p []byte) (int, error) {
 func TestKeyIsNotShownWhenItIsTypedAtOnce(t *testing.T) {
 	for _, tt := range []struct{ answer, want string }{
 		{testKey + "\n", testKey},
-		{testKey + "\r", testKey}, // as the Enter key sends it
-		{"\x04", ""},              // Ctrl-D
+		{testKey + "\r", testKey},                        // as the Enter key sends it
+		{"\x1b[200~" + testKey + "\x1b[201~\r", testKey}, // pasted, in a terminal that marks it
+		{"\x04", ""}, // Ctrl-D
+		{"\x03", ""}, // Ctrl-C
+		{"abc\x03", ""},
+		{testKey + "\x04\r", testKey}, // Ctrl-D ends nothing within a line
 	} {
 		keyboard, screen := terminal(t)
-		before, err := unix.IoctlGetTermios(int(screen.Fd()), getTermios)
+		before, err := unix.IoctlGetTermios(int(screen.Fd()), unix.TCGETS)
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := Options{Stdin: screen, Stdout: io.Discard, Stderr: &typing{keyboard: keyboard, answer: tt.answer}}
-		got, err := o.readKey(t.Context())
+		o := Options{Stdin: screen, Stdout: io.Discard, Stderr: &typing{keyboard: keyboard, screen: screen, answer: tt.answer}}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		got, err := o.readKey(ctx)
+		cancel()
 		if strings.TrimSpace(got) != tt.want || err != nil {
 			t.Errorf("%q: got %q, %v", tt.answer, got, err)
 		}
-		after, err := unix.IoctlGetTermios(int(screen.Fd()), getTermios)
+		after, err := unix.IoctlGetTermios(int(screen.Fd()), unix.TCGETS)
 		if err != nil || *after != *before {
 			t.Errorf("%q: the terminal was left as %+v, not %+v, %v", tt.answer, after, before, err)
 		}
@@ -91,7 +103,7 @@ func TestTerminalShowsWhatIsTypedAgainWhenTheCommandIsStopped(t *testing.T) {
 	if _, err := o.readKey(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
-	if mode, err := unix.IoctlGetTermios(int(screen.Fd()), getTermios); err != nil || mode.Lflag&unix.ECHO == 0 {
+	if mode, err := unix.IoctlGetTermios(int(screen.Fd()), unix.TCGETS); err != nil || mode.Lflag&unix.ECHO == 0 {
 		t.Errorf("mode %+v, %v", mode, err)
 	}
 }
