@@ -16,12 +16,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/tailscale/hujson"
 
 	"pixazo-mcp/internal/config"
 	"pixazo-mcp/pixazo"
@@ -45,10 +42,10 @@ type Check struct {
 	Fix    string `json:"fix,omitempty"`
 }
 
-func (c *Check) warn() {
-	if c.Status == statusOK {
-		c.Status = statusWarn
-	}
+// worse returns the worse of two statuses.
+func worse(a, b string) string {
+	order := []string{statusOK, statusWarn, statusFail}
+	return order[max(slices.Index(order, a), slices.Index(order, b))]
 }
 
 // Report is all of them; OK means that none failed.
@@ -79,9 +76,9 @@ func Doctor(ctx context.Context, o Options) error {
 	case 0:
 		return nil
 	case 1:
-		return errors.New("doctor: one thing needs mending")
+		return errors.New("doctor: 1 problem found")
 	}
-	return fmt.Errorf("doctor: %d things need mending", failed)
+	return fmt.Errorf("doctor: %d problems found", failed)
 }
 
 func (o Options) write(r Report) error {
@@ -122,12 +119,7 @@ func (o Options) check(ctx context.Context) []Check {
 		}
 		checks = append(checks, Check{"setting." + v.Name, statusOK, text + " (" + v.From + ")", ""})
 	}
-	var ofClients []Check
-	var keys []string
-	for _, c := range o.clients() {
-		check, has := o.checkClient(c)
-		ofClients, keys = append(ofClients, check), append(keys, has...)
-	}
+	ofClients, keys := o.checkClients()
 	checks = append(checks, o.checkGateway(ctx, keys)...)
 	state := o.checkFolder("state-dir", o.Settings.StateDir)
 	checks = append(checks, state)
@@ -437,243 +429,4 @@ func (o Options) checkJournal(ctx context.Context) Check {
 		return Check{"journal", statusWarn, journal.Notice, "when nothing in it is needed any more, delete it"}
 	}
 	return Check{"journal", statusOK, fmt.Sprintf("%s is sound; videos in it: %d", journal.Path, journal.Jobs), ""}
-}
-
-// checkClient looks for our entries in c's configuration, and for what they
-// start. keys are the entries whose server finds a key, and where.
-func (o Options) checkClient(c client) (check Check, keys []string) {
-	check = Check{Name: "client." + c.name, Status: statusOK}
-	var details, fixes []string
-	found := false
-	for _, path := range c.present() {
-		f, err := readFile(path)
-		if err == nil && !f.exists {
-			continue
-		}
-		found = true
-		var entries []started
-		if err == nil {
-			entries, err = c.entries(f.content)
-		}
-		if err != nil {
-			check.warn()
-			details, fixes = append(details, path+" can't be read: "+err.Error()), append(fixes, "mend it by hand")
-			continue
-		}
-		entries = slices.DeleteFunc(entries, func(s started) bool { return !o.ours(s.name, s.program) })
-		if len(entries) == 0 {
-			details, fixes = append(details, path+" has no entry for this program"), append(fixes, "add it with: pixazo-mcp install "+c.name)
-		}
-		for _, s := range entries {
-			name := s.name
-			if s.project != "" {
-				name += " of the project " + s.project
-			}
-			detail := fmt.Sprintf("%s: %s starts %s", path, name, s.program)
-			switch problem := o.startable(s.program); {
-			case problem != "" && filepath.IsAbs(s.program):
-				check.Status = statusFail
-				detail, fixes = detail+", "+problem, append(fixes, "put it right: "+c.mend(s))
-			case problem != "":
-				check.warn()
-				detail, fixes = detail+", "+problem, append(fixes, "name the program with all of its path: "+c.mend(s))
-			}
-			settings, err := o.settingsOf(s)
-			if err != nil {
-				check.Status = statusFail
-				detail, fixes = detail+", which refuses its settings: "+err.Error(), append(fixes, "change the arguments or the env of the entry "+name+" by hand")
-			} else if key, err := settings.Key(); s.givesKey() {
-				keys = append(keys, fmt.Sprintf("%s of %s has it as %s", name, c.title, config.KeyVariable))
-			} else if err != nil && !settings.Sandbox {
-				check.warn()
-				detail, fixes = detail+", which finds no key: "+err.Error(), append(fixes, "put the key there")
-			} else if !key.IsZero() && !settings.Sandbox {
-				keys = append(keys, fmt.Sprintf("%s of %s has it in %s", name, c.title, settings.APIKeyFile))
-			}
-			details = append(details, detail)
-		}
-	}
-	if !found {
-		check.Detail = c.title + " is not set up here"
-		return check, keys
-	}
-	check.Detail, check.Fix = strings.Join(details, "; "), strings.Join(slices.Compact(fixes), "; ")
-	return check, keys
-}
-
-// mend is how the command of an entry is put right.
-func (c client) mend(s started) string {
-	switch {
-	case s.project != "":
-		return "change the command of its entry " + s.name + " by hand"
-	case s.name == liveName:
-		return "pixazo-mcp install " + c.name
-	case s.name == sandboxName:
-		return "pixazo-mcp install " + c.name + " --sandbox"
-	}
-	return "change the command of its entry " + s.name + " by hand"
-}
-
-// startable says what keeps a client from starting a program, or "".
-func (o Options) startable(program string) string {
-	if !filepath.IsAbs(program) {
-		return "which a client finds only if it has the right PATH"
-	}
-	info, err := os.Stat(program)
-	switch {
-	case err != nil:
-		return "which is not there"
-	case !info.Mode().IsRegular():
-		return "which is not a file"
-	case o.GOOS != "windows" && info.Mode()&0o111 == 0:
-		return "which is not executable"
-	}
-	return ""
-}
-
-// started is what an entry starts.
-type started struct {
-	name    string
-	project string // the folder that it is for, "" when for all
-	program string
-	args    []string
-	env     map[string]string
-}
-
-// givesKey reports whether an entry has the key, or a placeholder that its
-// client fills in with it.
-func (s started) givesKey() bool { return strings.TrimSpace(s.env[config.KeyVariable]) != "" }
-
-// entry is that of a name, for all projects.
-func (c client) entry(content []byte, name string) (started, error) {
-	entries, err := c.entries(content)
-	for _, s := range slices.Backward(entries) { // the last one counts
-		if s.name == name && s.project == "" {
-			return s, err
-		}
-	}
-	return started{}, err
-}
-
-// entries are all that c's configuration has and that start a program.
-func (c client) entries(content []byte) ([]started, error) {
-	if c.format != asJSON {
-		return scan(content), nil
-	}
-	d, err := parse(content)
-	if err != nil {
-		return nil, err
-	}
-	servers, err := d.servers(c.servers)
-	if err != nil {
-		return nil, err
-	}
-	entries := startedBy(servers, "")
-	if c.name != "claude-code" {
-		return entries, nil
-	}
-	// "claude mcp add" puts an entry here unless it is told otherwise.
-	for _, m := range members(objectOf(member(d.root, "projects"))) {
-		project, ok := m.Value.Value.(*hujson.Object)
-		if !ok {
-			continue
-		}
-		entries = append(entries, startedBy(objectOf(member(project, c.servers)), m.Name.Value.(hujson.Literal).String())...)
-	}
-	return entries, nil
-}
-
-func startedBy(servers *hujson.Object, project string) (entries []started) {
-	for _, m := range members(servers) {
-		own, _ := m.Value.Value.(*hujson.Object)
-		program, ok := stringMember(own, "command")
-		if !ok {
-			continue
-		}
-		s := started{name: m.Name.Value.(hujson.Literal).String(), project: project, program: program, env: map[string]string{}}
-		if args := member(own, "args"); args != nil {
-			if list, ok := args.Value.(*hujson.Array); ok {
-				for i := range list.Elements {
-					s.args = append(s.args, element(list, i))
-				}
-			}
-		}
-		env := objectOf(member(own, "env"))
-		for _, m := range members(env) {
-			name := m.Name.Value.(hujson.Literal).String()
-			s.env[name], _ = stringMember(env, name)
-		}
-		entries = append(entries, s)
-	}
-	return entries
-}
-
-// objectOf is the object that a value is, or nil.
-func objectOf(value *hujson.Value) *hujson.Object {
-	if value == nil {
-		return nil
-	}
-	obj, _ := value.Value.(*hujson.Object)
-	return obj
-}
-
-func members(obj *hujson.Object) []hujson.ObjectMember {
-	if obj == nil {
-		return nil
-	}
-	return obj.Members
-}
-
-// scan finds the commands in TOML and YAML line by line, which is enough to
-// look: install never writes such a file. Of arguments it reads what stands on
-// one line, and of variables that of the key in TOML.
-func scan(content []byte) []started {
-	var entries []started
-	keyed := map[string]bool{}
-	args := map[string][]string{}
-	name := ""
-	for line := range strings.Lines(string(content)) {
-		line = strings.TrimSpace(line)
-		if table, ok := strings.CutPrefix(line, "[mcp_servers."); ok {
-			name = strings.Trim(strings.TrimSuffix(strings.TrimRight(table, "]"), ".env"), `"'`)
-		}
-		if line != "" && line[0] != '#' && strings.Contains(strings.ReplaceAll(line, config.KeyVariable+"_FILE", ""), config.KeyVariable) {
-			keyed[name] = true
-		}
-		key, value, ok := strings.Cut(line, "=")
-		if list := []string(nil); ok && strings.TrimSpace(key) == "args" && json.Unmarshal([]byte(value), &list) == nil {
-			args[name] = list
-		}
-		if !ok || strings.TrimSpace(key) != "command" {
-			if key, value, ok = strings.Cut(line, ":"); ok && value == "" {
-				name = strings.Trim(key, `"'`)
-			}
-			if !ok || key != "cmd" {
-				continue
-			}
-		}
-		entries = append(entries, started{name: name, program: unquote(strings.TrimSpace(value))})
-	}
-	for i := range entries {
-		s := &entries[i]
-		s.args = args[s.name]
-		if keyed[s.name] {
-			s.env = map[string]string{config.KeyVariable: "${" + config.KeyVariable + "}"}
-		}
-	}
-	return entries
-}
-
-// unquote reads a string of TOML or YAML with what may stand behind it.
-func unquote(s string) string {
-	if prefix, err := strconv.QuotedPrefix(s); err == nil && s[0] == '"' {
-		s, _ = strconv.Unquote(prefix)
-		return s
-	}
-	if rest, ok := strings.CutPrefix(s, "'"); ok {
-		s, _, _ = strings.Cut(rest, "'")
-		return s
-	}
-	s, _, _ = strings.Cut(s, " #")
-	return strings.TrimSpace(s)
 }

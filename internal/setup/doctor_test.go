@@ -281,45 +281,65 @@ func TestDoctorReportsOnTheJournal(t *testing.T) {
 	}
 }
 
-func TestDoctorLooksIntoEveryClient(t *testing.T) {
+func TestDoctorLooksIntoTheClientsConfigurations(t *testing.T) {
+	b := newBench(t, runtime.GOOS)
 	mcp := func(key, command string) string {
 		return fmt.Sprintf(`{%q: {"x": {"url": "https://h"}, "mine": {"command": %s}}}`, key, quote(command))
 	}
-	b := newBench(t, "linux")
-	program := b.o.Executable
-	plain := b.path("plain/pixazo-mcp")
+	program, gone, plain := b.o.Executable, b.path("gone/pixazo-mcp"), b.path("plain/pixazo-mcp")
 	b.write(plain, "", 0o644)
 	for _, tt := range []struct {
-		client, file, content string
-		status, want          string
+		client, content string
+		status, want    string
 	}{
-		{"claude-desktop", ".config/Claude/claude_desktop_config.json", mcp("mcpServers", program), statusOK, "mine starts " + program},
-		{"claude-code", ".claude.json", mcp("mcpServers", b.path("gone/pixazo-mcp")), statusFail, "not there"},
-		{"cursor", ".cursor/mcp.json", mcp("mcpServers", "pixazo-mcp"), statusWarn, "PATH"},
-		{"vscode", ".config/Code/User/mcp.json", mcp("servers", plain), statusFail, "not executable"},
-		{"windsurf", ".codeium/windsurf/mcp_config.json", mcp("mcpServers", "npx"), statusOK, "no entry"},
-		{"zed", ".config/zed/settings.json", "// mine\n" + mcp("context_servers", filepath.Dir(program)+"/pixazo-mcp"), statusOK, "mine starts"},
-		{"codex", ".codex/config.toml", "model = \"x\"\n[mcp_servers.other]\ncommand = \"npx\"\n[mcp_servers.mine]\ncommand = '" + program + "' # here\n", statusOK, "mine starts " + program},
-		{"gemini", ".gemini/settings.json", "{ oops", statusWarn, "can't be read: line 1"},
-		{"goose", ".config/goose/config.yaml", "extensions:\n  mine:\n    cmd: " + b.path("gone/pixazo-mcp") + "\n    args: []\n", statusFail, "mine starts"},
+		{"claude-desktop", mcp("mcpServers", program), statusOK, "mine starts " + program},
+		{"claude-code", mcp("mcpServers", gone), statusFail, "mine starts " + gone + ", which is not there"},
+		{"cursor", mcp("mcpServers", "pixazo-mcp"), statusWarn, "PATH"},
+		{"vscode", mcp("servers", plain), statusFail, "not executable"},
+		{"windsurf", mcp("mcpServers", "npx"), statusOK, "no entry"},
+		{"zed", "// mine\n" + mcp("context_servers", program), statusOK, "mine starts"},
+		{"codex", "[mcp_servers.mine]\ncommand = 'pixazo-mcp'\n", statusOK, "is not looked into, since it is not JSON"},
+		{"gemini", "{ oops", statusWarn, "can't be read: line 1"},
+		{"goose", "extensions:\n", statusOK, "is not looked into, since it is not JSON"},
 	} {
-		b.write(b.path(tt.file), tt.content, 0o600)
+		b.o.Settings.Home = b.home
+		file := b.o.find(tt.client).file
+		b.write(file, tt.content, 0o600)
 		_, checks := b.report(nil, "--sandbox")
 		c := checks["client."+tt.client]
 		if runtime.GOOS == "windows" && tt.client == "vscode" {
-			continue // no such modes
+			continue // has no such modes
 		}
-		if c.Status != tt.status || !strings.Contains(c.Detail, tt.want) || c.Status != statusOK && c.Fix == "" {
+		if c.Status != tt.status || !strings.Contains(c.Detail, tt.want) || strings.Count(c.Detail, file) != 1 || c.Status != statusOK && c.Fix == "" {
 			t.Errorf("%s: %+v", tt.client, c)
+		}
+	}
+}
+
+// Windows starts a program whose command leaves out .exe.
+func TestDoctorAddsExeOnWindows(t *testing.T) {
+	for goos, want := range map[string]string{"windows": statusOK, "linux": statusFail} {
+		b := newBench(t, goos)
+		b.o.Executable = b.path("programs/Pixazo-MCP.exe")
+		b.write(b.o.Executable, "program", 0o755)
+		command := strings.TrimSuffix(b.o.Executable, ".exe")
+		b.write(b.path(".cursor/mcp.json"), `{"mcpServers": {"mine": {"command": `+quote(command)+`}, "pixazo": {"command": `+quote(command)+`}}}`, 0o600)
+		_, checks := b.report(nil, "--sandbox")
+		c := checks["client.cursor"]
+		if runtime.GOOS == "windows" && goos != "windows" {
+			continue
+		}
+		if c.Status != want || !strings.Contains(c.Detail, "pixazo starts "+command) || strings.Contains(c.Detail, "mine starts "+command) != (goos == "windows") {
+			t.Errorf("%s: %+v", goos, c)
 		}
 	}
 }
 
 func TestDoctorLinesAreAlignedAndClean(t *testing.T) {
 	b := newBench(t, "linux")
-	b.write(b.path(".cursor/mcp.json"), `{"mcpServers": {"a\u001b[31m\nb": {"command": "/x/pixazo-mcp"}}}`, 0o600)
+	b.write(b.path(".cursor/mcp.json"), `{"mcpServers": {"a\u001b[31m\nb": {"command": `+quote(b.path("gone/pixazo-mcp"))+`}}}`, 0o600)
 	err := b.run("doctor", "--sandbox")
-	if err == nil || err.Error() != "doctor: one thing needs mending" {
+	if err == nil || err.Error() != "doctor: 1 problem found" {
 		t.Errorf("error %v", err)
 	}
 	text := b.out.String()
@@ -361,8 +381,6 @@ func TestDoctorFindsTheKeyOfAnEntry(t *testing.T) {
 		{".cursor/mcp.json", `{"mcpServers": {"pixazo": {"command": %s, "env": {"PIXAZO_API_KEY": "` + testKey + `"}}}}`, "pixazo of Cursor has it as PIXAZO_API_KEY"},
 		{".cursor/mcp.json", `{"mcpServers": {"pixazo": {"command": %s, "env": {"PIXAZO_API_KEY": "${input:key}"}}}}`, "pixazo of Cursor has it as PIXAZO_API_KEY"},
 		{".cursor/mcp.json", `{"mcpServers": {"pixazo": {"command": %s, "args": ["--api-key-file=~/k"]}}}`, "pixazo of Cursor has it in " + b.path("k")},
-		{".claude.json", `{"projects": {"/work/p": {"mcpServers": {"px": {"command": %s, "env": {"PIXAZO_API_KEY": "x"}}}}}}`, "px of the project /work/p of Claude Code has it"},
-		{".codex/config.toml", "[mcp_servers.pixazo]\ncommand = %s\n[mcp_servers.pixazo.env]\nPIXAZO_API_KEY = \"x\"\n", "pixazo of Codex has it"},
 	} {
 		b.write(b.path(tt.file), fmt.Sprintf(tt.content, quote(b.o.Executable)), 0o600)
 		_, checks := b.report(nil, "--gateway-url", url)
@@ -378,7 +396,7 @@ func TestDoctorSeesArgumentsThatAServerRefuses(t *testing.T) {
 		{`["--max-wait=forever"]`, `{}`, "--max-wait"},
 		{`["--no-such-flag"]`, `{}`, "unknown flag"},
 		{`["demo"]`, `{}`, "demo is not the command of a server"},
-		{`["--version"]`, `{}`, "prints a text"},
+		{`["--version"]`, `{}`, "print a text"},
 		{`[]`, `{"PIXAZO_MAX_WAIT": "1h"}`, "PIXAZO_MAX_WAIT"},
 	} {
 		b := newBench(t, "linux")
@@ -387,19 +405,6 @@ func TestDoctorSeesArgumentsThatAServerRefuses(t *testing.T) {
 		if c := checks["client.cursor"]; c.Status != statusFail || !strings.Contains(c.Detail, tt.want) {
 			t.Errorf("%s: %+v", tt.args, c)
 		}
-	}
-}
-
-func TestDoctorSeesTheEntriesOfProjects(t *testing.T) {
-	b := newBench(t, "linux")
-	b.write(b.path(".claude.json"), `{"projects": {"/work/p": {"mcpServers": {"px": {"command": `+quote(b.o.Executable)+`}}}, "/work/q": 1}}`, 0o600)
-	_, checks := b.report(nil, "--sandbox")
-	if c := checks["client.claude-code"]; !strings.Contains(c.Detail, "px of the project /work/p starts") {
-		t.Errorf("%+v", c)
-	}
-	b.mustRun("uninstall", "claude-code")
-	if got := b.out.String(); !strings.Contains(got, "/work/p") || !strings.Contains(got, "claude mcp remove px") {
-		t.Errorf("got %s", got)
 	}
 }
 

@@ -1,4 +1,4 @@
-// This file edits a client's configuration as text: JSON with comments and
+// This file reads and edits a client's configuration: JSON with comments and
 // trailing commas, of which all but our entry stays as it is.
 
 package setup
@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,34 +17,38 @@ import (
 	"pixazo-mcp/internal/text"
 )
 
-// maxNesting keeps the parser, which recurses, within its stack.
-const maxNesting = 1000
+// maxNesting is how deep brackets may lie in each other, as in encoding/json.
+// The parser of JSON with comments has no limit and overflows the stack.
+const maxNesting = 10_000
 
 // entry is what a client is told to start.
 type entry struct {
-	name    string // "pixazo" or "pixazo-sandbox"
-	typed   bool
-	command string
-	args    []string
+	Command string            `json:"command"`
+	Args    []string          `json:"args"`
+	Env     map[string]string `json:"env"`
 }
 
-// document is a client's configuration, taken apart.
+func (e entry) equal(other entry) bool {
+	return e.Command == other.Command && slices.Equal(e.Args, other.Args) && maps.Equal(e.Env, other.Env)
+}
+
+// document is a client's configuration, parsed.
 type document struct {
-	root *hujson.Object
-	all  hujson.Value
+	value   hujson.Value
+	servers string // the name of the object that has the entries
 
 	mark    []byte // the byte order mark, if there is one
-	newline bool   // one was added at the end
+	newline bool   // one was added at the end, where the parser wants it
 
-	// How it is laid out: the end of a line and a step of indentation, both
-	// empty when all is on one line.
+	// The end of a line and one step of indentation; both are empty when all
+	// of the document is on one line.
 	eol, unit string
 }
 
-// parse takes content apart; what is empty becomes an object. Its errors name
-// the line and show nothing of the content, which may hold secrets.
-func parse(content []byte) (*document, error) {
-	d := &document{eol: "\n", unit: "  "}
+// parse parses content. An empty one becomes an object. The errors name the line
+// and show nothing of the content, which may hold secrets.
+func parse(content []byte, servers string) (*document, error) {
+	d := &document{servers: servers, eol: "\n", unit: "  "}
 	if rest, ok := bytes.CutPrefix(content, []byte("\ufeff")); ok {
 		d.mark, content = content[:len(content)-len(rest)], rest
 	}
@@ -57,424 +62,253 @@ func parse(content []byte) (*document, error) {
 		return nil, errors.New("it is nested too deeply")
 	}
 	if content[len(content)-1] != '\n' {
-		// The parser wants the last comment to end.
 		content, d.newline = append(slices.Clone(content), '\n'), true
 	}
-	all, err := hujson.Parse(content)
-	if err != nil {
+	var err error
+	if d.value, err = hujson.Parse(content); err != nil {
 		said, _, quotes := strings.Cut(strings.TrimPrefix(err.Error(), "hujson: "), "invalid literal")
 		if quotes {
 			said += "invalid literal"
 		}
 		return nil, errors.New(said)
 	}
-	root, ok := all.Value.(*hujson.Object)
+	root, ok := d.value.Value.(*hujson.Object)
 	if !ok {
 		return nil, errors.New("line 1: it is not a JSON object")
 	}
-	d.all, d.root = all, root
 	if len(root.Members) > 0 {
-		var lines bool
-		if d.unit, lines = indentation(root); !lines {
-			d.eol = ""
+		before := root.Members[0].Name.BeforeExtra
+		i := bytes.LastIndexByte(before, '\n')
+		if i < 0 {
+			d.eol, d.unit = "", ""
+		} else if indent := before[i+1:]; len(bytes.TrimLeft(indent, " \t")) == 0 {
+			d.unit = string(indent)
 		}
 	}
 	return d, nil
 }
 
-// nesting is how deep the brackets of content lie in each other, without those
-// in strings and comments. It may be wrong behind what the parser stops at.
+// nesting returns how deep the brackets of content lie in each other, leaving
+// out those in strings and comments. After a syntax error it may be too small.
 func nesting(content []byte) (deepest int) {
 	depth := 0
 	for i := 0; i < len(content); i++ {
-		rest, end := content[i:], ""
-		switch {
-		case rest[0] == '{' || rest[0] == '[':
+		switch content[i] {
+		case '{', '[':
 			depth++
 			deepest = max(deepest, depth)
-		case rest[0] == '}' || rest[0] == ']':
+		case '}', ']':
 			depth = max(depth-1, 0)
-		case rest[0] == '"':
+		case '"':
 			for i++; i < len(content) && content[i] != '"'; i++ {
 				if content[i] == '\\' {
 					i++
 				}
 			}
-		case bytes.HasPrefix(rest, []byte("//")):
-			end = "\n"
-		case bytes.HasPrefix(rest, []byte("/*")):
-			end = "*/"
-		}
-		if end != "" {
-			j := bytes.Index(rest[2:], []byte(end))
-			if j < 0 {
-				break
+		case '/':
+			end := "\n"
+			if i+1 < len(content) && content[i+1] == '*' {
+				end = "*/"
+				i++
 			}
-			i += 2 + j + len(end) - 1
+			n := bytes.Index(content[i+1:], []byte(end))
+			if n < 0 {
+				return deepest
+			}
+			i += n + len(end)
 		}
 	}
 	return deepest
 }
 
-// text is the document as a file.
+// text returns the document as the content of a file.
 func (d *document) text() []byte {
-	text := d.all.Pack()
+	packed := d.value.Pack()
 	if d.newline {
-		text = text[:len(text)-1]
+		packed = packed[:len(packed)-1]
 	}
-	return append(slices.Clone(d.mark), text...)
+	return append(slices.Clone(d.mark), packed...)
 }
 
-// indentation is what stands before the first member of obj; lines is false
-// when that is on the line of the bracket.
-func indentation(obj *hujson.Object) (indent string, lines bool) {
-	before := string(obj.Members[0].Name.BeforeExtra)
-	i := strings.LastIndexByte(before, '\n')
-	line := before[i+1:]
-	return line[:len(line)-len(strings.TrimLeft(line, " \t"))], i >= 0
-}
-
-// member returns the value of a name, the last one as JSON.parse takes it; nil
-// if there is none.
-func member(obj *hujson.Object, name string) *hujson.Value {
-	for i, m := range slices.Backward(obj.Members) {
-		if m.Name.Value.(hujson.Literal).String() == name {
-			return &obj.Members[i].Value
+// entries returns what the entries start, by name. Those that start nothing,
+// such as remote servers, are left out. Of a name that is there twice the last
+// one counts, as for JSON.parse.
+func (d *document) entries() (map[string]entry, error) {
+	standard := d.value.Clone()
+	standard.Standardize()
+	var root, servers map[string]json.RawMessage
+	if err := json.Unmarshal(standard.Pack(), &root); err != nil {
+		return nil, errors.New("it is not valid JSON")
+	}
+	entries := map[string]entry{}
+	raw, there := root[d.servers]
+	if !there {
+		return entries, nil
+	}
+	if err := json.Unmarshal(raw, &servers); err != nil || servers == nil {
+		return nil, fmt.Errorf("%q in it is not an object", d.servers)
+	}
+	for name, raw := range servers {
+		var e entry
+		if json.Unmarshal(raw, &e) == nil && e.Command != "" {
+			entries[name] = e
 		}
+	}
+	return entries, nil
+}
+
+// put writes the entry of a name: it adds one, or gives the one that is there the
+// command and the arguments of e. entries are those of d before, and after. typed
+// entries say that they use stdio.
+func (d *document) put(entries map[string]entry, name string, e entry, typed bool) (err error) {
+	old := entries[name]
+	path := "/" + d.servers + pointer(name)
+	there := d.value.Find(path) != nil
+	if !there {
+		err = d.addEntry(name, e, typed)
+	}
+	if there && old.Command != e.Command {
+		err = d.patch("replace", path+"/command", quote(e.Command))
+	}
+	switch {
+	case err != nil:
+		return err
+	case !there || slices.Equal(old.Args, e.Args):
+	case d.value.Find(path+"/args") == nil:
+		err = d.add(path, "args", list(e.Args))
+	default:
+		err = d.patch("replace", path+"/args", list(e.Args))
+	}
+	if err != nil {
+		return err
+	}
+	entries[name] = entry{e.Command, e.Args, old.Env}
+	return d.verify(entries)
+}
+
+func (d *document) addEntry(name string, e entry, typed bool) error {
+	if d.value.Find("/"+d.servers) == nil {
+		if err := d.add("", d.servers, "{}"); err != nil {
+			return err
+		}
+	}
+	members := []string{`"command": ` + quote(e.Command), `"args": ` + list(e.Args)} // Zed wants args even when empty
+	if typed {
+		members = slices.Insert(members, 0, `"type": "stdio"`)
+	}
+	return d.add("/"+d.servers, name, d.object(3, members))
+}
+
+// remove takes the entries of names out. entries are those of d before, and
+// after.
+func (d *document) remove(entries map[string]entry, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	servers, ok := d.value.Find("/" + d.servers).Value.(*hujson.Object)
+	if !ok {
+		return fmt.Errorf("%q in it is not an object", d.servers)
+	}
+	comma := servers.Members[len(servers.Members)-1].Value.AfterExtra != nil
+	for _, name := range names {
+		if err := d.patch("remove", "/"+d.servers+pointer(name), "null"); err != nil {
+			return err
+		}
+		delete(entries, name)
+	}
+	if n := len(servers.Members); n > 0 && !comma {
+		// Where anything stood before the comma, the comma is left behind, which
+		// JSON does not allow.
+		last := &servers.Members[n-1].Value
+		servers.AfterExtra = append(slices.Clone(last.AfterExtra), servers.AfterExtra...)
+		last.AfterExtra = nil
+	}
+	return d.verify(entries)
+}
+
+// verify returns an error unless the text of the document has these entries. An
+// edit of a name that is there twice changes the first, and the last one counts.
+func (d *document) verify(want map[string]entry) error {
+	written, err := parse(d.text(), d.servers)
+	if err != nil {
+		return err
+	}
+	got, err := written.entries()
+	if err == nil && !maps.EqualFunc(got, want, entry.equal) {
+		err = errors.New("it can't be edited with certainty, perhaps since a name is in it twice; edit it by hand")
+	}
+	return err
+}
+
+// add adds a member behind the others of the object at path, on a line of its
+// own unless the document is one line.
+func (d *document) add(path, name, value string) error {
+	if err := d.patch("add", path+pointer(name), value); err != nil {
+		return err
+	}
+	obj, ok := d.value.Find(path).Value.(*hujson.Object)
+	if !ok || len(obj.Members) == 0 {
+		return fmt.Errorf("%q is not an object", path)
+	}
+	last := &obj.Members[len(obj.Members)-1]
+	last.Value.BeforeExtra = hujson.Extra(" ")
+	comments := bytes.TrimRight(last.Name.BeforeExtra, " \t\r\n")
+	switch {
+	case d.eol != "":
+		depth := strings.Count(path, "/")
+		last.Name.BeforeExtra = append(comments, d.eol+strings.Repeat(d.unit, depth+1)...)
+		obj.AfterExtra = append(bytes.TrimRight(obj.AfterExtra, " \t\r\n"), d.eol+strings.Repeat(d.unit, depth)...)
+	case len(comments) == 0 && len(obj.Members) > 1:
+		last.Name.BeforeExtra = hujson.Extra(" ")
 	}
 	return nil
 }
 
-// servers is the object under key, nil if there is no such key.
-func (d *document) servers(key string) (*hujson.Object, error) {
-	value := member(d.root, key)
-	if value == nil {
-		return nil, nil
-	}
-	servers, ok := value.Value.(*hujson.Object)
-	if !ok {
-		return nil, fmt.Errorf("%q in it is not an object", key)
-	}
-	return servers, nil
+func (d *document) patch(op, path, value string) error {
+	return d.value.Patch(fmt.Appendf(nil, `[{"op": %q, "path": %s, "value": %s}]`, op, quote(path), value))
 }
 
-// put adds e under key, or brings what is there up to date: its command, and of
-// its arguments those that e has. args are the arguments it then has. It refuses
-// an entry of that name that is not ours.
-func (d *document) put(key string, e entry, ours func(command string) bool) (args []string, err error) {
-	servers, err := d.servers(key)
-	if err != nil {
-		return nil, err
-	}
-	if servers == nil {
-		servers = &hujson.Object{}
-		d.add(d.root, "", key, servers)
-	}
-	indent := d.inner(d.root, "")
-	value := member(servers, e.name)
-	if value == nil {
-		own, inner := &hujson.Object{}, d.inner(servers, indent)
-		if e.typed {
-			d.add(own, inner, "type", literal("stdio"))
-		}
-		d.add(own, inner, "command", literal(e.command))
-		d.add(own, inner, "args", array(e.args)) // Zed wants it even when it is empty
-		d.add(servers, indent, e.name, own)
-		return e.args, nil
-	}
-	own, ok := value.Value.(*hujson.Object)
-	command, _ := stringMember(own, "command")
-	if !ok || !ours(command) {
-		return nil, fmt.Errorf("its entry %q starts something else; rename it or take it out first", e.name)
-	}
-	if command != e.command {
-		member(own, "command").Value = literal(e.command)
-	}
-	old := member(own, "args")
-	if old == nil {
-		if len(e.args) > 0 {
-			d.add(own, d.inner(servers, indent), "args", array(e.args))
-		}
-		return e.args, nil
-	}
-	list, ok := old.Value.(*hujson.Array)
-	if !ok {
-		return nil, fmt.Errorf("%q of its entry %q is not an array", "args", e.name)
-	}
-	return mergeArgs(list, e.args), nil
-}
-
-// remove takes the entries under key that gone asks for out, and returns their
-// names.
-func (d *document) remove(key string, gone func(name, command string) bool) (names []string, err error) {
-	servers, err := d.servers(key)
-	if servers == nil {
-		return nil, err
-	}
-	for i := len(servers.Members) - 1; i >= 0; i-- {
-		name := servers.Members[i].Name.Value.(hujson.Literal).String()
-		own, _ := servers.Members[i].Value.Value.(*hujson.Object)
-		if command, ok := stringMember(own, "command"); ok && gone(name, command) {
-			drop(servers, i)
-			names = append(names, name)
-		}
-	}
-	slices.Reverse(names)
-	return names, nil
-}
-
-// stringMember is the string under name in obj, which may be nil.
-func stringMember(obj *hujson.Object, name string) (string, bool) {
-	if obj == nil {
-		return "", false
-	}
-	value := member(obj, name)
-	if value == nil || value.Value.Kind() != '"' {
-		return "", false
-	}
-	return value.Value.(hujson.Literal).String(), true
-}
-
-// inner is the indentation of obj's members; indent is that of its own line.
-func (d *document) inner(obj *hujson.Object, indent string) string {
+// object writes an object whose members are depth steps in.
+func (d *document) object(depth int, members []string) string {
 	if d.eol == "" {
-		return ""
+		return "{" + strings.Join(members, ", ") + "}"
 	}
-	if len(obj.Members) > 0 {
-		if indent, lines := indentation(obj); lines {
-			return indent
-		}
-	}
-	return indent + d.unit
+	inner := d.eol + strings.Repeat(d.unit, depth)
+	return "{" + inner + strings.Join(members, ","+inner) + d.eol + strings.Repeat(d.unit, depth-1) + "}"
 }
 
-// add appends a member to obj. What is said at the end of the line before, and
-// whether there is a comma after the last member, stays.
-func (d *document) add(obj *hujson.Object, indent, name string, value hujson.ValueTrimmed) {
-	m := hujson.ObjectMember{
-		Name:  hujson.Value{Value: literal(name)},
-		Value: hujson.Value{BeforeExtra: hujson.Extra(" "), Value: value},
-	}
-	comments, rest := splitExtra(obj.AfterExtra)
-	before := d.eol + d.inner(obj, indent)
-	if n := len(obj.Members); n > 0 {
-		if obj.Members[n-1].Value.AfterExtra != nil {
-			m.Value.AfterExtra = hujson.Extra{} // a trailing comma
-		}
-		if before == "" {
-			before = " "
-		}
-	}
-	if len(comments) > 0 && d.eol == "" {
-		before = "\n" // that ends the comment
-	}
-	m.Name.BeforeExtra = append(slices.Clone(comments), before...)
-	if d.eol != "" && !bytes.Contains(rest, []byte("\n")) {
-		rest = hujson.Extra(d.eol + indent)
-	}
-	obj.Members = append(obj.Members, m)
-	obj.AfterExtra = rest
+// pointer returns a name as the last part of a JSON pointer (RFC 6901).
+func pointer(name string) string {
+	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }
 
-// drop takes member i out of obj. Comments before and behind it stay.
-func drop(obj *hujson.Object, i int) {
-	gone := obj.Members[i]
-	comments := around(gone.Name.BeforeExtra, gone.Value.AfterExtra)
-	obj.Members = slices.Delete(obj.Members, i, i+1)
-	switch {
-	case i < len(obj.Members):
-		next := &obj.Members[i].Name
-		next.BeforeExtra = carry(comments, next.BeforeExtra)
-	case i == 0:
-		obj.AfterExtra = carry(comments, obj.AfterExtra)
-		if len(bytes.TrimSpace(obj.AfterExtra)) == 0 {
-			obj.AfterExtra = nil
-		}
-	default:
-		last := &obj.Members[i-1].Value
-		obj.AfterExtra = carry(comments, obj.AfterExtra)
-		if gone.Value.AfterExtra == nil { // no trailing comma
-			obj.AfterExtra = append(slices.Clone(last.AfterExtra), obj.AfterExtra...)
-			last.AfterExtra = nil
-		} else if last.AfterExtra == nil {
-			last.AfterExtra = hujson.Extra{}
+// mergeArgs returns given, arguments of the form --name=value, and behind them
+// those of old whose flags given does not name.
+func mergeArgs(old, given []string) []string {
+	merged := slices.Clone(given)
+	for i := 0; i < len(old); i++ {
+		name, _, inOne := strings.Cut(old[i], "=")
+		if !slices.ContainsFunc(given, func(arg string) bool { flag, _, _ := strings.Cut(arg, "="); return flag == name }) {
+			merged = append(merged, old[i])
+		} else if !inOne && i+1 < len(old) && !strings.HasPrefix(old[i+1], "-") {
+			i++ // the value of the flag
 		}
 	}
-}
-
-// splitExtra divides what stands between two values into comments, with the
-// white space before them, and the white space after.
-func splitExtra(extra hujson.Extra) (comments, rest hujson.Extra) {
-	comments = bytes.TrimRight(extra, " \t\r\n")
-	return comments, extra[len(comments):]
-}
-
-// around are the comments before a value and those between it and its comma.
-func around(before, after hujson.Extra) hujson.Extra {
-	comments, _ := splitExtra(before)
-	behind, _ := splitExtra(after)
-	if len(behind) == 0 {
-		return comments
-	}
-	return carry(comments, behind)
-}
-
-// carry puts comments before extra, and ends the last of them.
-func carry(comments, extra hujson.Extra) hujson.Extra {
-	joined := slices.Clone(comments)
-	if !joined.IsValid() && !bytes.HasPrefix(extra, []byte("\n")) && !bytes.HasPrefix(extra, []byte("\r\n")) {
-		last := comments[bytes.LastIndexByte(comments, '\n')+1:]
-		joined = append(joined, '\n')
-		joined = append(joined, last[:len(last)-len(bytes.TrimLeft(last, " \t"))]...)
-		extra = bytes.TrimLeft(extra, " \t")
-	}
-	return append(joined, extra...)
-}
-
-// mergeArgs gives list the flags of given, each of the form --name=value or
-// --name, and returns what is then in it. A flag that has the same values
-// already stays where it is; all that given does not name stays.
-func mergeArgs(list *hujson.Array, given []string) []string {
-	for _, name := range flagNames(given) {
-		var has []int // where the flag's elements are
-		var values []string
-		for i := 0; i < len(list.Elements); i++ {
-			flag, value, inOne := strings.Cut(element(list, i), "=")
-			if flag != name {
-				continue
-			}
-			has = append(has, i)
-			if next := element(list, i+1); !inOne && next != "" && next[0] != '-' && takesValue(flag, next) {
-				i++
-				has, value = append(has, i), next
-			}
-			values = append(values, meant(value))
-		}
-		var wanted, added []string
-		for _, arg := range given {
-			if flag, value, _ := strings.Cut(arg, "="); flag == name {
-				wanted, added = append(wanted, meant(value)), append(added, arg)
-			}
-		}
-		if slices.Equal(values, wanted) {
-			continue
-		}
-		for _, i := range slices.Backward(has) {
-			dropElement(list, i)
-		}
-		for _, arg := range added {
-			addElement(list, arg)
-		}
-	}
-	var args []string
-	for i := range list.Elements {
-		args = append(args, element(list, i))
-	}
-	return args
-}
-
-// flagNames are the flags of args, each once.
-func flagNames(args []string) []string {
-	var names []string
-	for _, arg := range args {
-		if name, _, _ := strings.Cut(arg, "="); !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// takesValue reports whether the argument behind a flag is its value. Flags
-// that stand alone have one only when it is a word of theirs.
-func takesValue(flag, next string) bool {
-	if flag != "--sandbox" && flag != "--files-from-roots" {
-		return true
-	}
-	return slices.Contains([]string{"true", "false", "1", "0", "yes", "no", "on", "off"}, strings.ToLower(next))
-}
-
-// meant is a flag's value, of which one that stands alone has "true".
-func meant(value string) string {
-	if value == "" {
-		return "true"
-	}
-	return value
-}
-
-// element is the string at i, "" when there is none.
-func element(list *hujson.Array, i int) string {
-	if i >= len(list.Elements) || list.Elements[i].Value.Kind() != '"' {
-		return ""
-	}
-	return list.Elements[i].Value.(hujson.Literal).String()
-}
-
-func addElement(list *hujson.Array, arg string) {
-	value := hujson.Value{Value: literal(arg)}
-	comments, rest := splitExtra(list.AfterExtra)
-	before := hujson.Extra{}
-	if n := len(list.Elements); n > 0 {
-		last := list.Elements[n-1]
-		_, before = splitExtra(last.BeforeExtra)
-		if len(before) == 0 {
-			before = hujson.Extra(" ")
-		}
-		if last.AfterExtra != nil {
-			value.AfterExtra = hujson.Extra{}
-		}
-	}
-	value.BeforeExtra = carry(comments, before)
-	list.Elements = append(list.Elements, value)
-	if len(comments) > 0 || len(list.Elements) > 1 {
-		list.AfterExtra = rest
-	}
-}
-
-func dropElement(list *hujson.Array, i int) {
-	gone := list.Elements[i]
-	_, before := splitExtra(gone.BeforeExtra)
-	comments := around(gone.BeforeExtra, gone.AfterExtra)
-	list.Elements = slices.Delete(list.Elements, i, i+1)
-	if i < len(list.Elements) {
-		next := &list.Elements[i]
-		if i == 0 && len(bytes.TrimSpace(next.BeforeExtra)) == 0 {
-			next.BeforeExtra = before
-		}
-		next.BeforeExtra = carry(comments, next.BeforeExtra)
-		return
-	}
-	list.AfterExtra = carry(comments, list.AfterExtra)
-	if i == 0 {
-		return
-	}
-	last := &list.Elements[i-1]
-	if gone.AfterExtra == nil {
-		list.AfterExtra = append(slices.Clone(last.AfterExtra), list.AfterExtra...)
-		last.AfterExtra = nil
-	} else if last.AfterExtra == nil {
-		last.AfterExtra = hujson.Extra{}
-	}
-}
-
-func literal(s string) hujson.Literal { return hujson.Literal(quote(s)) }
-
-func array(items []string) *hujson.Array {
-	list := &hujson.Array{}
-	for _, item := range items {
-		addElement(list, item)
-	}
-	return list
+	return merged
 }
 
 // quote writes s as a string that JSON, TOML and YAML all read.
 func quote(s string) string {
-	var b strings.Builder
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(s) // of a string into memory
-	// The other two refuse this one as it is.
-	return strings.ReplaceAll(strings.TrimSuffix(b.String(), "\n"), "\x7f", `\u007f`)
+	quoted, _ := text.JSON(s, "") // a string can't fail
+	// The other two refuse this character as it is.
+	return strings.ReplaceAll(string(quoted), "\x7f", `\u007f`)
 }
 
-// shown makes a line of text fit for a terminal.
-func shown(s string) string { return text.Clean(s, 2000) }
+// list writes items as an array that JSON, TOML and YAML all read.
+func list(items []string) string {
+	quoted := make([]string, len(items))
+	for i, item := range items {
+		quoted[i] = quote(item)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}

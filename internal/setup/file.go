@@ -1,5 +1,5 @@
-// This file reads and replaces files of others, who must never find half of
-// one.
+// This file reads and replaces files of other programs, which must never find
+// half of one.
 
 package setup
 
@@ -21,16 +21,17 @@ const maxFile = 32 << 20
 // file is a configuration as it was read.
 type file struct {
 	path    string // behind links
+	user    string // the program that may have it open
 	content []byte
 	mode    fs.FileMode
 	exists  bool
-	info    fs.FileInfo // nil when it does not exist
 }
 
-// readFile follows links, and takes a missing file for an empty one.
-func readFile(path string) (file, error) {
+// readFile reads the file at path, which the program named user may have open.
+// It follows links. A file that does not exist is returned as an empty one.
+func (o Options) readFile(path, user string) (file, error) {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		return file{path: path, mode: 0o600}, nil
+		return file{path: path, user: user, mode: 0o600}, nil
 	}
 	target, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -43,45 +44,64 @@ func readFile(path string) (file, error) {
 	switch {
 	case err != nil:
 		return file{}, err
-	case !info.Mode().IsRegular():
+	case !info.Mode().IsRegular(): // a pipe would block
 		return file{}, fmt.Errorf("%s is not a regular file", path)
-	case info.Size() > maxFile:
-		return file{}, fmt.Errorf("%s is larger than %d MB", path, maxFile>>20)
 	}
-	content, err := read(target)
-	return file{path: target, content: content, mode: info.Mode().Perm(), exists: true, info: info}, err
+	f := file{path: target, user: user, mode: info.Mode().Perm(), exists: true}
+	err = o.whileLocked(user, func() (err error) {
+		f.content, err = readAtMost(target, maxFile+1)
+		return err
+	})
+	if err == nil && len(f.content) > maxFile {
+		err = fmt.Errorf("%s is larger than %d MB", path, maxFile>>20)
+	}
+	return f, err
 }
 
-func read(path string) ([]byte, error) {
+func readAtMost(path string, n int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(content) > maxFile {
-		err = fmt.Errorf("%s is larger than %d MB", path, maxFile>>20)
-	}
-	return content, err
+	return io.ReadAll(io.LimitReader(f, n))
 }
 
-// replaceable returns what is known beforehand to keep the file from being
-// replaced.
+// whileLocked calls do. On Windows, where a file that a program has open can
+// often be neither read nor replaced, it calls do again for a second while do
+// fails, and then names the program to quit.
+func (o Options) whileLocked(user string, do func() error) error {
+	err := do()
+	if o.GOOS != "windows" {
+		return err
+	}
+	for range 10 {
+		if err == nil {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+		err = do()
+	}
+	if err != nil {
+		err = fmt.Errorf("%w; if %s is running, quit it, and run this again", err, user)
+	}
+	return err
+}
+
+// replaceable returns an error when it is known beforehand that the file may
+// not be replaced.
 func (f file) replaceable() error {
 	if f.exists && f.mode&0o200 == 0 {
 		return fmt.Errorf("%s is read-only", f.path)
 	}
-	if f.info != nil && !mayKeepOwner(f.info) {
-		return fmt.Errorf("%s belongs to another user, and would no longer do so; run this as that user", f.path)
-	}
 	return nil
 }
 
-// replace puts content into the file's place, all of it or nothing, and returns
-// the path of the copy of what was in it, "" when nothing was. A file that was
-// changed since it was read is left alone, and so is one that is read-only or
-// whose owner and group can't be kept.
-func (f file) replace(content []byte) (backup string, err error) {
+// replace writes content to the file's path, all of it or nothing, with the
+// file's mode. It returns the path of a copy of what the file held before, which
+// only its owner can read; "" when the file held nothing. A file that is
+// read-only, or was changed since it was read, stays as it is.
+func (o Options) replace(f file, content []byte) (backup string, err error) {
 	if err := f.replaceable(); err != nil {
 		return "", err
 	}
@@ -89,27 +109,20 @@ func (f file) replace(content []byte) (backup string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	if len(f.content) > 0 {
-		copied, err := f.copyBeside()
-		if err == nil {
-			err = f.fill(copied, f.content)
-		}
+	if len(bytes.TrimSpace(f.content)) > 0 {
+		backup, err = writeNew(dir, filepath.Base(f.path)+time.Now().UTC().Format(".20060102T150405Z.*.bak"), f.content, 0o600)
 		if err != nil {
 			return "", fmt.Errorf("keep a copy: %w", err)
 		}
-		backup = copied.Name()
 	}
-	fresh, err := os.CreateTemp(dir, ".pixazo-*.tmp")
+	fresh, err := writeNew(dir, ".pixazo-*.tmp", content, f.mode)
 	if err == nil {
-		err = f.fill(fresh, content)
+		err = f.unchanged()
 		if err == nil {
-			err = f.unchanged()
-		}
-		if err == nil {
-			err = os.Rename(fresh.Name(), f.path)
+			err = o.whileLocked(f.user, func() error { return os.Rename(fresh, f.path) })
 		}
 		if err != nil {
-			_ = os.Remove(fresh.Name())
+			_ = os.Remove(fresh)
 		}
 	}
 	if err != nil {
@@ -118,56 +131,39 @@ func (f file) replace(content []byte) (backup string, err error) {
 		}
 		return "", err
 	}
-	if d, err := os.Open(dir); err == nil { // not every system can, or needs to
+	if d, err := os.Open(dir); err == nil { // not every system can sync a folder, or needs to
 		_ = d.Sync()
 		_ = d.Close()
 	}
 	return backup, nil
 }
 
-// copyBeside makes the file for a copy, named by the time to the millisecond:
-// one that was made just now stays.
-func (f file) copyBeside() (*os.File, error) {
-	for {
-		name := f.path + "." + time.Now().UTC().Format("20060102T150405.000Z") + ".bak"
-		copied, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if !errors.Is(err, fs.ErrExist) {
-			return copied, err
-		}
-		time.Sleep(time.Millisecond)
+// writeNew makes a file in dir, named as os.CreateTemp does by pattern, and
+// returns its path once its content is on the disk.
+func writeNew(dir, pattern string, content []byte, mode fs.FileMode) (path string, err error) {
+	f, err := os.CreateTemp(dir, pattern)
+	if err != nil {
+		return "", err
 	}
-}
-
-// fill writes to a file that is to stand for f, gives it f's owner and mode,
-// syncs and closes it. A file that could not be filled is removed.
-func (f file) fill(fresh *os.File, content []byte) error {
-	_, err := fresh.Write(content)
-	if err == nil && f.info != nil {
-		if err = keepOwner(fresh.Name(), f.info); err != nil {
-			err = fmt.Errorf("%s: its owner and group can't be kept: %w", f.path, err)
-		}
+	_, err = f.Write(content)
+	if err == nil {
+		err = os.Chmod(f.Name(), mode)
 	}
 	if err == nil {
-		err = os.Chmod(fresh.Name(), f.mode)
+		err = f.Sync()
 	}
-	if err == nil {
-		err = fresh.Sync()
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = os.Remove(f.Name())
+		return "", err
 	}
-	if err = errors.Join(err, fresh.Close()); err != nil {
-		_ = os.Remove(fresh.Name())
-	}
-	return err
+	return f.Name(), nil
 }
 
 // unchanged returns an error when the file is no longer what was read.
 func (f file) unchanged() error {
-	now, err := read(f.path)
-	missing := errors.Is(err, fs.ErrNotExist)
-	if missing != f.exists && (missing || err == nil && bytes.Equal(now, f.content)) {
+	now, err := os.ReadFile(f.path)
+	if !f.exists && errors.Is(err, fs.ErrNotExist) || f.exists && err == nil && bytes.Equal(now, f.content) {
 		return nil
-	}
-	if err != nil && !missing {
-		return err
 	}
 	return fmt.Errorf("%s was changed by another program just now; run this again", f.path)
 }

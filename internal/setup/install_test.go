@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -153,7 +154,7 @@ func TestConfigurationsAreWhereEachSystemHasThem(t *testing.T) {
 		for _, line := range tt.env {
 			b.o.Env = append(b.o.Env, strings.ReplaceAll(line, "HOME/", b.home+"/"))
 		}
-		if got := b.o.find(tt.client).present(); !slices.Equal(got, []string{b.path(tt.want)}) {
+		if got := b.o.find(tt.client).places(); !slices.Equal(got, []string{b.path(tt.want)}) {
 			t.Errorf("%s, %s: %q, want %q", tt.goos, tt.client, got, tt.want)
 		}
 	}
@@ -185,7 +186,7 @@ func TestInstallTwiceAndUninstall(t *testing.T) {
 		b := newBench(t, runtime.GOOS)
 		t.Chdir(b.home)
 		b.mustRun("install", name, "--sandbox", "--output-dir", "out", "--files-dir", "~/a", "--files-dir", b.home)
-		file := b.o.find(name).files[0]
+		file := b.o.find(name).file
 		text := b.read(file)
 		for _, want := range []string{sandboxName, quote(b.o.Executable), `"--sandbox"`, quote("--output-dir=" + b.path("out")), quote("--files-dir=" + b.path("a")), quote("--files-dir=" + b.home)} {
 			if !strings.Contains(text, want) {
@@ -205,32 +206,40 @@ func TestInstallTwiceAndUninstall(t *testing.T) {
 			t.Errorf("%s: still there: %s", name, b.read(file))
 		}
 		b.mustRun("uninstall", name)
-		if !strings.Contains(b.out.String(), "nothing of ours") {
+		if !strings.Contains(b.out.String(), "no entry of this program") {
 			t.Errorf("%s: %s", name, b.out.String())
 		}
 	}
 }
 
-func TestInstallKeepsACopyAndTheMode(t *testing.T) {
-	b := newBench(t, "linux")
+// A configuration may hold keys of other servers: nobody else may read the copy,
+// whoever may read the file.
+func TestInstallAndUninstallKeepACopyThatOnlyTheOwnerReads(t *testing.T) {
+	b := newBench(t, runtime.GOOS)
 	file := b.path(".cursor/mcp.json")
-	b.write(file, "{}\n", 0o640)
+	b.write(file, "{}\n", 0o644)
 	b.mustRun("install", "cursor", "--sandbox")
-	names := b.files(filepath.Dir(file))
-	if len(names) != 2 || !strings.HasPrefix(names[1], "mcp.json.20") || !strings.HasSuffix(names[1], "Z.bak") {
-		t.Fatalf("in the folder: %q", names)
-	}
-	for _, name := range names {
-		info, err := os.Stat(filepath.Join(filepath.Dir(file), name))
+	installed := b.read(file)
+	b.mustRun("uninstall", "cursor")
+	copies := map[string]string{}
+	for _, name := range b.files(filepath.Dir(file)) {
+		path := filepath.Join(filepath.Dir(file), name)
+		info, err := os.Stat(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if runtime.GOOS != "windows" && info.Mode().Perm() != 0o640 {
-			t.Errorf("%s has mode %o", name, info.Mode().Perm())
+		want := fs.FileMode(0o600)
+		if path == file {
+			want = 0o644
+		} else if copies[b.read(path)] = name; !strings.HasPrefix(name, "mcp.json.20") || !strings.HasSuffix(name, ".bak") {
+			t.Errorf("left behind: %s", name)
+		}
+		if runtime.GOOS != "windows" && info.Mode().Perm() != want {
+			t.Errorf("%s has mode %o, want %o", name, info.Mode().Perm(), want)
 		}
 	}
-	if got := b.read(filepath.Join(filepath.Dir(file), names[1])); got != "{}\n" {
-		t.Errorf("the copy has %q", got)
+	if len(copies) != 2 || copies["{}\n"] == "" || copies[installed] == "" {
+		t.Errorf("copies: %q", copies)
 	}
 }
 
@@ -296,13 +305,111 @@ func TestInstallLeavesAloneWhatItCannotReplace(t *testing.T) {
 	}
 }
 
+// Windows refuses to read or replace a file that another program has open.
+func TestAnOpenConfigurationIsTriedForASecondOnWindows(t *testing.T) {
+	refused := errors.New("the process cannot access the file")
+	for _, tt := range []struct {
+		name     string
+		goos     string
+		failures int
+		took     time.Duration
+		fails    bool
+	}{
+		{"free", "windows", 0, 0, false},
+		{"open for a moment", "windows", 3, 300 * time.Millisecond, false},
+		{"open", "windows", 1000, time.Second, true},
+		{"elsewhere", "linux", 1, 0, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				err := Options{GOOS: tt.goos}.whileLocked("Cursor", func() error {
+					if tt.failures--; tt.failures < 0 {
+						return nil
+					}
+					return refused
+				})
+				if took := time.Since(began); took != tt.took || errors.Is(err, refused) != tt.fails {
+					t.Errorf("error %v after %s, want one: %v, after %s", err, took, tt.fails, tt.took)
+				}
+				if tt.fails && strings.Contains(err.Error(), "if Cursor is running, quit it") != (tt.goos == "windows") {
+					t.Errorf("error %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestInstallNamesTheClientThatMayHaveTheConfigurationOpen(t *testing.T) {
+	unreadable := "/proc/self/mem" // at its beginning
+	if _, err := os.Stat(unreadable); err != nil {
+		t.Skip(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "windows")
+		file := b.path(".cursor/mcp.json")
+		b.write(b.path(".cursor/x"), "", 0o600)
+		if err := os.Symlink(unreadable, file); err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range []string{"install", "uninstall"} {
+			if err := b.run(command, "cursor", "--sandbox"); err == nil || !strings.Contains(err.Error(), "if Cursor is running, quit it") {
+				t.Errorf("%s: %v", command, err)
+			}
+		}
+	})
+}
+
+// An entry of as many variables took over a minute.
+func TestALargeConfigurationIsEditedQuickly(t *testing.T) {
+	const n = 20_000
+	items := func(format string) string {
+		var s strings.Builder
+		for i := range n {
+			if i > 0 {
+				s.WriteString(",\n")
+			}
+			fmt.Fprintf(&s, format, i)
+		}
+		return s.String()
+	}
+	for name, content := range map[string]string{
+		"servers":   `{"mcpServers": {` + items(`"s%[1]d": {"command": "/x/y%[1]d"}`) + `}}`,
+		"variables": `{"mcpServers": {"pixazo": {"command": "pixazo-mcp", "env": {` + items(`"V%d": ""`) + `}}}}`,
+		"arguments": `{"mcpServers": {"pixazo": {"command": "pixazo-mcp", "args": [` + items(`"--a%d"`) + `]}}}`,
+		"the rest":  `{` + items(`"%d": [1]`) + `}`,
+	} {
+		b := newBench(t, "linux")
+		b.write(b.path(".cursor/mcp.json"), content, 0o600)
+		began := time.Now()
+		b.mustRun("install", "cursor", "--sandbox=false", "--print")
+		if took := time.Since(began); took > 10*time.Second { // 0.2 s is usual
+			t.Errorf("%s: took %s", name, took)
+		}
+	}
+}
+
+// The files would belong to root, and the clients could not read them.
+func TestInstallRefusesAnotherUsersHomeUnderSudo(t *testing.T) {
+	b := newBench(t, "linux")
+	b.o.Env = []string{"SUDO_USER=ann"}
+	for _, command := range []string{"install", "uninstall"} {
+		if err := b.run(command, "cursor", "--sandbox"); err == nil || !strings.Contains(err.Error(), "without sudo") {
+			t.Errorf("%s: %v", command, err)
+		}
+	}
+	if names := b.files(b.home); !slices.Equal(names, []string{"a b"}) {
+		t.Errorf("there is %q", names)
+	}
+}
+
 func TestReplaceLeavesAloneWhatAnotherProgramChanged(t *testing.T) {
 	b := newBench(t, "linux")
 	path := b.path("config")
 	for _, tt := range []struct{ read, now string }{{"a", "b"}, {"", "b"}} {
 		f := file{path: path, content: []byte(tt.read), mode: 0o600, exists: tt.read != ""}
 		b.write(path, tt.now, 0o600)
-		if _, err := f.replace([]byte("c")); err == nil || b.read(path) != tt.now {
+		if _, err := b.o.replace(f, []byte("c")); err == nil || b.read(path) != tt.now {
 			t.Errorf("%q, then %q: error %v, and it has %q", tt.read, tt.now, err, b.read(path))
 		}
 		if names := b.files(b.home); !slices.Equal(names, []string{"a b", "config"}) {
@@ -403,7 +510,7 @@ func TestInstallTellsOfAnEntryThatStaysInTheSandbox(t *testing.T) {
 }
 
 func TestSnippetsAreWhatEachClientReads(t *testing.T) {
-	e := entry{name: "pixazo", command: `C:\Program Files\pixazo-mcp.exe`, args: []string{`--output-dir=D:\my "videos"`}}
+	e := entry{Command: `C:\Program Files\pixazo-mcp.exe`, Args: []string{`--output-dir=D:\my "videos"`}}
 	const program, args = `"C:\\Program Files\\pixazo-mcp.exe"`, `["--output-dir=D:\\my \"videos\""]`
 	want := map[string]string{
 		"windsurf": "{\n  \"mcpServers\": {\n    \"pixazo\": {\n      \"command\": " + program + ",\n      \"args\": " + args + "\n    }\n  }\n}\n",
@@ -416,14 +523,8 @@ func TestSnippetsAreWhatEachClientReads(t *testing.T) {
 	b := newBench(t, "windows")
 	b.o.Settings.Home = b.home
 	for name, want := range want {
-		c := b.o.find(name)
-		got := c.snippet(e)
-		if got != want {
+		if got := b.o.find(name).snippet("pixazo", e); got != want {
 			t.Errorf("%s:\n%s\nwant\n%s", name, got, want)
-		}
-		entries, err := c.entries([]byte(got))
-		if err != nil || len(entries) != 1 || entries[0].name != "pixazo" || entries[0].program != e.command || c.format != asYAML && !slices.Equal(entries[0].args, e.args) {
-			t.Errorf("%s reads back as %q, %v", name, entries, err)
 		}
 	}
 }
@@ -687,15 +788,14 @@ func TestSnippetOfZedHasArgumentsEvenWhenThereAreNone(t *testing.T) {
 	}
 }
 
-// Two within a millisecond had the same name, and the second was refused.
 func TestEachCopyHasAFileOfItsOwn(t *testing.T) {
 	b := newBench(t, "linux")
 	path := b.path("c/config")
 	b.write(path, "0", 0o600)
 	for i := range 10 {
-		f, err := readFile(path)
+		f, err := b.o.readFile(path, "Cursor")
 		if err == nil {
-			_, err = f.replace([]byte{'1' + byte(i)})
+			_, err = b.o.replace(f, []byte{'1' + byte(i)})
 		}
 		if err != nil {
 			t.Fatal(err)

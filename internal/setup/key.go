@@ -32,14 +32,14 @@ func (o Options) ensureKey(ctx context.Context, path string) error {
 	}
 	switch key, err := config.KeyOfFile(path); {
 	case err != nil:
-		o.line("There is a key file, but it can't be used: %s: %s; write the key there on a line of its own", shown(path), shown(err.Error()))
+		o.line("There is a key file, but it can't be used: %s: %s; write the key there on a line of its own", path, err)
 		return nil
 	case !key.IsZero():
-		o.line("The key in %s stays.", shown(path))
+		o.line("The key in %s stays.", path)
 		return nil
 	}
 	if source, _ := o.Settings.KeySource(); source == config.KeyVariable {
-		o.line("%s is set here, but a client may not see it; the key belongs into %s.", source, shown(path))
+		o.line("%s is set here, but a client may not see it; the key belongs into %s.", source, path)
 	}
 	text, err := o.readKey(ctx)
 	if err != nil {
@@ -54,26 +54,26 @@ func (o Options) ensureKey(ctx context.Context, path string) error {
 		return fmt.Errorf("%w; nothing was stored, run this again with the key and nothing else", err)
 	}
 	if key.IsZero() {
-		o.line("There is no key yet. Make one at %s, then run this again in a terminal, or write it to %s", pixazo.KeyURL, shown(path))
+		o.line("There is no key yet. Make one at %s, then run this again in a terminal, or write it to %s", pixazo.KeyURL, path)
 		return nil
 	}
-	if err := storeKey(path, text); err != nil {
+	if err := o.storeKey(path, text); err != nil {
 		return fmt.Errorf("store key: %w", err)
 	}
-	o.line("The key is in %s, which only you can read.", shown(path))
+	o.line("The key is in %s, which only you can read.", path)
 	return nil
 }
 
-func storeKey(path, key string) error {
+func (o Options) storeKey(path, key string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	f, err := readFile(path)
+	f, err := o.readFile(path, "the editor of this file")
 	if err != nil {
 		return err
 	}
 	f.mode = 0o600
-	_, err = f.replace([]byte(key + "\n"))
+	_, err = o.replace(f, []byte(key+"\n"))
 	return err
 }
 

@@ -1,11 +1,11 @@
-// Package setup puts the server into MCP clients and says what is missing:
+// Package setup puts the server into MCP clients and checks what a server needs:
 // the commands doctor, install and uninstall. This file knows the clients.
 //
 // Rules:
 //   - Of a client's configuration only the entries that start this program are
-//     touched; comments, order and layout of the rest stay byte for byte.
-//   - A file is replaced as a whole or not at all, and a copy of what was there
-//     is kept beside it. One that can't be read with certainty is refused.
+//     edited; comments, order and layout of the rest stay.
+//   - A file is replaced as a whole or not at all, and a copy of what it held is
+//     kept beside it. A file that can't be read with certainty is refused.
 //   - The key goes to the key file of the settings, and to nothing else.
 //   - Operating system, environment and program come in as values, so that
 //     every platform's layout is tested on each.
@@ -15,15 +15,18 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"pixazo-mcp/internal/config"
+	"pixazo-mcp/internal/text"
 )
 
 // Options says what a command works on.
@@ -32,7 +35,7 @@ type Options struct {
 	Env        []string // as os.Environ gives it
 	GOOS       string   // as runtime.GOOS
 	Executable string   // this program, as os.Executable gives it
-	Invoked    string   // what it was called as; "" means os.Args[0]
+	Invoked    string   // the name that the program was called by; "" means os.Args[0]
 	Version    string   // for the report
 	Stdin      io.Reader
 	Stdout     io.Writer
@@ -54,136 +57,126 @@ type Journal struct {
 	Notice string // of an earlier journal that was set aside, or ""
 }
 
-// client is an MCP client and where its configuration is.
+// client is an MCP client and the place of its configuration.
 type client struct {
 	name    string // one of config.Clients
 	title   string
-	format  format
-	servers string // the key above its servers
-	typed   bool   // its entries say "type": "stdio"
-	edited  bool   // by install; else its user does it
-	restart string // what makes it read its configuration again
+	servers string   // the name of the object, or table, that has its entries
+	file    string   // the documented place; "" when the home directory is not known
+	more    []string // further files that this client reads on this computer
 
-	// files are the places of its configuration. The first is the documented
-	// one; a further one counts when its folder exists.
-	files []string
-	sure  []string // of files, those that count without their folder, too
+	// For clients whose configuration install edits.
+	edited  bool
+	typed   bool   // entries say "type": "stdio"
+	restart string // what makes the client read its configuration again
+
+	// template is an entry in a format other than JSON, which is only printed:
+	// of its name, its command and its arguments.
+	template string
 }
-
-type format int
 
 const (
-	asJSON format = iota // with comments and trailing commas
-	asTOML
-	asYAML
+	tomlEntry = "[mcp_servers.%s]\ncommand = %s\nargs = %s\n"
+	yamlEntry = "extensions:\n  %[1]s:\n    enabled: true\n    type: stdio\n    name: %[1]s\n    description: Videos through the Pixazo gateway\n" +
+		"    cmd: %[2]s\n    args: %[3]s\n    timeout: 300\n"
 )
 
-// clients are those of config.Clients, in that order, with their files on this
-// system. Without a home directory the files may be none.
+// clients returns those of config.Clients, in that order, with their files on
+// this system.
 func (o Options) clients() []client {
 	home := o.Settings.Home
-	env := func(name string) string {
-		value := ""
-		for _, line := range o.Env {
-			key, v, _ := strings.Cut(line, "=")
-			if key == name || o.GOOS == "windows" && strings.EqualFold(key, name) {
-				value = v
-			}
-		}
-		return value
-	}
-	// in joins a path below dir, "" when dir is not known.
-	in := func(dir string, elements ...string) string {
-		if dir == "" {
-			return ""
-		}
-		return filepath.Join(append([]string{dir}, elements...)...)
-	}
-	or := func(dir, fallback string) string {
-		if filepath.IsAbs(dir) {
-			return dir
-		}
-		return fallback
-	}
-	dotConfig := in(home, ".config")
+	dotConfig := join(home, ".config")
 	if o.GOOS != "windows" && o.GOOS != "darwin" {
-		dotConfig = or(env("XDG_CONFIG_HOME"), dotConfig)
+		dotConfig = absoluteOr(o.env("XDG_CONFIG_HOME"), dotConfig)
 	}
-	appData, goose, zed := dotConfig, in(dotConfig, "goose"), in(dotConfig, "zed")
+	appData, goose, zed := dotConfig, join(dotConfig, "goose"), join(dotConfig, "zed")
+	var packaged []string
 	switch o.GOOS {
 	case "darwin":
-		appData = in(home, "Library", "Application Support")
+		appData = join(home, "Library", "Application Support")
 	case "windows":
-		appData = or(env("APPDATA"), in(home, "AppData", "Roaming"))
-		goose, zed = in(appData, "Block", "goose", "config"), in(appData, "Zed")
+		appData = absoluteOr(o.env("APPDATA"), join(home, "AppData", "Roaming"))
+		goose, zed = join(appData, "Block", "goose", "config"), join(appData, "Zed")
+		packaged = packagedDesktop(absoluteOr(o.env("LOCALAPPDATA"), join(home, "AppData", "Local")))
 	}
-
-	const desktopFile = "claude_desktop_config.json"
-	desktop, packaged := []string{in(appData, "Claude")}, []string(nil)
-	if o.GOOS == "windows" {
-		// The packaged app is shown other folders than the rest of the system.
-		local := or(env("LOCALAPPDATA"), in(home, "AppData", "Local"))
-		for _, name := range subfolders(in(local, "Packages"), "claude_") {
-			dir := in(local, "Packages", name, "LocalCache", "Roaming", "Claude")
-			desktop, packaged = append(desktop, dir), append(packaged, in(dir, desktopFile))
-		}
-		for _, name := range subfolders(in(local, "Claude-Data"), "claude") {
-			desktop = append(desktop, in(local, "Claude-Data", name))
-		}
+	var insiders []string
+	if dir := join(appData, "Code - Insiders", "User"); isDir(dir) {
+		insiders = []string{join(dir, "mcp.json")}
 	}
-	for i, dir := range desktop {
-		desktop[i] = in(dir, desktopFile)
-	}
-
 	return []client{
-		{"claude-desktop", "Claude Desktop", asJSON, "mcpServers", false, true, "Quit Claude Desktop and start it again.", desktop, packaged},
-		{"claude-code", "Claude Code", asJSON, "mcpServers", true, true, "Start a new session of Claude Code.", []string{in(or(env("CLAUDE_CONFIG_DIR"), home), ".claude.json")}, nil},
-		{"cursor", "Cursor", asJSON, "mcpServers", false, true, "Restart Cursor.", []string{in(home, ".cursor", "mcp.json")}, nil},
-		{"vscode", "VS Code", asJSON, "servers", true, true, "VS Code shows it in MCP: List Servers.", []string{
-			in(appData, "Code", "User", "mcp.json"), in(appData, "Code - Insiders", "User", "mcp.json")}, nil},
-		{"windsurf", "Windsurf", asJSON, "mcpServers", false, false, "", []string{in(home, ".codeium", "windsurf", "mcp_config.json")}, nil},
-		{"zed", "Zed", asJSON, "context_servers", false, false, "", []string{in(zed, "settings.json")}, nil},
-		{"codex", "Codex", asTOML, "mcp_servers", false, false, "", []string{in(or(env("CODEX_HOME"), in(home, ".codex")), "config.toml")}, nil},
-		{"gemini", "Gemini CLI", asJSON, "mcpServers", false, false, "", []string{in(home, ".gemini", "settings.json")}, nil},
-		{"goose", "goose", asYAML, "extensions", false, false, "", []string{in(goose, "config.yaml")}, nil},
+		{name: "claude-desktop", title: "Claude Desktop", servers: "mcpServers", file: join(appData, "Claude", desktopFile), more: packaged,
+			edited: true, restart: "Quit Claude Desktop and start it again."},
+		{name: "claude-code", title: "Claude Code", servers: "mcpServers", file: join(absoluteOr(o.env("CLAUDE_CONFIG_DIR"), home), ".claude.json"),
+			edited: true, typed: true, restart: "Start a new session of Claude Code."},
+		{name: "cursor", title: "Cursor", servers: "mcpServers", file: join(home, ".cursor", "mcp.json"),
+			edited: true, restart: "Restart Cursor."},
+		{name: "vscode", title: "VS Code", servers: "servers", file: join(appData, "Code", "User", "mcp.json"), more: insiders,
+			edited: true, typed: true, restart: "VS Code shows it in MCP: List Servers."},
+		{name: "windsurf", title: "Windsurf", servers: "mcpServers", file: join(home, ".codeium", "windsurf", "mcp_config.json")},
+		{name: "zed", title: "Zed", servers: "context_servers", file: join(zed, "settings.json")},
+		{name: "codex", title: "Codex", servers: "mcp_servers", file: join(absoluteOr(o.env("CODEX_HOME"), join(home, ".codex")), "config.toml"), template: tomlEntry},
+		{name: "gemini", title: "Gemini CLI", servers: "mcpServers", file: join(home, ".gemini", "settings.json")},
+		{name: "goose", title: "goose", servers: "extensions", file: join(goose, "config.yaml"), template: yamlEntry},
 	}
 }
 
-// present are the files of c whose folders exist or that are sure, or else the
-// documented one; none when its place is not known.
-func (c client) present() []string {
-	var present []string
-	for _, file := range c.files {
-		if info, err := os.Stat(filepath.Dir(file)); file != "" && err == nil && info.IsDir() || slices.Contains(c.sure, file) {
-			present = append(present, file)
+const desktopFile = "claude_desktop_config.json"
+
+// packagedDesktop returns the configurations of the packaged Claude Desktop
+// apps in local: Windows shows such an app other folders than the rest of the
+// system.
+func packagedDesktop(local string) (files []string) {
+	apps, _ := fs.Glob(os.DirFS(local), "Packages/[Cc]laude_*")
+	for _, app := range apps {
+		files = append(files, join(local, app, "LocalCache", "Roaming", "Claude", desktopFile))
+	}
+	folders, _ := fs.Glob(os.DirFS(local), "Claude-Data/[Cc]laude*")
+	for _, folder := range folders {
+		files = append(files, join(local, folder, desktopFile))
+	}
+	return files
+}
+
+// join joins a path below dir; "" when dir is not known.
+func join(dir string, elements ...string) string {
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(append([]string{dir}, elements...)...)
+}
+
+func absoluteOr(dir, fallback string) string {
+	if filepath.IsAbs(dir) {
+		return dir
+	}
+	return fallback
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// env returns the value of an environment variable, of a name that is there
+// twice the last.
+func (o Options) env(name string) (value string) {
+	for _, line := range o.Env {
+		key, v, _ := strings.Cut(line, "=")
+		if key == name || o.GOOS == "windows" && strings.EqualFold(key, name) {
+			value = v
 		}
 	}
-	if len(present) == 0 && c.files[0] != "" {
-		present = c.files[:1]
-	}
-	return present
+	return value
 }
 
-// places are the files of c that are present; there is an error when there are
-// none.
-func (c client) places() ([]string, error) {
-	present := c.present()
-	if len(present) == 0 {
-		return nil, errors.New("the home directory is not known, so neither is the place of the configuration; set HOME (USERPROFILE on Windows)")
+// places returns the files that configure c here: the further ones, and the
+// documented one if its folder exists or there is no other; none when the home
+// directory is not known.
+func (c client) places() []string {
+	if c.file == "" || len(c.more) > 0 && !isDir(filepath.Dir(c.file)) {
+		return c.more
 	}
-	return present, nil
-}
-
-// subfolders are the names in dir that begin with prefix, in lower case.
-func subfolders(dir, prefix string) []string {
-	entries, _ := os.ReadDir(dir)
-	var names []string
-	for _, entry := range entries {
-		if strings.HasPrefix(strings.ToLower(entry.Name()), prefix) {
-			names = append(names, entry.Name())
-		}
-	}
-	return names
+	return append([]string{c.file}, c.more...)
 }
 
 // find returns the client of that name, which is one of config.Clients.
@@ -196,8 +189,24 @@ func (o Options) find(name string) client {
 	return client{}
 }
 
-// baseName is a command's file name without .exe, on whatever system it was
-// written down.
+// target returns the client that install or uninstall is about, with its files.
+func (o Options) target() (client, []string, error) {
+	c := o.find(o.Settings.Setup.Client)
+	paths := c.places()
+	if len(paths) == 0 {
+		return c, nil, errors.New("the home directory is not known, so neither is the place of the configuration; set HOME (USERPROFILE on Windows)")
+	}
+	// What root writes into a user's home the user's clients can't read.
+	if o.env("SUDO_USER") != "" {
+		if me, err := user.Current(); err == nil && me.HomeDir != o.Settings.Home {
+			return c, nil, fmt.Errorf("%s would get files that belong to %s; run this without sudo", o.Settings.Home, me.Username)
+		}
+	}
+	return c, paths, nil
+}
+
+// baseName returns a command's file name without .exe, whatever system it was
+// written for.
 func baseName(command string) string {
 	command = command[strings.LastIndexAny(command, `/\`)+1:]
 	if len(command) > 4 && strings.EqualFold(command[len(command)-4:], ".exe") {
@@ -207,38 +216,54 @@ func baseName(command string) string {
 }
 
 // ours reports whether the entry of a name starts this program with its command:
-// under its own name or as this very file. An entry that has our name may call
-// it otherwise: by the version in its file name, or as this file was renamed.
+// by the program's name, or as this very file. The file of an entry that has one
+// of our names may also begin with the program's name, as in pixazo-mcp-1.2, or
+// be called as this file was renamed.
 func (o Options) ours(name, command string) bool {
 	base := baseName(command)
 	if base == "" {
 		return false
 	}
-	if base == "pixazo-mcp" || command == o.Executable || filepath.IsAbs(command) && sameFile(command, o.Executable) {
+	if base == "pixazo-mcp" || command == o.Executable || filepath.IsAbs(command) && o.sameFile(command, o.Executable) {
 		return true
 	}
 	return (name == liveName || name == sandboxName) && (strings.HasPrefix(base, "pixazo-mcp") || base == baseName(o.Executable))
 }
 
-func sameFile(a, b string) bool {
-	first, err := os.Stat(a)
+// stat describes the file that a command with an absolute path starts. Windows
+// adds .exe.
+func (o Options) stat(command string) (fs.FileInfo, error) {
+	info, err := os.Stat(command)
+	if err != nil && o.GOOS == "windows" {
+		if exe, err := os.Stat(command + ".exe"); err == nil {
+			return exe, nil
+		}
+	}
+	return info, err
+}
+
+func (o Options) sameFile(a, b string) bool {
+	first, err := o.stat(a)
 	if err != nil {
 		return false
 	}
-	second, err := os.Stat(b)
+	second, err := o.stat(b)
 	return err == nil && os.SameFile(first, second)
 }
 
-// asInvoked is o with the path that this program was called by, if it leads to
-// the same file: Linux's os.Executable has followed links, and a package
+// asInvoked returns o with the path that this program was called by, if that
+// leads to the same file: Linux's os.Executable follows links, and a package
 // manager's link is what outlives the next update.
 func (o Options) asInvoked() Options {
 	path, err := exec.LookPath(cmp.Or(o.Invoked, os.Args[0]))
 	if err == nil {
 		path, err = filepath.Abs(path)
 	}
-	if err == nil && sameFile(path, o.Executable) {
+	if err == nil && o.sameFile(path, o.Executable) {
 		o.Executable = path
 	}
 	return o
 }
+
+// shown makes a line of text fit for a terminal.
+func shown(s string) string { return text.Clean(s, 2000) }
