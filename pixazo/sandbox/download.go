@@ -12,14 +12,22 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
 const (
-	mediaPath  = "/media/"
-	mediaFile  = "/output.mp4"
-	secondFile = "/output-2.mp4" // only where a script makes two videos
+	mediaPath    = "/media/"
+	mediaFile    = "/output.mp4"
+	secondFile   = "/output-2.mp4" // only where a script makes two videos
+	previewFile  = "/preview.gif"  // only where a script has extras, as the next
+	captionsFile = "/captions.srt"
 )
+
+const captions = "1\n00:00:00,000 --> 00:00:05,000\nThis is a video of the sandbox.\n"
+
+//go:embed media/preview.gif
+var preview []byte
 
 //go:embed media/landscape.mp4
 var landscapeVideo []byte
@@ -49,16 +57,31 @@ func expired(r *http.Request) bool {
 	return err != nil || time.Now().UnixMilli() >= ms
 }
 
-func (s *Sandbox) media(w http.ResponseWriter, r *http.Request, id, file string) {
+func (s *Sandbox) media(w http.ResponseWriter, r *http.Request) {
 	// As public buckets answer: a page of any origin, a sandboxed frame too, may
 	// show the video.
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin")
 
-	j, ok := parseID(id)
-	script := j.script()
-	if !ok || j.status(time.Now(), "").Output == nil || file == secondFile && !script.two {
+	j, ok := parseID(r.PathValue("id"))
+	output := j.status(time.Now(), "").Output
+	if !ok || output == nil {
 		writeError(w, http.StatusNotFound, errors.New("no such video"))
+		return
+	}
+	script, ended := j.script(), j.created.Add(j.duration)
+	file := "/" + r.PathValue("file")
+	switch {
+	case file == mediaFile, file == secondFile && script.two:
+	case file == previewFile && output.extras != nil:
+		http.ServeContent(w, r, file, ended, bytes.NewReader(preview))
+		return
+	case file == captionsFile && output.extras != nil:
+		w.Header().Set("Content-Type", "application/x-subrip")
+		http.ServeContent(w, r, file, ended, strings.NewReader(captions))
+		return
+	default:
+		writeError(w, http.StatusNotFound, errors.New("no such file"))
 		return
 	}
 	if script.linkLife > 0 && expired(r) {
@@ -73,7 +96,7 @@ func (s *Sandbox) media(w http.ResponseWriter, r *http.Request, id, file string)
 		script.answer(s, w, r, video)
 		return
 	}
-	serveVideo(w, r, video, j.created.Add(j.duration))
+	serveVideo(w, r, video, ended)
 }
 
 // serveVideo answers with the video, or the part of it that is asked for.

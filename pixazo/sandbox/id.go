@@ -90,11 +90,31 @@ type statusBody struct {
 	CreatedAt   string  `json:"created_at"`
 	UpdatedAt   *string `json:"updated_at"`
 	CompletedAt *string `json:"completed_at"`
+
+	// Of HeyGen, only where a script says so.
+	FailureCode    string `json:"failure_code,omitempty"`
+	FailureMessage string `json:"failure_message,omitempty"`
+}
+
+// ended reports whether the status is the job's last.
+func (b statusBody) ended() bool {
+	return b.Status == "COMPLETED" || b.Status == "FAILED" || b.Status == "ERROR"
 }
 
 type output struct {
 	MediaURL  any    `json:"media_url"` // []string, or a string where a script says so
 	MediaType string `json:"media_type"`
+	*extras
+}
+
+// extras are what HeyGen's own API tells of a video besides.
+type extras struct {
+	Duration          float64 `json:"duration"` // seconds
+	Title             string  `json:"title"`
+	ThumbnailURL      string  `json:"thumbnail_url"`
+	GIFURL            string  `json:"gif_url"`
+	SubtitleURL       string  `json:"subtitle_url"`
+	CaptionedVideoURL string  `json:"captioned_video_url"`
 }
 
 // status returns what a status request made to origin at the time now is told.

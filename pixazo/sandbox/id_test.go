@@ -83,12 +83,10 @@ func FuzzStatusAnswers404ForForeignIDs(f *testing.F) {
 		r.Header.Set("Ocp-Apim-Subscription-Key", testKey)
 		response := httptest.NewRecorder()
 		s.ServeHTTP(response, r)
-		want := 404
-		if id == good[0] || id == good[1] {
-			want = 200
-		}
-		if response.Code != want {
-			t.Errorf("%q answers %d, want %d", id, response.Code, want)
+		// A path with dots or slashes is redirected to one without.
+		known := id == good[0] || id == good[1]
+		if known != (response.Code == 200) || !known && response.Code != 404 && response.Code/100 != 3 {
+			t.Errorf("%q answers %d", id, response.Code)
 		}
 	})
 }

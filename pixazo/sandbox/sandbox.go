@@ -4,18 +4,17 @@
 package sandbox
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"mime"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,12 +25,10 @@ import (
 const (
 	submitPath = "/heygen-video-agent/v1/heygen-video-agent-request"
 	statusPath = "/v2/requests/status/"
+	keyHeader  = "Ocp-Apim-Subscription-Key"
 )
 
 const maxBody = 100 << 20 // bytes; the documents name no limit, attachments in base64 need room
-
-// maxRemembered bounds the prompts remembered for scripts that play once.
-const maxRemembered = 1024
 
 // Options configure a Sandbox. The zero value is ready for use.
 type Options struct {
@@ -69,12 +66,13 @@ type Sandbox struct {
 	accepted func(string, []byte)
 	log      *slog.Logger
 	serial   atomic.Uint32
+	mux      http.ServeMux
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 
 	mu         sync.Mutex
-	remembered map[[sha256.Size]byte]bool // prompts whose script played once
+	remembered map[uint32]bool // checksums of the prompts whose script played once
 	closed     bool
 	deliveries sync.WaitGroup
 }
@@ -87,7 +85,7 @@ func New(o Options) *Sandbox {
 		client:     http.Client{Timeout: 5 * time.Second},
 		accepted:   o.Accepted,
 		log:        o.Logger,
-		remembered: map[[sha256.Size]byte]bool{},
+		remembered: map[uint32]bool{},
 	}
 	if o.Duration <= 0 {
 		s.duration = 8 * time.Second
@@ -103,6 +101,9 @@ func New(o Options) *Sandbox {
 	// certain within this process, and very likely between processes.
 	s.serial.Store(rand.Uint32())
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.mux.HandleFunc("POST "+submitPath, s.authorized(s.submit))
+	s.mux.HandleFunc("GET "+statusPath+"{id}", s.authorized(s.status))
+	s.mux.HandleFunc("GET "+mediaPath+"{id}/{file}", s.media)
 	return s
 }
 
@@ -118,49 +119,18 @@ func (s *Sandbox) Close() {
 }
 
 // ServeHTTP answers a request to the gateway.
-func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	path := r.URL.Path
-	if path == submitPath {
-		if allow(w, r, http.MethodPost) && s.authorize(w, r) {
-			s.submit(w, r)
-		}
-		return
-	}
-	if id, ok := strings.CutPrefix(path, statusPath); ok {
-		if allow(w, r, http.MethodGet) && s.authorize(w, r) {
-			s.status(w, r, id)
-		}
-		return
-	}
-	if rest, ok := strings.CutPrefix(path, mediaPath); ok {
-		for _, file := range []string{mediaFile, secondFile} {
-			if id, ok := strings.CutSuffix(rest, file); ok {
-				if allow(w, r, http.MethodGet, http.MethodHead) {
-					s.media(w, r, id, file)
-				}
-				return
-			}
-		}
-	}
-	writeError(w, http.StatusNotFound, errors.New("no such resource"))
-}
+func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
-func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
-	if slices.Contains(methods, r.Method) {
-		return true
+// authorized lets a request with the right key through to handler.
+func (s *Sandbox) authorized(handler http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		key := r.Header.Get(keyHeader)
+		if key == "" || s.key != "" && subtle.ConstantTimeCompare([]byte(key), []byte(s.key)) != 1 {
+			writeError(w, http.StatusUnauthorized, errors.New("the subscription key is missing or invalid"))
+			return
+		}
+		handler(w, r)
 	}
-	w.Header().Set("Allow", strings.Join(methods, ", "))
-	writeError(w, http.StatusMethodNotAllowed, fmt.Errorf("%s is not allowed here", r.Method))
-	return false
-}
-
-func (s *Sandbox) authorize(w http.ResponseWriter, r *http.Request) bool {
-	key := r.Header.Get("Ocp-Apim-Subscription-Key")
-	if key != "" && (s.key == "" || subtle.ConstantTimeCompare([]byte(key), []byte(s.key)) == 1) {
-		return true
-	}
-	writeError(w, http.StatusUnauthorized, errors.New("the subscription key is missing or invalid"))
-	return false
 }
 
 // submitAnswer has the three documented fields, and the output of a job that is
@@ -177,9 +147,8 @@ func (s *Sandbox) submit(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusUnsupportedMediaType, errors.New("Content-Type must be application/json"))
 		return
 	}
-	body, err := readBody(w, r)
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		writeError(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", maxBody))
 		return
 	}
@@ -202,7 +171,6 @@ func (s *Sandbox) submit(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, err)
 		return
 	}
-
 	j := job{
 		created:  time.UnixMilli(time.Now().UnixMilli()),
 		duration: max(s.duration.Truncate(time.Millisecond), time.Millisecond),
@@ -218,13 +186,16 @@ func (s *Sandbox) submit(w http.ResponseWriter, r *http.Request) {
 		script.answer(s, w, r, nil)
 		return
 	}
+	s.accept(w, r, j, hook, body)
+}
 
-	id := j.id()
+// accept answers a submission that the gateway would bill.
+func (s *Sandbox) accept(w http.ResponseWriter, r *http.Request, j job, hook webhook, body []byte) {
+	id, script, own := j.id(), j.script(), origin(r)
 	s.log.Info("submission accepted", "request_id", id, "script", script.Name)
 	if s.accepted != nil {
 		s.accepted(id, body)
 	}
-	own := origin(r)
 	if hook.url != nil {
 		s.mu.Lock()
 		if !s.closed {
@@ -242,18 +213,8 @@ func (s *Sandbox) submit(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// readBody reads into one buffer of the announced length: one that grows to the
-// 67 MB of a 50 MB attachment takes three times as much on its way. MinRead is
-// the room that ReadFrom wants when it looks for the end.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	length := min(max(r.ContentLength, 0), maxBody)
-	body := bytes.NewBuffer(make([]byte, 0, length+bytes.MinRead))
-	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
-	return body.Bytes(), err
-}
-
-func (s *Sandbox) status(w http.ResponseWriter, r *http.Request, id string) {
-	j, ok := parseID(id)
+func (s *Sandbox) status(w http.ResponseWriter, r *http.Request) {
+	j, ok := parseID(r.PathValue("id"))
 	if !ok {
 		writeError(w, http.StatusNotFound, errors.New("no such request"))
 		return
@@ -272,20 +233,14 @@ func (s *Sandbox) answer(w http.ResponseWriter, r *http.Request, script Script, 
 	writeJSON(w, http.StatusOK, encode(value))
 }
 
-// firstTime reports whether the prompt was not seen before and remembers it.
-// When the memory is full it starts afresh.
+// firstTime reports whether the prompt was not seen before, and remembers it.
 func (s *Sandbox) firstTime(prompt string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sum := sha256.Sum256([]byte(prompt))
-	if s.remembered[sum] {
-		return false
-	}
-	if len(s.remembered) >= maxRemembered {
-		clear(s.remembered)
-	}
+	sum := crc32.ChecksumIEEE([]byte(prompt))
+	first := !s.remembered[sum]
 	s.remembered[sum] = true
-	return true
+	return first
 }
 
 // looksPortrait stands for the agent's detection of the orientation.

@@ -219,17 +219,17 @@ func TestWrongMethodsAndPathsAreRefused(t *testing.T) {
 		allow          string
 	}{
 		{"GET", submitPath, 405, "POST"}, {"PUT", submitPath, 405, "POST"},
-		{"POST", statusPath + id, 405, "GET"}, {"HEAD", statusPath + id, 405, "GET"}, {"DELETE", statusPath + id, 405, "GET"},
+		{"POST", statusPath + id, 405, "GET, HEAD"}, {"DELETE", statusPath + id, 405, "GET, HEAD"},
 		{"POST", mediaPath + id + mediaFile, 405, "GET, HEAD"},
-		{"GET", "/", 404, ""}, {"POST", submitPath + "/", 404, ""}, {"GET", statusPath, 404, ""}, {"GET", "/" + statusPath + id, 404, ""},
+		{"GET", "/", 404, ""}, {"POST", submitPath + "/", 404, ""}, {"GET", statusPath, 404, ""},
 		{"GET", statusPath + id + "/", 404, ""}, {"GET", mediaPath + id, 404, ""}, {"GET", mediaPath + id + "/output.webm", 404, ""}, {"GET", "/media/output.mp4", 404, ""},
 		{"PUT", mediaPath + id + secondFile, 405, "GET, HEAD"}, {"GET", mediaPath + id + secondFile, 404, ""}, {"GET", mediaPath + id + "/output-3.mp4", 404, ""},
+		{"GET", mediaPath + id + previewFile, 404, ""}, {"GET", mediaPath + id + captionsFile, 404, ""},
 	} {
 		response := call(s, c.method, c.target, "")
 		if response.Code != c.code || response.Header().Get("Allow") != c.allow {
 			t.Errorf("%s %s: %d, Allow %q", c.method, c.target, response.Code, response.Header().Get("Allow"))
 		}
-		errorText(t, response)
 	}
 }
 

@@ -6,6 +6,7 @@ package sandbox
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -53,15 +54,15 @@ func (s *Sandbox) follow(j job, origin string, hook webhook) {
 		if hook.sync {
 			pause = min(pause, max(time.Second, min(age/8, 15*time.Second)))
 		}
-		if !s.sleep(pause) {
+		if !s.sleep(s.ctx, pause) {
 			return
 		}
 		now := time.Now()
-		ended := now.Sub(j.created) >= j.duration
-		if ended || hook.sync {
-			s.deliver(hook.url, j.status(now, origin))
+		status := j.status(now, origin)
+		if status.ended() || hook.sync {
+			s.deliver(hook.url, status)
 		}
-		if ended {
+		if now.Sub(j.created) >= j.duration {
 			return
 		}
 	}
@@ -71,7 +72,7 @@ func (s *Sandbox) follow(j job, origin string, hook webhook) {
 func (s *Sandbox) deliver(to *url.URL, status statusBody) {
 	body := encode(status)
 	for try := range maxDeliveries {
-		if try > 0 && !s.sleep(firstBackoff<<(try-1)) {
+		if try > 0 && !s.sleep(s.ctx, firstBackoff<<(try-1)) {
 			return
 		}
 		err := s.post(to, body)
@@ -105,14 +106,14 @@ func (s *Sandbox) post(to *url.URL, body []byte) error {
 	return nil
 }
 
-// sleep reports false if the sandbox was closed.
-func (s *Sandbox) sleep(d time.Duration) bool {
+// sleep reports false if it was cut short, by ctx or by Close.
+func (s *Sandbox) sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return s.ctx.Err() == nil
+	case <-ctx.Done():
 	case <-s.ctx.Done():
-		return false
 	}
+	return ctx.Err() == nil && s.ctx.Err() == nil
 }

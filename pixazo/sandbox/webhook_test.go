@@ -45,6 +45,7 @@ func TestWebhookPostsAtTheDocumentedTimes(t *testing.T) {
 		{"terminal at once", "sandbox:finished", "", 8 * time.Second, []string{"0s COMPLETED"}},
 		{"not accepted", "sandbox:500", "sync", 8 * time.Second, nil},
 		{"sync", "a", "sync", 4500 * time.Millisecond, []string{"1s PROCESSING", "2s PROCESSING", "3s PROCESSING", "4s PROCESSING", "4.5s COMPLETED"}},
+		{"terminal, never", "sandbox:stuck", "", 8 * time.Second, nil},
 		{"sync at once", "sandbox:finished", "sync", 8 * time.Second, []string{"0s COMPLETED"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
