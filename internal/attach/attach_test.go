@@ -191,6 +191,15 @@ func TestAFileIsFoundByANameThatLooksTheSame(t *testing.T) {
 	}
 	_, err := r.Read([]string{"twice a.png"}, nil)
 	checkRefusal(t, err, pixazo.FileRefused, `files[0] is not there, and several names are alike: write one of "twice\u00a0a.png", "twice\u202fa.png"; got "twice a.png"`)
+	// An exact name goes before a name that is alike, also in a later folder.
+	later := t.TempDir()
+	if err := os.WriteFile(filepath.Join(later, "two spaces.png"), []byte("exact, later"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	attached, err := Resolver{Dirs: []string{dir, later}}.Read([]string{"two spaces.png"}, nil)
+	if err != nil || string(attached[0].Data) != "exact, later" {
+		t.Errorf("%v, %v", attached, err)
+	}
 	_, err = r.Read([]string{"Screenshot 2026-05-22 at 3.04.06 PM.png"}, nil)
 	checkRefusal(t, err, pixazo.FileRefused, "is not there")
 }

@@ -121,31 +121,47 @@ func (opened *folders) open(item, home string) (found lookup, rule string) {
 		return lookup{}, rule
 	}
 	inside := false
+	var places []place
 	for _, p := range forms(p) {
 		for _, f := range opened.list {
 			name, ok := f.nameOf(p)
-			if !ok {
-				continue
+			inside = inside || ok
+			if ok && f.root != nil {
+				places = append(places, place{f, name})
 			}
-			inside = true
-			if f.root == nil {
-				continue
-			}
-			found, why := opened.try(f, name)
-			if found.file != nil {
-				return found, ""
-			}
-			// A folder may lack what the next one has.
-			rule = cmp.Or(rule, why)
 		}
 	}
-	switch {
-	case !inside:
+	if !inside {
 		return lookup{}, "must lie below " + opened.where
-	case rule == "":
-		return lookup{absent: true}, "is not there: it must lie below " + opened.where
 	}
-	return lookup{}, rule
+	for _, p := range places {
+		found, why := opened.try(p)
+		if found.file != nil {
+			return found, ""
+		}
+		rule = cmp.Or(rule, why) // a folder may lack what the next one has
+	}
+	if rule != "" {
+		return lookup{}, rule
+	}
+	for _, p := range places {
+		names := p.alike()
+		if len(names) > 1 {
+			return lookup{}, "is not there, and several names are alike: write one of " + strings.Join(names[:min(len(names), maxListed)], ", ")
+		}
+		if len(names) == 1 {
+			if found, rule = opened.try(place{p.folder, names[0]}); !found.absent {
+				return found, rule
+			}
+		}
+	}
+	return lookup{absent: true}, "is not there: it must lie below " + opened.where
+}
+
+// place is where a file may be: name is below the folder.
+type place struct {
+	folder
+	name string
 }
 
 // nameOf returns the name of p below the folder, if it may lie there.
@@ -159,27 +175,16 @@ func (f folder) nameOf(p string) (name string, ok bool) {
 	return name, ok && filepath.IsLocal(name)
 }
 
-// try opens the file of that name below f, or the one that is alike. Without
-// one, rule says what keeps it from being attached; "" means that there is none
-// of that name.
-func (opened *folders) try(f folder, name string) (found lookup, rule string) {
-	file, info, err := disk.OpenFile(f.root, name)
+// try opens the file at p. Without one, rule says what keeps it from being
+// attached, "" if there is none of that name.
+func (opened *folders) try(p place) (found lookup, rule string) {
+	file, info, err := disk.OpenFile(p.root, p.name)
 	if isAbsent(err) {
-		names := alike(f.root, name)
-		if len(names) > 1 {
-			return lookup{}, "is not there, and several names are alike: write one of " + strings.Join(names[:min(len(names), maxListed)], ", ")
-		}
-		if len(names) == 1 {
-			name = names[0]
-			file, info, err = disk.OpenFile(f.root, name)
-		}
-		if isAbsent(err) {
-			return lookup{}, ""
-		}
+		return lookup{absent: true}, ""
 	}
 	if err != nil && !errors.Is(err, disk.ErrIrregular) && !errors.Is(err, fs.ErrPermission) {
 		// os.Root follows no absolute link, even one that stays inside.
-		if real, linkErr := filepath.EvalSymlinks(filepath.Join(f.real, name)); linkErr == nil {
+		if real, linkErr := filepath.EvalSymlinks(filepath.Join(p.real, p.name)); linkErr == nil {
 			for _, other := range opened.list {
 				if target, ok := below(real, other.real); ok && other.root != nil {
 					file, info, err = disk.OpenFile(other.root, target)
@@ -190,7 +195,7 @@ func (opened *folders) try(f folder, name string) (found lookup, rule string) {
 	}
 	switch {
 	case err == nil:
-		return lookup{file: file, name: filepath.Base(name), size: info.Size()}, ""
+		return lookup{file: file, name: filepath.Base(p.name), size: info.Size()}, ""
 	case errors.Is(err, disk.ErrIrregular):
 		return lookup{}, "must be a regular file, not a folder, device, pipe or socket, below " + opened.where
 	case inUse(err, runtime.GOOS):
@@ -208,37 +213,36 @@ func isAbsent(err error) bool {
 		runtime.GOOS == "windows" && errors.Is(err, invalidName)
 }
 
-// alike returns the names below root that differ from name only in white space
-// and in the form of Unicode: one is that of the file, several are in quotes.
-func alike(root *os.Root, name string) (names []string) {
+// alike returns the names in the folder that differ from that of p only in white
+// space and in the form of Unicode: one as it is, several in quotes.
+func (p place) alike() (names []string) {
 	at := "."
-	for part := range strings.SplitSeq(filepath.ToSlash(name), "/") {
-		if _, err := root.Lstat(filepath.Join(at, part)); err == nil {
+	for part := range strings.SplitSeq(filepath.ToSlash(p.name), "/") {
+		if _, err := p.root.Lstat(filepath.Join(at, part)); err == nil {
 			at = filepath.Join(at, part)
 			continue
 		}
-		if info, err := root.Stat(at); err != nil || !info.IsDir() {
-			return nil
+		if info, err := p.root.Stat(at); err != nil || !info.IsDir() {
+			return nil // a pipe would block Open
 		}
-		dir, err := root.Open(at)
+		dir, err := p.root.Open(at)
 		if err != nil {
 			return nil
 		}
 		all, _ := dir.Readdirnames(maxNames)
 		_ = dir.Close() // it was only read
-		same := slices.DeleteFunc(all, func(other string) bool { return loose(other) != loose(part) })
-		switch len(same) {
-		case 0:
-			return nil
-		case 1:
-			at = filepath.Join(at, same[0])
-		default:
+		same := slices.DeleteFunc(all, func(name string) bool { return loose(name) != loose(part) })
+		if len(same) > 1 {
 			slices.Sort(same)
-			for _, other := range same {
-				names = append(names, strconv.QuoteToASCII(filepath.ToSlash(filepath.Join(at, other))))
+			for _, name := range same {
+				names = append(names, strconv.QuoteToASCII(filepath.ToSlash(filepath.Join(at, name))))
 			}
 			return names
 		}
+		if len(same) == 0 {
+			return nil
+		}
+		at = filepath.Join(at, same[0])
 	}
 	return []string{at}
 }
