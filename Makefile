@@ -40,7 +40,7 @@ bench: ## take the figures of the README's Performance section
 	go test -run '^$$' -bench GetStatus -benchtime 1000x .
 	go test -run '^$$' -bench Waiters -benchtime 20x ./internal/jobs
 	go test -run '^$$' -bench SubmitJournal -benchtime 200x ./internal/jobs
-	go test -run '^$$' -bench Download -benchtime 5x ./internal/jobs
+	go test -run '^$$' -bench Download -benchtime 5x ./internal/download
 
 .PHONY: bundles
 bundles: ## build the MCP bundles of one-click installation into dist/

@@ -719,7 +719,7 @@ func TestWaitsInFlightDoNotDelayOtherCalls(t *testing.T) {
 
 // arrows are the imports of our own packages that each package may have.
 var arrows = map[string][]string{
-	"pixazo-mcp":                  {"internal/attach", "internal/config", "internal/demo", "internal/setup", "internal/stdio", "pixazo", "internal/jobs", "pixazo/sandbox", "resources", "tools"},
+	"pixazo-mcp":                  {"internal/attach", "internal/config", "internal/demo", "internal/download", "internal/setup", "internal/stdio", "pixazo", "internal/jobs", "pixazo/sandbox", "resources", "tools"},
 	"pixazo-mcp/internal/attach":  {"internal/disk", "internal/text", "pixazo"},
 	"pixazo-mcp/internal/config":  {"internal/text", "pixazo"}, // for Key, which keeps itself out of print
 	"pixazo-mcp/internal/disk":    {},
@@ -734,8 +734,10 @@ var arrows = map[string][]string{
 	"pixazo-mcp/internal/jobs":    {"internal/text", "pixazo"},
 	"pixazo-mcp/pixazo/sandbox":   {},
 	"pixazo-mcp/resources":        {"internal/text", "pixazo", "internal/jobs"},
-	"pixazo-mcp/tools":            {"internal/text", "internal/attach", "pixazo", "internal/jobs"},
+	"pixazo-mcp/tools":            {"internal/text", "internal/attach", "internal/download", "pixazo", "internal/jobs"},
 	"pixazo-mcp/tools/schemagen":  {"tools"},
+
+	"pixazo-mcp/internal/download": {"internal/text", "pixazo"},
 }
 
 func TestArrows(t *testing.T) {

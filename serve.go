@@ -17,6 +17,7 @@ import (
 
 	"pixazo-mcp/internal/attach"
 	"pixazo-mcp/internal/config"
+	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/stdio"
 	"pixazo-mcp/pixazo"
@@ -58,16 +59,19 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 		return err
 	}
 	tracker := jobs.New(client, jobs.Options{
-		StateDir:    settings.StateDir,
-		Gateway:     journalName,
-		MaxPerHour:  settings.MaxVideosPerHour,
-		OutputDir:   settings.OutputDir,
-		MaxDownload: settings.MaxDownload,
-		GatewayURL:  gateway.GatewayURL,
-		UserAgent:   gateway.UserAgent,
-		Logger:      log,
+		StateDir:   settings.StateDir,
+		Gateway:    journalName,
+		MaxPerHour: settings.MaxVideosPerHour,
+		Logger:     log,
 	})
 	defer tracker.Close()
+	saver := download.New(savedJobs{tracker}, download.Options{
+		Dir:        settings.OutputDir,
+		MaxBytes:   settings.MaxDownload,
+		GatewayURL: gateway.GatewayURL,
+		UserAgent:  gateway.UserAgent,
+		Logger:     log,
+	})
 
 	srv := server.NewMCPServer("pixazo-mcp", version,
 		server.WithTitle("Pixazo video"),
@@ -82,6 +86,7 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 	)
 	tools.Register(srv, tools.Config{
 		Tracker: tracker,
+		Saver:   saver,
 		Prepare: client.Prepare,
 		MaxWait: settings.MaxWait,
 		KeyFile: settings.APIKeyFile,
@@ -90,7 +95,37 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 	videos := resources.Register(srv, tracker, resources.Options{MediaOrigins: append(mediaOrigins, settings.MediaOrigins...)})
 
 	log.Info("serving", "version", version, "gateway", gateway.GatewayURL, "sandbox", settings.Sandbox)
-	return stdio.Serve(ctx, srv, stdin, stdout, stdio.Options{Drain: tracker.Drain, Finish: tracker.Finish, Subscribe: videos.Subscribe, Logger: log})
+	return stdio.Serve(ctx, srv, stdin, stdout, stdio.Options{
+		Drain:     func() { tracker.Drain(); saver.Drain() },
+		Finish:    func(ctx context.Context) { tracker.Finish(ctx); saver.Finish() },
+		Subscribe: videos.Subscribe,
+		Logger:    log,
+	})
+}
+
+// savedJobs is the tracker as a saver of videos sees it.
+type savedJobs struct{ *jobs.Tracker }
+
+// Find implements download.Jobs.
+func (s savedJobs) Find(_ context.Context, requestID string) (known download.Known) {
+	r, err := s.Tracker.Find(requestID)
+	if err != nil || r == nil {
+		return download.Known{}
+	}
+	known = download.Known{Job: r.Job, Prompt: r.Prompt, SubmittedAt: r.SubmittedAt}
+	for _, file := range r.Saved {
+		known.Saved = append(known.Saved, download.File(file))
+	}
+	return known
+}
+
+// RecordSaved implements download.Jobs.
+func (s savedJobs) RecordSaved(_ context.Context, requestID string, files []download.File) error {
+	saved := make([]jobs.SavedFile, len(files))
+	for i, file := range files {
+		saved[i] = jobs.SavedFile(file)
+	}
+	return s.Tracker.RecordSaved(requestID, saved)
 }
 
 // startSandbox serves the emulator on a loopback port of its own. It has its

@@ -70,6 +70,15 @@ type Job struct {
 // Done reports whether the job has ended, with a video or without.
 func (j Job) Done() bool { return j.Status.Done() }
 
+// Failure is the error of a job that ended without a video.
+func (j Job) Failure() error {
+	said := "the gateway gave no reason"
+	if j.Error != "" {
+		said = "the gateway said: " + text.Said(j.Error)
+	}
+	return &Error{Code: VideoFailed, RequestID: j.RequestID, Message: fmt.Sprintf("the job ended with status %s; %s", j.Status, said)}
+}
+
 // Limits on what is kept of an answer. They are far above what the gateway
 // sends; past them something is wrong and the rest is left out.
 const (

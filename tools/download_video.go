@@ -10,7 +10,7 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
-	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/download"
 	"pixazo-mcp/pixazo"
 )
 
@@ -29,15 +29,15 @@ type downloadResult struct {
 // savedResult is what a result says of saved files. Path and media type of the
 // first are those of the job.
 type savedResult struct {
-	Bytes        int64            `json:"bytes,omitempty" jsonschema_description:"Size of the saved file."`
-	SHA256       string           `json:"sha256,omitempty" jsonschema_description:"SHA-256 of the saved file, in hexadecimal."`
-	TookSeconds  *float64         `json:"took_seconds,omitempty" jsonschema_description:"How long the download took, or the look at the file that was there."`
-	AlreadySaved bool             `json:"already_saved,omitempty" jsonschema_description:"true when nothing was downloaded, since the file was there and intact."`
-	Files        []jobs.SavedFile `json:"files,omitempty" jsonschema_description:"Every saved file, one for each of video_urls."`
+	Bytes        int64           `json:"bytes,omitempty" jsonschema_description:"Size of the saved file."`
+	SHA256       string          `json:"sha256,omitempty" jsonschema_description:"SHA-256 of the saved file, in hexadecimal."`
+	TookSeconds  *float64        `json:"took_seconds,omitempty" jsonschema_description:"How long the download took, or the look at the file that was there."`
+	AlreadySaved bool            `json:"already_saved,omitempty" jsonschema_description:"true when nothing was downloaded, since the file was there and intact."`
+	Files        []download.File `json:"files,omitempty" jsonschema_description:"Every saved file, one for each of video_urls."`
 }
 
 // saved adds the files of a download to the result of its job.
-func (r *jobResult) saved(s jobs.Saved) savedResult {
+func (r *jobResult) saved(s download.Saved) savedResult {
 	if len(s.Files) == 0 {
 		return savedResult{}
 	}
@@ -63,8 +63,8 @@ Call it when wait_for_video or get_status says COMPLETED. A video that is saved 
 		player: true,
 	}, func(ctx context.Context, req mcp.CallToolRequest, in downloadArgs) (downloadResult, error) {
 		tell := progress(ctx, req)
-		s, err := config.Tracker.Save(ctx, jobs.SaveRequest{RequestID: in.RequestID, Filename: in.Filename, Overwrite: in.Overwrite},
-			min(defaultWait, config.MaxWait), func(p jobs.SaveProgress) { tell(float64(p.Bytes), float64(p.Total), transferred(p)) })
+		s, err := config.Saver.Save(ctx, download.Request{RequestID: in.RequestID, Filename: in.Filename, Overwrite: in.Overwrite},
+			min(defaultWait, config.MaxWait), func(p download.Progress) { tell(float64(p.Bytes), float64(p.Total), transferred(p)) })
 		if err != nil {
 			return downloadResult{}, err
 		}
@@ -75,7 +75,7 @@ Call it when wait_for_video or get_status says COMPLETED. A video that is saved 
 }
 
 // transferred words the progress of a download.
-func transferred(p jobs.SaveProgress) string {
+func transferred(p download.Progress) string {
 	if p.Total == 0 {
 		return fmt.Sprintf("%.1f MB downloaded", float64(p.Bytes)/1e6)
 	}
@@ -84,8 +84,8 @@ func transferred(p jobs.SaveProgress) string {
 
 // save downloads the video of a wait that has ended well. That it fails never
 // hides the video.
-func (r *waitResult) save(ctx context.Context, config Config, job pixazo.Job, limit time.Duration, report func(jobs.SaveProgress)) {
-	s, err := config.Tracker.Save(ctx, jobs.SaveRequest{RequestID: job.RequestID}, limit, report)
+func (r *waitResult) save(ctx context.Context, config Config, job pixazo.Job, limit time.Duration, report func(download.Progress)) {
+	s, err := config.Saver.Save(ctx, download.Request{RequestID: job.RequestID}, limit, report)
 	switch {
 	case err != nil:
 		r.SaveError = err.Error()

@@ -15,6 +15,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
 	"pixazo-mcp/pixazo/sandbox"
@@ -32,15 +33,34 @@ func saving(t *testing.T, duration time.Duration) (srv *server.MCPServer, dir st
 		t.Fatal(err)
 	}
 	dir = t.TempDir()
-	tracker := jobs.New(client, jobs.Options{StateDir: t.TempDir(), Gateway: "test", GatewayURL: gateway.URL, OutputDir: dir})
-	t.Cleanup(func() {
-		tracker.Drain()
-		tracker.Finish(context.Background())
-		tracker.Close()
-	})
+	tracker := newTracker(t, client)
+	saver := download.New(savedJobs{tracker}, download.Options{Dir: dir, GatewayURL: gateway.URL})
+	t.Cleanup(func() { saver.Drain(); saver.Finish() })
 	srv = server.NewMCPServer("test", "1")
-	Register(srv, Config{Tracker: tracker, Prepare: client.Prepare, MaxWait: 20 * time.Second})
+	Register(srv, Config{Tracker: tracker, Saver: saver, Prepare: client.Prepare, MaxWait: 20 * time.Second})
 	return srv, dir
+}
+
+// savedJobs is the tracker as a saver sees it.
+type savedJobs struct{ *jobs.Tracker }
+
+func (s savedJobs) Find(_ context.Context, requestID string) (known download.Known) {
+	r, err := s.Tracker.Find(requestID)
+	if err == nil && r != nil {
+		known = download.Known{Job: r.Job, Prompt: r.Prompt, SubmittedAt: r.SubmittedAt}
+		for _, file := range r.Saved {
+			known.Saved = append(known.Saved, download.File(file))
+		}
+	}
+	return known
+}
+
+func (s savedJobs) RecordSaved(_ context.Context, requestID string, files []download.File) error {
+	var saved []jobs.SavedFile
+	for _, file := range files {
+		saved = append(saved, jobs.SavedFile(file))
+	}
+	return s.Tracker.RecordSaved(requestID, saved)
 }
 
 func callTool(ctx context.Context, t *testing.T, srv *server.MCPServer, name string, args map[string]any) (text string, s map[string]any, isError bool) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
 )
@@ -116,7 +117,7 @@ func addLines(lines *[]string, v reflect.Value) {
 		switch x := reflect.Indirect(value).Interface().(type) {
 		case []string:
 			*lines = append(*lines, name+": "+strings.Join(x, " "))
-		case []jobs.SavedFile:
+		case []download.File:
 			for _, f := range x {
 				*lines = append(*lines, fmt.Sprintf("%s: %s, %d bytes, %s, sha256 %s", name, f.Path, f.Bytes, f.MediaType, f.SHA256))
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 
 	"pixazo-mcp/internal/attach"
+	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
 )
@@ -34,6 +35,7 @@ Cancelling a wait does not cancel the video. get_status answers at once, without
 // Config is what the tools work with.
 type Config struct {
 	Tracker *jobs.Tracker
+	Saver   *download.Saver
 	Prepare func(pixazo.VideoRequest) (*pixazo.Prepared, error) // of the gateway's client
 	MaxWait time.Duration                                       // the longest a single wait_for_video may last
 	KeyFile string                                              // where the user may put the key, for the hint of missing_api_key

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
 )
@@ -64,7 +65,7 @@ A video that failed is an error result with the gateway's reason. With save: tru
 		}
 		job := outcome.Job
 		if job.Status.Failed() {
-			return waitResult{}, jobs.Failure(job)
+			return waitResult{}, job.Failure()
 		}
 		step := nextStep(job)
 		switch {
@@ -85,7 +86,7 @@ A video that failed is an error result with the gateway's reason. With save: tru
 		if in.Save && len(job.VideoURLs) > 0 && job.Done() {
 			// Some seconds are left in any case: most videos need no more.
 			left := min(max(timeout-time.Since(begun), 5*time.Second), config.MaxWait-time.Since(begun))
-			result.save(ctx, config, job, left, func(p jobs.SaveProgress) { tell(time.Since(begun).Seconds(), 0, transferred(p)) })
+			result.save(ctx, config, job, left, func(p download.Progress) { tell(time.Since(begun).Seconds(), 0, transferred(p)) })
 		}
 		return result, nil
 	})

@@ -26,8 +26,7 @@ type Gateway interface {
 }
 
 const (
-	defaultMaxWaits    = 64
-	defaultMaxDownload = 2 << 30 // bytes
+	defaultMaxWaits = 64
 
 	notYetVisible  = 30 * time.Second       // how long after submission a 404 means nothing
 	reportEvery    = 5 * time.Second        // a waiter hears something at least this often
@@ -51,14 +50,6 @@ type Options struct {
 	// processes that share StateDir; 0 means any number.
 	MaxPerHour int
 
-	// OutputDir is the folder below which Save writes; it is made when missing.
-	// Without it nothing can be saved.
-	OutputDir string
-
-	MaxDownload int64  // bytes of the largest file that Save fetches; 0 means 2 GB
-	GatewayURL  string // may serve media itself over http when it is on this computer
-	UserAgent   string // of fetching videos
-
 	MaxWaits int            // waits at once before Wait stops waiting; 0 means 64
 	Rand     func() float64 // random numbers in [0, 1) that spread the polls; nil means math/rand
 	Logger   *slog.Logger   // nil means none
@@ -71,17 +62,14 @@ type Tracker struct {
 	log     *slog.Logger
 
 	journal  *journal
-	fetcher  *fetcher
 	draining context.Context // done when the program ends
 	drain    context.CancelFunc
 
 	mu          sync.Mutex
 	jobs        map[string]known
 	loops       map[string]*loop
-	flights     map[SaveRequest]*flight
 	waits       int
 	submissions sync.WaitGroup
-	saves       sync.WaitGroup
 	changed     func(requestID string, added bool)
 	typical     time.Duration
 	typicalAt   time.Time // when typical was looked up
@@ -107,8 +95,7 @@ func New(gateway Gateway, options Options) *Tracker {
 	t := &Tracker{
 		gateway: gateway, options: options, log: options.Logger,
 		jobs:  map[string]known{},
-		loops: map[string]*loop{}, flights: map[SaveRequest]*flight{},
-		fetcher: newFetcher(options.GatewayURL, options.UserAgent, cmp.Or(options.MaxDownload, defaultMaxDownload)),
+		loops: map[string]*loop{},
 	}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
@@ -127,34 +114,17 @@ func (t *Tracker) OnChange(f func(requestID string, added bool)) { t.changed = f
 // tracker any more. From then on nothing is recorded, or submitted.
 func (t *Tracker) Close() { t.journal.close() }
 
-// Drain begins the end: waits end with what they know, a submission that was
-// not accepted is not tried again, and a transfer for which nobody waits ends.
-// What was begun and is waited for goes on.
-func (t *Tracker) Drain() {
-	t.drain()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, f := range t.flights {
-		t.landIdle(f)
-	}
-}
+// Drain begins the end: waits end with what they know, and a submission that was
+// not accepted is not tried again.
+func (t *Tracker) Drain() { t.drain() }
 
-// Finish waits for submissions in flight until ctx ends, and for transfers to
-// take their unfinished files away. No Submit may begin any more.
+// Finish waits for submissions in flight until ctx ends. No Submit may begin any
+// more.
 func (t *Tracker) Finish(ctx context.Context) {
 	select {
 	case <-done(&t.submissions):
 	case <-ctx.Done(): // longer than any submission takes
 		t.log.Error("gave up waiting for a submission in flight: look at the Pixazo dashboard before making the video again")
-	}
-	t.mu.Lock()
-	for _, f := range t.flights {
-		f.cancel()
-	}
-	t.mu.Unlock()
-	select {
-	case <-done(&t.saves):
-	case <-time.After(time.Second): // a disk that does not answer
 	}
 }
 

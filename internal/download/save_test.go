@@ -3,7 +3,7 @@
 // the same gigabyte fetched twice, a file of the user overwritten, half a video
 // under its name, what is left of a transfer that ended early.
 
-package jobs_test
+package download_test
 
 import (
 	"context"
@@ -18,16 +18,17 @@ import (
 	"testing"
 	"time"
 
-	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
-// another is a second tracker on the same folders, as another process has it.
+// another is a second saver on the same folder and journal, as another process
+// has it.
 func (h *house) another(t testing.TB) *house {
 	t.Helper()
 	other := *h
-	other.Tracker = openTracker(t, h.gateway, h.options)
+	other.Saver = openSaver(t, h.jobs, h.options)
 	return &other
 }
 
@@ -198,7 +199,7 @@ func TestJobsThatCantBeSaved(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHouse(t, "")
-			h.gateway.status = func(_ context.Context, id string, _ int) (pixazo.Job, error) {
+			h.jobs.status = func(_ context.Context, id string, _ int) (pixazo.Job, error) {
 				test.job.RequestID = id
 				return test.job, test.err
 			}
@@ -208,10 +209,10 @@ func TestJobsThatCantBeSaved(t *testing.T) {
 		})
 	}
 	h := newHouse(t, "")
-	if _, err := h.Save(t.Context(), jobs.SaveRequest{RequestID: "../x"}, time.Minute, nil); !pixazo.IsCode(err, pixazo.InvalidArgument) {
+	if _, err := h.Save(t.Context(), download.Request{RequestID: "../x"}, time.Minute, nil); !pixazo.IsCode(err, pixazo.InvalidArgument) {
 		t.Errorf("Save of ../x = %v, want invalid_argument", err)
 	}
-	h.options.OutputDir = ""
+	h.options.Dir = ""
 	_, err := h.another(t).save(t, "", false)
 	wantFailure(t, err, pixazo.FileRefused, "--output-dir (PIXAZO_OUTPUT_DIR)")
 }
@@ -235,7 +236,7 @@ func TestVideoLargerThanTheDisk(t *testing.T) {
 		raw200(w, "HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: 1152921504606846976\r\n\r\n"+string(mp4(5000)))
 	})
 	h := newHouse(t, m.URL, m.link())
-	h.options.MaxDownload = 1 << 62
+	h.options.MaxBytes = 1 << 62
 	_, err := h.another(t).save(t, "", false)
 	wantFailure(t, err, pixazo.DownloadFailed, "it has 1152921504606846976 bytes and the disk has only")
 	wantTree(t, h.out)
@@ -286,7 +287,7 @@ func TestSavesAtOnceFetchOnce(t *testing.T) {
 	m, half, goOn := halting(t, whole)
 	h := newHouse(t, m.URL, m.link())
 	var wg sync.WaitGroup
-	saved := make([]jobs.Saved, 8)
+	saved := make([]download.Saved, 8)
 	for i := range saved {
 		wg.Go(func() {
 			var err error
@@ -319,7 +320,7 @@ func TestTwoProcessesMakeOneFile(t *testing.T) {
 		h := newHouse(t, m.URL, m.link())
 		other := h.another(t)
 		var wg sync.WaitGroup
-		var saved [2]jobs.SavedFile
+		var saved [2]download.File
 		for i, h := range []*house{h, other} {
 			wg.Go(func() {
 				s, err := h.save(t, filename, false)
@@ -348,7 +349,7 @@ func TestCancelledSaveLeavesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make(chan error)
 	go func() {
-		_, err := h.Save(ctx, jobs.SaveRequest{RequestID: videoID}, time.Minute, nil)
+		_, err := h.Save(ctx, download.Request{RequestID: videoID}, time.Minute, nil)
 		failed <- err
 	}()
 	<-half
@@ -370,11 +371,11 @@ func TestSaveGoesOnForWhoStillWaits(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	left, stayed := make(chan error), make(chan error)
 	go func() {
-		_, err := h.Save(ctx, jobs.SaveRequest{RequestID: videoID}, time.Minute, nil)
+		_, err := h.Save(ctx, download.Request{RequestID: videoID}, time.Minute, nil)
 		left <- err
 	}()
 	<-half
-	var saved jobs.Saved
+	var saved download.Saved
 	go func() {
 		var err error
 		saved, err = h.save(t, "", false)
@@ -397,7 +398,7 @@ func TestSaveWhoseTimeIsUpGoesOn(t *testing.T) {
 	whole := video(100_000)
 	m, half, goOn := halting(t, whole)
 	h := newHouse(t, m.URL, m.link())
-	request := jobs.SaveRequest{RequestID: videoID}
+	request := download.Request{RequestID: videoID}
 	s, err := h.Save(t.Context(), request, 0, nil)
 	if err != nil || !s.Pending || len(s.Files) != 0 || s.Job.RequestID != videoID {
 		t.Fatalf("Save = %+v, %v; want it Pending", s, err)
@@ -428,7 +429,7 @@ func TestSaveWhoseTimeIsUpGoesOn(t *testing.T) {
 func TestFailureBetweenTwoCallsIsHeard(t *testing.T) {
 	m := newMedia(t, func(w http.ResponseWriter, _ *http.Request, _ int) { http.Error(w, "no", http.StatusTeapot) })
 	h := newHouse(t, m.URL, m.link())
-	request := jobs.SaveRequest{RequestID: videoID}
+	request := download.Request{RequestID: videoID}
 	if s, err := h.Save(t.Context(), request, 0, nil); err != nil || !s.Pending {
 		t.Fatalf("Save = %+v, %v; want it Pending", s, err)
 	}
@@ -449,15 +450,11 @@ func TestPendingSaveEndsWithAFileInTheJournal(t *testing.T) {
 	whole := video(100_000)
 	m := wellBehaved(t, whole)
 	h := newHouse(t, m.URL, m.link())
-	if s, err := h.Save(t.Context(), jobs.SaveRequest{RequestID: videoID}, 0, nil); err != nil || !s.Pending {
+	if s, err := h.Save(t.Context(), download.Request{RequestID: videoID}, 0, nil); err != nil || !s.Pending {
 		t.Fatalf("Save = %+v, %v; want it Pending", s, err)
 	}
-	eventually(t, "the file is recorded", func() bool { return h.SavedPath(videoID) != "" })
-	r, err := h.Find(videoID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantFile(t, r.Saved[0], whole)
+	eventually(t, "the file is recorded", func() bool { return len(h.jobs.Find(t.Context(), videoID).Saved) == 1 })
+	wantFile(t, h.jobs.Find(t.Context(), videoID).Saved[0], whole)
 }
 
 // What the end of the program leaves of a transfer: with and without waiters.
@@ -470,7 +467,7 @@ func TestEndLeavesNoUnfinishedFile(t *testing.T) {
 			timeout = time.Minute
 		}
 		go func() {
-			_, err := h.Save(t.Context(), jobs.SaveRequest{RequestID: videoID}, timeout, nil)
+			_, err := h.Save(t.Context(), download.Request{RequestID: videoID}, timeout, nil)
 			failed <- err
 		}()
 		<-half
@@ -486,7 +483,7 @@ func TestEndLeavesNoUnfinishedFile(t *testing.T) {
 		} else if names := tree(t, h.out); len(names) != 1 {
 			t.Errorf("after Drain the folder holds %q; want what is waited for to go on", names)
 		}
-		h.Finish(context.Background())
+		h.Finish()
 		wantTree(t, h.out)
 		if waits {
 			wantFailure(t, <-failed, pixazo.Cancelled, "shutting down")
@@ -509,13 +506,13 @@ func TestSaveReportsProgress(t *testing.T) {
 		})
 		release := sync.OnceFunc(func() { close(goOn) })
 		t.Cleanup(release)
-		jobs.ShortenFetch(t, 10*time.Second, time.Millisecond, time.Millisecond)
+		download.ShortenFetch(t, 10*time.Second, time.Millisecond, time.Millisecond)
 		h := newHouse(t, m.URL, m.link())
 		total, last := int64(0), int64(0)
 		if declared {
 			total = int64(len(whole))
 		}
-		_, err := h.Save(t.Context(), jobs.SaveRequest{RequestID: videoID}, time.Minute, func(p jobs.SaveProgress) {
+		_, err := h.Save(t.Context(), download.Request{RequestID: videoID}, time.Minute, func(p download.Progress) {
 			if p.Bytes < last || p.Bytes > int64(len(whole)) || p.Bytes > 0 && p.Total != total {
 				t.Errorf("progress %+v after %d bytes, want it rising and the total %d", p, last, total)
 			}
@@ -529,32 +526,12 @@ func TestSaveReportsProgress(t *testing.T) {
 	}
 }
 
-func TestWhatIsSavedOutlivesTheProcess(t *testing.T) {
-	whole := video(50_000)
-	m := wellBehaved(t, whole)
+func TestDefaultNameSaysWhatTheJournalHolds(t *testing.T) {
+	m := wellBehaved(t, video(1000))
 	h := newHouse(t, m.URL, m.link())
-	id := submit(t, h.Tracker, prompt("A lighthouse in the fog"))
-	s, err := h.Save(t.Context(), jobs.SaveRequest{RequestID: id}, time.Minute, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := time.Now().Format(time.DateOnly) + "-a-lighthouse-in-the-fog-" + id + ".mp4"; filepath.Base(s.Files[0].Path) != want {
-		t.Errorf("saved as %q, want %q", s.Files[0].Path, want)
-	}
-	end(h.Tracker)
-	h = h.another(t)
-	r, err := h.Find(id)
-	if err != nil || r == nil || !slices.Equal(r.Saved, s.Files) || r.Video().SavedPath != s.Files[0].Path || h.SavedPath(id) != s.Files[0].Path {
-		t.Errorf("after a restart Find = %+v, %v; want %+v", r, err, s.Files)
-	}
-	if all := list(t, h.Tracker, jobs.All); len(all) != 1 || all[0].Video().SavedPath != s.Files[0].Path {
-		t.Errorf("after a restart the list is %+v; want the saved path in it", all)
-	}
-	if _, err := h.Status(t.Context(), id); err != nil { // writes the row anew
-		t.Fatal(err)
-	}
-	if r, err := h.Find(id); err != nil || !slices.Equal(r.Saved, s.Files) {
-		t.Errorf("after a status Find = %+v, %v; want the files still there", r, err)
+	h.jobs.known[videoID] = download.Known{Prompt: "A lighthouse in the fog", SubmittedAt: time.Date(2026, 3, 4, 12, 0, 0, 0, time.Local)}
+	if got := filepath.Base(h.mustSave(t, "").Path); got != "2026-03-04-a-lighthouse-in-the-fog-he-video.mp4" {
+		t.Errorf("saved as %q, want day and prompt in it", got)
 	}
 }
 
@@ -563,38 +540,13 @@ func TestSaveWithoutAJournal(t *testing.T) {
 	whole := video(50_000)
 	m := wellBehaved(t, whole)
 	h := newHouse(t, m.URL, m.link())
-	h.options.StateDir = ""
-	h = h.another(t)
+	h.jobs.known = nil
 	first, second := h.mustSave(t, ""), h.mustSave(t, "")
 	wantFile(t, first, whole)
 	if second != first {
 		t.Errorf("saved again as %+v, want %+v", second, first)
 	}
 	wantTree(t, h.out, filepath.Base(first.Path))
-}
-
-func TestJournalOfTheFirstVersionOpens(t *testing.T) {
-	m := wellBehaved(t, video(1000))
-	h := newHouse(t, m.URL, m.link())
-	if err := errors.Join(os.Mkdir(h.state, 0o700), os.WriteFile(filepath.Join(h.state, "journal.db"), nil, 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	db := raw(t, h.state)
-	execute(t, db, jobs.FirstMigration)
-	execute(t, db, "PRAGMA user_version = 1")
-	execute(t, db, `INSERT INTO jobs (gateway, request_id, state, prompt, status, video_urls, submitted_at)
-		VALUES ('', '`+videoID+`', 'accepted', 'from before', 'COMPLETED', '`+m.link()+`', 1767225600000)`)
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if all := list(t, h.Tracker, jobs.All); len(all) != 1 || all[0].Prompt != "from before" || len(all[0].Saved) != 0 || all[0].Job.VideoURLs[0] != m.link() {
-		t.Fatalf("the list is %+v; want the row from before", all)
-	}
-	saved := h.mustSave(t, "")
-	if r, err := h.another(t).Find(videoID); err != nil || !slices.Equal(r.Saved, []jobs.SavedFile{saved}) {
-		t.Errorf("Find = %+v, %v; want what was saved recorded", r, err)
-	}
-	submit(t, h.Tracker, prompt("after"))
 }
 
 func TestWhatAKilledProgramLeftGoes(t *testing.T) {

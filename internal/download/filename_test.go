@@ -2,7 +2,7 @@
 // it guards against: a file outside the output folder, a name that one system
 // takes for a device, another for a stream and a third for somebody's home.
 
-package jobs_test
+package download_test
 
 import (
 	"net/http"
@@ -17,7 +17,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
@@ -69,7 +69,7 @@ func TestNamesThatAreRefused(t *testing.T) {
 		}
 	}
 	wantTree(t, filepath.Dir(h.out)) // not even the folder
-	if n := len(m.requests()) + h.gateway.count(); n > 0 {
+	if n := len(m.requests()) + h.jobs.count(); n > 0 {
 		t.Errorf("%d requests for names that are refused", n)
 	}
 }
@@ -205,7 +205,7 @@ func TestDefaultNames(t *testing.T) {
 		{"a", "id-._.-._.-._.", "2026-03-04-a"},
 		{"a", "id.to..end..", "2026-03-04-a-o..end"},
 	} {
-		if got := jobs.DefaultName(made, test.prompt, test.id); got != test.want {
+		if got := download.DefaultName(made, test.prompt, test.id); got != test.want {
 			t.Errorf("the name of %.40q, %s is %q, want %q", test.prompt, test.id, got, test.want)
 		}
 	}
@@ -258,7 +258,7 @@ func FuzzCheckFilename(f *testing.F) {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		got, err := jobs.CheckFilename(name)
+		got, err := download.CheckFilename(name)
 		if err != nil {
 			if !pixazo.IsCode(err, pixazo.FileRefused) || got != "" {
 				t.Errorf("checkFilename(%q) = %q, %v; want file_refused", name, got, err)
@@ -279,7 +279,7 @@ func FuzzCheckFilename(f *testing.F) {
 				t.Errorf("%q became %q with a part %q, which not every system takes", name, got, component)
 			}
 		}
-		if again, err := jobs.CheckFilename(got); err != nil || again != got {
+		if again, err := download.CheckFilename(got); err != nil || again != got {
 			t.Errorf("%q became %q, which becomes %q, %v", name, got, again, err)
 		}
 	})

@@ -2,7 +2,7 @@
 // from outside, so it decides nothing: which hosts may be dialled, how much is
 // taken and what counts as a video is settled here. The key never goes along.
 
-package jobs
+package download
 
 import (
 	"bytes"
@@ -192,13 +192,13 @@ type transfer struct {
 // fetch writes what is at link into file, in place of anything there. It is
 // tried 3 times in all, each going on where the last one broke if the server
 // allows. Errors have code download_failed, or are errExpired, or ctx's.
-func (f *fetcher) fetch(ctx context.Context, link string, file *os.File, report func(done, total int64)) (SavedFile, error) {
+func (f *fetcher) fetch(ctx context.Context, link string, file *os.File, report func(done, total int64)) (File, error) {
 	u, err := url.Parse(link)
 	if err != nil {
-		return SavedFile{}, unsaved("its address can't be read")
+		return File{}, unsaved("its address can't be read")
 	}
 	if err := f.checkLink(u); err != nil {
-		return SavedFile{}, err
+		return File{}, err
 	}
 	if f.isOwn(u) {
 		ctx = context.WithValue(ctx, ownKey{}, true)
@@ -211,16 +211,16 @@ func (f *fetcher) fetch(ctx context.Context, link string, file *os.File, report 
 		var again passing
 		switch {
 		case ctx.Err() != nil:
-			return SavedFile{}, ctx.Err()
+			return File{}, ctx.Err()
 		case err == nil:
-			return SavedFile{Bytes: t.done, MediaType: t.mediaType, SHA256: fmt.Sprintf("%x", t.sum.total())}, nil
+			return File{Bytes: t.done, MediaType: t.mediaType, SHA256: fmt.Sprintf("%x", t.sum.total())}, nil
 		case !errors.As(err, &again):
-			return SavedFile{}, err
+			return File{}, err
 		case try == fetchTries:
-			return SavedFile{}, unsaved("%d tries failed, the last one since %v", fetchTries, again.error)
+			return File{}, unsaved("%d tries failed, the last one since %v", fetchTries, again.error)
 		}
 		if !sleep(ctx, pause) {
-			return SavedFile{}, ctx.Err()
+			return File{}, ctx.Err()
 		}
 		pause *= 2
 	}
@@ -541,3 +541,15 @@ func (h *hasher) reset() {
 }
 
 func (h *hasher) close() { close(h.full) }
+
+// sleep waits for d, and reports whether ctx lasted as long.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

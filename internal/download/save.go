@@ -1,8 +1,7 @@
-// This file saves finished videos below the output folder: one transfer however
-// many ask for it, under a temporary name until it is whole, and not again while
-// what was saved is intact.
-
-package jobs
+// Package download saves finished videos below the output folder: one transfer
+// however many ask for it, under a temporary name until it is whole, and not
+// again while what was saved is intact.
+package download
 
 import (
 	"cmp"
@@ -13,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path"
 	"path/filepath"
@@ -32,18 +32,112 @@ const (
 	staleAfter             = 24 * time.Hour
 
 	maxNames = 1000 // names that are tried when they are taken
+
+	defaultMaxBytes = 2 << 30
 )
 
-// SavedFile is a video on this computer.
-type SavedFile struct {
+// Jobs is what a Saver needs to know of video jobs, and where it says what it
+// saved.
+type Jobs interface {
+	// Status asks the gateway where a job stands. Its job may be known though
+	// the gateway can't be asked.
+	Status(ctx context.Context, requestID string) (pixazo.Job, error)
+
+	// Find is what the journal holds of a job, nothing when it has none.
+	Find(ctx context.Context, requestID string) Known
+
+	// RecordSaved has the journal hold where the files of a job are.
+	RecordSaved(ctx context.Context, requestID string, files []File) error
+}
+
+// Known is what the journal holds of a job.
+type Known struct {
+	Job         pixazo.Job
+	Prompt      string
+	SubmittedAt time.Time // zero for a job made elsewhere
+	Saved       []File    // in the order of Job.VideoURLs
+}
+
+// Options adjusts a Saver.
+type Options struct {
+	// Dir is the folder below which files are written; it is made when missing.
+	// Without it nothing can be saved.
+	Dir string
+
+	MaxBytes   int64        // of the largest file that is fetched; 0 means 2 GB
+	GatewayURL string       // may serve media itself over http when it is on this computer
+	UserAgent  string       // of fetching videos
+	Logger     *slog.Logger // nil means none
+}
+
+// Saver saves videos. It is safe for concurrent use.
+type Saver struct {
+	jobs     Jobs
+	options  Options
+	log      *slog.Logger
+	fetcher  *fetcher
+	draining context.Context // done when the program ends
+	drain    context.CancelFunc
+
+	mu      sync.Mutex
+	flights map[Request]*flight
+	saves   sync.WaitGroup
+}
+
+// New returns a saver of the videos of jobs.
+func New(jobs Jobs, options Options) *Saver {
+	t := &Saver{
+		jobs: jobs, options: options, log: options.Logger,
+		fetcher: newFetcher(options.GatewayURL, options.UserAgent, cmp.Or(options.MaxBytes, defaultMaxBytes)),
+		flights: map[Request]*flight{},
+	}
+	if t.log == nil {
+		t.log = slog.New(slog.DiscardHandler)
+	}
+	t.draining, t.drain = context.WithCancel(context.Background())
+	return t
+}
+
+// Drain begins the end: a transfer for which nobody waits ends, the others go
+// on.
+func (t *Saver) Drain() {
+	t.drain()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.flights {
+		t.landIdle(f)
+	}
+}
+
+// Finish ends the transfers under way and waits for them to take their
+// unfinished files away, for a second at most.
+func (t *Saver) Finish() {
+	t.mu.Lock()
+	for _, f := range t.flights {
+		f.cancel()
+	}
+	t.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		t.saves.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Second): // a disk that does not answer
+	}
+}
+
+// File is a video on this computer.
+type File struct {
 	Path      string `json:"path" jsonschema_description:"Where the video is on this computer."`
 	Bytes     int64  `json:"bytes"`
 	MediaType string `json:"media_type"`
 	SHA256    string `json:"sha256" jsonschema_description:"SHA-256 of the file, in hexadecimal."`
 }
 
-// SaveRequest says what to save, and where below the output folder.
-type SaveRequest struct {
+// Request says what to save, and where below the output folder.
+type Request struct {
 	RequestID string
 	Filename  string // a name or relative path; "" for one made of date, prompt and id
 	Overwrite bool   // whether a file of that name is replaced
@@ -52,14 +146,14 @@ type SaveRequest struct {
 // Saved is what became of a Save.
 type Saved struct {
 	Job     pixazo.Job
-	Files   []SavedFile   // one a video URL; none while Pending
+	Files   []File        // one a video URL; none while Pending
 	Already bool          // nothing was fetched: the files were there and intact
 	Took    time.Duration // of fetching and writing
 	Pending bool          // the time was up, and the transfer goes on
 }
 
-// SaveProgress is what a caller of Save hears.
-type SaveProgress struct {
+// Progress is what a caller of Save hears.
+type Progress struct {
 	Bytes, Total int64 // of all files so far; Total is 0 while it is not known
 }
 
@@ -71,7 +165,7 @@ type SaveProgress struct {
 // Errors: not_ready and video_failed for a job without a video, file_refused
 // for a name that may not be written, download_failed, cancelled, and those of
 // pixazo.Client.Status; each with the request_id.
-func (t *Tracker) Save(ctx context.Context, req SaveRequest, timeout time.Duration, report func(SaveProgress)) (Saved, error) {
+func (t *Saver) Save(ctx context.Context, req Request, timeout time.Duration, report func(Progress)) (Saved, error) {
 	saved, err := t.attend(ctx, req, timeout, report)
 	if errors.Is(err, context.Canceled) {
 		err = &pixazo.Error{Code: pixazo.Cancelled, Message: "the download was cancelled, or the server is shutting down, and left no unfinished file", Err: err}
@@ -85,7 +179,7 @@ func (t *Tracker) Save(ctx context.Context, req SaveRequest, timeout time.Durati
 }
 
 // attend is Save, its errors as they come.
-func (t *Tracker) attend(ctx context.Context, req SaveRequest, timeout time.Duration, report func(SaveProgress)) (Saved, error) {
+func (t *Saver) attend(ctx context.Context, req Request, timeout time.Duration, report func(Progress)) (Saved, error) {
 	if err := pixazo.CheckRequestID(req.RequestID); err != nil {
 		return Saved{}, err
 	}
@@ -93,7 +187,7 @@ func (t *Tracker) attend(ctx context.Context, req SaveRequest, timeout time.Dura
 	if req.Filename, err = checkFilename(req.Filename); err != nil {
 		return Saved{}, err
 	}
-	if t.options.OutputDir == "" {
+	if t.options.Dir == "" {
 		return Saved{}, &pixazo.Error{Code: pixazo.FileRefused, Message: "there is no folder to save videos in: start the server with --output-dir (PIXAZO_OUTPUT_DIR)"}
 	}
 	f := t.board(req)
@@ -135,11 +229,11 @@ var saveReportEvery = time.Second
 
 // flight is one Save under way, for all who asked for the same.
 type flight struct {
-	req    SaveRequest
+	req    Request
 	cancel context.CancelFunc
 	ended  chan struct{} // closed once saved and err are set
 
-	// Guarded by Tracker.mu.
+	// Guarded by Saver.mu.
 	waiting int
 	kept    bool // goes on without waiters: one of them was told to come back
 
@@ -148,11 +242,11 @@ type flight struct {
 
 	mu     sync.Mutex
 	before int64 // bytes of the files that are whole
-	now    SaveProgress
+	now    Progress
 	known  pixazo.Job
 }
 
-func (f *flight) progress() SaveProgress {
+func (f *flight) progress() Progress {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.now
@@ -165,7 +259,7 @@ func (f *flight) job() pixazo.Job {
 }
 
 // board joins the transfer of req, starting it if there is none.
-func (t *Tracker) board(req SaveRequest) *flight {
+func (t *Saver) board(req Request) *flight {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f := t.flights[req]
@@ -204,7 +298,7 @@ func (f *flight) over() bool {
 }
 
 // alight leaves a transfer, which ends when nobody waits for it any more.
-func (t *Tracker) alight(f *flight, kept bool) {
+func (t *Saver) alight(f *flight, kept bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f.waiting--
@@ -213,7 +307,7 @@ func (t *Tracker) alight(f *flight, kept bool) {
 }
 
 // landIdle ends f if nobody waits for it. t.mu is held.
-func (t *Tracker) landIdle(f *flight) {
+func (t *Saver) landIdle(f *flight) {
 	if f.waiting > 0 || f.kept && t.draining.Err() == nil {
 		return
 	}
@@ -222,28 +316,25 @@ func (t *Tracker) landIdle(f *flight) {
 }
 
 // forget has whoever asks for the same next start anew. t.mu is held.
-func (t *Tracker) forget(f *flight) {
+func (t *Saver) forget(f *flight) {
 	if t.flights[f.req] == f {
 		delete(t.flights, f.req)
 	}
 }
 
 // save is a whole Save, from the journal to the journal.
-func (t *Tracker) save(ctx context.Context, req SaveRequest, f *flight) (Saved, error) {
+func (t *Saver) save(ctx context.Context, req Request, f *flight) (Saved, error) {
 	begun := time.Now()
-	if err := os.MkdirAll(t.options.OutputDir, 0o755); err != nil {
+	if err := os.MkdirAll(t.options.Dir, 0o755); err != nil {
 		return Saved{}, outputError(err)
 	}
-	root, err := os.OpenRoot(t.options.OutputDir)
+	root, err := os.OpenRoot(t.options.Dir)
 	if err != nil {
 		return Saved{}, outputError(err)
 	}
 	defer root.Close()
 
-	var record Record
-	if r, err := t.journal.find(req.RequestID); err == nil && r != nil {
-		record = *r
-	}
+	record := t.jobs.Find(ctx, req.RequestID)
 	// There are fewer files than videos when an earlier call failed halfway.
 	intact := make([]bool, len(record.Saved))
 	for i, s := range record.Saved {
@@ -260,7 +351,7 @@ func (t *Tracker) save(ctx context.Context, req SaveRequest, f *flight) (Saved, 
 	f.known = job
 	f.mu.Unlock()
 
-	s := &saver{Tracker: t, root: root, req: req, job: job, flight: f, there: make([]SavedFile, len(job.VideoURLs))}
+	s := &saver{Saver: t, root: root, req: req, job: job, flight: f, there: make([]File, len(job.VideoURLs))}
 	s.name = req.Filename
 	if s.name == "" {
 		s.name = defaultName(madeAt(job, record), record.Prompt, req.RequestID)
@@ -292,10 +383,9 @@ func (t *Tracker) save(ctx context.Context, req SaveRequest, f *flight) (Saved, 
 	}
 	saved.Job, saved.Took = s.job, time.Since(begun)
 	if !slices.Equal(saved.Files, record.Saved) && len(saved.Files) > 0 {
-		if err := t.journal.saved(req.RequestID, saved.Files); err != nil {
+		if err := t.jobs.RecordSaved(context.WithoutCancel(ctx), req.RequestID, saved.Files); err != nil {
 			t.log.Warn("where a video was saved could not be recorded", "request_id", req.RequestID, "error", err.Error())
 		}
-		t.tell(req.RequestID, false)
 	}
 	if e, ok := errors.AsType[*pixazo.Error](err); ok && len(saved.Files) > 0 {
 		some := *e
@@ -310,33 +400,23 @@ func (t *Tracker) save(ctx context.Context, req SaveRequest, f *flight) (Saved, 
 }
 
 // finishedJob asks for a job that can be saved.
-func (t *Tracker) finishedJob(ctx context.Context, requestID string) (pixazo.Job, error) {
-	job, err := t.Status(ctx, requestID)
+func (t *Saver) finishedJob(ctx context.Context, requestID string) (pixazo.Job, error) {
+	job, err := t.jobs.Status(ctx, requestID)
 	switch {
 	case len(job.VideoURLs) > 0 && job.Status == pixazo.Completed:
 		return job, nil // when the gateway can't be asked, its last word
 	case err != nil:
 		return job, err
 	case job.Status.Failed():
-		return job, Failure(job)
+		return job, job.Failure()
 	case job.Done():
 		return job, unsaved("the gateway names no address for it")
 	}
 	return job, &pixazo.Error{Code: pixazo.NotReady, Message: "the video is not finished; its status is " + cmp.Or(string(job.Status), "not known yet")}
 }
 
-// Failure is the error of a job that ended without a video.
-func Failure(job pixazo.Job) error {
-	said := "the gateway gave no reason"
-	if job.Error != "" {
-		said = "the gateway said: " + text.Said(job.Error)
-	}
-	return &pixazo.Error{Code: pixazo.VideoFailed, RequestID: job.RequestID,
-		Message: fmt.Sprintf("the job ended with status %s; %s", job.Status, said)}
-}
-
 // madeAt is when a video was asked for, as well as it is known.
-func madeAt(job pixazo.Job, record Record) time.Time {
+func madeAt(job pixazo.Job, record Known) time.Time {
 	for _, at := range []time.Time{record.SubmittedAt, job.CreatedAt, pixazo.IDTime(job.RequestID), job.CompletedAt} {
 		if !at.IsZero() {
 			return at
@@ -346,7 +426,7 @@ func madeAt(job pixazo.Job, record Record) time.Time {
 }
 
 // isIntact reports whether a file saved below root is still what it was.
-func isIntact(ctx context.Context, root *os.Root, s SavedFile) bool {
+func isIntact(ctx context.Context, root *os.Root, s File) bool {
 	name, ok := below(root, s.Path)
 	if !ok {
 		return false
@@ -406,13 +486,13 @@ func outputError(err error) error {
 
 // saver is a Save once it is known that there is something to save.
 type saver struct {
-	*Tracker
+	*Saver
 	root   *os.Root
-	req    SaveRequest
+	req    Request
 	job    pixazo.Job
 	flight *flight
-	name   string      // slashes; with an ending or without
-	there  []SavedFile // one a video; those with a Path are where they should be
+	name   string // slashes; with an ending or without
+	there  []File // one a video; those with a Path are where they should be
 }
 
 // prepare makes the folder of the name, and takes out what a program that was
@@ -463,7 +543,7 @@ func (s *saver) nameOf(i, n int, mediaType string) string {
 }
 
 // isAt reports whether file has the name of the ith video.
-func (s *saver) isAt(i int, file SavedFile) bool {
+func (s *saver) isAt(i int, file File) bool {
 	name, ok := below(s.root, file.Path)
 	return ok && name == s.nameOf(i, 1, file.MediaType)
 }
@@ -495,12 +575,12 @@ func taken(root *os.Root, name string) error {
 }
 
 // fetch saves the ith video, by a fresh link if its first has expired.
-func (s *saver) fetch(ctx context.Context, i int) (SavedFile, error) {
-	return s.write(ctx, i, func(file *os.File) (SavedFile, error) {
+func (s *saver) fetch(ctx context.Context, i int) (File, error) {
+	return s.write(ctx, i, func(file *os.File) (File, error) {
 		link := s.job.VideoURLs[i]
 		saved, err := s.fetcher.fetch(ctx, link, file, s.heard)
 		if errors.Is(err, errExpired) {
-			fresh, statusErr := s.Status(ctx, s.req.RequestID)
+			fresh, statusErr := s.jobs.Status(ctx, s.req.RequestID)
 			if statusErr != nil {
 				return saved, unsaved("%v, and the gateway can't be asked for a fresh one: %v", err, statusErr)
 			}
@@ -519,17 +599,17 @@ func (s *saver) fetch(ctx context.Context, i int) (SavedFile, error) {
 }
 
 // copy saves the ith video from where it was saved before.
-func (s *saver) copy(ctx context.Context, i int, from SavedFile) (SavedFile, error) {
-	return s.write(ctx, i, func(file *os.File) (SavedFile, error) {
+func (s *saver) copy(ctx context.Context, i int, from File) (File, error) {
+	return s.write(ctx, i, func(file *os.File) (File, error) {
 		name, _ := below(s.root, from.Path)
 		source, err := openRegular(s.root, name)
 		if err != nil {
-			return SavedFile{}, diskError(err)
+			return File{}, diskError(err)
 		}
 		defer source.Close()
 		sum, err := fileSum(ctx, io.TeeReader(source, file))
 		if err == nil && sum != from.SHA256 {
-			return SavedFile{}, unsaved("the copy saved before, %s, is being changed", text.Quote(from.Path))
+			return File{}, unsaved("the copy saved before, %s, is being changed", text.Quote(from.Path))
 		}
 		return from, diskError(err)
 	})
@@ -548,14 +628,14 @@ func (s *saver) heard(done, total int64) {
 
 // write saves the ith video, whose bytes come from fill, under its name: whole
 // and on the disk, or not at all.
-func (s *saver) write(ctx context.Context, i int, fill func(*os.File) (SavedFile, error)) (SavedFile, error) {
+func (s *saver) write(ctx context.Context, i int, fill func(*os.File) (File, error)) (File, error) {
 	if err := s.prepare(); err != nil {
-		return SavedFile{}, err
+		return File{}, err
 	}
 	part := filepath.Join(filepath.FromSlash(path.Dir(s.name)), partPrefix+rand.Text()+partEnding)
 	file, err := s.root.OpenFile(part, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
 	if err != nil {
-		return SavedFile{}, outputError(err)
+		return File{}, outputError(err)
 	}
 	defer s.root.Remove(part) // there is nothing any more if all went well
 	saved, err := fill(file)
@@ -566,11 +646,11 @@ func (s *saver) write(ctx context.Context, i int, fill func(*os.File) (SavedFile
 		err = diskError(closeErr)
 	}
 	if err = cmp.Or(ctx.Err(), err); err != nil {
-		return SavedFile{}, err
+		return File{}, err
 	}
 	name, err := s.place(ctx, part, i, saved)
 	if err != nil {
-		return SavedFile{}, err
+		return File{}, err
 	}
 	saved.Path = filepath.Join(s.root.Name(), name)
 	syncDir(filepath.Dir(saved.Path))
@@ -583,7 +663,7 @@ func (s *saver) write(ctx context.Context, i int, fill func(*os.File) (SavedFile
 // place gives the finished file its name. A file of that name stays, unless it
 // is to be overwritten, or is the same video already: another server may have
 // been quicker.
-func (s *saver) place(ctx context.Context, part string, i int, saved SavedFile) (string, error) {
+func (s *saver) place(ctx context.Context, part string, i int, saved File) (string, error) {
 	for n := 1; n <= maxNames; n++ {
 		name := s.nameOf(i, n, saved.MediaType)
 		if s.req.Overwrite {
@@ -598,7 +678,7 @@ func (s *saver) place(ctx context.Context, part string, i int, saved SavedFile) 
 			return name, nil
 		case !errors.Is(err, fs.ErrExist):
 			return "", s.nameError(err)
-		case isIntact(ctx, s.root, SavedFile{Path: filepath.Join(s.root.Name(), name), Bytes: saved.Bytes, SHA256: saved.SHA256}):
+		case isIntact(ctx, s.root, File{Path: filepath.Join(s.root.Name(), name), Bytes: saved.Bytes, SHA256: saved.SHA256}):
 			return name, nil
 		case s.req.Filename != "":
 			return "", taken(s.root, name)

@@ -5,9 +5,9 @@
 // takes about 1.6 s of processor a gigabyte with the server in it, so on two
 // processors the figures count only while nothing else runs:
 //
-//	go test -run - -bench Download -benchtime 3x ./internal/jobs
+//	go test -run - -bench Download -benchtime 3x ./internal/download
 
-package jobs_test
+package download_test
 
 import (
 	"context"
@@ -22,8 +22,7 @@ import (
 	"testing"
 	"time"
 
-	"pixazo-mcp/internal/jobs"
-	"pixazo-mcp/pixazo"
+	"pixazo-mcp/internal/download"
 )
 
 // BenchmarkDownload reports medians in MB/s: of Save, of the bare copy, and of
@@ -69,10 +68,10 @@ func BenchmarkDownload(b *testing.B) {
 	var most uint64
 	for b.Loop() {
 		dir := b.TempDir()
-		tracker := openTracker(b, completed(server.URL+"/v.mp4"), jobs.Options{StateDir: dir, OutputDir: dir, GatewayURL: server.URL})
+		saver := openSaver(b, completed(server.URL+"/v.mp4"), download.Options{Dir: dir, GatewayURL: server.URL})
 		watch := watchMemory()
 		begun := time.Now()
-		saved, err := tracker.Save(context.Background(), jobs.SaveRequest{RequestID: "id-1"}, time.Hour, nil)
+		saved, err := saver.Save(context.Background(), download.Request{RequestID: "id-1"}, time.Hour, nil)
 		saves = append(saves, time.Since(begun))
 		most = max(most, watch())
 		if err != nil || saved.Files[0].Bytes != size {
@@ -126,13 +125,6 @@ func watchMemory() (most func() uint64) {
 		close(stop)
 		return <-result
 	}
-}
-
-// completed is a gateway all of whose jobs have these videos.
-func completed(links ...string) *fakeGateway {
-	return &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
-		return pixazo.Job{RequestID: id, Status: pixazo.Completed, VideoURLs: links, MediaType: "video/mp4"}, nil
-	}}
 }
 
 // mp4 is n bytes that look like a video.

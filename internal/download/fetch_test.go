@@ -4,7 +4,7 @@
 // error page saved as one, a request to an address within the house, the key or
 // a signed link where it does not belong.
 
-package jobs_test
+package download_test
 
 import (
 	"bytes"
@@ -28,7 +28,7 @@ import (
 	"testing"
 	"time"
 
-	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/download"
 	"pixazo-mcp/pixazo"
 )
 
@@ -68,30 +68,29 @@ func (m *media) requests() []*http.Request {
 	return slices.Clone(m.seen)
 }
 
-// house is a tracker whose gateway is on loopback, with an output folder.
+// house is a saver whose gateway is on loopback, with an output folder.
 type house struct {
-	*jobs.Tracker
-	gateway    *fakeGateway
-	out, state string
-	options    jobs.Options
+	*download.Saver
+	jobs    *fakeJobs
+	out     string
+	options download.Options
 }
 
 func newHouse(t testing.TB, gatewayURL string, links ...string) *house {
 	t.Helper()
-	dir := t.TempDir()
-	h := &house{gateway: completed(links...), out: filepath.Join(dir, "out"), state: filepath.Join(dir, "state")}
-	h.options = jobs.Options{StateDir: h.state, OutputDir: h.out, GatewayURL: gatewayURL, UserAgent: "agent/1"}
-	h.Tracker = openTracker(t, h.gateway, h.options)
+	h := &house{jobs: completed(links...), out: filepath.Join(t.TempDir(), "out")}
+	h.options = download.Options{Dir: h.out, GatewayURL: gatewayURL, UserAgent: "agent/1"}
+	h.Saver = openSaver(t, h.jobs, h.options)
 	return h
 }
 
-func (h *house) save(t testing.TB, filename string, overwrite bool) (jobs.Saved, error) {
+func (h *house) save(t testing.TB, filename string, overwrite bool) (download.Saved, error) {
 	t.Helper()
-	return h.Save(t.Context(), jobs.SaveRequest{RequestID: videoID, Filename: filename, Overwrite: overwrite}, time.Minute, nil)
+	return h.Save(t.Context(), download.Request{RequestID: videoID, Filename: filename, Overwrite: overwrite}, time.Minute, nil)
 }
 
 // mustSave returns the one file that is saved.
-func (h *house) mustSave(t testing.TB, filename string) jobs.SavedFile {
+func (h *house) mustSave(t testing.TB, filename string) download.File {
 	t.Helper()
 	s, err := h.save(t, filename, false)
 	if err != nil || len(s.Files) != 1 || s.Pending {
@@ -129,7 +128,7 @@ func wantTree(t testing.TB, dir string, want ...string) {
 func sumOf(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
 
 // wantFile compares the file on the disk and what is said of it with video.
-func wantFile(t testing.TB, got jobs.SavedFile, video []byte) {
+func wantFile(t testing.TB, got download.File, video []byte) {
 	t.Helper()
 	b, err := os.ReadFile(got.Path)
 	if err != nil || !bytes.Equal(b, video) {
@@ -175,7 +174,7 @@ func cut(w http.ResponseWriter, b []byte, etag string, first, n int) {
 
 // fast has failed tries follow at once, and stalls found soon.
 func fast(t testing.TB) {
-	jobs.ShortenFetch(t, 100*time.Millisecond, time.Millisecond, time.Millisecond)
+	download.ShortenFetch(t, 100*time.Millisecond, time.Millisecond, time.Millisecond)
 }
 
 func raw200(w http.ResponseWriter, response string) {
@@ -208,7 +207,7 @@ func TestIsPublic(t *testing.T) {
 		"": false,
 	} {
 		a, _ := netip.ParseAddr(address) // "" is the zero Addr
-		if got := jobs.IsPublic(a); got != want {
+		if got := download.IsPublic(a); got != want {
 			t.Errorf("isPublic(%s) = %t, want %t", address, got, want)
 		}
 	}
@@ -371,8 +370,8 @@ func TestHostileServers(t *testing.T) {
 			m := newMedia(t, test.answer)
 			h := newHouse(t, m.URL, m.link())
 			options := h.options
-			options.MaxDownload = 200_000
-			h.Tracker = openTracker(t, h.gateway, options)
+			options.MaxBytes = 200_000
+			h.Saver = openSaver(t, h.jobs, options)
 			saved, err := h.save(t, "v.mp4", false)
 			if n := len(m.requests()); n != test.requests {
 				t.Errorf("%d requests, want %d", n, test.requests)
@@ -614,17 +613,15 @@ func TestExpiredLinks(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			m := newMedia(t, test.answer)
 			h := newHouse(t, m.URL)
-			h.gateway.status = func(_ context.Context, id string, poll int) (pixazo.Job, error) {
-				job := finished(id, pixazo.Completed)
-				job.VideoURLs = []string{m.link()}
+			h.jobs.status = func(_ context.Context, id string, poll int) (pixazo.Job, error) {
 				if poll > 0 {
-					job.VideoURLs = []string{test.fresh(m)}
+					return finished(id, test.fresh(m)), nil
 				}
-				return job, nil
+				return finished(id, m.link()), nil
 			}
 			saved, err := h.save(t, "v.mp4", false)
-			if n := len(m.requests()); n != test.requests || h.gateway.count() != 2 {
-				t.Errorf("%d requests and %d polls, want %d and 2", n, h.gateway.count(), test.requests)
+			if n := len(m.requests()); n != test.requests || h.jobs.count() != 2 {
+				t.Errorf("%d requests and %d polls, want %d and 2", n, h.jobs.count(), test.requests)
 			}
 			if test.says != "" {
 				wantFailure(t, err, pixazo.DownloadFailed, test.says)
@@ -660,8 +657,8 @@ func TestEndlessBodyIsLeftAtTheLimit(t *testing.T) {
 	})
 	h := newHouse(t, m.URL, m.link())
 	options := h.options
-	options.MaxDownload = 1 << 20
-	h.Tracker = openTracker(t, h.gateway, options)
+	options.MaxBytes = 1 << 20
+	h.Saver = openSaver(t, h.jobs, options)
 	_, err := h.save(t, "", false)
 	wantFailure(t, err, pixazo.DownloadFailed, "and the limit is 1048576")
 	// Besides the limit, what is in the buffers of both ends.
@@ -692,9 +689,11 @@ func TestKeyStaysWithTheGateway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	tracker := openTracker(t, client, jobs.Options{StateDir: dir, OutputDir: filepath.Join(dir, "out"), GatewayURL: m.URL, UserAgent: "agent/1"})
-	if _, err := tracker.Save(t.Context(), jobs.SaveRequest{RequestID: videoID}, time.Minute, nil); err != nil {
+	h := newHouse(t, m.URL)
+	h.jobs.status = func(ctx context.Context, id string, _ int) (pixazo.Job, error) {
+		return client.Status(ctx, id, pixazo.StatusOptions{})
+	}
+	if _, err := h.Save(t.Context(), download.Request{RequestID: videoID}, time.Minute, nil); err != nil {
 		t.Fatal(err)
 	}
 	asked, fetched := 0, 0
@@ -746,7 +745,7 @@ func TestSlowServerIsHeardOut(t *testing.T) {
 			time.Sleep(50 * time.Millisecond) // 500 ms in all
 		}
 	})
-	jobs.ShortenFetch(t, 300*time.Millisecond, time.Millisecond, time.Second)
+	download.ShortenFetch(t, 300*time.Millisecond, time.Millisecond, time.Second)
 	h := newHouse(t, m.URL, m.link())
 	wantFile(t, h.mustSave(t, ""), whole)
 }

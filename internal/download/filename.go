@@ -2,7 +2,7 @@
 // asked for, and the rules for one that was. A name must do on every system,
 // whatever this one is, since folders are shared and synced.
 
-package jobs
+package download
 
 import (
 	"fmt"

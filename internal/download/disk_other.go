@@ -1,6 +1,6 @@
 //go:build !linux && !darwin && !windows
 
-package jobs
+package download
 
 import "errors"
 

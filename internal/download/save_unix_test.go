@@ -1,6 +1,6 @@
 //go:build unix
 
-package jobs_test
+package download_test
 
 import (
 	"os"
