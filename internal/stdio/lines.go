@@ -31,15 +31,12 @@ func newLineReader(r io.Reader, max int) *lineReader {
 
 // next returns the next line that is not blank, without its end ("\n" or
 // "\r\n"), surrounding white space and byte order marks, which shells of Windows
-// put before what they pipe. The last line needs no end. A line over
-// max bytes is read to its end and answered with errLineTooLong; reading can
-// go on after it.
+// put before what they pipe. The last line needs no end. A line over max bytes
+// is read to its end and answered with errLineTooLong; reading can go on after
+// it.
 func (l *lineReader) next() ([]byte, error) {
 	for {
 		line, err := l.read()
-		if errors.Is(err, errLineTooLong) {
-			return nil, err
-		}
 		if line = bytes.TrimFunc(line, isBlank); len(line) > 0 {
 			return line, nil
 		}
@@ -84,8 +81,8 @@ func (w *lineWriter) write(message []byte) error {
 	return err
 }
 
-// watch calls stuck when one write has been under way for about a second: the
-// client does not read. It returns then, or when ctx ends.
+// watch calls stuck when one write has been under way for a second: the client
+// does not read. It returns then, or when ctx ends.
 func (w *lineWriter) watch(ctx context.Context, stuck func()) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

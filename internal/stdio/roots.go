@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -24,19 +25,29 @@ import (
 // answer, not a person's.
 const answerTime = 10 * time.Second
 
+var errNoAnswers = errors.New("the end of the input came before an answer")
+
 // questions are the requests to the client that it has not answered.
 type questions struct {
 	session *wire.Session
 	log     *slog.Logger
-
-	mu      sync.Mutex
-	asked   int
-	pending map[string]chan reply // by id as it stands in the message
-	ended   bool                  // no more answers will come
+	asked   atomic.Int64
+	pending sync.Map        // channels of results, by id as it stands in the message
+	ended   context.Context // done when no more answers will come
 }
 
-// reply is the client's answer to one question.
-type reply struct{ result, error json.RawMessage }
+// answer passes an answer on and does not block. It reports whether there is a
+// question of that id.
+func (q *questions) answer(id string, result, failure json.RawMessage) bool {
+	replied, ok := q.pending.LoadAndDelete(id)
+	if ok {
+		if failure != nil && string(failure) != "null" {
+			q.log.Debug("the client answered with an error", "error", text.Clean(string(failure), 500))
+		}
+		replied.(chan json.RawMessage) <- result
+	}
+	return ok
+}
 
 // listRoots asks the client for its roots. A client that does not name any, for
 // whatever reason, offers none: mcp-go would end the call with a JSON-RPC
@@ -59,14 +70,18 @@ func (q *questions) listRoots(ctx context.Context) (*mcp.ListRootsResult, error)
 }
 
 // ask sends a request without parameters, on behalf of the call in ctx, and
-// waits for the answer.
+// returns the result in the answer.
 func (q *questions) ask(ctx context.Context, method mcp.MCPMethod) (json.RawMessage, error) {
-	id, replied, err := q.open()
-	if err != nil {
-		return nil, err
+	// The client's own ids are another set (specification, "Requests"); a word
+	// keeps them apart for readers of a log, too.
+	id := fmt.Sprintf(`"pixazo-%d"`, q.asked.Add(1))
+	replied := make(chan json.RawMessage, 1)
+	q.pending.Store(id, replied)
+	defer q.pending.Delete(id)
+	if q.ended.Err() != nil {
+		return nil, errNoAnswers
 	}
-	defer q.drop(id)
-	err = q.session.Send(ctx, struct {
+	err := q.session.Send(ctx, struct {
 		JSONRPC string          `json:"jsonrpc"`
 		ID      json.RawMessage `json:"id"`
 		Method  mcp.MCPMethod   `json:"method"`
@@ -75,14 +90,15 @@ func (q *questions) ask(ctx context.Context, method mcp.MCPMethod) (json.RawMess
 		return nil, err
 	}
 	select {
-	case r, ok := <-replied:
-		switch {
-		case !ok:
+	case result := <-replied:
+		return result, nil
+	case <-q.ended.Done():
+		select {
+		case result := <-replied: // with the last message
+			return result, nil
+		default:
 			return nil, errNoAnswers
-		case r.error != nil && string(r.error) != "null":
-			return nil, fmt.Errorf("the client answered with an error: %s", r.error)
 		}
-		return r.result, nil
 	case <-time.After(answerTime):
 		// Specification 2025-11-25, "Timeouts": the asker SHOULD say that it no
 		// longer waits.
@@ -92,58 +108,5 @@ func (q *questions) ask(ctx context.Context, method mcp.MCPMethod) (json.RawMess
 		return nil, fmt.Errorf("no answer within %s", answerTime)
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	}
-}
-
-var errNoAnswers = errors.New("the end of the input came before an answer")
-
-// open begins a question. The channel gets the answer, and is closed when there
-// will be none.
-func (q *questions) open() (id string, replied chan reply, err error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.ended {
-		return "", nil, errNoAnswers
-	}
-	q.asked++
-	// The client's own ids are another set (specification, "Requests"); a word
-	// keeps them apart for readers of a log, too.
-	id = fmt.Sprintf(`"pixazo-%d"`, q.asked)
-	replied = make(chan reply, 1)
-	if q.pending == nil {
-		q.pending = map[string]chan reply{}
-	}
-	q.pending[id] = replied
-	return id, replied, nil
-}
-
-// answer passes an answer on and does not block. It reports whether there is a
-// question of that id.
-func (q *questions) answer(id string, result, failure json.RawMessage) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	replied, ok := q.pending[id]
-	if ok {
-		delete(q.pending, id)
-		replied <- reply{result, failure}
-	}
-	return ok
-}
-
-// drop forgets a question: an answer to it comes too late.
-func (q *questions) drop(id string) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	delete(q.pending, id)
-}
-
-// end leaves all questions without an answer.
-func (q *questions) end() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.ended = true
-	for id, replied := range q.pending {
-		delete(q.pending, id)
-		close(replied)
 	}
 }

@@ -19,6 +19,8 @@ import (
 	"pixazo-mcp/internal/wire"
 )
 
+const maxFinish = 10 * time.Minute
+
 // Options says how serving ends, and what can be subscribed to.
 type Options struct {
 	// Drain is called when there will be no new calls; it should end what may
@@ -30,14 +32,9 @@ type Options struct {
 	// ends, 10 minutes later.
 	Finish func(context.Context)
 
-	// Subscribe begins the client's subscriptions to resources; nil refuses
-	// them all.
-	Subscribe wire.Subscribe
-
-	// Grace is how long calls in flight may take, 0 for 60 s.
-	Grace time.Duration
-
-	Logger *slog.Logger // nil means none
+	Subscribe wire.Subscribe // begins subscriptions to resources; nil refuses them all
+	Grace     time.Duration  // how long calls in flight may take, 0 for 60 s
+	Logger    *slog.Logger   // nil means none
 }
 
 // Serve answers the messages on in until in ends, ctx is cancelled or out can
@@ -50,8 +47,10 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
-	q := &questions{log: options.Logger}
 	w := &lineWriter{out: out}
+	input, endOfInput := context.WithCancel(context.WithoutCancel(ctx))
+	defer endOfInput()
+	q := &questions{log: options.Logger, ended: input}
 	// Calls outlive ctx: its end begins the drain and does not cut them off.
 	session, err := wire.Open(context.WithoutCancel(ctx), srv, "stdio", w.write, wire.Options{
 		Subscribe: options.Subscribe, ListRoots: q.listRoots, Answer: q.answer, Logger: options.Logger,
@@ -61,54 +60,34 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 	}
 	defer session.Close()
 	q.session = session
-	err = read(ctx, session, in, options.Logger)
-	q.end()
+
+	ended := make(chan error, 1)
+	go func() { ended <- takeAll(session, in) }()
+	select {
+	case err = <-ended:
+	case <-ctx.Done(): // a read can't be interrupted: it is left behind
+	case <-session.Broken():
+		options.Logger.Warn("the client no longer reads")
+	}
+	endOfInput()
 	drain(session, w, options)
 	return err
 }
 
-// read takes messages until there are no more or there is nobody to answer.
-func read(ctx context.Context, session *wire.Session, in io.Reader, log *slog.Logger) error {
-	type message struct {
-		line []byte
-		err  error
-	}
-	messages := make(chan message)
-	go func() { // a read can't be interrupted; at the end it is left behind
-		lines := newLineReader(in, maxLine)
-		for {
-			line, err := lines.next()
-			select {
-			case messages <- message{line, err}:
-			case <-ctx.Done():
-				return
-			case <-session.Broken():
-				return
-			}
-			if err != nil && !errors.Is(err, errLineTooLong) {
-				return
-			}
-		}
-	}()
+// takeAll passes every message of in on.
+func takeAll(session *wire.Session, in io.Reader) error {
+	lines := newLineReader(in, maxLine)
 	for {
-		var m message
-		select {
-		case m = <-messages:
-		case <-ctx.Done():
-			return nil
-		case <-session.Broken():
-			log.Warn("the client no longer reads")
-			return nil
-		}
+		line, err := lines.next()
 		switch {
-		case m.err == nil:
-			session.Take(m.line)
-		case errors.Is(m.err, errLineTooLong):
-			session.Refuse(mcp.PARSE_ERROR, fmt.Sprintf("message longer than %d bytes", maxLine))
-		case errors.Is(m.err, io.EOF):
+		case err == nil:
+			session.Take(line)
+		case errors.Is(err, errLineTooLong):
+			session.Refuse(nil, mcp.PARSE_ERROR, fmt.Sprintf("message longer than %d bytes", maxLine))
+		case errors.Is(err, io.EOF):
 			return nil
 		default:
-			return fmt.Errorf("read input: %w", m.err)
+			return fmt.Errorf("read input: %w", err)
 		}
 	}
 }
@@ -136,5 +115,3 @@ func drain(session *wire.Session, w *lineWriter, options Options) {
 		options.Finish(ctx)
 	}
 }
-
-const maxFinish = 10 * time.Minute

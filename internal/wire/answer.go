@@ -1,17 +1,114 @@
-// This file mends what goes into mcp-go and comes out of it, and makes the
-// answers to messages that mcp-go never gets to see.
+// This file passes requests to mcp-go and mends what goes in and comes out.
 
 package wire
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"regexp"
+	"runtime/debug"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"pixazo-mcp/internal/text"
 )
+
+// maxError is the longest message of an error, in characters.
+const maxError = 500
+
+var goValue = regexp.MustCompile(`json: cannot unmarshal (\w+).* into Go .*`)
+
+// answer returns mcp-go's answer to the request c, nil for none.
+func (s *Session) answer(ctx context.Context, c *call, message []byte) mcp.JSONRPCMessage {
+	switch c.method {
+	case string(mcp.MethodInitialize):
+		message = readable(message)
+	case string(mcp.MethodToolsList), string(mcp.MethodPromptsList), string(mcp.MethodResourcesList), string(mcp.MethodResourcesTemplatesList):
+		if hasCursor(message) {
+			return refusal(nil, mcp.INVALID_PARAMS, "unknown cursor: the list comes whole, without one")
+		}
+	case string(mcp.MethodSubscriptionsListen):
+		return s.listen(ctx, c, message)
+	}
+	return s.handle(ctx, message)
+}
+
+// handle passes a message to mcp-go. A panic there costs one answer only.
+func (s *Session) handle(ctx context.Context, message []byte) (response mcp.JSONRPCMessage) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.log.Error("panic while handling a message", "panic", r, "stack", string(debug.Stack()))
+			response = refusal(nil, mcp.INTERNAL_ERROR, "internal error")
+		}
+	}()
+	return s.srv.HandleMessage(ctx, message)
+}
+
+// listen serves a stream of news. mcp-go returns when the request is cancelled.
+func (s *Session) listen(ctx context.Context, c *call, message []byte) mcp.JSONRPCMessage {
+	stream := newNews(s.writer, fmt.Sprintf("%s stream %d", s.id, s.streams.Add(1)), c, s.options.Subscribe)
+	if err := s.srv.RegisterSession(ctx, stream); err != nil { // so that list changes reach it
+		return refusal(nil, mcp.INTERNAL_ERROR, err.Error())
+	}
+	defer s.srv.UnregisterSession(ctx, stream.id)
+	relaying, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	go stream.relay(relaying)
+	response := s.handle(s.srv.WithContext(ctx, stream), message)
+	stream.unsubscribe() // mcp-go has, unless it panicked
+	stream.flush()
+	return response
+}
+
+// readable returns an initialize request that mcp-go takes: what is of a wrong
+// type is left out, or {} for a capability, since nothing of ours depends on
+// it. Clients send capabilities: [], roots: true and version: 1.
+func readable(message []byte) []byte {
+	if json.Unmarshal(message, &mcp.InitializeRequest{}) == nil {
+		return message
+	}
+	var request struct {
+		JSONRPC json.RawMessage `json:"jsonrpc,omitempty"`
+		ID      json.RawMessage `json:"id"`
+		Method  string          `json:"method"`
+		Params  struct {
+			Meta            json.RawMessage            `json:"_meta,omitempty"`
+			ProtocolVersion string                     `json:"protocolVersion"`
+			Capabilities    map[string]json.RawMessage `json:"capabilities"`
+			ClientInfo      mcp.Implementation         `json:"clientInfo"`
+		} `json:"params"`
+	}
+	_ = json.Unmarshal(message, &request) // goes on behind a value of a wrong type
+	capabilities := request.Params.Capabilities
+	maps.DeleteFunc(capabilities, func(_ string, value json.RawMessage) bool {
+		return value[0] != '{' && string(value) != "true"
+	})
+	for name, value := range capabilities {
+		one, err := json.Marshal(map[string]json.RawMessage{name: value})
+		if err != nil || json.Unmarshal(one, &mcp.ClientCapabilities{}) != nil {
+			capabilities[name] = json.RawMessage("{}")
+		}
+	}
+	mended, err := json.Marshal(request)
+	if err != nil {
+		return message
+	}
+	return mended
+}
+
+// hasCursor reports whether a request for a list names a place in it. mcp-go
+// takes every cursor that is base64, but our lists come whole: no cursor was
+// ever given out.
+func hasCursor(message []byte) bool {
+	var request struct {
+		Params struct{ Cursor json.RawMessage }
+	}
+	_ = json.Unmarshal(message, &request) // mcp-go says what is wrong with it
+	cursor := string(request.Params.Cursor)
+	return cursor != "" && cursor != "null" && cursor != `""`
+}
 
 // finish returns mcp-go's answer to c with three changes: the id is the
 // client's own, since mcp-go reads numbers as float64, which changes those
@@ -42,79 +139,20 @@ func finish(response mcp.JSONRPCMessage, c *call) mcp.JSONRPCMessage {
 	return response
 }
 
-// inputRequired is result as every client can read it: mcp-go leaves out the
-// params of a question that has none, and the official Go SDK (1.8.0) takes
+// inputRequired returns a question for the client's roots as every client can
+// read it: mcp-go leaves out its params, and the official Go SDK (1.8.0) takes
 // that for broken JSON.
 func inputRequired(result *mcp.CallToolResult) any {
-	type request struct {
-		Method string          `json:"method"`
-		Params json.RawMessage `json:"params"`
-	}
-	requests := map[string]request{}
+	requests := map[string]any{}
 	for id, each := range result.InputRequests {
-		raw, err := json.Marshal(each)
-		r := request{Params: json.RawMessage("{}")}
-		if err != nil || json.Unmarshal(raw, &r) != nil {
-			return result // whoever writes it says what is wrong with it
-		}
-		requests[id] = r
-	}
-	return struct {
-		ResultType    mcp.ResultType     `json:"resultType"`
-		InputRequests map[string]request `json:"inputRequests"`
-		RequestState  string             `json:"requestState,omitempty"`
-	}{result.ResultType, requests, result.RequestState}
-}
-
-// readable returns an initialize request that mcp-go takes: what is of a wrong
-// type is left out, or {} for a capability, since nothing of ours depends on
-// it. Clients send capabilities: [], roots: true and version: 1.
-func readable(message []byte) []byte {
-	if json.Unmarshal(message, &mcp.InitializeRequest{}) == nil {
-		return message
-	}
-	var request struct {
-		JSONRPC json.RawMessage `json:"jsonrpc,omitempty"`
-		ID      json.RawMessage `json:"id"`
-		Method  string          `json:"method"`
-		Params  struct {
-			Meta            json.RawMessage            `json:"_meta,omitempty"`
-			ProtocolVersion string                     `json:"protocolVersion"`
-			Capabilities    map[string]json.RawMessage `json:"capabilities"`
-			ClientInfo      mcp.Implementation         `json:"clientInfo"`
-		} `json:"params"`
-	}
-	_ = json.Unmarshal(message, &request) // goes on behind a value of a wrong type
-	capabilities := request.Params.Capabilities
-	maps.DeleteFunc(capabilities, func(name string, value json.RawMessage) bool {
-		return value[0] != '{' && string(value) != "true"
-	})
-	for name, value := range capabilities {
-		one, err := json.Marshal(map[string]json.RawMessage{name: value})
-		if err != nil || json.Unmarshal(one, &mcp.ClientCapabilities{}) != nil {
-			capabilities[name] = json.RawMessage("{}")
+		requests[id] = each
+		if each.Method == mcp.MethodListRoots {
+			requests[id] = map[string]any{"method": each.Method, "params": struct{}{}}
 		}
 	}
-	mended, err := json.Marshal(request)
-	if err != nil {
-		return message
-	}
-	return mended
+	return map[string]any{"resultType": result.ResultType, "inputRequests": requests}
 }
 
-func refusal(id json.RawMessage, code int, message string) mcp.JSONRPCMessage {
-	var value any
-	if id != nil {
-		value = id
-	}
-	return mcp.JSONRPCError{
-		JSONRPC: mcp.JSONRPC_VERSION,
-		ID:      mcp.NewRequestId(value),
-		Error:   mcp.NewJSONRPCErrorDetails(code, message, nil),
-	}
+func refusal(id any, code int, message string) mcp.JSONRPCMessage {
+	return mcp.NewJSONRPCError(mcp.NewRequestId(id), code, message, nil)
 }
-
-// maxError is the longest message of an error, in characters.
-const maxError = 500
-
-var goValue = regexp.MustCompile(`json: cannot unmarshal (\w+).* into Go .*`)

@@ -39,16 +39,15 @@ type Subscribe func(uri string, updated func()) (stop func(), err error)
 // that are not sent yet, for the session as a whole or for one stream.
 type news struct {
 	*writer
-	id            string
-	stream        *call // the subscriptions/listen request; nil for the session as a whole
-	initialized   atomic.Bool
-	notifications chan mcp.JSONRPCNotification
-
+	id        string
+	stream    *call // the subscriptions/listen request; nil for the session as a whole
 	subscribe Subscribe
-	open      atomic.Bool   // list changes may be sent: the client has initialized, or the stream is acknowledged
-	changed   chan struct{} // holds one element when pending is not empty
-	flushes   chan chan struct{}
-	over      chan struct{} // closed when relay has returned
+
+	open          atomic.Bool // list changes may be sent: initialize is answered, or the stream acknowledged
+	notifications chan mcp.JSONRPCNotification
+	changed       chan struct{}      // holds one element when there are pending ones
+	flushes       chan chan struct{} // what comes in is closed when all before it is sent
+	over          chan struct{}      // closed when relay has returned
 
 	subscriptions sync.Mutex // guards what follows
 	filter        mcp.SubscriptionFilter
@@ -57,24 +56,27 @@ type news struct {
 	ended         bool              // no more subscriptions
 }
 
-func (n *news) init(w *writer, id string, stream *call, subscribe Subscribe) {
-	n.writer, n.id, n.stream, n.subscribe = w, id, stream, subscribe
+func newNews(w *writer, id string, stream *call, subscribe Subscribe) *news {
 	if subscribe == nil {
-		n.subscribe = func(string, func()) (func(), error) { return nil, errors.New("there is nothing to subscribe to") }
+		subscribe = func(string, func()) (func(), error) { return nil, errors.New("there is nothing to subscribe to") }
 	}
-	n.notifications = make(chan mcp.JSONRPCNotification, 100)
-	n.changed, n.flushes, n.over = make(chan struct{}, 1), make(chan chan struct{}), make(chan struct{})
-	n.stops = map[string]func(){}
+	return &news{
+		writer: w, id: id, stream: stream, subscribe: subscribe,
+		notifications: make(chan mcp.JSONRPCNotification, 100),
+		changed:       make(chan struct{}, 1), flushes: make(chan chan struct{}), over: make(chan struct{}),
+		stops: map[string]func(){},
+	}
 }
 
 // SessionID returns the id under which mcp-go knows the session.
 func (n *news) SessionID() string { return n.id }
 
-// Initialize is called by mcp-go with the client's first request.
-func (n *news) Initialize() { n.initialized.Store(true) }
+// Initialize does nothing: mcp-go calls it also with the first request of a
+// client of 2026-07-28, which is to be sent nothing outside of its streams.
+func (n *news) Initialize() {}
 
-// Initialized reports whether there was such a request.
-func (n *news) Initialized() bool { return n.initialized.Load() }
+// Initialized reports whether list changes may be sent.
+func (n *news) Initialized() bool { return n.open.Load() }
 
 // NotificationChannel takes what mcp-go itself sends, such as list changes.
 func (n *news) NotificationChannel() chan<- mcp.JSONRPCNotification { return n.notifications }
@@ -86,33 +88,32 @@ func (n *news) SetSubscriptionFilter(filter mcp.SubscriptionFilter) {
 	n.filter = filter
 }
 
-// SubscriptionFilter is the zero filter for a stream that is not acknowledged
-// yet. For the client as a whole it is one until the client has initialized: a
-// client of 2026-07-28 never does, and must get nothing outside of its streams.
+// SubscriptionFilter returns what SetSubscriptionFilter kept, and whether that
+// counts: it does on streams.
 func (n *news) SubscriptionFilter() (mcp.SubscriptionFilter, bool) {
-	open := n.open.Load()
-	if n.stream == nil || !open {
-		return mcp.SubscriptionFilter{}, n.stream != nil || !open
-	}
 	n.subscriptions.Lock()
 	defer n.subscriptions.Unlock()
-	return n.filter, true
+	return n.filter, n.stream != nil
 }
 
-// SubscribeToResourceErr is never called for two uris of one session at once.
+var errEnding = errors.New("the server is shutting down")
+
+// SubscribeToResourceErr begins a subscription. It is not called for one uri
+// twice at a time.
 func (n *news) SubscribeToResourceErr(uri string) error {
 	n.subscriptions.Lock()
 	_, subscribed := n.stops[uri]
-	if subscribed || n.ended {
-		defer n.subscriptions.Unlock()
-		if n.ended {
-			return errors.New("the server is shutting down")
-		}
+	ended := n.ended
+	if !subscribed && !ended {
+		n.stops[uri] = nil // changes from here on are told
+	}
+	n.subscriptions.Unlock()
+	switch {
+	case ended:
+		return errEnding
+	case subscribed:
 		return nil
 	}
-	n.stops[uri] = nil // what changes from here on is told
-	n.subscriptions.Unlock()
-
 	stop, err := n.subscribe(uri, func() { n.note(uri) })
 	n.subscriptions.Lock()
 	defer n.subscriptions.Unlock()
@@ -121,15 +122,14 @@ func (n *news) SubscribeToResourceErr(uri string) error {
 		delete(n.stops, uri)
 	case n.ended:
 		stop()
-		err = errors.New("the server is shutting down")
+		err = errEnding
 	default:
 		n.stops[uri] = stop
 	}
 	return err
 }
 
-// SubscribeToResource is there for mcp-go's interface; SubscribeToResourceErr
-// goes first.
+// SubscribeToResource is never called: mcp-go prefers SubscribeToResourceErr.
 func (n *news) SubscribeToResource(uri string) { _ = n.SubscribeToResourceErr(uri) }
 
 // UnsubscribeFromResource ends a subscription: once it has returned, nothing
@@ -144,11 +144,11 @@ func (n *news) UnsubscribeFromResource(uri string) {
 	}
 }
 
-// SubscribedResources are the uris of the subscriptions, sorted.
+// SubscribedResources returns the uris of the subscriptions.
 func (n *news) SubscribedResources() []string {
 	n.subscriptions.Lock()
 	defer n.subscriptions.Unlock()
-	return slices.Sorted(maps.Keys(n.stops))
+	return slices.Collect(maps.Keys(n.stops))
 }
 
 // IsSubscribedToResource reports whether the session is subscribed to uri.
@@ -169,8 +169,8 @@ func (n *news) unsubscribe() {
 	}
 }
 
-// note remembers that the resource has changed. However often it does before
-// the client gets to read of it, that is told once.
+// note queues the news that a resource has changed. However often it does
+// before the news is sent, it is sent once.
 func (n *news) note(uri string) {
 	n.subscriptions.Lock()
 	if !slices.Contains(n.pending, uri) {
@@ -189,32 +189,29 @@ func (n *news) note(uri string) {
 func (n *news) relay(ctx context.Context) {
 	defer close(n.over)
 	for {
-		changed := n.changed
-		acknowledged := n.stream == nil || n.open.Load()
-		if !acknowledged {
-			changed = nil
-		}
+		var flushed chan struct{}
 		select {
 		case notification := <-n.notifications:
-			n.pass(notification, n.live)
-		case <-changed:
-			n.passChanges()
-		case flushed := <-n.flushes:
-			for range len(n.notifications) {
-				n.pass(<-n.notifications, n.live)
-			}
-			if acknowledged {
-				n.passChanges()
-			}
-			close(flushed)
+			n.pass(notification, "")
+		case <-n.changed:
+		case flushed = <-n.flushes:
 		case <-ctx.Done():
 			return
+		}
+		for range len(n.notifications) {
+			n.pass(<-n.notifications, "")
+		}
+		if n.stream == nil || n.open.Load() {
+			n.passChanges()
+		}
+		if flushed != nil {
+			close(flushed)
 		}
 	}
 }
 
-// flush returns when all news so far have been sent: an answer comes after the
-// news that its call brought about.
+// flush returns when all news so far are sent: an answer comes after the news
+// of what its call has changed.
 func (n *news) flush() {
 	flushed := make(chan struct{})
 	select {
@@ -224,8 +221,7 @@ func (n *news) flush() {
 	}
 }
 
-func (n *news) live() bool { return n.stream == nil || !n.stream.closed.Load() }
-
+// passChanges sends which resources have changed.
 func (n *news) passChanges() {
 	n.subscriptions.Lock()
 	uris := n.pending
@@ -238,13 +234,14 @@ func (n *news) passChanges() {
 				Method: mcp.MethodNotificationResourceUpdated,
 				Params: mcp.NotificationParams{AdditionalFields: map[string]any{"uri": uri}},
 			},
-		}, func() bool { return n.live() && n.IsSubscribedToResource(uri) })
+		}, uri)
 	}
 }
 
-// pass sends a notification, tagged with the stream it belongs to. (mcp-go tags
-// only the acknowledgement, and with the id as float64.)
-func (n *news) pass(notification mcp.JSONRPCNotification, wanted func() bool) {
+// pass sends a notification, about uri unless it is "", tagged with the stream
+// it belongs to. (mcp-go tags only the acknowledgement, and with the id as
+// float64.)
+func (n *news) pass(notification mcp.JSONRPCNotification, uri string) {
 	if n.stream != nil {
 		if notification.Method == mcp.MethodNotificationSubscriptionsAcknowledged {
 			n.open.Store(true)
@@ -254,6 +251,7 @@ func (n *news) pass(notification mcp.JSONRPCNotification, wanted func() bool) {
 		meta[mcp.MetaKeySubscriptionID] = json.RawMessage(n.stream.id)
 		notification.Params.Meta = meta
 	}
-	// A failed write ends the server by itself.
-	_ = n.write(notification, wanted)
+	_ = n.write(notification, func() bool { // a failed write closes broken
+		return (n.stream == nil || !n.stream.closed.Load()) && (uri == "" || n.IsSubscribedToResource(uri))
+	})
 }
