@@ -75,14 +75,14 @@ func (c *Client) Prepare(req VideoRequest) (*Prepared, error) {
 }
 
 func prepare(req VideoRequest, key Key, objects bool) (*Prepared, error) {
-	req, err := req.checked()
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range req.texts() {
+	for _, f := range req.texts() { // first, since errors show what came
 		if !key.IsZero() && strings.Contains(f.value, key.value()) {
 			return nil, containsKey(f.name)
 		}
+	}
+	req, err := req.checked()
+	if err != nil {
+		return nil, err
 	}
 	p := &Prepared{prompt: req.Prompt, orientation: req.Orientation}
 	if err := p.addFiles(req, key.value()); err != nil {
@@ -114,6 +114,9 @@ func (p *Prepared) addFiles(req VideoRequest, key string) error {
 		}
 		refuse := func(rule, got string) error {
 			return &Error{Code: code, Message: fmt.Sprintf("%s %s; got %s", field, rule, got)}
+		}
+		if key != "" && strings.Contains(item, key) {
+			return containsKey(field)
 		}
 		f, rule := describe(item, a)
 		if rule != "" {

@@ -94,10 +94,11 @@ func (r VideoRequest) checked() (VideoRequest, error) {
 	return r, nil
 }
 
-// texts returns the fields that hold free text.
+// texts returns the fields that hold text, but for files.
 func (r VideoRequest) texts() []struct{ name, value string } {
 	return []struct{ name, value string }{
-		{"prompt", r.Prompt}, {"avatar_id", r.AvatarID}, {"voice_id", r.VoiceID}, {"style_id", r.StyleID}, {"brand_kit_id", r.BrandKitID}}
+		{"prompt", r.Prompt}, {"avatar_id", r.AvatarID}, {"voice_id", r.VoiceID}, {"style_id", r.StyleID}, {"brand_kit_id", r.BrandKitID},
+		{"mode", r.Mode}, {"orientation", r.Orientation}}
 }
 
 // CheckRequestID checks the form of a request_id: 1 to 200 letters, digits,

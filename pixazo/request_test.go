@@ -166,10 +166,19 @@ func TestRequestThatHoldsTheKeyIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, req := range []VideoRequest{{Prompt: "my key is " + key.value() + "."}, {Prompt: "p", Files: []string{"https://x.example/?k=" + key.value()}}} {
+	for field, req := range map[string]VideoRequest{
+		"prompt":       {Prompt: "my key is " + key.value() + "."},
+		"avatar_id":    {Prompt: "p", AvatarID: key.value()},
+		"brand_kit_id": {Prompt: "p", BrandKitID: " " + key.value()},
+		"mode":         {Prompt: "p", Mode: key.value()},
+		"orientation":  {Orientation: key.value()},
+		"files[0]":     {Prompt: "p", Files: []string{"https://x.example/?k=" + key.value()}},
+		"files[1]":     {Prompt: "p", Files: []string{"asset_1", key.value()}}, // which has the form of an asset ID
+		"files[2]":     {Prompt: "p", Files: []string{"asset_1", "asset_2", "./" + key.value()}},
+	} {
 		_, err := submit(t.Context(), c, req)
-		if e := checkError(t, err, InvalidArgument); strings.Contains(e.Message, key.value()) {
-			t.Errorf("the error holds the key")
+		if e := checkError(t, err, InvalidArgument); e.Message != field+" contains the API key: remove it; got it" {
+			t.Errorf("%s: %s", field, e.Message)
 		}
 	}
 	if n := len(s.arrivals()); n != 0 {
