@@ -122,13 +122,11 @@ func (opened *folders) open(item, home string) (found lookup, rule string) {
 	}
 	inside := false
 	var places []place
-	for _, p := range forms(p) {
-		for _, f := range opened.list {
-			name, ok := f.nameOf(p)
-			inside = inside || ok
-			if ok && f.root != nil {
-				places = append(places, place{f, name})
-			}
+	for _, f := range opened.list {
+		name, ok := f.nameOf(p)
+		inside = inside || ok
+		if ok && f.root != nil {
+			places = append(places, place{f, name})
 		}
 	}
 	if !inside {

@@ -49,15 +49,6 @@ func localPath(item, home string) (p, rule string) {
 	return p, ""
 }
 
-// forms returns what p may mean: a path as Windows writes it may be the same file
-// elsewhere, where a backslash is also a letter of names.
-func forms(p string) []string {
-	if runtime.GOOS == "windows" || !strings.Contains(p, `\`) {
-		return []string{p}
-	}
-	return []string{p, strings.ReplaceAll(p, `\`, "/")}
-}
-
 // fileURL returns the path of a file URL, "" if it has none. A host is a
 // server's name on Windows, and refused elsewhere.
 func fileURL(s, goos string) string {

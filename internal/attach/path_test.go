@@ -24,11 +24,9 @@ func places(item string) (found []string, rule string) {
 	if rule != "" {
 		return nil, rule
 	}
-	for _, p := range forms(p) {
-		for i, paths := range openOn[runtime.GOOS] {
-			if name, ok := (folder{path: paths[0], real: paths[len(paths)-1]}).nameOf(p); ok {
-				found = append(found, string(rune('0'+i))+":"+filepath.ToSlash(name))
-			}
+	for i, paths := range openOn[runtime.GOOS] {
+		if name, ok := (folder{path: paths[0], real: paths[len(paths)-1]}).nameOf(p); ok {
+			found = append(found, string(rune('0'+i))+":"+filepath.ToSlash(name))
 		}
 	}
 	return found, ""
@@ -55,9 +53,9 @@ func TestPathsLeadBelowTheFoldersOnly(t *testing.T) {
 		{"linux", "file:///files/my%20file%20%E6%97%A5.png", "0:my file 日.png"},
 		{"linux", "FILE://localhost/files/a.png", "0:a.png"},
 		{"linux", "file:/files/a b.png", "0:a b.png"},
-		{"linux", `sub\a.png`, `0:sub\a.png 1:sub\a.png 0:sub/a.png 1:sub/a.png`},
-		{"linux", `/files/sub\a.png`, `0:sub\a.png 0:sub/a.png`},
-		{"linux", `C:\files\a.png`, `0:C:\files\a.png 1:C:\files\a.png 0:C:/files/a.png 1:C:/files/a.png`},
+		{"linux", `sub\a.png`, `0:sub\a.png 1:sub\a.png`},
+		{"linux", `/files/sub\a.png`, `0:sub\a.png`},
+		{"linux", `C:\files\a.png`, `0:C:\files\a.png 1:C:\files\a.png`},
 		{"linux", "CON.txt", "0:CON.txt 1:CON.txt"},
 		{"linux", "a.png. ", "0:a.png.  1:a.png. "},
 		{"linux", "a.png:stream", "0:a.png:stream 1:a.png:stream"},
@@ -137,7 +135,7 @@ func TestPathsLeadBelowTheFoldersOnly(t *testing.T) {
 		{"linux", "a\u2066gnp\u2069.exe", hiddenRune},
 		{"linux", "a\u2028b.png", hiddenRune},
 		{"linux", strings.Repeat("a/", 2100) + "a", "at most 4,096 bytes"},
-		{"linux", `\\server\share\a.png`, `0:\\server\share\a.png 1:\\server\share\a.png`}, // its form with slashes is elsewhere
+		{"linux", `\\server\share\a.png`, `0:\\server\share\a.png 1:\\server\share\a.png`},
 		{"darwin", "/tmp/files-secret/a.png", nowhere},
 		{"darwin", "/Users/ann/Movies/../.ssh/id_rsa", nowhere},
 		{"darwin", "/dev/fd/0", nowhere},
