@@ -60,7 +60,7 @@ func idIn(object []byte, envelopes bool) string {
 		id := ""
 		switch name {
 		case "request_id":
-			id = stringOf(value)
+			_ = json.Unmarshal(value, &id)
 		case "data", "error":
 			if envelopes {
 				id = idIn(bytes.TrimLeft(rest, ": \t\r\n"), false)
@@ -111,11 +111,9 @@ var aboutMoney = regexp.MustCompile(`(?i)(balance|credits?|funds)([^a-z]|$)`)
 
 // words is what the body of a refusal says, cleaned; "" when it says nothing.
 func (a answer) words() string {
-	var e wireError
-	if json.Unmarshal(a.body, &e) != nil {
-		return ""
-	}
-	return a.shown(e.words(maxWordsDepth), 500)
+	var body map[string]any
+	_ = json.Unmarshal(a.body, &body)
+	return a.shown(sayings(body), 500)
 }
 
 // shown makes the gateway's words fit to be shown.
@@ -123,57 +121,31 @@ func (a answer) shown(words string, limit int) string {
 	return text.Clean(text.WithoutData(a.key.Clean(words, len(words))), limit)
 }
 
-// maxWordsDepth is how deep objects and lists are read for words.
-const maxWordsDepth = 4
-
-// wireError has the fields in which this gateway, HeyGen and common frameworks
-// say what is wrong. Each may be a string, an object of the same kind, or a list
-// of either.
-type wireError struct {
-	Error          json.RawMessage `json:"error"`
-	Message        json.RawMessage `json:"message"`
-	Msg            json.RawMessage `json:"msg"`
-	Detail         json.RawMessage `json:"detail"`
-	FailureMessage json.RawMessage `json:"failure_message"`
-
-	Code        json.RawMessage `json:"code"`
-	FailureCode json.RawMessage `json:"failure_code"`
-	Param       json.RawMessage `json:"param"`
-	Loc         json.RawMessage `json:"loc"` // where, as a list of steps
-}
-
-// words puts all that e says into one text, each thing once: "body.prompt: too
-// long (code 7, param prompt)".
-func (e wireError) words(depth int) string {
-	var said string
-	for _, raw := range []json.RawMessage{e.Error, e.Message, e.Msg, e.Detail, e.FailureMessage} {
-		if s := wordsOf(raw, depth-1); !strings.Contains(said, s) {
+// sayings puts all that an object says is wrong into one text, each thing once,
+// such as "body.prompt: too long (code 7, param prompt)". This gateway, HeyGen
+// and common frameworks use these fields, each for a string, an object of the
+// same kind, or a list of either.
+func sayings(object map[string]any) string {
+	said, place, notes := "", "", ""
+	for _, name := range []string{"error", "message", "msg", "detail", "failure_message"} {
+		if s := wordsOf(object[name]); !strings.Contains(said, s) {
 			said = join(said, "; ", s)
 		}
 	}
-	var steps []json.RawMessage
-	_ = json.Unmarshal(e.Loc, &steps)
-	place := ""
+	steps, _ := object["loc"].([]any)
 	for _, step := range steps {
-		place = join(place, ".", wordsOf(step, 0))
+		place = join(place, ".", wordsOf(step))
 	}
-	notes := ""
-	for _, note := range []struct {
-		name  string
-		value json.RawMessage
-	}{{"code", e.Code}, {"code", e.FailureCode}, {"param", e.Param}} {
-		if s := wordsOf(note.value, 0); s != "" {
-			notes = join(notes, ", ", note.name+" "+s)
+	for _, name := range []string{"code", "failure_code", "param"} {
+		if s := wordsOf(object[name]); s != "" {
+			notes = join(notes, ", ", strings.TrimPrefix(name, "failure_")+" "+s)
 		}
 	}
 	said = join(place, ": ", said)
-	switch {
-	case notes == "":
-		return said
-	case said == "":
-		return notes
+	if said != "" && notes != "" {
+		notes = " (" + notes + ")"
 	}
-	return said + " (" + notes + ")"
+	return said + notes
 }
 
 func join(a, separator, b string) string {
@@ -183,33 +155,29 @@ func join(a, separator, b string) string {
 	return a + separator + b
 }
 
-// wordsOf is the text in raw: a string or a number, what an object or the items
-// of a list say, or the JSON itself of an object that has no field known for it.
-func wordsOf(raw json.RawMessage, depth int) string {
-	switch string(raw) {
-	case "", "null", "true", "false", `""`, "{}", "[]":
-		return ""
-	}
-	if s := stringOf(raw); s != "" {
-		return s
-	}
-	var items []json.RawMessage
-	if depth > 0 && json.Unmarshal(raw, &items) == nil {
+// wordsOf is what a JSON value says: a string or a number itself, an object its
+// sayings or, where it has none, its JSON, and a list what its items say.
+func wordsOf(value any) string {
+	switch v := value.(type) {
+	case string:
+		return v
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	case []any:
 		said := ""
-		for _, item := range items {
-			said = join(said, "; ", wordsOf(item, depth-1))
+		for _, item := range v {
+			said = join(said, "; ", wordsOf(item))
+		}
+		return said
+	case map[string]any:
+		said := sayings(v)
+		if said == "" && len(v) > 0 {
+			whole, _ := text.JSON(v, "") // which came as JSON
+			said = string(whole)
 		}
 		return said
 	}
-	var object wireError
-	if depth > 0 && json.Unmarshal(raw, &object) == nil {
-		if said := object.words(depth); said != "" {
-			return said
-		}
-	}
-	var b bytes.Buffer
-	_ = json.Compact(&b, raw)
-	return b.String()
+	return ""
 }
 
 // parseRetryAfter reads both forms of the header (RFC 9110, section 10.2.3):

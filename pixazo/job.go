@@ -4,7 +4,6 @@
 package pixazo
 
 import (
-	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -89,74 +88,46 @@ const (
 	maxVideoURLs    = 20
 )
 
-// wireJob is the documented answer, in the loosest types that still tell its
-// parts apart: one odd field must not cost the caller a paid video's URL.
-type wireJob struct {
-	RequestID   json.RawMessage `json:"request_id"`
-	Status      json.RawMessage `json:"status"`
-	PollingURL  json.RawMessage `json:"polling_url"`
-	Output      json.RawMessage `json:"output"`
-	CreatedAt   json.RawMessage `json:"created_at"`
-	UpdatedAt   json.RawMessage `json:"updated_at"`
-	CompletedAt json.RawMessage `json:"completed_at"`
-	wireError
-}
-
-// wireOutput is the output of a job: two documented fields, and HeyGen's.
-type wireOutput struct {
-	MediaURL          json.RawMessage `json:"media_url"`
-	MediaType         json.RawMessage `json:"media_type"`
-	Duration          json.RawMessage `json:"duration"`
-	ThumbnailURL      json.RawMessage `json:"thumbnail_url"`
-	SubtitleURL       json.RawMessage `json:"subtitle_url"`
-	CaptionedVideoURL json.RawMessage `json:"captioned_video_url"`
-	wireError
-}
-
-// decode reads a submission's or a status answer. It fails when the body is not
-// a JSON object, or names no valid request_id or no status. requestID is the
+// decode reads a submission's or a status answer, in the loosest types: one odd
+// field must not cost the caller a paid video's URL. It fails when the body is
+// not a JSON object, or names no valid request_id or no status. requestID is the
 // job that was asked for, which the answer need not name again; "" if none was.
 func (c *Client) decode(a answer, requestID string) (Job, error) {
-	var w wireJob
-	if err := json.Unmarshal(a.body, &w); err != nil {
+	var body map[string]any
+	if err := json.Unmarshal(a.body, &body); err != nil {
 		return Job{}, errors.New("the answer is not the documented JSON")
 	}
+	output, _ := body["output"].(map[string]any)
 	job := Job{
-		RequestID:   stringOf(w.RequestID),
-		Status:      a.statusWord(w.Status),
-		CreatedAt:   timestamp(w.CreatedAt),
-		UpdatedAt:   timestamp(w.UpdatedAt),
-		CompletedAt: timestamp(w.CompletedAt),
+		Status:            a.statusWord(body["status"]),
+		VideoURLs:         a.videoURLs(output["media_url"]),
+		MediaType:         a.mediaType(output["media_type"]),
+		CreatedAt:         timestamp(body["created_at"]),
+		UpdatedAt:         timestamp(body["updated_at"]),
+		CompletedAt:       timestamp(body["completed_at"]),
+		DurationSeconds:   seconds(output["duration"]),
+		ThumbnailURL:      c.extraURL(a, output["thumbnail_url"]),
+		SubtitleURL:       c.extraURL(a, output["subtitle_url"]),
+		CaptionedVideoURL: c.extraURL(a, output["captioned_video_url"]),
 	}
-	if address := a.escapedURL(w.PollingURL); c.isOwn(address) {
+	if address := a.escapedURL(body["polling_url"]); c.isOwn(address) {
 		job.PollingURL = address
 	}
-	var output wireOutput
-	if json.Unmarshal(w.Output, &output) == nil {
-		job.VideoURLs = a.videoURLs(output.MediaURL)
-		job.MediaType = a.mediaType(output.MediaType)
-		job.DurationSeconds = seconds(output.Duration)
-		job.ThumbnailURL = c.extraURL(a, output.ThumbnailURL)
-		job.SubtitleURL = c.extraURL(a, output.SubtitleURL)
-		job.CaptionedVideoURL = c.extraURL(a, output.CaptionedVideoURL)
-	}
-	said := w.wireError.words(maxWordsDepth)
-	if job.Status.Failed() {
-		said = join(said, "; ", output.words(maxWordsDepth))
-	} else { // the other fields may say how it goes on
-		said = wireError{Error: w.Error}.words(maxWordsDepth)
+	said := wordsOf(body["error"])
+	if job.Status.Failed() { // else the other fields may say how it goes on
+		said = join(sayings(body), "; ", sayings(output))
 	}
 	job.Error = a.shown(said, maxErrorLength)
 
-	switch string(w.RequestID) {
-	case "", "null", `""`:
+	job.RequestID, _ = body["request_id"].(string)
+	if body["request_id"] == nil || body["request_id"] == "" {
 		job.RequestID = requestID
 	}
 	if CheckRequestID(job.RequestID) != nil || a.key.Clean(job.RequestID, maxIDLength) != job.RequestID {
 		// What stands there may still be what the gateway knows the job by.
 		got := "nothing"
-		if len(w.RequestID) > 0 {
-			got = text.Said(a.key.Clean(cmp.Or(stringOf(w.RequestID), string(w.RequestID)), 300))
+		if named := wordsOf(body["request_id"]); named != "" {
+			got = text.Said(a.key.Clean(named, 300))
 		}
 		return Job{}, errors.New("the answer names no valid request_id; it names " + got)
 	}
@@ -166,28 +137,23 @@ func (c *Client) decode(a answer, requestID string) (Job, error) {
 	return job, nil
 }
 
-// stringOf is the JSON string in raw, or "" when raw is anything else.
-func stringOf(raw json.RawMessage) string {
-	var s string
-	_ = json.Unmarshal(raw, &s)
-	return s
-}
-
 // statusWord keeps letters, digits and spaces of a status, since it is shown
 // without quotation marks.
-func (a answer) statusWord(raw json.RawMessage) Status {
+func (a answer) statusWord(value any) Status {
+	s, _ := value.(string)
 	word := strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune(" _-", r) {
 			return unicode.ToUpper(r)
 		}
 		return -1
-	}, a.key.Clean(stringOf(raw), maxErrorLength))
+	}, a.key.Clean(s, maxErrorLength))
 	return Status(text.Clean(word, maxStatusLength))
 }
 
-// mediaType is the type and subtype in raw, "" when it is no media type.
-func (a answer) mediaType(raw json.RawMessage) string {
-	kind, _, err := mime.ParseMediaType(a.key.Clean(stringOf(raw), 100))
+// mediaType is a type and subtype, "" for anything else.
+func (a answer) mediaType(value any) string {
+	s, _ := value.(string)
+	kind, _, err := mime.ParseMediaType(a.key.Clean(s, 100))
 	if err != nil || !strings.Contains(kind, "/") {
 		return ""
 	}
@@ -196,8 +162,8 @@ func (a answer) mediaType(raw json.RawMessage) string {
 
 // seconds reads a duration in seconds, a number or one in a string; 0 when it is
 // neither, or not of a video.
-func seconds(raw json.RawMessage) float64 {
-	n, err := strconv.ParseFloat(strings.Trim(string(raw), `"`), 64)
+func seconds(value any) float64 {
+	n, err := strconv.ParseFloat(wordsOf(value), 64)
 	if err != nil || !(n > 0 && n < 24*60*60) {
 		return 0
 	}
@@ -205,10 +171,10 @@ func seconds(raw json.RawMessage) float64 {
 }
 
 // timestamp reads the two documented forms. The one without a zone is UTC.
-func timestamp(raw json.RawMessage) time.Time {
-	s := strings.TrimSpace(stringOf(raw))
+func timestamp(value any) time.Time {
+	s, _ := value.(string)
 	for _, layout := range []string{time.RFC3339, time.DateTime} {
-		if t, err := time.Parse(layout, s); err == nil {
+		if t, err := time.Parse(layout, strings.TrimSpace(s)); err == nil {
 			return t.UTC()
 		}
 	}
@@ -217,10 +183,10 @@ func timestamp(raw json.RawMessage) time.Time {
 
 // videoURLs reads media_url, documented as an array and seen as a plain string
 // on other models. What is not an http(s) URL is left out.
-func (a answer) videoURLs(raw json.RawMessage) []string {
-	var items []json.RawMessage
-	if json.Unmarshal(raw, &items) != nil {
-		items = []json.RawMessage{raw}
+func (a answer) videoURLs(value any) []string {
+	items, ok := value.([]any)
+	if !ok {
+		items = []any{value}
 	}
 	var urls []string
 	for _, item := range items {
@@ -231,21 +197,21 @@ func (a answer) videoURLs(raw json.RawMessage) []string {
 	return urls
 }
 
-// extraURL is the URL in raw if it is https, or the gateway's own where that is
-// this computer, as the sandbox's is; else "".
-func (c *Client) extraURL(a answer, raw json.RawMessage) string {
-	s := a.escapedURL(raw)
-	if u, err := url.Parse(s); err != nil || u.Scheme != "https" && !(IsLoopback(c.origin.Hostname()) && c.isOwn(s)) {
-		return ""
+// extraURL is a URL that is https, or the gateway's own where that is this
+// computer, as the sandbox's is; "" for anything else.
+func (c *Client) extraURL(a answer, value any) string {
+	s := a.escapedURL(value)
+	if strings.HasPrefix(strings.ToLower(s), "https://") || IsLoopback(c.origin.Hostname()) && c.isOwn(s) {
+		return s
 	}
-	return s
+	return ""
 }
 
-// escapedURL is the http(s) URL in raw, with what must not be shown as it stands
+// escapedURL is an http(s) URL with what must not be shown as it stands
 // percent-encoded in every part of it; url.URL.String leaves a query as it came.
-// It is "" when there is none, or one too long to be kept.
-func (a answer) escapedURL(raw json.RawMessage) string {
-	s := stringOf(raw)
+// It is "" for anything else, and for one too long to be kept.
+func (a answer) escapedURL(value any) string {
+	s, _ := value.(string)
 	u, err := url.Parse(s)
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || len(s) > maxURLLength {
 		return ""

@@ -3,6 +3,7 @@
 package text
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -57,29 +58,19 @@ func CleanAndHide(s, secret string, limit int) string {
 	return Clean(hide(Clean(s, len(s)), secret), limit)
 }
 
+var base64Run = regexp.MustCompile(`[A-Za-z0-9+/=]+`)
+
 // WithoutData replaces long runs of base64 by "[data]": a gateway that repeats
 // a request repeats its attachments, which belong neither in the journal nor
 // in a model's context.
 func WithoutData(s string) string {
 	const longest = 80 // characters of a run that may be a word or an id
-	var b strings.Builder
-	for s != "" {
-		n := strings.IndexFunc(s, func(r rune) bool {
-			return r > 0x7f || !isAlphanumeric(byte(r)) && r != '+' && r != '/' && r != '='
-		})
-		if n < 0 {
-			n = len(s)
+	return base64Run.ReplaceAllStringFunc(s, func(run string) string {
+		if len(run) > longest {
+			return "[data]"
 		}
-		if n > longest {
-			b.WriteString("[data]")
-		} else {
-			b.WriteString(s[:n])
-		}
-		_, size := utf8.DecodeRuneInString(s[n:])
-		b.WriteString(s[n : n+size])
-		s = s[n+size:]
-	}
-	return b.String()
+		return run
+	})
 }
 
 // Nearest returns the word of known that is most like word, and how many bytes
@@ -134,8 +125,4 @@ func IsDeviceName(name string) bool {
 		digit, ok = strings.CutPrefix(base, "LPT")
 	}
 	return ok && utf8.RuneCountInString(digit) == 1 && strings.Contains("0123456789¹²³", digit)
-}
-
-func isAlphanumeric(c byte) bool {
-	return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
 }
