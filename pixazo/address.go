@@ -1,8 +1,10 @@
-// This file holds the rules for the addresses that a user may set.
+// This file holds the rules for the addresses that a user may set, and for those
+// that the gateway names.
 
 package pixazo
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"net/netip"
@@ -51,13 +53,15 @@ func originOf(u *url.URL) (*url.URL, bool) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		host = addr.String()
 	}
-	number, err := strconv.ParseUint(port(u), 10, 16)
+	own := map[string]string{"https": "443", "http": "80"}[u.Scheme]
+	number, err := strconv.ParseUint(cmp.Or(u.Port(), own), 10, 16)
 	if err != nil || number == 0 || host == "" {
 		return nil, false
 	}
-	origin := &url.URL{Scheme: u.Scheme, Host: net.JoinHostPort(host, strconv.FormatUint(number, 10))}
-	if origin.Port() == port(&url.URL{Scheme: u.Scheme}) {
-		origin.Host = strings.TrimSuffix(origin.Host, ":"+origin.Port())
+	port := strconv.FormatUint(number, 10)
+	origin := &url.URL{Scheme: u.Scheme, Host: net.JoinHostPort(host, port)}
+	if port == own {
+		origin.Host = strings.TrimSuffix(origin.Host, ":"+port)
 	}
 	return origin, true
 }
@@ -67,11 +71,11 @@ func originOf(u *url.URL) (*url.URL, bool) {
 // header, so it must be of printable ASCII.
 func CheckWebhookURL(s string) error {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") || len(s) > 2000 ||
+	if err != nil || u.Scheme != "https" || strings.HasSuffix(u.Host, ":") || len(s) > 2000 ||
 		strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errWebhook
 	}
-	if number, err := strconv.ParseUint(port(u), 10, 16); err != nil || number == 0 {
+	if _, ok := originOf(u); !ok {
 		return errWebhook
 	}
 	return nil
@@ -82,14 +86,6 @@ func CheckWebhookURL(s string) error {
 func IsLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.IsLoopback()
-}
-
-// port returns the port of u, also where it is left to the scheme.
-func port(u *url.URL) string {
-	if p := u.Port(); p != "" {
-		return p
-	}
-	return map[string]string{"https": "443", "http": "80"}[u.Scheme]
 }
 
 // isOwn reports whether address is a URL on the gateway's own origin, where the
