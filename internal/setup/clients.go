@@ -10,25 +10,33 @@ import (
 	"slices"
 	"strings"
 
-	"pixazo-mcp/internal/config"
+	"pixazo-mcp/pixazo"
 )
 
+// keyed is an entry whose server finds a key.
+type keyed struct {
+	where string     // the entry, and where it has the key, in words
+	key   pixazo.Key // zero for a placeholder that the client fills in
+}
+
 // checkClients looks for the entries of this program in the configurations of
-// all clients, and at what they start. keys says of each entry whose server
-// finds a key where it has it.
-func (o Options) checkClients() (checks []Check, keys []string) {
+// all clients, and checks what they start. It returns those that have a key,
+// too.
+func (o Options) checkClients() (checks []Check, entries []keyed) {
 	for _, c := range o.clients() {
 		check := Check{Name: "client." + c.name, Status: statusOK}
 		var details, fixes []string
 		for _, path := range c.places() {
 			for _, f := range o.checkConfiguration(c, path) {
-				check.Status = worse(check.Status, f.status)
-				details = append(details, f.detail)
-				if f.fix != "" && !slices.Contains(fixes, f.fix) {
-					fixes = append(fixes, f.fix)
+				if f.Status == statusFail || check.Status == statusOK {
+					check.Status = f.Status
 				}
-				if f.key != "" {
-					keys = append(keys, f.key)
+				details = append(details, f.Detail)
+				if f.Fix != "" && !slices.Contains(fixes, f.Fix) {
+					fixes = append(fixes, f.Fix)
+				}
+				if f.where != "" {
+					entries = append(entries, f.keyed)
 				}
 			}
 		}
@@ -38,29 +46,27 @@ func (o Options) checkClients() (checks []Check, keys []string) {
 		check.Detail, check.Fix = strings.Join(details, "; "), strings.Join(fixes, "; ")
 		checks = append(checks, check)
 	}
-	return checks, keys
+	return checks, entries
 }
 
-// finding is what is said of a configuration, or of an entry in it.
+// finding is the check of a configuration, or of an entry in it.
 type finding struct {
-	status string
-	detail string
-	fix    string
-	key    string // where the server of the entry finds the key, if it does
+	Check
+	keyed
 }
 
-// checkConfiguration looks into a configuration. Of one that does not exist
-// nothing is said.
+// checkConfiguration looks into a configuration. It finds nothing in one that
+// does not exist.
 func (o Options) checkConfiguration(c client, path string) []finding {
 	if c.template != "" {
 		if _, err := os.Lstat(path); err != nil {
 			return nil
 		}
-		return []finding{{status: statusOK, detail: path + " is not looked into, since it is not JSON"}}
+		return []finding{{Check: Check{Status: statusOK, Detail: path + " is not looked into, since it is not JSON"}}}
 	}
 	f, _, entries, err := o.open(c, path)
 	if err != nil {
-		return []finding{{status: statusWarn, detail: err.Error(), fix: "correct it by hand"}}
+		return []finding{{Check: Check{Status: statusWarn, Detail: err.Error(), Fix: "correct it by hand"}}}
 	}
 	if !f.exists {
 		return nil
@@ -72,7 +78,7 @@ func (o Options) checkConfiguration(c client, path string) []finding {
 		}
 	}
 	if findings == nil {
-		findings = []finding{{status: statusOK, detail: path + " has no entry for this program", fix: "add it with: pixazo-mcp install " + c.name}}
+		findings = []finding{{Check: Check{Status: statusOK, Detail: path + " has no entry for this program", Fix: "add it with: pixazo-mcp install " + c.name}}}
 	}
 	return findings
 }
@@ -80,52 +86,45 @@ func (o Options) checkConfiguration(c client, path string) []finding {
 // checkEntry checks whether the program of an entry can be started, takes its
 // settings and finds a key.
 func (o Options) checkEntry(c client, path, name string, e entry) finding {
-	f := finding{status: statusOK, detail: fmt.Sprintf("%s: %s starts %s", path, name, e.Command)}
-	var fixes []string
-	if problem := o.startable(e.Command); problem != "" {
-		f.detail += ", " + problem
-		if filepath.IsAbs(e.Command) {
-			f.status = statusFail
-			fixes = append(fixes, "correct it with: "+c.correct(name))
-		} else {
-			f.status = statusWarn
-			fixes = append(fixes, "give the program's whole path: "+c.correct(name))
-		}
+	f := finding{Check: Check{Status: statusOK, Detail: fmt.Sprintf("%s: %s starts %s", path, name, e.Command)}}
+	again := "change the command of its entry " + name + " by hand"
+	switch {
+	case c.edited && name == liveName:
+		again = "run pixazo-mcp install " + c.name
+	case c.edited && name == sandboxName:
+		again = "run pixazo-mcp install " + c.name + " --sandbox"
+	}
+	if !filepath.IsAbs(e.Command) {
+		f.Status, f.Detail, f.Fix = statusWarn, f.Detail+", which a client finds only if it has the right PATH", "give the program's whole path: "+again
+	} else if problem := o.startable(e.Command); problem != "" {
+		f.Status, f.Detail, f.Fix = statusFail, f.Detail+", "+problem, "correct the entry: "+again
 	}
 	settings, err := o.settingsOf(e)
 	if err != nil {
-		f.status = statusFail
-		f.detail += ", which refuses its settings: " + err.Error()
-		fixes = append(fixes, "change the arguments or the env of the entry "+name+" by hand")
-	} else if key, err := settings.Key(); e.givesKey() {
-		f.key = fmt.Sprintf("%s of %s has it as %s", name, c.title, config.KeyVariable)
-	} else if err != nil && !settings.Sandbox {
-		f.status = worse(f.status, statusWarn)
-		f.detail += ", which finds no key: " + err.Error()
-		fixes = append(fixes, "put the key there")
-	} else if !key.IsZero() && !settings.Sandbox {
-		f.key = fmt.Sprintf("%s of %s has it in %s", name, c.title, settings.APIKeyFile)
+		f.Status, f.Detail, f.Fix = statusFail, f.Detail+", which refuses its settings: "+err.Error(), "change the arguments or the env of the entry "+name+" by hand"
+		return f
 	}
-	f.fix = strings.Join(fixes, "; ")
+	source, _ := settings.KeySource()
+	switch f.key, err = settings.Key(); {
+	case e.givesKey():
+		source = "its env"
+	case settings.Sandbox:
+		return f
+	case err != nil:
+		f.Detail += ", which finds no key: " + err.Error()
+		if f.Status == statusOK {
+			f.Status, f.Fix = statusWarn, "put the key there"
+		}
+		return f
+	case f.key.IsZero():
+		return f
+	}
+	f.where = fmt.Sprintf("%s of %s has it in %s", name, c.title, source)
 	return f
-}
-
-// correct returns how the command of an entry is corrected.
-func (c client) correct(name string) string {
-	switch {
-	case c.edited && name == liveName:
-		return "pixazo-mcp install " + c.name
-	case c.edited && name == sandboxName:
-		return "pixazo-mcp install " + c.name + " --sandbox"
-	}
-	return "change the command of its entry " + name + " by hand"
 }
 
 // startable returns what keeps a client from starting a program, or "".
 func (o Options) startable(program string) string {
-	if !filepath.IsAbs(program) {
-		return "which a client finds only if it has the right PATH"
-	}
 	info, err := o.stat(program)
 	switch {
 	case err != nil:

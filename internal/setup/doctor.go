@@ -5,22 +5,16 @@ package setup
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
-	"pixazo-mcp/internal/config"
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -28,10 +22,10 @@ import (
 const (
 	statusOK   = "ok"
 	statusWarn = "warn" // works, but look at it
-	statusFail = "fail" // needs mending
+	statusFail = "fail" // does not work
 )
 
-// Check is one thing that was looked at. The names do not change: "version",
+// Check is the result of one check. The names do not change: "version",
 // "setting." and "client." with a name behind, "key", "gateway", "state-dir",
 // "journal", "output-dir" and "files-dir"; "log-file" when there is one; after
 // "version", "settings" alone when they are invalid.
@@ -42,12 +36,6 @@ type Check struct {
 	Fix    string `json:"fix,omitempty"`
 }
 
-// worse returns the worse of two statuses.
-func worse(a, b string) string {
-	order := []string{statusOK, statusWarn, statusFail}
-	return order[max(slices.Index(order, a), slices.Index(order, b))]
-}
-
 // Report is all of them; OK means that none failed.
 type Report struct {
 	OK     bool    `json:"ok"`
@@ -55,16 +43,15 @@ type Report struct {
 }
 
 // Doctor writes a report of what a server with these settings would meet, as
-// lines or as JSON. It returns an error when something needs mending. It makes
-// nothing that stays, not even what a server would, and asks the gateway one
-// question that costs nothing.
+// lines or as JSON. It returns an error when a check failed. It makes nothing
+// that stays, not even what a server would, and asks the gateway one question
+// that costs nothing.
 func Doctor(ctx context.Context, o Options) error {
-	o = o.asInvoked()
-	checks := o.check(ctx)
+	checks, secrets := o.asInvoked().check(ctx)
 	failed := 0
 	for i := range checks {
 		c := &checks[i]
-		c.Name, c.Detail, c.Fix = shown(c.Name), shown(c.Detail), shown(c.Fix)
+		c.Name, c.Detail, c.Fix = clean(c.Name, secrets), clean(c.Detail, secrets), clean(c.Fix, secrets)
 		if c.Status == statusFail {
 			failed++
 		}
@@ -81,12 +68,22 @@ func Doctor(ctx context.Context, o Options) error {
 	return fmt.Errorf("doctor: %d problems found", failed)
 }
 
+// clean makes a word of the report fit for a terminal, and hides the keys: a
+// configuration or an error may repeat them.
+func clean(s string, secrets []pixazo.Key) string {
+	for _, key := range secrets {
+		s = key.Clean(s, 4000)
+	}
+	return text.Clean(s, 2000)
+}
+
 func (o Options) write(r Report) error {
 	if o.Settings.Setup.JSON {
-		encoder := json.NewEncoder(o.Stdout)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(r)
+		report, err := text.JSON(r, "  ")
+		if err == nil {
+			_, err = o.Stdout.Write(append(report, '\n'))
+		}
+		return err
 	}
 	widest := 0
 	for _, c := range r.Checks {
@@ -107,247 +104,61 @@ func (o Options) write(r Report) error {
 	return err
 }
 
-func (o Options) check(ctx context.Context) []Check {
-	checks := []Check{{"version", statusOK, o.Version, ""}}
-	if err := o.Settings.Setup.Invalid; err != nil {
-		return append(checks, Check{"settings", statusFail, strings.ReplaceAll(err.Error(), "\n", "; "), "correct the flag or the variable, then run this again"})
+// check returns the checks, and the keys that it came upon.
+func (o Options) check(ctx context.Context) (checks []Check, secrets []pixazo.Key) {
+	s := o.Settings
+	checks = []Check{{"version", statusOK, o.Version, ""}}
+	if err := s.Setup.Invalid; err != nil {
+		return append(checks, Check{"settings", statusFail, strings.ReplaceAll(err.Error(), "\n", "; "), "correct the flag or the variable, then run this again"}), nil
 	}
-	for _, v := range o.Settings.Values() {
-		text := v.Text
-		if text == "" {
-			text = "none"
+	for _, v := range s.Values() {
+		value := v.Text
+		if value == "" {
+			value = "none"
 		}
-		checks = append(checks, Check{"setting." + v.Name, statusOK, text + " (" + v.From + ")", ""})
+		checks = append(checks, Check{"setting." + v.Name, statusOK, value + " (" + v.From + ")", ""})
 	}
-	ofClients, keys := o.checkClients()
-	checks = append(checks, o.checkGateway(ctx, keys)...)
-	state := o.checkFolder("state-dir", o.Settings.StateDir)
+	clients, entries := o.checkClients()
+	for _, e := range entries {
+		secrets = append(secrets, e.key)
+	}
+	if key, err := s.Key(); err == nil {
+		secrets = append(secrets, key)
+	}
+	checks = append(checks, o.checkGateway(ctx, entries)...)
+	state := o.checkFolder("state-dir", s.StateDir)
 	checks = append(checks, state)
 	if state.Status == statusOK {
 		checks = append(checks, o.checkJournal(ctx))
 	}
-	checks = append(checks, o.checkFolder("output-dir", o.Settings.OutputDir), o.checkFiles())
-	if o.Settings.LogFile != "" {
+	checks = append(checks, o.checkFolder("output-dir", s.OutputDir), o.checkFiles())
+	if s.LogFile != "" {
 		checks = append(checks, o.checkLog())
 	}
-	return append(checks, ofClients...)
+	return append(checks, clients...), secrets
 }
 
-// checkGateway is about the key and the gateway, with one request for both.
-// entries are those in clients' configurations that have a key of their own.
-func (o Options) checkGateway(ctx context.Context, entries []string) []Check {
-	if o.Settings.Sandbox {
-		return []Check{{"key", statusOK, "not needed in the sandbox", ""}, {"gateway", statusOK, "not asked in the sandbox", ""}}
-	}
-	key := Check{Name: "key", Status: statusOK}
-	found, err := o.Settings.Key()
-	switch source, end := o.Settings.KeySource(); {
-	case err != nil:
-		key.Status, key.Detail, key.Fix = statusFail, err.Error(), "put the key there and nothing else"
-	case found.IsZero() && len(entries) > 0:
-		key.Detail = "none for a server that is started here, but " + strings.Join(entries, ", ")
-	case found.IsZero():
-		key.Status, key.Detail = statusFail, "none found"
-		key.Fix = "make one at " + pixazo.KeyURL + "; pixazo-mcp install asks for it and stores it"
-		if o.Settings.APIKeyFile != "" {
-			key.Fix += " in " + o.Settings.APIKeyFile
-		}
-	case end == "":
-		key.Detail = "from " + source
-	default:
-		key.Detail = "from " + source + ", ends in " + end
-	}
-	if source, _ := o.Settings.KeySource(); key.Status == statusOK && o.Settings.APIKeyFile != "" && source != o.Settings.APIKeyFile {
-		if stored, err := config.KeyOfFile(o.Settings.APIKeyFile); err == nil && stored.IsZero() {
-			key.Fix = "a client may not see this variable; pixazo-mcp install stores the key in " + o.Settings.APIKeyFile
-		}
-	}
-	if warning := o.Settings.KeyWarning(); warning != "" && key.Status == statusOK {
-		key.Status, key.Fix = statusWarn, warning
-	}
-
-	got, took, said := o.ask(ctx, found)
-	asked := got.status
-	gateway := Check{Name: "gateway", Status: statusOK, Detail: fmt.Sprintf("%s answered in %d ms", o.Settings.GatewayURL, took.Milliseconds())}
-	e, _ := errors.AsType[*pixazo.Error](said)
-	switch {
-	case asked == 0:
-		gateway.Status, gateway.Detail = statusFail, o.Settings.GatewayURL+" can't be reached: "+said.Error()
-		gateway.Fix = "look at the connection, a proxy (HTTPS_PROXY) and --gateway-url"
-		if key.Status != statusFail && !found.IsZero() {
-			key.Detail += ", not tried"
-		}
-	case asked >= 500:
-		gateway.Status, gateway.Detail = statusFail, gateway.Detail+fmt.Sprintf(", but it fails (HTTP %d)", asked)
-		gateway.Fix = "try again later"
-	case found.IsZero():
-	case asked/100 == 3:
-		gateway.Status, gateway.Detail = statusWarn, gateway.Detail+fmt.Sprintf(", but with a redirect (HTTP %d) to %s", asked, got.location)
-		gateway.Fix = "see whether --gateway-url is the address of the gateway, and not of something before it"
-	case asked == http.StatusNotFound && !got.isRefusal():
-		gateway.Status, gateway.Detail = statusWarn, gateway.Detail+", but not as the gateway does: "+got.what()
-		gateway.Fix = "something else seems to be at this address; see whether --gateway-url is that of the gateway"
-	case said == nil || asked == http.StatusNotFound:
-		key.Detail += ", accepted by the gateway"
-	case e != nil && e.Code == pixazo.Unauthorized:
-		key.Status, key.Detail = statusFail, key.Detail+fmt.Sprintf(", refused by the gateway (HTTP %d)", asked)
-		key.Fix = "make a new one at " + pixazo.KeyURL + " and put it in the place of this one"
-	case e != nil && e.Code == pixazo.OutOfCredits:
-		key.Status, key.Detail = statusWarn, key.Detail+", accepted, but the account has no credits left"
-		key.Fix = "buy some at " + pixazo.CreditsURL
-	case e != nil && e.Code == pixazo.RateLimited:
-		gateway.Status, gateway.Detail = statusWarn, gateway.Detail+", but limits the rate of requests"
-	default:
-		gateway.Status, gateway.Detail = statusWarn, gateway.Detail+", but not as expected, with "+got.what()
-		if e != nil {
-			gateway.Detail += ": " + e.Message
-		}
-		gateway.Fix = "see whether --gateway-url is the address of the gateway"
-	}
-	return []Check{key, gateway}
-}
-
-// ask asks for the status of a job that does not exist, or without a key for
-// the gateway's front page, and returns what came, the time it took, and what
-// the client made of it.
-func (o Options) ask(ctx context.Context, key pixazo.Key) (got answer, took time.Duration, said error) {
-	timeout := o.Timeout
-	if timeout == 0 {
-		timeout = 10 * time.Second
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer in %s", timeout))
-	defer cancel()
-	once := &onlyOnce{transport: http.DefaultTransport, done: cancel}
-	client, err := pixazo.NewClient(pixazo.Config{
-		GatewayURL: o.Settings.GatewayURL,
-		Key:        func() (pixazo.Key, error) { return key, nil },
-		UserAgent:  "pixazo-mcp/doctor",
-		Transport:  once,
-	})
-	if err != nil {
-		return answer{}, 0, err
-	}
-	began := time.Now()
-	if key.IsZero() {
-		var req *http.Request
-		if req, err = http.NewRequestWithContext(ctx, http.MethodGet, o.Settings.GatewayURL+"/", nil); err == nil {
-			var resp *http.Response
-			if resp, err = once.RoundTrip(req); err == nil {
-				_ = resp.Body.Close()
-			}
-		}
-	} else {
-		_, err = client.Status(ctx, "heygen-video-agent_00000000-0000-0000-0000-000000000000", pixazo.StatusOptions{})
-	}
-	took = time.Since(began)
-	got, failed := once.outcome()
-	if got.status != 0 {
-		return got, took, err
-	} else if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-		err = cause
-	} else if failed != nil {
-		err = failed
-	}
-	return got, took, err
-}
-
-// answer is the gateway's, or that of whatever is in its place.
-type answer struct {
-	status   int // 0 when nothing came
-	kind     string
-	location string
-	body     []byte // its beginning
-}
-
-// isRefusal reports whether the body is an error as the gateway words it.
-func (a answer) isRefusal() bool {
-	var refused struct{ Error, Message json.RawMessage }
-	return json.Unmarshal(a.body, &refused) == nil && (refused.Error != nil || refused.Message != nil)
-}
-
-func (a answer) what() string {
-	kind, _, _ := strings.Cut(a.kind, ";")
-	return fmt.Sprintf("HTTP %d and %s", a.status, cmp.Or(kind, "no type of content"))
-}
-
-// onlyOnce ends the client's tries after the first: a user waits for the report,
-// and to try again is up to them.
-type onlyOnce struct {
-	transport http.RoundTripper
-	done      func()
-
-	mu  sync.Mutex
-	got answer
-	err error
-}
-
-func (t *onlyOnce) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := t.transport.RoundTrip(req)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if err != nil {
-		t.err = err
-		t.done()
-		return nil, err
-	}
-	t.got = answer{status: resp.StatusCode, kind: resp.Header.Get("Content-Type")}
-	if u, err := resp.Location(); err == nil {
-		t.got.location = u.Redacted()
-	}
-	resp.Body = &bodyThen{resp.Body, t}
-	return resp, nil
-}
-
-func (t *onlyOnce) outcome() (answer, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.got, t.err
-}
-
-// bodyThen keeps what is read of a body, up to 64 KiB, and says once it is
-// closed that all is done.
-type bodyThen struct {
-	io.ReadCloser
-	of *onlyOnce
-}
-
-func (b *bodyThen) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.of.mu.Lock()
-	defer b.of.mu.Unlock()
-	b.of.got.body = append(b.of.got.body, p[:min(n, 64<<10-len(b.of.got.body))]...)
-	return n, err
-}
-
-func (b *bodyThen) Close() error {
-	defer b.of.done()
-	return b.ReadCloser.Close()
-}
-
-// checkFolder makes a file in dir for a moment, or where dir is missing a folder
-// in the nearest that is there.
+// checkFolder makes a file for a moment in dir, or where that is missing in the
+// nearest folder above it.
 func (o Options) checkFolder(name, dir string) Check {
-	fix := "name another with --" + name + " (" + "PIXAZO_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + ")"
+	fix := "name another with --" + name + " (PIXAZO_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + ")"
 	if dir == "" {
 		return Check{name, statusFail, "not known without a home directory", fix}
 	}
-	detail := dir + " can be written"
 	there, err := nearest(dir)
-	if err == nil && there != dir {
-		detail = dir + " is not there yet; the first server that needs it makes it"
-		if there, err = os.MkdirTemp(there, ".pixazo-*.tmp"); err == nil {
-			err = os.Remove(there)
-		}
-	} else if err == nil {
-		err = tryFile(dir)
+	if err == nil {
+		err = tryFile(there)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return Check{name, statusFail, err.Error(), "make it writable, or " + fix}
+	case there != dir:
+		return Check{name, statusOK, dir + " is not there yet; the first server that needs it makes it", ""}
 	}
-	return Check{name, statusOK, detail, ""}
+	return Check{name, statusOK, dir + " can be written", ""}
 }
 
-// nearest is dir, or the nearest folder above it that is there.
+// nearest returns dir, or the nearest folder above it that exists.
 func nearest(dir string) (string, error) {
 	for {
 		info, err := os.Stat(dir)
@@ -357,7 +168,7 @@ func nearest(dir string) (string, error) {
 		if !errors.Is(err, fs.ErrNotExist) || filepath.Dir(dir) == dir {
 			return dir, err
 		}
-		if _, linked := os.Lstat(dir); linked == nil {
+		if _, err := os.Lstat(dir); err == nil {
 			return "", fmt.Errorf("%s is a link to a folder that does not exist", dir)
 		}
 		dir = filepath.Dir(dir)
@@ -375,7 +186,6 @@ func tryFile(dir string) error {
 
 // checkLog opens the log file as a server would, but makes none.
 func (o Options) checkLog() Check {
-	const fix = "make it writable, or name another with --log-file (PIXAZO_LOG_FILE)"
 	path := o.Settings.LogFile
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 	detail := path + " can be written"
@@ -386,32 +196,29 @@ func (o Options) checkLog() Check {
 		detail, err = path+" is not there yet; a server makes it", tryFile(filepath.Dir(path))
 	}
 	if err != nil {
-		return Check{"log-file", statusFail, err.Error(), fix}
+		return Check{"log-file", statusFail, err.Error(), "make it writable, or name another with --log-file (PIXAZO_LOG_FILE)"}
 	}
 	return Check{"log-file", statusOK, detail, ""}
 }
 
 func (o Options) checkFiles() Check {
-	dirs := o.Settings.FilesDirs
-	if len(dirs) == 0 {
-		return Check{"files-dir", statusOK, "none, so no local files can be attached", ""}
-	}
-	var wrong, whole []string
-	for _, dir := range dirs {
-		if clean := filepath.Clean(dir); clean == filepath.VolumeName(clean)+string(filepath.Separator) {
-			whole = append(whole, dir)
-		}
+	const name = "files-dir"
+	var wrong []string
+	for _, dir := range o.Settings.FilesDirs {
 		if _, err := os.ReadDir(dir); err != nil {
 			wrong = append(wrong, err.Error())
 		}
 	}
-	if len(wrong) > 0 {
-		return Check{"files-dir", statusFail, strings.Join(wrong, "; "), "make the folder readable, or name another with --files-dir (PIXAZO_FILES_DIR)"}
+	all := strings.Join(o.Settings.FilesDirs, ", ")
+	switch {
+	case all == "":
+		return Check{name, statusOK, "none, so no local files can be attached", ""}
+	case len(wrong) > 0:
+		return Check{name, statusFail, strings.Join(wrong, "; "), "make the folder readable, or name another with --files-dir (PIXAZO_FILES_DIR)"}
+	case slices.ContainsFunc(o.Settings.FilesDirs, func(dir string) bool { return filepath.Dir(dir) == filepath.Clean(dir) }):
+		return Check{name, statusWarn, all + ": one is the whole file system, from which a server attaches nothing", "name a folder below it with --files-dir (PIXAZO_FILES_DIR)"}
 	}
-	if len(whole) > 0 {
-		return Check{"files-dir", statusWarn, strings.Join(whole, ", ") + " is the whole file system, from which a server attaches nothing", "name a folder below it with --files-dir (PIXAZO_FILES_DIR)"}
-	}
-	return Check{"files-dir", statusOK, strings.Join(dirs, ", ") + " can be read", ""}
+	return Check{name, statusOK, all + " can be read", ""}
 }
 
 func (o Options) checkJournal(ctx context.Context) Check {
@@ -423,10 +230,10 @@ func (o Options) checkJournal(ctx context.Context) Check {
 			fix = "quit every MCP client, since Windows keeps an open file in its place; then " + fix
 		}
 		return Check{"journal", statusFail, journal.Path + ": " + err.Error(), fix}
-	case !journal.Exists && journal.Notice == "":
-		return Check{"journal", statusOK, "none yet; the first video begins it", ""}
 	case journal.Notice != "":
 		return Check{"journal", statusWarn, journal.Notice, "when nothing in it is needed any more, delete it"}
+	case !journal.Exists:
+		return Check{"journal", statusOK, "none yet; the first video begins it", ""}
 	}
 	return Check{"journal", statusOK, fmt.Sprintf("%s is sound; videos in it: %d", journal.Path, journal.Jobs), ""}
 }

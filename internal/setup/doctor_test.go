@@ -58,10 +58,10 @@ func answering(t *testing.T, status int, body string) (url string, asked *atomic
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
 		if status/100 == 3 {
-			w.Header().Set("Location", "https://login.example/x")
+			w.Header().Set("Location", "https://login.example/?key="+testKey)
 		}
 		if strings.HasPrefix(body, "<html>") {
-			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			w.Header().Set("Content-Type", "text/html; charset="+testKey)
 		}
 		w.WriteHeader(status)
 		_, _ = w.Write([]byte(body))
@@ -101,15 +101,16 @@ func TestDoctorTellsTheGatewaysAnswersApart(t *testing.T) {
 	}{
 		{"unknown job", 404, `{"error":"not found"}`, statusOK, statusOK, "ends in cdef, accepted", true},
 		{"a job of that name", 200, `{"request_id":"heygen-video-agent_00000000-0000-0000-0000-000000000000","status":"QUEUED"}`, statusOK, statusOK, "accepted", true},
-		{"a page that is not there", 404, `<html>Not Found</html>`, statusOK, statusWarn, "not as the gateway does: HTTP 404 and text/html", true},
-		{"a page", 200, `<html>Welcome</html>`, statusOK, statusWarn, "HTTP 200 and text/html", true},
-		{"a redirect", 302, ``, statusOK, statusWarn, "a redirect (HTTP 302) to https://login.example/x", true},
-		{"refused key", 401, `{"message":"bad key ` + testKey + `"}`, statusFail, statusOK, "refused by the gateway (HTTP 401)", false},
-		{"forbidden", 403, `{}`, statusFail, statusOK, "refused by the gateway (HTTP 403)", false},
-		{"no credits", 402, `{}`, statusWarn, statusOK, "no credits", true},
+		{"a page that is not there", 404, `<html>Not Found</html>`, statusOK, statusWarn, "text/html", true},
+		{"a page", 200, `<html>Welcome</html>`, statusOK, statusWarn, "text/html", true},
+		{"a redirect to the key", 302, ``, statusOK, statusWarn, "a redirect", true},
+		{"refused key", 401, `{"message":"bad key ` + testKey + `"}`, statusFail, statusOK, "refused the API key", false},
+		{"forbidden", 403, `{}`, statusFail, statusOK, "refused the API key", false},
+		{"no credits", 402, `{}`, statusWarn, statusOK, "out of credits", true},
+		{"no balance", 403, `{"error":"insufficient balance"}`, statusWarn, statusOK, "out of credits", true},
 		{"too many", 429, `{}`, statusOK, statusWarn, "limits the rate", true},
-		{"failing", 500, `boom`, statusOK, statusFail, "HTTP 500", false},
-		{"another server", 400, `{"error":"what is this \u001b[2J"}`, statusOK, statusWarn, "HTTP 400", true},
+		{"failing", 500, `boom ` + testKey, statusOK, statusFail, "HTTP 500", false},
+		{"another server", 418, `{"error":"what is this \u001b[2J ` + testKey + `"}`, statusOK, statusWarn, "HTTP 418", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			url, asked := answering(t, tt.status, tt.body)
@@ -123,6 +124,45 @@ func TestDoctorTellsTheGatewaysAnswersApart(t *testing.T) {
 				t.Errorf("%d requests: %s", asked.Load(), gateway.Detail)
 			}
 		})
+	}
+}
+
+func TestDoctorTakesARefusalWithoutAKeyForAnAnswer(t *testing.T) {
+	url, asked := answering(t, 401, `{"error":"no key"}`)
+	b := newBench(t, "linux")
+	_, checks := b.report(nil, "--gateway-url", url)
+	if c := checks["gateway"]; c.Status != statusOK || asked.Load() != 1 {
+		t.Errorf("%+v", c)
+	}
+	if c := checks["key"]; c.Status != statusFail || !strings.Contains(c.Detail, "none found") {
+		t.Errorf("%+v", c)
+	}
+}
+
+// A key can stand wherever a user or a gateway puts it.
+func TestDoctorHidesTheKeysInEveryWord(t *testing.T) {
+	const entryKey = "fedcba9876543210fedcba9876543210"
+	url, _ := answering(t, 404, `<html>`+testKey)
+	spelled := testKey[:9] + "\u200b" + testKey[9:20] + "\u0001" + testKey[20:]
+	b := newBench(t, "linux")
+	entries := map[string]any{
+		"at-" + testKey:  map[string]any{"command": "/" + testKey + "/pixazo-mcp"},
+		"at-" + entryKey: map[string]any{"command": "/" + spelled + "/pixazo-mcp", "env": map[string]string{"PIXAZO_API_KEY": entryKey}},
+		"pixazo":         map[string]any{"command": "pixazo-mcp", "args": []string{"--max-wait=" + spelled}, "env": map[string]string{"PIXAZO_LOG_LEVEL": "x " + entryKey}},
+	}
+	config, err := json.Marshal(map[string]any{"mcpServers": entries})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.write(b.path(".cursor/mcp.json"), string(config), 0o600)
+	b.o.CheckJournal = func(context.Context, string) (Journal, error) {
+		return Journal{Path: "/" + entryKey}, errors.New("no " + spelled)
+	}
+	b.report([]string{"PIXAZO_API_KEY=" + testKey}, "--gateway-url", url, "--output-dir", b.path(testKey), "--files-dir", b.path(entryKey), "--log-file", b.path("x/"+testKey))
+	for _, word := range []string{testKey, testKey[:9], testKey[9:20], entryKey} {
+		if strings.Contains(b.out.String(), word) {
+			t.Errorf("%s is shown in %s", word, b.out.String())
+		}
 	}
 }
 
@@ -358,8 +398,8 @@ func TestDoctorLinesAreAlignedAndClean(t *testing.T) {
 
 func TestDoctorNamesACommandThatHelps(t *testing.T) {
 	for name, want := range map[string]string{
-		"pixazo":         "pixazo-mcp install cursor",
-		"pixazo-sandbox": "pixazo-mcp install cursor --sandbox",
+		"pixazo":         "run pixazo-mcp install cursor",
+		"pixazo-sandbox": "run pixazo-mcp install cursor --sandbox",
 		"mine":           "change the command of its entry mine by hand",
 	} {
 		for _, program := range []string{"/gone/pixazo-mcp", "pixazo-mcp"} {
@@ -378,8 +418,8 @@ func TestDoctorFindsTheKeyOfAnEntry(t *testing.T) {
 	b := newBench(t, "linux")
 	b.write(b.path("k"), testKey, 0o600)
 	for _, tt := range []struct{ file, content, want string }{
-		{".cursor/mcp.json", `{"mcpServers": {"pixazo": {"command": %s, "env": {"PIXAZO_API_KEY": "` + testKey + `"}}}}`, "pixazo of Cursor has it as PIXAZO_API_KEY"},
-		{".cursor/mcp.json", `{"mcpServers": {"pixazo": {"command": %s, "env": {"PIXAZO_API_KEY": "${input:key}"}}}}`, "pixazo of Cursor has it as PIXAZO_API_KEY"},
+		{".cursor/mcp.json", `{"mcpServers": {"pixazo": {"command": %s, "env": {"PIXAZO_API_KEY": "` + testKey + `"}}}}`, "pixazo of Cursor has it in its env"},
+		{".cursor/mcp.json", `{"mcpServers": {"pixazo": {"command": %s, "env": {"PIXAZO_API_KEY": "${input:key}"}}}}`, "pixazo of Cursor has it in its env"},
 		{".cursor/mcp.json", `{"mcpServers": {"pixazo": {"command": %s, "args": ["--api-key-file=~/k"]}}}`, "pixazo of Cursor has it in " + b.path("k")},
 	} {
 		b.write(b.path(tt.file), fmt.Sprintf(tt.content, quote(b.o.Executable)), 0o600)
@@ -426,7 +466,7 @@ func TestDoctorWarnsOfTheWholeFileSystem(t *testing.T) {
 	b := newBench(t, "linux")
 	root := filepath.VolumeName(b.home) + string(filepath.Separator)
 	_, checks := b.report(nil, "--sandbox", "--files-dir", root, "--files-dir", b.home)
-	if c := checks["files-dir"]; c.Status != statusWarn || !strings.Contains(c.Detail, root+" is the whole file system") {
+	if c := checks["files-dir"]; c.Status != statusWarn || !strings.Contains(c.Detail, root) || !strings.Contains(c.Detail, "one is the whole file system") {
 		t.Errorf("%+v", c)
 	}
 }

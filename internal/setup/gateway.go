@@ -1,0 +1,128 @@
+// This file is the part of doctor that tries the key and the gateway.
+
+package setup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"pixazo-mcp/internal/config"
+	"pixazo-mcp/pixazo"
+)
+
+// checkGateway checks the key and the gateway with one request for both.
+func (o Options) checkGateway(ctx context.Context, entries []keyed) []Check {
+	if o.Settings.Sandbox {
+		return []Check{{"key", statusOK, "not needed in the sandbox", ""}, {"gateway", statusOK, "not asked in the sandbox", ""}}
+	}
+	found, err := o.Settings.Key()
+	key := o.checkKey(found, err, entries)
+	asked := found
+	if asked.IsZero() {
+		asked, _ = pixazo.NewKey("doctor-has-no-key") // a gateway that refuses it has answered
+	}
+	took, err := o.ping(ctx, asked)
+	gateway := Check{Name: "gateway", Status: statusOK, Detail: fmt.Sprintf("%s answered in %d ms", o.Settings.GatewayURL, took.Milliseconds())}
+	e, _ := errors.AsType[*pixazo.Error](err)
+	switch {
+	case err == nil:
+		if !found.IsZero() {
+			key.Detail += ", accepted by the gateway"
+		}
+	case e != nil && e.Code == pixazo.Unauthorized && found.IsZero():
+	case e != nil && e.Code == pixazo.Unauthorized:
+		key.Status, key.Detail = statusFail, key.Detail+": "+e.Message
+		key.Fix = "make a new one at " + pixazo.KeyURL + " and put it in the place of this one"
+	case e != nil && e.Code == pixazo.OutOfCredits:
+		key.Status, key.Detail = statusWarn, key.Detail+", accepted, but "+e.Message
+		key.Fix = "buy credits at " + pixazo.CreditsURL
+	case e == nil || e.Code == pixazo.GatewayUnreachable:
+		gateway.Status, gateway.Detail = statusFail, o.Settings.GatewayURL+" can't be reached: "+words(err)
+		gateway.Fix = "look at the connection, a proxy (HTTPS_PROXY) and --gateway-url"
+		if !found.IsZero() {
+			key.Detail += ", not tried"
+		}
+	case e.HTTPStatus >= 500:
+		gateway.Status, gateway.Detail, gateway.Fix = statusFail, gateway.Detail+", but "+e.Message, "try again later"
+	case e.Code == pixazo.RateLimited:
+		gateway.Status, gateway.Detail = statusWarn, gateway.Detail+", but "+e.Message
+	default:
+		gateway.Status, gateway.Detail = statusWarn, gateway.Detail+", but not as expected: "+e.Message
+		gateway.Fix = "check that --gateway-url is the address of the gateway, and not of something else"
+	}
+	return []Check{key, gateway}
+}
+
+// words returns what an error says, without its code.
+func words(err error) string {
+	if e, ok := errors.AsType[*pixazo.Error](err); ok {
+		return e.Message
+	}
+	return err.Error()
+}
+
+// ping asks the gateway with a key, and returns how long the answer took.
+func (o Options) ping(ctx context.Context, key pixazo.Key) (took time.Duration, err error) {
+	timeout := o.Timeout
+	if timeout == 0 {
+		timeout = 10 * time.Second
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer in %s", timeout))
+	defer cancel()
+	client, err := pixazo.NewClient(pixazo.Config{
+		GatewayURL: o.Settings.GatewayURL,
+		Key:        func() (pixazo.Key, error) { return key, nil },
+		UserAgent:  "pixazo-mcp/doctor",
+	})
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	err = client.Ping(ctx)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return time.Since(began), err
+}
+
+// checkKey checks the key of the settings without asking the gateway. entries
+// are those in clients' configurations whose server finds a key of its own.
+func (o Options) checkKey(found pixazo.Key, err error, entries []keyed) Check {
+	key := Check{Name: "key", Status: statusOK}
+	source, end := o.Settings.KeySource()
+	file := o.Settings.APIKeyFile
+	switch {
+	case err != nil:
+		key.Status, key.Detail, key.Fix = statusFail, err.Error(), "put the key there and nothing else"
+		return key
+	case found.IsZero() && len(entries) > 0:
+		var where []string
+		for _, e := range entries {
+			where = append(where, e.where)
+		}
+		key.Detail = "none for a server that is started here, but " + strings.Join(where, ", ")
+		return key
+	case found.IsZero():
+		key.Status, key.Detail = statusFail, "none found"
+		key.Fix = "make one at " + pixazo.KeyURL + "; pixazo-mcp install asks for it and stores it"
+		if file != "" {
+			key.Fix += " in " + file
+		}
+		return key
+	}
+	key.Detail = "from " + source
+	if end != "" {
+		key.Detail += ", ends in " + end
+	}
+	if warning := o.Settings.KeyWarning(); warning != "" {
+		key.Status, key.Fix = statusWarn, warning
+	} else if file != "" && source != file {
+		if stored, err := config.KeyOfFile(file); err == nil && stored.IsZero() {
+			key.Fix = "a client may not see this variable; pixazo-mcp install stores the key in " + file
+		}
+	}
+	return key
+}
