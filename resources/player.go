@@ -1,6 +1,5 @@
-// This file serves the player, an MCP App: a page that a client which can show
-// one puts beside a tool's result. Clients that can't ignore it, and lose no
-// fact by that.
+// This file serves the player, an MCP App: a page that some clients put beside
+// a tool's result. The result holds the same facts, for all others.
 
 package resources
 
@@ -28,9 +27,9 @@ var playerPage string
 // noOrigins is the page's list of http origins, as it stands in the file.
 const noOrigins = "const local = [];"
 
-// playerFor is the page with the http origins among mediaOrigins, such as the
-// sandbox's: from no other does it take an http address. (https ones it takes
-// from anywhere, and the client's policy decides.)
+// playerFor returns the page, which takes http addresses from the http origins
+// among mediaOrigins alone, such as the sandbox's. (https ones it takes from
+// anywhere, and the client's policy decides.)
 func playerFor(mediaOrigins []string) string {
 	local := []string{}
 	for _, o := range mediaOrigins {
@@ -46,7 +45,7 @@ func playerFor(mediaOrigins []string) string {
 }
 
 // registerPlayer adds the player to s. Clients let it load media from these
-// origins, and nothing from anywhere else.
+// origins alone.
 func registerPlayer(s *server.MCPServer, mediaOrigins []string) {
 	// csp stands on the content, not on the list's entry: so the specification
 	// wants it (Resource Discovery). A list may be empty, an entry never.
