@@ -65,7 +65,7 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 	}
 	switch settings.Command {
 	case config.Demo:
-		return runDemo(ctx, settings, env, stdout, stderr)
+		return runDemo(ctx, settings, stdout)
 	case config.Doctor, config.Install, config.Uninstall:
 		return runSetup(ctx, settings, env, stdin, stdout)
 	}
@@ -107,25 +107,21 @@ func fullVersion() string {
 	return version + " (" + strings.Join(append([]string{revision[:min(7, len(revision))]}, about...), ", ") + ")"
 }
 
-// runDemo makes one video with this very program as the server, on the
-// sandbox unless --live is given.
-func runDemo(ctx context.Context, settings config.Settings, env []string, stdout, stderr io.Writer) error {
-	program, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("demo: %w", err)
-	}
-	args := append(settings.ServeArgs(), fmt.Sprintf("--sandbox=%t", !settings.Demo.Live), "--output-dir="+settings.OutputDir)
-	if !settings.Demo.Live {
-		args = append(args, "--max-videos-per-hour=0") // they cost nothing
+// runDemo makes one video with a server in this process, on the sandbox unless
+// --live is given.
+func runDemo(ctx context.Context, settings config.Settings, stdout io.Writer) error {
+	settings.Sandbox = !settings.Demo.Live
+	if settings.Sandbox {
+		settings.MaxVideosPerHour = 0 // they cost nothing
 	}
 	return demo.Run(ctx, demo.Options{
-		Command:   append([]string{program}, args...),
-		Env:       env,
+		Serve: func(ctx context.Context, in io.Reader, out io.Writer) error {
+			return serve(ctx, settings, in, out, io.Discard)
+		},
 		Prompt:    settings.Demo.Prompt,
 		Live:      settings.Demo.Live,
 		OutputDir: settings.OutputDir,
 		Stdout:    stdout,
-		Stderr:    stderr,
 		Terminal:  isTerminal(stdout),
 	})
 }

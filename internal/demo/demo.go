@@ -1,16 +1,12 @@
-// Package demo makes one video the way an MCP client does: it starts the
-// server as a child, calls its tools over stdio, prints what it calls, and
-// saves the video.
+// Package demo makes one video the way an MCP client does: it calls the tools
+// of a server over a pair of pipes, prints what it calls, and saves the video.
 //
 // Rules of its output:
 //   - "→" is a call, "←" its answer; what is indented belongs to the line above.
 //   - The request_id is printed as soon as it is known, and every way out
 //     after that which leaves a video behind says how to get back to it.
 //   - What the server or the gateway said is one cleaned line; without a
-//     terminal there are no escapes and no carriage returns.
-//
-// The request is in this file, the child in server.go and the output in
-// screen.go.
+//     terminal there are no carriage returns.
 package demo
 
 import (
@@ -19,102 +15,71 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/mark3labs/mcp-go/client"
+	"github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"pixazo-mcp/internal/text"
-	"pixazo-mcp/pixazo"
 )
 
 // defaultPrompt is short, for with Live each second of video is paid for.
 const defaultPrompt = "A friendly presenter explains in 15 seconds how to brew a good cup of green tea, in a bright kitchen, calm and cheerful."
 
-const (
-	startTimeout = 30 * time.Second // for the child to introduce itself
-	// submitGrace is how long an interrupted demo goes on listening for the
-	// answer to its submission. The server gives the gateway 60 s.
-	submitGrace = 60 * time.Second
-	exitGrace   = 5 * time.Second // for the child to end by itself
-)
-
 // Options says what to run and where to show it.
 type Options struct {
-	Command []string // the server: program and arguments
-	Env     []string // all of its environment; nil means this process's own
-	Prompt  string   // empty: the demo has one of its own
-	Live    bool     // Command talks to the gateway, which costs money
+	// Serve serves MCP until in ends. The end of its context cuts off calls.
+	Serve  func(ctx context.Context, in io.Reader, out io.Writer) error
+	Prompt string // "": the demo has one of its own
+	Live   bool   // Serve talks to the gateway, which costs money
 
-	// OutputDir is where Command saves videos; it is made when missing.
+	// OutputDir is where Serve saves videos; it is made when missing.
 	OutputDir string
 
-	Stdout   io.Writer // the story
-	Stderr   io.Writer // the server's last words, if it fails
-	Terminal bool      // Stdout is a terminal: progress is animated
+	Stdout   io.Writer
+	Terminal bool // Stdout is a terminal: progress is one line that changes
 }
 
-// Run makes one video and saves it. It returns once the child has ended. An
+// Run makes one video and saves it. It returns once the server has ended. An
 // error means that no video was saved; if ctx ended, it wraps ctx's error, and
 // the video goes on without the demo.
 func Run(ctx context.Context, o Options) error {
-	d := &demo{Options: o, screen: &screen{out: o.Stdout, terminal: o.Terminal}}
-	// The child's messages are read by a goroutine that may outlive this call.
-	defer d.screen.end()
-	if err := d.run(ctx); err != nil {
-		return fmt.Errorf("demo: %w", err)
-	}
-	return nil
-}
-
-// demo is one Run.
-type demo struct {
-	Options
-	*screen
-	server    *server
-	requestID string // once known
-	pending   bool   // a video may be under way or done, and is not saved
-}
-
-func (d *demo) run(ctx context.Context) error {
 	// Whatever can be wrong with the folder comes out before anything is paid.
-	if d.OutputDir == "" {
-		return errors.New("no folder to save the video in; name one with --output-dir")
+	if o.OutputDir == "" {
+		return errors.New("demo: no folder to save the video in; name one with --output-dir")
 	}
-	if err := tryDir(d.OutputDir); err != nil {
-		return fmt.Errorf("output folder: %w; name another with --output-dir", err)
+	if err := tryDir(o.OutputDir); err != nil {
+		return fmt.Errorf("demo: output folder: %w; name another with --output-dir", err)
 	}
+	d := &demo{Options: o, screen: &screen{out: o.Stdout, terminal: o.Terminal}}
 	if d.Live {
 		d.line("Pixazo demo with the real gateway: this spends credits of your account.")
 	} else {
 		d.line("Pixazo demo in the sandbox: no key, no cost, and a sample clip instead of a real video.")
 	}
 
-	var err error
-	if d.server, err = startServer(d.Command, d.Env); err != nil {
-		return fmt.Errorf("start server: %w", err)
+	in, toServer := io.Pipe()
+	fromServer, out := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		err := o.Serve(context.WithoutCancel(ctx), in, out)
+		_, _ = in.Close(), out.Close() // or the client would wait for ever
+		ended <- err
+	}()
+	d.client = client.NewClient(transport.NewIO(fromServer, toServer, nil))
+	err := d.makeVideo(ctx)
+	_ = d.client.Close()
+	go func() { _, _ = io.Copy(io.Discard, fromServer) }() // so that the server can end
+	if cause := <-ended; cause != nil {
+		err = cause
 	}
-	err = d.makeVideo(ctx)
-	exit := d.server.close(exitGrace)
-	if err == nil {
-		return nil
+	if err != nil {
+		err = fmt.Errorf("demo: %w", d.explain(ctx, err))
 	}
-	_, broken := errors.AsType[*serverError](err)
-	stopped := ctx.Err() != nil && (broken || errors.Is(err, ctx.Err()))
-	d.explain(stopped)
-	if stopped {
-		return fmt.Errorf("stopped before the video was saved: %w", ctx.Err())
-	}
-	if broken {
-		d.server.stderr.print(d.Stderr)
-	}
-	if errors.Is(err, errEnded) && exit != nil {
-		return fmt.Errorf("%w (%w)", err, exit)
-	}
+	d.end()
 	return err
 }
 
@@ -132,9 +97,32 @@ func tryDir(dir string) error {
 	return os.Remove(f.Name())
 }
 
+// demo is one Run.
+type demo struct {
+	Options
+	*screen
+	client    *client.Client
+	requestID string // of a video that is not saved yet
+}
+
+// progressToken names the progress of every call, since only one is under way
+// at a time.
+const progressToken = "demo"
+
 // makeVideo tells the whole story, from the handshake to the saved file.
 func (d *demo) makeVideo(ctx context.Context) error {
-	hello, err := d.server.initialize(ctx, d.heard)
+	if err := d.client.Start(ctx); err != nil {
+		return err
+	}
+	d.client.OnNotification(func(n mcp.JSONRPCNotification) {
+		message, ok := n.Params.AdditionalFields["message"].(string)
+		if ok && n.Params.AdditionalFields["progressToken"] == progressToken {
+			d.progress(text.Clean(message, 100))
+		}
+	})
+	var req mcp.InitializeRequest
+	req.Params.ClientInfo = mcp.Implementation{Name: "pixazo-mcp-demo", Version: "1"}
+	hello, err := d.client.Initialize(ctx, req)
 	if err != nil {
 		return err
 	}
@@ -144,28 +132,23 @@ func (d *demo) makeVideo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := ctx.Err(); err != nil {
-		return err // the interrupt that came while submitting
-	}
 	if !job.Done {
-		if job, err = d.wait(ctx, job); err != nil {
+		if job, err = d.patiently(ctx, "wait_for_video"); err != nil {
 			return err
 		}
-	}
-	if len(job.VideoURLs) == 0 {
-		d.pending = job.Status == string(pixazo.Completed) // its URL may be late
-		return fmt.Errorf("the job ended as %s, without the address of a video", job.Status)
+		d.line("← %s after %d s", job.Status, job.ElapsedSeconds)
 	}
 	for _, link := range job.VideoURLs {
 		d.line("  %s", text.Clean(link, 8000))
 	}
-
-	saved, err := d.save(ctx)
-	if err != nil {
+	if job, err = d.patiently(ctx, "download_video"); err != nil {
 		return err
 	}
-	d.pending = false
-	d.line("\nSaved %.1f MB:\n  %s\n", float64(saved.Bytes)/1e6, text.Clean(saved.SavedPath, 4000))
+	saved, err := os.Stat(job.SavedPath)
+	if err != nil {
+		return fmt.Errorf("download_video: %w", err)
+	}
+	d.line("\nSaved %.1f MB:\n  %s\n", float64(saved.Size())/1e6, text.Clean(job.SavedPath, 4000))
 	d.line("To make videos from your assistant, add this server to your MCP client; README.md shows how.")
 	if !d.Live {
 		d.line("To make a real one here, which spends credits: pixazo-mcp demo --live")
@@ -179,93 +162,51 @@ type job struct {
 	Status         string   `json:"status"`
 	Done           bool     `json:"done"`
 	VideoURLs      []string `json:"video_urls"`
-	Error          string   `json:"error"`
 	ElapsedSeconds int      `json:"elapsed_seconds"`
 	WaitExpired    bool     `json:"wait_expired"`
 	SavedPath      string   `json:"saved_path"`
-	Bytes          int64    `json:"bytes"`
 }
 
-// submit calls generate_video. Once the call is made, the end of ctx only
-// bounds it: the answer names a video that is paid for.
+// submit calls generate_video. Once the call is made the end of ctx does not
+// cut it off: the answer names a video that is paid for.
 func (d *demo) submit(ctx context.Context) (job, error) {
 	if err := ctx.Err(); err != nil {
 		return job{}, err
 	}
-	patient, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer giveUp()
 	stop := context.AfterFunc(ctx, func() {
-		d.line("  Stopping as soon as the submission is answered, so that the video is not lost. A second interrupt stops at once.")
-		time.AfterFunc(submitGrace, giveUp)
+		d.line("  Stopping as soon as the submission is answered, so that the video is not lost.")
 	})
 	defer stop()
-
-	prompt := d.Prompt
-	if prompt == "" {
-		prompt = defaultPrompt
+	arguments := map[string]any{"prompt": d.Prompt}
+	if d.Prompt == "" {
+		arguments["prompt"] = defaultPrompt
 	}
-	arguments := map[string]any{"prompt": prompt}
 	if !d.Live {
 		arguments["allow_duplicate"] = true // the clip of an earlier demo went with its sandbox
 	}
-	d.pending = true
-	j, err := d.call(patient, "generate_video", arguments)
+	j, err := d.call(context.WithoutCancel(ctx), "generate_video", arguments)
 	if err != nil {
-		return j, err
+		return job{}, err
 	}
-	if err := pixazo.CheckRequestID(j.RequestID); err != nil {
-		return j, fmt.Errorf("generate_video: %w", err)
-	}
-	d.requestID = j.RequestID
-	d.line("← %s, request_id %s", j.Status, j.RequestID)
-	if j.Error != "" {
-		d.line("  %s", text.Clean(j.Error, 1000))
-	}
-	return j, nil
+	d.requestID = text.Clean(j.RequestID, 200)
+	d.line("← %s, request_id %s", j.Status, d.requestID)
+	return j, ctx.Err()
 }
 
-// wait calls wait_for_video until the job is done. Only ctx bounds it.
-func (d *demo) wait(ctx context.Context, j job) (job, error) {
-	next, err := d.patiently(ctx, "wait_for_video", j.Status)
-	if err != nil {
-		return j, err
-	}
-	d.line("← %s after %d s", next.Status, next.ElapsedSeconds)
-	return next, nil
-}
-
-// save calls download_video until the file is whole.
-func (d *demo) save(ctx context.Context) (job, error) {
-	saved, err := d.patiently(ctx, "download_video", "Downloading")
-	if err == nil && saved.SavedPath == "" {
-		err = errors.New("download_video answered without the path of a file")
-	}
-	return saved, err
-}
-
-// patiently calls a tool about the job, with status in the bar, until its wait
-// does not expire.
-func (d *demo) patiently(ctx context.Context, tool, status string) (job, error) {
-	d.spin(status)
-	defer d.hide()
+// patiently calls a tool about the job until its wait does not expire.
+func (d *demo) patiently(ctx context.Context, tool string) (job, error) {
 	for {
 		began := time.Now()
-		next, err := d.call(ctx, tool, map[string]any{"request_id": d.requestID})
-		if err != nil {
-			return job{}, err
+		j, err := d.call(ctx, tool, map[string]any{"request_id": d.requestID})
+		if err != nil || !j.WaitExpired {
+			return j, err
 		}
-		if !next.WaitExpired {
-			d.hide()
-			return next, nil
-		}
-		d.line("← %s, not done yet: asking again", next.Status)
+		d.line("← %s, not done yet: asking again", j.Status)
 		// A server that is busy or about to end answers without waiting.
-		if time.Since(began) < time.Second {
-			select {
-			case <-ctx.Done():
-				return job{}, ctx.Err()
-			case <-time.After(time.Second):
-			}
+		select {
+		case <-ctx.Done():
+			return j, ctx.Err()
+		case <-time.After(time.Second - time.Since(began)):
 		}
 	}
 }
@@ -273,27 +214,26 @@ func (d *demo) patiently(ctx context.Context, tool, status string) (job, error) 
 // call prints a tool call and makes it. An error result is printed and becomes
 // an error with its code.
 func (d *demo) call(ctx context.Context, tool string, arguments map[string]any) (job, error) {
-	var shown []string
-	for _, name := range slices.Backward(slices.Sorted(maps.Keys(arguments))) { // the prompt first
-		value := arguments[name]
-		if s, ok := value.(string); ok {
-			value = strconv.Quote(text.Clean(s, 80))
-		}
-		shown = append(shown, fmt.Sprintf("%q: %v", name, value))
-	}
-	d.line("→ %s {%s}", tool, strings.Join(shown, ", "))
-	result, err := d.server.call(ctx, tool, arguments)
+	shown, _ := text.JSON(arguments, "")
+	d.line("→ %s %s", tool, text.Clean(string(shown), 160))
+	var req mcp.CallToolRequest
+	req.Params.Name, req.Params.Arguments = tool, arguments
+	req.Params.Meta = &mcp.Meta{ProgressToken: progressToken}
+	result, err := d.client.CallTool(ctx, req)
 	if err != nil {
-		return job{}, err
+		return job{}, fmt.Errorf("%s: %w", tool, err)
 	}
 	if result.IsError {
-		said := text.Clean(texts(result), 4000)
-		d.hide()
+		said := ""
+		for _, content := range result.Content {
+			said += " " + mcp.GetTextFromContent(content)
+		}
+		said = text.Clean(said, 4000)
 		d.line("← error: %s", said)
 		code, _, _ := strings.Cut(said, ":")
-		// The text says what has become of the video, unless this was one of
-		// several questions about it.
-		d.pending = d.requestID != "" && code != string(pixazo.VideoFailed)
+		if code == "video_failed" {
+			d.requestID = ""
+		}
 		return job{}, fmt.Errorf("%s answered with an error: %s", tool, text.Clean(code, 80))
 	}
 	var j job
@@ -304,48 +244,27 @@ func (d *demo) call(ctx context.Context, tool string, arguments map[string]any) 
 	if err != nil {
 		return job{}, fmt.Errorf("%s: read answer: %w", tool, err)
 	}
-	if j.Status = text.Clean(j.Status, 40); j.Status == "" {
-		j.Status = "no status yet"
-	}
+	j.Status = text.Clean(j.Status, 40)
 	return j, nil
 }
 
-// texts joins the text of a result.
-func texts(result *mcp.CallToolResult) string {
-	var all []string
-	for _, content := range result.Content {
-		if text, ok := content.(mcp.TextContent); ok {
-			all = append(all, text.Text)
+// explain says what becomes of a video that is not saved, and returns the error
+// to end with.
+func (d *demo) explain(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		err = fmt.Errorf("stopped before the video was saved: %w", ctx.Err())
+		if d.requestID == "" {
+			d.line("\nStopped. Nothing was submitted.")
+		} else {
+			d.line("\nStopped. The video goes on without the demo.")
 		}
 	}
-	return strings.Join(all, " ")
-}
-
-// heard shows a progress message: of a job, which begins with its status, or of
-// a download.
-func (d *demo) heard(message string) {
-	message = text.Clean(message, 100)
-	status, _, _ := strings.Cut(message, ",")
-	d.progress(status, message)
-}
-
-// explain says what becomes of a video that is not saved, after an interrupt
-// or an error.
-func (d *demo) explain(stopped bool) {
-	switch {
-	case stopped && !d.pending:
-		d.line("\nStopped. Nothing was submitted.")
-	case stopped:
-		d.line("\nStopped. The video goes on without the demo.")
-	}
-	sandboxed := ""
-	if !d.Live {
-		sandboxed = " of a server in the sandbox"
-	}
-	switch {
-	case d.pending && d.requestID != "":
+	if d.requestID != "" {
+		sandboxed := ""
+		if !d.Live {
+			sandboxed = " of a server in the sandbox"
+		}
 		d.line("To get back to the video, call get_status%s with request_id %s", sandboxed, d.requestID)
-	case d.pending:
-		d.line("generate_video was not answered: the video may be under way all the same, so look for it before you make another.")
 	}
+	return err
 }

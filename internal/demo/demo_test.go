@@ -1,5 +1,5 @@
-// These tests run the demo against the real program, built once, and against
-// children that misbehave, which are this test binary in another role.
+// These tests run the demo against servers that play a part. That it makes a
+// video with the real one is tested with the program.
 
 package demo
 
@@ -8,110 +8,57 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
-	"regexp"
-	"runtime"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 	"unicode"
 
 	"github.com/mark3labs/mcp-go/mcp"
-	mcpserver "github.com/mark3labs/mcp-go/server"
+	"github.com/mark3labs/mcp-go/server"
 )
 
-// roleVariable makes this test binary a child with that role.
-const roleVariable = "PIXAZO_DEMO_TEST_ROLE"
+// part is what a tool of a server answers.
+type part func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error)
 
-var program string // the built pixazo-mcp
-
-func TestMain(m *testing.M) {
-	if role := os.Getenv(roleVariable); role != "" {
-		playRole(role)
+// play returns a server with these tools for Options.
+func play(tools map[string]part) func(context.Context, io.Reader, io.Writer) error {
+	return func(ctx context.Context, in io.Reader, out io.Writer) error {
+		srv := server.NewMCPServer("\x1b[2Jplayer\r", "\x071")
+		for name, answer := range tools {
+			srv.AddTool(mcp.NewTool(name), server.ToolHandlerFunc(answer))
+		}
+		return server.NewStdioServer(srv).Listen(ctx, in, out)
 	}
-	dir, err := os.MkdirTemp("", "pixazo-demo-test")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	program = filepath.Join(dir, "pixazo-mcp")
-	if runtime.GOOS == "windows" {
-		program += ".exe"
-	}
-	build := exec.Command("go", "build", "-o", program, "pixazo-mcp")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
-		os.Exit(1)
-	}
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
 }
 
-// playRole is the whole program of a misbehaving child.
-func playRole(role string) {
-	switch role {
-	case "exit":
-		fmt.Fprintln(os.Stderr, "first "+strings.Repeat("noise ", tailSize))
-		fmt.Fprintln(os.Stderr, "\x1b[31mno state folder\x1b[0m")
-		os.Exit(3)
-	case "leave": // ends in the middle of generate_video
-		srv := mcpserver.NewMCPServer("leaver", "1")
-		srv.AddTool(mcp.NewTool("generate_video"), func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-			fmt.Fprintln(os.Stderr, "out of memory")
-			os.Exit(4)
-			return nil, nil
-		})
-		_ = mcpserver.ServeStdio(srv)
-	case "stubborn": // answers nothing and ignores the end of its input
-		interrupted := make(chan os.Signal, 1)
-		signal.Notify(interrupted, os.Interrupt)
-		<-interrupted
-	case "hostile":
-		srv := mcpserver.NewMCPServer("\x1b[2Jserver\r", "\x07"+"1")
-		srv.AddTool(mcp.NewTool("generate_video"), func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-			return mcp.NewToolResultStructured(job{RequestID: "abc", Status: "QUE\x1b[31mUED\r\n", Error: "\x1b]0;title\x07"}, ""), nil
-		})
-		srv.AddTool(mcp.NewTool("wait_for_video"), func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-			return mcp.NewToolResultError("gateway\x1b[5m_error: \u202ewords\r\n\x00."), nil
-		})
-		_ = mcpserver.ServeStdio(srv)
+func answer(result job) part {
+	return func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		return mcp.NewToolResultStructured(result, ""), nil
 	}
-	os.Exit(0)
 }
 
-// environment is for children: a home of its own and none of our settings.
-func environment(t *testing.T, more ...string) []string {
-	env := slices.DeleteFunc(os.Environ(), func(line string) bool { return strings.HasPrefix(line, "PIXAZO_") })
-	home := t.TempDir()
-	return append(append(env, "HOME="+home, "USERPROFILE="+home, "XDG_STATE_HOME="+home), more...)
+func fail(message string) part {
+	return func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		return mcp.NewToolResultError(message), nil
+	}
 }
 
-// role is the command and the environment of a misbehaving child.
-func role(t *testing.T, name string) (command, env []string) {
-	self, err := os.Executable()
-	if err != nil {
+const id = "heygen-video-agent_1"
+
+// good are tools that make a video, saved as a file of the test's.
+func good(t *testing.T) map[string]part {
+	saved := filepath.Join(t.TempDir(), "video.mp4")
+	if err := os.WriteFile(saved, make([]byte, 2_500_000), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return []string{self}, environment(t, roleVariable+"="+name)
-}
-
-// options are for a demo with the real program.
-func options(t *testing.T, out, errs *bytes.Buffer) Options {
-	dir := filepath.Join(t.TempDir(), "new", "folder")
-	return Options{
-		Command:   []string{program, "serve", "--sandbox", "--sandbox-duration=1s"},
-		Env:       environment(t, "PIXAZO_OUTPUT_DIR="+dir),
-		OutputDir: dir,
-		Stdout:    out,
-		Stderr:    errs,
+	return map[string]part{
+		"generate_video": answer(job{RequestID: id, Status: "QUEUED"}),
+		"wait_for_video": answer(job{RequestID: id, Status: "COMPLETED", Done: true, ElapsedSeconds: 42, VideoURLs: []string{"https://media.example/video.mp4"}}),
+		"download_video": answer(job{RequestID: id, Status: "COMPLETED", Done: true, SavedPath: saved}),
 	}
 }
 
@@ -120,7 +67,7 @@ func checkPlain(t *testing.T, out string) {
 	t.Helper()
 	for _, r := range out {
 		if r != '\n' && !unicode.IsGraphic(r) {
-			t.Errorf("output holds %q:\n%q", r, out)
+			t.Errorf("the output holds %q:\n%q", r, out)
 			return
 		}
 	}
@@ -130,184 +77,137 @@ func checkContains(t *testing.T, out string, words ...string) {
 	t.Helper()
 	for _, word := range words {
 		if !strings.Contains(out, word) {
-			t.Errorf("output lacks %q:\n%s", word, out)
+			t.Errorf("the output lacks %q:\n%s", word, out)
 		}
 	}
 }
 
-var savedPath = regexp.MustCompile(`(?m)^Saved [0-9.]+ MB:\n  (.*\.mp4)$`)
-
-func checkSaved(t *testing.T, out string) {
-	t.Helper()
-	match := savedPath.FindStringSubmatch(out)
-	if match == nil {
-		t.Fatalf("output names no file:\n%s", out)
-	}
-	if !filepath.IsAbs(match[1]) {
-		t.Errorf("path %s is not absolute", match[1])
-	}
-	video, err := os.ReadFile(match[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(video) < 10_000 || string(video[4:8]) != "ftyp" {
-		t.Errorf("saved %d bytes that begin with %q, want an MP4", len(video), video[:min(12, len(video))])
-	}
-	if files, _ := os.ReadDir(filepath.Dir(match[1])); len(files) != 1 {
-		t.Errorf("folder holds %v, want the video only", files)
-	}
-}
-
-func TestSavesAVideo(t *testing.T) {
-	t.Parallel()
-	var out, errs bytes.Buffer
-	o := options(t, &out, &errs)
-	o.Prompt = "A presenter " + strings.Repeat("very ", 100) + "slowly says \"hello\"\nand waves\x1b[31m."
+func TestTellsTheWholeStory(t *testing.T) {
+	tools := good(t)
+	dir := filepath.Join(t.TempDir(), "new", "folder")
+	var out bytes.Buffer
+	o := Options{Serve: play(tools), OutputDir: dir, Stdout: &out, Prompt: "A presenter " + strings.Repeat("very ", 100) + "slowly says \"hello\"\nand waves\x1b[31m."}
 	if err := Run(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	checkSaved(t, out.String())
 	checkPlain(t, out.String())
-	checkContains(t, out.String(), "sandbox: no key, no cost", "Started pixazo-mcp ", `→ generate_video {"prompt": "A presenter very`,
-		"← QUEUED, request_id heygen-video-agent_", `→ wait_for_video {"request_id": "heygen-video-agent_`, "← COMPLETED after", "README.md")
-	if errs.Len() > 0 {
-		t.Errorf("stderr holds %q", errs.String())
+	checkContains(t, out.String(), "sandbox: no key, no cost", "Started [2Jplayer 1, which speaks MCP ", `→ generate_video {"allow_duplicate":true,"prompt":"A presenter very`, "very…\n",
+		"← QUEUED, request_id "+id+"\n", `→ wait_for_video {"request_id":"`+id+`"}`, "← COMPLETED after 42 s\n  https://media.example/video.mp4\n",
+		"Saved 2.5 MB:\n  ", "README.md", "demo --live")
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("the output folder has %v, %v", entries, err)
 	}
 }
 
-func TestAnimatesOnATerminal(t *testing.T) {
-	t.Parallel()
-	var out, errs bytes.Buffer
-	o := options(t, &out, &errs)
-	o.Terminal = true
-	if err := Run(t.Context(), o); err != nil {
+func TestLiveDemoSaysThatItCosts(t *testing.T) {
+	var out bytes.Buffer
+	if err := Run(t.Context(), Options{Serve: play(good(t)), OutputDir: t.TempDir(), Stdout: &out, Live: true}); err != nil {
 		t.Fatal(err)
 	}
-	checkContains(t, out.String(), "| QUEUED", "| Downloading", "[0s]")
-	// What is left to see once everything between carriage returns is gone.
-	seen := regexp.MustCompile(`(?m)^.*\r`).ReplaceAllString(out.String(), "")
-	checkPlain(t, seen)
-	checkSaved(t, seen)
+	checkContains(t, out.String(), "this spends credits of your account", `→ generate_video {"prompt":"A friendly presenter`)
+	if strings.Contains(out.String(), "allow_duplicate") || strings.Contains(out.String(), "sandbox") {
+		t.Errorf("got %s", out.String())
+	}
 }
 
 func TestAsksAgainWhileTheWaitExpires(t *testing.T) {
-	t.Parallel()
-	var out, errs bytes.Buffer
-	o := options(t, &out, &errs)
-	o.Command = []string{program, "serve", "--sandbox", "--sandbox-duration=2500ms", "--max-wait=1s"}
-	if err := Run(t.Context(), o); err != nil {
+	tools, calls := good(t), 0
+	done := tools["wait_for_video"]
+	tools["wait_for_video"] = func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		if calls++; calls == 1 {
+			return answer(job{Status: "PROCESSING", WaitExpired: true})(ctx, req)
+		}
+		return done(ctx, req)
+	}
+	var out bytes.Buffer
+	if err := Run(t.Context(), Options{Serve: play(tools), OutputDir: t.TempDir(), Stdout: &out}); err != nil {
 		t.Fatal(err)
 	}
-	checkSaved(t, out.String())
-	checkContains(t, out.String(), "← PROCESSING, not done yet: asking again")
-	if n := strings.Count(out.String(), "→ wait_for_video"); n < 2 || n > 4 {
-		t.Errorf("wait_for_video was called %d times, want about 3", n)
+	checkContains(t, out.String(), "← PROCESSING, not done yet: asking again\n→ wait_for_video", "Saved")
+}
+
+func TestFinishedVideoIsNotWaitedFor(t *testing.T) {
+	tools := good(t)
+	tools["generate_video"], tools["wait_for_video"] = tools["wait_for_video"], fail("nobody should call this")
+	var out bytes.Buffer
+	if err := Run(t.Context(), Options{Serve: play(tools), OutputDir: t.TempDir(), Stdout: &out}); err != nil {
+		t.Errorf("%v\n%s", err, out.String())
 	}
 }
 
-func TestSkipsTheWaitForAFinishedVideo(t *testing.T) {
-	t.Parallel()
-	var out, errs bytes.Buffer
-	o := options(t, &out, &errs)
-	o.Prompt = "sandbox:finished"
-	if err := Run(t.Context(), o); err != nil {
-		t.Fatal(err)
-	}
-	checkSaved(t, out.String())
-	if strings.Contains(out.String(), "→ wait_for_video") {
-		t.Errorf("waited for a finished video:\n%s", out.String())
+// Without a terminal each status is a line; with one all are the same line.
+func TestProgressIsOneLineOnATerminal(t *testing.T) {
+	for terminal, want := range map[bool]string{
+		false: "→ call\n  QUEUED, 0 s\n  PROCESSING, 5 s\n← answer\n",
+		true:  "→ call\n  QUEUED, 0 s\r             \r  QUEUED, 2 s\r             \r  PROCESSING, 5 s\r                 \r← answer\n",
+	} {
+		var out bytes.Buffer
+		s := screen{out: &out, terminal: terminal}
+		s.line("→ %s", "call")
+		for _, message := range []string{"QUEUED, 0 s", "QUEUED, 2 s", "PROCESSING, 5 s"} {
+			s.progress(message)
+		}
+		s.line("← answer")
+		s.end()
+		s.progress("COMPLETED, too late")
+		if out.String() != want {
+			t.Errorf("terminal %t: %q", terminal, out.String())
+		}
 	}
 }
 
 func TestFailures(t *testing.T) {
-	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tests := []struct {
+	const back = "To get back to the video, call get_status of a server in the sandbox with request_id " + id
+	for _, tt := range []struct {
 		name    string
-		change  func(*Options)
+		change  func(*Options, map[string]part)
 		wantErr string
 		want    []string // in the output
 		without string   // not in the output
 	}{
-		{"failed job", func(o *Options) { o.Prompt = "sandbox:failed" }, "video_failed",
-			[]string{"request_id heygen-video-agent_", "← error: video_failed:", "could not render"}, "To get back to the video"},
-		{"hostile words", func(o *Options) { o.Prompt = "sandbox:hostile" }, "video_failed",
-			[]string{"← error: video_failed:"}, ""},
-		{"refused submission", func(o *Options) { o.Prompt = "sandbox:402" }, "out_of_credits",
-			[]string{"← error: out_of_credits:"}, "under way"},
-		{"no key", func(o *Options) { o.Command = []string{program, "serve"}; o.Live = true }, "missing_api_key",
-			[]string{"spends credits", "← error: missing_api_key:"}, "sandbox: no key"},
-		{"no output folder", func(o *Options) { o.OutputDir = "" }, "--output-dir", nil, "generate_video"},
-		{"output folder is a file", func(o *Options) { o.OutputDir = file }, "--output-dir", nil, "generate_video"},
-		{"wrong flag", func(o *Options) { o.Command = []string{program, "serve", "--max-wait=1h"} }, "exit status 1", nil, "generate_video"},
-		{"no program", func(o *Options) { o.Command = []string{file + "-not"} }, "start server", nil, "generate_video"},
-		{"no command", func(o *Options) { o.Command = nil }, "start server", nil, "generate_video"},
-	}
-	for _, tt := range tests {
+		{"failed job", func(_ *Options, p map[string]part) {
+			p["wait_for_video"] = fail("video_failed: the \x1b[5mgateway\u202e said:\r\n no.")
+		}, "wait_for_video answered with an error: video_failed", []string{"← error: video_failed: the [5mgateway said: no.\n"}, back},
+		{"refused submission", func(_ *Options, p map[string]part) { p["generate_video"] = fail("out_of_credits: none left.") },
+			"generate_video answered with an error: out_of_credits", []string{"← error: out_of_credits: none left.\n"}, "get back"},
+		{"refused wait", func(_ *Options, p map[string]part) { p["wait_for_video"] = fail("unauthorized: no.") }, "unauthorized", []string{back}, ""},
+		{"refused download", func(_ *Options, p map[string]part) { p["download_video"] = fail("download_failed: no.") }, "download_failed", []string{back}, ""},
+		{"no such file", func(_ *Options, p map[string]part) { p["download_video"] = answer(job{SavedPath: file + "-not"}) }, "download_video: ", []string{back}, ""},
+		{"missing tool", func(_ *Options, p map[string]part) { delete(p, "generate_video") }, "generate_video: ", nil, "get back"},
+		{"no output folder", func(o *Options, _ map[string]part) { o.OutputDir = "" }, "--output-dir", nil, "generate_video"},
+		{"output folder is a file", func(o *Options, _ map[string]part) { o.OutputDir = file }, "--output-dir", nil, "generate_video"},
+		{"server that can't start", func(o *Options, _ map[string]part) {
+			o.Serve = func(context.Context, io.Reader, io.Writer) error { return errors.New("no port is free") }
+		}, "demo: no port is free", nil, "generate_video"},
+		{"server that ends", func(o *Options, _ map[string]part) {
+			o.Serve = func(context.Context, io.Reader, io.Writer) error { return nil }
+		}, "demo: ", nil, "generate_video"},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			var out, errs bytes.Buffer
-			o := options(t, &out, &errs)
-			tt.change(&o)
+			tools := good(t)
+			var out bytes.Buffer
+			o := Options{Serve: play(tools), OutputDir: t.TempDir(), Stdout: &out}
+			tt.change(&o, tools)
 			err := Run(t.Context(), o)
 			if err == nil || !strings.HasPrefix(err.Error(), "demo: ") || !strings.Contains(err.Error(), tt.wantErr) {
 				t.Errorf("error is %v, want one with %q", err, tt.wantErr)
 			}
+			checkPlain(t, out.String()+fmt.Sprint(err))
 			checkContains(t, out.String(), tt.want...)
-			checkPlain(t, out.String())
 			if tt.without != "" && strings.Contains(out.String(), tt.without) {
-				t.Errorf("output holds %q:\n%s", tt.without, out.String())
+				t.Errorf("the output holds %q:\n%s", tt.without, out.String())
 			}
 		})
 	}
 }
 
-func TestServerThatExitsAtOnceHasItsLastWords(t *testing.T) {
-	t.Parallel()
-	var out, errs bytes.Buffer
-	o := options(t, &out, &errs)
-	o.Command, o.Env = role(t, "exit")
-	err := Run(t.Context(), o)
-	if want := "demo: start server: the server ended without an answer (exit status 3)"; err == nil || err.Error() != want {
-		t.Errorf("error is %v, want %s", err, want)
-	}
-	if want := "The server's last words:\n  [31mno state folder[0m\n"; errs.String() != want {
-		t.Errorf("stderr is %q, want %q", errs.String(), want)
-	}
-}
-
-func TestServerThatLeavesWhileSubmittingIsToldAsUncertain(t *testing.T) {
-	t.Parallel()
-	var out, errs bytes.Buffer
-	o := options(t, &out, &errs)
-	o.Command, o.Env = role(t, "leave")
-	err := Run(t.Context(), o)
-	if want := "demo: generate_video: the server ended without an answer (exit status 4)"; err == nil || err.Error() != want {
-		t.Errorf("error is %v, want %s", err, want)
-	}
-	checkContains(t, out.String(), "may be under way")
-	checkContains(t, errs.String(), "out of memory")
-}
-
-func TestWordsOfAHostileServerAreCleaned(t *testing.T) {
-	t.Parallel()
-	var out, errs bytes.Buffer
-	o := options(t, &out, &errs)
-	o.Command, o.Env = role(t, "hostile")
-	err := Run(t.Context(), o)
-	if err == nil {
-		t.Fatal("no error")
-	}
-	checkPlain(t, out.String()+err.Error())
-	checkContains(t, out.String(), "request_id abc", "To get back to the video, call get_status of a server in the sandbox with request_id abc")
-}
-
-// trigger is a buffer that calls do when word has been written to it. The
-// buffer is not embedded: io.WriteString would pass Write by.
+// trigger is a buffer that calls do when word has been written to it.
 type trigger struct {
+	mu   sync.Mutex
 	buf  bytes.Buffer
 	word string
 	do   func()
@@ -315,87 +215,61 @@ type trigger struct {
 }
 
 func (w *trigger) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	n, err := w.buf.Write(p)
-	if strings.Contains(w.String(), w.word) {
+	if strings.Contains(w.buf.String(), w.word) {
 		w.once.Do(w.do)
 	}
 	return n, err
 }
 
-func (w *trigger) String() string { return w.buf.String() }
-
-func TestInterrupt(t *testing.T) {
-	t.Parallel()
-	stopped := errors.New("stopped")
-	tests := []struct {
-		name, prompt, at string
-		want             []string
+func TestInterruptLosesNoVideo(t *testing.T) {
+	for _, tt := range []struct {
+		name, at string
+		want     []string
 	}{
-		{"before the submission", "hello", "Pixazo demo", []string{"Nothing was submitted"}},
-		// The answer comes after 3 s.
-		{"while submitting", "sandbox:slow", "→ generate_video", []string{"Stopping as soon as", "request_id heygen-video-agent_", "The video goes on", "get_status"}},
-		{"while waiting", "hello", "→ wait_for_video", []string{"request_id heygen-video-agent_", "The video goes on", "get_status"}},
-	}
-	for _, tt := range tests {
+		{"before the submission", "Pixazo demo", []string{"Stopped. Nothing was submitted."}},
+		{"while submitting", "→ generate_video", []string{"Stopping as soon as", "← QUEUED, request_id " + id, "The video goes on", "get_status"}},
+		{"while waiting", "→ wait_for_video", []string{"request_id " + id, "The video goes on", "get_status"}},
+		{"while saving", "→ download_video", []string{"request_id " + id, "The video goes on", "get_status"}},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
 			// A bound for when the interrupt is missed.
-			bounded, release := context.WithTimeout(t.Context(), time.Minute)
-			defer release()
-			ctx, cancel := context.WithCancelCause(bounded)
-			var errs bytes.Buffer
-			out := &trigger{word: tt.at, do: func() { cancel(stopped) }}
-			o := options(t, nil, &errs)
-			o.Stdout, o.Prompt = out, tt.prompt
-			o.Command = []string{program, "serve", "--sandbox", "--sandbox-duration=1h"}
-			pidFile := filepath.Join(t.TempDir(), "pid")
-			if runtime.GOOS != "windows" {
-				o.Command = append([]string{"/bin/sh", "-c", `echo $$ >"$0"; exec "$@"`, pidFile}, o.Command...)
+			ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+			defer stop()
+			interrupted := make(chan struct{})
+			out := &trigger{word: tt.at, do: func() { stop(); close(interrupted) }}
+			tools := good(t)
+			submit, ended := tools["generate_video"], false
+			tools["generate_video"] = func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+				if tt.name == "while submitting" {
+					<-interrupted
+					if ctx.Err() != nil {
+						t.Error("the submission was cut off")
+					}
+				}
+				return submit(ctx, req)
 			}
-			err := Run(ctx, o)
-			if !errors.Is(err, context.Canceled) {
-				t.Errorf("error is %v, want context.Canceled", err)
+			patient := func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
 			}
-			checkContains(t, out.String(), tt.want...)
-			checkPlain(t, out.String())
-			if errs.Len() > 0 {
-				t.Errorf("stderr holds %q", errs.String())
+			if tt.name == "while waiting" {
+				tools["wait_for_video"] = patient
+			} else if tt.name == "while saving" {
+				tools["download_video"] = patient
 			}
-			if runtime.GOOS != "windows" {
-				checkGone(t, pidFile)
+			serve := play(tools)
+			err := Run(ctx, Options{OutputDir: t.TempDir(), Stdout: out, Serve: func(ctx context.Context, in io.Reader, out io.Writer) error {
+				defer func() { ended = true }()
+				return serve(ctx, in, out)
+			}})
+			if !errors.Is(err, context.Canceled) || !ended {
+				t.Errorf("error is %v, want context.Canceled; the server ended: %t", err, ended)
 			}
+			checkContains(t, out.buf.String(), tt.want...)
+			checkPlain(t, out.buf.String())
 		})
-	}
-}
-
-// checkGone requires that the process whose id is in the file has ended.
-func checkGone(t *testing.T, pidFile string) {
-	t.Helper()
-	text, err := os.ReadFile(pidFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	process, err := os.FindProcess(pid)
-	if err != nil {
-		return
-	}
-	if err := process.Signal(syscall.Signal(0)); !errors.Is(err, os.ErrProcessDone) {
-		t.Errorf("process %d is still there (%v)", pid, err)
-	}
-}
-
-func TestStubbornServerIsKilled(t *testing.T) {
-	t.Parallel()
-	s, err := startServer(role(t, "stubborn"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = s.close(10 * time.Millisecond)
-	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Success() {
-		t.Errorf("the server ended with %v, want to be killed", err)
 	}
 }
