@@ -43,7 +43,7 @@ func servers(b *testing.B) (ours, bare string) {
 func initialized(b *testing.B, path string) (*exec.Cmd, io.Closer, time.Duration) {
 	b.Helper()
 	cmd := exec.Command(path)
-	cmd.Env = []string{"HOME=" + buildDir}
+	cmd.Env = homes(buildDir)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		b.Fatal(err)

@@ -56,7 +56,7 @@ func TestREADMEEntryAttachesADeckAndSavesTheVideo(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(home, "Documents", "deck.pdf"), deck, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p, _ := startCommand(t, []string{"HOME=" + home, "USERPROFILE=" + home, "PIXAZO_SANDBOX_DURATION=100ms"}, path, config.McpServers["pixazo"].Args...)
+	p, _ := startCommand(t, append(homes(home), "PIXAZO_SANDBOX_DURATION=100ms"), path, config.McpServers["pixazo"].Args...)
 	made := p.call("generate_video", map[string]any{"prompt": "Tides, from the slides: why and when?", "files": []string{"deck.pdf", "~/Documents/deck.pdf"}})
 	if made.Result.IsError {
 		t.Fatal(made.text())

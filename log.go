@@ -6,10 +6,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
@@ -106,7 +109,7 @@ func newLogger(settings config.Settings, stderr io.Writer) (log *slog.Logger, en
 	}
 	file := newLogQueue()
 	go func() {
-		f, err := openLog(settings.LogFile)
+		f, err := os.OpenFile(settings.LogFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {
 			toStderr.Warn("the log file can't be opened, so the log goes to stderr", "flag", "--log-file (PIXAZO_LOG_FILE)", "error", err)
 			file.copyTo(stderr)
@@ -118,30 +121,27 @@ func newLogger(settings config.Settings, stderr io.Writer) (log *slog.Logger, en
 	return logTo(file, settings.LogLevel), file.close
 }
 
-// openLog opens a log file. It blocks while path is a FIFO that nobody reads.
-func openLog(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-}
-
-// tryLog returns the error of opening the log file of the settings, for
-// commands that refuse to start without it. A file that can't be opened within
-// a second counts as one that will be.
-func tryLog(settings config.Settings) error {
-	if settings.LogFile == "" {
+// tryLog returns why the log file can't be opened, for commands that refuse to
+// start without it. It makes no file. One that can't be opened within a second,
+// such as a FIFO without a reader, counts as one that will be.
+func tryLog(path string) error {
+	if path == "" {
 		return nil
 	}
 	opened := make(chan error, 1)
 	go func() {
-		f, err := openLog(settings.LogFile)
+		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 		if err == nil {
 			err = f.Close()
+		} else if errors.Is(err, fs.ErrNotExist) {
+			_, err = os.ReadDir(filepath.Dir(path))
 		}
 		opened <- err
 	}()
 	select {
 	case err := <-opened:
 		if err != nil {
-			return fmt.Errorf("--log-file (PIXAZO_LOG_FILE): must be a file that can be written: %w", err)
+			return fmt.Errorf("--log-file (PIXAZO_LOG_FILE): must be a file that can be written; got %q: %w", path, err)
 		}
 	case <-time.After(time.Second):
 	}
@@ -158,9 +158,11 @@ func logTo(out io.Writer, level slog.Level) *slog.Logger {
 	}))
 }
 
+func (q *logQueue) isTerminal() bool { return q.terminal }
+
 func isTerminal(stream any) bool {
-	if q, ok := stream.(*logQueue); ok {
-		return q.terminal
+	if s, ok := stream.(interface{ isTerminal() bool }); ok {
+		return s.isTerminal()
 	}
 	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))

@@ -43,7 +43,7 @@ func main() {
 	stderr.terminal = isTerminal(os.Stderr)
 	go stderr.copyTo(os.Stderr)
 	log.SetOutput(stderr) // for net/http, whose transports log by themselves
-	err := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, stderr)
+	err := run(ctx, os.Args[1:], config.WithHome(os.Environ()), os.Stdin, os.Stdout, stderr)
 	if err != nil {
 		fmt.Fprintln(stderr, "pixazo-mcp:", err)
 	}
@@ -60,7 +60,15 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 	if errors.Is(err, config.ErrDone) {
 		return nil
 	}
+	// A server that a client started always starts: what is wrong is told in
+	// the log and in the answers to calls.
+	if settings.Command == config.Serve && !isTerminal(stdin) {
+		return serve(ctx, settings, stdin, stdout, stderr)
+	}
 	if err != nil {
+		return err
+	}
+	if err := tryLog(settings.LogFile); err != nil && settings.Command != config.Doctor { // which reports it
 		return err
 	}
 	switch settings.Command {
@@ -69,12 +77,7 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 	case config.Doctor, config.Install, config.Uninstall:
 		return runSetup(ctx, settings, env, stdin, stdout)
 	}
-	if isTerminal(stdin) {
-		if err := tryLog(settings); err != nil {
-			return err
-		}
-		fmt.Fprintln(stderr, "pixazo-mcp waits for an MCP client on stdin. To see it work, run: pixazo-mcp demo")
-	}
+	fmt.Fprintln(stderr, "pixazo-mcp waits for an MCP client on stdin. To see it work, run: pixazo-mcp demo")
 	return serve(ctx, settings, stdin, stdout, stderr)
 }
 

@@ -127,7 +127,7 @@ func startProcess(t testing.TB, env []string, args ...string) (*program, *exec.C
 func startCommand(t testing.TB, env []string, path string, args ...string) (*program, *exec.Cmd) {
 	t.Helper()
 	cmd := exec.Command(path, args...)
-	cmd.Env = append([]string{"HOME=" + t.TempDir()}, env...)
+	cmd.Env = append(homes(t.TempDir()), env...)
 	p := &program{t: t, stderr: &syncBuffer{}, ended: make(chan error, 1)}
 	cmd.Stderr = p.stderr
 	in, err := cmd.StdinPipe()
@@ -409,7 +409,7 @@ func TestKeyPromptAndDataNeverComeOut(t *testing.T) {
 }
 
 func TestServesWithoutAKey(t *testing.T) {
-	p := start(t, []string{"HOME=" + t.TempDir(), "PIXAZO_API_KEY=${PIXAZO_API_KEY}"})
+	p := start(t, append(homes(t.TempDir()), "PIXAZO_API_KEY=${PIXAZO_API_KEY}"))
 	p.send(`{"jsonrpc":"2.0","id":0,"method":"tools/list"}`)
 	if line := p.receive(); !strings.Contains(line, `"wait_for_video"`) {
 		t.Errorf("tools/list answered %s", line)
@@ -434,7 +434,7 @@ func TestServesWithoutAKey(t *testing.T) {
 func TestKeyPutInPlaceWhileServingIsUsed(t *testing.T) {
 	gateway := quickGateway(t)
 	home := t.TempDir()
-	p := start(t, []string{"HOME=" + home, "USERPROFILE=" + home}, "--gateway-url", gateway.URL)
+	p := start(t, homes(home), "--gateway-url", gateway.URL)
 	if r := p.call("generate_video", map[string]any{"prompt": "tides"}); !strings.HasPrefix(r.text(), "missing_api_key: ") {
 		t.Fatalf("got %s", r.text())
 	}
@@ -530,24 +530,6 @@ func TestJobIsFollowedFromAnotherProcess(t *testing.T) {
 	second, _ := startProcess(t, nil, "--sandbox")
 	if r := second.call("get_status", map[string]any{"request_id": id}); r.Result.StructuredContent["status"] != "COMPLETED" {
 		t.Errorf("got %s", r.text())
-	}
-}
-
-func TestSettingsAreCheckedBeforeServing(t *testing.T) {
-	for _, tt := range []struct {
-		args []string
-		want string
-	}{
-		{[]string{"--max-wait=soon"}, "--max-wait (PIXAZO_MAX_WAIT)"},
-		{[]string{"--gateway-url=http://example.com"}, "--gateway-url (PIXAZO_GATEWAY_URL)"},
-		{[]string{"--webhook-url=http://example.com"}, "--webhook-url (PIXAZO_WEBHOOK_URL)"},
-		{[]string{"--no-such-flag"}, "--no-such-flag"},
-	} {
-		var out, errs bytes.Buffer
-		err := run(t.Context(), tt.args, nil, strings.NewReader(""), &out, &errs)
-		if err == nil || !strings.Contains(err.Error(), tt.want) || out.Len() > 0 {
-			t.Errorf("%q: %v, stdout %q", tt.args, err, out.String())
-		}
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/mark3labs/mcp-go/server"
@@ -33,6 +35,12 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 	if warning := settings.KeyWarning(); warning != "" {
 		log.Warn(warning)
 	}
+	for _, problem := range settings.Problems {
+		log.Error("a setting can't be taken, so calls that need it are refused", "error", problem.Err)
+	}
+	if len(settings.Unset) > 0 {
+		log.Warn("settings that begin with ${ count as unset: the client did not fill them in", "settings", strings.Join(settings.Unset, ", "))
+	}
 
 	gateway := pixazo.Config{
 		GatewayURL:  settings.GatewayURL,
@@ -42,10 +50,8 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 		UserAgent:   "pixazo-mcp/" + version,
 		Logger:      log,
 	}
-	journalName := settings.GatewayURL
 	mediaOrigins := []string{pixazo.MediaOrigin, settings.GatewayURL}
 	if settings.Sandbox {
-		journalName = "sandbox" // its port is another one each time
 		url, key, stop, err := startSandbox(settings.SandboxDuration, log)
 		if err != nil {
 			return err
@@ -57,6 +63,10 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 	client, err := pixazo.NewClient(gateway)
 	if err != nil {
 		return err
+	}
+	journalName := client.Origin()
+	if settings.Sandbox {
+		journalName = "sandbox" // its port is another one each time
 	}
 	tracker := jobs.New(client, jobs.Options{
 		StateDir:   settings.StateDir,
@@ -91,6 +101,7 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 		MaxWait: settings.MaxWait,
 		KeyFile: settings.APIKeyFile,
 		Files:   attach.Resolver{Dirs: settings.FilesDirs, FromRoots: settings.FilesFromRoots, Home: settings.Home},
+		Refuse:  func(tool string, arguments map[string]any) error { return refuse(settings, tool, arguments) },
 	})
 	videos := resources.Register(srv, tracker, resources.Options{MediaOrigins: append(mediaOrigins, settings.MediaOrigins...)})
 
@@ -126,6 +137,57 @@ func (s savedJobs) RecordSaved(_ context.Context, requestID string, files []down
 		saved[i] = jobs.SavedFile(file)
 	}
 	return s.Tracker.RecordSaved(requestID, saved)
+}
+
+// refuse returns the error of a call that needs a setting which can't be taken.
+// Settings.Key refuses what the key file and resources need.
+func refuse(settings config.Settings, tool string, arguments map[string]any) error {
+	needed := append([]string{"", "sandbox"}, map[string][]string{
+		"generate_video": {"state-dir", "max-videos-per-hour", "webhook-url", "webhook-mode"},
+		"wait_for_video": {"max-wait"},
+		"list_videos":    {"state-dir"},
+		"download_video": {"output-dir", "max-download", "max-wait"},
+	}[tool]...)
+	switch {
+	case !settings.Sandbox:
+		needed = append(needed, "gateway-url")
+	case tool == "generate_video":
+		needed = append(needed, "sandbox-duration")
+	}
+	if hasLocalFile(arguments["files"]) {
+		needed = append(needed, "files-dir", "files-from-roots")
+	}
+	if save := arguments["save"]; save != nil && save != false {
+		needed = append(needed, "output-dir", "max-download")
+	}
+	for _, problem := range settings.Problems {
+		if !slices.Contains(needed, problem.Name) {
+			continue
+		}
+		e := &pixazo.Error{Code: pixazo.InvalidArgument, Message: problem.Err.Error() +
+			"; that is a setting of this server: ask the user to correct it where the server is set up, and to start the server again"}
+		switch problem.Name {
+		case "state-dir":
+			e.Code = pixazo.JournalUnavailable
+		case "output-dir", "files-dir", "files-from-roots":
+			e.Code = pixazo.FileRefused
+		}
+		return e
+	}
+	return nil
+}
+
+// hasLocalFile reports whether the argument files may name a local file: it is
+// told from a URL and from an asset id by a dot or a separator in it.
+func hasLocalFile(files any) bool {
+	items, ok := files.([]any)
+	if !ok {
+		items = []any{files}
+	}
+	return slices.ContainsFunc(items, func(item any) bool {
+		s, _ := item.(string)
+		return strings.ContainsAny(s, `./\`) && !strings.HasPrefix(s, "https://") && !strings.HasPrefix(s, "data:")
+	})
 }
 
 // startSandbox serves the emulator on a loopback port of its own. It has its

@@ -39,7 +39,7 @@ func NewKey(s string) (Key, error) {
 			return Key{}, errors.New("the key holds a space, a line break or a character outside ASCII")
 		}
 	}
-	if strings.ContainsAny(s, "\"'`\\<>{}%&#;,") {
+	if strings.ContainsAny(s, "\"'`\\<>{}%&#;,$") {
 		return Key{}, errors.New("the key holds a quotation mark, a bracket or another sign that does not belong to it; give the key alone")
 	}
 	if name, value, ok := strings.Cut(s, "="); ok && strings.Trim(value, "=") != "" && isName(name, "_") {

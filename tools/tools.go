@@ -40,6 +40,10 @@ type Config struct {
 	MaxWait time.Duration                                       // the longest a single wait_for_video may last
 	KeyFile string                                              // where the user may put the key, for the hint of missing_api_key
 	Files   attach.Resolver
+
+	// Refuse is asked before each call, with its arguments as they came; its
+	// error is the answer. nil refuses nothing.
+	Refuse func(tool string, arguments map[string]any) error
 }
 
 // Register adds the tools to srv.
@@ -115,6 +119,11 @@ func define[In, Out any](config Config, d definition, handle func(context.Contex
 			},
 		},
 		Handler: func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			if config.Refuse != nil {
+				if err := config.Refuse(d.name, req.GetArguments()); err != nil {
+					return failure(config, d, err), nil
+				}
+			}
 			args, err := decode[In](req, arguments, d.aliases)
 			if err != nil {
 				return failure(config, d, err), nil

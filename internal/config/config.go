@@ -1,9 +1,9 @@
 // Package config turns the command line and the PIXAZO_* variables into one
-// validated Settings value. This file holds the settings, Parse, and how the
-// command line is taken apart.
+// validated Settings value. This file holds the settings and Parse.
 //
 // Rules that hold for every setting:
-//   - --max-wait is also read from PIXAZO_MAX_WAIT, and so on. The flag wins.
+//   - --max-wait is also read from PIXAZO_MAX_WAIT, and so on. Flags override
+//     environment variables.
 //   - White space around a value is trimmed. An empty value counts as unset,
 //     and so does one that starts with "${": MCP clients pass a placeholder on
 //     as it stands when they have nothing to put in its place.
@@ -14,14 +14,11 @@
 package config
 
 import (
-	"cmp"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -32,13 +29,16 @@ import (
 // Command is what the program is asked to do.
 type Command string
 
+// The commands; Serve is the default.
 const (
-	Serve     Command = "serve"     // speak MCP over stdin and stdout; the default
-	Demo      Command = "demo"      // make one video and show how it goes
-	Doctor    Command = "doctor"    // say what is set up and what needs mending
-	Install   Command = "install"   // add the server to a client's configuration
-	Uninstall Command = "uninstall" // take it out again
+	Serve     Command = "serve"
+	Demo      Command = "demo"
+	Doctor    Command = "doctor"
+	Install   Command = "install"
+	Uninstall Command = "uninstall"
 )
+
+var commands = []string{"serve", "demo", "doctor", "install", "uninstall"}
 
 // Clients are the names that Install and Uninstall know.
 var Clients = []string{"claude-desktop", "claude-code", "cursor", "vscode", "windsurf", "zed", "codex", "gemini", "goose"}
@@ -47,57 +47,30 @@ var Clients = []string{"claude-desktop", "claude-code", "cursor", "vscode", "win
 // It holds the key behind a function, so that no way of printing it shows the
 // key; see Key.
 type Settings struct {
+	// Command is "" when the command line begins with a word that is none.
 	Command Command
 
-	// Home is the folder that ~ stands for. It is empty when it is not known.
-	Home string
-	// APIKeyFile is where the key is looked for when PIXAZO_API_KEY is not
-	// set. It is empty when none was named and there is no home directory.
-	APIKeyFile string
-	// GatewayURL is scheme, host and perhaps port, without a trailing slash.
-	GatewayURL string
-	// Sandbox asks for the emulator in the gateway's place. GatewayURL is then
-	// not to be called.
-	Sandbox bool
-	// SandboxDuration is how long a video takes in the sandbox: above 0, at
-	// most 1h.
-	SandboxDuration time.Duration
-	// StateDir is where the journal is kept; it need not exist. It is empty
-	// when none was named and there is no home directory.
-	StateDir string
-	// MaxVideosPerHour is how many videos may be submitted within an hour: 0,
-	// for any number, to 1,000,000.
-	MaxVideosPerHour int
-	// OutputDir is where videos are saved; it need not exist. It is empty when
-	// none was named and there is no home directory: the working directory is
-	// never a default, for clients start servers in "/".
-	OutputDir string
-	// MaxDownload is the size in bytes of the largest video that is saved: 1 to
-	// 1 TiB.
-	MaxDownload int64
-	// FilesDirs are the folders from which local files may be attached; they
-	// need not exist. None allows none.
-	FilesDirs []string
-	// FilesFromRoots adds the folders that the client offers as roots.
-	FilesFromRoots bool
-	// MaxWait bounds one wait_for_video call: 1s to 10m.
-	MaxWait time.Duration
-	// WebhookURL is an https URL in printable ASCII, at most 2,000 characters,
-	// or empty.
-	WebhookURL string
-	// WebhookMode is "terminal" or "sync", whether or not there is a URL.
-	WebhookMode string
-	// MediaOrigins are further origins of videos, for the player; a host may
-	// begin with "*.".
-	MediaOrigins []string
-	LogLevel     slog.Level
-	// LogFile is empty when the log goes to stderr.
-	LogFile string
+	Home             string        // what ~ stands for; "" when it is not known
+	APIKeyFile       string        // "" when none was named and Home is not known
+	GatewayURL       string        // the origin; not to be called when Sandbox is set
+	Sandbox          bool          // use the emulator in the gateway's place
+	SandboxDuration  time.Duration // of a video in the sandbox: 1ms to 1h
+	StateDir         string        // of the journal; "" when none was named and Home is not known
+	MaxVideosPerHour int           // 0, for any number, to 1,000,000
+	OutputDir        string        // of saved videos; "" when none was named and Home is not known
+	MaxDownload      int64         // bytes of the largest video that is saved: 1 to 1 TiB
+	FilesDirs        []string      // from which local files may be attached
+	FilesFromRoots   bool          // attach from the folders that the client offers as roots, too
+	MaxWait          time.Duration // of one wait_for_video call: 1s to 10m
+	WebhookURL       string        // "" for none
+	WebhookMode      string        // "terminal" or "sync", whether or not there is a URL
+	MediaOrigins     []string      // further origins of videos, for the player; a host may begin with "*."
+	LogLevel         slog.Level
+	LogFile          string // "" when the log goes to stderr
 
-	// Demo holds the flags of the demo command. They have no variables: that
-	// it may spend credits is said each time.
+	// Demo holds the flags of the demo command.
 	Demo struct {
-		Prompt string // empty: the demo has one of its own
+		Prompt string // "": the demo has one of its own
 		Live   bool   // the gateway instead of the sandbox
 	}
 
@@ -106,23 +79,39 @@ type Settings struct {
 		Client string // one of Clients, for install and uninstall
 		Print  bool   // show what would be written, and write nothing
 		JSON   bool   // report as JSON
-		// Invalid is set for doctor --json alone, which reports what Parse
-		// refuses. The settings are then without their values.
+		// Invalid is what Parse refuses, for doctor --json alone, which reports
+		// it.
 		Invalid error
 	}
 
+	// Problems are the settings that can't be taken. Each has its default, but a
+	// path is empty.
+	Problems []Problem
+	// Unset are the settings, as "--max-wait (PIXAZO_MAX_WAIT)", that were
+	// given as a placeholder which nobody filled in.
+	Unset []string
+
 	keyFileNamed bool
-	keyVariable  func() string // PIXAZO_API_KEY; fmt prints unexported strings, of a function only the address
-	raw          func(name string) (text, from string)
-	serveArgs    []string
+	keyVariable  func() (name, text string) // the key that a variable gives; a function, since fmt prints strings in unexported fields
+	values       []Value
 	entryArgs    []string
 }
 
-// ServeArgs returns the arguments that give a child the settings flags of this
-// command line, beginning with "serve". The child reaches the same Settings
-// when it has the same variables and working directory.
-func (s Settings) ServeArgs() []string {
-	return append([]string{string(Serve)}, s.serveArgs...)
+// Problem is a setting that can't be taken.
+type Problem struct {
+	Name string // of the flag, without dashes; "" for the command line as a whole
+	Err  error  // names flag, variable, rule and value; never holds the key
+}
+
+// Problem returns what is wrong with the first setting of names that can't be
+// taken, or nil.
+func (s Settings) Problem(names ...string) error {
+	for _, p := range s.Problems {
+		if slices.Contains(names, p.Name) {
+			return p.Err
+		}
+	}
+	return nil
 }
 
 // EntryArgs returns the settings flags of this command line for an entry in a
@@ -138,164 +127,81 @@ type Value struct {
 }
 
 // Values returns all settings but the key, in the order of the help.
-func (s Settings) Values() []Value {
-	paths := map[string]string{
-		"api-key-file": s.APIKeyFile, "state-dir": s.StateDir, "output-dir": s.OutputDir, "log-file": s.LogFile,
-		filesDir: strings.Join(s.FilesDirs, string(filepath.ListSeparator)),
-	}
-	var values []Value
-	for _, row := range settings {
-		if row.group != common {
-			continue
-		}
-		text, from := s.raw(row.name)
-		if path, ok := paths[row.name]; ok {
-			text = path
-		}
-		if row.placeholder == "URL" { // a path may have an @ or a ?
-			text = maskURL(text)
-		}
-		values = append(values, Value{row.name, text, from})
-	}
-	return values
-}
+func (s Settings) Values() []Value { return slices.Clone(s.values) }
 
 // ErrDone is returned by Parse when it printed what --help or --version asked
 // for and nothing is left to do: the program ends with status 0.
 var ErrDone = errors.New("help or version was printed")
 
-// setting is a row of the table that flags, variables, errors and help are made
-// of. The text is for users.
+// setting is a row of the table that flags, variables, errors and the help are
+// made of.
 type setting struct {
 	name        string
-	group       group
 	placeholder string // "" for a flag that may stand alone, which means true
 	fallback    string // the default
-	rule        string // which values are valid
-	help        string
+	help        string // for users
+	// set puts a value into the Settings. Its error is the rule that the value
+	// breaks.
+	set func(value string) error
+	// of is the command whose flag it is. Those of no command are settings:
+	// they have a variable, and count for every command.
+	of Command
+
+	variable string   // "" for a flag that has none
+	label    string   // flag and variable, for errors
+	typed    []string // the values of the flag; all count for filesDir, else the last
 }
 
-type group int
-
-const (
-	common    group = iota // has a variable too
-	ofDemo                 // known behind "demo" alone
-	ofDoctor               // behind "doctor"
-	ofInstall              // behind "install" and "uninstall"
-	printing               // asks for a text
-)
-
-// filesDir is the one flag that may be given more than once, with a variable
-// that is a list.
+// filesDir is the setting that is a list: its flag may be repeated.
 const filesDir = "files-dir"
 
-// settings is in the order of the help and of ServeArgs.
-var settings = []setting{
-	{"api-key-file", common, "FILE", "~/.pixazo/api-key", "a path; ~ is the home directory", "File with the gateway key on its only line, read when PIXAZO_API_KEY is not set."},
-	{"gateway-url", common, "URL", pixazo.DefaultGatewayURL, "an https URL of just a host and perhaps a port (http only to this computer), such as " + pixazo.DefaultGatewayURL, "The gateway."},
-	{"sandbox", common, "", "false", "true or false", "Use a built-in emulator instead of the gateway: no key, no cost, no real video."},
-	{"sandbox-duration", common, "DURATION", "8s", "a duration above 0s and at most 1h, such as 8s", "How long a video takes in the sandbox."},
-	{"state-dir", common, "DIR", "~/.local/state/pixazo-mcp", "a path; ~ is the home directory", "Folder of the record of submissions, shared by all servers that name it."},
-	{"output-dir", common, "DIR", "~/Videos/Pixazo", "a path; ~ is the home directory", "Folder where videos are saved."},
-	{"max-download", common, "SIZE", "2GB", "a size from 1B to 1TB, such as 500MB or 1.5GB (KB and KiB both mean 1024 bytes, and so on up)", "The largest video that download_video saves."},
-	{filesDir, common, "DIR", "", "a path; ~ is the home directory. Repeat the flag for more folders; the variable takes them with " + string(filepath.ListSeparator) + " in between", "Folder from which local files may be attached to a video."},
-	{"files-from-roots", common, "", "false", "true or false", "Let files be attached from the folders that the client offers as roots, too."},
-	{"max-wait", common, "DURATION", "50s", "a duration between 1s and 10m, such as 50s", "The longest that one wait_for_video call waits. Keep it below the client's own limit."},
-	{"max-videos-per-hour", common, "N", "20", "a whole number from 0 (no limit) to 1,000,000", "How many videos may be submitted within an hour, over all servers that share the state directory."},
-	{"webhook-url", common, "URL", "", "an https URL of at most 2,000 characters, all of them ASCII", "Where the gateway reports on every video of this server."},
-	{"webhook-mode", common, "MODE", "terminal", "terminal (one report, at the end) or sync (one at each step)", "When the gateway reports to the webhook."},
-	{"media-origins", common, "LIST", "", "https origins (http only on this computer) separated by spaces or commas, such as https://cdn.example.com or https://*.example.com", "Further places from which the player may show videos."},
-	{"log-level", common, "LEVEL", "info", "debug, info, warn or error", "How much is logged."},
-	{"log-file", common, "FILE", "", "a path; ~ is the home directory", "File that the log is appended to, instead of stderr."},
+// table returns the rows of all flags in the order of the help. Their values
+// are put into s.
+func (p *parser) table(s *Settings) []setting {
+	text := func(v string) (string, error) { return v, nil }
+	parseBoolean := oneOf(booleans, "must be true or false")
+	return []setting{
+		{name: "api-key-file", placeholder: "FILE", fallback: "~/.pixazo/api-key", set: into(&s.APIKeyFile, p.keyFile), help: "file with the gateway key on its only line"},
+		{name: "gateway-url", placeholder: "URL", fallback: pixazo.DefaultGatewayURL, set: into(&s.GatewayURL, parseGateway), help: "the gateway; http:// only to this computer"},
+		{name: "sandbox", fallback: "false", set: into(&s.Sandbox, parseBoolean), help: "use a built-in emulator: no key, no cost, no real video"},
+		{name: "sandbox-duration", placeholder: "DURATION", fallback: "8s", set: into(&s.SandboxDuration, durations(time.Millisecond, time.Hour, "must be a duration between 1ms and 1h, such as 8s")), help: "how long a video takes in the sandbox, at most 1h"},
+		{name: "state-dir", placeholder: "DIR", fallback: p.stateDir(), set: into(&s.StateDir, p.absolute), help: "directory of the journal; servers with the same directory share it"},
+		{name: "output-dir", placeholder: "DIR", fallback: outputDir(p.goos), set: into(&s.OutputDir, p.absolute), help: "folder that videos are saved in"},
+		{name: "max-download", placeholder: "SIZE", fallback: "2GB", set: into(&s.MaxDownload, parseSize), help: "the largest video that is saved, 1B to 1TB"},
+		{name: filesDir, placeholder: "DIR", set: p.addFilesDir, help: "folder from which local files may be attached; may be repeated"},
+		{name: "files-from-roots", fallback: "false", set: into(&s.FilesFromRoots, parseBoolean), help: "attach from the folders that the client offers as roots, too"},
+		{name: "max-wait", placeholder: "DURATION", fallback: "50s", set: into(&s.MaxWait, durations(time.Second, 10*time.Minute, "must be a duration between 1s and 10m, such as 50s")), help: "the longest that one wait_for_video call waits, 1s to 10m"},
+		{name: "max-videos-per-hour", placeholder: "N", fallback: "20", set: into(&s.MaxVideosPerHour, parseLimit), help: "limit over all servers that share the state directory; 0 for none"},
+		{name: "webhook-url", placeholder: "URL", set: into(&s.WebhookURL, parseWebhook), help: "https address that the gateway reports every video to"},
+		{name: "webhook-mode", placeholder: "MODE", fallback: "terminal", set: into(&s.WebhookMode, oneOf(modes, "must be terminal (one report, at the end) or sync (one at each step)")), help: "terminal: one report, at the end; sync: one at each step"},
+		{name: "media-origins", placeholder: "URLS", set: into(&s.MediaOrigins, parseOrigins), help: "further https origins from which the player may show videos"},
+		{name: "log-level", placeholder: "LEVEL", fallback: "info", set: into(&s.LogLevel, oneOf(levels, "must be debug, info, warn or error")), help: "debug, info, warn or error"},
+		{name: "log-file", placeholder: "FILE", set: into(&s.LogFile, p.absolute), help: "file that the log is appended to, instead of stderr"},
 
-	{"prompt", ofDemo, "TEXT", "", "a text", "What the video should show."},
-	{"live", ofDemo, "", "", "true or false", "Use the real gateway, which spends credits, instead of the sandbox."},
-
-	{"json", ofDoctor, "", "", "true or false", "Print one JSON object instead of lines."},
-
-	{"print", ofInstall, "", "", "true or false", "Show what would be written, and write nothing."},
-
-	{"help", printing, "", "", "true or false", "Print this text."},
-	{"version", printing, "", "", "true or false", "Print the version."},
-}
-
-// commandInfo is a row of the table that the command line and its help are made
-// of. The text is for users.
-type commandInfo struct {
-	name     Command
-	usage    string // behind the name
-	flags    group  // its own; common for none
-	client   bool   // takes one of Clients
-	help     string
-	examples string
-}
-
-var commands = []commandInfo{
-	{Serve, "", common, false, "Speak MCP over stdin and stdout. This is the default.", `
-  pixazo-mcp --sandbox
-  pixazo-mcp serve --output-dir ~/Videos --log-level debug
-`},
-	{Demo, "", ofDemo, false, "Make one video in the terminal, through the sandbox unless --live is given.", `
-  pixazo-mcp demo
-  pixazo-mcp demo --prompt "A 30-second tour of the water cycle"
-  pixazo-mcp demo --live --output-dir .
-`},
-	{Doctor, "", ofDoctor, false, "Say what is set up and what needs mending: settings, key, gateway, folders, record, and the entries in the clients' configurations. It makes no folder and no record, and leaves those that are there as they are. The status is 1 when something needs mending.", `
-  pixazo-mcp doctor
-  pixazo-mcp doctor --sandbox
-  pixazo-mcp doctor --json
-`},
-	{Install, "CLIENT", ofInstall, true, "Add this program to the configuration of a client: claude-desktop, claude-code, cursor or vscode. The rest of the file stays as it is, and a copy of it is kept beside it. For windsurf, zed, codex, gemini and goose, print what to put where. Settings flags go into the entry. With --sandbox the entry is pixazo-sandbox, which needs no key; else the key is asked for when there is none, and goes to the key file, never to the client's.", `
-  pixazo-mcp install claude-desktop
-  pixazo-mcp install claude-desktop --files-dir ~/Documents --output-dir ~/Out
-  pixazo-mcp install cursor --sandbox
-  pixazo-mcp install vscode --print
-  pixazo-mcp install codex
-`},
-	{Uninstall, "CLIENT", ofInstall, true, "Take all entries of this program, and no others, out of the configuration of a client: pixazo, pixazo-sandbox, and what starts it under another name. With --sandbox, take out pixazo-sandbox alone. The key and the videos stay.", `
-  pixazo-mcp uninstall claude-desktop
-  pixazo-mcp uninstall cursor --sandbox
-  pixazo-mcp uninstall cursor --print
-`},
-}
-
-// info returns the row of a command's name, the zero row if there is none.
-func info(name string) commandInfo {
-	i := slices.IndexFunc(commands, func(c commandInfo) bool { return string(c.name) == name })
-	if i < 0 {
-		return commandInfo{}
+		{name: "prompt", placeholder: "TEXT", of: Demo, set: into(&s.Demo.Prompt, text), help: "what the video should show"},
+		{name: "live", of: Demo, set: into(&s.Demo.Live, parseBoolean), help: "use the gateway, which spends credits, not the sandbox"},
+		{name: "json", of: Doctor, set: into(&s.Setup.JSON, parseBoolean), help: "print one JSON object instead of lines"},
+		{name: "print", of: Install, set: into(&s.Setup.Print, parseBoolean), help: "show what would be written, and write nothing"},
 	}
-	return commands[i]
-}
-
-// find returns the setting of a flag's name, the zero setting if there is none.
-func find(name string) setting {
-	i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
-	if i < 0 {
-		return setting{}
-	}
-	return settings[i]
 }
 
 // Parse reads args, which come without the program's name, and env, lines of
 // KEY=VALUE as os.Environ gives them. For --help and --version it writes to
 // stdout and returns ErrDone, as it does for the words help and version in a
-// command's place; version is called for the latter alone. Other
-// errors name each flag at fault with its
-// variable, the rule and the value, on a line each; they never hold the key.
+// command's place; version is called for the latter alone.
+//
+// Any other error joins those of Settings.Problems. The Settings are usable all
+// the same, for a server that a client started: it starts, and says what is
+// wrong in its log and its answers.
 func Parse(args, env []string, version func() string, stdout io.Writer) (Settings, error) {
-	p := parser{env: environment(env), flags: map[string][]string{}}
-	if err := refuseKeyFlag(args); err != nil {
-		return Settings{}, err
-	}
-	command, err := p.split(args)
+	var s Settings
+	p := newParser(env, &s)
+	words := p.commandLine(args)
 	text := ""
 	switch {
-	case errors.Is(err, flag.ErrHelp):
-		text = help(command)
-	case err != nil:
-		return Settings{}, err
-	case p.boolean("version"):
+	case p.help:
+		text = p.helpText()
+	case p.version:
 		text = "pixazo-mcp " + version() + "\n"
 	}
 	if text != "" {
@@ -304,225 +210,63 @@ func Parse(args, env []string, version func() string, stdout io.Writer) (Setting
 		}
 		return Settings{}, ErrDone
 	}
-
-	s := Settings{
-		Command:          command,
-		Home:             p.home(),
-		APIKeyFile:       p.path("api-key-file"),
-		GatewayURL:       p.gatewayURL("gateway-url"),
-		Sandbox:          p.boolean("sandbox"),
-		SandboxDuration:  p.duration("sandbox-duration", 1, time.Hour),
-		StateDir:         p.path("state-dir"),
-		OutputDir:        p.path("output-dir"),
-		MaxDownload:      p.size("max-download", 1<<40),
-		FilesDirs:        p.paths(filesDir),
-		FilesFromRoots:   p.boolean("files-from-roots"),
-		MaxWait:          p.duration("max-wait", time.Second, 10*time.Minute),
-		MaxVideosPerHour: p.count("max-videos-per-hour", 1_000_000),
-		WebhookURL:       p.webhookURL("webhook-url"),
-		WebhookMode:      p.choice("webhook-mode", "terminal", "sync"),
-		MediaOrigins:     p.origins("media-origins"),
-		LogLevel:         p.level("log-level"),
-		LogFile:          p.path("log-file"),
-		keyVariable:      func() string { return p.env[keyVariable] },
-	}
-	for _, row := range settings {
-		if row.group != common {
-			continue
+	p.command(words, len(args) > 0 && !strings.HasPrefix(args[0], "-"))
+	p.load()
+	for _, name := range keyVariables {
+		if isPlaceholder(p.env[name]) {
+			s.Unset = append(s.Unset, name)
 		}
-		for _, v := range p.flags[row.name] {
-			s.serveArgs = append(s.serveArgs, "--"+row.name+"="+v)
-			if row.name == "sandbox" && s.Sandbox {
+	}
+	s.Home, s.keyVariable = p.home, p.key
+	s.keyFileNamed = slices.ContainsFunc(s.values, func(v Value) bool { return v.Name == "api-key-file" && v.From != "default" })
+	if s.Demo.Live && s.Sandbox && p.find("sandbox").typed != nil {
+		p.fail("", errors.New("--live and --sandbox: the demo uses the gateway, which spends credits, or the sandbox; got both"))
+	}
+	var errs []error
+	for _, problem := range s.Problems {
+		errs = append(errs, problem.Err)
+	}
+	err := errors.Join(errs...)
+	if s.Command == Doctor && s.Setup.JSON {
+		s.Setup.Invalid, err = err, nil
+	}
+	return s, err
+}
+
+// load puts the value of each flag into the Settings: the flag's, else its
+// variable's, else the default.
+func (p *parser) load() {
+	for i := range p.rows {
+		row := &p.rows[i]
+		values, from := row.typed, "flag"
+		if values == nil {
+			values, from = p.fromVariable(row), "variable"
+		}
+		if values == nil {
+			values, from = []string{row.fallback}, "default"
+		}
+		var shown []string
+		for _, v := range values {
+			if v == "" {
 				continue
 			}
-			if row.placeholder == "DIR" || row.placeholder == "FILE" {
-				v, _ = p.absolute(v) // p.path and p.paths told the error
+			err := row.set(v)
+			if err != nil && from != "default" { // a default needs a home directory, and may do without
+				p.fail(row.name, fmt.Errorf("%s: %w; got %s", row.label, err, p.quote(row.show(v))))
 			}
-			s.entryArgs = append(s.entryArgs, "--"+row.name+"="+v)
-		}
-	}
-	s.raw = func(name string) (text, from string) {
-		text, given := p.value(name)
-		switch {
-		case !given:
-			return text, "default"
-		case len(p.flags[name]) > 0:
-			return text, "flag"
-		}
-		return text, "variable"
-	}
-	s.Setup.Client, s.Setup.Print, s.Setup.JSON = p.client, p.boolean("print"), p.boolean("json")
-	s.Demo.Prompt, _ = p.value("prompt")
-	s.Demo.Live = p.boolean("live")
-	_, s.keyFileNamed = p.value("api-key-file")
-	if s.Demo.Live && s.Sandbox && p.flags["sandbox"] != nil {
-		p.errs = append(p.errs, errors.New("--live and --sandbox: the demo uses the gateway, which spends credits, or the sandbox; got both"))
-	}
-	if len(p.errs) > 0 {
-		err := errors.Join(p.errs...)
-		if command != Doctor || !s.Setup.JSON {
-			return Settings{}, err
-		}
-		refused := Settings{Command: Doctor}
-		refused.Setup.JSON, refused.Setup.Invalid = true, err
-		return refused, nil
-	}
-	return s, nil
-}
-
-// split takes args apart: flags go to p.flags as they were typed, and the
-// command is returned. The last flag of a name counts, of filesDir all do; an
-// unset flag leaves earlier ones alone. The error is flag.ErrHelp when help was
-// asked for, of the command if there is one.
-func (p *parser) split(args []string) (command Command, err error) {
-	// Package flag has no kind for a flag that stands alone or has its value as
-	// the next argument (clients that fill in placeholders give --sandbox
-	// ${sandbox} as two), and takes the next flag for a forgotten value.
-	args = slices.Clone(args)
-	for i, arg := range args {
-		if arg == "--" {
-			break
-		}
-		s := find(strings.TrimLeft(arg, "-"))
-		if s.name == "" || arg[0] != '-' {
-			continue
-		}
-		next, came := "--", "the end of the command line"
-		if i+1 < len(args) {
-			next = args[i+1]
-			came = p.quote(next)
-		}
-		_, isWord := booleans[strings.ToLower(clean(next))]
-		if s.placeholder == "" && !isWord {
-			args[i] += "=true"
-		} else if s.placeholder != "" && next != "-" && strings.HasPrefix(next, "-") {
-			return "", fmt.Errorf("%s: needs a value, %s; got %s", label(s.name), s.rule, came)
-		}
-	}
-
-	set := flag.NewFlagSet("", flag.ContinueOnError)
-	set.SetOutput(io.Discard)
-	known := []string{"-h", "--help"} // to package flag
-	define := func(g group) {
-		for _, s := range settings {
-			if s.group == g && s.name != "help" {
-				known = append(known, "--"+s.name)
-				set.Func(s.name, "", func(v string) error {
-					if v = clean(v); v != "" && s.name == filesDir {
-						p.flags[s.name] = append(p.flags[s.name], v)
-					} else if v != "" {
-						p.flags[s.name] = []string{v}
-					}
-					return nil
-				})
+			switch {
+			case row.isPath():
+				v, _ = p.absolute(v)
+			case err != nil:
+				_ = row.set(row.fallback)
 			}
-		}
-	}
-	define(common)
-	define(printing)
-	var names []string
-	for _, c := range commands {
-		names = append(names, string(c.name))
-	}
-	for {
-		if err := set.Parse(args); errors.Is(err, flag.ErrHelp) {
-			return command, err
-		} else if err != nil { // such as "flag provided but not defined: -name"
-			_, name, _ := strings.Cut(err.Error(), ": -")
-			if len(name) > 1 && name[0] != '-' {
-				name = "-" + name
+			if from == "flag" && row.of == "" && (row.name != "sandbox" || !p.s.Sandbox) {
+				p.s.entryArgs = append(p.s.entryArgs, "--"+row.name+"="+v)
 			}
-			return "", p.unknown("unknown flag", "-"+name, known)
+			shown = append(shown, row.show(v))
 		}
-		args = set.Args()
-		current := info(string(command))
-		switch {
-		case len(args) == 0 && current.client && p.client == "" && !p.boolean("version"):
-			return "", fmt.Errorf("%s: name a client: %s", command, strings.Join(Clients, ", "))
-		case len(args) == 0:
-			return cmp.Or(command, Serve), nil
-		case current.client && p.client == "":
-			if !slices.Contains(Clients, args[0]) {
-				return "", fmt.Errorf("%w; the clients are %s", p.unknown("unknown client", args[0], Clients), strings.Join(Clients, ", "))
-			}
-			p.client, args = args[0], args[1:]
-			continue
-		case command != "":
-			return "", p.unknown("unexpected argument", args[0], nil)
-		case args[0] == "help": // of the command behind it, if there is one
-			if len(args) > 1 {
-				command = info(args[1]).name
-			}
-			return command, flag.ErrHelp
-		case args[0] == "version":
-			p.flags["version"] = []string{"true"}
-			return Serve, nil
-		case !slices.Contains(names, args[0]):
-			return "", p.unknown("unexpected argument", args[0], names)
-		}
-		command, args = Command(args[0]), args[1:]
-		if own := info(string(command)).flags; own != common {
-			define(own)
+		if row.of == "" {
+			p.s.values = append(p.s.values, Value{row.name, strings.Join(shown, string(filepath.ListSeparator)), from})
 		}
 	}
-}
-
-// refuseKeyFlag says where the key belongs, before --api-key is taken for a
-// misspelt --api-key-file. Its error leaves the value out.
-func refuseKeyFlag(args []string) error {
-	for _, arg := range args {
-		name, _, _ := strings.Cut(arg, "=")
-		if !strings.HasPrefix(name, "-") {
-			continue
-		}
-		switch strings.ToLower(strings.ReplaceAll(strings.ReplaceAll(name, "-", ""), "_", "")) {
-		case "apikey", "pixazoapikey", "key":
-			return fmt.Errorf("%s: the key is never a flag, since other users of the computer could read it there; set the variable %s, or write the key to the file that %s names",
-				name, keyVariable, label("api-key-file"))
-		}
-	}
-	return nil
-}
-
-// environment makes a map of KEY=VALUE lines. The last line of a name wins, as
-// in os/exec. Windows does not tell upper from lower case in names.
-func environment(lines []string) map[string]string {
-	env := make(map[string]string, len(lines))
-	for _, line := range lines {
-		name, value, _ := strings.Cut(line, "=")
-		if runtime.GOOS == "windows" {
-			name = strings.ToUpper(name)
-		}
-		if name == variable(filesDir) {
-			env[name] = value // its elements are cleaned one by one
-		} else if strings.HasPrefix(name, "PIXAZO_") || name == homeVariable(runtime.GOOS) || name == stateHome {
-			env[name] = clean(value)
-		}
-	}
-	return env
-}
-
-// clean trims a value and makes "" of a placeholder that nobody filled in.
-func clean(value string) string {
-	value = strings.TrimSpace(value)
-	if strings.HasPrefix(value, "${") {
-		return ""
-	}
-	return value
-}
-
-// variable names the variable of a flag, "" for a flag that has none.
-func variable(name string) string {
-	if find(name).group != common {
-		return ""
-	}
-	return "PIXAZO_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-}
-
-// label names a flag with its variable, for errors.
-func label(flag string) string {
-	if v := variable(flag); v != "" {
-		return "--" + flag + " (" + v + ")"
-	}
-	return "--" + flag
 }

@@ -1,107 +1,72 @@
-// This file makes the text of --help from the table of settings.
+// This file makes the text of --help from the table of flags.
 
 package config
 
 import (
-	"runtime"
+	"fmt"
 	"strings"
 )
 
-const (
-	helpHead = `pixazo-mcp: an MCP server over stdio that makes HeyGen Video Agent videos
+const helpHead = `pixazo-mcp: an MCP server over stdio that makes HeyGen Video Agent videos
 through the Pixazo gateway.
 
 Usage: pixazo-mcp [COMMAND] [flags]
 
-Commands (pixazo-mcp COMMAND --help shows examples):
+Commands:
+  serve             Speak MCP over stdin and stdout. This is the default.
+  demo              Make one video in the terminal, in the sandbox or --live.
+  doctor            Check settings, key, gateway, folders, journal, and the
+                    clients' configurations. Status 1: problems were found.
+  install CLIENT    Add this program to the configuration of a client, with the
+                    settings flags given here, and store the key. --sandbox adds
+                    pixazo-sandbox, which needs no key.
+  uninstall CLIENT  Take this program out of it again. Key and videos stay.
+
+Clients: %s,
+%s. The configurations of the
+first four are edited; for the others, install prints what to put where.
+
+Settings. Flags override environment variables. A value that is empty or starts
+with "${" counts as unset. The key itself is never a flag: set PIXAZO_API_KEY,
+or write it to the key file.
 `
-	helpSettings = `
-Settings. Each flag is also read from the variable beside it; the flag wins.
-A value that is empty or starts with "${" counts as unset. The key itself is
-never a flag: set PIXAZO_API_KEY, or write it to the key file.
-`
-	helpTail = `
+
+const helpTail = `
+Other flags:
+  -h, --help        print this text
+  --version         print the version
+
 Examples:
-  pixazo-mcp install claude-desktop
+  pixazo-mcp install claude-desktop --files-dir ~/Documents
+  pixazo-mcp uninstall cursor --print
+  pixazo-mcp doctor --json
   pixazo-mcp demo --prompt "A 30-second tour of the water cycle"
-  PIXAZO_API_KEY=... pixazo-mcp --output-dir ~/Videos --log-level debug
+  pixazo-mcp --sandbox --output-dir ~/Videos --log-level debug
 `
-	helpWidth = 80 // columns
-)
 
-// help is the text of --help: of the whole program, or of one command. That of
-// serve is the whole.
-func help(of Command) string {
+// helpText is the text of --help.
+func (p *parser) helpText() string {
 	var b strings.Builder
-	if c := info(string(of)); of != "" && of != Serve {
-		b.WriteString("Usage: " + strings.TrimSpace("pixazo-mcp "+string(c.name)+" "+c.usage) + " [flags]\n\n")
-		wrap(&b, "", c.help)
-		b.WriteString("\nFlags:\n")
-		writeFlags(&b, c.flags)
-		b.WriteString("\nThe settings of pixazo-mcp --help count here too.\n\nExamples:" + c.examples)
-		return b.String()
-	}
-	b.WriteString(helpHead)
-	for _, c := range commands {
-		b.WriteString("  " + strings.TrimSpace(string(c.name)+" "+c.usage) + "\n")
-		wrap(&b, helpIndent, c.help)
-	}
-	b.WriteString(helpSettings)
-	writeFlags(&b, common)
-	for _, part := range []struct {
-		head string
-		of   group
-	}{{"demo", ofDemo}, {"doctor", ofDoctor}, {"install and uninstall", ofInstall}} {
-		b.WriteString("\nFlags of " + part.head + ":\n")
-		writeFlags(&b, part.of)
-	}
-	b.WriteString("\nOther flags:\n")
-	writeFlags(&b, printing)
-	b.WriteString(helpTail)
-	return b.String()
-}
-
-func writeFlags(b *strings.Builder, of group) {
-	for _, s := range settings {
-		if s.group == of {
-			writeFlag(b, s)
+	fmt.Fprintf(&b, helpHead, strings.Join(Clients[:5], ", "), strings.Join(Clients[5:], ", "))
+	of := Command("")
+	for i := range p.rows {
+		row := &p.rows[i]
+		if row.of != of {
+			of = row.of
+			fmt.Fprintf(&b, "\nFlags of %s:\n", of)
+		}
+		left := "--" + row.name
+		if row.placeholder != "" {
+			left += "=" + row.placeholder
+		}
+		if of != "" {
+			fmt.Fprintf(&b, "  %-16s  %s\n", left, row.help)
+			continue
+		}
+		fmt.Fprintf(&b, "  %-30s  %s\n      %s\n", left, row.variable, row.help)
+		if row.fallback != "" {
+			fmt.Fprintf(&b, "      Default: %s\n", row.fallback)
 		}
 	}
-}
-
-const helpIndent = "      "
-
-func writeFlag(b *strings.Builder, s setting) {
-	left, about := "--"+s.name, s.help
-	if s.placeholder != "" {
-		left += "=" + s.placeholder
-	}
-	if s.name == "help" {
-		left = "-h, " + left
-	}
-	if s.group == common {
-		left += strings.Repeat(" ", max(2, 32-len(left))) + variable(s.name)
-		about += " Takes " + s.rule + "."
-		if d := fallback(s.name, runtime.GOOS); d != "" {
-			about += " Default: " + d
-		}
-	}
-	b.WriteString("  " + left + "\n")
-	wrap(b, helpIndent, about)
-}
-
-// wrap writes s as indented lines of at most helpWidth columns.
-func wrap(b *strings.Builder, indent, s string) {
-	line := ""
-	for _, word := range strings.Fields(s) {
-		if line != "" && len(indent)+len(line)+1+len(word) > helpWidth {
-			b.WriteString(indent + line + "\n")
-			line = ""
-		}
-		if line != "" {
-			line += " "
-		}
-		line += word
-	}
-	b.WriteString(indent + line + "\n")
+	return b.String() + helpTail
 }

@@ -1,17 +1,20 @@
-// This file finds the gateway key: in PIXAZO_API_KEY, else in the key file.
-// That is where Pixazo's own agent skills look for it, in the same order.
+// This file finds the gateway key: in a variable, else in the key file. That is
+// where Pixazo's own agent skills look for it, in the same order.
 
 package config
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
+	"unicode/utf16"
 
 	"pixazo-mcp/pixazo"
 )
@@ -19,60 +22,77 @@ import (
 // KeyVariable is the variable that gives the key itself.
 const KeyVariable = "PIXAZO_API_KEY"
 
-const (
-	keyVariable = KeyVariable
-	maxKeyFile  = 4 << 10 // bytes
-)
+var keyVariables = []string{KeyVariable, "PIXAZO_SUBSCRIPTION_KEY"}
 
-// Key returns the key of PIXAZO_API_KEY, else that of APIKeyFile, which is read
+const maxKeyFile = 4 << 10 // bytes
+
+// key returns the first variable that gives the key, and the key.
+func (p *parser) key() (name, text string) {
+	for _, name := range keyVariables {
+		if v := clean(p.env[name]); v != "" {
+			return name, v
+		}
+	}
+	return "", ""
+}
+
+// text returns where the key is looked for first, and what is there, unchecked.
+func (s Settings) text() (source, text string, err error) {
+	if s.keyVariable != nil {
+		source, text = s.keyVariable()
+	}
+	if text == "" && s.APIKeyFile != "" {
+		source = s.APIKeyFile
+		text, err = readKey(source)
+	}
+	return source, text, err
+}
+
+// Key returns the key of the variable, else that of APIKeyFile, which is read
 // afresh at each call: a key put there while the server runs is picked up. It
 // returns the zero Key when there is none, which is no error unless a setting
 // names the file. The errors say where the key was looked for and what to do,
 // and hold no part of it.
 func (s Settings) Key() (pixazo.Key, error) {
-	if s.keyVariable != nil {
-		if v := s.keyVariable(); v != "" {
-			key, err := pixazo.NewKey(v)
-			if err != nil {
-				return pixazo.Key{}, fmt.Errorf("%s: %w; set it to the key and nothing else", keyVariable, err)
-			}
-			return key, nil
-		}
+	// While it is in doubt where the key would be sent to, there is none.
+	if err := s.Problem("", "sandbox", "gateway-url"); err != nil {
+		return pixazo.Key{}, err
 	}
-	if s.APIKeyFile == "" {
-		return pixazo.Key{}, nil
+	source, content, err := s.text()
+	if source == "" {
+		return pixazo.Key{}, s.Problem("api-key-file")
 	}
-	text, err := readKey(s.APIKeyFile)
 	var key pixazo.Key
 	if err == nil {
-		key, err = pixazo.NewKey(text)
+		key, err = pixazo.NewKey(content)
 	}
+	if source != s.APIKeyFile {
+		if err != nil {
+			err = fmt.Errorf("%s: %w; set it to the key and nothing else", source, err)
+		}
+		return key, err
+	}
+	_, other := os.Stat(source + ".txt")
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && other == nil: // Notepad and TextEdit add the ending
+		err = fmt.Errorf("it is not there, but %s.txt is: take .txt off its name", filepath.Base(source))
 	case errors.Is(err, fs.ErrNotExist) && !s.keyFileNamed:
 		return pixazo.Key{}, nil
 	case err == nil && key.IsZero() && s.keyFileNamed:
 		err = errors.New("it is empty")
 	}
 	if err != nil {
-		return pixazo.Key{}, fmt.Errorf("key file %q of %s: %w; write the key there on a line of its own, or set %s",
-			s.APIKeyFile, label("api-key-file"), err, keyVariable)
+		err = fmt.Errorf("key file %q of --api-key-file (PIXAZO_API_KEY_FILE): %w; write the key there on a line of its own, or set %s", source, err, KeyVariable)
 	}
-	return key, nil
+	return key, err
 }
 
-// KeySource says where Key looks first that something is set: "PIXAZO_API_KEY"
-// or the path of the key file. end is the last 4 characters of a key of at
-// least 16, by which a user tells one from another, else "". Both are empty
-// when nothing is there.
+// KeySource says where Key looks first that something is set: the name of a
+// variable, or the path of the key file. end is the last 4 characters of a key
+// of at least 16, by which a user tells one from another, else "". Both are
+// empty when nothing is there.
 func (s Settings) KeySource() (source, end string) {
-	source, text := keyVariable, ""
-	if s.keyVariable != nil {
-		text = s.keyVariable()
-	}
-	if text == "" && s.APIKeyFile != "" {
-		source = s.APIKeyFile
-		text, _ = readKey(s.APIKeyFile)
-	}
+	source, text, _ := s.text()
 	if text = strings.TrimSpace(text); text == "" {
 		return "", ""
 	}
@@ -84,7 +104,7 @@ func (s Settings) KeySource() (source, end string) {
 
 // KeyOfFile returns the key in a file, the zero Key when the file does not exist
 // or has nothing but white space: one can then be put there without losing
-// anything. The error holds neither the path nor any part of the key.
+// anything. The error holds no part of the key.
 func KeyOfFile(path string) (pixazo.Key, error) {
 	text, err := readKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -100,48 +120,50 @@ func KeyOfFile(path string) (pixazo.Key, error) {
 // other users of the computer can read or change it, else "". It knows nothing of
 // Windows, which has no such permission bits.
 func (s Settings) KeyWarning() string {
-	if runtime.GOOS == "windows" || s.APIKeyFile == "" || (s.keyVariable != nil && s.keyVariable() != "") {
-		return ""
-	}
 	info, err := os.Stat(s.APIKeyFile)
-	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o066 == 0 {
+	if source, _, _ := s.text(); source != s.APIKeyFile || err != nil || runtime.GOOS == "windows" || !info.Mode().IsRegular() || info.Mode().Perm()&0o066 == 0 {
 		return ""
 	}
 	return fmt.Sprintf("other users can read or change the key file %q (mode %04o): run chmod 600 on it", s.APIKeyFile, info.Mode().Perm())
 }
 
 // readKey reads a file that holds nothing but the key, and gives its text
-// unchecked. Its errors leave out the path.
+// unchecked.
 func readKey(path string) (string, error) {
 	// A pipe would block, or give the key once and then no more.
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("it is not a regular file")
-	}
-	if err != nil {
-		return "", withoutPath(err)
+	if info, err := os.Stat(path); err != nil {
+		return "", err
+	} else if !info.Mode().IsRegular() {
+		return "", errors.New("it is not a regular file")
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return "", withoutPath(err)
+		return "", err
 	}
 	defer func() { _ = f.Close() }()
 	content, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
 	if err != nil {
-		return "", withoutPath(err)
+		return "", err
 	}
 	if len(content) > maxKeyFile {
 		return "", errors.New("it is larger than 4 KiB")
 	}
-	// Windows editors begin a file with a byte order mark.
-	return string(bytes.TrimPrefix(content, []byte("\ufeff"))), nil
+	return decode(content), nil
 }
 
-// withoutPath strips the operation and the path, which the caller tells.
-func withoutPath(err error) error {
-	var pathError *fs.PathError
-	if errors.As(err, &pathError) {
-		return pathError.Err
+// decode reads text by its byte order mark: Notepad begins a file with one, and
+// PowerShell's > writes UTF-16.
+func decode(content []byte) string {
+	var order binary.ByteOrder = binary.LittleEndian
+	switch {
+	case bytes.HasPrefix(content, []byte{0xfe, 0xff}):
+		order = binary.BigEndian
+	case !bytes.HasPrefix(content, []byte{0xff, 0xfe}):
+		return string(bytes.TrimPrefix(content, []byte("\ufeff")))
 	}
-	return err
+	var units []uint16
+	for rest := content[2:]; len(rest) > 1; rest = rest[2:] {
+		units = append(units, order.Uint16(rest))
+	}
+	return string(utf16.Decode(units))
 }

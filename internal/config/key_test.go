@@ -3,6 +3,11 @@
 package config
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -48,6 +53,8 @@ func TestKeyComesFromVariableThenFile(t *testing.T) {
 		{"variable", []string{"--api-key-file", named}, []string{"PIXAZO_API_KEY= variable-key\n"}, "variable-key"},
 		{"empty variable", nil, []string{"PIXAZO_API_KEY= "}, "default-key"},
 		{"placeholder", nil, []string{"PIXAZO_API_KEY=${PIXAZO_API_KEY}"}, "default-key"},
+		{"second variable", nil, []string{"PIXAZO_SUBSCRIPTION_KEY=second-key", "PIXAZO_API_KEY="}, "second-key"},
+		{"both variables", nil, []string{"PIXAZO_SUBSCRIPTION_KEY=second-key", "PIXAZO_API_KEY=variable-key"}, "variable-key"},
 		{"no home", nil, []string{homeLine("")}, ""},
 		{"other home", nil, []string{homeLine(t.TempDir())}, ""},
 	}
@@ -91,6 +98,14 @@ func TestKeyErrorsNameThePlaceAndTheRemedy(t *testing.T) {
 		{"empty", " \n", nil, []string{"empty"}},
 		{"two lines", secret + "\nmore", nil, []string{"line break"}},
 		{"not ASCII", secret + "é", nil, []string{"outside ASCII"}},
+		{"in quotation marks", `"` + secret + `"`, nil, []string{"quotation mark"}},
+		{"with its name", "PIXAZO_API_KEY=" + secret, nil, []string{"a name and an equals sign"}},
+		{"placeholder", "${PIXAZO_API_KEY}", nil, []string{"bracket"}},
+		{"name of a variable", "$PIXAZO_API_KEY", nil, []string{"sign that does not belong"}},
+		{"sample", "YOUR_KEY", nil, []string{"placeholder"}},
+		{"null", "null\n", nil, []string{"placeholder"}},
+		{"UTF-16 without its mark", "a\x00b\x00", nil, []string{"outside ASCII"}},
+		{"second variable", "fine", []string{"PIXAZO_SUBSCRIPTION_KEY=null"}, []string{"PIXAZO_SUBSCRIPTION_KEY:", "placeholder"}},
 		{"too long", strings.Repeat("x", 513), nil, []string{"512"}},
 		{"too large", strings.Repeat(" ", maxKeyFile) + secret, nil, []string{"larger than 4 KiB"}},
 		{"variable", "fine", []string{"PIXAZO_API_KEY=" + secret + " more"}, []string{"PIXAZO_API_KEY:", "space"}},
@@ -181,5 +196,104 @@ func TestKeyWarningTellsOpenPermissions(t *testing.T) {
 		if w := mustParse(t, nil, homeLine(home), "PIXAZO_API_KEY=x").KeyWarning(); w != "" {
 			t.Errorf("mode %o, file not in use: %q", mode, w)
 		}
+	}
+}
+
+func TestSettingsNeverShowTheKey(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(testKey), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, env := range []string{"PIXAZO_API_KEY=" + testKey, "PIXAZO_API_KEY_FILE=" + file} {
+		s := mustParse(t, nil, env)
+		if key, err := s.Key(); err != nil || key.IsZero() {
+			t.Fatalf("no key to hide: %v", err)
+		}
+		var out bytes.Buffer
+		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%x", "%q"} {
+			fmt.Fprintf(&out, format+format, s, &s)
+		}
+		slog.New(slog.NewTextHandler(&out, nil)).Info("", "settings", s)
+		slog.New(slog.NewJSONHandler(&out, nil)).Info("", "settings", s)
+		if err := json.NewEncoder(&out).Encode(s); err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range []string{testKey, fmt.Sprintf("%x", testKey)} {
+			if strings.Contains(out.String(), secret) {
+				t.Errorf("%s: printing shows the key: %s", env[:19], out.String())
+			}
+		}
+	}
+}
+
+func TestKeyOfFileIsZeroWhereAKeyCanBePut(t *testing.T) {
+	dir := t.TempDir()
+	for content, want := range map[string]string{"": "", " \n": "", "k3y\n": "k3y", "two words": "error"} {
+		path := filepath.Join(dir, "k")
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		key, err := KeyOfFile(path)
+		if (err != nil) != (want == "error") || key.IsZero() != (want != "k3y") {
+			t.Errorf("%q: %v, %v", content, key, err)
+		}
+	}
+	if key, err := KeyOfFile(filepath.Join(dir, "none")); err != nil || !key.IsZero() {
+		t.Errorf("%v, %v", key, err)
+	}
+}
+
+// PowerShell's > writes UTF-16, Notepad UTF-8 with a byte order mark.
+func TestKeyFileIsReadByItsByteOrderMark(t *testing.T) {
+	s := mustParse(t, nil, homeLine(t.TempDir()))
+	for name, content := range map[string]string{
+		"UTF-8":                "\xef\xbb\xbfk3y\r\n",
+		"UTF-16 little endian": "\xff\xfek\x003\x00y\x00\r\x00\n\x00",
+		"UTF-16 big endian":    "\xfe\xff\x00k\x003\x00y\x00\r\x00\n",
+		"cut in a character":   "\xff\xfek\x003\x00y\x00\r",
+	} {
+		write(t, s.APIKeyFile, content)
+		if got, err := s.Key(); err != nil || got != newKey(t, "k3y") {
+			t.Errorf("%s: another key, or error %v", name, err)
+		}
+	}
+}
+
+func TestKeyFileWithAnEndingIsNamed(t *testing.T) {
+	home := t.TempDir()
+	for _, args := range [][]string{nil, {"--api-key-file", filepath.Join(home, "key")}} {
+		s := mustParse(t, args, homeLine(home))
+		write(t, s.APIKeyFile+".txt", "k3y")
+		if _, err := s.Key(); err == nil || !strings.Contains(err.Error(), filepath.Base(s.APIKeyFile)+".txt is: take .txt off its name") {
+			t.Errorf("%q: %v", args, err)
+		}
+		write(t, s.APIKeyFile, "k3y")
+		if _, err := s.Key(); err != nil {
+			t.Errorf("%q: with the file in place: %v", args, err)
+		}
+	}
+}
+
+// The key must not go to another gateway than the one that was meant.
+func TestNoKeyWhileItIsInDoubtWhereItGoes(t *testing.T) {
+	for _, tt := range []struct {
+		arg  string
+		none bool
+	}{
+		{"--gateway-url=http://gateway.example", true},
+		{"--sandbox=maybe", true},
+		{"--sandbx", true},
+		{"--output-dir=$HOME", false},
+		{"--api-key-file=$HOME/key", false}, // the variable goes first
+	} {
+		s, err := Parse([]string{tt.arg}, []string{"PIXAZO_API_KEY=" + testKey}, testVersion, io.Discard)
+		key, keyErr := s.Key()
+		if err == nil || key.IsZero() != tt.none || (keyErr != nil) != tt.none {
+			t.Errorf("%s: no key: %t, %v", tt.arg, key.IsZero(), keyErr)
+		}
+	}
+	s, _ := Parse([]string{"--api-key-file=$HOME/key"}, nil, testVersion, io.Discard)
+	if _, err := s.Key(); err == nil || !strings.Contains(err.Error(), "--api-key-file (PIXAZO_API_KEY_FILE): must be a path as it is") {
+		t.Errorf("refused key file: %v", err)
 	}
 }

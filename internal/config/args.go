@@ -1,0 +1,248 @@
+// This file takes the command line and the environment apart.
+
+package config
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"pixazo-mcp/internal/text"
+)
+
+// parser reads settings. Its methods record what is wrong and go on, so that a
+// user sees every mistake at once.
+type parser struct {
+	s    *Settings
+	goos string
+	env  map[string]string
+	home string // "" when the environment names none
+	rows []setting
+
+	help, version bool // asked for
+}
+
+// newParser keeps of each variable the last line, as os/exec does. Windows does
+// not tell upper from lower case in names.
+func newParser(env []string, s *Settings) *parser {
+	p := &parser{s: s, goos: runtime.GOOS, env: map[string]string{}}
+	for _, line := range env {
+		name, value, _ := strings.Cut(line, "=")
+		if p.goos == "windows" {
+			name = strings.ToUpper(name)
+		}
+		p.env[name] = value
+	}
+	if home := clean(p.env[homeVariable(p.goos)]); filepath.IsAbs(home) {
+		p.home = filepath.Clean(home)
+	}
+	p.rows = p.table(s)
+	for i := range p.rows {
+		row := &p.rows[i]
+		row.label = "--" + row.name
+		if row.of == "" {
+			row.variable = "PIXAZO_" + strings.ToUpper(strings.ReplaceAll(row.name, "-", "_"))
+			row.label += " (" + row.variable + ")"
+		}
+	}
+	return p
+}
+
+// fromVariable returns the values of a row's variable, those of a list one by
+// one.
+func (p *parser) fromVariable(row *setting) (values []string) {
+	list := []string{p.env[row.variable]}
+	if row.name == filesDir && !isPlaceholder(list[0]) {
+		list = filepath.SplitList(list[0])
+	}
+	for _, v := range list {
+		if isPlaceholder(v) {
+			p.s.Unset = append(p.s.Unset, row.variable)
+		} else if v = clean(v); v != "" {
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
+// clean trims a value, and makes "" of a placeholder that nobody filled in.
+func clean(value string) string {
+	if isPlaceholder(value) {
+		return ""
+	}
+	return strings.TrimSpace(value)
+}
+
+func isPlaceholder(value string) bool { return strings.HasPrefix(strings.TrimSpace(value), "${") }
+
+// keyFlags are refused where they stand, before --api-key is taken for a
+// misspelt --api-key-file.
+var keyFlags = []string{"api-key", "api_key", "apikey", "API_KEY", "key", "pixazo-api-key", "subscription-key"}
+
+var errKeyFlag = errors.New("the key is never a flag, since other users of the computer could read it there; set the variable " + KeyVariable +
+	", or write the key to the file that --api-key-file (PIXAZO_API_KEY_FILE) names")
+
+// commandLine puts the values of the flags into their rows and returns the
+// words between them. An unset flag leaves earlier ones alone.
+func (p *parser) commandLine(args []string) (words []string) {
+	set := flag.NewFlagSet("", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	set.BoolFunc("version", "", func(string) error { p.version = true; return nil })
+	for i := range p.rows {
+		row := &p.rows[i]
+		take := func(v string) error { p.take(row, v); return nil }
+		if row.placeholder == "" {
+			set.BoolFunc(row.name, "", take)
+		} else {
+			set.Func(row.name, "", take)
+		}
+	}
+	for _, name := range keyFlags {
+		set.Func(name, "", func(string) error { p.fail("", errKeyFlag); return nil })
+	}
+	for len(args) > 0 {
+		err := set.Parse(args)
+		rest := set.Args()
+		switch {
+		case errors.Is(err, flag.ErrHelp):
+			p.help = true
+		case err != nil:
+			taken := max(1, len(args)-len(rest)) // nothing is taken of ---x
+			p.refuse(err, args[taken-1])
+			rest = args[taken:]
+		case len(rest) > 0:
+			words, rest = append(words, rest[0]), rest[1:]
+		}
+		args = rest
+	}
+	if len(words) > 0 {
+		p.help, p.version = p.help || words[0] == "help", p.version || words[0] == "version"
+	}
+	return words
+}
+
+// refuse words what package flag says of arg.
+func (p *parser) refuse(err error, arg string) {
+	name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+	if row := p.find(name); row != nil && strings.HasPrefix(err.Error(), "flag needs an argument") {
+		p.fail("", fmt.Errorf("%s: needs a value; got the end of the command line", row.label))
+		return
+	}
+	if slices.Contains(keyFlags, name) {
+		p.fail("", errKeyFlag)
+		return
+	}
+	known := []string{"-h", "--help", "--version"}
+	for _, row := range p.rows {
+		known = append(known, "--"+row.name)
+	}
+	flag, _, _ := strings.Cut(arg, "=")
+	p.unknown("unknown flag", flag, known)
+}
+
+// take records a value of a flag. A value that holds the next flag means that
+// its own was forgotten, or, on Windows, that it ended in \ before a quotation
+// mark: then the command line as a whole is in doubt, for the next flag may
+// have been --sandbox.
+func (p *parser) take(row *setting, v string) {
+	name, _, _ := strings.Cut(strings.TrimLeft(v, "-"), "=")
+	switch {
+	case strings.HasPrefix(v, "-") && p.find(name) != nil:
+		p.fail("", fmt.Errorf("%s: needs a value; got %s, which is a flag", row.label, p.quote(v)))
+	case row.isPath() && strings.Contains(v, `" -`):
+		p.fail("", fmt.Errorf(`%s: must be one path; got %s, which holds the next flag: on Windows, leave out a \ before a closing quotation mark`, row.label, p.quote(v)))
+	case isPlaceholder(v):
+		p.s.Unset = append(p.s.Unset, "--"+row.name)
+	case clean(v) == "":
+	case row.name == filesDir:
+		row.typed = append(row.typed, clean(v))
+	default:
+		row.typed = []string{clean(v)}
+	}
+}
+
+// command reads the words of the command line. wordFirst says that it begins
+// with one: an unknown one is a person's then. Behind a flag it may be the rest
+// of a path that a client's configuration has without quotation marks.
+func (p *parser) command(words []string, wordFirst bool) {
+	switch {
+	case len(words) > 0 && slices.Contains(commands, words[0]):
+		p.s.Command, words = Command(words[0]), words[1:]
+	case !wordFirst:
+		p.s.Command = Serve
+	}
+	if p.s.Command == Install || p.s.Command == Uninstall {
+		if len(words) > 0 && slices.Contains(Clients, words[0]) {
+			p.s.Setup.Client, words = words[0], words[1:]
+		} else {
+			p.fail("", fmt.Errorf("%s: name a client: %s", p.s.Command, strings.Join(Clients, ", ")))
+		}
+	}
+	for _, word := range words {
+		p.unknown("unexpected argument", word, slices.Concat(commands, Clients))
+	}
+	for _, row := range p.rows {
+		own := row.of == p.s.Command || row.of == Install && p.s.Command == Uninstall
+		if row.typed != nil && row.of != "" && !own {
+			p.fail("", fmt.Errorf("--%s is a flag of %s alone", row.name, row.of))
+		}
+	}
+}
+
+// find returns the row of a flag's name, nil if there is none.
+func (p *parser) find(name string) *setting {
+	i := slices.IndexFunc(p.rows, func(row setting) bool { return row.name == name })
+	if i < 0 {
+		return nil
+	}
+	return &p.rows[i]
+}
+
+// fail records what is wrong with the setting of that name.
+func (p *parser) fail(name string, err error) {
+	p.s.Problems = append(p.s.Problems, Problem{name, err})
+}
+
+// unknown records a flag or word that is not among known, with the first of
+// those that are most like it.
+func (p *parser) unknown(what, came string, known []string) {
+	hint := ""
+	if nearest, slips := text.Nearest(came, known); slips < 3 && nearest != came {
+		hint = fmt.Sprintf(", did you mean %q?", nearest)
+	}
+	p.fail("", fmt.Errorf("%s %s%s (pixazo-mcp --help lists what there is)", what, p.quote(came), hint))
+}
+
+// quote shows a value in quotation marks. The key is not shown, nor a word that
+// may be one put in the wrong place.
+func (p *parser) quote(s string) string {
+	if name, key := p.key(); key != "" && strings.Contains(s, key) {
+		return "the key of " + name
+	}
+	if looksLikeKey(s) {
+		return fmt.Sprintf("a word of %d characters (not shown, since it may be a key)", len(s))
+	}
+	return text.Quote(s)
+}
+
+// looksLikeKey reports whether s is a single long word of letters and digits,
+// as the gateway's keys are.
+func looksLikeKey(s string) bool {
+	const digits, letters = "0123456789", "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	return len(s) >= 20 && s[0] != '-' && strings.Trim(s, digits+letters+"-_") == "" && strings.ContainsAny(s, digits) && strings.ContainsAny(s, letters)
+}
+
+func (row *setting) isPath() bool { return row.placeholder == "DIR" || row.placeholder == "FILE" }
+
+// show returns a value as it may be shown.
+func (row *setting) show(v string) string {
+	if strings.HasPrefix(row.placeholder, "URL") {
+		return masked(v)
+	}
+	return v
+}

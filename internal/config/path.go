@@ -1,0 +1,131 @@
+// This file reads settings that are paths.
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// stateDir is the default of --state-dir. XDG_STATE_HOME moves it, on the
+// systems that follow the XDG base directory specification. On Windows it is
+// outside AppData, where Claude Desktop's packaged app sees files of its own.
+func (p *parser) stateDir() string {
+	switch xdg := clean(p.env["XDG_STATE_HOME"]); {
+	case p.goos == "darwin":
+		return "~/Library/Application Support/pixazo-mcp"
+	case p.goos == "windows":
+		return "~/.pixazo"
+	case filepath.IsAbs(xdg):
+		return filepath.Join(xdg, "pixazo-mcp")
+	}
+	return "~/.local/state/pixazo-mcp"
+}
+
+// outputDir is the default of --output-dir. The working directory is none:
+// clients start servers in "/".
+func outputDir(goos string) string {
+	if goos == "darwin" {
+		return "~/Movies/Pixazo"
+	}
+	return "~/Videos/Pixazo"
+}
+
+// keyFile reads the path of the key file.
+func (p *parser) keyFile(v string) (string, error) {
+	if looksLikeKey(v) {
+		return "", fmt.Errorf("must be the path of a file that holds the key, not the key itself, which %s gives", KeyVariable)
+	}
+	return p.absolute(v)
+}
+
+// addFilesDir reads one of the folders of files, and drops what is there already.
+func (p *parser) addFilesDir(v string) error {
+	path, err := p.absolute(v)
+	if err == nil && !slices.Contains(p.s.FilesDirs, path) {
+		p.s.FilesDirs = append(p.s.FilesDirs, path)
+	}
+	return err
+}
+
+// absolute makes a path absolute: against the home directory if it starts with ~,
+// else against the working directory, since a person in a shell types
+// --output-dir out.
+func (p *parser) absolute(path string) (string, error) {
+	if err := checkPath(path, p.goos); err != nil {
+		return "", err
+	}
+	expanded, err := expandHome(path, p.home, p.goos)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(expanded)
+}
+
+// checkPath refuses what only a shell would have expanded or taken off, and
+// what the system does not allow in a path.
+func checkPath(path, goos string) error {
+	switch inner := strings.Trim(path, "“”„‘’«»"); {
+	case regexp.MustCompile("\\$[A-Za-z_{(]|`|%[A-Za-z_][A-Za-z0-9_()]*%").MatchString(path):
+		return errors.New("must be a path as it is: nothing fills in $NAME, ${NAME} or %NAME% (~ is the home directory)")
+	case strings.Contains(path, `"`) || inner != path || len(path) > 1 && path[0] == '\'' && strings.HasSuffix(path, "'"):
+		return errors.New("must be a path without quotation marks")
+	case strings.ContainsFunc(path, unicode.IsControl):
+		return errors.New("must be a path without line breaks or other control characters")
+	}
+	if goos != "windows" {
+		return nil
+	}
+	rest := strings.TrimPrefix(strings.TrimPrefix(path, `\\?\`), `\\.\`)
+	if len(rest) > 1 && rest[1] == ':' {
+		rest = rest[2:]
+	}
+	if strings.ContainsAny(rest, `<>:|?*`) {
+		return errors.New(`must be a path without any of < > : | ? * behind the drive, which Windows does not allow`)
+	}
+	return nil
+}
+
+// expandHome replaces a ~ that stands alone or before a separator; \ is one on
+// Windows. It refuses ~name, which only a shell could look up.
+func expandHome(path, home, goos string) (string, error) {
+	rest, ok := strings.CutPrefix(path, "~")
+	if !ok {
+		return path, nil
+	}
+	if rest != "" && rest[0] != '/' && (goos != "windows" || rest[0] != '\\') {
+		return "", errors.New("only a ~ alone or before a separator stands for a home directory (write ./~name for a file of that name)")
+	}
+	if home == "" {
+		return "", fmt.Errorf("~ stands for the home directory, but %s is not set to one", homeVariable(goos))
+	}
+	return home + rest, nil
+}
+
+func homeVariable(goos string) string {
+	if goos == "windows" {
+		return "USERPROFILE"
+	}
+	return "HOME"
+}
+
+// WithHome returns env with the home directory of the user database where env
+// has none: some clients start servers in an empty environment.
+func WithHome(env []string) []string {
+	var s Settings
+	if newParser(env, &s).home != "" {
+		return env
+	}
+	u, err := user.Current()
+	if err != nil || !filepath.IsAbs(u.HomeDir) {
+		return env
+	}
+	return append(slices.Clone(env), homeVariable(runtime.GOOS)+"="+u.HomeDir)
+}
