@@ -3,6 +3,7 @@ package disk
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,8 +12,11 @@ import (
 )
 
 // ErrIrregular is the error of a folder, device, pipe or socket in the place of
-// a file.
-var ErrIrregular = errors.New("not a regular file")
+// a file, and ErrTooLarge that of a file beyond the limit of ReadFile.
+var (
+	ErrIrregular = errors.New("not a regular file")
+	ErrTooLarge  = errors.New("too large")
+)
 
 // OpenFile opens the regular file of that name below root to be read; without a
 // root, name is a path of the system. It opens nothing else, since a pipe would
@@ -46,6 +50,20 @@ func OpenFile(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	return f, after, nil
+}
+
+// ReadFile reads the regular file at path, if it has at most limit bytes.
+func ReadFile(path string, limit int64) ([]byte, error) {
+	f, _, err := OpenFile(nil, path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	content, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(content)) > limit {
+		return nil, ErrTooLarge
+	}
+	return content, err
 }
 
 // OpenFolder opens a folder, and returns its path without links. Its errors
