@@ -5,6 +5,7 @@ package pixazo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,47 +32,49 @@ type answer struct {
 
 // namedID returns the valid request_id that the answer names in its own field
 // of that name, or in that of its data or error object, the envelopes in which
-// HeyGen's own API answers; "" if there is none. The body may break off behind
-// it. An id deeper down, or in a text, may be another job's.
+// HeyGen's own API answers; "" if there is none. One of our model goes first:
+// proxies put a request_id of their own into their error pages. The body may
+// break off behind it. An id deeper down, or in a text, may be another job's.
 func (a answer) namedID() string {
-	id := idIn(bytes.TrimLeft(a.body, "[ \t\r\n"), true)
-	if CheckRequestID(id) != nil || a.key.Clean(id, maxIDLength) != id {
-		return ""
+	ids := idsIn(bytes.TrimLeft(a.body, "[ \t\r\n"), true)
+	ids = slices.DeleteFunc(ids, func(id string) bool { return CheckRequestID(id) != nil || a.key.Clean(id, maxIDLength) != id })
+	if i := slices.IndexFunc(ids, namesOurModel); i > 0 {
+		return ids[i]
 	}
-	return id
+	return cmp.Or(ids...)
 }
 
-// namesOurModel reports whether requestID is that of a job of this model. Proxies
-// put a request_id of their own into their error pages.
-func namesOurModel(requestID string) bool { return strings.HasPrefix(requestID, "heygen-video-agent_") }
+// namesOurModel reports whether requestID is that of a job of this model.
+func namesOurModel(requestID string) bool { return strings.HasPrefix(requestID, IDPrefix) }
 
-func idIn(object []byte, envelopes bool) string {
+func idsIn(object []byte, envelopes bool) (ids []string) {
 	d := json.NewDecoder(bytes.NewReader(object))
 	if brace, err := d.Token(); err != nil || brace != json.Delim('{') {
-		return ""
+		return nil
 	}
 	for d.More() {
 		name, err := d.Token()
 		if err != nil {
-			return ""
+			break
 		}
 		rest := object[d.InputOffset():]
-		var value json.RawMessage
+		var value any
 		err = d.Decode(&value) // fails where the body breaks off
-		id := ""
 		switch name {
 		case "request_id":
-			_ = json.Unmarshal(value, &id)
+			if id, ok := value.(string); ok {
+				ids = append(ids, id)
+			}
 		case "data", "error":
 			if envelopes {
-				id = idIn(bytes.TrimLeft(rest, ": \t\r\n"), false)
+				ids = append(ids, idsIn(bytes.TrimLeft(rest, ": \t\r\n"), false)...)
 			}
 		}
-		if id != "" || err != nil {
-			return id
+		if err != nil {
+			break
 		}
 	}
-	return ""
+	return ids
 }
 
 // refusal is the error that an answer's HTTP status stands for.

@@ -1,6 +1,6 @@
-// This file talks to the gateway. Each call reads as build, send, classify,
-// decode. What may be sent again is decided where Submit and Status call
-// repeat.
+// This file holds the client, what its calls share to send a request and read the
+// answer, and how a failed call is repeated. Each call builds, sends, classifies
+// and decodes, in this order.
 
 package pixazo
 
@@ -201,7 +201,7 @@ func (c *Client) exchange(client *http.Client, req *http.Request) (a answer, err
 
 	start := time.Now()
 	if req.Method == http.MethodPost {
-		// Nothing is logged between a submission's answer and its record.
+		// Nothing is logged between a submission's answer and its entry in the journal.
 		c.log.Debug("gateway exchange", "method", req.Method, "path", req.URL.Path)
 	} else {
 		defer func() {

@@ -176,7 +176,7 @@ func TestMediaURLIsReadAsArrayOrString(t *testing.T) {
 		{`"https://x.example/v.mp4"`, []string{"https://x.example/v.mp4"}},
 		{`["https://x.example/1","http://y.example/2"]`, []string{"https://x.example/1", "http://y.example/2"}},
 		{`[null,17,"https://x.example/1",["https://x.example/2"],{},""]`, []string{"https://x.example/1"}},
-		{`"HTTPS://X.example/V.mp4?sig=a%2Fb&c=ü#t=1"`, []string{"HTTPS://X.example/V.mp4?sig=a%2Fb&c=ü#t=1"}},
+		{`"HTTPS://X.example/V.mp4?sig=a%2Fb&c=ü#t=1"`, []string{"HTTPS://X.example/V.mp4?sig=a%2Fb&c=%C3%BC#t=1"}},
 		{`["javascript:alert(1)","data:video/mp4;base64,AAAA","file:///etc/passwd","ftp://x.example/v","blob:https://x.example/1"]`, nil},
 		{`["//x.example/v","/v.mp4","v.mp4","https:","https://","https:x.example","https:///v"]`, nil},
 		{`["https://user@x.example/","https://user:pass@x.example/","https://x.example@evil.example/"]`, nil},

@@ -207,8 +207,8 @@ func (c *Client) extraURL(a answer, value any) string {
 	return ""
 }
 
-// escapedURL is an http(s) URL with what must not be shown as it stands
-// percent-encoded in every part of it; url.URL.String leaves a query as it came.
+// escapedURL is an http(s) URL with what is not printable ASCII percent-encoded
+// in every part of it; url.URL.String leaves a query as it came.
 // It is "" for anything else, and for one too long to be kept.
 func (a answer) escapedURL(value any) string {
 	s, _ := value.(string)
@@ -216,21 +216,18 @@ func (a answer) escapedURL(value any) string {
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || len(s) > maxURLLength {
 		return ""
 	}
-	if text.Clean(s, maxURLLength) != s || strings.Contains(s, " ") {
-		var b strings.Builder
-		for _, c := range []byte(s) {
-			if c <= ' ' || c > '~' {
-				fmt.Fprintf(&b, "%%%02X", c)
-			} else {
-				b.WriteByte(c)
-			}
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		if c <= ' ' || c > '~' {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
 		}
-		s = b.String()
 	}
-	if len(s) > maxURLLength {
+	if b.Len() > maxURLLength {
 		return ""
 	}
-	return a.key.Clean(s, maxURLLength)
+	return a.key.Clean(b.String(), maxURLLength)
 }
 
 // IDTime is the time of creation inside a request_id that ends in a UUIDv7, as

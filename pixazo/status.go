@@ -93,7 +93,7 @@ func (c *Client) statusOnce(ctx context.Context, address, requestID string, back
 // gateway_error, gateway_unreachable, bad_response (something else is at this
 // address), cancelled.
 func (c *Client) Ping(ctx context.Context) error {
-	const nobody = "heygen-video-agent_00000000-0000-0000-0000-000000000000"
+	const nobody = IDPrefix + "00000000-0000-0000-0000-000000000000"
 	a, err := c.get(ctx, c.origin.String()+statusPath+nobody, false)
 	switch {
 	case err != nil:
