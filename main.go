@@ -75,7 +75,7 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 	case config.Demo:
 		return runDemo(ctx, settings, stdout)
 	case config.Doctor, config.Install, config.Uninstall:
-		return runSetup(ctx, settings, env, stdin, stdout)
+		return runSetup(ctx, settings, env, stdin, stdout, stderr)
 	}
 	fmt.Fprintln(stderr, "pixazo-mcp waits for an MCP client on stdin. To see it work, run: pixazo-mcp demo")
 	return serve(ctx, settings, stdin, stdout, stderr)
@@ -130,7 +130,7 @@ func runDemo(ctx context.Context, settings config.Settings, stdout io.Writer) er
 }
 
 // runSetup is doctor, install and uninstall.
-func runSetup(ctx context.Context, settings config.Settings, env []string, stdin io.Reader, stdout io.Writer) error {
+func runSetup(ctx context.Context, settings config.Settings, env []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	program, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("%s: %w", settings.Command, err)
@@ -143,6 +143,7 @@ func runSetup(ctx context.Context, settings config.Settings, env []string, stdin
 		Version:    fullVersion(),
 		Stdin:      stdin,
 		Stdout:     stdout,
+		Stderr:     stderr,
 		CheckJournal: func(_ context.Context, stateDir string) (setup.Journal, error) {
 			report, err := jobs.CheckJournal(stateDir)
 			return setup.Journal(report), err

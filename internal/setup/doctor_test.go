@@ -17,7 +17,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"pixazo-mcp/internal/config"
 )
@@ -166,28 +165,17 @@ func TestDoctorHidesTheKeysInEveryWord(t *testing.T) {
 	}
 }
 
-func TestDoctorDoesNotWaitForAGatewayForever(t *testing.T) {
-	hang := make(chan struct{})
-	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
-	defer server.Close()
-	defer close(hang)
+func TestDoctorSaysThatTheGatewayCannotBeReached(t *testing.T) {
 	closed := httptest.NewServer(nil)
 	closed.Close()
-	for _, tt := range []struct{ name, url, want string }{
-		{"hanging", server.URL, "no answer in 100ms"},
-		{"closed", closed.URL, "refused"},
-	} {
-		for _, env := range [][]string{nil, {"PIXAZO_API_KEY=" + testKey}} {
-			b := newBench(t, "linux")
-			b.o.Timeout = 100 * time.Millisecond
-			began := time.Now()
-			_, checks := b.report(env, "--gateway-url", tt.url)
-			if g := checks["gateway"]; g.Status != statusFail || !strings.Contains(g.Detail, tt.want) && runtime.GOOS != "windows" {
-				t.Errorf("%s: %+v", tt.name, g)
-			}
-			if took := time.Since(began); took > 2*time.Second {
-				t.Errorf("%s: took %s", tt.name, took)
-			}
+	for _, env := range [][]string{nil, {"PIXAZO_API_KEY=" + testKey}} {
+		b := newBench(t, "linux")
+		_, checks := b.report(env, "--gateway-url", closed.URL)
+		if g := checks["gateway"]; g.Status != statusFail || !strings.Contains(g.Detail, closed.URL+" can't be reached") || !strings.Contains(g.Fix, "HTTPS_PROXY") {
+			t.Errorf("%+v", g)
+		}
+		if k := checks["key"]; strings.Contains(k.Detail, "not tried") != (env != nil) {
+			t.Errorf("%+v", k)
 		}
 	}
 }
@@ -360,7 +348,7 @@ func TestDoctorLooksIntoTheClientsConfigurations(t *testing.T) {
 func TestDoctorAddsExeOnWindows(t *testing.T) {
 	for goos, want := range map[string]string{"windows": statusOK, "linux": statusFail} {
 		b := newBench(t, goos)
-		b.o.Executable = b.path("programs/Pixazo-MCP.exe")
+		b.o.Executable = b.path("programs/Video-Server.exe")
 		b.write(b.o.Executable, "program", 0o755)
 		command := strings.TrimSuffix(b.o.Executable, ".exe")
 		b.write(b.path(".cursor/mcp.json"), `{"mcpServers": {"mine": {"command": `+quote(command)+`}, "pixazo": {"command": `+quote(command)+`}}}`, 0o600)

@@ -40,9 +40,7 @@ type document struct {
 	mark    []byte // the byte order mark, if there is one
 	newline bool   // one was added at the end, where the parser wants it
 
-	// The end of a line and one step of indentation; both are empty when all
-	// of the document is on one line.
-	eol, unit string
+	eol, unit string // the end of a line, and one step of indentation
 }
 
 // parse parses content. An empty one becomes an object. The errors name the line
@@ -66,11 +64,8 @@ func parse(content []byte, servers string) (*document, error) {
 	}
 	var err error
 	if d.value, err = hujson.Parse(content); err != nil {
-		said, _, quotes := strings.Cut(strings.TrimPrefix(err.Error(), "hujson: "), "invalid literal")
-		if quotes {
-			said += "invalid literal"
-		}
-		return nil, errors.New(said)
+		place, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "hujson: "), ": ")
+		return nil, errors.New(place + ": it is not valid JSON")
 	}
 	root, ok := d.value.Value.(*hujson.Object)
 	if !ok {
@@ -78,11 +73,8 @@ func parse(content []byte, servers string) (*document, error) {
 	}
 	if len(root.Members) > 0 {
 		before := root.Members[0].Name.BeforeExtra
-		i := bytes.LastIndexByte(before, '\n')
-		if i < 0 {
-			d.eol, d.unit = "", ""
-		} else if indent := before[i+1:]; len(bytes.TrimLeft(indent, " \t")) == 0 {
-			d.unit = string(indent)
+		if i := bytes.LastIndexByte(before, '\n'); i >= 0 && len(bytes.TrimLeft(before[i+1:], " \t")) == 0 {
+			d.unit = string(before[i+1:])
 		}
 	}
 	return d, nil
@@ -192,11 +184,11 @@ func (d *document) addEntry(name string, e entry, typed bool) error {
 			return err
 		}
 	}
-	members := []string{`"command": ` + quote(e.Command), `"args": ` + list(e.Args)} // Zed wants args even when empty
+	value := d.line(3) + `"command": ` + quote(e.Command) + "," + d.line(3) + `"args": ` + list(e.Args) // Zed wants args even when empty
 	if typed {
-		members = slices.Insert(members, 0, `"type": "stdio"`)
+		value = d.line(3) + `"type": "stdio",` + value
 	}
-	return d.add("/"+d.servers, name, d.object(3, members))
+	return d.add("/"+d.servers, name, "{"+value+d.line(2)+"}")
 }
 
 // remove takes the entries of names out. entries are those of d before, and
@@ -241,40 +233,28 @@ func (d *document) verify(want map[string]entry) error {
 }
 
 // add adds a member behind the others of the object at path, on a line of its
-// own unless the document is one line.
+// own.
 func (d *document) add(path, name, value string) error {
 	if err := d.patch("add", path+pointer(name), value); err != nil {
 		return err
 	}
+	depth := strings.Count(path, "/")
 	obj, ok := d.value.Find(path).Value.(*hujson.Object)
 	if !ok || len(obj.Members) == 0 {
 		return fmt.Errorf("%q is not an object", path)
 	}
 	last := &obj.Members[len(obj.Members)-1]
 	last.Value.BeforeExtra = hujson.Extra(" ")
-	comments := bytes.TrimRight(last.Name.BeforeExtra, " \t\r\n")
-	switch {
-	case d.eol != "":
-		depth := strings.Count(path, "/")
-		last.Name.BeforeExtra = append(comments, d.eol+strings.Repeat(d.unit, depth+1)...)
-		obj.AfterExtra = append(bytes.TrimRight(obj.AfterExtra, " \t\r\n"), d.eol+strings.Repeat(d.unit, depth)...)
-	case len(comments) == 0 && len(obj.Members) > 1:
-		last.Name.BeforeExtra = hujson.Extra(" ")
-	}
+	last.Name.BeforeExtra = append(bytes.TrimRight(last.Name.BeforeExtra, " \t\r\n"), d.line(depth+1)...)
+	obj.AfterExtra = append(bytes.TrimRight(obj.AfterExtra, " \t\r\n"), d.line(depth)...)
 	return nil
 }
 
+// line returns the beginning of a line that is depth steps in.
+func (d *document) line(depth int) string { return d.eol + strings.Repeat(d.unit, depth) }
+
 func (d *document) patch(op, path, value string) error {
 	return d.value.Patch(fmt.Appendf(nil, `[{"op": %q, "path": %s, "value": %s}]`, op, quote(path), value))
-}
-
-// object writes an object whose members are depth steps in.
-func (d *document) object(depth int, members []string) string {
-	if d.eol == "" {
-		return "{" + strings.Join(members, ", ") + "}"
-	}
-	inner := d.eol + strings.Repeat(d.unit, depth)
-	return "{" + inner + strings.Join(members, ","+inner) + d.eol + strings.Repeat(d.unit, depth-1) + "}"
 }
 
 // pointer returns a name as the last part of a JSON pointer (RFC 6901).

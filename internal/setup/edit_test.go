@@ -93,7 +93,12 @@ var putTests = []struct{ name, before, after string }{
   }
 }`},
 	{"one line", `{"a":1,"mcpServers":{"o":{}}}`,
-		`{"a":1,"mcpServers":{"o":{}, "pixazo": {"command": "/opt/pixazo-mcp", "args": ["--output-dir=/out"]}}}`},
+		`{"a":1,"mcpServers":{"o":{},
+    "pixazo": {
+      "command": "/opt/pixazo-mcp",
+      "args": ["--output-dir=/out"]
+    }
+  }}`},
 	{"empty servers", "{\n  \"mcpServers\": {}\n}\n", `{
   "mcpServers": {
     "pixazo": {
@@ -132,7 +137,9 @@ var putTests = []struct{ name, before, after string }{
   }
 }`},
 	{"ours, without arguments", `{"mcpServers": {"pixazo": {"command": "C:\\x y\\Pixazo-MCP.exe"}}}`,
-		`{"mcpServers": {"pixazo": {"command": "/opt/pixazo-mcp", "args": ["--output-dir=/out"]}}}`},
+		`{"mcpServers": {"pixazo": {"command": "/opt/pixazo-mcp",
+      "args": ["--output-dir=/out"]
+    }}}`},
 	{"ours, the same with comments", `{
   "mcpServers": {
     "pixazo": {
@@ -194,7 +201,7 @@ func TestPutRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, content, want string }{
 		{"not JSON", "mcpServers: 1", "line 1, column 1"},
 		{"cut off", "{\n  \"a\": {\n", "line 3"},
-		{"a bad literal", "{\n  \"a\": \"" + secret + "\x01\"}", "line 2, column 8: invalid literal"},
+		{"a bad literal", "{\n  \"a\": \"" + secret + "\x01\"}", "line 2, column 8: it is not valid JSON"},
 		{"an array", "[]", "not a JSON object"},
 		{"servers an array", `{"mcpServers": []}`, `"mcpServers" in it is not an object`},
 		{"servers null", `{"mcpServers": null}`, `"mcpServers" in it is not an object`},

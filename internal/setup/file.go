@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -46,25 +45,15 @@ func (o Options) readFile(path, user string) (file, error) {
 		return file{}, err
 	case !info.Mode().IsRegular(): // a pipe would block
 		return file{}, fmt.Errorf("%s is not a regular file", path)
+	case info.Size() > maxFile:
+		return file{}, fmt.Errorf("%s is larger than %d MB", path, maxFile>>20)
 	}
 	f := file{path: target, user: user, mode: info.Mode().Perm(), exists: true}
 	err = o.whileLocked(user, func() (err error) {
-		f.content, err = readAtMost(target, maxFile+1)
+		f.content, err = os.ReadFile(target)
 		return err
 	})
-	if err == nil && len(f.content) > maxFile {
-		err = fmt.Errorf("%s is larger than %d MB", path, maxFile>>20)
-	}
 	return f, err
-}
-
-func readAtMost(path string, n int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	return io.ReadAll(io.LimitReader(f, n))
 }
 
 // whileLocked calls do. On Windows, where a file that a program has open can
@@ -72,18 +61,12 @@ func readAtMost(path string, n int64) ([]byte, error) {
 // fails, and then names the program to quit.
 func (o Options) whileLocked(user string, do func() error) error {
 	err := do()
-	if o.GOOS != "windows" {
-		return err
-	}
-	for range 10 {
-		if err == nil {
-			return nil
+	for i := 0; err != nil && o.GOOS == "windows"; i++ {
+		if i == 10 {
+			return fmt.Errorf("%w; if %s is running, quit it, and run this again", err, user)
 		}
 		time.Sleep(100 * time.Millisecond)
 		err = do()
-	}
-	if err != nil {
-		err = fmt.Errorf("%w; if %s is running, quit it, and run this again", err, user)
 	}
 	return err
 }
@@ -118,22 +101,13 @@ func (o Options) replace(f file, content []byte) (backup string, err error) {
 	fresh, err := writeNew(dir, ".pixazo-*.tmp", content, f.mode)
 	if err == nil {
 		err = f.unchanged()
-		if err == nil {
-			err = o.whileLocked(f.user, func() error { return os.Rename(fresh, f.path) })
-		}
-		if err != nil {
-			_ = os.Remove(fresh)
-		}
 	}
-	if err != nil {
-		if backup != "" {
-			_ = os.Remove(backup)
-		}
+	if err == nil {
+		err = o.whileLocked(f.user, func() error { return os.Rename(fresh, f.path) })
+	}
+	if err != nil { // without a name there is nothing to remove
+		_, _ = os.Remove(fresh), os.Remove(backup)
 		return "", err
-	}
-	if d, err := os.Open(dir); err == nil { // not every system can sync a folder, or needs to
-		_ = d.Sync()
-		_ = d.Close()
 	}
 	return backup, nil
 }

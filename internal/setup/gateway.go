@@ -24,27 +24,36 @@ func (o Options) checkGateway(ctx context.Context, entries []keyed) []Check {
 	if asked.IsZero() {
 		asked, _ = pixazo.NewKey("doctor-has-no-key") // a gateway that refuses it has answered
 	}
-	took, err := o.ping(ctx, asked)
-	gateway := Check{Name: "gateway", Status: statusOK, Detail: fmt.Sprintf("%s answered in %d ms", o.Settings.GatewayURL, took.Milliseconds())}
-	e, _ := errors.AsType[*pixazo.Error](err)
+	client, err := pixazo.NewClient(pixazo.Config{
+		GatewayURL: o.Settings.GatewayURL,
+		Key:        func() (pixazo.Key, error) { return asked, nil },
+		UserAgent:  "pixazo-mcp/doctor",
+	})
+	began := time.Now()
+	if err == nil {
+		err = client.Ping(ctx)
+	}
+	gateway := Check{Name: "gateway", Status: statusOK, Detail: fmt.Sprintf("%s answered in %d ms", o.Settings.GatewayURL, time.Since(began).Milliseconds())}
+	e, ok := errors.AsType[*pixazo.Error](err)
+	if err != nil && !ok {
+		e = &pixazo.Error{Code: pixazo.GatewayUnreachable, Message: err.Error()}
+	}
 	switch {
+	case err == nil && found.IsZero(), pixazo.IsCode(err, pixazo.Unauthorized) && found.IsZero():
 	case err == nil:
-		if !found.IsZero() {
-			key.Detail += ", accepted by the gateway"
-		}
-	case e != nil && e.Code == pixazo.Unauthorized && found.IsZero():
-	case e != nil && e.Code == pixazo.Unauthorized:
-		key.Status, key.Detail = statusFail, key.Detail+": "+e.Message
-		key.Fix = "make a new one at " + pixazo.KeyURL + " and put it in the place of this one"
-	case e != nil && e.Code == pixazo.OutOfCredits:
-		key.Status, key.Detail = statusWarn, key.Detail+", accepted, but "+e.Message
-		key.Fix = "buy credits at " + pixazo.CreditsURL
-	case e == nil || e.Code == pixazo.GatewayUnreachable:
-		gateway.Status, gateway.Detail = statusFail, o.Settings.GatewayURL+" can't be reached: "+words(err)
+		key.Detail += ", accepted by the gateway"
+	case e.Code == pixazo.GatewayUnreachable, e.Code == pixazo.Cancelled:
+		gateway.Status, gateway.Detail = statusFail, o.Settings.GatewayURL+" can't be reached: "+e.Message
 		gateway.Fix = "look at the connection, a proxy (HTTPS_PROXY) and --gateway-url"
 		if !found.IsZero() {
 			key.Detail += ", not tried"
 		}
+	case e.Code == pixazo.Unauthorized:
+		key.Status, key.Detail = statusFail, key.Detail+": "+e.Message
+		key.Fix = "make a new one at " + pixazo.KeyURL + " and put it in the place of this one"
+	case e.Code == pixazo.OutOfCredits:
+		key.Status, key.Detail = statusWarn, key.Detail+", accepted, but "+e.Message
+		key.Fix = "buy credits at " + pixazo.CreditsURL
 	case e.HTTPStatus >= 500:
 		gateway.Status, gateway.Detail, gateway.Fix = statusFail, gateway.Detail+", but "+e.Message, "try again later"
 	case e.Code == pixazo.RateLimited:
@@ -54,38 +63,6 @@ func (o Options) checkGateway(ctx context.Context, entries []keyed) []Check {
 		gateway.Fix = "check that --gateway-url is the address of the gateway, and not of something else"
 	}
 	return []Check{key, gateway}
-}
-
-// words returns what an error says, without its code.
-func words(err error) string {
-	if e, ok := errors.AsType[*pixazo.Error](err); ok {
-		return e.Message
-	}
-	return err.Error()
-}
-
-// ping asks the gateway with a key, and returns how long the answer took.
-func (o Options) ping(ctx context.Context, key pixazo.Key) (took time.Duration, err error) {
-	timeout := o.Timeout
-	if timeout == 0 {
-		timeout = 10 * time.Second
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer in %s", timeout))
-	defer cancel()
-	client, err := pixazo.NewClient(pixazo.Config{
-		GatewayURL: o.Settings.GatewayURL,
-		Key:        func() (pixazo.Key, error) { return key, nil },
-		UserAgent:  "pixazo-mcp/doctor",
-	})
-	if err != nil {
-		return 0, err
-	}
-	began := time.Now()
-	err = client.Ping(ctx)
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	return time.Since(began), err
 }
 
 // checkKey checks the key of the settings without asking the gateway. entries

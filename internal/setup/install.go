@@ -8,8 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -45,12 +45,12 @@ func (o Options) install(ctx context.Context) error {
 		return err
 	}
 	for _, v := range o.Settings.Values() {
-		if v.From == "variable" && v.Name != "sandbox" && v.Name != keyFileFlag {
+		if v.From == "variable" && v.Name != "sandbox" && !slices.Contains(carried, v.Name) {
 			o.line("The variable of --%s is set here, but %s may not see it; as a flag of this command it goes into the entry.", v.Name, c.title)
 		}
 	}
 	var edits []edit
-	for _, path := range paths {
+	for _, path := range paths { // all are checked before the first is written
 		ed, err := o.plan(c, name, e, path)
 		if err != nil {
 			return err
@@ -65,8 +65,15 @@ func (o Options) install(ctx context.Context) error {
 	if o.Settings.Setup.Print {
 		return nil
 	}
-	if !o.Settings.Sandbox {
-		if err := o.ensureKeys(ctx, edits); err != nil {
+	var done []string
+	for _, ed := range edits {
+		if o.Settings.Sandbox || slices.Contains(done, ed.keyFile) {
+			continue
+		}
+		done = append(done, ed.keyFile)
+		if ed.entry.givesKey() {
+			o.line("The entry has a key in its env, which is used.")
+		} else if err := o.ensureKey(ctx, ed.keyFile); err != nil {
 			return err
 		}
 	}
@@ -79,65 +86,61 @@ func (o Options) install(ctx context.Context) error {
 
 // edit is a change to a configuration.
 type edit struct {
-	path  string
-	file  file
-	text  []byte // what the file is to hold; nil for a client whose configuration is not edited
-	entry entry  // our entry as it will be
+	path    string
+	file    file
+	text    []byte // what the file is to hold; nil for a client whose configuration is not edited
+	entry   entry  // the entry that install puts in
+	keyFile string // where the server of the entry looks for the key
 }
 
 func (ed edit) same() bool { return string(ed.text) == string(ed.file.content) }
 
+// carried are the settings that an entry is given where its server would have
+// another value than this shell: a client may not pass on PIXAZO_API_KEY_FILE,
+// PIXAZO_STATE_DIR and XDG_STATE_HOME, and without the same journal servers pay
+// for a video twice.
+var carried = []string{"api-key-file", "state-dir"}
+
 // plan returns the change that puts e into the configuration at path, and an
 // error for whatever is known to keep it from being written.
 func (o Options) plan(c client, name string, e entry, path string) (edit, error) {
-	if !c.edited {
-		e.Args = o.withKeyFile(entry{}, e.Args)
-		return edit{path: path, entry: e}, nil
+	var f file
+	var d *document
+	var entries map[string]entry
+	if c.edited {
+		var err error
+		if f, d, entries, err = o.open(c, path); err != nil {
+			return edit{}, err
+		}
+		if d.value.Find("/"+c.servers+pointer(name)) != nil && !o.ours(name, entries[name].Command) {
+			return edit{}, fmt.Errorf("%s: its entry %q starts something else, or can't be read; rename it or take it out first", path, name)
+		}
+		e.Args, e.Env = mergeArgs(entries[name].Args, e.Args), entries[name].Env
 	}
-	f, d, entries, err := o.open(c, path)
+	server, err := o.settingsOf(e)
 	if err != nil {
+		return edit{}, fmt.Errorf("%s: a server started by the entry %q would refuse its settings; correct the entry by hand: %w", path, name, err)
+	}
+	here := o.Settings.Values()
+	for i, v := range server.Values() {
+		if slices.Contains(carried, v.Name) && v.From == "default" && v.Text != here[i].Text {
+			e.Args = append(e.Args, "--"+v.Name+"="+here[i].Text)
+		}
+	}
+	if server, err = o.settingsOf(e); err != nil {
 		return edit{}, err
 	}
-	old := entries[name]
-	if d.value.Find("/"+c.servers+pointer(name)) != nil && !o.ours(name, old.Command) {
-		return edit{}, fmt.Errorf("%s: its entry %q starts something else, or can't be read; rename it or take it out first", path, name)
+	ed := edit{path: path, file: f, entry: e, keyFile: server.APIKeyFile}
+	if !c.edited {
+		return ed, nil
 	}
-	e.Args, e.Env = mergeArgs(old.Args, o.withKeyFile(old, e.Args)), old.Env
 	if err := d.put(entries, name, e, c.typed); err != nil {
 		return edit{}, fmt.Errorf("%s: %w", path, err)
 	}
-	ed := edit{path, f, d.text(), e}
-	if !ed.same() {
+	if ed.text = d.text(); !ed.same() {
 		err = f.replaceable()
 	}
 	return ed, err
-}
-
-// keyFileFlag is the setting that says where a server looks for the key.
-const keyFileFlag = "api-key-file"
-
-// withKeyFile adds the key file that a variable of this shell names to args,
-// since the client may not have that variable. A file that the old entry names
-// itself stays.
-func (o Options) withKeyFile(old entry, args []string) []string {
-	if o.Settings.Sandbox || keyFileFrom(o.Settings) != "variable" {
-		return args
-	}
-	server, err := o.settingsOf(old)
-	if err != nil || keyFileFrom(server) != "default" || server.APIKeyFile == o.Settings.APIKeyFile {
-		return args
-	}
-	return append(slices.Clone(args), "--"+keyFileFlag+"="+o.Settings.APIKeyFile)
-}
-
-// keyFileFrom says where settings have the path of the key file from.
-func keyFileFrom(s config.Settings) string {
-	for _, v := range s.Values() {
-		if v.Name == keyFileFlag {
-			return v.From
-		}
-	}
-	return ""
 }
 
 // settingsOf returns the settings of a server that a client starts by an entry,
@@ -164,57 +167,39 @@ func (e entry) givesKey() bool { return strings.TrimSpace(e.Env[config.KeyVariab
 // apply writes an edit and says so, or prints the entry where nothing is to be
 // written.
 func (o Options) apply(c client, name string, ed edit) error {
-	switch print := o.Settings.Setup.Print; {
+	print := o.Settings.Setup.Print
+	switch {
 	case !c.edited:
 		o.line("Put this into %s, beside what is there:", ed.path)
-		o.print(c.snippet(name, ed.entry))
-		return nil
 	case print && ed.same():
 		o.line("%s has this already, nothing would be written:", ed.path)
-		o.print(c.snippet(name, ed.entry))
-		return nil
 	case print:
 		o.line("This would be written to %s, beside what is there:", ed.path)
-		o.print(c.snippet(name, ed.entry))
-		return nil
 	case ed.same():
 		o.line("%s: %s is up to date in %s", c.title, name, ed.path)
 		return nil
+	default:
+		if err := o.save(ed, fmt.Sprintf("%s: wrote %s to %s", c.title, name, ed.path)); err != nil {
+			return err
+		}
+		if name == liveName && (slices.Contains(ed.entry.Args, "--sandbox") || slices.Contains(ed.entry.Args, "--sandbox=true")) {
+			o.line("The entry had --sandbox before and keeps it, so its videos are samples. For real ones: install %s --sandbox=false", c.name)
+		}
+		return nil
 	}
+	_, _ = fmt.Fprintf(o.Stdout, "\n%s\n", c.snippet(name, ed.entry)) // which is quoted and so has no control characters
+	return nil
+}
+
+// save writes an edit, and says so in a line.
+func (o Options) save(ed edit, line string) error {
 	backup, err := o.replace(ed.file, ed.text)
 	if err != nil {
 		return err
 	}
-	o.line("%s: wrote %s to %s", c.title, name, ed.path)
+	o.line("%s", line)
 	if backup != "" {
 		o.line("The file as it was: %s", backup)
-	}
-	if name == liveName && (slices.Contains(ed.entry.Args, "--sandbox") || slices.Contains(ed.entry.Args, "--sandbox=true")) {
-		o.line("The entry had --sandbox before and keeps it, so its videos are samples. For real ones: install %s --sandbox=false", c.name)
-	}
-	return nil
-}
-
-// ensureKeys stores a key wherever the servers of the entries look for it.
-func (o Options) ensureKeys(ctx context.Context, edits []edit) error {
-	var done []string
-	for _, ed := range edits {
-		if ed.entry.givesKey() {
-			o.line("The key is in the entry, as %s; it is used.", config.KeyVariable)
-			continue
-		}
-		settings, err := o.settingsOf(ed.entry)
-		if err != nil {
-			o.line("A server started by this entry of %s refuses its settings: %s", ed.path, err)
-			settings = o.Settings
-		}
-		if slices.Contains(done, settings.APIKeyFile) {
-			continue
-		}
-		done = append(done, settings.APIKeyFile)
-		if err := o.ensureKey(ctx, settings.APIKeyFile); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -235,71 +220,50 @@ func (o Options) uninstall() error {
 	if err != nil {
 		return err
 	}
-	type removal struct {
-		edit
-		names []string
+	if !c.edited {
+		o.line("Take %s and %s below %s out of %s", liveName, sandboxName, c.servers, strings.Join(paths, " and "))
+		return nil
 	}
-	var removals []removal
-	for _, path := range paths {
-		if !c.edited {
-			o.line("Take %s and %s below %s out of %s", liveName, sandboxName, c.servers, path)
-			continue
-		}
+	edits, names := make([]edit, len(paths)), make([]string, len(paths))
+	for i, path := range paths { // all are checked before the first is written
 		f, d, entries, err := o.open(c, path)
 		if err != nil {
 			return err
 		}
-		var names []string
+		var gone []string
 		for name, e := range entries {
 			if o.ours(name, e.Command) && (!o.Settings.Sandbox || name == sandboxName) {
-				names = append(names, name)
+				gone = append(gone, name)
 			}
 		}
-		slices.Sort(names)
-		if err := d.remove(entries, names); err != nil {
+		slices.Sort(gone)
+		if err := d.remove(entries, gone); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
-		if len(names) > 0 {
-			err = f.replaceable()
-		}
-		if err != nil {
-			return err
-		}
-		removals = append(removals, removal{edit{path: path, file: f, text: d.text()}, names})
-	}
-	for _, r := range removals {
-		if err := o.takeOut(c, r.edit, r.names); err != nil {
+		edits[i], names[i] = edit{path: path, file: f, text: d.text()}, strings.Join(gone, ", ")
+		if err := f.replaceable(); gone != nil && err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-// takeOut writes a configuration without the entries of names, and says so.
-func (o Options) takeOut(c client, ed edit, names []string) error {
-	switch list := strings.Join(names, ", "); {
-	case len(names) == 0:
-		o.line("%s: no entry of this program in %s", c.title, ed.path)
-	case o.Settings.Setup.Print:
-		o.line("This would be taken out of %s: %s", ed.path, list)
-	default:
-		backup, err := o.replace(ed.file, ed.text)
-		if err != nil {
-			return err
+	for i, ed := range edits {
+		switch {
+		case names[i] == "":
+			o.line("%s: no entry of this program in %s", c.title, ed.path)
+		case o.Settings.Setup.Print:
+			o.line("This would be taken out of %s: %s", ed.path, names[i])
+		default:
+			if err := o.save(ed, fmt.Sprintf("%s: took %s out of %s", c.title, names[i], ed.path)); err != nil {
+				return err
+			}
+			o.line("%s", c.restart)
 		}
-		o.line("%s: took %s out of %s", c.title, list, ed.path)
-		o.line("The file as it was: %s", backup)
-		o.line("%s", c.restart)
 	}
 	return nil
 }
 
 // open reads a configuration and parses it.
-func (o Options) open(c client, path string) (file, *document, map[string]entry, error) {
-	var d *document
-	var entries map[string]entry
-	f, err := o.readFile(path, c.title)
-	if err != nil {
+func (o Options) open(c client, path string) (f file, d *document, entries map[string]entry, err error) {
+	if f, err = o.readFile(path, c.title); err != nil {
 		return f, nil, nil, err
 	}
 	if d, err = parse(f.content, c.servers); err == nil {
@@ -315,21 +279,19 @@ func (o Options) open(c client, path string) (file, *document, map[string]entry,
 // file. A link to it is kept, since package managers point theirs to the newest
 // version.
 func (o Options) entry(c client) (name string, e entry, err error) {
-	program := o.Executable
-	if !filepath.IsAbs(program) {
+	if !filepath.IsAbs(o.Executable) {
 		return "", entry{}, errors.New("the path of this program is not known")
 	}
-	target, err := filepath.EvalSymlinks(program)
+	target, err := filepath.EvalSymlinks(o.Executable)
 	if err != nil {
 		return "", entry{}, fmt.Errorf("this program's file: %w", err)
 	}
-	if info, err := os.Stat(target); err != nil || !info.Mode().IsRegular() {
-		return "", entry{}, fmt.Errorf("%s is not a file that a client could start", program)
-	}
-	if temporary(program) || temporary(target) {
+	// go run starts a file below go-build123 in the temporary directory, or
+	// go-build in the build cache.
+	if ok, _ := regexp.MatchString(`[/\\]go-build[0-9]*[/\\]`, o.Executable+" "+target); ok {
 		return "", entry{}, errors.New("go run starts a temporary file that a client would not find again; build the program and use that: go build . && ./pixazo-mcp install " + c.name)
 	}
-	name, e = liveName, entry{Command: filepath.Clean(program), Args: o.Settings.EntryArgs()}
+	name, e = liveName, entry{Command: filepath.Clean(o.Executable), Args: o.Settings.EntryArgs()}
 	if o.Settings.Sandbox {
 		name, e.Args = sandboxName, append([]string{"--sandbox"}, e.Args...)
 	}
@@ -339,17 +301,6 @@ func (o Options) entry(c client) (name string, e entry, err error) {
 		}
 	}
 	return name, e, nil
-}
-
-// temporary reports whether a program's file is one of go run: below a folder
-// go-build123 of the temporary directory, or go-build of the build cache.
-func temporary(program string) bool {
-	for element := range strings.SplitSeq(filepath.ToSlash(program), "/") {
-		if number, ok := strings.CutPrefix(element, "go-build"); ok && strings.Trim(number, "0123456789") == "" {
-			return true
-		}
-	}
-	return false
 }
 
 // snippet returns e as it stands in c's configuration, with all that is around
@@ -373,6 +324,3 @@ func (c client) snippet(name string, e entry) string {
 func (o Options) line(format string, args ...any) {
 	_, _ = fmt.Fprintln(o.Stdout, shown(fmt.Sprintf(format, args...)))
 }
-
-// print prints an entry, which is quoted and so has no control characters.
-func (o Options) print(entry string) { _, _ = io.WriteString(o.Stdout, "\n"+entry+"\n") }

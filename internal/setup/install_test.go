@@ -376,7 +376,7 @@ func TestALargeConfigurationIsEditedQuickly(t *testing.T) {
 	for name, content := range map[string]string{
 		"servers":   `{"mcpServers": {` + items(`"s%[1]d": {"command": "/x/y%[1]d"}`) + `}}`,
 		"variables": `{"mcpServers": {"pixazo": {"command": "pixazo-mcp", "env": {` + items(`"V%d": ""`) + `}}}}`,
-		"arguments": `{"mcpServers": {"pixazo": {"command": "pixazo-mcp", "args": [` + items(`"--a%d"`) + `]}}}`,
+		"arguments": `{"mcpServers": {"pixazo": {"command": "pixazo-mcp", "args": [` + items(`"--max-videos-per-hour=%d"`) + `]}}}`,
 		"the rest":  `{` + items(`"%d": [1]`) + `}`,
 	} {
 		b := newBench(t, "linux")
@@ -452,7 +452,7 @@ func TestInstallRefusesTemporaryPrograms(t *testing.T) {
 	if text := b.read(b.path(".cursor/mcp.json")); !strings.Contains(text, "theirs") || strings.Contains(text, sandboxName) {
 		t.Errorf("got %s", text)
 	}
-	for _, path := range []string{"", "pixazo-mcp", b.path("gone"), b.home} {
+	for _, path := range []string{"", "pixazo-mcp", b.path("gone")} {
 		b.o.Executable = path
 		if err := b.run("install", "cursor"); err == nil {
 			t.Errorf("%q was installed", path)
@@ -483,6 +483,52 @@ func TestInstallNeedsAHome(t *testing.T) {
 		if err := b.run(args...); err == nil || !strings.Contains(err.Error(), "home directory") {
 			t.Errorf("%q: %v", args, err)
 		}
+	}
+}
+
+// A client may give its servers another environment than this shell's; with
+// another journal the limit and the duplicates of the same person are not seen.
+func TestEntryHasTheStateDirectoryOfThisShell(t *testing.T) {
+	for _, tt := range []struct {
+		env, entry, want string
+	}{
+		{"PIXAZO_STATE_DIR=~/s", "", `"--state-dir=HOME/s"`},
+		{"XDG_STATE_HOME=HOME/x", "", `"--state-dir=HOME/x/pixazo-mcp"`},
+		{"PIXAZO_STATE_DIR=~/s", `"args": ["--state-dir", "~/mine"]`, `["--state-dir", "~/mine"]`},
+		{"PIXAZO_STATE_DIR=~/s", `"env": {"PIXAZO_STATE_DIR": "~/mine"}`, `pixazo-mcp", "env": {"PIXAZO_STATE_DIR": "~/mine"}}`},
+		{"", "", `"args": ["--sandbox"]`},
+	} {
+		if strings.HasPrefix(tt.env, "XDG") && runtime.GOOS != "linux" {
+			continue // which has a place of its own
+		}
+		b := newBench(t, "linux")
+		file, name := b.path(".cursor/mcp.json"), "pixazo"
+		args := []string{"install", "cursor", "--sandbox"}
+		if tt.entry != "" {
+			args = args[:2]
+			b.write(file, `{"mcpServers": {"`+name+`": {"command": "pixazo-mcp", `+tt.entry+`}}}`, 0o600)
+		}
+		env := []string{strings.ReplaceAll(tt.env, "HOME/", b.home+"/")}
+		for _, round := range []string{"first", "second"} {
+			if err := b.runWith(env, args...); err != nil {
+				t.Fatal(err)
+			}
+			quoted := quote(b.home + string(filepath.Separator))
+			want := strings.ReplaceAll(tt.want, "HOME/", quoted[1:len(quoted)-1])
+			if text := b.read(file); !strings.Contains(text, want) {
+				t.Errorf("%s, %s time: no %s in %s", tt.env, round, want, text)
+			}
+		}
+	}
+}
+
+func TestInstallRefusesSettingsThatTheServerWouldRefuse(t *testing.T) {
+	b := newBench(t, "linux")
+	file := b.path(".cursor/mcp.json")
+	const content = `{"mcpServers": {"pixazo": {"command": "pixazo-mcp", "args": ["--no-such-flag"]}}}`
+	b.write(file, content, 0o600)
+	if err := b.run("install", "cursor"); err == nil || !strings.Contains(err.Error(), "--no-such-flag") || b.read(file) != content {
+		t.Errorf("error %v, and it has %s", err, b.read(file))
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -38,18 +37,15 @@ func (o Options) ensureKey(ctx context.Context, path string) error {
 		o.line("The key in %s stays.", path)
 		return nil
 	}
-	if source, _ := o.Settings.KeySource(); source == config.KeyVariable {
+	if source, _ := o.Settings.KeySource(); source != "" && source != o.Settings.APIKeyFile {
 		o.line("%s is set here, but a client may not see it; the key belongs into %s.", source, path)
 	}
-	text, err := o.readKey(ctx)
+	line, err := o.readKey(ctx)
 	if err != nil {
 		return fmt.Errorf("no key was stored: %w", err)
 	}
-	text = strings.TrimSpace(strings.TrimPrefix(text, "\ufeff")) // some editors and shells begin a text with that mark
-	key, err := pixazo.NewKey(text)
-	if err == nil && strings.ContainsAny(text, "\"'`") {
-		err = errors.New("the key has a quotation mark")
-	}
+	line = strings.TrimSpace(strings.TrimPrefix(line, "\ufeff")) // some shells begin a text with that mark
+	key, err := pixazo.NewKey(line)
 	if err != nil {
 		return fmt.Errorf("%w; nothing was stored, run this again with the key and nothing else", err)
 	}
@@ -57,24 +53,16 @@ func (o Options) ensureKey(ctx context.Context, path string) error {
 		o.line("There is no key yet. Make one at %s, then run this again in a terminal, or write it to %s", pixazo.KeyURL, path)
 		return nil
 	}
-	if err := o.storeKey(path, text); err != nil {
+	f, err := o.readFile(path, "the editor of this file")
+	if err == nil {
+		f.mode = 0o600
+		_, err = o.replace(f, []byte(line+"\n"))
+	}
+	if err != nil {
 		return fmt.Errorf("store key: %w", err)
 	}
 	o.line("The key is in %s, which only you can read.", path)
 	return nil
-}
-
-func (o Options) storeKey(path, key string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	f, err := o.readFile(path, "the editor of this file")
-	if err != nil {
-		return err
-	}
-	f.mode = 0o600
-	_, err = o.replace(f, []byte(key+"\n"))
-	return err
 }
 
 // readKey asks on a terminal without showing what is typed; elsewhere it takes
@@ -86,26 +74,24 @@ func (o Options) readKey(ctx context.Context) (string, error) {
 		return "", nil
 	}
 	if f, ok := o.Stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return askHidden(ctx, f, o.stderr(), "Paste the Pixazo API key ("+pixazo.KeyURL+") and press Enter; it is not shown: ")
+		return askHidden(ctx, f, o.Stderr, "Paste the Pixazo API key ("+pixazo.KeyURL+") and press Enter; it is not shown: ")
 	}
-	_, _ = fmt.Fprintf(o.stderr(), "Reading the Pixazo API key (%s) from standard input, for at most %.0f minutes: paste it and press Enter. "+
+	_, _ = fmt.Fprintf(o.Stderr, "Reading the Pixazo API key (%s) from standard input, for at most %.0f minutes: paste it and press Enter. "+
 		"Here it may be shown as you type; in Git Bash, start the command with winpty to hide it.\n", pixazo.KeyURL, keyPatience.Minutes())
-	ctx, cancel := context.WithTimeoutCause(ctx, keyPatience, errNoInput)
+	patient, cancel := context.WithTimeout(ctx, keyPatience)
 	defer cancel()
-	line, err := await(ctx, func() (string, error) {
+	line, err := await(patient, func() (string, error) {
 		line, err := bufio.NewReader(io.LimitReader(o.Stdin, 4<<10)).ReadString('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
 			line = "" // a closed stdin, for one, has none
 		}
 		return line, nil
 	})
-	if errors.Is(err, errNoInput) {
+	if ctx.Err() == nil {
 		err = nil
 	}
 	return line, err
 }
-
-var errNoInput = errors.New("nothing came")
 
 // await returns what read returns, or the cause for which ctx ended before. A
 // read that is blocked then stays so until the program ends.
@@ -153,12 +139,4 @@ func askHidden(ctx context.Context, f *os.File, out io.Writer, prompt string) (s
 type readWriter struct {
 	io.Reader
 	io.Writer
-}
-
-// stderr is where a prompt is seen even when stdout goes to a file.
-func (o Options) stderr() io.Writer {
-	if o.Stderr == nil {
-		return os.Stderr
-	}
-	return o.Stderr
 }

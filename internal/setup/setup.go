@@ -23,7 +23,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"pixazo-mcp/internal/config"
 	"pixazo-mcp/internal/text"
@@ -39,14 +38,11 @@ type Options struct {
 	Version    string   // for the report
 	Stdin      io.Reader
 	Stdout     io.Writer
-	Stderr     io.Writer // for the prompt; nil means os.Stderr
+	Stderr     io.Writer // for the prompt, which is seen there even when stdout goes to a file
 
 	// CheckJournal looks at the journal in a state directory and changes nothing
 	// there. Its error says why the journal can't be used.
 	CheckJournal func(ctx context.Context, stateDir string) (Journal, error)
-
-	// Timeout bounds the question to the gateway; 0 means 10 s.
-	Timeout time.Duration
 }
 
 // Journal is what CheckJournal found.
@@ -205,14 +201,10 @@ func (o Options) target() (client, []string, error) {
 	return c, paths, nil
 }
 
-// baseName returns a command's file name without .exe, whatever system it was
-// written for.
+// baseName returns a command's file name in lower case without .exe, whatever
+// system it was written for.
 func baseName(command string) string {
-	command = command[strings.LastIndexAny(command, `/\`)+1:]
-	if len(command) > 4 && strings.EqualFold(command[len(command)-4:], ".exe") {
-		command = command[:len(command)-4]
-	}
-	return command
+	return strings.TrimSuffix(strings.ToLower(command[strings.LastIndexAny(command, `/\`)+1:]), ".exe")
 }
 
 // ours reports whether the entry of a name starts this program with its command:
@@ -221,11 +213,8 @@ func baseName(command string) string {
 // be called as this file was renamed.
 func (o Options) ours(name, command string) bool {
 	base := baseName(command)
-	if base == "" {
-		return false
-	}
-	if base == "pixazo-mcp" || command == o.Executable || filepath.IsAbs(command) && o.sameFile(command, o.Executable) {
-		return true
+	if base == "" || base == "pixazo-mcp" || filepath.IsAbs(command) && o.sameFile(command, o.Executable) {
+		return base != ""
 	}
 	return (name == liveName || name == sandboxName) && (strings.HasPrefix(base, "pixazo-mcp") || base == baseName(o.Executable))
 }
