@@ -57,7 +57,6 @@ func (s *Session) listen(ctx context.Context, c *call, message []byte) mcp.JSONR
 	defer stop()
 	go stream.relay(relaying)
 	response := s.handle(s.srv.WithContext(ctx, stream), message)
-	stream.unsubscribe() // mcp-go has, unless it panicked
 	stream.flush()
 	return response
 }

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -439,6 +440,33 @@ func TestTakeDoesNotWaitForTheClient(t *testing.T) {
 		}
 		if rest := c.end(); len(rest) > 0 {
 			t.Errorf("got %s", rest)
+		}
+	})
+}
+
+func TestCallThatIsCancelledBeforeItsTurnNeverRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, map[string]server.ToolHandlerFunc{"pay": func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			t.Error("it ran")
+			return mcp.NewToolResultText("paid"), nil
+		}}, Options{})
+		c.send(initializeLine, callLine("1", "pay"), cancelLine("1"))
+		c.receive()
+		if rest := c.end(); len(rest) > 0 {
+			t.Errorf("got %s", rest)
+		}
+	})
+}
+
+func TestStoppedSessionTakesNoMoreRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, map[string]server.ToolHandlerFunc{"block": block, "ping": answer("pong")}, Options{})
+		c.send(callLine("1", "block"))
+		c.session.Stop()
+		c.send(callLine("2", "ping"), "not JSON", cancelLine("1")) // which is still heard
+		begin := time.Now()
+		if rest := c.end(); len(rest) > 0 || time.Since(begin) > 0 {
+			t.Errorf("after %s got %s", time.Since(begin), rest)
 		}
 	})
 }
