@@ -32,15 +32,15 @@ var (
 // files only URLs, asset IDs and data URIs are sent as they come (see package
 // attach). A field with its zero value is left out of the body.
 type VideoRequest struct {
-	Prompt        string   `json:"prompt" jsonschema:"minLength=1,maxLength=10000" jsonschema_description:"What the video should show: topic, audience, tone, length and setting. 1 to 10,000 characters."`
-	Mode          string   `json:"mode,omitempty" jsonschema:"enum=generate,enum=chat,default=generate" jsonschema_description:"generate makes one video and is what you want; chat opens a multi-turn session."`
-	AvatarID      string   `json:"avatar_id,omitempty" jsonschema_description:"ID of the HeyGen avatar that narrates. Leave it out to let the agent pick."`
-	VoiceID       string   `json:"voice_id,omitempty" jsonschema_description:"ID of the HeyGen text-to-speech voice. Leave it out to let the agent pick."`
-	StyleID       string   `json:"style_id,omitempty" jsonschema_description:"ID of a visual template from HeyGen's style library."`
-	BrandKitID    string   `json:"brand_kit_id,omitempty" jsonschema_description:"ID of a brand kit whose colours, fonts and logos are applied."`
-	Orientation   string   `json:"orientation,omitempty" jsonschema:"enum=landscape,enum=portrait" jsonschema_description:"Layout of the video. Leave it out to let the agent decide from the prompt."`
-	Files         []string `json:"files,omitempty" jsonschema:"maxItems=20" jsonschema_description:"Up to 20 reference images, videos, sound files or documents: each the path of a file on the user's computer (below a folder that they opened for it), an http(s) URL, a HeyGen asset ID, or data as base64 or a data URI. At most 20 MB a file and 50 MB in all."`
-	IncognitoMode bool     `json:"incognito_mode,omitempty" jsonschema:"default=false" jsonschema_description:"true keeps this session out of the agent's memory."`
+	Prompt        string   `json:"prompt" jsonschema:"minLength=1,maxLength=10000" jsonschema_description:"What the video should show. 1 to 10,000 characters."`
+	Mode          string   `json:"mode,omitempty" jsonschema:"enum=generate,enum=chat,default=generate" jsonschema_description:"generate makes one video. chat opens a session that may never finish here."`
+	AvatarID      string   `json:"avatar_id,omitempty" jsonschema_description:"Only one that the user gave; a name belongs into the prompt. Left out: the agent picks."`
+	VoiceID       string   `json:"voice_id,omitempty" jsonschema_description:"Only one that the user gave; a name belongs into the prompt."`
+	StyleID       string   `json:"style_id,omitempty" jsonschema_description:"Only one that the user gave; a name belongs into the prompt."`
+	BrandKitID    string   `json:"brand_kit_id,omitempty" jsonschema_description:"Only one that the user gave."`
+	Orientation   string   `json:"orientation,omitempty" jsonschema:"enum=landscape,enum=portrait" jsonschema_description:"Left out: decided from the prompt."`
+	Files         []string `json:"files,omitempty" jsonschema:"maxItems=20" jsonschema_description:"At most 20 images, videos, sounds or documents, 20 MB each, 50 MB in all: paths on the user's computer (in a folder that they opened), http(s) URLs, HeyGen asset IDs, data URIs or base64. Say in the prompt what each is for."`
+	IncognitoMode bool     `json:"incognito_mode,omitempty" jsonschema:"default=false" jsonschema_description:"true: the agent neither uses nor keeps memory of this session."`
 
 	// Attached are the contents of the local files among Files, at the same
 	// index; nil where an item of Files is sent as it is.

@@ -16,8 +16,8 @@ import (
 
 type downloadArgs struct {
 	requestArgs
-	Filename  string `json:"filename,omitempty" jsonschema:"maxLength=1000" jsonschema_description:"A name, or a relative path below the output folder. Leave it out for one made of the date, the prompt's first words and the request_id."`
-	Overwrite bool   `json:"overwrite,omitempty" jsonschema:"default=false" jsonschema_description:"true replaces a file that has that name. Only when the user asked for it."`
+	Filename  string `json:"filename,omitempty" jsonschema:"maxLength=1000" jsonschema_description:"Name or path below the output folder, at most 1,000 characters. Left out: made of date, prompt and request_id."`
+	Overwrite bool   `json:"overwrite,omitempty" jsonschema:"default=false" jsonschema_description:"true replaces a file of that name. Only if the user asked for it."`
 }
 
 type downloadResult struct {
@@ -54,12 +54,11 @@ func (r *jobResult) saved(s download.Saved) savedResult {
 
 func downloadVideo(config Config) tool {
 	return define(config, definition{
-		name:  "download_video",
-		title: "Save a video",
-		description: `Saves a finished video as a file on the user's computer, in the output folder that the user set, and answers with its path. Costs nothing. Links to videos expire, files do not.
-
-Call it when wait_for_video or get_status says COMPLETED. A video that is saved already is not downloaded again. A large one may take longer than one call: while it answers wait_expired: true, call it again with the same arguments.`,
-		hints:  hints{readOnly: false, destructive: false, idempotent: true, openWorld: true},
+		name:        "download_video",
+		title:       "Save a video",
+		description: `Saves a finished video (COMPLETED) as a file in the user's output folder and answers with its path. Links to videos expire, files do not. Free. A video that is saved already is not downloaded again. While it answers wait_expired: true, call it again with the same arguments.`,
+		// overwrite replaces a file.
+		hints:  hints{readOnly: false, destructive: true, idempotent: true, openWorld: true},
 		player: true,
 	}, func(ctx context.Context, req mcp.CallToolRequest, in downloadArgs) (downloadResult, error) {
 		tell := progress(ctx, req)

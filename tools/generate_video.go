@@ -15,7 +15,7 @@ import (
 
 type generateArgs struct {
 	pixazo.VideoRequest
-	AllowDuplicate bool `json:"allow_duplicate,omitempty" jsonschema:"default=false" jsonschema_description:"true makes and bills another video although the same request was submitted before. Only when the user asked for another one."`
+	AllowDuplicate bool `json:"allow_duplicate,omitempty" jsonschema:"default=false" jsonschema_description:"true makes and bills another video of the same request. Only if the user asked for one or, after duplicate_uncertain, saw that the video is not on the dashboard."`
 }
 
 type generateResult struct {
@@ -27,12 +27,11 @@ func generateVideo(config Config) tool {
 	return define(config, definition{
 		name:  "generate_video",
 		title: "Generate a video",
-		description: `Makes a narrated video from a text prompt with HeyGen Video Agent 3.0: script, avatar, voice, shots, B-roll and editing. It costs the user real money, so agree on the content first, and call it once per video, also when a call timed out. The same request within 10 minutes is answered with the job that is already there, unless allow_duplicate is true.
+		description: `Makes a narrated video from a prompt (HeyGen Video Agent 3.0) for the user's real money: agree on it first, call once per video, never again after a timeout.
 
-It answers at once with a request_id; the video takes minutes. Then call wait_for_video with the request_id until it is done. The request_id stays valid when this server restarts.
+Answers at once with a request_id; the video takes 5 to 45 minutes. At HeyGen's list price 30 seconds cost about $1; Pixazo's may differ. A request whose video is unfinished, or younger than 10 minutes, is answered with that video.
 
-A good prompt says who speaks to whom about what, how long (such as 30 seconds), in which tone and setting, and what must be shown or said.
-Example: "A friendly presenter explains our budgeting app to students in 30 seconds, cheerful tone, bright modern office, ends with the words Try it free."`,
+Prompt: who speaks to whom about what, how long, tone, setting, what must be said or shown.`,
 		// It changes nothing that exists, but it spends money: marked
 		// destructive, so that clients ask first.
 		hints:   hints{readOnly: false, destructive: true, idempotent: false, openWorld: true},

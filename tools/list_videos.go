@@ -23,8 +23,8 @@ const (
 )
 
 type listArgs struct {
-	Status string `json:"status,omitempty" jsonschema:"enum=all,enum=pending,enum=completed,enum=failed,enum=uncertain,default=all" jsonschema_description:"Which videos to list. uncertain: submissions that may have been accepted, outcome unknown."`
-	Limit  *int   `json:"limit,omitempty" jsonschema:"minimum=1,maximum=100,default=20" jsonschema_description:"How many videos to list at most, 1 to 100."`
+	Status string `json:"status,omitempty" jsonschema:"enum=all,enum=pending,enum=completed,enum=failed,enum=uncertain,default=all" jsonschema_description:"uncertain: may have been accepted, outcome unknown."`
+	Limit  *int   `json:"limit,omitempty" jsonschema:"minimum=1,maximum=100,default=20" jsonschema_description:"At most so many, 1 to 100."`
 	Cursor string `json:"cursor,omitempty" jsonschema_description:"next_cursor of the page before."`
 }
 
@@ -37,12 +37,10 @@ type listResult struct {
 
 func listVideos(config Config) tool {
 	return define(config, definition{
-		name:  "list_videos",
-		title: "List the videos",
-		description: `Lists the video requests made with this server on this computer, newest first: what is pending, finished, failed, or uncertain, with prompts, times and every request_id. Reads the local record only, so a pending video may be done by now: call get_status for it.
-
-Use it to find a request_id again, or to see whether a video was submitted before submitting it.`,
-		hints: hints{readOnly: true, destructive: false, idempotent: true, openWorld: false},
+		name:        "list_videos",
+		title:       "List the videos",
+		description: `Lists the videos that were submitted on this computer, newest first: status, prompt, times and every request_id. Call it to find a request_id, or before submitting to see whether it was. Free. Reads the local journal alone: a pending video may be done by now, which get_status tells.`,
+		hints:       hints{readOnly: true, destructive: false, idempotent: true, openWorld: false},
 	}, func(ctx context.Context, _ mcp.CallToolRequest, in listArgs) (listResult, error) {
 		limit := defaultList
 		if in.Limit != nil {

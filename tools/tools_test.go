@@ -29,6 +29,7 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 
 	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -251,11 +252,11 @@ func TestToolsHaveTitlesAndAllHints(t *testing.T) {
 		name                                         string
 		readOnly, destructive, idempotent, openWorld bool
 	}{
-		{"download_video", no, no, yes, yes},
+		{"download_video", no, yes, yes, yes}, // with overwrite it replaces a file,
 		{"generate_video", no, yes, no, yes},
 		{"get_status", yes, no, yes, yes},
 		{"list_videos", yes, no, yes, no},
-		{"wait_for_video", yes, no, yes, yes},
+		{"wait_for_video", no, no, yes, yes}, // with save it writes one,
 	}
 	tools := list(t)
 	if len(tools) != len(want) {
@@ -372,8 +373,8 @@ func TestNamesAndTextsFitEveryClient(t *testing.T) {
 		if !validName.MatchString(tool.Name) {
 			t.Errorf("name %q", tool.Name)
 		}
-		if n := utf8.RuneCountInString(tool.Description); n == 0 || n > 4096 {
-			t.Errorf("%s: description of %d characters, want 1 to 4,096", tool.Name, n)
+		if n := utf8.RuneCountInString(tool.Description); n == 0 || n >= 700 {
+			t.Errorf("%s: description of %d characters, want fewer than 700", tool.Name, n)
 		}
 		for name, property := range tool.InputSchema["properties"].(map[string]any) {
 			if text, _ := property.(map[string]any)["description"].(string); text == "" {
@@ -383,6 +384,55 @@ func TestNamesAndTextsFitEveryClient(t *testing.T) {
 	}
 	if n := utf8.RuneCountInString(Instructions); n > 2048 {
 		t.Errorf("instructions of %d characters, want at most 2,048", n)
+	}
+}
+
+// What every model reads in every chat is paid for by the user.
+func TestWhatAModelSeesFitsIn6000Bytes(t *testing.T) {
+	n := len(Instructions)
+	for _, tool := range registered(t) {
+		seen, err := text.JSON(map[string]any{"name": tool.Tool.Name, "description": tool.Tool.Description, "inputSchema": tool.Tool.RawInputSchema}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += len(seen)
+	}
+	if n > 6000 {
+		t.Errorf("%d bytes", n)
+	}
+}
+
+// Qwen Code shows a model no more than the first 160 characters of a
+// description, and no instructions.
+func TestDescriptionsBeginWithWhatDecides(t *testing.T) {
+	for _, tool := range list(t) {
+		begin := string([]rune(tool.Description)[:min(160, utf8.RuneCountInString(tool.Description))])
+		for _, want := range map[string][]string{
+			"generate_video": {"video from a prompt", "real money", "agree", "once", "timeout"},
+			"get_status":     {"now", "URLs", "Free"},
+			"wait_for_video": {"Waits", "only if the user wants", "5 to 45 minutes"},
+			"list_videos":    {"submitted", "request_id"},
+			"download_video": {"Saves", "finished video", "path", "expire"},
+		}[tool.Name] {
+			if !strings.Contains(begin, want) {
+				t.Errorf("%s: %q is not in the first 160 characters, %q", tool.Name, want, begin)
+			}
+		}
+	}
+}
+
+// Codex and others drop ranges and lengths from the schemas.
+func TestLimitsAreSaidInWords(t *testing.T) {
+	for _, tool := range list(t) {
+		for name, p := range tool.InputSchema["properties"].(map[string]any) {
+			property := p.(map[string]any)
+			description := property["description"].(string)
+			for _, limit := range []string{"maxLength", "maximum", "maxItems"} {
+				if most, has := property[limit].(float64); has && name != "request_id" && !strings.Contains(description, thousands(int(most))) {
+					t.Errorf("%s: the description of %s does not say %s %v: %s", tool.Name, name, limit, most, description)
+				}
+			}
+		}
 	}
 }
 

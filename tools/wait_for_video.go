@@ -22,8 +22,8 @@ const defaultWait = 45 * time.Second
 
 type waitArgs struct {
 	requestArgs
-	TimeoutSeconds *int `json:"timeout_seconds,omitempty" jsonschema:"minimum=0,default=45" jsonschema_description:"How many seconds this call may wait. The server's limit, 50 by default, counts where it is lower."`
-	Save           bool `json:"save,omitempty" jsonschema:"default=false" jsonschema_description:"true also saves the finished video on the user's computer, as download_video does."`
+	TimeoutSeconds *int `json:"timeout_seconds,omitempty" jsonschema:"minimum=0,default=45" jsonschema_description:"Whole seconds to wait; at most the server's limit, 50 by default."`
+	Save           bool `json:"save,omitempty" jsonschema:"default=false" jsonschema_description:"true also saves the finished video, as download_video does."`
 }
 
 // timeout is how long to wait, at most limit.
@@ -46,12 +46,11 @@ type waitResult struct {
 
 func waitForVideo(config Config) tool {
 	return define(config, definition{
-		name:  "wait_for_video",
-		title: "Wait for a video",
-		description: `Waits until a video is done and answers with its URLs. Videos take minutes, and one call waits 45 seconds unless timeout_seconds says otherwise: while it answers wait_expired: true the video is still being made, so call it again with the same request_id, as often as it takes. Costs nothing; a wait that ends or is cancelled does not touch the video.
-
-A video that failed is an error result with the gateway's reason. With save: true the finished video is also saved on the user's computer.`,
-		hints:  hints{readOnly: true, destructive: false, idempotent: true, openWorld: true},
+		name:        "wait_for_video",
+		title:       "Wait for a video",
+		description: `Waits for a video, 45 seconds a call; only if the user wants to wait or a next step needs it, since a video takes 5 to 45 minutes. While it answers wait_expired: true, call it again with the same request_id. Free. A wait that ends or is cancelled does not touch the video; a failed video is an error with the gateway's reason.`,
+		// With save it writes a file, under a name that nothing has.
+		hints:  hints{readOnly: false, destructive: false, idempotent: true, openWorld: true},
 		player: true,
 	}, func(ctx context.Context, req mcp.CallToolRequest, in waitArgs) (waitResult, error) {
 		begun, timeout := time.Now(), in.timeout(config.MaxWait)
