@@ -37,18 +37,18 @@ func ParseGatewayURL(s string) (*url.URL, error) {
 	if err != nil || u.User != nil || strings.ContainsAny(s, "?#") || strings.Trim(u.Path, "/") != "" || u.Hostname() == "" {
 		return nil, errGateway
 	}
-	origin, ok := originOf(u)
+	origin, ok := OriginOf(u)
 	if !ok || strings.HasSuffix(u.Host, ":") || u.Scheme != "https" && (u.Scheme != "http" || !IsLoopback(origin.Hostname())) {
 		return nil, errGateway
 	}
 	return origin, nil
 }
 
-// originOf returns scheme, host and port of u in one form: the host in lower
+// OriginOf returns scheme, host and port of u in one form: the host in lower
 // case and without a dot at its end, an address in its shortest form, no port
 // that is the scheme's own. It reports false when u has no host or no port that
 // there can be.
-func originOf(u *url.URL) (*url.URL, bool) {
+func OriginOf(u *url.URL) (*url.URL, bool) {
 	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
 	if addr, err := netip.ParseAddr(host); err == nil {
 		host = addr.String()
@@ -75,7 +75,7 @@ func CheckWebhookURL(s string) error {
 		strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errWebhook
 	}
-	if _, ok := originOf(u); !ok {
+	if _, ok := OriginOf(u); !ok {
 		return errWebhook
 	}
 	return nil
@@ -98,7 +98,7 @@ func (c *Client) isOwn(address string) bool {
 // ours reports whether u lies on the gateway's own origin: same scheme, host
 // and port.
 func (c *Client) ours(u *url.URL) bool {
-	origin, ok := originOf(u)
+	origin, ok := OriginOf(u)
 	return ok && u.User == nil && origin.String() == c.origin.String()
 }
 
