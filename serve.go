@@ -130,13 +130,13 @@ func (s savedJobs) Find(_ context.Context, requestID string) (known download.Kno
 	return known
 }
 
-// RecordSaved implements download.Jobs.
-func (s savedJobs) RecordSaved(_ context.Context, requestID string, files []download.File) error {
+// AddSaved implements download.Jobs.
+func (s savedJobs) AddSaved(_ context.Context, requestID string, files []download.File) error {
 	saved := make([]jobs.SavedFile, len(files))
 	for i, file := range files {
 		saved[i] = jobs.SavedFile(file)
 	}
-	return s.Tracker.RecordSaved(requestID, saved)
+	return s.Tracker.AddSaved(requestID, saved)
 }
 
 // refuse returns the error of a call that needs a setting which can't be taken.

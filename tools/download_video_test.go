@@ -55,12 +55,12 @@ func (s savedJobs) Find(_ context.Context, requestID string) (known download.Kno
 	return known
 }
 
-func (s savedJobs) RecordSaved(_ context.Context, requestID string, files []download.File) error {
+func (s savedJobs) AddSaved(_ context.Context, requestID string, files []download.File) error {
 	var saved []jobs.SavedFile
 	for _, file := range files {
 		saved = append(saved, jobs.SavedFile(file))
 	}
-	return s.Tracker.RecordSaved(requestID, saved)
+	return s.Tracker.AddSaved(requestID, saved)
 }
 
 func callTool(ctx context.Context, t *testing.T, srv *server.MCPServer, name string, args map[string]any) (text string, s map[string]any, isError bool) {

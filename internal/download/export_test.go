@@ -1,21 +1,7 @@
-// This file lets tests wait less than the program does, and look at the rules
-// on names and addresses past a transfer.
+// This file lets tests look at the rules on names and addresses past a transfer,
+// and at who waits.
 
 package download
-
-import (
-	"testing"
-	"time"
-)
-
-// ShortenFetch has a transfer given up that stands still for stall, the next try
-// follow pause later, and a caller of Save hear of it every report, until the
-// test ends. It must be called before the saver is made.
-func ShortenFetch(t testing.TB, stall, pause, report time.Duration) {
-	stallBefore, pauseBefore, reportBefore := stallTimeout, retryPause, saveReportEvery
-	stallTimeout, retryPause, saveReportEvery = stall, pause, report
-	t.Cleanup(func() { stallTimeout, retryPause, saveReportEvery = stallBefore, pauseBefore, reportBefore })
-}
 
 // The rules of this package.
 var (
@@ -25,15 +11,15 @@ var (
 )
 
 // Waiting is how many calls of Save wait for a transfer.
-func (t *Saver) Waiting() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+func (s *Saver) Waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	n := 0
-	for _, f := range t.flights {
-		n += f.waiting
+	for _, t := range s.transfers {
+		n += t.waiting
 	}
 	return n
 }
 
 // FinishSaves waits for the transfers under way.
-func (t *Saver) FinishSaves() { t.saves.Wait() }
+func (s *Saver) FinishSaves() { s.running.Wait() }

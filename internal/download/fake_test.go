@@ -46,14 +46,16 @@ func (j *fakeJobs) Find(_ context.Context, id string) download.Known {
 	return j.known[id]
 }
 
-func (j *fakeJobs) RecordSaved(_ context.Context, id string, files []download.File) error {
+func (j *fakeJobs) AddSaved(_ context.Context, id string, files []download.File) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.known == nil {
 		return errors.New("the journal can't be used")
 	}
 	known := j.known[id]
-	known.Saved = slices.Clone(files)
+	known.Saved = append(slices.Clone(files), slices.DeleteFunc(known.Saved, func(old download.File) bool {
+		return slices.ContainsFunc(files, func(f download.File) bool { return f.Path == old.Path })
+	})...)
 	j.known[id] = known
 	return nil
 }

@@ -7,6 +7,7 @@ package download
 import (
 	"fmt"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -14,7 +15,6 @@ import (
 	"unicode/utf8"
 
 	"pixazo-mcp/internal/text"
-	"pixazo-mcp/pixazo"
 )
 
 const (
@@ -24,17 +24,16 @@ const (
 	slugLength   = 60 // bytes
 )
 
-// checkFilename returns filename with slashes, once it is a relative path of
-// names that every system takes; "" stays "". Its error has code file_refused.
+// checkFilename returns filename with slashes, if it is a relative path of names that every system takes; "" stays "". Its error has code
+// file_refused.
 func checkFilename(filename string) (string, error) {
 	refuse := func(rule string) (string, error) {
-		return "", &pixazo.Error{Code: pixazo.FileRefused, Message: fmt.Sprintf(
-			"filename must be a name or a relative path below the output folder (--output-dir, PIXAZO_OUTPUT_DIR), %s; got %s", rule, text.Quote(filename))}
+		return "", refused("filename must be a name or a relative path below the output folder (--output-dir, PIXAZO_OUTPUT_DIR), %s; got %s", rule, text.Quote(filename))
 	}
 	if filename == "" {
 		return "", nil
 	}
-	name := strings.ReplaceAll(filename, `\`, "/") // a separator on Windows
+	name := strings.ReplaceAll(filename, `\`, "/") // \ separates on Windows
 	switch {
 	case len(name) > maxFilename:
 		return refuse(fmt.Sprintf("of at most %d bytes", maxFilename))
@@ -64,8 +63,8 @@ func checkFilename(filename string) (string, error) {
 	return name, nil
 }
 
-// defaultName says what a video is without its ending: the day it was made, the
-// first words of its prompt and the end of its request_id.
+// defaultName returns the name of a video without its ending: the day it was
+// made, the first words of its prompt and the end of its request_id.
 func defaultName(made time.Time, prompt, requestID string) string {
 	slug := slug(prompt)
 	if slug == "" {
@@ -75,7 +74,7 @@ func defaultName(made time.Time, prompt, requestID string) string {
 	return strings.TrimRight(made.Local().Format(time.DateOnly)+"-"+slug+"-"+id, "-")
 }
 
-// slug is the first words of a text, in lower case, joined by hyphens.
+// slug returns the first words of a text, in lower case, joined by hyphens.
 func slug(prompt string) string {
 	words := strings.FieldsFunc(text.Clean(prompt, 10*slugLength), func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r)
@@ -100,26 +99,47 @@ func slug(prompt string) string {
 	return slug
 }
 
-type mediaEnding struct{ mediaType, ending string }
-
-// endings are those of the media types that are saved; the first of a type is
+// endings are those of the kinds of video that are saved; the first of a kind is
 // given to a name that has none of them.
-var endings = []mediaEnding{
+var endings = []struct{ mediaType, ending string }{
 	{"video/mp4", ".mp4"}, {"video/mp4", ".m4v"}, {"video/webm", ".webm"}, {"video/quicktime", ".mov"}, {"video/matroska", ".mkv"}, {"video/x-matroska", ".mkv"},
-	{"video/mpeg", ".mpg"}, {"video/x-msvideo", ".avi"}, {"video/ogg", ".ogv"}, {"audio/mpeg", ".mp3"}, {"audio/mp4", ".m4a"}, {"audio/x-m4a", ".m4a"}, {"audio/wav", ".wav"},
-	{"image/gif", ".gif"},
+	{"video/mpeg", ".mpg"}, {"video/x-msvideo", ".avi"}, {"video/ogg", ".ogv"},
 }
 
-// split takes the ending off a name: the one it has, else the one for the media
-// type.
-func split(name, mediaType string) (base, ending string) {
-	if ending := path.Ext(name); slices.ContainsFunc(endings, func(e mediaEnding) bool { return strings.EqualFold(e.ending, ending) }) {
-		return strings.TrimSuffix(name, ending), ending
-	}
+// split takes the ending off a name; "" if it has none of endings.
+func split(name string) (base, ending string) {
+	ending = path.Ext(name)
 	for _, e := range endings {
-		if e.mediaType == mediaType {
-			return name, e.ending
+		if strings.EqualFold(e.ending, ending) {
+			return strings.TrimSuffix(name, ending), ending
 		}
 	}
-	return name, ".mp4"
+	return name, ""
+}
+
+// numbered returns the nth name to try for name.
+func numbered(name string, n int) string {
+	if n == 1 {
+		return name
+	}
+	base, ending := split(name)
+	return fmt.Sprintf("%s (%d)%s", base, n, ending)
+}
+
+// pathOf returns the path of the ith video of a job that is saved under name,
+// with an ending for its media type if name has none.
+func pathOf(name string, i int, mediaType string) string {
+	base, ending := split(name)
+	if ending == "" {
+		ending = ".mp4"
+		for _, e := range slices.Backward(endings) {
+			if e.mediaType == mediaType {
+				ending = e.ending
+			}
+		}
+	}
+	if i > 0 {
+		base = fmt.Sprintf("%s-%d", base, i+1)
+	}
+	return filepath.FromSlash(base + ending)
 }

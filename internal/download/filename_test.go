@@ -125,11 +125,11 @@ func TestNamesThatLeadAstray(t *testing.T) {
 		{"the name is a link that leads out", func(_ *testing.T, out, outside string) error {
 			return os.Symlink(filepath.Join(outside, "kept"), filepath.Join(out, "v.mp4"))
 		},
-			"v.mp4", false, "filename must be free, or overwrite true"},
+			"v.mp4", false, "filename must be a free name"},
 		{"the name is a link that leads nowhere", func(_ *testing.T, out, outside string) error {
 			return os.Symlink(filepath.Join(outside, "new"), filepath.Join(out, "v.mp4"))
 		},
-			"v.mp4", false, "filename must be free, or overwrite true"},
+			"v.mp4", false, "filename must be a free name"},
 		{"the name is a link that leads out, to be overwritten", func(_ *testing.T, out, outside string) error {
 			return os.Symlink(filepath.Join(outside, "kept"), filepath.Join(out, "v.mp4"))
 		},
@@ -140,7 +140,7 @@ func TestNamesThatLeadAstray(t *testing.T) {
 		{"a folder on the way is a file", func(_ *testing.T, out, _ string) error { return os.WriteFile(filepath.Join(out, "a"), nil, 0o600) }, "a/b/v.mp4", false, "can't be written below the output folder"},
 		{"a file is there", func(_ *testing.T, out, _ string) error {
 			return os.WriteFile(filepath.Join(out, "v.mp4"), []byte("mine"), 0o600)
-		}, "v.mp4", false, "filename must be free, or overwrite true"},
+		}, "v.mp4", false, "filename must be a free name"},
 		{"a file is there, to be overwritten", func(_ *testing.T, out, _ string) error {
 			return os.WriteFile(filepath.Join(out, "v.mp4"), []byte("mine"), 0o600)
 		}, "v.mp4", true, ""},
@@ -215,7 +215,7 @@ func TestDefaultNames(t *testing.T) {
 func TestEndingIsThatOfTheBytes(t *testing.T) {
 	for name, head := range map[string]string{
 		".mp4": "\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isommp42", ".webm": "\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\xf7\x81\x01\x42\xf2\x81\x04\x42\xf3\x81\x08\x42\x82\x84webm",
-		".mov": "\x00\x00\x00\x14ftypqt  \x00\x00\x02\x00qt  ", ".gif": "GIF89a\x01\x00\x01\x00",
+		".mov": "\x00\x00\x00\x14ftypqt  \x00\x00\x02\x00qt  ",
 	} {
 		m := newMedia(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
 			w.Header().Set("Content-Type", "video/mp4")

@@ -151,7 +151,7 @@ func TestOverwriteReplacesAndOnlyThen(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := h.save(t, "v", false)
-	wantFailure(t, err, pixazo.FileRefused, "filename must be free, or overwrite true; there is a file "+text.Quote(mine))
+	wantFailure(t, err, pixazo.FileRefused, `filename must be a free name, such as "v (2).mp4": there is a file `+text.Quote(mine)+", which only overwrite: true replaces")
 	if b, _ := os.ReadFile(mine); string(b) != "mine" || len(m.requests()) > 0 {
 		t.Fatalf("the file holds %d bytes after %d requests; want it kept and nothing fetched", len(b), len(m.requests()))
 	}
@@ -161,6 +161,33 @@ func TestOverwriteReplacesAndOnlyThen(t *testing.T) {
 	}
 	wantFile(t, s.Files[0], whole)
 	wantTree(t, h.out, "v.mp4")
+}
+
+// Each name that is suggested is free, and does.
+func TestTakenNameSuggestsAFreeOne(t *testing.T) {
+	whole := video(1000)
+	m := wellBehaved(t, whole)
+	h := newHouse(t, m.URL, m.link())
+	if err := os.MkdirAll(filepath.Join(h.out, "a"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"v.mp4", "v (2).mp4", "a/v.webm", "a/w.mp4", strings.Repeat("x", 194) + ".mp4"} {
+		if err := os.WriteFile(filepath.Join(h.out, name), []byte("mine"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, free := range map[string]string{"v": "v (3).mp4", "v.mp4": "v (3).mp4", "a/v.webm": "a/v (2).webm", "a/w": "a/w (2).mp4"} {
+		_, err := h.save(t, name, false)
+		wantFailure(t, err, pixazo.FileRefused, "filename must be a free name, such as "+text.Quote(free)+": there is a file ")
+		if saved := h.mustSave(t, free); saved.Path != filepath.Join(h.out, filepath.FromSlash(free)) {
+			t.Errorf("saved as %q, want %q", saved.Path, free)
+		}
+		if err := os.Remove(filepath.Join(h.out, filepath.FromSlash(free))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := h.save(t, strings.Repeat("x", 194), false) // with a number it would be too long
+	wantFailure(t, err, pixazo.FileRefused, "filename must be a free name: there is a file ")
 }
 
 // A default name may be taken by something else: both stay.
@@ -212,8 +239,8 @@ func TestJobsThatCantBeSaved(t *testing.T) {
 	if _, err := h.Save(t.Context(), download.Request{RequestID: "../x"}, time.Minute, nil); !pixazo.IsCode(err, pixazo.InvalidArgument) {
 		t.Errorf("Save of ../x = %v, want invalid_argument", err)
 	}
-	h.options.Dir = ""
-	_, err := h.another(t).save(t, "", false)
+	h.reopen(t, func(o *download.Options) { o.Dir = "" })
+	_, err := h.save(t, "", false)
 	wantFailure(t, err, pixazo.FileRefused, "--output-dir (PIXAZO_OUTPUT_DIR)")
 }
 
@@ -230,18 +257,6 @@ func TestOutputFolderThatCantBeUsed(t *testing.T) {
 	}
 }
 
-// A disk with less than this is the only one this could fail on.
-func TestVideoLargerThanTheDisk(t *testing.T) {
-	m := newMedia(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
-		raw200(w, "HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: 1152921504606846976\r\n\r\n"+string(mp4(5000)))
-	})
-	h := newHouse(t, m.URL, m.link())
-	h.options.MaxBytes = 1 << 62
-	_, err := h.another(t).save(t, "", false)
-	wantFailure(t, err, pixazo.DownloadFailed, "it has 1152921504606846976 bytes and the disk has only")
-	wantTree(t, h.out)
-}
-
 func TestSeveralVideosAreAllSaved(t *testing.T) {
 	videos := [][]byte{video(10_000), video(20_000), video(30_000)}
 	broken := map[string]int{} // what a path answers instead
@@ -253,7 +268,6 @@ func TestSeveralVideosAreAllSaved(t *testing.T) {
 		}
 		serve(w, r, videos[r.URL.Path[1]-'0'], "")
 	}
-	fast(t)
 	h := newHouse(t, m.URL, m.URL+"/0", m.URL+"/1", m.URL+"/2")
 
 	broken["/1"] = 400
@@ -310,6 +324,39 @@ func TestSavesAtOnceFetchOnce(t *testing.T) {
 	}
 	wantFile(t, saved[0].Files[0], whole)
 	wantTree(t, h.out, filepath.Base(saved[0].Files[0].Path))
+}
+
+// Neither is forgotten, however they end.
+func TestSavesUnderTwoNamesAtOnceAreBothRecorded(t *testing.T) {
+	whole := video(100_000)
+	m, _, goOn := halting(t, whole)
+	h := newHouse(t, m.URL, m.link())
+	var wg sync.WaitGroup
+	for _, name := range []string{"a.mp4", "b.mp4"} {
+		wg.Go(func() {
+			if _, err := h.save(t, name, false); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	eventually(t, "both fetch", func() bool { return len(m.requests()) == 2 })
+	goOn()
+	wg.Wait()
+	var names []string
+	for _, file := range h.jobs.Find(t.Context(), videoID).Saved {
+		wantFile(t, file, whole)
+		names = append(names, filepath.Base(file.Path))
+	}
+	slices.Sort(names)
+	if !slices.Equal(names, []string{"a.mp4", "b.mp4"}) {
+		t.Errorf("the journal has %q, want both", names)
+	}
+	for _, name := range []string{"a.mp4", "b.mp4", ""} {
+		if s, err := h.save(t, name, false); err != nil || !s.Already {
+			t.Errorf("Save as %q = %+v, %v; want it Already there", name, s, err)
+		}
+	}
+	wantTree(t, h.out, "a.mp4", "b.mp4")
 }
 
 // Two processes do not know of each other's transfer, but make one file.
@@ -506,7 +553,6 @@ func TestSaveReportsProgress(t *testing.T) {
 		})
 		release := sync.OnceFunc(func() { close(goOn) })
 		t.Cleanup(release)
-		download.ShortenFetch(t, 10*time.Second, time.Millisecond, time.Millisecond)
 		h := newHouse(t, m.URL, m.link())
 		total, last := int64(0), int64(0)
 		if declared {
@@ -585,7 +631,7 @@ func TestFileThatAppearsMeanwhileStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	goOn()
-	wantFailure(t, <-failed, pixazo.FileRefused, "filename must be free, or overwrite true")
+	wantFailure(t, <-failed, pixazo.FileRefused, "filename must be a free name")
 	if b, _ := os.ReadFile(filepath.Join(h.out, "v.mp4")); string(b) != "mine" {
 		t.Errorf("the file holds %d bytes, want the user's own", len(b))
 	}

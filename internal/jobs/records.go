@@ -44,7 +44,7 @@ type Record struct {
 	Prompt        string
 	SubmittedAt   time.Time   // zero for a job made elsewhere
 	LastCheckedAt time.Time   // zero when it was never asked for
-	Saved         []SavedFile // its files on this computer, in the order of VideoURLs
+	Saved         []SavedFile // its files on this computer, newest first
 	Uncertain     bool        // perhaps accepted; RequestID is "" as a rule
 
 	row         int64

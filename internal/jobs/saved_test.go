@@ -27,7 +27,8 @@ func TestWhatIsSavedOutlivesTheProcess(t *testing.T) {
 	tracker := openTracker(t, g, options)
 	id := submit(t, tracker, prompt("A lighthouse in the fog"))
 	files := []jobs.SavedFile{savedFile(t, "a.mp4"), savedFile(t, "b.mp4")}
-	if err := tracker.RecordSaved(id, files); err != nil {
+	files[1].Video = 1
+	if err := tracker.AddSaved(id, files); err != nil {
 		t.Fatal(err)
 	}
 	end(tracker)
@@ -67,11 +68,40 @@ func TestJournalOfTheFirstVersionOpens(t *testing.T) {
 		t.Fatalf("the list is %+v; want the row from before", all)
 	}
 	file := savedFile(t, "v.mp4")
-	if err := tracker.RecordSaved(id, []jobs.SavedFile{file}); err != nil {
+	if err := tracker.AddSaved(id, []jobs.SavedFile{file}); err != nil {
 		t.Fatal(err)
 	}
 	if r, err := openTracker(t, &fakeGateway{}, options).Find(id); err != nil || !slices.Equal(r.Saved, []jobs.SavedFile{file}) {
 		t.Errorf("Find = %+v, %v; want what was saved recorded", r, err)
 	}
 	submit(t, tracker, prompt("after"))
+}
+
+func TestEachPlaceOfAVideoIsRecorded(t *testing.T) {
+	tracker := newTracker(t, &fakeGateway{})
+	id := submit(t, tracker, prompt("a"))
+	a, b, c := savedFile(t, "a.mp4"), savedFile(t, "b.mp4"), savedFile(t, "c.mp4")
+	larger := a
+	larger.Bytes = 6
+	c.Video = 1 // of another video
+	for _, file := range []jobs.SavedFile{a, b, larger, c} {
+		if err := tracker.AddSaved(id, []jobs.SavedFile{file}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := tracker.Find(id)
+	if want := []jobs.SavedFile{c, larger, b}; err != nil || !slices.Equal(r.Saved, want) {
+		t.Errorf("the journal has %+v, %v; want %+v", r.Saved, err, want)
+	}
+	for _, file := range []jobs.SavedFile{larger, b} {
+		if got := tracker.SavedPath(id); got != file.Path {
+			t.Errorf("the first video is at %q, want %q", got, file.Path)
+		}
+		if err := os.Remove(file.Path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := tracker.SavedPath(id); got != "" {
+		t.Errorf("the first video is at %q, want it gone", got)
+	}
 }

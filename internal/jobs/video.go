@@ -51,16 +51,15 @@ func (r Record) Video() Video {
 	return v
 }
 
-// savedPath is where the first video is saved, "" when it is not or the file is
-// gone.
+// savedPath is where the first video was saved last and still is, "" when it is
+// nowhere.
 func (r Record) savedPath() string {
-	if len(r.Saved) == 0 {
-		return ""
+	for _, file := range r.Saved {
+		if _, err := os.Stat(file.Path); file.Video == 0 && err == nil {
+			return file.Path
+		}
 	}
-	if _, err := os.Stat(r.Saved[0].Path); err != nil {
-		return ""
-	}
-	return r.Saved[0].Path
+	return ""
 }
 
 // FormatTime is t in RFC 3339, UTC; "" when it is not known.

@@ -1,0 +1,292 @@
+// This file takes one Save from the journal to the journal: what is there
+// already, what has to be fetched or copied, and which names it gets.
+
+package download
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"pixazo-mcp/internal/text"
+	"pixazo-mcp/pixazo"
+)
+
+const maxNames = 1000 // names that are tried when they are taken
+
+// transfer is one Save under way, for all callers that asked for the same.
+type transfer struct {
+	*Saver
+	req    Request
+	cancel context.CancelFunc
+	ended  chan struct{} // closed once saved and err are set
+	saved  Saved
+	err    error
+
+	// Guarded by Saver.mu.
+	waiting  int  // callers
+	detached bool // a caller timed out and was answered Pending; the transfer goes on without waiters
+	job      pixazo.Job
+	progress Progress
+
+	// Used by run alone.
+	root    *os.Root // the output folder
+	name    string   // with slashes; its ending may be missing
+	asked   bool     // whether the gateway was asked for the job
+	fetched bool     // whether anything was fetched
+	whole   int64    // bytes of the files that are finished
+}
+
+// state returns the job as it is known so far, and what came of its videos.
+func (t *transfer) state() (pixazo.Job, Progress) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.job, t.progress
+}
+
+func (t *transfer) setJob(job pixazo.Job) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.job = job
+}
+
+// setDone sets the progress: of the file on its way, done of total bytes are
+// here; 0 for a total that is not known.
+func (t *transfer) setDone(done, total int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.progress.Bytes, t.progress.Total = t.whole+done, 0
+	if len(t.job.VideoURLs) == 1 {
+		t.progress.Total = total
+	}
+}
+
+// run saves the videos of the job and records where they are.
+func (t *transfer) run(ctx context.Context) (saved Saved, err error) {
+	begun := time.Now()
+	err = os.MkdirAll(t.options.Dir, 0o755)
+	if err == nil {
+		t.root, err = os.OpenRoot(t.options.Dir)
+	}
+	if err != nil {
+		return Saved{}, folderError(err)
+	}
+	defer t.root.Close()
+	known := t.jobs.Find(ctx, t.req.RequestID)
+	if known.Job.Status == pixazo.Completed && len(known.Job.VideoURLs) > 0 {
+		t.setJob(known.Job)
+	} else {
+		err = t.ask(ctx)
+	}
+	asked := cmp.Or(known.SubmittedAt, t.job.CreatedAt, pixazo.IDTime(t.req.RequestID), t.job.CompletedAt, begun)
+	t.name = cmp.Or(t.req.Filename, defaultName(asked, known.Prompt, t.req.RequestID))
+	for i := 0; err == nil && i < len(t.job.VideoURLs); i++ {
+		var file File
+		if file, err = t.saveVideo(ctx, i, known.Saved); err == nil {
+			saved.Files = append(saved.Files, file)
+		}
+	}
+	t.record(ctx, known.Saved, saved.Files)
+	saved.Job, saved.Already, saved.Took = t.job, !t.fetched, time.Since(begun)
+	return saved, err
+}
+
+// ask asks the gateway for the job. Its error says why there is no video.
+func (t *transfer) ask(ctx context.Context) error {
+	job, err := t.jobs.Status(ctx, t.req.RequestID)
+	t.setJob(job)
+	t.asked = true
+	switch {
+	case job.Status == pixazo.Completed && len(job.VideoURLs) > 0:
+		return nil // as last known, if the gateway can't be asked
+	case err != nil:
+		return err
+	case job.Status.Failed():
+		return job.Failure()
+	case job.Done():
+		return failed("the gateway names no address for it")
+	}
+	return &pixazo.Error{Code: pixazo.NotReady, Message: "the video is not finished; its status is " + cmp.Or(string(job.Status), "not known yet")}
+}
+
+// saveVideo returns the file of the ith video. It is one of known, if that is
+// intact and has the name that was asked for, else a copy of one, else fetched.
+func (t *transfer) saveVideo(ctx context.Context, i int, known []File) (File, error) {
+	var other File
+	for _, file := range known {
+		if file.Video != i || !t.isIntact(file) {
+			continue
+		}
+		if t.req.Filename == "" || file.Path == filepath.Join(t.root.Name(), pathOf(t.name, i, file.MediaType)) {
+			return file, nil
+		}
+		other = file
+	}
+	if err := t.checkName(pathOf(t.name, i, t.job.MediaType)); err != nil {
+		return File{}, err
+	}
+	if other.Path != "" {
+		return t.write(ctx, i, func(p *part) error { return p.copy(other) })
+	}
+	t.fetched = true
+	return t.write(ctx, i, func(p *part) error { return p.fetchFresh(ctx, i) })
+}
+
+// record adds to the journal those of files that it does not have yet.
+func (t *transfer) record(ctx context.Context, known, files []File) {
+	added := slices.DeleteFunc(slices.Clone(files), func(f File) bool { return slices.Contains(known, f) })
+	if len(added) == 0 {
+		return
+	}
+	t.options.Logger.Info("video saved", "request_id", t.req.RequestID, "files", len(added))
+	if err := t.jobs.AddSaved(context.WithoutCancel(ctx), t.req.RequestID, added); err != nil {
+		t.options.Logger.Warn("where a video was saved could not be recorded", "request_id", t.req.RequestID, "error", err.Error())
+	}
+}
+
+// isIntact reports whether a saved file is below the output folder and still
+// what it was.
+func (t *transfer) isIntact(saved File) bool {
+	f, err := t.open(saved)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || info.Size() != saved.Bytes {
+		return false
+	}
+	sum, err := sumOf(f)
+	return err == nil && sum == saved.SHA256
+}
+
+// sumOf returns the SHA-256 of what it reads, in hexadecimal.
+func sumOf(r io.Reader) (string, error) {
+	sum := sha256.New()
+	_, err := io.Copy(sum, r)
+	return fmt.Sprintf("%x", sum.Sum(nil)), err
+}
+
+// open opens a saved file to read it. It refuses what is no regular file: to
+// open a pipe would block.
+func (t *transfer) open(saved File) (*os.File, error) {
+	name, err := filepath.Rel(t.root.Name(), saved.Path)
+	if err != nil || !filepath.IsLocal(name) {
+		return nil, fs.ErrNotExist
+	}
+	info, err := t.root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fs.ErrInvalid
+	}
+	return t.root.Open(name)
+}
+
+// checkName refuses a filename that can't be written, before anything is
+// fetched.
+func (t *transfer) checkName(name string) error {
+	info, err := t.root.Lstat(name)
+	switch {
+	case t.req.Filename == "" || errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return t.nameError(err)
+	case info.IsDir():
+		return refused("filename must name a file; %s is a folder", text.Quote(name))
+	case !t.req.Overwrite:
+		return t.takenError(name)
+	}
+	// Renaming a file to its own name changes nothing, but Windows refuses it
+	// while another program has the file open.
+	if err := t.root.Rename(name, name); isOpenElsewhere(err) {
+		return t.nameError(err)
+	}
+	return nil
+}
+
+// takenError is the error of a name that another file has. It suggests a free
+// one.
+func (t *transfer) takenError(name string) error {
+	such := ""
+	for n := 2; n <= maxNames && such == ""; n++ {
+		free := numbered(filepath.ToSlash(name), n)
+		if _, err := checkFilename(free); err != nil {
+			break // too long
+		}
+		if _, err := t.root.Lstat(free); errors.Is(err, fs.ErrNotExist) {
+			such = ", such as " + text.Quote(free)
+		}
+	}
+	return refused("filename must be a free name%s: there is a file %s, which only overwrite: true replaces", such, text.Quote(filepath.Join(t.root.Name(), name)))
+}
+
+// fetchFresh fetches the ith video, by a fresh link if the one at hand has
+// expired.
+func (p *part) fetchFresh(ctx context.Context, i int) error {
+	if !p.asked {
+		if err := p.ask(ctx); err != nil {
+			return err
+		}
+	}
+	links := p.job.VideoURLs
+	if i >= len(links) {
+		return failed("the gateway names no address for it")
+	}
+	err := p.fetch(ctx, links[i])
+	if !errors.Is(err, errExpired) {
+		return err
+	}
+	if askErr := p.ask(ctx); askErr != nil {
+		return failed("%v, and the gateway can't be asked for a fresh one: %v", err, askErr)
+	}
+	// The same link once more does no harm: a store may be behind.
+	if fresh := p.job.VideoURLs; len(fresh) == len(links) {
+		p.options.Logger.Info("a link had expired and a fresh one is tried", "request_id", p.req.RequestID)
+		err = p.fetch(ctx, fresh[i])
+	}
+	if errors.Is(err, errExpired) {
+		return failed("%v, and the gateway names no fresh one", err)
+	}
+	return err
+}
+
+// copy fills the part with a video that was saved before.
+func (p *part) copy(from File) error {
+	source, err := p.open(from)
+	if err != nil {
+		return failed("the copy saved before, %s, can't be read: %s", text.Quote(from.Path), words(err))
+	}
+	defer source.Close()
+	p.total, p.mediaType = from.Bytes, from.MediaType
+	_, err = io.Copy(p, source)
+	return p.diskError(err)
+}
+
+// nameError is the error of a name that can't be written where it leads.
+func (t *transfer) nameError(err error) error {
+	if isFull(err) {
+		return folderError(err)
+	}
+	why := words(err)
+	if isOpenElsewhere(err) {
+		why = "another program may have it open, or it is read-only"
+	}
+	return refused("filename %s can't be written below the output folder %s (--output-dir, PIXAZO_OUTPUT_DIR): %s", text.Quote(t.name), t.root.Name(), why)
+}
+
+// folderError is the error of the output folder.
+func folderError(err error) error {
+	if isFull(err) {
+		return failed("the disk is full; %s", freeSome)
+	}
+	return failed("the output folder (--output-dir, PIXAZO_OUTPUT_DIR) can't be used: %s", text.Clean(err.Error(), 300))
+}
