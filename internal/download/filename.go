@@ -14,6 +14,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/text/unicode/norm"
+
 	"pixazo-mcp/internal/text"
 )
 
@@ -24,7 +26,8 @@ const (
 	slugLength   = 60 // bytes
 )
 
-// checkFilename returns filename with slashes, if it is a relative path of names that every system takes; "" stays "". Its error has code
+// checkFilename returns filename with slashes and in normal form C, if it is a
+// relative path of names that every system takes; "" stays "". Its error has code
 // file_refused.
 func checkFilename(filename string) (string, error) {
 	refuse := func(rule string) (string, error) {
@@ -33,12 +36,12 @@ func checkFilename(filename string) (string, error) {
 	if filename == "" {
 		return "", nil
 	}
-	name := strings.ReplaceAll(filename, `\`, "/") // \ separates on Windows
+	name := norm.NFC.String(strings.ReplaceAll(filename, `\`, "/")) // \ separates on Windows
 	switch {
 	case len(name) > maxFilename:
 		return refuse(fmt.Sprintf("of at most %d bytes", maxFilename))
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return r == utf8.RuneError || !unicode.IsGraphic(r) }):
-		return refuse("without control or invisible characters")
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return r == utf8.RuneError || !isVisible(r) }):
+		return refuse("without control or invisible characters, or other spaces than the ordinary one")
 	case strings.ContainsAny(name, `<>:"|?*`):
 		return refuse(`without any of < > : " | ? *, which not every system allows (and no drive letter)`)
 	case strings.HasPrefix(name, "/"):
@@ -63,6 +66,15 @@ func checkFilename(filename string) (string, error) {
 	return name, nil
 }
 
+// isVisible reports whether r shows in a name. Fillers, variation selectors and
+// an empty braille cell are letters, marks and symbols to Unicode, but show
+// nothing; other spaces than the ordinary one look like it.
+func isVisible(r rune) bool {
+	const brailleBlank, nullNotehead = '\u2800', '\U0001d159'
+	return unicode.IsGraphic(r) && (r == ' ' || !unicode.IsSpace(r) && !unicode.Is(unicode.Zs, r)) && r != brailleBlank && r != nullNotehead &&
+		!unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
+
 // defaultName returns the name of a video without its ending: the day it was
 // made, the first words of its prompt and the end of its request_id.
 func defaultName(made time.Time, prompt, requestID string) string {
@@ -76,7 +88,13 @@ func defaultName(made time.Time, prompt, requestID string) string {
 
 // slug returns the first words of a text, in lower case, joined by hyphens.
 func slug(prompt string) string {
-	words := strings.FieldsFunc(text.Clean(prompt, 10*slugLength), func(r rune) bool {
+	visible := strings.Map(func(r rune) rune {
+		if isVisible(r) || unicode.IsSpace(r) {
+			return r
+		}
+		return -1
+	}, norm.NFC.String(text.Clean(prompt, 10*slugLength)))
+	words := strings.FieldsFunc(visible, func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r)
 	})
 	slug := ""

@@ -39,6 +39,8 @@ var refusedNames = []string{
 	// What can't be seen.
 	"v\x00.mp4", "v\n.mp4", "v\r\n.mp4", "v\t.mp4", "v\x1b[31m.mp4", "v\x7f.mp4", "v\u0085.mp4", "v\u202e4pm.exe", "v\u200f.mp4", "v\u2066.mp4", "v\u200b.mp4",
 	"v\u2028.mp4", "\ufeffv.mp4", "v\u00ad.mp4", "v\U000e0041.mp4", "v\xff.mp4", "v\xc0\xae\xc0\xae/x.mp4", "v\ufffd.mp4",
+	"v\ufe0f.mp4", "❤\ufe0f.mp4", "v\u3164.mp4", "\u3164", "\u2800.mp4", "a/\u2800/v.mp4", "v\u115f.mp4", "v\u1160.mp4", "v\uffa0.mp4", "v\u034f.mp4", "v\u17b4.mp4",
+	"v\u180b.mp4", "v\u180e.mp4", "v\u200d.mp4", "v\U000e0100.mp4", "v\U0001d159.mp4", "v\ue000.mp4", "v\u00a0.mp4", "\u3000", "a/\u2003/v.mp4", "v\u202fw.mp4", "v\u205f.mp4",
 	// Too long, and ours.
 	strings.Repeat("v", 201), strings.Repeat("ü", 101) + ".mp4", "a/" + strings.Repeat("v", 201) + "/v.mp4", strings.Repeat("abcdefghi/", 101) + "v.mp4",
 	".pixazo-X.part", "a/.pixazo-X.part", ".pixazo-", ".pixazo-v.mp4",
@@ -52,6 +54,7 @@ var acceptedNames = map[string]string{
 	".v.mp4": ".v.mp4", "-rf.mp4": "-rf.mp4", "--output=x": "--output=x.mp4", "$HOME.mp4": "$HOME.mp4", "%TEMP%.mp4": "%TEMP%.mp4", "`id`.mp4": "`id`.mp4",
 	"$(id);'.mp4": "$(id);'.mp4", "~v.mp4": "~v.mp4", "v~1.mp4": "v~1.mp4", "console.mp4": "console.mp4", "com10.mp4": "com10.mp4", "nullable": "nullable.mp4",
 	"auxiliary/con-v.mp4": "auxiliary/con-v.mp4", "aux1.mp4": "aux1.mp4", "com.mp4": "com.mp4", "%2e%2e%2fv.mp4": "%2e%2e%2fv.mp4", "v [1] {2} (3) #4 & 5, 6; 7.mp4": "v [1] {2} (3) #4 & 5, 6; 7.mp4",
+	"u\u0308ml.mp4": "\u00fcml.mp4", "한글": "한글.mp4", "가": "가.mp4", "⠠⠃": "⠠⠃.mp4", // letters that only look like the invisible ones
 	"..．/v.mp4": "..．/v.mp4", "․․/v.mp4": "․․/v.mp4", "a∕..∕v.mp4": "a∕..∕v.mp4", // look-alikes, which no system takes for the real ones
 	strings.Repeat("v", 200): strings.Repeat("v", 200) + ".mp4",
 }
@@ -201,6 +204,9 @@ func TestDefaultNames(t *testing.T) {
 		{"霧の中の灯台" + strings.Repeat("灯", 100), "12345678", "2026-03-04-霧の中の灯台" + strings.Repeat("灯", 14) + "-12345678"},
 		{strings.Repeat("x", 500), "12345678", "2026-03-04-" + strings.Repeat("x", 60) + "-12345678"},
 		{"word " + strings.Repeat("x", 500), "12345678", "2026-03-04-word-12345678"},
+		{"I ❤\ufe0f the\u3164 \u2800sea\u034f", "12345678", "2026-03-04-i-the-sea-12345678"},
+		{"\u3164\u2800", "12345678", "2026-03-04-video-12345678"},
+		{"u\u0308ber\u00a0uns", "12345678", "2026-03-04-\u00fcber-uns-12345678"},
 		{"a", "short", "2026-03-04-a-short"},
 		{"a", "id-._.-._.-._.", "2026-03-04-a"},
 		{"a", "id.to..end..", "2026-03-04-a-o..end"},

@@ -359,6 +359,29 @@ func TestSavesUnderTwoNamesAtOnceAreBothRecorded(t *testing.T) {
 	wantTree(t, h.out, "a.mp4", "b.mp4")
 }
 
+// On macOS the folder of an NFD path is that of the NFC path; here a link makes
+// it so.
+func TestAccentsOfTheOutputFolderInEitherForm(t *testing.T) {
+	whole := video(1000)
+	m := wellBehaved(t, whole)
+	h := newHouse(t, m.URL, m.link())
+	composed, decomposed := filepath.Join(t.TempDir(), "Vid\u00e9os"), ""
+	decomposed = strings.Replace(composed, "\u00e9", "e\u0301", 1)
+	if err := errors.Join(os.Mkdir(composed, 0o755), os.Symlink(composed, decomposed)); err != nil && !errors.Is(err, os.ErrExist) {
+		t.Skip(err)
+	}
+	h.reopen(t, func(o *download.Options) { o.Dir = decomposed })
+	first := h.mustSave(t, "e\u0301te\u0301")
+	wantFile(t, first, whole)
+	h.reopen(t, func(o *download.Options) { o.Dir = composed })
+	for _, name := range []string{"", "e\u0301te\u0301", "\u00e9t\u00e9.mp4"} {
+		if s, err := h.save(t, name, false); err != nil || !s.Already || s.Files[0] != first {
+			t.Errorf("Save as %q = %+v, %v; want %+v Already there", name, s, err, first)
+		}
+	}
+	wantTree(t, composed, "\u00e9t\u00e9.mp4")
+}
+
 // Two processes do not know of each other's transfer, but make one file.
 func TestTwoProcessesMakeOneFile(t *testing.T) {
 	for _, filename := range []string{"", "v.mp4"} {

@@ -16,6 +16,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/text/unicode/norm"
+
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
@@ -125,7 +127,7 @@ func (t *transfer) saveVideo(ctx context.Context, i int, known []File) (File, er
 		if file.Video != i || !t.isIntact(file) {
 			continue
 		}
-		if t.req.Filename == "" || file.Path == filepath.Join(t.root.Name(), pathOf(t.name, i, file.MediaType)) {
+		if t.req.Filename == "" || samePath(file.Path, filepath.Join(t.root.Name(), pathOf(t.name, i, file.MediaType))) {
 			return file, nil
 		}
 		other = file
@@ -177,7 +179,7 @@ func sumOf(r io.Reader) (string, error) {
 // open opens a saved file to read it. It refuses what is no regular file: to
 // open a pipe would block.
 func (t *transfer) open(saved File) (*os.File, error) {
-	name, err := filepath.Rel(t.root.Name(), saved.Path)
+	name, err := filepath.Rel(norm.NFC.String(t.root.Name()), norm.NFC.String(saved.Path))
 	if err != nil || !filepath.IsLocal(name) {
 		return nil, fs.ErrNotExist
 	}
@@ -190,6 +192,10 @@ func (t *transfer) open(saved File) (*os.File, error) {
 	}
 	return t.root.Open(name)
 }
+
+// samePath compares paths as macOS does, where either normal form of a letter
+// with an accent is the same name.
+func samePath(a, b string) bool { return norm.NFC.String(a) == norm.NFC.String(b) }
 
 // checkName refuses a filename that can't be written, before anything is
 // fetched.
