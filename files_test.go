@@ -6,9 +6,11 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -128,6 +130,50 @@ func files(t *testing.T, dir string) (names []string) {
 		t.Fatal(err)
 	}
 	return names
+}
+
+// A proxy of the environment is used for videos as it is for the gateway.
+func TestDownloadThroughTheProxyOfTheEnvironment(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("other systems can't be told which certificates to trust")
+	}
+	video := append([]byte("\x00\x00\x00\x18ftypmp42"), make([]byte, 10_000)...)
+	media := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(video) }))
+	t.Cleanup(media.Close)
+	roots := filepath.Join(t.TempDir(), "roots.pem")
+	if err := os.WriteFile(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: media.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		to, err := net.Dial("tcp", media.Listener.Addr().String())
+		if err != nil || r.Method != http.MethodConnect || r.Host != "media.example.com:443" {
+			http.Error(w, "no", http.StatusForbidden)
+			return
+		}
+		defer to.Close()
+		from, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer from.Close()
+		_, _ = io.WriteString(from, "HTTP/1.1 200 OK\r\n\r\n")
+		go func() { _, _ = io.Copy(to, buffered) }()
+		_, _ = io.Copy(from, to)
+	}))
+	t.Cleanup(proxy.Close)
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"request_id":"abc","status":"COMPLETED","output":{"media_url":["https://media.example.com/v.mp4"],"media_type":"video/mp4"}}`)
+	}))
+	t.Cleanup(gateway.Close)
+	p, _ := startProcess(t, []string{"PIXAZO_API_KEY=" + secret, "HTTPS_PROXY=" + proxy.URL, "SSL_CERT_FILE=" + roots}, "--gateway-url", gateway.URL, "--output-dir", t.TempDir())
+	r := p.call("download_video", map[string]any{"request_id": "abc"})
+	saved, _ := r.Result.StructuredContent["saved_path"].(string)
+	if b, err := os.ReadFile(saved); err != nil || !bytes.Equal(b, video) {
+		t.Errorf("saved %d bytes, %v: %s", len(b), err, r.text())
+	}
+	if err := p.end(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestKilledDownloadLeavesNoFinalFile(t *testing.T) {

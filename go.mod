@@ -3,6 +3,7 @@ module pixazo-mcp
 go 1.26.0
 
 require (
+	code.dny.dev/ssrf v0.3.0
 	github.com/gabriel-vasile/mimetype v1.4.16
 	github.com/invopop/jsonschema v0.14.0
 	github.com/lmittmann/tint v1.2.1

@@ -80,6 +80,7 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 		MaxBytes:   settings.MaxDownload,
 		GatewayURL: gateway.GatewayURL,
 		UserAgent:  gateway.UserAgent,
+		Proxy:      http.ProxyFromEnvironment,
 		Logger:     log,
 	})
 

@@ -8,8 +8,11 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
+
+	"code.dny.dev/ssrf"
 
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
@@ -20,7 +23,6 @@ const maxRedirects = 5
 // newClient returns the client that fetches videos.
 func (s *Saver) newClient() *http.Client {
 	guarded := &http.Transport{
-		// No proxy: which address is dialled for a name would be its affair.
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, Control: refusePrivate}).DialContext,
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
@@ -30,11 +32,12 @@ func (s *Saver) newClient() *http.Client {
 	}
 	trusting := guarded.Clone()
 	trusting.DialContext = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+	trusting.Proxy = s.proxy
 	return &http.Client{CheckRedirect: s.checkRedirect, Transport: router{s, guarded, trusting}}
 }
 
-// router sends each request by the way that it may take: to a public address, or
-// to the gateway's own origin on this computer.
+// router sends each request by the way that it may take: to a public address
+// directly, to a proxy, or to the gateway's own origin on this computer.
 type router struct {
 	*Saver
 	guarded, trusting http.RoundTripper
@@ -42,10 +45,34 @@ type router struct {
 
 // RoundTrip implements http.RoundTripper.
 func (r router) RoundTrip(req *http.Request) (*http.Response, error) {
-	if r.isOwn(req.URL) {
-		return r.trusting.RoundTrip(req)
+	proxy, err := r.proxy(req)
+	switch {
+	case err != nil:
+		return nil, failed("the proxy setting (HTTPS_PROXY) can't be read") // it may hold a password
+	case proxy != nil:
+		if err := checkProxied(req.URL); err != nil {
+			return nil, err
+		}
+	case !r.isOwn(req.URL):
+		return r.guarded.RoundTrip(req)
 	}
-	return r.guarded.RoundTrip(req)
+	return r.trusting.RoundTrip(req)
+}
+
+// proxy returns the proxy of a request, nil for none.
+func (s *Saver) proxy(req *http.Request) (*url.URL, error) {
+	if s.options.Proxy == nil || s.isOwn(req.URL) {
+		return nil, nil
+	}
+	return s.options.Proxy(req)
+}
+
+// through names the proxy by which link is fetched, for errors; "" without one.
+func (s *Saver) through(link *url.URL) string {
+	if proxy, err := s.proxy(&http.Request{URL: link}); err == nil && proxy != nil {
+		return " (through the proxy " + text.Clean(proxy.Host, 200) + ", by HTTPS_PROXY)"
+	}
+	return ""
 }
 
 // isOwn reports whether u is on the gateway's own origin, on this computer.
@@ -84,6 +111,30 @@ func shownURL(u *url.URL) string {
 	return shown.String()
 }
 
+// checkProxied refuses what a proxy must not be asked for: another port than
+// https has, and hosts that are addresses within a network. To which address a
+// name leads is for the proxy to say.
+func checkProxied(u *url.URL) error {
+	host := strings.TrimSuffix(u.Hostname(), ".")
+	address, err := netip.ParseAddr(host)
+	top := host[strings.LastIndex(host, ".")+1:]
+	switch {
+	case u.Scheme != "https" || u.Port() != "" && u.Port() != "443":
+		return failed("through a proxy its address must be https on port 443; got %s", text.Quote(shownURL(u)))
+	case err == nil && isPublic(address):
+		return nil
+	case err == nil || top == host || top < "A" || strings.EqualFold(top, "localhost") || !isASCII(host):
+		// Names without a dot are within the network, a number at the end is an
+		// address in another notation, and other letters may become either.
+		return failed("its host %s is not one of the public internet", text.Quote(u.Host))
+	}
+	return nil
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7e })
+}
+
 // refusePrivate is asked before each connection is made, with the address that
 // the name led to: a name that changes its address after a check gains nothing.
 func refusePrivate(_, address string, _ syscall.RawConn) error {
@@ -94,37 +145,17 @@ func refusePrivate(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
-// notPublic are the blocks of the IANA special-purpose address registries that
-// netip has no word for, and a cloud's metadata address among public ones.
-var notPublic = parsePrefixes(
-	"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
-	"168.63.129.16/32", // Azure's metadata and platform services
-	"::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fec0::/10",
-)
+var public = ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(
+	netip.MustParsePrefix("168.63.129.16/32"), // Azure's metadata and platform services
+))
 
-var nat64 = netip.MustParsePrefix("64:ff9b::/96") // holds an IPv4 address (RFC 6052)
-
-func parsePrefixes(all ...string) []netip.Prefix {
-	prefixes := make([]netip.Prefix, len(all))
-	for i, s := range all {
-		prefixes[i] = netip.MustParsePrefix(s)
-	}
-	return prefixes
-}
-
+// isPublic reports whether an address is of the public internet. Of an address
+// that holds an IPv4 one for NAT64 (RFC 6052), that one counts.
 func isPublic(a netip.Addr) bool {
-	a = a.Unmap().WithZone("")
-	if nat64.Contains(a) {
+	a = a.Unmap()
+	if ssrf.IPv6NAT64Prefix.Contains(a) {
 		b := a.As16()
 		a = netip.AddrFrom4([4]byte(b[12:]))
 	}
-	if !a.IsGlobalUnicast() || a.IsPrivate() {
-		return false
-	}
-	for _, p := range notPublic {
-		if p.Contains(a) {
-			return false
-		}
-	}
-	return true
+	return a.IsValid() && public.SafeAddr(a) == nil
 }

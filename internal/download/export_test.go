@@ -7,6 +7,7 @@ package download
 var (
 	IsPublic      = isPublic
 	CheckFilename = checkFilename
+	CheckProxied  = checkProxied
 	DefaultName   = defaultName
 )
 

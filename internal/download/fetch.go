@@ -53,7 +53,7 @@ func (p *part) fetch(ctx context.Context, link string) error {
 		case !errors.As(err, &again):
 			return err
 		case try == fetchTries:
-			return failed("%d tries failed, the last one since %v", fetchTries, again.error)
+			return failed("%d tries failed, the last one since %v%s", fetchTries, again.error, p.through(u))
 		}
 		select {
 		case <-time.After(pause):

@@ -59,6 +59,10 @@ type Options struct {
 	GatewayURL string // serves media itself, over http too, if it is on this computer
 	UserAgent  string // of fetching videos
 
+	// Proxy returns the proxy of a request, as http.ProxyFromEnvironment does;
+	// nil stands for none.
+	Proxy func(*http.Request) (*url.URL, error)
+
 	Window      time.Duration // a try ends if less than LeastRate came within this time; 30 s
 	LeastRate   int64         // bytes a second; 16 kB/s
 	RetryPause  time.Duration // before the second try, doubled before the third; 0.5 s
