@@ -8,7 +8,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http/httptest"
 	"os"
@@ -17,7 +16,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -362,51 +360,5 @@ func TestProcessesListAndWaitForEachOthersVideos(t *testing.T) {
 		if err := p.end(); err != nil {
 			t.Error(err)
 		}
-	}
-}
-
-func TestProcessesRecordASubmissionWhoseClientLeft(t *testing.T) {
-	for _, tt := range []struct {
-		name  string
-		leave func(*program, *exec.Cmd) error
-		unix  bool
-	}{
-		{"closed pipe", func(p *program, _ *exec.Cmd) error { return p.in.Close() }, false},
-		{"SIGTERM", func(_ *program, cmd *exec.Cmd) error { return cmd.Process.Signal(syscall.SIGTERM) }, true},
-		{"call cancelled", func(p *program, _ *exec.Cmd) error {
-			p.send(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`)
-			return p.in.Close()
-		}, false},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if tt.unix && runtime.GOOS == "windows" {
-				t.Skip("Windows has no such signal to send")
-			}
-			t.Parallel()
-			url, arrived, answer := holdingGateway(t)
-			dir := t.TempDir()
-			p, cmd := startProcess(t, []string{"PIXAZO_API_KEY=" + secret}, "--gateway-url", url, "--state-dir", dir, "--log-level=debug")
-			p.begin("generate_video", generate("tides"))
-			<-arrived
-			if rows := journalRows(t, dir); len(rows) != 1 || rows[0] != (row{"submitting", "", "tides"}) {
-				t.Errorf("while the POST is on its way, recorded %+v", rows)
-			}
-			if err := tt.leave(p, cmd); err != nil {
-				t.Fatal(err)
-			}
-			waitFor(t, p.stderr, "no new calls")
-			answer()
-			_, _ = io.ReadAll(p.out)
-			if err := <-p.ended; err != nil {
-				t.Errorf("exit: %v", err)
-			}
-			rows := journalRows(t, dir)
-			if len(rows) != 1 || rows[0].state != "accepted" || !anyRequestID.MatchString(rows[0].requestID) {
-				t.Errorf("recorded %+v, want the job accepted with its request_id", rows)
-			}
-			if _, err := os.Stat(filepath.Join(dir, "journal.db")); err != nil {
-				t.Error(err)
-			}
-		})
 	}
 }

@@ -27,13 +27,13 @@ import (
 var version, commit = "0.1.0", ""
 
 func main() {
-	// Attachments of tens of megabytes leave as much garbage, several times: it
-	// is collected before it adds up. What is in use may take more.
+	// The garbage that large attachments leave is collected before it adds up.
+	// Memory in use may still exceed this.
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(180 << 20)
 	}
-	// A client that closes our stdout must not kill us while a submission is
-	// on its way: the write's error is enough.
+	// A write to a stdout that the client closed returns an error then, instead
+	// of ending the program in the middle of a submission.
 	signal.Ignore(syscall.SIGPIPE)
 	// The first signal ends the context, later ones change nothing: clients
 	// send SIGINT and SIGTERM within milliseconds of each other, while a

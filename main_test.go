@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -449,25 +448,6 @@ func TestKeyPutInPlaceWhileServingIsUsed(t *testing.T) {
 	}
 }
 
-func TestVideoIsPlayableWhereTheToolSays(t *testing.T) {
-	p := start(t, nil, "--sandbox")
-	id := p.call("generate_video", map[string]any{"prompt": "tides sandbox:finished", "orientation": "portrait"}).Result.StructuredContent["request_id"]
-	r := p.call("wait_for_video", map[string]any{"request_id": id})
-	urls, _ := r.Result.StructuredContent["video_urls"].([]any)
-	if len(urls) != 1 {
-		t.Fatalf("got %s", r.text())
-	}
-	resp, err := http.Get(urls[0].(string))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	video, err := io.ReadAll(resp.Body)
-	if err != nil || resp.Header.Get("Content-Type") != "video/mp4" || len(video) < 10_000 || string(video[4:8]) != "ftyp" {
-		t.Errorf("%s: %s, %d bytes, %v", urls[0], resp.Header.Get("Content-Type"), len(video), err)
-	}
-}
-
 // A client reads the player's page before it calls the tool.
 func TestThePlayerOfEveryToolCanBeRead(t *testing.T) {
 	p := start(t, nil, "--sandbox")
@@ -590,9 +570,13 @@ func TestSubmissionInFlightOutlivesTheClient(t *testing.T) {
 			}
 			t.Parallel()
 			url, arrived, answer := holdingGateway(t)
-			p, cmd := startProcess(t, []string{"PIXAZO_API_KEY=" + secret}, "--gateway-url", url, "--log-level=debug")
-			p.begin("generate_video", map[string]any{"prompt": "tides"})
+			dir := t.TempDir()
+			p, cmd := startProcess(t, []string{"PIXAZO_API_KEY=" + secret}, "--gateway-url", url, "--state-dir", dir, "--log-level=debug")
+			p.begin("generate_video", generate("tides"))
 			<-arrived
+			if rows := journalRows(t, dir); len(rows) != 1 || rows[0] != (row{"submitting", "", "tides"}) {
+				t.Errorf("while the POST is under way, the journal has %+v", rows)
+			}
 			if err := tt.leave(p, cmd); err != nil {
 				t.Fatal(err)
 			}
@@ -602,8 +586,8 @@ func TestSubmissionInFlightOutlivesTheClient(t *testing.T) {
 			if err := <-p.ended; err != nil {
 				t.Errorf("exit: %v", err)
 			}
-			if !strings.Contains(p.stderr.String(), "video submitted") {
-				t.Errorf("the submission is not in the log:\n%s", p.stderr)
+			if rows := journalRows(t, dir); len(rows) != 1 || rows[0].state != "accepted" || !anyRequestID.MatchString(rows[0].requestID) {
+				t.Errorf("the journal has %+v, want the job with its request_id", rows)
 			}
 			cancelled := strings.HasPrefix(tt.name, "call cancelled")
 			if answered := anyRequestID.Match(rest); answered == cancelled {

@@ -76,19 +76,17 @@ type Settings struct {
 
 	// Setup holds what belongs to doctor, install and uninstall.
 	Setup struct {
-		Client string // one of Clients, for install and uninstall
-		Print  bool   // show what would be written, and write nothing
-		JSON   bool   // report as JSON
-		// Invalid is what Parse refuses, for doctor --json alone, which reports
-		// it.
-		Invalid error
+		Client  string // one of Clients, for install and uninstall
+		Print   bool   // show what would be written, and write nothing
+		JSON    bool   // report as JSON
+		Invalid error  // for doctor --json, which reports it: the error that Parse returns otherwise
 	}
 
 	// Problems are the settings that can't be taken. Each has its default, but a
 	// path is empty.
 	Problems []Problem
-	// Unset are the settings, as "--max-wait (PIXAZO_MAX_WAIT)", that were
-	// given as a placeholder which nobody filled in.
+	// Unset are the flags and variables, as --max-wait or PIXAZO_MAX_WAIT, that
+	// count as unset since their value starts with "${".
 	Unset []string
 
 	keyFileNamed bool
