@@ -20,7 +20,8 @@ type generateArgs struct {
 
 type generateResult struct {
 	jobResult
-	Duplicate bool `json:"duplicate" jsonschema_description:"true when nothing was submitted now because the same request was, a short while ago: this is that job."`
+	Duplicate bool     `json:"duplicate" jsonschema_description:"true when nothing was submitted now because the same request was, a short while ago: this is that job."`
+	Warnings  []string `json:"warnings,omitempty" jsonschema_description:"What may not work as it was meant, such as a file of a kind that HeyGen does not list. Tell the user."`
 }
 
 func generateVideo(config Config) tool {
@@ -58,7 +59,7 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 		if s.JournalErr != nil {
 			step += " Keep the request_id: the local record could not take it (" + s.JournalErr.Error() + "), so list_videos may show it as SUBMITTING or UNCERTAIN."
 		}
-		return generateResult{config.jobResult(s.Job, step), s.Duplicate}, nil
+		return generateResult{config.jobResult(s.Job, step), s.Duplicate, prepared.Warnings()}, nil
 	})
 }
 

@@ -186,3 +186,15 @@ func TestOutcomeThatCouldNotBeRecordedIsToldWithItsRequestID(t *testing.T) {
 		t.Errorf("got %s\nwant next_step %s…%s", r.text(), begin, end)
 	}
 }
+
+func TestFilesThatHeyGenMayIgnoreAreWarnedOf(t *testing.T) {
+	h := newHouseOf(t, &gatewayOf{}, jobs.Options{StateDir: t.TempDir()})
+	r := h.call(t.Context(), "generate_video", `{"prompt":"x","files":["asset_1","data:text/plain;base64,aGk="]}`)
+	const want = "files[1]: its data is text/plain: HeyGen takes png, jpeg, mp4, webm, mp3, wav and pdf, and may ignore other files or refuse the request."
+	if warnings, _ := r.Structured["warnings"].([]any); len(warnings) != 1 || warnings[0] != want || !strings.Contains(r.text(), want) {
+		t.Errorf("answer %s", r.text())
+	}
+	if r := h.submit("y"); r.Structured["warnings"] != nil || strings.Contains(r.text(), "warnings") {
+		t.Errorf("without files: %s", r.text())
+	}
+}
