@@ -348,6 +348,9 @@ func TestAnswerThatNamesAJobMayHaveBeenAccepted(t *testing.T) {
 	}
 	for name, body := range bodies {
 		for _, status := range []int{101, 300, 302, 307, 308, 400, 401, 402, 403, 404, 405, 408, 409, 413, 422, 429, 500, 502, 503} {
+			if len(body) > maxAnswer && status != 429 {
+				continue // which takes long to read
+			}
 			t.Run(fmt.Sprintf("%d %s", status, name), func(t *testing.T) {
 				s := newScript(t, answered(status, body, "Retry-After: 1"), answered(200, queuedBody))
 				_, err := submit(t.Context(), newTestClient(t, s), VideoRequest{Prompt: "p"})
