@@ -177,23 +177,10 @@ func checkNames(args map[string]json.RawMessage, arguments []argument) error {
 		return refuse("%s is required; got %s", a.name, show(args[a.name]))
 	}
 	if unknown != "" {
-		return refuse("unknown argument %s; the nearest known one is %q, of %s", text.Quote(unknown), nearest(unknown, names), strings.Join(names, ", "))
+		nearest, _ := text.Nearest(unknown, names)
+		return refuse("unknown argument %s; the nearest known one is %q, of %s", text.Quote(unknown), nearest, strings.Join(names, ", "))
 	}
 	return nil
-}
-
-func nearest(word string, words []string) string {
-	best, least := "", math.MaxInt
-	for _, known := range words {
-		d := text.Distance(word[:min(len(word), 100)], known)
-		if strings.HasPrefix(known, word) {
-			d = 0 // timeout for timeout_seconds
-		}
-		if d < least {
-			best, least = known, d
-		}
-	}
-	return best
 }
 
 // read returns value as the string, bool, int or []string that its field

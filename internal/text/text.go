@@ -80,7 +80,7 @@ func Nearest(word string, known []string) (nearest string, distance int) {
 	word = word[:min(len(word), 100)]
 	distance = 1 << 30
 	for _, k := range known {
-		d := Distance(word, k)
+		d := distanceOf(word, k)
 		if strings.HasPrefix(k, word) {
 			d = 0
 		}
@@ -91,8 +91,8 @@ func Nearest(word string, known []string) (nearest string, distance int) {
 	return nearest, distance
 }
 
-// Distance is the Levenshtein distance of a and b in bytes.
-func Distance(a, b string) int {
+// distanceOf is the Levenshtein distance of a and b in bytes.
+func distanceOf(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
