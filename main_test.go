@@ -690,7 +690,7 @@ var arrows = map[string][]string{
 	"pixazo-mcp/internal/config":  {"internal/text", "pixazo"}, // for Key, which keeps itself out of print
 	"pixazo-mcp/internal/disk":    {},
 	"pixazo-mcp/internal/demo":    {"internal/text"},
-	"pixazo-mcp/internal/setup":   {"internal/text", "internal/config", "pixazo"},
+	"pixazo-mcp/internal/setup":   {"internal/config", "internal/disk", "internal/text", "pixazo"},
 	"pixazo-mcp/internal/text":    {},
 	"pixazo-mcp/internal/journal": {"internal/text", "pixazo"},
 	"pixazo-mcp/internal/stdio":   {"internal/text", "internal/wire"},

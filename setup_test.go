@@ -95,6 +95,27 @@ func TestInstalledEntryIsTheLinkThatWasCalled(t *testing.T) {
 	}
 }
 
+func TestSetupRefusesPathsThatOnlyAShellExpands(t *testing.T) {
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range []string{"$HOME/Videos", `%USERPROFILE%\Videos`, "/x/${HOME}", `"/my videos"`} {
+		for _, args := range [][]string{{"install", "cursor", "--sandbox"}, {"doctor", "--sandbox"}} {
+			home := t.TempDir()
+			command := exec.Command(path, append(args, "--output-dir="+value)...)
+			command.Env = homes(home)
+			out, err := command.CombinedOutput()
+			if err == nil || !strings.Contains(string(out), "--output-dir") {
+				t.Errorf("%q with %s: %v\n%s", args, value, err, out)
+			}
+			if entries, _ := os.ReadDir(home); len(entries) > 0 {
+				t.Errorf("%q with %s wrote %s", args, value, entries[0].Name())
+			}
+		}
+	}
+}
+
 func TestDoctorReportsAnInvalidSettingAsJSON(t *testing.T) {
 	path, err := binary()
 	if err != nil {

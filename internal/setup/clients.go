@@ -106,7 +106,7 @@ func (o Options) checkEntry(c client, path, name string, e entry) finding {
 	}
 	source, _ := settings.KeySource()
 	switch f.key, err = settings.Key(); {
-	case e.givesKey():
+	case givesKey(settings):
 		source = "its env"
 	case settings.Sandbox:
 		return f

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"pixazo-mcp/internal/disk"
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
@@ -215,7 +216,7 @@ func (o Options) checkFiles() Check {
 		return Check{name, statusOK, "none, so no local files can be attached", ""}
 	case len(wrong) > 0:
 		return Check{name, statusFail, strings.Join(wrong, "; "), "make the folder readable, or name another with --files-dir (PIXAZO_FILES_DIR)"}
-	case slices.ContainsFunc(o.Settings.FilesDirs, func(dir string) bool { return filepath.Dir(dir) == filepath.Clean(dir) }):
+	case slices.ContainsFunc(o.Settings.FilesDirs, disk.IsWhole):
 		return Check{name, statusWarn, all + ": one is the whole file system, from which a server attaches nothing", "name a folder below it with --files-dir (PIXAZO_FILES_DIR)"}
 	}
 	return Check{name, statusOK, all + " can be read", ""}

@@ -407,6 +407,7 @@ func TestDoctorFindsTheKeyOfAnEntry(t *testing.T) {
 	b.write(b.path("k"), testKey, 0o600)
 	for _, tt := range []struct{ file, content, want string }{
 		{".cursor/mcp.json", `{"mcpServers": {"pixazo": {"command": %s, "env": {"PIXAZO_API_KEY": "` + testKey + `"}}}}`, "pixazo of Cursor has it in its env"},
+		{".cursor/mcp.json", `{"mcpServers": {"pixazo": {"command": %s, "env": {"PIXAZO_SUBSCRIPTION_KEY": "` + testKey + `"}}}}`, "pixazo of Cursor has it in its env"},
 		{".cursor/mcp.json", `{"mcpServers": {"pixazo": {"command": %s, "env": {"PIXAZO_API_KEY": "${input:key}"}}}}`, "pixazo of Cursor has it in its env"},
 		{".cursor/mcp.json", `{"mcpServers": {"pixazo": {"command": %s, "args": ["--api-key-file=~/k"]}}}`, "pixazo of Cursor has it in " + b.path("k")},
 	} {
@@ -426,6 +427,10 @@ func TestDoctorSeesArgumentsThatAServerRefuses(t *testing.T) {
 		{`["demo"]`, `{}`, "demo is not the command of a server"},
 		{`["--version"]`, `{}`, "print a text"},
 		{`[]`, `{"PIXAZO_MAX_WAIT": "1h"}`, "PIXAZO_MAX_WAIT"},
+		{`["--output-dir=$HOME/Movies"]`, `{}`, "--output-dir"},
+		{`["--output-dir", "\"/my videos\""]`, `{}`, "--output-dir"},
+		{`[]`, `{"PIXAZO_STATE_DIR": "%USERPROFILE%\\state"}`, "PIXAZO_STATE_DIR"},
+		{`[]`, `{"PIXAZO_API_KEY_FILE": "/x/${KEY}/key"}`, "PIXAZO_API_KEY_FILE"},
 	} {
 		b := newBench(t, "linux")
 		b.write(b.path(".cursor/mcp.json"), `{"mcpServers": {"pixazo": {"command": `+quote(b.o.Executable)+`, "args": `+tt.args+`, "env": `+tt.env+`}}}`, 0o600)

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"pixazo-mcp/internal/disk"
 )
 
 // maxFile is the size in bytes up to which a configuration is read. Claude
@@ -32,28 +34,26 @@ func (o Options) readFile(path, user string) (file, error) {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return file{path: path, user: user, mode: 0o600}, nil
 	}
-	target, err := filepath.EvalSymlinks(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	f := file{user: user, exists: true}
+	var err error
+	if f.path, err = filepath.EvalSymlinks(path); errors.Is(err, fs.ErrNotExist) {
 		return file{}, fmt.Errorf("%s is a link to a file that does not exist", path)
+	}
+	if err == nil {
+		err = o.whileLocked(user, func() (err error) {
+			f.content, err = disk.ReadFile(f.path, maxFile)
+			return err
+		})
 	}
 	if err != nil {
 		return file{}, fmt.Errorf("%s: %w", path, err)
 	}
-	info, err := os.Stat(target)
-	switch {
-	case err != nil:
+	info, err := os.Stat(f.path)
+	if err != nil {
 		return file{}, err
-	case !info.Mode().IsRegular(): // a pipe would block
-		return file{}, fmt.Errorf("%s is not a regular file", path)
-	case info.Size() > maxFile:
-		return file{}, fmt.Errorf("%s is larger than %d MB", path, maxFile>>20)
 	}
-	f := file{path: target, user: user, mode: info.Mode().Perm(), exists: true}
-	err = o.whileLocked(user, func() (err error) {
-		f.content, err = os.ReadFile(target)
-		return err
-	})
-	return f, err
+	f.mode = info.Mode().Perm()
+	return f, nil
 }
 
 // whileLocked calls do. On Windows, where a file that a program has open can
@@ -62,6 +62,9 @@ func (o Options) readFile(path, user string) (file, error) {
 func (o Options) whileLocked(user string, do func() error) error {
 	err := do()
 	for i := 0; err != nil && o.GOOS == "windows"; i++ {
+		if errors.Is(err, disk.ErrIrregular) || errors.Is(err, disk.ErrTooLarge) {
+			return err
+		}
 		if i == 10 {
 			return fmt.Errorf("%w; if %s is running, quit it, and run this again", err, user)
 		}

@@ -67,14 +67,16 @@ func (o Options) install(ctx context.Context) error {
 	}
 	var done []string
 	for _, ed := range edits {
-		if o.Settings.Sandbox || slices.Contains(done, ed.keyFile) {
-			continue
-		}
-		done = append(done, ed.keyFile)
-		if ed.entry.givesKey() {
+		file := ed.server.APIKeyFile
+		switch {
+		case o.Settings.Sandbox || slices.Contains(done, file):
+		case givesKey(ed.server):
 			o.line("The entry has a key in its env, which is used.")
-		} else if err := o.ensureKey(ctx, ed.keyFile); err != nil {
-			return err
+		default:
+			done = append(done, file)
+			if err := o.ensureKey(ctx, file); err != nil {
+				return err
+			}
 		}
 	}
 	if c.restart != "" {
@@ -86,11 +88,11 @@ func (o Options) install(ctx context.Context) error {
 
 // edit is a change to a configuration.
 type edit struct {
-	path    string
-	file    file
-	text    []byte // what the file is to hold; nil for a client whose configuration is not edited
-	entry   entry  // the entry that install puts in
-	keyFile string // where the server of the entry looks for the key
+	path   string
+	file   file
+	text   []byte          // what the file is to hold; nil for a client whose configuration is not edited
+	entry  entry           // the entry that install puts in
+	server config.Settings // of a server that is started by the entry
 }
 
 func (ed edit) same() bool { return string(ed.text) == string(ed.file.content) }
@@ -130,7 +132,7 @@ func (o Options) plan(c client, name string, e entry, path string) (edit, error)
 	if server, err = o.settingsOf(e); err != nil {
 		return edit{}, err
 	}
-	ed := edit{path: path, file: f, entry: e, keyFile: server.APIKeyFile}
+	ed := edit{path: path, file: f, entry: e, server: server}
 	if !c.edited {
 		return ed, nil
 	}
@@ -160,9 +162,13 @@ func (o Options) settingsOf(e entry) (config.Settings, error) {
 	return settings, err
 }
 
-// givesKey reports whether an entry has the key, or a placeholder that its
-// client fills in with it.
-func (e entry) givesKey() bool { return strings.TrimSpace(e.Env[config.KeyVariable]) != "" }
+// givesKey reports whether the env of an entry gives its server a key, or has a
+// placeholder that the client fills in with it.
+func givesKey(server config.Settings) bool {
+	source, _ := server.KeySource()
+	return source != "" && source != server.APIKeyFile ||
+		slices.ContainsFunc(server.Unset, func(name string) bool { return !strings.HasPrefix(name, "--") })
+}
 
 // apply writes an edit and says so, or prints the entry where nothing is to be
 // written.

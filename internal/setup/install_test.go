@@ -274,7 +274,7 @@ func TestInstallLeavesAloneWhatItCannotReplace(t *testing.T) {
 			if err := os.Truncate(file, maxFile+1); err != nil {
 				b.t.Fatal(err)
 			}
-		}, "larger than 32 MB"},
+		}, "too large"},
 		{"a broken link", func(b *bench, file string) {
 			b.write(filepath.Join(filepath.Dir(file), "x"), "", 0o600)
 			if err := os.Symlink("nowhere", file); err != nil {
@@ -706,7 +706,9 @@ func TestInstallStoresTheKeyWhereTheServerWillLook(t *testing.T) {
 		{"variable that names the default", []string{"PIXAZO_API_KEY_FILE=~/.pixazo/api-key"}, nil, "", ".pixazo/api-key", false},
 		{"flag of the entry", []string{"PIXAZO_API_KEY_FILE=~/mine"}, nil, `"args": ["--api-key-file", "~/theirs"]`, "theirs", true},
 		{"variable of the entry", []string{"PIXAZO_API_KEY_FILE=~/mine"}, nil, `"env": {"PIXAZO_API_KEY_FILE": "~/theirs"}`, "theirs", false},
-		{"key in the entry", nil, nil, `"env": {"PIXAZO_API_KEY": "${input:key}"}`, "", false},
+		{"key in the entry", nil, nil, `"env": {"PIXAZO_API_KEY": "` + testKey + `"}`, "", false},
+		{"key in the entry, by its other name", nil, nil, `"env": {"PIXAZO_SUBSCRIPTION_KEY": "` + testKey + `"}`, "", false},
+		{"key that the client asks for", nil, nil, `"env": {"PIXAZO_API_KEY": "${input:key}"}`, "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t, "linux")
