@@ -687,7 +687,7 @@ func TestWaitsInFlightDoNotDelayOtherCalls(t *testing.T) {
 var arrows = map[string][]string{
 	"pixazo-mcp":                  {"internal/attach", "internal/config", "internal/demo", "internal/download", "internal/setup", "internal/stdio", "pixazo", "internal/jobs", "pixazo/sandbox", "resources", "tools"},
 	"pixazo-mcp/internal/attach":  {"internal/disk", "internal/text", "pixazo"},
-	"pixazo-mcp/internal/config":  {"internal/text", "pixazo"}, // for Key, which keeps itself out of print
+	"pixazo-mcp/internal/config":  {"internal/disk", "internal/text", "pixazo"}, // for Key, which keeps itself out of print
 	"pixazo-mcp/internal/disk":    {},
 	"pixazo-mcp/internal/demo":    {"internal/text"},
 	"pixazo-mcp/internal/setup":   {"internal/config", "internal/disk", "internal/text", "pixazo"},

@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"strings"
 	"unicode/utf16"
 
+	"pixazo-mcp/internal/disk"
 	"pixazo-mcp/pixazo"
 )
 
@@ -130,23 +130,14 @@ func (s Settings) KeyWarning() string {
 // readKey reads a file that holds nothing but the key, and gives its text
 // unchecked.
 func readKey(path string) (string, error) {
-	// A pipe would block, or give the key once and then no more.
-	if info, err := os.Stat(path); err != nil {
-		return "", err
-	} else if !info.Mode().IsRegular() {
+	content, err := disk.ReadFile(path, maxKeyFile)
+	switch {
+	case errors.Is(err, disk.ErrIrregular):
 		return "", errors.New("it is not a regular file")
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = f.Close() }()
-	content, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
-	if err != nil {
-		return "", err
-	}
-	if len(content) > maxKeyFile {
+	case errors.Is(err, disk.ErrTooLarge):
 		return "", errors.New("it is larger than 4 KiB")
+	case err != nil:
+		return "", err
 	}
 	return decode(content), nil
 }
