@@ -80,10 +80,6 @@ func clean(value string) string {
 
 func isPlaceholder(value string) bool { return strings.HasPrefix(strings.TrimSpace(value), "${") }
 
-// keyFlags are refused where they stand, before --api-key is taken for a
-// misspelt --api-key-file.
-var keyFlags = []string{"api-key", "api_key", "apikey", "API_KEY", "key", "pixazo-api-key", "subscription-key"}
-
 var errKeyFlag = errors.New("the key is never a flag, since other users of the computer could read it there; set the variable " + KeyVariable +
 	", or write the key to the file that --api-key-file (PIXAZO_API_KEY_FILE) names")
 
@@ -96,13 +92,14 @@ func (p *parser) commandLine(args []string) (words []string) {
 	for i := range p.rows {
 		row := &p.rows[i]
 		take := func(v string) error { p.take(row, v); return nil }
-		if row.placeholder == "" {
+		if row.kind == "" {
 			set.BoolFunc(row.name, "", take)
 		} else {
 			set.Func(row.name, "", take)
 		}
 	}
-	for _, name := range keyFlags {
+	// Before --api-key is taken for a misspelt --api-key-file.
+	for _, name := range []string{"api-key", "api_key", "apikey", "API_KEY", "key", "pixazo-api-key", "subscription-key"} {
 		set.Func(name, "", func(string) error { p.fail("", errKeyFlag); return nil })
 	}
 	for len(args) > 0 {
@@ -131,10 +128,6 @@ func (p *parser) refuse(err error, arg string) {
 	name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
 	if row := p.find(name); row != nil && strings.HasPrefix(err.Error(), "flag needs an argument") {
 		p.fail("", fmt.Errorf("%s: needs a value; got the end of the command line", row.label))
-		return
-	}
-	if slices.Contains(keyFlags, name) {
-		p.fail("", errKeyFlag)
 		return
 	}
 	known := []string{"-h", "--help", "--version"}
@@ -237,11 +230,11 @@ func looksLikeKey(s string) bool {
 	return len(s) >= 20 && s[0] != '-' && strings.Trim(s, digits+letters+"-_") == "" && strings.ContainsAny(s, digits) && strings.ContainsAny(s, letters)
 }
 
-func (row *setting) isPath() bool { return row.placeholder == "DIR" || row.placeholder == "FILE" }
+func (row *setting) isPath() bool { return row.kind == "DIR" || row.kind == "FILE" }
 
 // show returns a value as it may be shown.
 func (row *setting) show(v string) string {
-	if strings.HasPrefix(row.placeholder, "URL") {
+	if strings.HasPrefix(row.kind, "URL") {
 		return masked(v)
 	}
 	return v

@@ -131,13 +131,11 @@ func (s Settings) Values() []Value { return slices.Clone(s.values) }
 // for and nothing is left to do: the program ends with status 0.
 var ErrDone = errors.New("help or version was printed")
 
-// setting is a row of the table that flags, variables, errors and the help are
-// made of.
+// setting is a row of the table that flags, variables and errors are made of.
 type setting struct {
-	name        string
-	placeholder string // "" for a flag that may stand alone, which means true
-	fallback    string // the default
-	help        string // for users
+	name     string
+	kind     string // of its value, as in the help; "" for a flag that may stand alone, which means true
+	fallback string // the default
 	// set puts a value into the Settings. Its error is the rule that the value
 	// breaks.
 	set func(value string) error
@@ -153,33 +151,33 @@ type setting struct {
 // filesDir is the setting that is a list: its flag may be repeated.
 const filesDir = "files-dir"
 
-// table returns the rows of all flags in the order of the help. Their values
+// table returns the rows of all flags, in the order of the help. Their values
 // are put into s.
 func (p *parser) table(s *Settings) []setting {
 	text := func(v string) (string, error) { return v, nil }
 	parseBoolean := oneOf(booleans, "must be true or false")
 	return []setting{
-		{name: "api-key-file", placeholder: "FILE", fallback: "~/.pixazo/api-key", set: into(&s.APIKeyFile, p.keyFile), help: "file with the gateway key on its only line"},
-		{name: "gateway-url", placeholder: "URL", fallback: pixazo.DefaultGatewayURL, set: into(&s.GatewayURL, parseGateway), help: "the gateway; http:// only to this computer"},
-		{name: "sandbox", fallback: "false", set: into(&s.Sandbox, parseBoolean), help: "use a built-in emulator: no key, no cost, no real video"},
-		{name: "sandbox-duration", placeholder: "DURATION", fallback: "8s", set: into(&s.SandboxDuration, durations(time.Millisecond, time.Hour, "must be a duration between 1ms and 1h, such as 8s")), help: "how long a video takes in the sandbox, at most 1h"},
-		{name: "state-dir", placeholder: "DIR", fallback: p.stateDir(), set: into(&s.StateDir, p.absolute), help: "directory of the journal; servers with the same directory share it"},
-		{name: "output-dir", placeholder: "DIR", fallback: outputDir(p.goos), set: into(&s.OutputDir, p.absolute), help: "folder that videos are saved in"},
-		{name: "max-download", placeholder: "SIZE", fallback: "2GB", set: into(&s.MaxDownload, parseSize), help: "the largest video that is saved, 1B to 1TB"},
-		{name: filesDir, placeholder: "DIR", set: p.addFilesDir, help: "folder from which local files may be attached; may be repeated"},
-		{name: "files-from-roots", fallback: "false", set: into(&s.FilesFromRoots, parseBoolean), help: "attach from the folders that the client offers as roots, too"},
-		{name: "max-wait", placeholder: "DURATION", fallback: "50s", set: into(&s.MaxWait, durations(time.Second, 10*time.Minute, "must be a duration between 1s and 10m, such as 50s")), help: "the longest that one wait_for_video call waits, 1s to 10m"},
-		{name: "max-videos-per-hour", placeholder: "N", fallback: "20", set: into(&s.MaxVideosPerHour, parseLimit), help: "limit over all servers that share the state directory; 0 for none"},
-		{name: "webhook-url", placeholder: "URL", set: into(&s.WebhookURL, parseWebhook), help: "https address that the gateway reports every video to"},
-		{name: "webhook-mode", placeholder: "MODE", fallback: "terminal", set: into(&s.WebhookMode, oneOf(modes, "must be terminal (one report, at the end) or sync (one at each step)")), help: "terminal: one report, at the end; sync: one at each step"},
-		{name: "media-origins", placeholder: "URLS", set: into(&s.MediaOrigins, parseOrigins), help: "further https origins from which the player may show videos"},
-		{name: "log-level", placeholder: "LEVEL", fallback: "info", set: into(&s.LogLevel, oneOf(levels, "must be debug, info, warn or error")), help: "debug, info, warn or error"},
-		{name: "log-file", placeholder: "FILE", set: into(&s.LogFile, p.absolute), help: "file that the log is appended to, instead of stderr"},
+		{name: "api-key-file", kind: "FILE", fallback: "~/.pixazo/api-key", set: into(&s.APIKeyFile, p.keyFile)},
+		{name: "gateway-url", kind: "URL", fallback: pixazo.DefaultGatewayURL, set: into(&s.GatewayURL, parseGateway)},
+		{name: "sandbox", fallback: "false", set: into(&s.Sandbox, parseBoolean)},
+		{name: "sandbox-duration", kind: "DURATION", fallback: "8s", set: into(&s.SandboxDuration, durations(time.Millisecond, time.Hour, "must be a duration between 1ms and 1h, such as 8s"))},
+		{name: "state-dir", kind: "DIR", fallback: p.stateDir(), set: into(&s.StateDir, p.absolute)},
+		{name: "output-dir", kind: "DIR", fallback: outputDir(p.goos), set: into(&s.OutputDir, p.absolute)},
+		{name: "max-download", kind: "SIZE", fallback: "2GB", set: into(&s.MaxDownload, parseSize)},
+		{name: filesDir, kind: "DIR", set: p.addFilesDir},
+		{name: "files-from-roots", fallback: "false", set: into(&s.FilesFromRoots, parseBoolean)},
+		{name: "max-wait", kind: "DURATION", fallback: "50s", set: into(&s.MaxWait, durations(time.Second, 10*time.Minute, "must be a duration between 1s and 10m, such as 50s"))},
+		{name: "max-videos-per-hour", kind: "N", fallback: "20", set: into(&s.MaxVideosPerHour, parseLimit)},
+		{name: "webhook-url", kind: "URL", set: into(&s.WebhookURL, parseWebhook)},
+		{name: "webhook-mode", kind: "MODE", fallback: "terminal", set: into(&s.WebhookMode, oneOf(modes, "must be terminal (one report, at the end) or sync (one at each step)"))},
+		{name: "media-origins", kind: "URLS", set: into(&s.MediaOrigins, parseOrigins)},
+		{name: "log-level", kind: "LEVEL", fallback: "info", set: into(&s.LogLevel, oneOf(levels, "must be debug, info, warn or error"))},
+		{name: "log-file", kind: "FILE", set: into(&s.LogFile, p.absolute)},
 
-		{name: "prompt", placeholder: "TEXT", of: Demo, set: into(&s.Demo.Prompt, text), help: "what the video should show"},
-		{name: "live", of: Demo, set: into(&s.Demo.Live, parseBoolean), help: "use the gateway, which spends credits, not the sandbox"},
-		{name: "json", of: Doctor, set: into(&s.Setup.JSON, parseBoolean), help: "print one JSON object instead of lines"},
-		{name: "print", of: Install, set: into(&s.Setup.Print, parseBoolean), help: "show what would be written, and write nothing"},
+		{name: "prompt", kind: "TEXT", of: Demo, set: into(&s.Demo.Prompt, text)},
+		{name: "live", of: Demo, set: into(&s.Demo.Live, parseBoolean)},
+		{name: "json", of: Doctor, set: into(&s.Setup.JSON, parseBoolean)},
+		{name: "print", of: Install, set: into(&s.Setup.Print, parseBoolean)},
 	}
 }
 
@@ -198,7 +196,7 @@ func Parse(args, env []string, version func() string, stdout io.Writer) (Setting
 	text := ""
 	switch {
 	case p.help:
-		text = p.helpText()
+		text = help
 	case p.version:
 		text = "pixazo-mcp " + version() + "\n"
 	}

@@ -69,11 +69,14 @@ func (p *parser) absolute(path string) (string, error) {
 	return filepath.Abs(expanded)
 }
 
+// shellSyntax matches what a shell would have replaced.
+var shellSyntax = regexp.MustCompile("\\$[A-Za-z_{(]|`|%[A-Za-z_][A-Za-z0-9_()]*%")
+
 // checkPath refuses what only a shell would have expanded or taken off, and
 // what the system does not allow in a path.
 func checkPath(path, goos string) error {
 	switch inner := strings.Trim(path, "“”„‘’«»"); {
-	case regexp.MustCompile("\\$[A-Za-z_{(]|`|%[A-Za-z_][A-Za-z0-9_()]*%").MatchString(path):
+	case shellSyntax.MatchString(path):
 		return errors.New("must be a path as it is: nothing fills in $NAME, ${NAME} or %NAME% (~ is the home directory)")
 	case strings.Contains(path, `"`) || inner != path || len(path) > 1 && path[0] == '\'' && strings.HasSuffix(path, "'"):
 		return errors.New("must be a path without quotation marks")
