@@ -1,13 +1,9 @@
-// These tests hold when the next question is due, by our schedule and by the
-// gateway's wish.
+// This test holds when the next question is due.
 
 package pixazo
 
 import (
-	"errors"
-	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -35,74 +31,5 @@ func TestPollDelayGrowsWithTheJobsAge(t *testing.T) {
 				t.Errorf("age %s, r %g: %s, want %s", tt.age, c.r, got, c.want)
 			}
 		}
-	}
-}
-
-func TestRetryAfterIsReadInBothForms(t *testing.T) {
-	const s = time.Second
-	for _, tt := range []struct {
-		header string
-		want   time.Duration
-	}{
-		{"", 0}, {"0", 0}, {"1", s}, {"007", 7 * s}, {"120", 120 * s}, {"86400", 24 * time.Hour},
-		{"86401", 24 * time.Hour}, {"4294967295", 24 * time.Hour}, {"4294967296", 24 * time.Hour}, {"99999999999999999999999", 24 * time.Hour},
-		{"-1", 0}, {"+1", 0}, {"1.5", 0}, {"1s", 0}, {"soon", 0}, {"0x10", 0}, {"1_000", 0}, {"١", 0}, {"1, 2", 0},
-		{"Sat, 01 Jan 2000 00:00:10 GMT", 10 * s},
-		{"Saturday, 01-Jan-00 00:00:10 GMT", 10 * s},
-		{"Sat Jan  1 00:00:10 2000", 10 * s},
-		{"Sat, 01 Jan 2000 00:00:00 GMT", 0},
-		{"Fri, 31 Dec 1999 23:59:59 GMT", 0},
-		{"Mon, 01 Jan 0001 00:00:00 GMT", 0},
-		{"Mon, 03 Jan 2000 00:00:00 GMT", 24 * time.Hour},
-		{"Fri, 31 Dec 9999 23:59:59 GMT", 24 * time.Hour},
-		{"2000-01-01T00:00:10Z", 0},
-	} {
-		synctest.Test(t, func(t *testing.T) { // whose clock starts at 2000-01-01 00:00:00 UTC
-			if got := parseRetryAfter(tt.header); got != tt.want {
-				t.Errorf("%q: %s, want %s", tt.header, got, tt.want)
-			}
-		})
-	}
-}
-
-// A date is a promise that nothing is accepted before it: half a second early
-// would be one more refusal.
-func TestRetryAfterDateIsNotRoundedDown(t *testing.T) {
-	for _, passed := range []time.Duration{1, 400 * time.Millisecond, 600 * time.Millisecond, time.Second - 1} {
-		synctest.Test(t, func(t *testing.T) {
-			<-time.After(passed)
-			if got := parseRetryAfter("Sat, 01 Jan 2000 00:00:10 GMT"); got != 10*time.Second {
-				t.Errorf("%s past the second: %s, want 10s", passed, got)
-			}
-		})
-	}
-}
-
-func TestRetryAfterAndCodeAreFoundInWrappedErrors(t *testing.T) {
-	limited := &Error{Code: RateLimited, Message: "m", RetryAfter: 7 * time.Second}
-	wrapped := fmt.Errorf("submit video: %w", limited)
-	uncertain := &Error{Code: SubmissionUncertain, Message: "m", Err: limited}
-	for _, tt := range []struct {
-		err     error
-		after   time.Duration
-		limited bool
-	}{
-		{nil, 0, false},
-		{errors.New("other"), 0, false},
-		{limited, 7 * time.Second, true},
-		{wrapped, 7 * time.Second, true},
-		// What stands outermost counts: an uncertain submission must not be
-		// taken for the refusal inside it, and sent again.
-		{uncertain, 0, false},
-	} {
-		if got := RetryAfter(tt.err); got != tt.after {
-			t.Errorf("%v: RetryAfter %s, want %s", tt.err, got, tt.after)
-		}
-		if got := IsCode(tt.err, Cancelled, RateLimited); got != tt.limited {
-			t.Errorf("%v: IsCode %t, want %t", tt.err, got, tt.limited)
-		}
-	}
-	if !errors.Is(uncertain, limited) || IsCode(limited) {
-		t.Error("a cause is not found, or no code at all matches")
 	}
 }
