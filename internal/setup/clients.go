@@ -3,40 +3,30 @@
 package setup
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"pixazo-mcp/pixazo"
 )
 
-// keyed is an entry whose server finds a key.
-type keyed struct {
-	where string     // the entry, and where it has the key, in words
-	key   pixazo.Key // zero for a placeholder that the client fills in
-}
-
 // checkClients looks for the entries of this program in the configurations of
-// all clients, and checks what they start. It returns those that have a key,
-// too.
-func (o Options) checkClients() (checks []Check, entries []keyed) {
-	for _, c := range o.clients() {
+// all clients, and checks what they start.
+func (r *report) checkClients() (checks []Check) {
+	for _, c := range r.clients() {
 		check := Check{Name: "client." + c.name, Status: statusOK}
 		var details, fixes []string
 		for _, path := range c.places() {
-			for _, f := range o.checkConfiguration(c, path) {
-				if f.Status == statusFail || check.Status == statusOK {
-					check.Status = f.Status
+			for _, found := range r.checkConfiguration(c, path) {
+				if found.Status == statusFail || check.Status == statusOK {
+					check.Status = found.Status
 				}
-				details = append(details, f.Detail)
-				if f.Fix != "" && !slices.Contains(fixes, f.Fix) {
-					fixes = append(fixes, f.Fix)
-				}
-				if f.where != "" {
-					entries = append(entries, f.keyed)
+				details = append(details, found.Detail)
+				if found.Fix != "" && !slices.Contains(fixes, found.Fix) {
+					fixes = append(fixes, found.Fix)
 				}
 			}
 		}
@@ -46,47 +36,37 @@ func (o Options) checkClients() (checks []Check, entries []keyed) {
 		check.Detail, check.Fix = strings.Join(details, "; "), strings.Join(fixes, "; ")
 		checks = append(checks, check)
 	}
-	return checks, entries
+	return checks
 }
 
-// finding is the check of a configuration, or of an entry in it.
-type finding struct {
-	Check
-	keyed
-}
-
-// checkConfiguration looks into a configuration. It finds nothing in one that
-// does not exist.
-func (o Options) checkConfiguration(c client, path string) []finding {
-	if c.template != "" {
-		if _, err := os.Lstat(path); err != nil {
-			return nil
-		}
-		return []finding{{Check: Check{Status: statusOK, Detail: path + " is not looked into, since it is not JSON"}}}
-	}
-	f, _, entries, err := o.open(c, path)
-	if err != nil {
-		return []finding{{Check: Check{Status: statusWarn, Detail: err.Error(), Fix: "correct it by hand"}}}
-	}
-	if !f.exists {
+// checkConfiguration returns a check without a name for each entry of this
+// program in a configuration, or one for all of it; none if it does not exist.
+func (r *report) checkConfiguration(c client, path string) (checks []Check) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	var findings []finding
+	if c.template != "" {
+		return []Check{{Status: statusOK, Detail: path + " is not looked into, since it is not JSON"}}
+	}
+	_, _, entries, err := r.open(c, path)
+	if err != nil {
+		return []Check{{Status: statusWarn, Detail: err.Error(), Fix: "correct it by hand"}}
+	}
 	for _, name := range slices.Sorted(maps.Keys(entries)) {
-		if o.ours(name, entries[name].Command) {
-			findings = append(findings, o.checkEntry(c, path, name, entries[name]))
+		if r.ours(name, entries[name].Command) {
+			checks = append(checks, r.checkEntry(c, path, name, entries[name]))
 		}
 	}
-	if findings == nil {
-		findings = []finding{{Check: Check{Status: statusOK, Detail: path + " has no entry for this program", Fix: "add it with: pixazo-mcp install " + c.name}}}
+	if checks == nil {
+		checks = []Check{{Status: statusOK, Detail: path + " has no entry for this program", Fix: "add it with: pixazo-mcp install " + c.name}}
 	}
-	return findings
+	return checks
 }
 
 // checkEntry checks whether the program of an entry can be started, takes its
 // settings and finds a key.
-func (o Options) checkEntry(c client, path, name string, e entry) finding {
-	f := finding{Check: Check{Status: statusOK, Detail: fmt.Sprintf("%s: %s starts %s", path, name, e.Command)}}
+func (r *report) checkEntry(c client, path, name string, e entry) Check {
+	check := Check{Status: statusOK, Detail: fmt.Sprintf("%s: %s starts %s", path, name, e.Command)}
 	again := "change the command of its entry " + name + " by hand"
 	switch {
 	case c.edited && name == liveName:
@@ -95,32 +75,32 @@ func (o Options) checkEntry(c client, path, name string, e entry) finding {
 		again = "run pixazo-mcp install " + c.name + " --sandbox"
 	}
 	if !filepath.IsAbs(e.Command) {
-		f.Status, f.Detail, f.Fix = statusWarn, f.Detail+", which a client finds only if it has the right PATH", "give the program's whole path: "+again
-	} else if problem := o.startable(e.Command); problem != "" {
-		f.Status, f.Detail, f.Fix = statusFail, f.Detail+", "+problem, "correct the entry: "+again
+		check.Status, check.Detail, check.Fix = statusWarn, check.Detail+", which a client finds only if it has the right PATH", "give the program's whole path: "+again
+	} else if problem := r.startable(e.Command); problem != "" {
+		check.Status, check.Detail, check.Fix = statusFail, check.Detail+", "+problem, "correct the entry: "+again
 	}
-	settings, err := o.settingsOf(e)
+	settings, err := r.settingsOf(e)
 	if err != nil {
-		f.Status, f.Detail, f.Fix = statusFail, f.Detail+", which refuses its settings: "+err.Error(), "change the arguments or the env of the entry "+name+" by hand"
-		return f
+		check.Status, check.Detail, check.Fix = statusFail, check.Detail+", which refuses its settings: "+err.Error(), "change the arguments or the env of the entry "+name+" by hand"
+		return check
 	}
+	key, err := settings.Key()
 	source, _ := settings.KeySource()
-	switch f.key, err = settings.Key(); {
+	switch {
 	case givesKey(settings):
 		source = "its env"
-	case settings.Sandbox:
-		return f
+	case settings.Sandbox || err == nil && key.IsZero():
+		return check
 	case err != nil:
-		f.Detail += ", which finds no key: " + err.Error()
-		if f.Status == statusOK {
-			f.Status, f.Fix = statusWarn, "put the key there"
+		check.Detail += ", which finds no key: " + err.Error()
+		if check.Status == statusOK {
+			check.Status, check.Fix = statusWarn, "put the key there"
 		}
-		return f
-	case f.key.IsZero():
-		return f
+		return check
 	}
-	f.where = fmt.Sprintf("%s of %s has it in %s", name, c.title, source)
-	return f
+	r.secrets = append(r.secrets, key)
+	r.keyed = append(r.keyed, fmt.Sprintf("%s of %s has it in %s", name, c.title, source))
+	return check
 }
 
 // startable returns what keeps a client from starting a program, or "".

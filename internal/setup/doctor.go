@@ -5,6 +5,7 @@ package setup
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,11 +49,12 @@ type Report struct {
 // that stays, not even what a server would, and asks the gateway one question
 // that costs nothing.
 func Doctor(ctx context.Context, o Options) error {
-	checks, secrets := o.asInvoked().check(ctx)
+	r := &report{Options: o.asInvoked()}
+	checks := r.check(ctx)
 	failed := 0
 	for i := range checks {
 		c := &checks[i]
-		c.Name, c.Detail, c.Fix = clean(c.Name, secrets), clean(c.Detail, secrets), clean(c.Fix, secrets)
+		c.Name, c.Detail, c.Fix = r.clean(c.Name), r.clean(c.Detail), r.clean(c.Fix)
 		if c.Status == statusFail {
 			failed++
 		}
@@ -69,10 +71,17 @@ func Doctor(ctx context.Context, o Options) error {
 	return fmt.Errorf("doctor: %d problems found", failed)
 }
 
+// report is what the checks of one run have in common.
+type report struct {
+	Options
+	secrets []pixazo.Key // the keys that were read
+	keyed   []string     // the entries whose servers find a key, and where, in words
+}
+
 // clean makes a word of the report fit for a terminal, and hides the keys: a
 // configuration or an error may repeat them.
-func clean(s string, secrets []pixazo.Key) string {
-	for _, key := range secrets {
+func (r *report) clean(s string) string {
+	for _, key := range r.secrets {
 		s = key.Clean(s, 4000)
 	}
 	return text.Clean(s, 2000)
@@ -105,38 +114,27 @@ func (o Options) write(r Report) error {
 	return err
 }
 
-// check returns the checks, and the keys that it came upon.
-func (o Options) check(ctx context.Context) (checks []Check, secrets []pixazo.Key) {
-	s := o.Settings
-	checks = []Check{{"version", statusOK, o.Version, ""}}
+func (r *report) check(ctx context.Context) []Check {
+	s := r.Settings
+	checks := []Check{{"version", statusOK, r.Version, ""}}
 	if err := s.Setup.Invalid; err != nil {
-		return append(checks, Check{"settings", statusFail, strings.ReplaceAll(err.Error(), "\n", "; "), "correct the flag or the variable, then run this again"}), nil
+		return append(checks, Check{"settings", statusFail, strings.ReplaceAll(err.Error(), "\n", "; "), "correct the flag or the variable, then run this again"})
 	}
 	for _, v := range s.Values() {
-		value := v.Text
-		if value == "" {
-			value = "none"
-		}
-		checks = append(checks, Check{"setting." + v.Name, statusOK, value + " (" + v.From + ")", ""})
+		checks = append(checks, Check{"setting." + v.Name, statusOK, cmp.Or(v.Text, "none") + " (" + v.From + ")", ""})
 	}
-	clients, entries := o.checkClients()
-	for _, e := range entries {
-		secrets = append(secrets, e.key)
-	}
-	if key, err := s.Key(); err == nil {
-		secrets = append(secrets, key)
-	}
-	checks = append(checks, o.checkGateway(ctx, entries)...)
-	state := o.checkFolder("state-dir", s.StateDir)
+	clients := r.checkClients()
+	checks = append(checks, r.checkGateway(ctx)...)
+	state := r.checkFolder("state-dir", s.StateDir)
 	checks = append(checks, state)
 	if state.Status == statusOK {
-		checks = append(checks, o.checkJournal(ctx))
+		checks = append(checks, r.checkJournal(ctx))
 	}
-	checks = append(checks, o.checkFolder("output-dir", s.OutputDir), o.checkFiles())
+	checks = append(checks, r.checkFolder("output-dir", s.OutputDir), r.checkFiles())
 	if s.LogFile != "" {
-		checks = append(checks, o.checkLog())
+		checks = append(checks, r.checkLog())
 	}
-	return append(checks, clients...), secrets
+	return append(checks, clients...)
 }
 
 // checkFolder makes a file for a moment in dir, or where that is missing in the

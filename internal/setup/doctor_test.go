@@ -157,10 +157,13 @@ func TestDoctorHidesTheKeysInEveryWord(t *testing.T) {
 	b.o.CheckJournal = func(context.Context, string) (Journal, error) {
 		return Journal{Path: "/" + entryKey}, errors.New("no " + spelled)
 	}
-	b.report([]string{"PIXAZO_API_KEY=" + testKey}, "--gateway-url", url, "--output-dir", b.path(testKey), "--files-dir", b.path(entryKey), "--log-file", b.path("x/"+testKey))
-	for _, word := range []string{testKey, testKey[:9], testKey[9:20], entryKey} {
-		if strings.Contains(b.out.String(), word) {
-			t.Errorf("%s is shown in %s", word, b.out.String())
+	for _, sandbox := range []string{"false", "true"} {
+		b.report([]string{"PIXAZO_API_KEY=" + testKey}, "--sandbox="+sandbox, "--gateway-url", url,
+			"--output-dir", b.path(testKey), "--files-dir", b.path(entryKey), "--log-file", b.path("x/"+testKey))
+		for _, word := range []string{testKey, testKey[:9], testKey[9:20], entryKey} {
+			if strings.Contains(b.out.String(), word) {
+				t.Errorf("%s is shown in %s", word, b.out.String())
+			}
 		}
 	}
 }

@@ -14,18 +14,19 @@ import (
 )
 
 // checkGateway checks the key and the gateway with one request for both.
-func (o Options) checkGateway(ctx context.Context, entries []keyed) []Check {
-	if o.Settings.Sandbox {
+func (r *report) checkGateway(ctx context.Context) []Check {
+	found, err := r.Settings.Key()
+	r.secrets = append(r.secrets, found)
+	if r.Settings.Sandbox {
 		return []Check{{"key", statusOK, "not needed in the sandbox", ""}, {"gateway", statusOK, "not asked in the sandbox", ""}}
 	}
-	found, err := o.Settings.Key()
-	key := o.checkKey(found, err, entries)
+	key := r.checkKey(found, err)
 	asked := found
 	if asked.IsZero() {
 		asked, _ = pixazo.NewKey("doctor-has-no-key") // a gateway that refuses it has answered
 	}
 	client, err := pixazo.NewClient(pixazo.Config{
-		GatewayURL: o.Settings.GatewayURL,
+		GatewayURL: r.Settings.GatewayURL,
 		Key:        func() (pixazo.Key, error) { return asked, nil },
 		UserAgent:  "pixazo-mcp/doctor",
 	})
@@ -33,7 +34,7 @@ func (o Options) checkGateway(ctx context.Context, entries []keyed) []Check {
 	if err == nil {
 		err = client.Ping(ctx)
 	}
-	gateway := Check{Name: "gateway", Status: statusOK, Detail: fmt.Sprintf("%s answered in %d ms", o.Settings.GatewayURL, time.Since(began).Milliseconds())}
+	gateway := Check{Name: "gateway", Status: statusOK, Detail: fmt.Sprintf("%s answered in %d ms", r.Settings.GatewayURL, time.Since(began).Milliseconds())}
 	e, ok := errors.AsType[*pixazo.Error](err)
 	if err != nil && !ok {
 		e = &pixazo.Error{Code: pixazo.GatewayUnreachable, Message: err.Error()}
@@ -43,7 +44,7 @@ func (o Options) checkGateway(ctx context.Context, entries []keyed) []Check {
 	case err == nil:
 		key.Detail += ", accepted by the gateway"
 	case e.Code == pixazo.GatewayUnreachable, e.Code == pixazo.Cancelled:
-		gateway.Status, gateway.Detail = statusFail, o.Settings.GatewayURL+" can't be reached: "+e.Message
+		gateway.Status, gateway.Detail = statusFail, r.Settings.GatewayURL+" can't be reached: "+e.Message
 		gateway.Fix = "look at the connection, a proxy (HTTPS_PROXY) and --gateway-url"
 		if !found.IsZero() {
 			key.Detail += ", not tried"
@@ -65,22 +66,17 @@ func (o Options) checkGateway(ctx context.Context, entries []keyed) []Check {
 	return []Check{key, gateway}
 }
 
-// checkKey checks the key of the settings without asking the gateway. entries
-// are those in clients' configurations whose server finds a key of its own.
-func (o Options) checkKey(found pixazo.Key, err error, entries []keyed) Check {
+// checkKey checks the key of the settings without asking the gateway.
+func (r *report) checkKey(found pixazo.Key, err error) Check {
 	key := Check{Name: "key", Status: statusOK}
-	source, end := o.Settings.KeySource()
-	file := o.Settings.APIKeyFile
+	source, end := r.Settings.KeySource()
+	file := r.Settings.APIKeyFile
 	switch {
 	case err != nil:
 		key.Status, key.Detail, key.Fix = statusFail, err.Error(), "put the key there and nothing else"
 		return key
-	case found.IsZero() && len(entries) > 0:
-		var where []string
-		for _, e := range entries {
-			where = append(where, e.where)
-		}
-		key.Detail = "none for a server that is started here, but " + strings.Join(where, ", ")
+	case found.IsZero() && r.keyed != nil:
+		key.Detail = "none for a server that is started here, but " + strings.Join(r.keyed, ", ")
 		return key
 	case found.IsZero():
 		key.Status, key.Detail = statusFail, "none found"
@@ -94,7 +90,7 @@ func (o Options) checkKey(found pixazo.Key, err error, entries []keyed) Check {
 	if end != "" {
 		key.Detail += ", ends in " + end
 	}
-	if warning := o.Settings.KeyWarning(); warning != "" {
+	if warning := r.Settings.KeyWarning(); warning != "" {
 		key.Status, key.Fix = statusWarn, warning
 	} else if file != "" && source != file {
 		if stored, err := config.KeyOfFile(file); err == nil && stored.IsZero() {
