@@ -6,13 +6,10 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
@@ -119,33 +116,6 @@ func newLogger(settings config.Settings, stderr io.Writer) (log *slog.Logger, en
 		file.copyTo(f)
 	}()
 	return logTo(file, settings.LogLevel), file.close
-}
-
-// tryLog returns why the log file can't be opened, for commands that refuse to
-// start without it. It makes no file. One that can't be opened within a second,
-// such as a FIFO without a reader, counts as one that will be.
-func tryLog(path string) error {
-	if path == "" {
-		return nil
-	}
-	opened := make(chan error, 1)
-	go func() {
-		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
-		if err == nil {
-			err = f.Close()
-		} else if errors.Is(err, fs.ErrNotExist) {
-			_, err = os.ReadDir(filepath.Dir(path))
-		}
-		opened <- err
-	}()
-	select {
-	case err := <-opened:
-		if err != nil {
-			return fmt.Errorf("--log-file (PIXAZO_LOG_FILE): must be a file that can be written; got %q: %w", path, err)
-		}
-	case <-time.After(time.Second):
-	}
-	return nil
 }
 
 // logTo returns a logger that writes to out, in colour on a terminal. Older

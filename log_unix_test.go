@@ -7,6 +7,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -118,5 +119,22 @@ func TestLogReachesAFIFOOnceItIsRead(t *testing.T) {
 	}
 	if said, err := io.ReadAll(reader); err != nil || !strings.Contains(string(said), "video submitted") {
 		t.Errorf("the log is %q, %v", said, err)
+	}
+}
+
+func TestCommandsDoNotWaitForTheReaderOfALog(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	for _, args := range [][]string{
+		{"doctor", "--sandbox", "--log-file", fifo},
+		{"demo", "--sandbox-duration=1ms", "--log-file", fifo},
+	} {
+		var out, errs bytes.Buffer
+		if err := run(t.Context(), args, homes(home), strings.NewReader(""), &out, &errs); err != nil {
+			t.Errorf("%q: %v\n%s", args, err, out.String())
+		}
 	}
 }

@@ -68,8 +68,10 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 	if err != nil {
 		return err
 	}
-	if err := tryLog(settings.LogFile); err != nil && settings.Command != config.Doctor { // which reports it
-		return err
+	if settings.LogFile != "" && settings.Command != config.Doctor { // which reports it
+		if err := config.TryLogFile(settings.LogFile); err != nil {
+			return fmt.Errorf("--log-file (PIXAZO_LOG_FILE): must be a file that can be written; got %q: %w", settings.LogFile, err)
+		}
 	}
 	switch settings.Command {
 	case config.Demo:

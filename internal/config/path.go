@@ -5,12 +5,15 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"os/user"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -117,6 +120,28 @@ func homeVariable(goos string) string {
 		return "USERPROFILE"
 	}
 	return "HOME"
+}
+
+// TryLogFile returns why the log can't be appended to path. It makes no file,
+// and takes one that can't be opened within a second, such as a FIFO without a
+// reader, for one that will be.
+func TryLogFile(path string) error {
+	opened := make(chan error, 1)
+	go func() {
+		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+		if err == nil {
+			err = f.Close()
+		} else if errors.Is(err, fs.ErrNotExist) {
+			_, err = os.ReadDir(filepath.Dir(path))
+		}
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		return err
+	case <-time.After(time.Second):
+		return nil
+	}
 }
 
 // WithHome returns env with the home directory of the user database where env

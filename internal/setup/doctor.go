@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"pixazo-mcp/internal/config"
 	"pixazo-mcp/internal/disk"
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
@@ -186,11 +187,8 @@ func tryFile(dir string) error {
 // checkLog opens the log file as a server would, but makes none.
 func (o Options) checkLog() Check {
 	path := o.Settings.LogFile
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
-	detail := path + " can be written"
-	if err == nil {
-		err = f.Close()
-	} else if _, missing := os.Lstat(path); errors.Is(missing, fs.ErrNotExist) {
+	detail, err := path+" can be written", config.TryLogFile(path)
+	if _, missing := os.Lstat(path); err == nil && errors.Is(missing, fs.ErrNotExist) {
 		// A server makes the file, but not its folder.
 		detail, err = path+" is not there yet; a server makes it", tryFile(filepath.Dir(path))
 	}
