@@ -695,13 +695,13 @@ var arrows = map[string][]string{
 	"pixazo-mcp/internal/journal": {"internal/text", "pixazo"},
 	"pixazo-mcp/internal/stdio":   {"internal/text", "internal/wire"},
 	"pixazo-mcp/internal/wire":    {"internal/text"},
-	"pixazo-mcp/packaging/mcpb":   {},
+	"pixazo-mcp/packaging/mcpb":   {"internal/text"},
 	"pixazo-mcp/pixazo":           {"internal/text"},
 	"pixazo-mcp/internal/jobs":    {"internal/text", "pixazo"},
 	"pixazo-mcp/pixazo/sandbox":   {},
 	"pixazo-mcp/resources":        {"internal/text", "pixazo", "internal/jobs"},
 	"pixazo-mcp/tools":            {"internal/text", "internal/attach", "internal/download", "pixazo", "internal/jobs"},
-	"pixazo-mcp/tools/schemagen":  {"tools"},
+	"pixazo-mcp/tools/schemagen":  {"internal/text", "tools"},
 
 	"pixazo-mcp/internal/download": {"internal/text", "pixazo"},
 }

@@ -30,10 +30,8 @@ import (
 )
 
 const (
-	correctSubmit = " Nothing was submitted: correct it and call generate_video again."
-	correctStatus = " Correct it and call get_status again."
-	correctList   = " Correct it and call list_videos again."
-	correctWait   = " Correct it and call wait_for_video again."
+	correct       = " Correct it and call again."
+	correctSubmit = " Nothing was submitted or charged." + correct
 	videoFields   = "prompt, mode, avatar_id, voice_id, style_id, brand_kit_id, orientation, files, incognito_mode, allow_duplicate"
 )
 
@@ -47,27 +45,27 @@ func TestBadArgumentsAreRefusedInClearWords(t *testing.T) {
 		{"generate_video", `{"prompt":"x","Prompt":"y"}`, `unknown argument "Prompt"; the nearest known one is "prompt", of ` + videoFields + "." + correctSubmit},
 		{"generate_video", `{"prompt":"x","image_url":null}`, `unknown argument "image_url"; the nearest known one is "mode", of ` + videoFields + "." + correctSubmit},
 		// Of a missing and an unknown one, the missing one first.
-		{"get_status", `{"requestId":"x"}`, `request_id is required; got the unknown argument "requestId", which is none of request_id.` + correctStatus},
-		{"wait_for_video", `{"id":"x"}`, `request_id is required; got the unknown argument "id", which is none of request_id, timeout_seconds, save.` + correctWait},
+		{"get_status", `{"requestId":"x"}`, `request_id is required; got the unknown argument "requestId", which is none of request_id.` + correct},
+		{"wait_for_video", `{"id":"x"}`, `request_id is required; got the unknown argument "id", which is none of request_id, timeout_seconds, save.` + correct},
 		{"generate_video", `{"prompt":null,"promt":"x"}`, `prompt is required; got the unknown argument "promt", which is none of ` + videoFields + "." + correctSubmit},
-		{"get_status", `{"request_id":"x","timeout_seconds":5}`, `unknown argument "timeout_seconds"; the nearest known one is "request_id", of request_id.` + correctStatus},
-		{"wait_for_video", `{"request_id":"x","timeout":5}`, `unknown argument "timeout"; the nearest known one is "timeout_seconds", of request_id, timeout_seconds, save.` + correctWait},
-		{"wait_for_video", `{"request_id":"x","avatar":"a"}`, `unknown argument "avatar"; the nearest known one is "save", of request_id, timeout_seconds, save.` + correctWait},
+		{"get_status", `{"request_id":"x","timeout_seconds":5}`, `unknown argument "timeout_seconds"; the nearest known one is "request_id", of request_id.` + correct},
+		{"wait_for_video", `{"request_id":"x","timeout":5}`, `unknown argument "timeout"; the nearest known one is "timeout_seconds", of request_id, timeout_seconds, save.` + correct},
+		{"wait_for_video", `{"request_id":"x","avatar":"a"}`, `unknown argument "avatar"; the nearest known one is "save", of request_id, timeout_seconds, save.` + correct},
 		// Missing.
 		{"generate_video", ``, `prompt is required; got nothing.` + correctSubmit},
 		{"generate_video", `null`, `prompt is required; got nothing.` + correctSubmit},
 		{"generate_video", `{}`, `prompt is required; got nothing.` + correctSubmit},
 		{"generate_video", `{"prompt":null}`, `prompt is required; got null.` + correctSubmit},
 		{"generate_video", `{"mode":"chat"}`, `prompt is required; got nothing.` + correctSubmit},
-		{"get_status", ``, `request_id is required; got nothing.` + correctStatus},
-		{"get_status", `{"request_id":""}`, `request_id is required; got the string "".` + correctStatus},
-		{"get_status", `{"request_id":" None "}`, `request_id is required; got the string " None ".` + correctStatus},
-		{"wait_for_video", `{"request_id":null}`, `request_id is required; got null.` + correctWait},
+		{"get_status", ``, `request_id is required; got nothing.` + correct},
+		{"get_status", `{"request_id":""}`, `request_id is required; got the string "".` + correct},
+		{"get_status", `{"request_id":" None "}`, `request_id is required; got the string " None ".` + correct},
+		{"wait_for_video", `{"request_id":null}`, `request_id is required; got null.` + correct},
 		// Not an object.
 		{"generate_video", `["a prompt"]`, `arguments must be an object; got array.` + correctSubmit},
 		{"generate_video", `"a prompt"`, `arguments must be an object; got string.` + correctSubmit},
-		{"get_status", `5`, `arguments must be an object; got number.` + correctStatus},
-		{"wait_for_video", `true`, `arguments must be an object; got boolean.` + correctWait},
+		{"get_status", `5`, `arguments must be an object; got number.` + correct},
+		{"wait_for_video", `true`, `arguments must be an object; got boolean.` + correct},
 		// Values of a prompt.
 		{"generate_video", `{"prompt":""}`, `prompt must have 1 to 10,000 characters; got nothing.` + correctSubmit},
 		{"generate_video", `{"prompt":" \n\t"}`, `prompt must say what the video should show; got only white space.` + correctSubmit},
@@ -92,33 +90,33 @@ func TestBadArgumentsAreRefusedInClearWords(t *testing.T) {
 		{"generate_video", `{"prompt":"x","allow_duplicate":"1"}`, `allow_duplicate must be true or false; got the string "1".` + correctSubmit},
 		{"generate_video", `{"prompt":"x","allow_duplicate":1}`, `allow_duplicate must be true or false; got the number 1.` + correctSubmit},
 		{"generate_video", `{"prompt":"x","allow_duplicate":""}`, `allow_duplicate must be true or false; got the string "".` + correctSubmit},
-		{"list_videos", `{"limit":"1e1"}`, `limit must be a whole number from 1 to 100; got the string "1e1".` + correctList},
-		{"list_videos", `{"limit":"0x10"}`, `limit must be a whole number from 1 to 100; got the string "0x10".` + correctList},
-		{"list_videos", `{"limit":"ten"}`, `limit must be a whole number from 1 to 100; got the string "ten".` + correctList},
-		{"list_videos", `{"limit":"1."}`, `limit must be a whole number from 1 to 100; got the string "1.".` + correctList},
-		{"list_videos", `{"limit":"1_0"}`, `limit must be a whole number from 1 to 100; got the string "1_0".` + correctList},
-		{"list_videos", `{"limit":""}`, `limit must be a whole number from 1 to 100; got the string "".` + correctList},
-		{"list_videos", `{"limit":"101"}`, `limit must be a whole number from 1 to 100; got the string "101".` + correctList},
-		{"wait_for_video", `{"request_id":"x","timeout_seconds":"null"}`, `timeout_seconds must be a whole number, 0 or more; got the string "null".` + correctWait},
+		{"list_videos", `{"limit":"1e1"}`, `limit must be a whole number from 1 to 100; got the string "1e1".` + correct},
+		{"list_videos", `{"limit":"0x10"}`, `limit must be a whole number from 1 to 100; got the string "0x10".` + correct},
+		{"list_videos", `{"limit":"ten"}`, `limit must be a whole number from 1 to 100; got the string "ten".` + correct},
+		{"list_videos", `{"limit":"1."}`, `limit must be a whole number from 1 to 100; got the string "1.".` + correct},
+		{"list_videos", `{"limit":"1_0"}`, `limit must be a whole number from 1 to 100; got the string "1_0".` + correct},
+		{"list_videos", `{"limit":""}`, `limit must be a whole number from 1 to 100; got the string "".` + correct},
+		{"list_videos", `{"limit":"101"}`, `limit must be a whole number from 1 to 100; got the string "101".` + correct},
+		{"wait_for_video", `{"request_id":"x","timeout_seconds":"null"}`, `timeout_seconds must be a whole number, 0 or more; got the string "null".` + correct},
 		// Lists.
-		{"list_videos", `{"status":"done"}`, `status must be one of all, pending, completed, failed, uncertain; got "done".` + correctList},
-		{"list_videos", `{"limit":0}`, `limit must be a whole number from 1 to 100; got the number 0.` + correctList},
-		{"list_videos", `{"limit":101}`, `limit must be a whole number from 1 to 100; got the number 101.` + correctList},
-		{"list_videos", `{"limit":-1}`, `limit must be a whole number from 1 to 100; got the number -1.` + correctList},
-		{"list_videos", `{"limit":2.5}`, `limit must be a whole number from 1 to 100; got the number 2.5.` + correctList},
-		{"list_videos", `{"limit":1e308}`, `limit must be a whole number from 1 to 100; got the number 1e308.` + correctList},
-		{"list_videos", `{"cursor":"2"}`, `cursor must be the next_cursor of an earlier list_videos; got "2".` + correctList},
-		{"list_videos", `{"cursor":"a\u202e\nb"}`, `cursor must be the next_cursor of an earlier list_videos; got "a\u202e\nb".` + correctList},
-		{"list_videos", `{"page":2}`, `unknown argument "page"; the nearest known one is "status", of status, limit, cursor.` + correctList},
+		{"list_videos", `{"status":"done"}`, `status must be one of all, pending, completed, failed, uncertain; got "done".` + correct},
+		{"list_videos", `{"limit":0}`, `limit must be a whole number from 1 to 100; got the number 0.` + correct},
+		{"list_videos", `{"limit":101}`, `limit must be a whole number from 1 to 100; got the number 101.` + correct},
+		{"list_videos", `{"limit":-1}`, `limit must be a whole number from 1 to 100; got the number -1.` + correct},
+		{"list_videos", `{"limit":2.5}`, `limit must be a whole number from 1 to 100; got the number 2.5.` + correct},
+		{"list_videos", `{"limit":1e308}`, `limit must be a whole number from 1 to 100; got the number 1e308.` + correct},
+		{"list_videos", `{"cursor":"2"}`, `cursor must be the next_cursor of an earlier list_videos; got "2".` + correct},
+		{"list_videos", `{"cursor":"a\u202e\nb"}`, `cursor must be the next_cursor of an earlier list_videos; got "a\u202e\nb".` + correct},
+		{"list_videos", `{"page":2}`, `unknown argument "page"; the nearest known one is "status", of status, limit, cursor.` + correct},
 		// Names of jobs.
-		{"get_status", `{"request_id":"../../x"}`, `request_id must be 1 to 200 letters, digits, dots, hyphens or underscores; got "../../x".` + correctStatus},
+		{"get_status", `{"request_id":"../../x"}`, `request_id must be 1 to 200 letters, digits, dots, hyphens or underscores; got "../../x".` + correct},
 		{"wait_for_video", `{"request_id":"` + strings.Repeat("a", 201) + `"}`,
-			`request_id must be 1 to 200 letters, digits, dots, hyphens or underscores; got "` + strings.Repeat("a", 80) + `…".` + correctWait},
+			`request_id must be 1 to 200 letters, digits, dots, hyphens or underscores; got "` + strings.Repeat("a", 80) + `…".` + correct},
 		// Times.
-		{"wait_for_video", `{"request_id":"x","timeout_seconds":-1}`, `timeout_seconds must be a whole number, 0 or more; got the number -1.` + correctWait},
-		{"wait_for_video", `{"request_id":"x","timeout_seconds":-1e308}`, `timeout_seconds must be a whole number, 0 or more; got the number -1e308.` + correctWait},
-		{"wait_for_video", `{"request_id":"x","timeout_seconds":0.5}`, `timeout_seconds must be a whole number, 0 or more; got the number 0.5.` + correctWait},
-		{"wait_for_video", `{"request_id":"x","timeout_seconds":"NaN"}`, `timeout_seconds must be a whole number, 0 or more; got the string "NaN".` + correctWait},
+		{"wait_for_video", `{"request_id":"x","timeout_seconds":-1}`, `timeout_seconds must be a whole number, 0 or more; got the number -1.` + correct},
+		{"wait_for_video", `{"request_id":"x","timeout_seconds":-1e308}`, `timeout_seconds must be a whole number, 0 or more; got the number -1e308.` + correct},
+		{"wait_for_video", `{"request_id":"x","timeout_seconds":0.5}`, `timeout_seconds must be a whole number, 0 or more; got the number 0.5.` + correct},
+		{"wait_for_video", `{"request_id":"x","timeout_seconds":"NaN"}`, `timeout_seconds must be a whole number, 0 or more; got the string "NaN".` + correct},
 		// Strings that must not be shown as they came.
 		{"generate_video", `{"prompt":"x","mode":"\u001b[31mred\u202e\nline"}`, `mode must be one of generate, chat; got "\x1b[31mred\u202e\nline".` + correctSubmit},
 	} {
@@ -338,15 +336,15 @@ func TestArgumentsOfAClientInTheSameProcess(t *testing.T) {
 		arguments any
 		want      string
 	}{
-		{map[string]any{"request_id": "x", "timeout_seconds": math.NaN()}, "arguments can't be read: json: unsupported value: NaN." + correctWait},
-		{map[string]any{"request_id": "x", "timeout_seconds": math.Inf(1)}, "arguments can't be read: json: unsupported value: +Inf." + correctWait},
-		{map[string]any{"request_id": 5}, "request_id must be a string; got the number 5." + correctWait},
-		{map[string]any(nil), "request_id is required; got nothing." + correctWait},
-		{[]any{"x"}, "arguments must be an object; got array." + correctWait},
+		{map[string]any{"request_id": "x", "timeout_seconds": math.NaN()}, "arguments can't be read: json: unsupported value: NaN." + correct},
+		{map[string]any{"request_id": "x", "timeout_seconds": math.Inf(1)}, "arguments can't be read: json: unsupported value: +Inf." + correct},
+		{map[string]any{"request_id": 5}, "request_id must be a string; got the number 5." + correct},
+		{map[string]any(nil), "request_id is required; got nothing." + correct},
+		{[]any{"x"}, "arguments must be an object; got array." + correct},
 		// Over the wire mcp-go refuses these two itself.
-		{json.RawMessage(`{"request_id":"x","timeout_seconds":-1e400}`), "timeout_seconds must be a whole number, 0 or more; got the number -1e400." + correctWait},
+		{json.RawMessage(`{"request_id":"x","timeout_seconds":-1e400}`), "timeout_seconds must be a whole number, 0 or more; got the number -1e400." + correct},
 		{json.RawMessage(`{"request_id":"x","timeout_seconds":-1` + strings.Repeat("0", 5000) + `}`),
-			"timeout_seconds must be a whole number, 0 or more; got the number -1" + strings.Repeat("0", 78) + "…." + correctWait},
+			"timeout_seconds must be a whole number, 0 or more; got the number -1" + strings.Repeat("0", 78) + "…." + correct},
 	} {
 		var req mcp.CallToolRequest
 		req.Params.Arguments = tt.arguments

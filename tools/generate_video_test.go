@@ -104,8 +104,8 @@ func TestAllowDuplicatePaysForAnother(t *testing.T) {
 
 func TestDuplicateOfAnUncertainSubmission(t *testing.T) {
 	for _, tt := range []struct{ name, id, want string }{
-		{"nobody knows", "", " Ask the user to look at https://api-console.pixazo.ai/dashboard: if the video is not there, call generate_video with allow_duplicate: true, which may pay for it a second time."},
-		{"with a request_id", "id-1", " Call wait_for_video with the request_id below. Only if the user knows that there is no such video, call generate_video with allow_duplicate: true. request_id: id-1"},
+		{"nobody knows", "", ""},
+		{"with a request_id", "id-1", " request_id: id-1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -115,7 +115,7 @@ func TestDuplicateOfAnUncertainSubmission(t *testing.T) {
 				h := newHouseOf(t, g, jobs.Options{StateDir: t.TempDir()})
 				h.submit("x")
 				time.Sleep(time.Hour)
-				want := "duplicate_uncertain: the same request was sent at 2000-01-01T00:00:00Z and its outcome is unknown: it may have been accepted and billed." + tt.want
+				want := "duplicate_uncertain: the same request was sent at 2000-01-01T00:00:00Z and its outcome is unknown: it may have been accepted and billed." + advice(pixazo.DuplicateUncertain) + tt.want
 				if r := h.submit("x"); !r.IsError || r.text() != want {
 					t.Errorf("\n got %s\nwant %s", r.text(), want)
 				}
@@ -138,7 +138,7 @@ func TestHourlyLimit(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		h.submit("two")
 		want := "limit_reached: the limit of 2 videos an hour is reached (--max-videos-per-hour, PIXAZO_MAX_VIDEOS_PER_HOUR); the next one is possible at 2000-01-01T01:00:00Z, in 50m0s." +
-			" Nothing was submitted. Tell the user; they can wait, or raise the setting and restart this server."
+			" Nothing was submitted or charged." + advice(pixazo.LimitReached)
 		for _, arguments := range []string{`{"prompt":"three"}`, `{"prompt":"one","allow_duplicate":true}`} {
 			if r := h.call(t.Context(), "generate_video", arguments); !r.IsError || r.text() != want {
 				t.Errorf("%s\n got %s\nwant %s", arguments, r.text(), want)

@@ -1,7 +1,8 @@
-// This file keeps the table of tools in ../README.md what the code says. After
-// a change of the tools, write it anew with
+// This file keeps the tables of tools and of error codes in ../README.md, and
+// that of error codes in the troubleshooting guide, what the code says. After a
+// change write them anew with
 //
-//	go test ./tools -run README -update
+//	go test ./tools -update
 
 package tools
 
@@ -9,9 +10,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -19,30 +18,54 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
+
+	"pixazo-mcp/pixazo"
 )
 
 func TestREADMEHasTheTableOfTools(t *testing.T) {
-	const path, begin, end = "../README.md", "<!-- tools:begin -->\n", "<!-- tools:end -->"
-	file, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		t.Fatalf("%s is missing: it must hold the table of tools between %q and %q", path, strings.TrimSpace(begin), end)
+	checkTable(t, "../README.md", "<!-- tools:begin -->\n", "<!-- tools:end -->", toolsMarkdown(t, registered(t)))
+}
+
+func TestREADMEHasTheTableOfErrorCodes(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("| code | meaning | charged? |\n|---|---|---|\n")
+	for _, info := range pixazo.Codes {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", info.Code, info.Meaning, charged[info.Charged])
 	}
+	checkTable(t, "../README.md", "<!-- errors:begin -->\n", "<!-- errors:end -->", b.String())
+}
+
+func TestTroubleshootingGuideHasEveryErrorCode(t *testing.T) {
+	var b strings.Builder
+	for _, info := range pixazo.Codes {
+		fmt.Fprintf(&b, "| `%s` | %s. | %s | %s |\n", info.Code, strings.ToUpper(info.Meaning[:1])+info.Meaning[1:], charged[info.Charged], info.Advice)
+	}
+	checkTable(t, "../resources/guides/troubleshooting.md", "| what to do |\n|---|---|---|---|\n", "\n## ", b.String())
+}
+
+// charged are the words for CodeInfo.Charged.
+var charged = map[string]string{"no": "no", "maybe": "perhaps", "earlier": "not now, perhaps before"}
+
+// checkTable wants the text between begin and end in a file to be want. With
+// -update it writes it there.
+func checkTable(t *testing.T, path, begin, end, want string) {
+	t.Helper()
+	file, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// A checkout may have given the file the line ends of its system.
-	readme := string(bytes.ReplaceAll(file, []byte("\r\n"), []byte("\n")))
-	before, rest, found := strings.Cut(readme, begin)
+	text := string(bytes.ReplaceAll(file, []byte("\r\n"), []byte("\n")))
+	before, rest, found := strings.Cut(text, begin)
 	got, after, ended := strings.Cut(rest, end)
 	if !found || !ended {
 		t.Fatalf("%s has no %q followed by %q", path, strings.TrimSpace(begin), end)
 	}
-	want := toolsMarkdown(t, registered(t))
 	if got == want {
 		return
 	}
 	if !*update {
-		t.Fatalf("the table of tools in %s differs from the code (-update writes it anew):\n%s", path, firstDifference(got, want))
+		t.Fatalf("a table in %s differs from the code (-update writes it anew):\n%s", path, firstDifference(got, want))
 	}
 	if err := os.WriteFile(path, []byte(before+begin+want+end+after), 0o644); err != nil {
 		t.Fatal(err)

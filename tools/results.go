@@ -133,82 +133,30 @@ func failure(config Config, d definition, err error) *mcp.CallToolResult {
 	if !ok {
 		e = &pixazo.Error{Code: pixazo.GatewayError, Message: err.Error()}
 	}
-	text := string(e.Code) + ": " + strings.TrimSuffix(e.Message, ".") + "."
-	if hint := advice(config, d, e); hint != "" {
-		text += " " + hint
+	info := e.Code.Info()
+	sentences := []string{string(e.Code) + ": " + strings.TrimSuffix(e.Message, ".") + place(config, e) + "."}
+	switch {
+	case d.submits && info.Charged == "no":
+		sentences = append(sentences, "Nothing was submitted or charged.")
+	case !d.submits && e.RequestID != "" && info.Charged == "no" || e.Code == pixazo.BadResponse || e.Code == pixazo.DownloadFailed:
+		sentences = append(sentences, "The video itself is not affected: do not call generate_video for it.")
+	}
+	if info.Advice != "" {
+		sentences = append(sentences, info.Advice)
 	}
 	if e.RequestID != "" {
-		text += " request_id: " + e.RequestID
+		sentences = append(sentences, "request_id: "+e.RequestID)
 	}
-	return mcp.NewToolResultError(text)
+	return mcp.NewToolResultError(strings.Join(sentences, " "))
 }
 
-// advice is what to do about e.
-func advice(config Config, d definition, e *pixazo.Error) string {
-	unharmed := "The video itself is not affected: call " + d.name + " again in a minute."
-	// What to do once the user has mended something.
-	mended := " A video that was submitted is not affected: then call " + d.name + " again, and do not call generate_video for it."
-	if d.submits {
-		unharmed = "Nothing was submitted and nothing was charged: call generate_video again later."
-		mended = " Nothing was submitted and nothing was charged: then call generate_video again."
+// place says where a key is put, when the error is that there is none.
+func place(config Config, e *pixazo.Error) string {
+	switch {
+	case e.Code != pixazo.MissingAPIKey || e.Err != nil: // there is one that can't be used, and the message says which
+		return ""
+	case config.KeyFile == "":
+		return "; it goes into the variable PIXAZO_API_KEY of this server's settings"
 	}
-	switch e.Code {
-	case pixazo.InvalidArgument:
-		if d.submits {
-			return "Nothing was submitted: correct it and call generate_video again."
-		}
-		return "Correct it and call " + d.name + " again."
-	case pixazo.MissingAPIKey:
-		if e.Err != nil { // there is one that can't be used, and the message says which
-			return "Ask the user to mend that; a changed variable needs a restart of this server, a changed file does not." + mended
-		}
-		file := ""
-		if config.KeyFile != "" {
-			file = config.KeyFile + " (one line; no restart needed) or into "
-		}
-		return "Ask the user to make a key at " + pixazo.KeyURL + " and to put it into " + file +
-			"the variable PIXAZO_API_KEY of this server's settings. To try everything without a key and without cost, start the server with --sandbox." + mended
-	case pixazo.Unauthorized:
-		return "Ask the user to check the key, or to make a new one at " + pixazo.KeyURL + "." + mended
-	case pixazo.OutOfCredits:
-		return "Ask the user to add credits at " + pixazo.CreditsURL + "." + mended
-	case pixazo.NotFound:
-		return "Check that request_id is exactly what generate_video answered, and that this server uses the same account and gateway. It is no reason to call generate_video again."
-	case pixazo.GatewayError:
-		if e.HTTPStatus >= 300 && e.HTTPStatus < 500 && e.HTTPStatus != 408 {
-			return "It will hardly pass by itself: ask the user to check the gateway setting (--gateway-url, PIXAZO_GATEWAY_URL)." + mended
-		}
-		return unharmed
-	case pixazo.RateLimited, pixazo.GatewayUnreachable, pixazo.BadResponse, pixazo.Cancelled:
-		return unharmed
-	case pixazo.SubmissionUncertain:
-		if e.RequestID != "" {
-			return "It was very likely accepted: do not call generate_video again, call wait_for_video with the request_id below."
-		}
-		return "It may have been accepted and charged: do not call generate_video again for it; ask the user to look at " + pixazo.CreditsURL + " first, and to decide."
-	case pixazo.DuplicateUncertain:
-		if e.RequestID != "" {
-			return "Call wait_for_video with the request_id below. Only if the user knows that there is no such video, call generate_video with allow_duplicate: true."
-		}
-		return "Ask the user to look at " + pixazo.CreditsURL + ": if the video is not there, call generate_video with allow_duplicate: true, which may pay for it a second time."
-	case pixazo.LimitReached:
-		return "Nothing was submitted. Tell the user; they can wait, or raise the setting and restart this server."
-	case pixazo.JournalUnavailable:
-		if d.submits {
-			return "Nothing was submitted, since a video that is not recorded could be paid for twice. Ask the user to mend the state directory (free disk space, permissions) or to set --state-dir (PIXAZO_STATE_DIR) to another one. get_status and wait_for_video go on working."
-		}
-		return "Ask the user to mend the state directory (free disk space, permissions) or to set --state-dir (PIXAZO_STATE_DIR) to another one. get_status and wait_for_video go on working."
-	case pixazo.NotReady:
-		return "Call wait_for_video with this request_id, then download_video again."
-	case pixazo.FileRefused:
-		if d.submits {
-			return "Nothing was submitted: correct it, or leave the file out, and call generate_video again. Only the user can open a folder, in this server's settings."
-		}
-		return "Correct it and call " + d.name + " again; the video itself is not affected."
-	case pixazo.DownloadFailed:
-		return "The video itself is not affected: call get_status and show the user its video_urls. Call download_video again once the cause is mended, or in a few minutes if it may pass by itself."
-	case pixazo.VideoFailed:
-		return "Tell the user why and let them decide: another generate_video is another charge."
-	}
-	return ""
+	return "; it goes into " + config.KeyFile + " (one line; no restart needed) or into the variable PIXAZO_API_KEY of this server's settings"
 }

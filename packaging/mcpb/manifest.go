@@ -9,6 +9,8 @@ import (
 	"fmt"
 
 	"github.com/tailscale/hujson"
+
+	"pixazo-mcp/internal/text"
 )
 
 // change is one operation of a JSON Patch (RFC 6902).
@@ -24,13 +26,11 @@ func patch(manifest []byte, changes ...change) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
-	var operations bytes.Buffer
-	encoder := json.NewEncoder(&operations)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(changes); err != nil {
+	operations, err := text.JSON(changes, "")
+	if err != nil {
 		return nil, err
 	}
-	if err := value.Patch(operations.Bytes()); err != nil {
+	if err := value.Patch(operations); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
 	var indented bytes.Buffer

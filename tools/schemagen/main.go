@@ -6,13 +6,12 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"log"
 	"os"
 
 	"github.com/invopop/jsonschema"
 
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/tools"
 )
 
@@ -36,10 +35,6 @@ func schemas() ([]byte, error) {
 		input.Version, output.Version = "", ""
 		all[shape.Tool] = map[string]*jsonschema.Schema{"input": input, "output": output}
 	}
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	err := encoder.Encode(all)
-	return b.Bytes(), err
+	raw, err := text.JSON(all, "  ")
+	return append(raw, '\n'), err
 }
