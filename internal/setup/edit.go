@@ -59,8 +59,9 @@ func parse(content []byte, servers string) (*document, error) {
 	if nesting(content) > maxNesting {
 		return nil, errors.New("it is nested too deeply")
 	}
+	content = slices.Clone(content) // which patches write into
 	if content[len(content)-1] != '\n' {
-		content, d.newline = append(slices.Clone(content), '\n'), true
+		content, d.newline = append(content, '\n'), true
 	}
 	var err error
 	if d.value, err = hujson.Parse(content); err != nil {
@@ -201,20 +202,14 @@ func (d *document) remove(entries map[string]entry, names []string) error {
 	if !ok {
 		return fmt.Errorf("%q in it is not an object", d.servers)
 	}
-	comma := servers.Members[len(servers.Members)-1].Value.AfterExtra != nil
+	comma := trailingComma(servers)
 	for _, name := range names {
 		if err := d.patch("remove", "/"+d.servers+pointer(name), "null"); err != nil {
 			return err
 		}
 		delete(entries, name)
 	}
-	if n := len(servers.Members); n > 0 && !comma {
-		// Where anything stood before the comma, the comma is left behind, which
-		// JSON does not allow.
-		last := &servers.Members[n-1].Value
-		servers.AfterExtra = append(slices.Clone(last.AfterExtra), servers.AfterExtra...)
-		last.AfterExtra = nil
-	}
+	d.tidy(servers, 1, comma)
 	return d.verify(entries)
 }
 
@@ -235,19 +230,49 @@ func (d *document) verify(want map[string]entry) error {
 // add adds a member behind the others of the object at path, on a line of its
 // own.
 func (d *document) add(path, name, value string) error {
+	obj, ok := d.value.Find(path).Value.(*hujson.Object)
+	if !ok {
+		return fmt.Errorf("%q is not an object", path)
+	}
+	comma, depth := trailingComma(obj), strings.Count(path, "/")
 	if err := d.patch("add", path+pointer(name), value); err != nil {
 		return err
 	}
-	depth := strings.Count(path, "/")
-	obj, ok := d.value.Find(path).Value.(*hujson.Object)
-	if !ok || len(obj.Members) == 0 {
-		return fmt.Errorf("%q is not an object", path)
-	}
 	last := &obj.Members[len(obj.Members)-1]
 	last.Value.BeforeExtra = hujson.Extra(" ")
-	last.Name.BeforeExtra = append(bytes.TrimRight(last.Name.BeforeExtra, " \t\r\n"), d.line(depth+1)...)
-	obj.AfterExtra = append(bytes.TrimRight(obj.AfterExtra, " \t\r\n"), d.line(depth)...)
+	last.Name.BeforeExtra = d.endLine(last.Name.BeforeExtra, depth+1)
+	obj.AfterExtra = d.endLine(obj.AfterExtra, depth)
+	d.tidy(obj, depth, comma)
 	return nil
+}
+
+// trailingComma reports whether there is a comma behind the last member of obj.
+func trailingComma(obj *hujson.Object) bool {
+	n := len(obj.Members)
+	return n > 0 && obj.Members[n-1].Value.AfterExtra != nil
+}
+
+// tidy gives the last member of obj, which is another one now, a trailing comma or
+// none, as the one before had, and puts the closing bracket depth steps in.
+func (d *document) tidy(obj *hujson.Object, depth int, comma bool) {
+	if n := len(obj.Members); n > 0 {
+		last := &obj.Members[n-1].Value
+		if !comma {
+			obj.AfterExtra = slices.Concat(last.AfterExtra, obj.AfterExtra)
+			last.AfterExtra = nil
+		} else if last.AfterExtra == nil {
+			last.AfterExtra = hujson.Extra{}
+		}
+	}
+	if bytes.ContainsRune(obj.AfterExtra, '\n') {
+		obj.AfterExtra = d.endLine(obj.AfterExtra, depth)
+	}
+}
+
+// endLine returns extra, what stands between two values, with a line break at
+// its end and then depth steps.
+func (d *document) endLine(extra hujson.Extra, depth int) hujson.Extra {
+	return slices.Concat(bytes.TrimRight(extra, " \t\r\n"), []byte(d.line(depth)))
 }
 
 // line returns the beginning of a line that is depth steps in.

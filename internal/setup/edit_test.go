@@ -74,7 +74,7 @@ var putTests = []struct{ name, before, after string }{
     "pixazo": {
       "command": "/opt/pixazo-mcp",
       "args": ["--output-dir=/out"]
-    }
+    },
     // last words
   }, // after servers
   // the end
@@ -168,12 +168,16 @@ func TestPutChangesNothingButOurEntry(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			text := tt.before
 			for _, round := range []string{"first", "second"} {
-				d, err := parse([]byte(text), "mcpServers")
+				content := []byte(text)
+				d, err := parse(content, "mcpServers")
 				if err != nil {
 					t.Fatal(err)
 				}
 				if err := putOurs(d); err != nil {
 					t.Fatal(err)
+				}
+				if string(content) != text { // of which a copy is kept
+					t.Errorf("%s time: what was read was changed to %s", round, content)
 				}
 				if text = string(d.text()); text != tt.after {
 					t.Errorf("%s time:\n%s\nwant\n%s", round, text, tt.after)
@@ -266,8 +270,10 @@ func TestRemoveTakesOutOursAlone(t *testing.T) {
     "b": {} // b
   }
 }`},
-		{"comments at the end", `{"mcpServers": {"a": {}, "pixazo": {"command": "pixazo-mcp"} /* behind */,}}`, `{"mcpServers": {"a": {}}}`},
+		{"comments at the end", `{"mcpServers": {"a": {}, "pixazo": {"command": "pixazo-mcp"} /* behind */,}}`, `{"mcpServers": {"a": {},}}`},
 		{"the last", "{\n  \"mcpServers\": {\n    \"a\": {},\n    \"pixazo\": {\"command\": \"pixazo-mcp\"}\n  }\n}", "{\n  \"mcpServers\": {\n    \"a\": {}\n  }\n}"},
+		{"the last behind comments, with a line break at the end", "{\n  \"mcpServers\": {\n      \"a\": {}, // about a\n\n      // ours\n      \"pixazo\": {\"command\": \"pixazo-mcp\"} // behind\n      // more\n  }\n}\n",
+			"{\n  \"mcpServers\": {\n      \"a\": {} // about a\n\n      // more\n  }\n}\n"},
 		{"the last, trailing comma", `{"mcpServers": {"a": {} , "pixazo": {"command": "pixazo-mcp"},},}`, `{"mcpServers": {"a": {} ,},}`},
 		{"the last, after a space", `{"mcpServers": {"a": {} , "pixazo": {"command": "pixazo-mcp"}}}`, `{"mcpServers": {"a": {} }}`},
 		{"the last, after a comment", `{"mcpServers": {"a": {} /* a */, "pixazo": {"command": "pixazo-mcp"}}}`, `{"mcpServers": {"a": {} /* a */}}`},
@@ -278,12 +284,16 @@ func TestRemoveTakesOutOursAlone(t *testing.T) {
 		{"no servers", `{}`, `{}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d, err := parse([]byte(tt.before), "mcpServers")
+			content := []byte(tt.before)
+			d, err := parse(content, "mcpServers")
 			if err != nil {
 				t.Fatal(err)
 			}
 			if err := removeOurs(d); err != nil {
 				t.Fatal(err)
+			}
+			if string(content) != tt.before {
+				t.Errorf("what was read was changed to %s", content)
 			}
 			if got := string(d.text()); got != tt.after {
 				t.Errorf("got\n%s\nwant\n%s", got, tt.after)
