@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"pixazo-mcp/internal/text"
+	"pixazo-mcp/pixazo"
 )
 
 // parser reads settings. Its methods record what is wrong and go on, so that a
@@ -45,7 +46,7 @@ func newParser(env []string, s *Settings) *parser {
 	for i := range p.rows {
 		row := &p.rows[i]
 		row.label = "--" + row.name
-		if row.of == "" {
+		if row.of == nil {
 			row.variable = "PIXAZO_" + strings.ToUpper(strings.ReplaceAll(row.name, "-", "_"))
 			row.label += " (" + row.variable + ")"
 		}
@@ -176,15 +177,31 @@ func (p *parser) command(words []string, wordFirst bool) {
 			p.fail("", fmt.Errorf("%s: name a client: %s", p.s.Command, strings.Join(Clients, ", ")))
 		}
 	}
+	if p.s.Command == Wait {
+		for _, word := range words {
+			if err := pixazo.CheckRequestID(word); err != nil {
+				p.fail("", err)
+			}
+		}
+		p.s.Shell.RequestIDs, words = words, nil
+	}
 	for _, word := range words {
 		p.unknown("unexpected argument", word, slices.Concat(commands, Clients))
 	}
 	for _, row := range p.rows {
-		own := row.of == p.s.Command || row.of == Install && p.s.Command == Uninstall
-		if row.typed != nil && row.of != "" && !own {
-			p.fail("", fmt.Errorf("--%s is a flag of %s alone", row.name, row.of))
+		if row.typed != nil && row.of != nil && !slices.Contains(row.of, p.s.Command) {
+			p.fail("", fmt.Errorf("--%s is a flag of %s alone", row.name, commandNames(row.of)))
 		}
 	}
+}
+
+// commandNames lists commands for people.
+func commandNames(all []Command) string {
+	var names []string
+	for _, c := range all {
+		names = append(names, string(c))
+	}
+	return strings.Join(names, ", ")
 }
 
 // find returns the row of a flag's name, nil if there is none.

@@ -9,9 +9,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestParseTakesCommands(t *testing.T) {
@@ -59,7 +61,7 @@ func TestParseTakesSetupCommands(t *testing.T) {
 	} {
 		// Their flags have no variables.
 		s := mustParse(t, tt.args, "PIXAZO_PRINT=true", "PIXAZO_JSON=true")
-		if s.Command != tt.want || s.Setup.Client != tt.client || s.Setup.Print != tt.print || s.Setup.JSON != tt.json || s.Sandbox != tt.sandbox {
+		if s.Command != tt.want || s.Setup.Client != tt.client || s.Setup.Print != tt.print || s.JSON != tt.json || s.Sandbox != tt.sandbox {
 			t.Errorf("%q: got %v, %+v", tt.args, s.Command, s.Setup)
 		}
 	}
@@ -176,7 +178,7 @@ func TestHelpAndVersionAreCommandsToo(t *testing.T) {
 
 func TestInvalidSettingsReachDoctorAsJSONAlone(t *testing.T) {
 	s, err := Parse([]string{"doctor", "--json", "--max-wait=x"}, nil, nil, io.Discard)
-	if err != nil || s.Command != Doctor || !s.Setup.JSON || s.Setup.Invalid == nil || !strings.Contains(s.Setup.Invalid.Error(), "--max-wait") {
+	if err != nil || s.Command != Doctor || !s.JSON || s.Setup.Invalid == nil || !strings.Contains(s.Setup.Invalid.Error(), "--max-wait") {
 		t.Errorf("%+v, %v", s.Setup, err)
 	}
 	if _, err := Parse([]string{"doctor", "--max-wait=x"}, nil, nil, io.Discard); err == nil {
@@ -200,9 +202,9 @@ func TestCommandLineErrors(t *testing.T) {
 		{[]string{"docter"}, `unexpected argument "docter", did you mean "doctor"?` + more},
 		{[]string{"doctor", "--jsno"}, `unknown flag "--jsno", did you mean "--json"?` + more},
 		{[]string{"---json"}, `unknown flag "---json", did you mean "--json"?` + more},
-		{[]string{"--json"}, "--json is a flag of doctor alone"},
-		{[]string{"serve", "--print"}, "--print is a flag of install alone"},
-		{[]string{"demo", "--json"}, "--json is a flag of doctor alone"},
+		{[]string{"--json"}, "--json is a flag of doctor, wait, list alone"},
+		{[]string{"serve", "--print"}, "--print is a flag of install, uninstall alone"},
+		{[]string{"demo", "--json"}, "--json is a flag of doctor, wait, list alone"},
 	} {
 		if got := parseError(t, tt.args); got != tt.want {
 			t.Errorf("%q: %s", tt.args, got)
@@ -286,7 +288,7 @@ func TestHelpAndVersionPrintAndAreDone(t *testing.T) {
 		for _, row := range newParser(nil, &s).rows {
 			inHelp := "  --" + row.name + strings.TrimSuffix("="+row.kind, "=") + " "
 			ofPlatform := row.name == "state-dir" || row.name == "output-dir" || row.fallback == "false"
-			if row.of == "" && (!strings.Contains(text, inHelp) || !ofPlatform && row.fallback != "" && !strings.Contains(text, "("+row.fallback+")")) ||
+			if row.of == nil && (!strings.Contains(text, inHelp) || !ofPlatform && row.fallback != "" && !strings.Contains(text, "("+row.fallback+")")) ||
 				!strings.Contains(text, "--"+row.name) {
 				t.Errorf("%q: the help lacks %+v", args, row)
 			}
@@ -311,5 +313,38 @@ func TestExamplesOfTheHelpHold(t *testing.T) {
 		if _, err := Parse(args[1:], []string{homeLine(t.TempDir())}, testVersion, io.Discard); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
+	}
+}
+
+func TestHandoverGivesTheSameSettings(t *testing.T) {
+	dir := t.TempDir()
+	was := mustParse(t, []string{"--state-dir", dir, "--files-dir", filepath.Join(dir, "a"), "--files-dir", filepath.Join(dir, "b"), "--max-wait=20s", "--keeper=no", "--notify=on", "--sandbox"},
+		homeLine(dir), "PIXAZO_SUBSCRIPTION_KEY="+testKey, "PIXAZO_MAX_VIDEOS_PER_DAY=7")
+	args, env := was.Handover()
+	for _, arg := range args {
+		if strings.Contains(arg, testKey) {
+			t.Errorf("the key is an argument: %q", arg)
+		}
+	}
+	is := mustParse(t, args, env...)
+	key, err := is.Key()
+	if wasKey, _ := was.Key(); err != nil || key != wasKey || key.IsZero() {
+		t.Errorf("the key is another one: %v", err)
+	}
+	for _, s := range []*Settings{&was, &is} {
+		s.Home, s.keyFileNamed, s.keyVariable, s.values, s.entryArgs = "", false, nil, nil, nil
+	}
+	if !reflect.DeepEqual(was, is) {
+		t.Errorf("got  %+v\nwant %+v", is, was)
+	}
+}
+
+func TestWaitTakesRequestIDs(t *testing.T) {
+	s := mustParse(t, []string{"wait", "--json", "id-1", "id-2", "--save", "--timeout=45m"})
+	if want := []string{"id-1", "id-2"}; !slices.Equal(s.Shell.RequestIDs, want) || !s.JSON || !s.Shell.Save || s.Shell.Timeout != 45*time.Minute {
+		t.Errorf("%+v", s.Shell)
+	}
+	if got := parseError(t, []string{"wait", "no id"}); !strings.HasPrefix(got, "invalid_argument: request_id must be") {
+		t.Error(got)
 	}
 }

@@ -32,13 +32,16 @@ type Command string
 // The commands; Serve is the default.
 const (
 	Serve     Command = "serve"
+	Keep      Command = "keep"
+	Wait      Command = "wait"
+	List      Command = "list"
 	Demo      Command = "demo"
 	Doctor    Command = "doctor"
 	Install   Command = "install"
 	Uninstall Command = "uninstall"
 )
 
-var commands = []string{"serve", "demo", "doctor", "install", "uninstall"}
+var commands = []string{"serve", "keep", "wait", "list", "demo", "doctor", "install", "uninstall"}
 
 // Clients are the names that Install and Uninstall know.
 var Clients = []string{"claude-desktop", "claude-code", "cursor", "vscode", "windsurf", "zed", "codex", "gemini", "goose"}
@@ -57,6 +60,11 @@ type Settings struct {
 	SandboxDuration  time.Duration // of a video in the sandbox: 1ms to 1h
 	StateDir         string        // of the journal; "" when none was named and Home is not known
 	MaxVideosPerHour int           // 0, for any number, to 1,000,000
+	MaxVideosPerDay  int           // likewise
+	AutoSave         bool          // save finished videos below OutputDir without being asked
+	Keeper           bool          // submit and watch in processes of their own
+	Notify           Choice        // give desktop notices
+	FilesFormat      string        // one of pixazo.FilesFormats
 	OutputDir        string        // of saved videos; "" when none was named and Home is not known
 	MaxDownload      int64         // bytes of the largest video that is saved: 1 to 1 TiB
 	FilesDirs        []string      // from which local files may be attached
@@ -78,8 +86,19 @@ type Settings struct {
 	Setup struct {
 		Client  string // one of Clients, for install and uninstall
 		Print   bool   // show what would be written, and write nothing
-		JSON    bool   // report as JSON
 		Invalid error  // for doctor --json, which reports it: the error that Parse returns otherwise
+	}
+
+	JSON bool // report as JSON: doctor, wait and list
+
+	// Stop is the flag of keep: end the keepers that run.
+	Stop bool
+
+	// Shell holds what belongs to wait and list.
+	Shell struct {
+		RequestIDs []string      // to wait for; none means all that are pending
+		Save       bool          // save the videos as they are done
+		Timeout    time.Duration // of the wait; 0 means none
 	}
 
 	// Problems are the settings that can't be taken. Each has its default, but a
@@ -93,7 +112,18 @@ type Settings struct {
 	keyVariable  func() (name, text string) // the key that a variable gives; a function, since fmt prints strings in unexported fields
 	values       []Value
 	entryArgs    []string
+	allArgs      []string
 }
+
+// Choice is a setting that may be left to the program.
+type Choice string
+
+// The values of a Choice.
+const (
+	On   Choice = "true"
+	Off  Choice = "false"
+	Auto Choice = "auto"
+)
 
 // Problem is a setting that can't be taken.
 type Problem struct {
@@ -117,6 +147,18 @@ func (s Settings) Problem(names ...string) error {
 // go with: paths are absolute. --sandbox is left out unless it is refused.
 func (s Settings) EntryArgs() []string { return slices.Clone(s.entryArgs) }
 
+// Handover returns a command line and an environment with which Parse gives the
+// same settings in another process, whatever folder and environment it is in:
+// paths are absolute, and the environment holds the key when a variable gives it.
+func (s Settings) Handover() (args, env []string) {
+	if s.keyVariable != nil {
+		if name, text := s.keyVariable(); text != "" {
+			env = append(env, name+"="+text)
+		}
+	}
+	return slices.Clone(s.allArgs), env
+}
+
 // Value is a setting as it is shown to a user.
 type Value struct {
 	Name string // of the flag, without dashes
@@ -139,9 +181,9 @@ type setting struct {
 	// set puts a value into the Settings. Its error is the rule that the value
 	// breaks.
 	set func(value string) error
-	// of is the command whose flag it is. Those of no command are settings:
+	// of are the commands whose flag it is. Those of no command are settings:
 	// they have a variable, and count for every command.
-	of Command
+	of []Command
 
 	variable string   // "" for a flag that has none
 	label    string   // flag and variable, for errors
@@ -163,21 +205,29 @@ func (p *parser) table(s *Settings) []setting {
 		{name: "sandbox-duration", kind: "DURATION", fallback: "8s", set: into(&s.SandboxDuration, durations(time.Millisecond, time.Hour, "must be a duration between 1ms and 1h, such as 8s"))},
 		{name: "state-dir", kind: "DIR", fallback: p.stateDir(), set: into(&s.StateDir, p.absolute)},
 		{name: "output-dir", kind: "DIR", fallback: outputDir(p.goos), set: into(&s.OutputDir, p.absolute)},
+		{name: "auto-save", fallback: "true", set: into(&s.AutoSave, parseBoolean)},
+		{name: "keeper", fallback: "true", set: into(&s.Keeper, parseBoolean)},
+		{name: "notify", kind: "WHEN", fallback: "auto", set: into(&s.Notify, parseChoice)},
 		{name: "max-download", kind: "SIZE", fallback: "2GB", set: into(&s.MaxDownload, parseSize)},
 		{name: filesDir, kind: "DIR", set: p.addFilesDir},
 		{name: "files-from-roots", fallback: "false", set: into(&s.FilesFromRoots, parseBoolean)},
 		{name: "max-wait", kind: "DURATION", fallback: "50s", set: into(&s.MaxWait, durations(time.Second, 10*time.Minute, "must be a duration between 1s and 10m, such as 50s"))},
 		{name: "max-videos-per-hour", kind: "N", fallback: "20", set: into(&s.MaxVideosPerHour, parseLimit)},
+		{name: "max-videos-per-day", kind: "N", fallback: "50", set: into(&s.MaxVideosPerDay, parseLimit)},
+		{name: "files-format", kind: "FORMAT", fallback: pixazo.FilesFormats[0], set: into(&s.FilesFormat, parseFilesFormat)},
 		{name: "webhook-url", kind: "URL", set: into(&s.WebhookURL, parseWebhook)},
 		{name: "webhook-mode", kind: "MODE", fallback: "terminal", set: into(&s.WebhookMode, oneOf(modes, "must be terminal (one report, at the end) or sync (one at each step)"))},
 		{name: "media-origins", kind: "URLS", set: into(&s.MediaOrigins, parseOrigins)},
 		{name: "log-level", kind: "LEVEL", fallback: "info", set: into(&s.LogLevel, oneOf(levels, "must be debug, info, warn or error"))},
 		{name: "log-file", kind: "FILE", set: into(&s.LogFile, p.absolute)},
 
-		{name: "prompt", kind: "TEXT", of: Demo, set: into(&s.Demo.Prompt, text)},
-		{name: "live", of: Demo, set: into(&s.Demo.Live, parseBoolean)},
-		{name: "json", of: Doctor, set: into(&s.Setup.JSON, parseBoolean)},
-		{name: "print", of: Install, set: into(&s.Setup.Print, parseBoolean)},
+		{name: "prompt", kind: "TEXT", of: []Command{Demo}, set: into(&s.Demo.Prompt, text)},
+		{name: "live", of: []Command{Demo}, set: into(&s.Demo.Live, parseBoolean)},
+		{name: "stop", of: []Command{Keep}, set: into(&s.Stop, parseBoolean)},
+		{name: "save", of: []Command{Wait}, set: into(&s.Shell.Save, parseBoolean)},
+		{name: "timeout", of: []Command{Wait}, kind: "DURATION", set: into(&s.Shell.Timeout, durations(time.Second, 1000*time.Hour, "must be a duration of at least 1s, such as 45m"))},
+		{name: "json", of: []Command{Doctor, Wait, List}, set: into(&s.JSON, parseBoolean)},
+		{name: "print", of: []Command{Install, Uninstall}, set: into(&s.Setup.Print, parseBoolean)},
 	}
 }
 
@@ -223,7 +273,7 @@ func Parse(args, env []string, version func() string, stdout io.Writer) (Setting
 		errs = append(errs, problem.Err)
 	}
 	err := errors.Join(errs...)
-	if s.Command == Doctor && s.Setup.JSON {
+	if s.Command == Doctor && s.JSON {
 		s.Setup.Invalid, err = err, nil
 	}
 	return s, err
@@ -256,12 +306,15 @@ func (p *parser) load() {
 			case err != nil:
 				_ = row.set(row.fallback)
 			}
-			if from == "flag" && row.of == "" && (row.name != "sandbox" || !p.s.Sandbox) {
+			if err == nil && row.of == nil && row.name != "log-file" {
+				p.s.allArgs = append(p.s.allArgs, "--"+row.name+"="+v)
+			}
+			if from == "flag" && row.of == nil && (row.name != "sandbox" || !p.s.Sandbox) {
 				p.s.entryArgs = append(p.s.entryArgs, "--"+row.name+"="+v)
 			}
 			shown = append(shown, row.show(v))
 		}
-		if row.of == "" {
+		if row.of == nil {
 			p.s.values = append(p.s.values, Value{row.name, strings.Join(shown, string(filepath.ListSeparator)), from})
 		}
 	}

@@ -66,8 +66,13 @@ func TestParseGivesDefaults(t *testing.T) {
 	if s.keyFileNamed || s.entryArgs != nil {
 		t.Errorf("defaults count as given: %v, %q", s.keyFileNamed, s.entryArgs)
 	}
-	s.keyVariable, s.values = nil, nil
+	s.keyVariable, s.values, s.allArgs = nil, nil, nil
 	want := Settings{
+		MaxVideosPerDay:  50,
+		AutoSave:         true,
+		Keeper:           true,
+		Notify:           Auto,
+		FilesFormat:      "strings",
 		Command:          Serve,
 		Home:             home,
 		APIKeyFile:       filepath.Join(home, ".pixazo", "api-key"),

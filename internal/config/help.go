@@ -8,6 +8,13 @@ Usage: pixazo-mcp [COMMAND] [flags]
 
 Commands:
   serve             Speak MCP over stdin and stdout. This is the default.
+  wait [ID ...]     Wait until the videos with these request_ids are done, or
+                    all that are pending. Status 0: all completed; 1: one
+                    failed, is uncertain or unknown; 3: timed out. --save saves
+                    them, --timeout=DURATION gives up, --json prints one JSON
+                    object a line.
+  list              List the videos of this computer. --json likewise.
+  keep --stop       End the processes that watch videos, after what they send.
   demo              Make one video in the terminal, in the sandbox. With --live
                     use the gateway, which spends credits. --prompt=TEXT says
                     what the video shows.
@@ -37,6 +44,12 @@ set PIXAZO_API_KEY, or write it to the key file.
                               directory share it
   --output-dir=DIR            where videos are saved (~/Videos/Pixazo, on macOS
                               ~/Movies/Pixazo)
+  --auto-save                 save finished videos there without being asked
+                              (true)
+  --keeper                    submit and watch in a process of its own, which
+                              outlives the client (true)
+  --notify=WHEN               desktop notices: true, false, or where there is a
+                              desktop (auto)
   --max-download=SIZE         the largest video that is saved, 1B to 1TB (2GB)
   --files-dir=DIR             from which local files may be attached; may be
                               repeated, the variable is a list like PATH
@@ -44,6 +57,9 @@ set PIXAZO_API_KEY, or write it to the key file.
   --max-wait=DURATION         the longest wait_for_video call, 1s to 10m (50s)
   --max-videos-per-hour=N     over all servers that share the state directory;
                               0 for no limit (20)
+  --max-videos-per-day=N      likewise, for 24 hours (50)
+  --files-format=FORMAT       attachments as strings, or as the objects of
+                              HeyGen's own API (strings)
   --webhook-url=URL           https address that the gateway reports videos to
   --webhook-mode=MODE         one report at the end, or one at each step with
                               sync (terminal)

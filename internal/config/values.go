@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,6 +41,18 @@ var (
 	}
 )
 
+// parseChoice reads a boolean, or "auto".
+func parseChoice(v string) (Choice, error) {
+	if strings.EqualFold(v, string(Auto)) {
+		return Auto, nil
+	}
+	on, err := oneOf(booleans, "must be true, false or auto")(v)
+	if on {
+		return On, err
+	}
+	return Off, err
+}
+
 // oneOf reads one of the words, in any case.
 func oneOf[T any](words map[string]T, rule string) func(string) (T, error) {
 	return func(v string) (T, error) {
@@ -49,6 +62,14 @@ func oneOf[T any](words map[string]T, rule string) func(string) (T, error) {
 		}
 		return meant, nil
 	}
+}
+
+func parseFilesFormat(v string) (string, error) {
+	v = strings.ToLower(v)
+	if !slices.Contains(pixazo.FilesFormats, v) {
+		return "", errors.New("must be one of " + strings.Join(pixazo.FilesFormats, ", "))
+	}
+	return v, nil
 }
 
 func parseLimit(v string) (int, error) {

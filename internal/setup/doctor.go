@@ -89,7 +89,7 @@ func (r *report) clean(s string) string {
 }
 
 func (o Options) write(r Report) error {
-	if o.Settings.Setup.JSON {
+	if o.Settings.JSON {
 		report, err := text.JSON(r, "  ")
 		if err == nil {
 			_, err = o.Stdout.Write(append(report, '\n'))
