@@ -5,6 +5,7 @@
 package download
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/gabriel-vasile/mimetype"
 	"golang.org/x/text/unicode/norm"
 
 	"pixazo-mcp/internal/text"
@@ -117,22 +119,13 @@ func slug(prompt string) string {
 	return slug
 }
 
-// endings are those of the kinds of video that are saved; the first of a kind is
-// given to a name that has none of them.
-var endings = []struct{ mediaType, ending string }{
-	{"video/mp4", ".mp4"}, {"video/mp4", ".m4v"}, {"video/webm", ".webm"}, {"video/quicktime", ".mov"}, {"video/matroska", ".mkv"}, {"video/x-matroska", ".mkv"},
-	{"video/mpeg", ".mpg"}, {"video/x-msvideo", ".avi"}, {"video/ogg", ".ogv"},
-}
-
-// split takes the ending off a name; "" if it has none of endings.
+// split takes the ending of a video off a name; "" if it has none.
 func split(name string) (base, ending string) {
 	ending = path.Ext(name)
-	for _, e := range endings {
-		if strings.EqualFold(e.ending, ending) {
-			return strings.TrimSuffix(name, ending), ending
-		}
+	if !slices.Contains([]string{".mp4", ".m4v", ".webm", ".mov", ".mkv", ".mpg", ".mpeg", ".avi", ".ogv"}, strings.ToLower(ending)) {
+		ending = ""
 	}
-	return name, ""
+	return strings.TrimSuffix(name, ending), ending
 }
 
 // numbered returns the nth name to try for name.
@@ -148,14 +141,10 @@ func numbered(name string, n int) string {
 // with an ending for its media type if name has none.
 func pathOf(name string, i int, mediaType string) string {
 	base, ending := split(name)
-	if ending == "" {
-		ending = ".mp4"
-		for _, e := range slices.Backward(endings) {
-			if e.mediaType == mediaType {
-				ending = e.ending
-			}
-		}
+	if kind := mimetype.Lookup(mediaType); ending == "" && kind != nil {
+		ending = kind.Extension()
 	}
+	ending = cmp.Or(ending, ".mp4")
 	if i > 0 {
 		base = fmt.Sprintf("%s-%d", base, i+1)
 	}

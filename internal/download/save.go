@@ -78,6 +78,8 @@ type Saver struct {
 	client  *http.Client
 	own     string         // origin of a gateway on this computer, else ""
 	running sync.WaitGroup // transfers
+	ctx     context.Context
+	cancel  context.CancelFunc // ends all transfers
 
 	mu        sync.Mutex
 	transfers map[Request]*transfer
@@ -99,6 +101,7 @@ func New(jobs Jobs, o Options) *Saver {
 		}
 	}
 	s.client = s.newClient()
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
 
@@ -116,11 +119,7 @@ func (s *Saver) Drain() {
 // Finish cancels the transfers under way and waits until they have removed
 // their unfinished files, for a second at most.
 func (s *Saver) Finish() {
-	s.mu.Lock()
-	for _, t := range s.transfers {
-		t.cancel()
-	}
-	s.mu.Unlock()
+	s.cancel()
 	done := make(chan struct{})
 	go func() {
 		s.running.Wait()
@@ -224,7 +223,7 @@ func (s *Saver) join(req Request) *transfer {
 	defer s.mu.Unlock()
 	t := s.transfers[req]
 	if t == nil {
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, cancel := context.WithCancel(s.ctx)
 		t = &transfer{Saver: s, req: req, cancel: cancel, ended: make(chan struct{}), job: pixazo.Job{RequestID: req.RequestID}}
 		s.transfers[req] = t
 		s.running.Go(func() {

@@ -237,32 +237,24 @@ func (t *transfer) takenError(name string) error {
 
 // fetchFresh fetches the ith video, by a fresh link if the one at hand has
 // expired.
-func (p *part) fetchFresh(ctx context.Context, i int) error {
-	if !p.asked {
-		if err := p.ask(ctx); err != nil {
+func (p *part) fetchFresh(ctx context.Context, i int) (err error) {
+	for range 2 {
+		if !p.asked || err != nil {
+			if askErr := p.ask(ctx); askErr != nil && err != nil {
+				return failed("%v, and the gateway can't be asked for a fresh one: %v", err, askErr)
+			} else if askErr != nil {
+				return askErr
+			}
+		}
+		if i >= len(p.job.VideoURLs) {
+			return failed("the gateway names no address for it")
+		}
+		// The same link once more does no harm: a store may be behind.
+		if err = p.fetch(ctx, p.job.VideoURLs[i]); !errors.Is(err, errExpired) {
 			return err
 		}
 	}
-	links := p.job.VideoURLs
-	if i >= len(links) {
-		return failed("the gateway names no address for it")
-	}
-	err := p.fetch(ctx, links[i])
-	if !errors.Is(err, errExpired) {
-		return err
-	}
-	if askErr := p.ask(ctx); askErr != nil {
-		return failed("%v, and the gateway can't be asked for a fresh one: %v", err, askErr)
-	}
-	// The same link once more does no harm: a store may be behind.
-	if fresh := p.job.VideoURLs; len(fresh) == len(links) {
-		p.options.Logger.Info("a link had expired and a fresh one is tried", "request_id", p.req.RequestID)
-		err = p.fetch(ctx, fresh[i])
-	}
-	if errors.Is(err, errExpired) {
-		return failed("%v, and the gateway names no fresh one", err)
-	}
-	return err
+	return failed("%v, and the gateway names no fresh one", err)
 }
 
 // copy fills the part with a video that was saved before.
