@@ -4,7 +4,6 @@
 package download
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -183,9 +182,6 @@ func (p *part) checkHead(head []byte) error {
 		return failed("the file is empty")
 	}
 	found, _, _ := mime.ParseMediaType(mimetype.Detect(head).String())
-	if !bytes.Contains(head, []byte{0}) && strings.HasPrefix(found, "video/") {
-		found = "text/plain" // a few letters tell some kinds, which a text may hold by chance
-	}
 	if !strings.HasPrefix(found, "video/") {
 		return failed("the server sent %s, not a video", found)
 	}

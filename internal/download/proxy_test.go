@@ -180,13 +180,14 @@ func TestProxyIsNotAskedForPrivateAddressesByARedirect(t *testing.T) {
 	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
 		t.Skip("the system's certificates can't be replaced there")
 	}
-	for _, to := range []string{"https://169.254.169.254/v.mp4", "https://media.example.com:22/v.mp4", "http://media.example.com/v.mp4", "https://localhost/v.mp4"} {
+	gateway := wellBehaved(t, video(1000))
+	for _, to := range []string{"https://169.254.169.254/v.mp4", "https://media.example.com:22/v.mp4", "http://media.example.com/v.mp4", "https://localhost/v.mp4", gateway.link()} {
 		secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusFound) }))
 		t.Cleanup(secure.Close)
 		p := newProxy(t, map[string]string{"media.example.com:443": secure.Listener.Addr().String()})
-		_, err := behind(t, p, "https://gateway.example", "https://media.example.com/v.mp4").save(t, "", false)
+		_, err := behind(t, p, gateway.URL, "https://media.example.com/v.mp4").save(t, "", false)
 		wantFailure(t, err, pixazo.DownloadFailed, "")
-		if got := p.requests(); len(got) != 1 {
+		if got := p.requests(); len(got) != 1 || len(gateway.requests()) > 0 {
 			t.Errorf("after a redirect to %s the proxy was asked for %q", to, got)
 		}
 	}
