@@ -703,7 +703,7 @@ var arrows = map[string][]string{
 	"pixazo-mcp/tools":            {"internal/text", "internal/attach", "internal/download", "pixazo", "internal/jobs"},
 	"pixazo-mcp/tools/schemagen":  {"internal/text", "tools"},
 
-	"pixazo-mcp/internal/download": {"internal/text", "pixazo"},
+	"pixazo-mcp/internal/download": {"internal/disk", "internal/text", "pixazo"},
 }
 
 func TestArrows(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
+	"pixazo-mcp/internal/disk"
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
@@ -157,12 +158,12 @@ func (t *transfer) record(ctx context.Context, known, files []File) {
 // isIntact reports whether a saved file is below the output folder and still
 // what it was.
 func (t *transfer) isIntact(saved File) bool {
-	f, err := t.open(saved)
+	f, info, err := t.open(saved)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || info.Size() != saved.Bytes {
+	if info.Size() != saved.Bytes {
 		return false
 	}
 	sum, err := sumOf(f)
@@ -176,21 +177,13 @@ func sumOf(r io.Reader) (string, error) {
 	return fmt.Sprintf("%x", sum.Sum(nil)), err
 }
 
-// open opens a saved file to read it. It refuses what is no regular file: to
-// open a pipe would block.
-func (t *transfer) open(saved File) (*os.File, error) {
+// open opens a saved file below the output folder to read it.
+func (t *transfer) open(saved File) (*os.File, fs.FileInfo, error) {
 	name, err := filepath.Rel(norm.NFC.String(t.root.Name()), norm.NFC.String(saved.Path))
 	if err != nil || !filepath.IsLocal(name) {
-		return nil, fs.ErrNotExist
+		return nil, nil, fs.ErrNotExist
 	}
-	info, err := t.root.Lstat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fs.ErrInvalid
-	}
-	return t.root.Open(name)
+	return disk.OpenFile(t.root, name)
 }
 
 // samePath compares paths as macOS does, where either normal form of a letter
@@ -259,7 +252,7 @@ func (p *part) fetchFresh(ctx context.Context, i int) (err error) {
 
 // copy fills the part with a video that was saved before.
 func (p *part) copy(from File) error {
-	source, err := p.open(from)
+	source, _, err := p.open(from)
 	if err != nil {
 		return failed("the copy saved before, %s, can't be read: %s", text.Quote(from.Path), words(err))
 	}
