@@ -5,7 +5,6 @@ package tools
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -26,14 +25,13 @@ type downloadResult struct {
 	WaitExpired bool `json:"wait_expired" jsonschema_description:"true when this call ended before the file was whole, while the download goes on: call download_video again."`
 }
 
-// savedResult is what a result says of saved files. Path and media type of the
-// first are those of the job.
+// savedResult is what a result says of the saved file beside the saved_path and
+// the media_type of its job.
 type savedResult struct {
 	Bytes        int64           `json:"bytes,omitempty" jsonschema_description:"Size of the saved file."`
 	SHA256       string          `json:"sha256,omitempty" jsonschema_description:"SHA-256 of the saved file, in hexadecimal."`
-	TookSeconds  *float64        `json:"took_seconds,omitempty" jsonschema_description:"How long the download took, or the look at the file that was there."`
 	AlreadySaved bool            `json:"already_saved,omitempty" jsonschema_description:"true when nothing was downloaded, since the file was there and intact."`
-	Files        []download.File `json:"files,omitempty" jsonschema_description:"Every saved file, one for each of video_urls."`
+	FurtherFiles []download.File `json:"further_files,omitempty" jsonschema_description:"The files of the further video_urls, where there is more than one."`
 }
 
 // saved adds the files of a download to the result of its job.
@@ -41,15 +39,13 @@ func (r *jobResult) saved(s download.Saved) savedResult {
 	if len(s.Files) == 0 {
 		return savedResult{}
 	}
-	var paths []string
-	for _, file := range s.Files {
-		paths = append(paths, file.Path)
-	}
 	first := s.Files[0]
 	r.SavedPath, r.MediaType = first.Path, first.MediaType
-	r.NextStep = "Tell the user where the video is on their computer: " + strings.Join(paths, " and ") + "."
-	took := s.Took.Round(time.Millisecond).Seconds()
-	return savedResult{Bytes: first.Bytes, SHA256: first.SHA256, TookSeconds: &took, AlreadySaved: s.Already, Files: s.Files}
+	r.NextStep = "Tell the user where the video is on their computer, as saved_path says."
+	if len(s.Files) > 1 {
+		r.NextStep = "Tell the user where the videos are on their computer, as saved_path and further_files say."
+	}
+	return savedResult{Bytes: first.Bytes, SHA256: first.SHA256, AlreadySaved: s.Already, FurtherFiles: s.Files[1:]}
 }
 
 func downloadVideo(config Config) tool {

@@ -94,7 +94,7 @@ func TestVideosAreSaved(t *testing.T) {
 		{"a name of ours", "Tides", time.Millisecond, "download_video", nil, "-tides-", 1},
 		{"a name of the user's", "Tides", time.Millisecond, "download_video", map[string]any{"filename": "sea/tides"}, "saved_path: DIR/sea/tides.mp4\n", 1},
 		{"a word for no name", "Tides", time.Millisecond, "download_video", map[string]any{"filename": "None", "overwrite": "False"}, "-tides-", 1},
-		{"two videos", "sandbox:two-videos", time.Millisecond, "download_video", map[string]any{"filename": "both.mp4"}, "files: DIR/both-2.mp4, ", 2},
+		{"two videos", "sandbox:two-videos", time.Millisecond, "download_video", map[string]any{"filename": "both.mp4"}, "further_files: DIR/both-2.mp4, ", 2},
 		{"a wait", "Tides", 100 * time.Millisecond, "wait_for_video", map[string]any{"save": true}, "-tides-", 1},
 		{"a wait that was not asked to", "Tides", time.Millisecond, "wait_for_video", nil, "call download_video", 0},
 		{"too early", "Tides", time.Hour, "download_video", nil, "not_ready: the video is not finished; its status is QUEUED. Call wait_for_video, then call again. request_id: ", 0},
@@ -124,20 +124,30 @@ func TestVideosAreSaved(t *testing.T) {
 			if tt.tool == "wait_for_video" && (s["status"] != "COMPLETED" || s["video_urls"] == nil) {
 				t.Errorf("the video is hidden: %v", s)
 			}
-			files, _ := s["files"].([]any)
-			if len(files) != tt.files {
-				t.Fatalf("%d files, want %d: %s", len(files), tt.files, text)
+			var paths []string
+			if path, _ := s["saved_path"].(string); path != "" {
+				paths = append(paths, path)
 			}
-			for _, file := range files {
+			further, _ := s["further_files"].([]any)
+			for _, file := range further {
 				path, _ := file.(map[string]any)["path"].(string)
+				paths = append(paths, path)
+			}
+			if len(paths) != tt.files {
+				t.Fatalf("files %q, want %d: %s", paths, tt.files, text)
+			}
+			for _, path := range paths {
 				if info, err := os.Stat(path); err != nil || info.Size() == 0 || !strings.HasPrefix(path, dir) {
 					t.Errorf("%s: %v", path, err)
+				}
+				if n := strings.Count(text, path); n != 1 {
+					t.Errorf("the text says %s %d times: %s", path, n, text)
 				}
 			}
 			if tt.files == 0 {
 				return
 			}
-			if s["saved_path"] == nil || s["bytes"] == nil || len(s["sha256"].(string)) != 64 || s["media_type"] != "video/mp4" || s["took_seconds"] == nil || s["wait_expired"] != false {
+			if s["saved_path"] == nil || s["bytes"] == nil || len(s["sha256"].(string)) != 64 || s["media_type"] != "video/mp4" || s["took_seconds"] != nil || s["wait_expired"] != false {
 				t.Errorf("got %v", s)
 			}
 			if _, status, _ := callTool(t.Context(), t, srv, "get_status", map[string]any{"request_id": made["request_id"]}); status["saved_path"] != s["saved_path"] {

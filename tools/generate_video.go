@@ -20,7 +20,7 @@ type generateArgs struct {
 
 type generateResult struct {
 	jobResult
-	Duplicate bool     `json:"duplicate" jsonschema_description:"true when nothing was submitted now because the same request was, a short while ago: this is that job."`
+	Duplicate bool     `json:"duplicate,omitempty" jsonschema_description:"true when nothing was submitted now because the same request was, a short while ago: this is that job."`
 	Warnings  []string `json:"warnings,omitempty" jsonschema_description:"What may not work as it was meant, such as a file of a kind that HeyGen does not list. Tell the user."`
 }
 

@@ -53,11 +53,11 @@ func TestAnswersOfTheTools(t *testing.T) {
 	}{
 		{"submission", "generate_video", `{"prompt":"x"}`, `{"request_id":"` + testID + `","status":"QUEUED"}`,
 			"request_id: " + testID + "\nstatus: QUEUED\ndone: false\n" +
-				"next_step: The video is still being made: call wait_for_video with this request_id, and do not call generate_video again.\nduplicate: false"},
+				"next_step: The video is still being made: call wait_for_video with this request_id, and do not call generate_video again."},
 		{"submission that is finished already", "generate_video", `{"prompt":"x"}`, completed,
 			"request_id: " + testID + "\nstatus: COMPLETED\ndone: true\nvideo_urls: https://media.example/v.mp4?a=1&b=2\nmedia_type: video/mp4\n" +
 				"created_at: 2026-05-22T13:17:32Z\nupdated_at: 2026-05-22T13:19:23Z\ncompleted_at: 2026-05-22T13:19:23Z\nelapsed_seconds: 110\n" +
-				"next_step: Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video.\nduplicate: false"},
+				"next_step: Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video."},
 		{"status of a finished job", "get_status", forTest, completed,
 			"request_id: " + testID + "\nstatus: COMPLETED\ndone: true\nvideo_urls: https://media.example/v.mp4?a=1&b=2\nmedia_type: video/mp4\n" +
 				"created_at: 2026-05-22T13:17:32Z\nupdated_at: 2026-05-22T13:19:23Z\ncompleted_at: 2026-05-22T13:19:23Z\nelapsed_seconds: 110\n" +

@@ -590,7 +590,7 @@ test('a video that could not be saved says so beside the video', async t => {
   await host.reads('file', 'Could not be saved: the disk is full');
   await host.show({ request_id: done.request_id }, structured({ ...done, wait_expired: true }));
   await host.reads('file', /^Still being saved/);
-  await host.show({ request_id: done.request_id }, structured({ ...done, saved_path: '/v/1.mp4', files: [{ path: '/v/1.mp4' }, { path: '/v/2.mp4' }] }));
+  await host.show({ request_id: done.request_id }, structured({ ...done, saved_path: '/v/1.mp4', further_files: [{ path: '/v/2.mp4' }] }));
   await host.reads('facts', /saved to \/v\/1.mp4 and \/v\/2.mp4/);
 });
 
