@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -495,5 +496,45 @@ func TestOwnersDoNotSeeEachOther(t *testing.T) {
 	}
 	if row, err := j.Find(ann, "id-1"); row == nil || err != nil || row.Owner != "ann" {
 		t.Errorf("ann finds %+v, %v", row, err)
+	}
+}
+
+// Two processes save one video under two names at once.
+func TestEachPlaceOfAVideoIsRecorded(t *testing.T) {
+	dir := t.TempDir()
+	first, second := open(t, dir), open(t, dir)
+	accept(t, first, submission("tides"), "id-1")
+	add := func(j *Journal, files ...SavedFile) {
+		if err := j.AddSaved(t.Context(), "id-1", files); err != nil {
+			t.Error(err)
+		}
+	}
+	var wg sync.WaitGroup
+	for i, j := range []*Journal{first, second} {
+		wg.Go(func() {
+			for n := range 10 {
+				add(j, SavedFile{Path: fmt.Sprintf("/videos/%d-%d.mp4", i, n)})
+			}
+		})
+	}
+	wg.Wait()
+	if saved := find(t, first, "id-1").Saved; len(saved) != 20 {
+		t.Errorf("the journal has %d files, want 20: %+v", len(saved), saved)
+	}
+	again := SavedFile{Path: "/videos/0-3.mp4", Bytes: 6}
+	other := SavedFile{Path: "/videos/b.mp4", Video: 1}
+	add(first, again, other)
+	saved := find(t, second, "id-1").Saved
+	if len(saved) != 21 || saved[0] != again || saved[1] != other {
+		t.Errorf("the journal has %+v; want the newest first, and each path once", saved)
+	}
+	for n := range 100 {
+		add(first, SavedFile{Path: fmt.Sprintf("/videos/more-%d.mp4", n)})
+	}
+	if saved := find(t, first, "id-1").Saved; len(saved) != maxSaved || saved[0].Path != "/videos/more-99.mp4" {
+		t.Errorf("the journal has %d files, the first %+v; want the newest %d", len(saved), saved[0], maxSaved)
+	}
+	if err := first.AddSaved(t.Context(), "id-of-none", []SavedFile{again}); err != nil {
+		t.Errorf("files of a job that is not known: %v", err)
 	}
 }

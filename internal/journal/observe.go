@@ -5,7 +5,10 @@ package journal
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"pixazo-mcp/pixazo"
@@ -134,20 +137,48 @@ func (j *Journal) Release(ctx context.Context, requestID string) error {
 	})
 }
 
-// SetSaved writes where the files of a job are.
-func (j *Journal) SetSaved(ctx context.Context, requestID string, saved []SavedFile) error {
+// AddSaved adds files to those of a job, newest first. A file takes the place of
+// an older one with the same path.
+func (j *Journal) AddSaved(ctx context.Context, requestID string, saved []SavedFile) error {
 	return j.write(func(o *files) error {
-		_, err := o.statuses.ExecContext(ctx, `UPDATE jobs SET saved_files = $1, changed_at = $2 WHERE gateway = $3 AND owner = $4 AND request_id = $5 AND state <> 'alias'`,
-			encodeSaved(saved), milli(time.Now()), j.gateway, Owner(ctx), requestID)
-		return err
+		return transaction(ctx, o.statuses, func(tx *sql.Tx) error {
+			var row int64
+			var before string // as it stands once the row is locked
+			err := tx.QueryRowContext(ctx, `UPDATE jobs SET changed_at = $1 WHERE gateway = $2 AND owner = $3 AND request_id = $4 AND state <> 'alias' RETURNING row, saved_files`,
+				milli(time.Now()), j.gateway, Owner(ctx), requestID).Scan(&row, &before)
+			if errors.Is(err, sql.ErrNoRows) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			all := slices.Clone(saved)
+			for _, old := range decodeSaved(before) {
+				if !slices.ContainsFunc(saved, func(f SavedFile) bool { return f.Path == old.Path }) {
+					all = append(all, old)
+				}
+			}
+			_, err = tx.ExecContext(ctx, `UPDATE jobs SET saved_files = $1 WHERE row = $2`, encodeSaved(all[:min(len(all), maxSaved)]), row)
+			return err
+		})
 	})
 }
+
+const maxSaved = 50 // files of a job that are kept
 
 func encodeSaved(saved []SavedFile) string {
 	if len(saved) == 0 {
 		return ""
 	}
 	return encode(saved)
+}
+
+// decodeSaved returns no files if they can't be read.
+func decodeSaved(s string) (saved []SavedFile) {
+	if s == "" || json.Unmarshal([]byte(s), &saved) != nil {
+		return nil
+	}
+	return saved
 }
 
 // Version returns a number that is another one after any other process, or

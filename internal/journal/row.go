@@ -41,7 +41,7 @@ type Row struct {
 	PolledAt      time.Time     // when the newest poll was begun, by whichever process
 	ChangedAt     time.Time     // when its status last became another one
 	Failure       *pixazo.Error // why a submission was not accepted, or is uncertain
-	Saved         []SavedFile   // its files on this computer, in the order of Job.VideoURLs
+	Saved         []SavedFile   // its files on this computer, newest first
 	Save          Save
 }
 
@@ -50,7 +50,8 @@ type SavedFile struct {
 	Path      string `json:"path"`
 	Bytes     int64  `json:"bytes"`
 	MediaType string `json:"media_type"`
-	SHA256    string `json:"sha256"` // of the file, in hexadecimal
+	SHA256    string `json:"sha256"`          // of the file, in hexadecimal
+	Video     int    `json:"video,omitempty"` // index in Job.VideoURLs
 }
 
 // Save is what is known of saving a finished video without being asked.
@@ -124,9 +125,7 @@ func scan(from func(...any) error) (Row, error) {
 	if out != "" && json.Unmarshal([]byte(out), &o) == nil {
 		r.Job.VideoURLs, r.Job.MediaType = o.VideoURLs, o.MediaType
 	}
-	if saved != "" && json.Unmarshal([]byte(saved), &r.Saved) != nil {
-		r.Saved = nil
-	}
+	r.Saved = decodeSaved(saved)
 	r.SubmittedAt, r.LastCheckedAt, r.PolledAt, r.ChangedAt = fromMilli(submitted), fromMilli(checked), fromMilli(polled), fromMilli(changed)
 	r.Job.CreatedAt, r.Job.UpdatedAt, r.Job.CompletedAt = fromMilli(created), fromMilli(updated), fromMilli(completed)
 	r.Save.Next, r.Save.Notify, r.Save.Told = fromMilli(next), notify != 0, fromMilli(told)

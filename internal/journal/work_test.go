@@ -49,7 +49,7 @@ func TestSavingIsClaimedOnce(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		claim(first, true)
-		if err := first.SetSaved(t.Context(), "id-1", []SavedFile{{Path: "/videos/1.mp4"}}); err != nil {
+		if err := first.AddSaved(t.Context(), "id-1", []SavedFile{{Path: "/videos/1.mp4"}}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
