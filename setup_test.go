@@ -130,7 +130,7 @@ func TestDoctorReportsAnInvalidSettingAsJSON(t *testing.T) {
 	}
 }
 
-func TestDoctorEndsWithStatus1WhenSomethingNeedsMending(t *testing.T) {
+func TestDoctorEndsWithStatus1WhenACheckFails(t *testing.T) {
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)

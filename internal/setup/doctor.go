@@ -39,7 +39,7 @@ type Check struct {
 	Fix    string `json:"fix,omitempty"`
 }
 
-// Report is all of them; OK means that none failed.
+// Report holds the checks of one run. OK means that none failed.
 type Report struct {
 	OK     bool    `json:"ok"`
 	Checks []Check `json:"checks"`
