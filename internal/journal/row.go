@@ -45,6 +45,16 @@ type Row struct {
 	Save          Save
 }
 
+// Pending reports whether the row is of a job that the gateway can be asked for
+// and that has not ended.
+func (r Row) Pending() bool {
+	switch r.State {
+	case Accepted, Uncertain, Foreign:
+		return r.Job.RequestID != "" && !r.Job.Done()
+	}
+	return false
+}
+
 // SavedFile is a video on this computer.
 type SavedFile struct {
 	Path      string `json:"path"`
@@ -70,15 +80,20 @@ type Save struct {
 // The addresses of the sandbox are kept without their origin, whose port is
 // another one in each process.
 type output struct {
-	VideoURLs []string `json:"video_urls,omitempty"`
-	MediaType string   `json:"media_type,omitempty"`
+	VideoURLs         []string `json:"video_urls,omitempty"`
+	MediaType         string   `json:"media_type,omitempty"`
+	DurationSeconds   float64  `json:"duration_seconds,omitempty"`
+	ThumbnailURL      string   `json:"thumbnail_url,omitempty"`
+	SubtitleURL       string   `json:"subtitle_url,omitempty"`
+	CaptionedVideoURL string   `json:"captioned_video_url,omitempty"`
 }
 
 func encodeOutput(job pixazo.Job) string {
-	if len(job.VideoURLs) == 0 && job.MediaType == "" {
+	o := encode(output{job.VideoURLs, job.MediaType, job.DurationSeconds, job.ThumbnailURL, job.SubtitleURL, job.CaptionedVideoURL})
+	if o == "{}" {
 		return ""
 	}
-	return encode(output{job.VideoURLs, job.MediaType})
+	return o
 }
 
 // encode is value as JSON. The values kept here always have a JSON form.
@@ -123,7 +138,8 @@ func scan(from func(...any) error) (Row, error) {
 	// asked for, and saved, again.
 	var o output
 	if out != "" && json.Unmarshal([]byte(out), &o) == nil {
-		r.Job.VideoURLs, r.Job.MediaType = o.VideoURLs, o.MediaType
+		r.Job.VideoURLs, r.Job.MediaType, r.Job.DurationSeconds = o.VideoURLs, o.MediaType, o.DurationSeconds
+		r.Job.ThumbnailURL, r.Job.SubtitleURL, r.Job.CaptionedVideoURL = o.ThumbnailURL, o.SubtitleURL, o.CaptionedVideoURL
 	}
 	r.Saved = decodeSaved(saved)
 	r.SubmittedAt, r.LastCheckedAt, r.PolledAt, r.ChangedAt = fromMilli(submitted), fromMilli(checked), fromMilli(polled), fromMilli(changed)
