@@ -18,7 +18,7 @@ import (
 
 	"pixazo-mcp/internal/config"
 	"pixazo-mcp/internal/demo"
-	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/setup"
 )
 
@@ -147,7 +147,7 @@ func runSetup(ctx context.Context, settings config.Settings, env []string, stdin
 		Stdout:     stdout,
 		Stderr:     stderr,
 		CheckJournal: func(_ context.Context, stateDir string) (setup.Journal, error) {
-			report, err := jobs.CheckJournal(stateDir)
+			report, err := journal.Check(stateDir)
 			return setup.Journal(report), err
 		},
 	}

@@ -685,7 +685,7 @@ func TestWaitsInFlightDoNotDelayOtherCalls(t *testing.T) {
 
 // arrows are the imports of our own packages that each package may have.
 var arrows = map[string][]string{
-	"pixazo-mcp":                  {"internal/attach", "internal/config", "internal/demo", "internal/download", "internal/setup", "internal/stdio", "pixazo", "internal/jobs", "pixazo/sandbox", "resources", "tools"},
+	"pixazo-mcp":                  {"internal/attach", "internal/config", "internal/demo", "internal/download", "internal/journal", "internal/setup", "internal/stdio", "pixazo", "internal/jobs", "pixazo/sandbox", "resources", "tools"},
 	"pixazo-mcp/internal/attach":  {"internal/disk", "internal/text", "pixazo"},
 	"pixazo-mcp/internal/config":  {"internal/disk", "internal/text", "pixazo"}, // for Key, which keeps itself out of print
 	"pixazo-mcp/internal/disk":    {},
@@ -697,7 +697,7 @@ var arrows = map[string][]string{
 	"pixazo-mcp/internal/wire":    {"internal/text"},
 	"pixazo-mcp/packaging/mcpb":   {"internal/text"},
 	"pixazo-mcp/pixazo":           {"internal/text"},
-	"pixazo-mcp/internal/jobs":    {"internal/text", "pixazo"},
+	"pixazo-mcp/internal/jobs":    {"internal/text", "pixazo", "internal/journal"},
 	"pixazo-mcp/pixazo/sandbox":   {},
 	"pixazo-mcp/resources":        {"internal/text", "pixazo", "internal/jobs"},
 	"pixazo-mcp/tools":            {"internal/text", "internal/attach", "internal/download", "pixazo", "internal/jobs"},

@@ -21,6 +21,7 @@ import (
 	"pixazo-mcp/internal/config"
 	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/stdio"
 	"pixazo-mcp/pixazo"
 	"pixazo-mcp/pixazo/sandbox"
@@ -68,12 +69,12 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 	if settings.Sandbox {
 		journalName = "sandbox" // its port is another one each time
 	}
-	tracker := jobs.New(client, jobs.Options{
-		StateDir:   settings.StateDir,
-		Gateway:    journalName,
-		MaxPerHour: settings.MaxVideosPerHour,
-		Logger:     log,
-	})
+	tracker := jobs.New(client, journal.New(journal.Options{
+		Dir:     settings.StateDir,
+		Gateway: journalName,
+		Limits:  journal.Limits{PerHour: settings.MaxVideosPerHour},
+		Logger:  log,
+	}), jobs.Options{Logger: log})
 	defer tracker.Close()
 	saver := download.New(savedJobs{tracker}, download.Options{
 		Dir:        settings.OutputDir,
@@ -118,9 +119,15 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 // savedJobs is the tracker as a saver of videos sees it.
 type savedJobs struct{ *jobs.Tracker }
 
+// Status implements download.Jobs.
+func (s savedJobs) Status(ctx context.Context, requestID string) (pixazo.Job, error) {
+	seen, err := s.Tracker.Status(ctx, requestID)
+	return seen.Row.Job, err
+}
+
 // Find implements download.Jobs.
-func (s savedJobs) Find(_ context.Context, requestID string) (known download.Known) {
-	r, err := s.Tracker.Find(requestID)
+func (s savedJobs) Find(ctx context.Context, requestID string) (known download.Known) {
+	r, err := s.Tracker.Find(ctx, requestID)
 	if err != nil || r == nil {
 		return download.Known{}
 	}
@@ -132,12 +139,12 @@ func (s savedJobs) Find(_ context.Context, requestID string) (known download.Kno
 }
 
 // AddSaved implements download.Jobs.
-func (s savedJobs) AddSaved(_ context.Context, requestID string, files []download.File) error {
+func (s savedJobs) AddSaved(ctx context.Context, requestID string, files []download.File) error {
 	saved := make([]jobs.SavedFile, len(files))
 	for i, file := range files {
 		saved[i] = jobs.SavedFile(file)
 	}
-	return s.Tracker.AddSaved(requestID, saved)
+	return s.Tracker.AddSaved(ctx, requestID, saved)
 }
 
 // refuse returns the error of a call that needs a setting which can't be taken.

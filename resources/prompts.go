@@ -118,22 +118,22 @@ func continueVideos(ctx context.Context, tracker *jobs.Tracker) (string, error) 
 		do     string
 	}{
 		{"Being made", jobs.Pending, "Call get_status for each, and wait_for_video for those that are not done, one after the other. Show me the URLs of those that are, and offer to save them with download_video."},
-		{"Outcome unknown", jobs.FilterUncertain, "Each may have been accepted and charged. Ask me to look at " + pixazo.CreditsURL + " before anything is submitted again."},
-		{"Finished", jobs.FilterCompleted, "Links expire: for one that is not saved, offer download_video, or get_status for a fresh link."},
+		{"Outcome unknown", jobs.OnlyUncertain, "Each may have been accepted and charged. Ask me to look at " + pixazo.CreditsURL + " before anything is submitted again."},
+		{"Finished", jobs.Completed, "Links expire: for one that is not saved, offer download_video, or get_status for a fresh link."},
 	} {
-		records, next, _, err := tracker.List(ctx, part.filter, shown, "")
+		page, err := tracker.List(ctx, part.filter, shown, "")
 		if err != nil {
 			return "", err
 		}
-		if len(records) == 0 {
+		if len(page.Rows) == 0 {
 			continue
 		}
 		some = true
 		fmt.Fprintf(&b, "\n%s:\n", part.title)
-		for _, r := range records {
-			v := r.Video()
+		for _, r := range page.Rows {
+			v := tracker.View(ctx, r)
 			fmt.Fprintf(&b, "- %s", v.Status)
-			for _, fact := range []string{cmp.Or(v.RequestID, "no request_id yet"), jobs.FormatTime(r.SubmittedAt)} {
+			for _, fact := range []string{cmp.Or(v.RequestID, "no request_id yet"), v.CreatedAt} {
 				if fact != "" {
 					b.WriteString(", " + fact)
 				}
@@ -146,7 +146,7 @@ func continueVideos(ctx context.Context, tracker *jobs.Tracker) (string, error) 
 			}
 			b.WriteString("\n")
 		}
-		if next != "" {
+		if page.Next != "" {
 			b.WriteString("- and older ones, which list_videos shows\n")
 		}
 		b.WriteString(part.do + "\n")

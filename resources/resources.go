@@ -53,8 +53,7 @@ type Options struct {
 	MediaOrigins []string
 }
 
-// Register adds every resource to s. It takes the tracker's OnChange, so it
-// comes before the tracker is used. The server should declare that resources
+// Register adds every resource to s, before the tracker is used. The server should declare that resources
 // can be subscribed to and change, and completions; Videos.Subscribe makes the
 // subscriptions.
 func Register(s *server.MCPServer, tracker *jobs.Tracker, options Options) *Videos {

@@ -50,10 +50,10 @@ type subscriber struct {
 	updated func()
 }
 
-// register adds the videos' resources to s, and takes the tracker's OnChange.
+// register adds the videos' resources to s, and listens to the tracker.
 func register(s *server.MCPServer, tracker *jobs.Tracker) *Videos {
 	v := &Videos{server: s, tracker: tracker, subscribers: map[*subscriber]struct{}{}}
-	tracker.OnChange(v.onChange)
+	tracker.Listen(v.onChange) // for as long as the program runs
 	s.AddResource(mcp.NewResource(jobs.VideosURI, "videos",
 		mcp.WithResourceTitle("Recent videos"),
 		mcp.WithResourceDescription("The newest 20 video requests made on this computer, as last seen: status, prompt, URLs, times, request_id. "+
@@ -73,16 +73,16 @@ func register(s *server.MCPServer, tracker *jobs.Tracker) *Videos {
 
 // readRecent reads the journal alone.
 func (v *Videos) readRecent(ctx context.Context, request mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
-	records, _, notice, err := v.tracker.List(ctx, jobs.All, shownVideos, "")
+	page, err := v.tracker.List(ctx, jobs.All, shownVideos, "")
 	if err != nil {
 		return nil, err
 	}
 	recent := struct {
-		Videos []jobs.Video `json:"videos"`
-		Notice string       `json:"notice,omitempty"` // something to know of the journal as a whole
-	}{[]jobs.Video{}, notice}
-	for _, r := range records {
-		recent.Videos = append(recent.Videos, r.Video())
+		Videos []jobs.View `json:"videos"`
+		Notice string      `json:"notice,omitempty"` // something to know of the journal as a whole
+	}{[]jobs.View{}, page.Notice}
+	for _, r := range page.Rows {
+		recent.Videos = append(recent.Videos, v.tracker.View(ctx, r))
 	}
 	return contents(request.Params.URI, recent)
 }
@@ -90,29 +90,24 @@ func (v *Videos) readRecent(ctx context.Context, request mcp.ReadResourceRequest
 // readOne asks the gateway for a video that is being made, and shows what the
 // journal has when the gateway can't be asked.
 func (v *Videos) readOne(ctx context.Context, request mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
-	id, record, err := v.find(request.Params.URI)
+	id, row, err := v.find(ctx, request.Params.URI)
 	if err != nil && !pixazo.IsCode(err, pixazo.JournalUnavailable) {
 		return nil, refuse(ctx, err)
 	}
-	if record == nil || !record.Job.Done() {
+	if row == nil || !row.Job.Done() {
 		asking, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		job, err := v.tracker.Status(asking, id)
+		seen, err := v.tracker.Status(asking, id)
 		switch {
 		case err == nil:
-			// The journal also knows when the video was checked.
-			if newer, err := v.tracker.Find(id); err == nil && newer != nil {
-				record = newer
-			} else {
-				record = &jobs.Record{Job: job}
-			}
-		case record == nil && pixazo.IsCode(err, pixazo.NotFound):
+			row = &seen.Row
+		case row == nil && pixazo.IsCode(err, pixazo.NotFound):
 			return nil, refuse(ctx, unknown(request.Params.URI))
-		case record == nil:
+		case row == nil:
 			return nil, err
 		}
 	}
-	return contents(request.Params.URI, record.Video())
+	return contents(request.Params.URI, v.tracker.View(ctx, *row))
 }
 
 // contents returns value as the one content of the resource uri.
@@ -124,12 +119,12 @@ func contents(uri string, value any) ([]mcp.ResourceContents, error) {
 	return []mcp.ResourceContents{mcp.TextResourceContents{URI: uri, MIMEType: jsonType, Text: string(raw)}}, nil
 }
 
-// find is the video that uri names. The record is nil when the journal does
+// find returns the video that uri names. The row is nil when the journal does
 // not have it, though this process submitted it.
 //
 // Errors: invalid_argument for a malformed request_id, server.ErrResourceNotFound,
 // and journal_unavailable; with the last the request_id is there.
-func (v *Videos) find(uri string) (requestID string, record *jobs.Record, err error) {
+func (v *Videos) find(ctx context.Context, uri string) (requestID string, row *jobs.Row, err error) {
 	id, ok := strings.CutPrefix(uri, jobs.VideosURI+"/")
 	if !ok {
 		return "", nil, unknown(uri)
@@ -137,14 +132,14 @@ func (v *Videos) find(uri string) (requestID string, record *jobs.Record, err er
 	if err := pixazo.CheckRequestID(id); err != nil {
 		return "", nil, err
 	}
-	record, err = v.tracker.Find(id)
-	if record == nil && !v.isListed(uri) {
+	row, err = v.tracker.Find(ctx, id)
+	if row == nil && !v.isListed(uri) {
 		if err == nil {
 			err = unknown(uri)
 		}
 		return id, nil, err
 	}
-	return id, record, nil
+	return id, row, nil
 }
 
 func (v *Videos) isListed(uri string) bool {
@@ -184,23 +179,23 @@ func (v *Videos) CompleteResourceArgument(ctx context.Context, uri string, argum
 	if argument.Name != "request_id" {
 		return completion, nil
 	}
-	records, next, _, err := v.tracker.List(ctx, jobs.All, searched, "")
+	page, err := v.tracker.List(ctx, jobs.All, searched, "")
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range records {
+	for _, r := range page.Rows {
 		if id := r.Job.RequestID; id != "" && strings.HasPrefix(id, argument.Value) {
 			completion.Values = append(completion.Values, id)
 		}
 	}
-	if next == "" {
+	if page.Next == "" {
 		completion.Total = len(completion.Values)
 	}
 	if len(completion.Values) > maxCompletions {
 		completion.Values = completion.Values[:maxCompletions]
 		completion.HasMore = true
 	}
-	completion.HasMore = completion.HasMore || next != ""
+	completion.HasMore = completion.HasMore || page.Next != ""
 	return completion, nil
 }
 
@@ -210,17 +205,18 @@ func (v *Videos) CompleteResourceArgument(ctx context.Context, uri string, argum
 //
 // Errors are those of a read of uri; nothing is polled then.
 func (v *Videos) Subscribe(uri string, updated func()) (stop func(), err error) {
-	// Guides and the list of videos are not polled, nor is a video that has
-	// ended.
-	follow := func() func() { return func() {} }
+	ctx := context.Background()
+	follow := func() func() { return v.tracker.Follow(ctx, "") } // nothing is polled, and others' changes are heard
 	if _, fixed := v.server.ListResources()[uri]; !fixed || v.isListed(uri) {
-		id, record, err := v.find(uri)
+		id, row, err := v.find(ctx, uri)
 		if err != nil {
 			return nil, err
 		}
-		if record == nil || !record.Job.Done() {
-			follow = func() func() { return v.tracker.Follow(id) }
+		if row == nil || !row.Job.Done() {
+			follow = func() func() { return v.tracker.Follow(ctx, id) }
 		}
+	} else if uri != jobs.VideosURI { // a guide
+		follow = func() func() { return func() {} }
 	}
 	s := &subscriber{uri, updated}
 	v.mu.Lock()
@@ -236,10 +232,11 @@ func (v *Videos) Subscribe(uri string, updated func()) (stop func(), err error) 
 }
 
 // onChange is what the tracker calls.
-func (v *Videos) onChange(requestID string, added bool) {
+func (v *Videos) onChange(e jobs.Event) {
+	requestID := e.Row.Job.RequestID
 	uri := jobs.VideosURI + "/" + requestID
-	if added && requestID != "" { // an uncertain submission may have none
-		v.list(requestID, uri)
+	if e.Added && requestID != "" { // an uncertain submission may have none
+		v.list(e.Row, uri)
 	}
 	v.mu.Lock()
 	var concerned []*subscriber
@@ -255,9 +252,9 @@ func (v *Videos) onChange(requestID string, added bool) {
 }
 
 // list makes a video a resource of its own, which mcp-go announces.
-func (v *Videos) list(requestID, uri string) {
-	name := requestID
-	if r, err := v.tracker.Find(requestID); err == nil && r != nil && r.Prompt != "" {
+func (v *Videos) list(r jobs.Row, uri string) {
+	name := r.Job.RequestID
+	if r.Prompt != "" {
 		// mcp-go lists by name; the time keeps equal prompts apart, in order.
 		name = fmt.Sprintf("%s (%s)", text.Clean(r.Prompt, 50), jobs.FormatTime(r.SubmittedAt))
 	}
@@ -270,7 +267,7 @@ func (v *Videos) list(requestID, uri string) {
 	}
 	v.mu.Unlock()
 	v.server.AddResource(mcp.NewResource(uri, name,
-		mcp.WithResourceDescription("The video request "+requestID+"."), mcp.WithMIMEType(jsonType)), v.readOne)
+		mcp.WithResourceDescription("The video request "+r.Job.RequestID+"."), mcp.WithMIMEType(jsonType)), v.readOne)
 	if len(oldest) > 0 {
 		v.server.DeleteResources(oldest...)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 
 	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/pixazo"
 )
 
@@ -94,7 +95,7 @@ func fails(code pixazo.Code) func(string) (pixazo.Job, error) {
 // newServer has this package's resources, as main.go wires them.
 func newServer(t *testing.T, g *fakeGateway) (*server.MCPServer, *Videos, *jobs.Tracker) {
 	t.Helper()
-	tracker := jobs.New(g, jobs.Options{StateDir: t.TempDir(), Gateway: "test", Rand: func() float64 { return 0.5 }})
+	tracker := jobs.New(g, journal.New(journal.Options{Dir: t.TempDir(), Gateway: "test"}), jobs.Options{Rand: func() float64 { return 0.5 }})
 	t.Cleanup(tracker.Close)
 	s := server.NewMCPServer("test", "1", server.WithResourceCapabilities(true, true), server.WithCompletions())
 	return s, Register(s, tracker, Options{MediaOrigins: []string{"https://*.media.example"}}), tracker
@@ -102,11 +103,11 @@ func newServer(t *testing.T, g *fakeGateway) (*server.MCPServer, *Videos, *jobs.
 
 func submit(t *testing.T, tracker *jobs.Tracker, prompt string) string {
 	t.Helper()
-	submission, err := tracker.Submit(t.Context(), prepared(pixazo.VideoRequest{Prompt: prompt}), true)
+	submission, err := tracker.Submit(t.Context(), prepared(pixazo.VideoRequest{Prompt: prompt}), jobs.SubmitOptions{AllowDuplicate: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return submission.Job.RequestID
+	return submission.Row.Job.RequestID
 }
 
 // read returns the JSON text of a resource.
@@ -142,13 +143,13 @@ func TestRecentVideosAreReadFromTheJournalAlone(t *testing.T) {
 					t.Fatal(err)
 				}
 				g.submit = func() error { return &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "no answer"} }
-				if _, err := tracker.Submit(t.Context(), prepared(pixazo.VideoRequest{Prompt: "lost"}), true); err == nil {
+				if _, err := tracker.Submit(t.Context(), prepared(pixazo.VideoRequest{Prompt: "lost"}), jobs.SubmitOptions{AllowDuplicate: true}); err == nil {
 					t.Fatal("no error")
 				}
 				before := g.counts()
-				want := `{"videos":[{"status":"UNCERTAIN","done":false,"prompt":"lost","submitted_at":"2000-01-01T00:00:01Z"},` +
-					`{"request_id":"job-1","status":"COMPLETED","done":true,"prompt":"tides & <moon>","video_urls":["https://media.example/job-1.mp4?a=1&b=<2>"],` +
-					`"media_type":"video/mp4","submitted_at":"2000-01-01T00:00:00Z","last_checked_at":"2000-01-01T00:00:01Z"}]}`
+				want := `{"videos":[{"status":"UNCERTAIN","done":false,"created_at":"2000-01-01T00:00:01Z","elapsed_seconds":0,"prompt":"lost"},` +
+					`{"request_id":"job-1","status":"COMPLETED","done":true,"video_urls":["https://media.example/job-1.mp4?a=1&b=<2>"],` +
+					`"media_type":"video/mp4","created_at":"2000-01-01T00:00:00Z","last_checked_at":"2000-01-01T00:00:01Z","prompt":"tides & <moon>"}]}`
 				if got := read(t, s, era.meta, jobs.VideosURI); got != want {
 					t.Errorf("\n got %s\nwant %s", got, want)
 				}
@@ -181,20 +182,22 @@ func TestAVideoIsReadAsItStandsNow(t *testing.T) {
 			want   string
 			polls  int
 		}{
-			{"the gateway can't be asked", fails(pixazo.GatewayUnreachable), `{"request_id":"job-1","status":"QUEUED","done":false,"prompt":"tides","submitted_at":"2000-01-01T00:00:00Z"}`, 1},
-			{"no key", fails(pixazo.MissingAPIKey), `{"request_id":"job-1","status":"QUEUED","done":false,"prompt":"tides","submitted_at":"2000-01-01T00:00:00Z"}`, 2},
-			{"pending", says(pixazo.Processing), `{"request_id":"job-1","status":"PROCESSING","done":false,"prompt":"tides","submitted_at":"2000-01-01T00:00:00Z","last_checked_at":"2000-01-01T00:01:00Z"}`, 3},
-			{"done", says(pixazo.Failed), `{"request_id":"job-1","status":"FAILED","done":true,"prompt":"tides","submitted_at":"2000-01-01T00:00:00Z","last_checked_at":"2000-01-01T00:01:00Z"}`, 4},
-			{"done before", says(pixazo.Processing), `{"request_id":"job-1","status":"FAILED","done":true,"prompt":"tides","submitted_at":"2000-01-01T00:00:00Z","last_checked_at":"2000-01-01T00:01:00Z"}`, 4},
+			{"the gateway can't be asked", fails(pixazo.GatewayUnreachable), `"status":"QUEUED","done":false,"created_at":"2000-01-01T00:00:00Z","elapsed_seconds":60,"check_again_seconds":240`, 1},
+			{"no key", fails(pixazo.MissingAPIKey), `"status":"QUEUED","done":false,"created_at":"2000-01-01T00:00:00Z","elapsed_seconds":70,"check_again_seconds":230`, 2},
+			{"pending", says(pixazo.Processing), `"status":"PROCESSING","done":false,"created_at":"2000-01-01T00:00:00Z","elapsed_seconds":80,"check_again_seconds":220,"last_checked_at":"2000-01-01T00:01:20Z"`, 3},
+			{"done", says(pixazo.Failed), `"status":"FAILED","done":true,"created_at":"2000-01-01T00:00:00Z","last_checked_at":"2000-01-01T00:01:30Z"`, 4},
+			{"done before", says(pixazo.Processing), `"status":"FAILED","done":true,"created_at":"2000-01-01T00:00:00Z","last_checked_at":"2000-01-01T00:01:30Z"`, 4},
 		}
 		for _, step := range steps {
 			g.set(step.status)
-			if got := read(t, s, nil, uri); got != step.want {
-				t.Errorf("%s:\n got %s\nwant %s", step.name, got, step.want)
+			want := `{"request_id":"job-1",` + step.want + `,"prompt":"tides"}`
+			if got := read(t, s, nil, uri); got != want {
+				t.Errorf("%s:\n got %s\nwant %s", step.name, got, want)
 			}
 			if n := g.counts()["job-1"]; n != step.polls {
 				t.Errorf("%s: %d polls, want %d", step.name, n, step.polls)
 			}
+			time.Sleep(10 * time.Second)
 		}
 	})
 }
@@ -202,7 +205,7 @@ func TestAVideoIsReadAsItStandsNow(t *testing.T) {
 // A read does not hang on a slow gateway.
 func TestAReadHasPatienceWithTheGateway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tracker := jobs.New(hangingGateway{}, jobs.Options{StateDir: t.TempDir(), Gateway: "test"})
+		tracker := jobs.New(hangingGateway{}, journal.New(journal.Options{Dir: t.TempDir(), Gateway: "test"}), jobs.Options{})
 		defer tracker.Close()
 		s := server.NewMCPServer("test", "1", server.WithResourceCapabilities(true, true))
 		Register(s, tracker, Options{MediaOrigins: []string{"https://*.media.example"}})
@@ -307,18 +310,18 @@ func TestReadsGoOnWithoutTheJournal(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tracker := jobs.New(g, jobs.Options{StateDir: filepath.Join(file, "in a file"), Gateway: "test"})
+	tracker := jobs.New(g, journal.New(journal.Options{Dir: filepath.Join(file, "in a file"), Gateway: "test"}), jobs.Options{})
 	defer tracker.Close()
 	s := server.NewMCPServer("test", "1", server.WithResourceCapabilities(true, true))
 	v := Register(s, tracker, Options{MediaOrigins: []string{"https://*.media.example"}})
-	if got, want := read(t, s, nil, jobs.VideosURI+"/job-7"), `{"request_id":"job-7","status":"PROCESSING","done":false}`; got != want {
+	if got, want := read(t, s, nil, jobs.VideosURI+"/job-7"), `{"request_id":"job-7","status":"PROCESSING","done":false,`; !strings.HasPrefix(got, want) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	g.set(fails(pixazo.NotFound))
 	if a := askServer(t, s, nil, "resources/read", map[string]any{"uri": jobs.VideosURI + "/job-8"}); a.Error == nil || !strings.Contains(a.Error.Message, "not found") {
 		t.Errorf("got %+v", a)
 	}
-	if a := askServer(t, s, nil, "resources/read", map[string]any{"uri": jobs.VideosURI}); a.Error == nil || !strings.Contains(a.Error.Message, "journal_unavailable") && !strings.Contains(a.Error.Message, "record of submissions") {
+	if a := askServer(t, s, nil, "resources/read", map[string]any{"uri": jobs.VideosURI}); a.Error == nil || !strings.Contains(a.Error.Message, "journal_unavailable") && !strings.Contains(a.Error.Message, "the journal can't be used") {
 		t.Errorf("got %+v", a)
 	}
 	if _, err := v.Subscribe(jobs.VideosURI+"/job-9", func() {}); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
@@ -333,7 +336,7 @@ func TestCompletionOfRequestID(t *testing.T) {
 		submit(t, tracker, fmt.Sprint("video ", i))
 	}
 	g.submit = func() error { return &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "no answer"} }
-	if _, err := tracker.Submit(t.Context(), prepared(pixazo.VideoRequest{Prompt: "lost"}), true); err == nil {
+	if _, err := tracker.Submit(t.Context(), prepared(pixazo.VideoRequest{Prompt: "lost"}), jobs.SubmitOptions{AllowDuplicate: true}); err == nil {
 		t.Fatal("no error")
 	}
 	ids := func(from, to int) (ids []string) {

@@ -10,6 +10,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"pixazo-mcp/internal/download"
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
 )
 
@@ -63,7 +64,7 @@ func downloadVideo(config Config) tool {
 		if err != nil {
 			return downloadResult{}, err
 		}
-		job := config.jobResult(s.Job, "The download goes on: call download_video again, with the same arguments.")
+		job := config.jobResult(ctx, jobs.Row{Job: s.Job}, "The download goes on: call download_video again, with the same arguments.")
 		files := job.saved(s)
 		return downloadResult{job, files, s.Pending}, nil
 	})

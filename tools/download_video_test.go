@@ -44,8 +44,13 @@ func saving(t *testing.T, duration time.Duration) (srv *server.MCPServer, dir st
 // savedJobs is the tracker as a saver sees it.
 type savedJobs struct{ *jobs.Tracker }
 
-func (s savedJobs) Find(_ context.Context, requestID string) (known download.Known) {
-	r, err := s.Tracker.Find(requestID)
+func (s savedJobs) Status(ctx context.Context, requestID string) (pixazo.Job, error) {
+	seen, err := s.Tracker.Status(ctx, requestID)
+	return seen.Row.Job, err
+}
+
+func (s savedJobs) Find(ctx context.Context, requestID string) (known download.Known) {
+	r, err := s.Tracker.Find(ctx, requestID)
 	if err == nil && r != nil {
 		known = download.Known{Job: r.Job, Prompt: r.Prompt, SubmittedAt: r.SubmittedAt}
 		for _, file := range r.Saved {
@@ -55,12 +60,12 @@ func (s savedJobs) Find(_ context.Context, requestID string) (known download.Kno
 	return known
 }
 
-func (s savedJobs) AddSaved(_ context.Context, requestID string, files []download.File) error {
+func (s savedJobs) AddSaved(ctx context.Context, requestID string, files []download.File) error {
 	var saved []jobs.SavedFile
 	for _, file := range files {
 		saved = append(saved, jobs.SavedFile(file))
 	}
-	return s.Tracker.AddSaved(requestID, saved)
+	return s.Tracker.AddSaved(ctx, requestID, saved)
 }
 
 func callTool(ctx context.Context, t *testing.T, srv *server.MCPServer, name string, args map[string]any) (text string, s map[string]any, isError bool) {

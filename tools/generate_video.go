@@ -10,6 +10,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
 )
 
@@ -47,11 +48,11 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 		if err != nil {
 			return generateResult{}, err
 		}
-		s, err := config.Tracker.Submit(ctx, prepared, in.AllowDuplicate)
+		s, err := config.Tracker.Submit(ctx, prepared, jobs.SubmitOptions{AllowDuplicate: in.AllowDuplicate})
 		if err != nil {
 			return generateResult{}, err
 		}
-		step := nextStep(s.Job)
+		step := nextStep(s.Row.Job)
 		if s.Duplicate {
 			step = fmt.Sprintf("Nothing was submitted now: the same request was, %s ago, and this is its job. %s To pay for another video of it, call generate_video with allow_duplicate: true.",
 				s.Age.Round(time.Second), step)
@@ -59,7 +60,7 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 		if s.JournalErr != nil {
 			step += " Keep the request_id: the local record could not take it (" + s.JournalErr.Error() + "), so list_videos may show it as SUBMITTING or UNCERTAIN."
 		}
-		return generateResult{config.jobResult(s.Job, step), s.Duplicate, prepared.Warnings()}, nil
+		return generateResult{config.jobResult(ctx, s.Row, step), s.Duplicate, prepared.Warnings()}, nil
 	})
 }
 

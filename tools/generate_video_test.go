@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/pixazo"
 )
 
@@ -33,7 +33,7 @@ func TestDuplicateIsAnsweredWithItsJob(t *testing.T) {
 		{"finished", "COMPLETED", 9 * time.Minute,
 			"Nothing was submitted now: the same request was, 9m0s ago, and this is its job. Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video." + another},
 		{"failed", "FAILED", time.Second, ""},
-		{"long ago", "PROCESSING", 10 * time.Minute, ""},
+		{"long ago", "PROCESSING", 2 * time.Hour, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestDuplicateIsAnsweredWithItsJob(t *testing.T) {
 					}
 					return job, nil
 				}}
-				h := newHouseOf(t, g, jobs.Options{StateDir: t.TempDir()})
+				h := newHouseOf(t, g, journal.Options{Dir: t.TempDir()})
 				first := h.submit("x")
 				if first.Structured["duplicate"] != nil || first.Structured["next_step"] != making {
 					t.Errorf("the first one: %s", first.text())
@@ -112,7 +112,7 @@ func TestDuplicateOfAnUncertainSubmission(t *testing.T) {
 				g := &gatewayOf{submit: func(string) (pixazo.Job, error) {
 					return pixazo.Job{}, &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "dropped", RequestID: tt.id}
 				}}
-				h := newHouseOf(t, g, jobs.Options{StateDir: t.TempDir()})
+				h := newHouseOf(t, g, journal.Options{Dir: t.TempDir()})
 				h.submit("x")
 				time.Sleep(time.Hour)
 				want := "duplicate_uncertain: the same request was sent at 2000-01-01T00:00:00Z and its outcome is unknown: it may have been accepted and billed." + advice(pixazo.DuplicateUncertain) + tt.want
@@ -133,7 +133,7 @@ func TestDuplicateOfAnUncertainSubmission(t *testing.T) {
 func TestHourlyLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gatewayOf{}
-		h := newHouseOf(t, g, jobs.Options{StateDir: t.TempDir(), MaxPerHour: 2})
+		h := newHouseOf(t, g, journal.Options{Dir: t.TempDir(), Limits: journal.Limits{PerHour: 2}})
 		h.submit("one")
 		time.Sleep(10 * time.Minute)
 		h.submit("two")
@@ -173,13 +173,13 @@ func TestOutcomeThatCouldNotBeRecordedIsToldWithItsRequestID(t *testing.T) {
 		}
 		return pixazo.Job{RequestID: testID, Status: pixazo.Queued}, nil
 	}}
-	h := newHouseOf(t, g, jobs.Options{StateDir: dir})
+	h := newHouseOf(t, g, journal.Options{Dir: dir})
 	r := h.submit("x")
 	checkAnswer(t, "generate_video", r)
 	step, _ := r.Structured["next_step"].(string)
 	const (
 		begin = "The video is still being made: call wait_for_video with this request_id, and do not call generate_video again." +
-			" Keep the request_id: the local record could not take it (journal_unavailable: the record of submissions can't be used: "
+			" Keep the request_id: the local record could not take it (journal_unavailable: the journal can't be used: "
 		end = "), so list_videos may show it as SUBMITTING or UNCERTAIN."
 	)
 	if r.IsError || r.Structured["request_id"] != testID || !strings.HasPrefix(step, begin) || !strings.HasSuffix(step, end) || !strings.Contains(step, path) {
@@ -188,7 +188,7 @@ func TestOutcomeThatCouldNotBeRecordedIsToldWithItsRequestID(t *testing.T) {
 }
 
 func TestFilesThatHeyGenMayIgnoreAreWarnedOf(t *testing.T) {
-	h := newHouseOf(t, &gatewayOf{}, jobs.Options{StateDir: t.TempDir()})
+	h := newHouseOf(t, &gatewayOf{}, journal.Options{Dir: t.TempDir()})
 	r := h.call(t.Context(), "generate_video", `{"prompt":"x","files":["asset_1","data:text/plain;base64,aGk="]}`)
 	const want = "files[1]: its data is text/plain: HeyGen takes png, jpeg, mp4, webm, mp3, wav and pdf, and may ignore other files or refuse the request."
 	if warnings, _ := r.Structured["warnings"].([]any); len(warnings) != 1 || warnings[0] != want || !strings.Contains(r.text(), want) {

@@ -16,10 +16,10 @@ func getStatus(config Config) tool {
 		hints:       hints{readOnly: true, destructive: false, idempotent: true, openWorld: true},
 		player:      true,
 	}, func(ctx context.Context, _ mcp.CallToolRequest, in requestArgs) (jobResult, error) {
-		job, err := config.Tracker.Status(ctx, in.RequestID)
+		seen, err := config.Tracker.Status(ctx, in.RequestID)
 		if err != nil {
 			return jobResult{}, err
 		}
-		return config.jobResult(job, nextStep(job)), nil
+		return config.jobResult(ctx, seen.Row, nextStep(seen.Row.Job)), nil
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -18,8 +19,6 @@ import (
 
 const (
 	defaultList = 20
-
-	maxPromptShown = 500 // characters
 )
 
 type listArgs struct {
@@ -29,10 +28,10 @@ type listArgs struct {
 }
 
 type listResult struct {
-	Videos     []jobs.Video `json:"videos"`
-	NextCursor string       `json:"next_cursor,omitempty" jsonschema_description:"The cursor of the next page; left out on the last one."`
-	Notice     string       `json:"notice,omitempty" jsonschema_description:"Something to know of the record as a whole."`
-	NextStep   string       `json:"next_step"`
+	Videos     []jobs.View `json:"videos"`
+	NextCursor string      `json:"next_cursor,omitempty" jsonschema_description:"The cursor of the next page; left out on the last one."`
+	Notice     string      `json:"notice,omitempty" jsonschema_description:"Something to know of the record as a whole."`
+	NextStep   string      `json:"next_step"`
 }
 
 func listVideos(config Config) tool {
@@ -46,23 +45,22 @@ func listVideos(config Config) tool {
 		if in.Limit != nil {
 			limit = *in.Limit
 		}
-		records, next, notice, err := config.Tracker.List(ctx, jobs.Filter(cmp.Or(in.Status, string(jobs.All))), limit, in.Cursor)
+		page, err := config.Tracker.List(ctx, jobs.Filter(cmp.Or(in.Status, string(jobs.All))), limit, in.Cursor)
 		if err != nil {
 			return listResult{}, err
 		}
-		result := listResult{Videos: []jobs.Video{}, NextCursor: next, Notice: notice}
-		for _, r := range records {
-			v := r.Video()
-			v.Prompt = shorten(v.Prompt)
-			result.Videos = append(result.Videos, v)
+		result := listResult{Videos: []jobs.View{}, NextCursor: page.Next, Notice: page.Notice}
+		next := page.Next
+		for _, r := range page.Rows {
+			result.Videos = append(result.Videos, config.Tracker.View(ctx, r))
 		}
 		switch {
-		case len(records) == 0:
+		case len(page.Rows) == 0:
 			result.NextStep = "There is nothing to show."
 			if in.Status != "" && in.Status != string(jobs.All) {
 				result.NextStep = "No video has the status " + in.Status + "; list_videos without status shows all of them."
 			}
-		case slices.ContainsFunc(result.Videos, func(v jobs.Video) bool { return v.RequestID == "" }):
+		case slices.ContainsFunc(result.Videos, func(v jobs.View) bool { return v.RequestID == "" }):
 			result.NextStep = "Do not submit those without a request_id again: ask the user to look at " + pixazo.CreditsURL + " first."
 			if next != "" {
 				result.NextStep += " Call list_videos with cursor " + next + " for older ones."
@@ -76,13 +74,8 @@ func listVideos(config Config) tool {
 	})
 }
 
-// shorten keeps a hundred long prompts from filling a model's context.
-func shorten(prompt string) string {
-	if runes := []rune(prompt); len(runes) > maxPromptShown {
-		return string(runes[:maxPromptShown]) + "…"
-	}
-	return prompt
-}
+// columns are the fields that the text of a list shows as a table.
+var columns = []string{"created_at", "status", "done", "last_checked_at", "request_id", "prompt"}
 
 // text is a short table, and below each row what a table has no room for. Of a
 // long prompt it shows the beginning.
@@ -92,20 +85,20 @@ func (l listResult) text() string {
 		fmt.Fprintf(&b, "notice: %s\n", l.Notice)
 	}
 	if len(l.Videos) > 0 {
-		b.WriteString("submitted_at | status | done | last_checked_at | request_id | prompt\n")
+		b.WriteString(strings.Join(columns, " | ") + "\n")
 	}
 	for _, v := range l.Videos {
-		fmt.Fprintf(&b, "%s | %s | %t | %s | %s | %s\n", cmp.Or(v.SubmittedAt, "elsewhere"), cmp.Or(v.Status, "not known"), v.Done,
+		fmt.Fprintf(&b, "%s | %s | %t | %s | %s | %s\n", cmp.Or(v.CreatedAt, "not known"), cmp.Or(v.Status, "not known"), v.Done,
 			cmp.Or(v.LastCheckedAt, "never"), cmp.Or(v.RequestID, "none"), text.Clean(v.Prompt, 60))
 		for _, url := range v.VideoURLs {
 			fmt.Fprintf(&b, "  video_urls: %s\n", url)
 		}
-		for _, fact := range [][2]string{
-			{"media_type", v.MediaType}, {"error", v.Error}, {"created_at", v.CreatedAt}, {"updated_at", v.UpdatedAt},
-			{"completed_at", v.CompletedAt}, {"saved_path", v.SavedPath},
-		} {
-			if fact[1] != "" {
-				fmt.Fprintf(&b, "  %s: %s\n", fact[0], fact[1])
+		v.VideoURLs = nil
+		var facts []string
+		addLines(&facts, reflect.ValueOf(v))
+		for _, fact := range facts {
+			if name, _, _ := strings.Cut(fact, ":"); !slices.Contains(columns, name) {
+				fmt.Fprintf(&b, "  %s\n", fact)
 			}
 		}
 	}

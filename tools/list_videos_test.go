@@ -21,6 +21,7 @@ import (
 	"unicode"
 
 	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
@@ -61,10 +62,10 @@ func (g *gatewayOf) submissions() int {
 }
 
 // newHouseOf makes a server over g, with a journal as options say.
-func newHouseOf(t *testing.T, g jobs.Gateway, options jobs.Options) *house {
+func newHouseOf(t *testing.T, g jobs.Gateway, options journal.Options) *house {
 	t.Helper()
 	options.Gateway = "test"
-	tracker := jobs.New(g, options)
+	tracker := jobs.New(g, journal.New(options), jobs.Options{})
 	t.Cleanup(func() {
 		tracker.Drain()
 		tracker.Finish(context.Background())
@@ -112,7 +113,7 @@ func checkList(t *testing.T, r result) {
 		}
 	}
 	var blocks [][]string // the lines of each video
-	head := slices.Index(lines, "submitted_at | status | done | last_checked_at | request_id | prompt")
+	head := slices.Index(lines, "created_at | status | done | last_checked_at | request_id | prompt")
 	for _, line := range lines[head+1:] {
 		switch {
 		case head < 0 || strings.HasPrefix(line, "next_"):
@@ -131,8 +132,8 @@ func checkList(t *testing.T, r result) {
 		for name, value := range video {
 			want := name + ": " + fmt.Sprint(value)
 			switch name {
-			case "submitted_at", "status", "done", "last_checked_at", "request_id":
-				column := slices.Index([]string{"submitted_at", "status", "done", "last_checked_at", "request_id"}, name)
+			case "created_at", "status", "done", "last_checked_at", "request_id":
+				column := slices.Index([]string{"created_at", "status", "done", "last_checked_at", "request_id"}, name)
 				if got := strings.Split(blocks[i][0], " | ")[column]; got != fmt.Sprint(value) {
 					t.Errorf("video %d: %s is %v, and %q in the text", i, name, value, got)
 				}
@@ -218,7 +219,7 @@ func everything(t *testing.T) (h *house, finish func()) {
 		}
 		return job, nil
 	}
-	h = newHouseOf(t, g, jobs.Options{StateDir: t.TempDir()})
+	h = newHouseOf(t, g, journal.Options{Dir: t.TempDir()})
 	for _, prompt := range []string{"queued", "completed", "failed", "refused", "uncertain", "uncertain with id"} {
 		h.submit(prompt)
 		time.Sleep(time.Minute)
@@ -238,24 +239,31 @@ func everything(t *testing.T) (h *house, finish func()) {
 func TestListShowsEveryVideoAsTheJournalHasIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, finish := everything(t)
-		want := `submitted_at | status | done | last_checked_at | request_id | prompt
+		finish = sync.OnceFunc(finish)
+		defer finish()
+		want := `created_at | status | done | last_checked_at | request_id | prompt
 2000-01-01T00:06:00Z | SUBMITTING | false | never | none | submitting
-elsewhere | PROCESSING | false | 2000-01-01T00:06:00Z | elsewhere-1 | 
+  elapsed_seconds: 0
+not known | PROCESSING | false | 2000-01-01T00:06:00Z | elsewhere-1 | 
+  check_again_seconds: 60
 2000-01-01T00:05:00Z | UNCERTAIN | false | never | id-of-uncertain | uncertain with id
+  elapsed_seconds: 60
+  check_again_seconds: 240
 2000-01-01T00:04:00Z | UNCERTAIN | false | never | none | uncertain
-2000-01-01T00:02:00Z | ERROR | true | 2000-01-01T00:06:00Z | id-of-failed | failed
+  elapsed_seconds: 120
+2000-01-01T00:01:00Z | ERROR | true | 2000-01-01T00:06:00Z | id-of-failed | failed
   error: the script was refused
-  created_at: 2000-01-01T00:01:00Z
-  updated_at: 2000-01-01T00:02:00Z
   completed_at: 2000-01-01T00:02:00Z
+  elapsed_seconds: 60
 2000-01-01T00:01:00Z | COMPLETED | true | 2000-01-01T00:06:00Z | id-of-completed | completed
   video_urls: https://media.example/1?a=1&b=2
   video_urls: https://media.example/2
   media_type: video/mp4
-  created_at: 2000-01-01T00:01:00Z
-  updated_at: 2000-01-01T00:02:00Z
   completed_at: 2000-01-01T00:02:00Z
+  elapsed_seconds: 60
 2000-01-01T00:00:00Z | QUEUED | false | never | id-of-queued | queued
+  elapsed_seconds: 360
+  check_again_seconds: 45
 next_step: Do not submit those without a request_id again: ask the user to look at https://api-console.pixazo.ai/dashboard first.`
 		r := h.list("")
 		if r.text() != want {
@@ -263,13 +271,12 @@ next_step: Do not submit those without a request_id again: ask the user to look 
 		}
 		videos := videosOf(r)
 		for i, want := range map[int]map[string]any{
-			0: {"status": "SUBMITTING", "done": false, "prompt": "submitting", "submitted_at": "2000-01-01T00:06:00Z"},
-			1: {"request_id": "elsewhere-1", "status": "PROCESSING", "done": false, "last_checked_at": "2000-01-01T00:06:00Z"},
-			2: {"request_id": "id-of-uncertain", "status": "UNCERTAIN", "done": false, "prompt": "uncertain with id", "submitted_at": "2000-01-01T00:05:00Z"},
-			3: {"status": "UNCERTAIN", "done": false, "prompt": "uncertain", "submitted_at": "2000-01-01T00:04:00Z"},
-			5: {"request_id": "id-of-completed", "status": "COMPLETED", "done": true, "prompt": "completed", "submitted_at": "2000-01-01T00:01:00Z",
+			0: {"status": "SUBMITTING", "done": false, "prompt": "submitting", "created_at": "2000-01-01T00:06:00Z", "elapsed_seconds": 0.0},
+			2: {"request_id": "id-of-uncertain", "status": "UNCERTAIN", "done": false, "prompt": "uncertain with id", "created_at": "2000-01-01T00:05:00Z", "elapsed_seconds": 60.0, "check_again_seconds": 240.0},
+			3: {"status": "UNCERTAIN", "done": false, "prompt": "uncertain", "created_at": "2000-01-01T00:04:00Z", "elapsed_seconds": 120.0},
+			5: {"request_id": "id-of-completed", "status": "COMPLETED", "done": true, "prompt": "completed",
 				"video_urls": []any{"https://media.example/1?a=1&b=2", "https://media.example/2"}, "media_type": "video/mp4",
-				"created_at": "2000-01-01T00:01:00Z", "updated_at": "2000-01-01T00:02:00Z", "completed_at": "2000-01-01T00:02:00Z", "last_checked_at": "2000-01-01T00:06:00Z"},
+				"created_at": "2000-01-01T00:01:00Z", "completed_at": "2000-01-01T00:02:00Z", "elapsed_seconds": 60.0, "last_checked_at": "2000-01-01T00:06:00Z"},
 		} {
 			if !reflect.DeepEqual(videos[i], want) {
 				t.Errorf("video %d\n got %v\nwant %v", i, videos[i], want)
@@ -314,7 +321,7 @@ func TestListFilters(t *testing.T) {
 
 func TestListPages(t *testing.T) {
 	g := &gatewayOf{}
-	h := newHouseOf(t, g, jobs.Options{StateDir: t.TempDir()})
+	h := newHouseOf(t, g, journal.Options{Dir: t.TempDir()})
 	const n = 101
 	for i := range n {
 		h.submit(fmt.Sprint(i))
@@ -367,7 +374,7 @@ func TestListTellsOfADamagedJournal(t *testing.T) {
 	if err := os.WriteFile(aside, []byte("rubbish"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h := newHouseOf(t, &gatewayOf{}, jobs.Options{StateDir: dir})
+	h := newHouseOf(t, &gatewayOf{}, journal.Options{Dir: dir})
 	for range 2 { // of an empty list, too
 		r := h.list("")
 		notice, _ := r.Structured["notice"].(string)
@@ -388,7 +395,7 @@ func TestListShowsHostilePromptsClean(t *testing.T) {
 		"| | |",
 		strings.Repeat("\x01", 5000) + "x",
 	}
-	h := newHouseOf(t, &gatewayOf{}, jobs.Options{StateDir: t.TempDir()})
+	h := newHouseOf(t, &gatewayOf{}, journal.Options{Dir: t.TempDir()})
 	for _, prompt := range hostile {
 		if r := h.submit(prompt); r.IsError {
 			t.Fatal(r.text())
@@ -398,14 +405,17 @@ func TestListShowsHostilePromptsClean(t *testing.T) {
 	slices.Reverse(hostile)
 	for i, got := range prompts(r) {
 		want := hostile[i]
-		if len(want) > 500 { // these have one byte a character
-			want = want[:500] + "…"
+		if len(want) > 200 { // these have one byte a character
+			want = want[:200] + "…"
 		}
 		if got != want {
 			t.Errorf("structured prompt %.80q, want %.80q", got, want)
 		}
 	}
 	lines := strings.Split(r.text(), "\n")
+	lines = slices.DeleteFunc(lines, func(line string) bool {
+		return strings.HasPrefix(line, "  elapsed_seconds: ") || strings.HasPrefix(line, "  check_again_seconds: ")
+	})
 	if len(lines) != len(hostile)+2 {
 		t.Errorf("%d lines for %d videos:\n%s", len(lines), len(hostile), r.text())
 	}
@@ -432,13 +442,19 @@ func TestToolsWithoutAJournal(t *testing.T) {
 			g := &gatewayOf{status: func(id string) (pixazo.Job, error) {
 				return pixazo.Job{RequestID: id, Status: pixazo.Completed, VideoURLs: []string{"https://media.example/v"}}, nil
 			}}
-			h := newHouseOf(t, g, jobs.Options{StateDir: dir})
+			h := newHouseOf(t, g, journal.Options{Dir: dir})
 			for tool, advice := range map[string]string{
 				"list_videos":    advice(pixazo.JournalUnavailable),
 				"generate_video": " Nothing was submitted or charged." + advice(pixazo.JournalUnavailable),
 			} {
 				arguments := map[string]string{"generate_video": `{"prompt":"x"}`}[tool]
 				r := h.call(t.Context(), tool, arguments)
+				if tool == "list_videos" && dir == "" {
+					if r.IsError || r.text() != "next_step: There is nothing to show." {
+						t.Errorf("%s: %s", tool, r.text())
+					}
+					continue
+				}
 				if !r.IsError || !what.MatchString(r.text()) || !strings.HasSuffix(r.text(), "."+advice) || strings.Contains(r.text(), "\n") {
 					t.Errorf("%s: %s\nwant %v…%s", tool, r.text(), what, advice)
 				}

@@ -7,11 +7,11 @@
 package tools
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
 	"strings"
-	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -37,39 +37,24 @@ type jobResult struct {
 	NextStep       string   `json:"next_step" jsonschema_description:"What to do next."`
 }
 
-// jobResult is a job with what the journal adds.
-func (c Config) jobResult(job pixazo.Job, nextStep string) jobResult {
-	r := newJobResult(job, nextStep)
-	if job.Done() {
-		r.SavedPath = c.Tracker.SavedPath(job.RequestID)
-	} else {
-		r.TypicalSeconds = int(c.Tracker.Typical().Seconds())
+// jobResult is a row of the journal with what to do next.
+func (c Config) jobResult(ctx context.Context, row jobs.Row, nextStep string) jobResult {
+	v := c.Tracker.View(ctx, row)
+	return jobResult{
+		RequestID:      v.RequestID,
+		Status:         v.Status,
+		Done:           v.Done,
+		VideoURLs:      v.VideoURLs,
+		MediaType:      v.MediaType,
+		Error:          v.Error,
+		CreatedAt:      v.CreatedAt,
+		UpdatedAt:      jobs.FormatTime(row.Job.UpdatedAt),
+		CompletedAt:    v.CompletedAt,
+		ElapsedSeconds: v.ElapsedSeconds,
+		TypicalSeconds: v.TypicalSeconds,
+		SavedPath:      v.SavedPath,
+		NextStep:       nextStep,
 	}
-	return r
-}
-
-func newJobResult(job pixazo.Job, nextStep string) jobResult {
-	r := jobResult{
-		RequestID:   job.RequestID,
-		Status:      string(job.Status),
-		Done:        job.Done(),
-		VideoURLs:   job.VideoURLs,
-		MediaType:   job.MediaType,
-		Error:       job.Error,
-		CreatedAt:   jobs.FormatTime(job.CreatedAt),
-		UpdatedAt:   jobs.FormatTime(job.UpdatedAt),
-		CompletedAt: jobs.FormatTime(job.CompletedAt),
-		NextStep:    nextStep,
-	}
-	if !job.CreatedAt.IsZero() && (!job.Done() || !job.CompletedAt.IsZero()) {
-		end := time.Now()
-		if job.Done() {
-			end = job.CompletedAt
-		}
-		seconds := int(max(end.Sub(job.CreatedAt), 0).Seconds())
-		r.ElapsedSeconds = &seconds
-	}
-	return r
 }
 
 // nextStep is what to do about a job as it stands.

@@ -28,6 +28,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/pixazo"
 )
 
@@ -52,7 +53,7 @@ func TestAnswersOfTheTools(t *testing.T) {
 		want                        string // the text, line by line
 	}{
 		{"submission", "generate_video", `{"prompt":"x"}`, `{"request_id":"` + testID + `","status":"QUEUED"}`,
-			"request_id: " + testID + "\nstatus: QUEUED\ndone: false\n" +
+			"request_id: " + testID + "\nstatus: QUEUED\ndone: false\ncreated_at: 2000-01-01T00:00:00Z\nelapsed_seconds: 0\n" +
 				"next_step: The video is still being made: call wait_for_video with this request_id, and do not call generate_video again."},
 		{"submission that is finished already", "generate_video", `{"prompt":"x"}`, completed,
 			"request_id: " + testID + "\nstatus: COMPLETED\ndone: true\nvideo_urls: https://media.example/v.mp4?a=1&b=2\nmedia_type: video/mp4\n" +
@@ -380,7 +381,7 @@ func TestWaitTellsWhyItDidNotSeeTheEnd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tracker := jobs.New(client, jobs.Options{StateDir: t.TempDir(), MaxWaits: 1})
+		tracker := jobs.New(client, journal.New(journal.Options{Dir: t.TempDir()}), jobs.Options{MaxWaits: 1})
 		t.Cleanup(tracker.Close)
 		h.serve(tracker, time.Minute)
 		check := func(when, wantStep string, r result) {
@@ -475,36 +476,6 @@ func checkClean(t *testing.T, r result) {
 			t.Errorf("the gateway made the line %q", line)
 		}
 	}
-}
-
-func TestElapsedSeconds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		now := time.Now()
-		at := func(ago time.Duration) time.Time { return now.Add(-ago) }
-		for _, tt := range []struct {
-			name string
-			job  pixazo.Job
-			want int // -1 for left out
-		}{
-			{"no creation known", pixazo.Job{Status: pixazo.Processing}, -1},
-			{"in the works, to now", pixazo.Job{Status: pixazo.Processing, CreatedAt: at(90500 * time.Millisecond)}, 90},
-			{"just created", pixazo.Job{Status: pixazo.Queued, CreatedAt: now}, 0},
-			{"created in the future", pixazo.Job{Status: pixazo.Queued, CreatedAt: at(-time.Hour)}, 0},
-			{"in the works, a completion is not believed", pixazo.Job{Status: pixazo.Processing, CreatedAt: at(time.Minute), CompletedAt: at(time.Hour)}, 60},
-			{"done, to its end", pixazo.Job{Status: pixazo.Completed, CreatedAt: at(time.Hour), CompletedAt: at(55 * time.Minute)}, 300},
-			{"failed, to its end", pixazo.Job{Status: pixazo.Failed, CreatedAt: at(time.Hour), CompletedAt: at(59 * time.Minute)}, 60},
-			{"done, no end known", pixazo.Job{Status: pixazo.Completed, CreatedAt: at(time.Hour)}, -1},
-			{"done before it began", pixazo.Job{Status: pixazo.Completed, CreatedAt: at(time.Hour), CompletedAt: at(2 * time.Hour)}, 0},
-		} {
-			got := -1
-			if s := newJobResult(tt.job, "").ElapsedSeconds; s != nil {
-				got = *s
-			}
-			if got != tt.want {
-				t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
-			}
-		}
-	})
 }
 
 // session is a client that hears of progress.

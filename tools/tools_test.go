@@ -29,6 +29,7 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 
 	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
@@ -67,7 +68,7 @@ func newHouse(t testing.TB, answer func(*http.Request) (*http.Response, error)) 
 // newTracker keeps its journal as long as the test.
 func newTracker(t testing.TB, gateway jobs.Gateway) *jobs.Tracker {
 	t.Helper()
-	tracker := jobs.New(gateway, jobs.Options{StateDir: t.TempDir(), Gateway: "test", Rand: func() float64 { return 0.5 }})
+	tracker := jobs.New(gateway, journal.New(journal.Options{Dir: t.TempDir(), Gateway: "test"}), jobs.Options{Rand: func() float64 { return 0.5 }})
 	t.Cleanup(func() {
 		tracker.Drain()
 		tracker.Finish(context.Background())

@@ -62,7 +62,7 @@ func waitForVideo(config Config) tool {
 		if err != nil {
 			return waitResult{}, err
 		}
-		job := outcome.Job
+		job := outcome.Row.Job
 		if job.Status.Failed() {
 			return waitResult{}, job.Failure()
 		}
@@ -81,7 +81,7 @@ func waitForVideo(config Config) tool {
 		if outcome.LastErr != nil && !job.Done() {
 			step += fmt.Sprintf(" The newest status check failed (%s).", outcome.LastErr)
 		}
-		result := waitResult{jobResult: config.jobResult(job, step), WaitExpired: !job.Done()}
+		result := waitResult{jobResult: config.jobResult(ctx, outcome.Row, step), WaitExpired: !job.Done()}
 		if in.Save && len(job.VideoURLs) > 0 && job.Done() {
 			// Some seconds are left in any case: most videos need no more.
 			left := min(max(timeout-time.Since(begun), 5*time.Second), config.MaxWait-time.Since(begun))
@@ -93,7 +93,7 @@ func waitForVideo(config Config) tool {
 
 // waited words the progress of a wait.
 func waited(p jobs.Progress) string {
-	status := cmp.Or(string(p.Job.Status), "no status yet")
+	status := cmp.Or(string(p.Row.Job.Status), "no status yet")
 	if p.Age == 0 {
 		return fmt.Sprintf("%s, waited %d s", status, int(p.Waited.Seconds()))
 	}

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
 )
 
@@ -22,7 +21,7 @@ func median(took []time.Duration) float64 {
 
 func BenchmarkSubmitJournal(b *testing.B) {
 	g := &fakeGateway{}
-	tracker := openTracker(b, g, jobs.Options{StateDir: b.TempDir()})
+	tracker := openTracker(b, g, b.TempDir())
 	submit(b, tracker, prompt("the first, which makes the journal"))
 	var with, without []time.Duration
 	for n := 0; b.Loop(); n++ {
@@ -41,7 +40,7 @@ func BenchmarkSubmitJournal(b *testing.B) {
 
 func BenchmarkNote(b *testing.B) {
 	g := &fakeGateway{}
-	tracker := openTracker(b, g, jobs.Options{StateDir: b.TempDir()})
+	tracker := openTracker(b, g, b.TempDir())
 	id := submit(b, tracker, request())
 	var took []time.Duration
 	for b.Loop() {
@@ -59,10 +58,10 @@ func BenchmarkNote(b *testing.B) {
 // which makes the file, is left out.
 func BenchmarkSubmitJournalFirst(b *testing.B) {
 	g, dir := &fakeGateway{}, b.TempDir()
-	submit(b, openTracker(b, g, jobs.Options{StateDir: dir}), prompt("the first, which makes the journal"))
+	submit(b, openTracker(b, g, dir), prompt("the first, which makes the journal"))
 	var took []time.Duration
 	for n := 0; b.Loop(); n++ {
-		tracker := jobs.New(g, jobs.Options{StateDir: dir})
+		tracker := openTracker(b, g, dir)
 		start := time.Now()
 		submit(b, tracker, prompt("video %d", n))
 		took = append(took, time.Since(start))

@@ -14,13 +14,14 @@ import (
 	"time"
 
 	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/pixazo"
 )
 
 // fakeGateway answers with its functions and notes what it was asked. A nil
 // submit accepts, a nil status says PROCESSING.
 type fakeGateway struct {
-	submit func(context.Context, *pixazo.Prepared) (pixazo.Job, error)
+	submit func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error)
 	status func(ctx context.Context, id string, poll int) (pixazo.Job, error) // poll counts from 0, for each id
 
 	mu          sync.Mutex
@@ -29,7 +30,7 @@ type fakeGateway struct {
 	pollingURL  string // of the newest poll
 }
 
-func (g *fakeGateway) Submit(ctx context.Context, p *pixazo.Prepared, _ pixazo.SubmitOptions) (pixazo.Job, error) {
+func (g *fakeGateway) Submit(ctx context.Context, p *pixazo.Prepared, o pixazo.SubmitOptions) (pixazo.Job, error) {
 	g.mu.Lock()
 	g.submissions++
 	n := g.submissions
@@ -37,7 +38,7 @@ func (g *fakeGateway) Submit(ctx context.Context, p *pixazo.Prepared, _ pixazo.S
 	if g.submit == nil {
 		return pixazo.Job{RequestID: fmt.Sprintf("own-%d", n), Status: pixazo.Queued}, nil
 	}
-	return g.submit(ctx, p)
+	return g.submit(ctx, p, o)
 }
 
 func (g *fakeGateway) Status(ctx context.Context, id string, o pixazo.StatusOptions) (pixazo.Job, error) {
@@ -92,17 +93,27 @@ func failing(code pixazo.Code, id string) error {
 // newTracker has a journal of its own, and polls that are spread neither way.
 func newTracker(t testing.TB, g jobs.Gateway) *jobs.Tracker {
 	t.Helper()
-	return openTracker(t, g, jobs.Options{StateDir: t.TempDir()})
+	return openTracker(t, g, t.TempDir())
 }
 
 // openTracker ends the tracker with the test, so that a bubble of synctest is
-// left empty and a temporary directory can be removed.
-func openTracker(t testing.TB, g jobs.Gateway, options jobs.Options) *jobs.Tracker {
+// left empty and a temporary directory can be removed. Two over one directory
+// stand for two processes.
+func openTracker(t testing.TB, g jobs.Gateway, dir string, options ...jobs.Options) *jobs.Tracker {
 	t.Helper()
-	if options.Rand == nil {
-		options.Rand = func() float64 { return 0.5 }
+	return openWith(t, g, journal.Options{Dir: dir, Gateway: "https://gateway.example"}, options...)
+}
+
+func openWith(t testing.TB, g jobs.Gateway, place journal.Options, options ...jobs.Options) *jobs.Tracker {
+	t.Helper()
+	var o jobs.Options
+	if len(options) > 0 {
+		o = options[0]
 	}
-	tracker := jobs.New(g, options)
+	if o.Rand == nil {
+		o.Rand = func() float64 { return 0.5 }
+	}
+	tracker := jobs.New(g, journal.New(place), o)
 	t.Cleanup(func() { end(tracker) })
 	return tracker
 }
@@ -136,13 +147,43 @@ func prepared(req pixazo.VideoRequest) *pixazo.Prepared {
 	return p
 }
 
-func mustSubmit(t *testing.T, tracker *jobs.Tracker) string {
+// submit fails the test unless p is accepted, and returns its request_id.
+func submit(t testing.TB, tracker *jobs.Tracker, p *pixazo.Prepared) string {
 	t.Helper()
-	s, err := tracker.Submit(t.Context(), request(), false)
+	s, err := tracker.Submit(context.Background(), p, jobs.SubmitOptions{})
+	if err != nil || s.Duplicate || s.JournalErr != nil {
+		t.Fatalf("Submit of %q = %+v, %v; want it accepted and written down", p.Prompt(), s, err)
+	}
+	return s.Row.Job.RequestID
+}
+
+func status(tracker *jobs.Tracker, ctx context.Context, id string) (pixazo.Job, error) {
+	seen, err := tracker.Status(ctx, id)
+	return seen.Row.Job, err
+}
+
+// find returns the row of a job, which must be there.
+func find(t testing.TB, tracker *jobs.Tracker, id string) jobs.Row {
+	t.Helper()
+	r, err := tracker.Find(t.Context(), id)
+	if err != nil || r == nil {
+		t.Fatalf("Find of %s = %+v, %v", id, r, err)
+	}
+	return *r
+}
+
+func list(t testing.TB, tracker *jobs.Tracker) []jobs.Row {
+	t.Helper()
+	page, err := tracker.List(context.Background(), journal.All, 100, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.Job.RequestID
+	return page.Rows
+}
+
+func mustSubmit(t *testing.T, tracker *jobs.Tracker) string {
+	t.Helper()
+	return submit(t, tracker, request())
 }
 
 func wantPolls(t *testing.T, got, want []int64) {

@@ -49,7 +49,7 @@ func holdWaits(tb testing.TB, tracker *jobs.Tracker, ids []string) (stop func())
 		ended.Go(func() {
 			var once sync.Once
 			_, err := tracker.Wait(ctx, id, time.Hour, func(p jobs.Progress) {
-				if p.Job.Status != "" {
+				if p.Row.Job.Status != "" {
 					once.Do(begun.Done)
 				}
 			})
@@ -121,7 +121,7 @@ func TestAThousandWaitsHoldUnder64MB(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			gateway, polls := tt.gateway(t)
-			tracker := openTracker(t, gateway, jobs.Options{StateDir: t.TempDir(), MaxWaits: manyWaits})
+			tracker := openTracker(t, gateway, t.TempDir(), jobs.Options{MaxWaits: manyWaits})
 			inUse, system := held()
 			begin := time.Now()
 			stop := holdWaits(t, tracker, tt.ids)
@@ -145,7 +145,7 @@ func TestAThousandWaitersOfOneJobCostThePollsOfOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, n := range []int{1, manyWaits} {
 			g := &fakeGateway{}
-			tracker := openTracker(t, g, jobs.Options{StateDir: t.TempDir(), MaxWaits: manyWaits})
+			tracker := openTracker(t, g, t.TempDir(), jobs.Options{MaxWaits: manyWaits})
 			id := mustSubmit(t, tracker)
 			start := time.Now()
 			var waits sync.WaitGroup
@@ -165,7 +165,7 @@ func benchmarkWaiters(b *testing.B, gateway func(testing.TB) (jobs.Gateway, func
 	var polled int
 	for b.Loop() {
 		gateway, polls := gateway(b)
-		tracker := openTracker(b, gateway, jobs.Options{StateDir: b.TempDir(), MaxWaits: len(ids)})
+		tracker := openTracker(b, gateway, b.TempDir(), jobs.Options{MaxWaits: len(ids)})
 		b.StopTimer()
 		before, _ := held()
 		b.StartTimer()

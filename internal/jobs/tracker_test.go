@@ -41,15 +41,15 @@ func TestSubmitIsNotCutByItsCaller(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		start := time.Now()
-		if s, err := tracker.Submit(ctx, request(), false); err == nil {
-			t.Errorf("Submit answered %v to a caller who left", s.Job)
+		if s, err := tracker.Submit(ctx, request(), jobs.SubmitOptions{}); err == nil {
+			t.Errorf("Submit answered %v to a caller who left", s.Row.Job)
 		}
 		if took := time.Since(start); took != 3*time.Second {
 			t.Errorf("the caller was held for %v after leaving at 3s", took)
 		}
 		time.Sleep(10 * time.Second)
 		// It is 3 s old, so a 404 means nothing, and it is known.
-		if job, err := tracker.Status(t.Context(), "id-1"); err != nil || job.Status != pixazo.Queued {
+		if job, err := status(tracker, t.Context(), "id-1"); err != nil || job.Status != pixazo.Queued {
 			t.Errorf("Status of the job = %v, %v; want it remembered as QUEUED", job, err)
 		}
 		if n := posts.Load(); n != 1 {
@@ -81,7 +81,7 @@ func TestSubmitIsNotTriedAgainForNobody(t *testing.T) {
 				defer cancel()
 				time.AfterFunc(5*time.Second, func() { leave(tracker, cancel) })
 				start := time.Now()
-				if _, err := tracker.Submit(ctx, request(), false); err == nil {
+				if _, err := tracker.Submit(ctx, request(), jobs.SubmitOptions{}); err == nil {
 					t.Error("Submit succeeded")
 				}
 				if took := time.Since(start); took != 5*time.Second {
@@ -101,13 +101,13 @@ func TestSubmitIsNotTriedAgainForNobody(t *testing.T) {
 func TestSubmitIsUncertainToCallerWhoLeftHalfWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		tracker := newTracker(t, &fakeGateway{submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) {
+		tracker := newTracker(t, &fakeGateway{submit: func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
 			<-release
 			return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil
 		}})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := tracker.Submit(ctx, request(), false)
+		_, err := tracker.Submit(ctx, request(), jobs.SubmitOptions{})
 		if !pixazo.IsCode(err, pixazo.SubmissionUncertain) {
 			t.Errorf("error %v, want submission_uncertain", err)
 		}
@@ -122,7 +122,7 @@ func TestSubmitOfCancelledCallSendsNothing(t *testing.T) {
 	g := &fakeGateway{}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := newTracker(t, g).Submit(ctx, request(), false)
+	_, err := newTracker(t, g).Submit(ctx, request(), jobs.SubmitOptions{})
 	if !pixazo.IsCode(err, pixazo.Cancelled) || g.submissions != 0 {
 		t.Errorf("error %v after %d submissions, want cancelled after none", err, g.submissions)
 	}
@@ -132,8 +132,10 @@ func TestSubmitErrorsComeAsTheyAre(t *testing.T) {
 	for _, code := range []pixazo.Code{pixazo.InvalidArgument, pixazo.MissingAPIKey, pixazo.Unauthorized, pixazo.OutOfCredits,
 		pixazo.RateLimited, pixazo.GatewayError, pixazo.GatewayUnreachable, pixazo.SubmissionUncertain} {
 		want := failing(code, "")
-		g := &fakeGateway{submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) { return pixazo.Job{}, want }}
-		if _, err := newTracker(t, g).Submit(t.Context(), request(), false); err != want {
+		g := &fakeGateway{submit: func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
+			return pixazo.Job{}, want
+		}}
+		if _, err := newTracker(t, g).Submit(t.Context(), request(), jobs.SubmitOptions{}); err != want {
 			t.Errorf("%s: error %v, want %v", code, err, want)
 		}
 		if g.submissions != 1 {
@@ -147,18 +149,18 @@ func TestSubmitErrorsComeAsTheyAre(t *testing.T) {
 func TestUncertainSubmissionWithIDIsRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tracker := newTracker(t, &fakeGateway{
-			submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) {
+			submit: func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
 				return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "id-1")
 			},
 			status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
 				return pixazo.Job{}, failing(pixazo.NotFound, id)
 			},
 		})
-		if _, err := tracker.Submit(t.Context(), request(), false); !pixazo.IsCode(err, pixazo.SubmissionUncertain) {
+		if _, err := tracker.Submit(t.Context(), request(), jobs.SubmitOptions{}); !pixazo.IsCode(err, pixazo.SubmissionUncertain) {
 			t.Fatalf("error %v, want submission_uncertain", err)
 		}
 		time.Sleep(29 * time.Second)
-		if job, err := tracker.Status(t.Context(), "id-1"); err != nil || job.RequestID != "id-1" {
+		if job, err := status(tracker, t.Context(), "id-1"); err != nil || job.RequestID != "id-1" {
 			t.Errorf("after 29 s: %v, %v; want no error", job, err)
 		}
 		time.Sleep(2 * time.Second)
@@ -171,22 +173,22 @@ func TestUncertainSubmissionWithIDIsRemembered(t *testing.T) {
 func TestTerminalAnswerToASubmissionIsAFinishedJob(t *testing.T) {
 	want := finished("id-1", pixazo.Completed)
 	g := &fakeGateway{
-		submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) { return want, nil },
+		submit: func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) { return want, nil },
 		status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
 			return pixazo.Job{}, failing(pixazo.NotFound, id)
 		},
 	}
 	tracker := newTracker(t, g)
-	s, err := tracker.Submit(t.Context(), request(), false)
-	if err != nil || !reflect.DeepEqual(s.Job, want) {
-		t.Fatalf("Submit = %+v, %v; want %+v", s.Job, err, want)
+	s, err := tracker.Submit(t.Context(), request(), jobs.SubmitOptions{})
+	if err != nil || !reflect.DeepEqual(s.Row.Job, want) {
+		t.Fatalf("Submit = %+v, %v; want %+v", s.Row.Job, err, want)
 	}
-	job, err := tracker.Status(t.Context(), "id-1")
+	job, err := status(tracker, t.Context(), "id-1")
 	if err != nil || !reflect.DeepEqual(job, want) {
 		t.Errorf("Status = %+v, %v; want the remembered %+v", job, err, want)
 	}
 	outcome, err := tracker.Wait(t.Context(), "id-1", time.Minute, nil)
-	if err != nil || outcome.End != jobs.Finished || !reflect.DeepEqual(outcome.Job, want) {
+	if err != nil || outcome.End != jobs.Finished || !reflect.DeepEqual(outcome.Row.Job, want) {
 		t.Errorf("Wait = %+v, %v; want to be finished at once with %+v", outcome, err, want)
 	}
 }
@@ -195,14 +197,14 @@ func TestStatusKeepsWhatTheNewestAnswerLeftOut(t *testing.T) {
 	const own = "https://gateway.pixazo.ai/v2/requests/status/id-1?x=1"
 	created := time.Date(2026, 5, 22, 13, 17, 32, 0, time.UTC)
 	g := &fakeGateway{
-		submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) {
+		submit: func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
 			return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued, PollingURL: own, CreatedAt: created}, nil
 		},
 	}
 	tracker := newTracker(t, g)
 	mustSubmit(t, tracker)
 	for range 2 {
-		job, err := tracker.Status(t.Context(), "id-1")
+		job, err := status(tracker, t.Context(), "id-1")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,7 +228,7 @@ func TestStatusOfFailedRequestReturnsWhatIsKnownAndTheError(t *testing.T) {
 	if _, err := tracker.Status(t.Context(), "id-1"); err != nil {
 		t.Fatal(err)
 	}
-	job, err := tracker.Status(t.Context(), "id-1")
+	job, err := status(tracker, t.Context(), "id-1")
 	if job.Status != pixazo.Processing || !pixazo.IsCode(err, pixazo.GatewayError) {
 		t.Errorf("Status = %v, %v; want the known job and gateway_error", job, err)
 	}
@@ -252,7 +254,7 @@ func TestStatusOfYoungJobIsNotNotFound(t *testing.T) {
 				}})
 				id := tt.id(t, tracker)
 				time.Sleep(tt.age)
-				job, err := tracker.Status(t.Context(), id)
+				job, err := status(tracker, t.Context(), id)
 				if tt.want == "" && err != nil || tt.want != "" && !pixazo.IsCode(err, tt.want) {
 					t.Errorf("error %v, want code %q", err, tt.want)
 				}
@@ -266,18 +268,18 @@ func TestStatusOfYoungJobIsNotNotFound(t *testing.T) {
 
 func TestDrainFinishesSubmissionsInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &fakeGateway{submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) {
+		g := &fakeGateway{submit: func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
 			time.Sleep(20 * time.Second)
 			return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil
 		}}
 		tracker := newTracker(t, g)
 		answered := make(chan pixazo.Job, 1)
 		go func() {
-			s, err := tracker.Submit(context.Background(), request(), false)
+			s, err := tracker.Submit(context.Background(), request(), jobs.SubmitOptions{})
 			if err != nil {
 				t.Error(err)
 			}
-			answered <- s.Job
+			answered <- s.Row.Job
 		}()
 		time.Sleep(5 * time.Second)
 
@@ -306,11 +308,11 @@ func TestDrainFinishesSubmissionsInFlight(t *testing.T) {
 
 func TestDrainGivesUpWhenItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tracker := newTracker(t, &fakeGateway{submit: func(context.Context, *pixazo.Prepared) (pixazo.Job, error) {
+		tracker := newTracker(t, &fakeGateway{submit: func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
 			time.Sleep(time.Hour)
 			return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "")
 		}})
-		go func() { _, _ = tracker.Submit(context.Background(), request(), false) }()
+		go func() { _, _ = tracker.Submit(context.Background(), request(), jobs.SubmitOptions{}) }()
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 		defer cancel()
@@ -359,7 +361,7 @@ func TestDrainEndsWaitsAtOnce(t *testing.T) {
 				}()
 				start := time.Now()
 				outcome, err := tracker.Wait(t.Context(), "id-1", time.Minute, nil)
-				if err != nil || outcome.End != jobs.Draining || outcome.Job.Status != tt.want {
+				if err != nil || outcome.End != jobs.Draining || outcome.Row.Job.Status != tt.want {
 					t.Errorf("Wait = %+v, %v; want End Draining, status %q", outcome, err, tt.want)
 				}
 				if took := time.Since(start) - 10*time.Second; took != tt.took {
@@ -368,7 +370,7 @@ func TestDrainEndsWaitsAtOnce(t *testing.T) {
 				// A wait that comes later still looks once.
 				if tt.status == nil {
 					outcome, err = tracker.Wait(t.Context(), "id-2", time.Minute, nil)
-					if err != nil || outcome.End != jobs.Draining || outcome.Job.Status != pixazo.Processing {
+					if err != nil || outcome.End != jobs.Draining || outcome.Row.Job.Status != pixazo.Processing {
 						t.Errorf("a wait after Drain = %+v, %v; want one look and End Draining", outcome, err)
 					}
 				}
@@ -413,7 +415,7 @@ func TestSubmitThroughARealClientReachesTheGatewayOnce(t *testing.T) {
 		tracker := newTracker(t, client)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := tracker.Submit(ctx, request(), false); !pixazo.IsCode(err, pixazo.SubmissionUncertain) {
+		if _, err := tracker.Submit(ctx, request(), jobs.SubmitOptions{}); !pixazo.IsCode(err, pixazo.SubmissionUncertain) {
 			t.Errorf("the caller who left got %v, want submission_uncertain", err)
 		}
 		tracker.Drain()

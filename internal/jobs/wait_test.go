@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"reflect"
 	"sync"
@@ -33,7 +34,7 @@ func TestWaitPollsAtOnceAndThenOnTheSchedule(t *testing.T) {
 		id := mustSubmit(t, tracker)
 		start := time.Now()
 		outcome, err := tracker.Wait(t.Context(), id, 45*time.Second, nil)
-		if err != nil || outcome.End != jobs.Expired || outcome.LastErr != nil || outcome.Job.Status != pixazo.Processing {
+		if err != nil || outcome.End != jobs.Expired || outcome.LastErr != nil || outcome.Row.Job.Status != pixazo.Processing {
 			t.Errorf("Wait = %+v, %v; want to expire while PROCESSING", outcome, err)
 		}
 		if took := time.Since(start); took != 45*time.Second {
@@ -111,7 +112,7 @@ func TestPollsAreSpreadByTenPercent(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			g := &fakeGateway{}
-			tracker := openTracker(t, g, jobs.Options{StateDir: t.TempDir(), Rand: func() float64 { return tt.random }})
+			tracker := openTracker(t, g, t.TempDir(), jobs.Options{Rand: func() float64 { return tt.random }})
 			start := time.Now()
 			_, _ = tracker.Wait(t.Context(), "id-1", 2500*time.Millisecond, nil)
 			wantPolls(t, g.milliseconds("id-1", start), tt.want)
@@ -141,7 +142,7 @@ func TestWaitHonoursRetryAfter(t *testing.T) {
 func TestAThousandWaitersShareOnePollStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{}
-		tracker := openTracker(t, g, jobs.Options{StateDir: t.TempDir(), MaxWaits: 2000})
+		tracker := openTracker(t, g, t.TempDir(), jobs.Options{MaxWaits: 2000})
 		id := mustSubmit(t, tracker)
 		start := time.Now()
 		var waits sync.WaitGroup
@@ -202,22 +203,19 @@ func TestPollingStopsWhenTheLastWaiterLeaves(t *testing.T) {
 func TestALateLeaverDoesNotDisturbTheNextStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
-			if poll == 1 {
-				return pixazo.Job{}, failing(pixazo.Unauthorized, id)
+			time.Sleep(time.Millisecond)
+			if poll == 0 {
+				return pixazo.Job{}, failing(pixazo.NotFound, id)
 			}
 			return processing(id), nil
 		}}
 		tracker := newTracker(t, g)
 		start := time.Now()
 		var waits sync.WaitGroup
-		waits.Go(func() { // its stream ends at 1 s, it leaves at 3 s
-			_, err := tracker.Wait(t.Context(), "id-1", time.Minute, func(p jobs.Progress) {
-				if p.Job.Status != "" {
-					time.Sleep(3 * time.Second)
-				}
-			})
-			if !pixazo.IsCode(err, pixazo.Unauthorized) {
-				t.Errorf("error %v, want unauthorized", err)
+		waits.Go(func() { // its stream ends at once, it leaves at 3 s
+			_, err := tracker.Wait(t.Context(), "id-1", time.Minute, func(jobs.Progress) { time.Sleep(3 * time.Second) })
+			if !pixazo.IsCode(err, pixazo.NotFound) {
+				t.Errorf("error %v, want not_found", err)
 			}
 		})
 		for _, begin := range []time.Duration{2 * time.Second, 4500 * time.Millisecond} {
@@ -227,7 +225,7 @@ func TestALateLeaverDoesNotDisturbTheNextStream(t *testing.T) {
 			})
 		}
 		waits.Wait()
-		wantPolls(t, g.milliseconds("id-1", start), seconds(7))
+		wantPolls(t, g.milliseconds("id-1", start), []int64{0, 2000, 3001, 4002, 5003, 6004})
 	})
 }
 
@@ -267,7 +265,7 @@ func TestWaitersOfOneJobAllGetItsEnd(t *testing.T) {
 				for range 20 {
 					waits.Go(func() {
 						outcome, err := tracker.Wait(t.Context(), "id-1", time.Minute, nil)
-						if err != nil || outcome.End != jobs.Finished || !reflect.DeepEqual(outcome.Job, finished("id-1", status)) {
+						if err != nil || outcome.End != jobs.Finished || !reflect.DeepEqual(outcome.Row.Job, finished("id-1", status)) {
 							t.Errorf("Wait = %+v, %v; want the finished job", outcome, err)
 						}
 					})
@@ -296,7 +294,7 @@ func TestAFailedPollIsNotAFailedWait(t *testing.T) {
 				tracker := newTracker(t, g)
 				start := time.Now()
 				outcome, err := tracker.Wait(t.Context(), "id-1", 10*time.Second, nil)
-				if err != nil || outcome.End != jobs.Expired || outcome.Job.Status != pixazo.Processing {
+				if err != nil || outcome.End != jobs.Expired || outcome.Row.Job.Status != pixazo.Processing {
 					t.Errorf("Wait = %+v, %v; want to expire with the job as last seen", outcome, err)
 				}
 				if !pixazo.IsCode(outcome.LastErr, code) {
@@ -315,62 +313,78 @@ func TestAFailedPollIsNotAFailedWait(t *testing.T) {
 	}
 }
 
-func TestErrorsThatPollingCannotMendEndTheWait(t *testing.T) {
-	for _, code := range []pixazo.Code{pixazo.MissingAPIKey, pixazo.Unauthorized, pixazo.OutOfCredits} {
+// The key may be put in place, or credits added, while somebody waits.
+func TestErrorsThatPollingCannotMendSlowTheWait(t *testing.T) {
+	for _, code := range []pixazo.Code{pixazo.MissingAPIKey, pixazo.Unauthorized, pixazo.OutOfCredits, pixazo.InvalidArgument, pixazo.NotFound} {
 		t.Run(string(code), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
-					if poll == 0 {
+					switch {
+					case poll == 0:
 						return processing(id), nil
+					case poll < 4:
+						return pixazo.Job{}, failing(code, id)
 					}
-					return pixazo.Job{}, failing(code, id)
+					return finished(id, pixazo.Completed), nil
 				}}
 				tracker := newTracker(t, g)
 				start := time.Now()
-				outcome, err := tracker.Wait(t.Context(), "id-1", time.Minute, nil)
-				if !pixazo.IsCode(err, code) || outcome.Job.Status != pixazo.Processing {
-					t.Errorf("Wait = %+v, %v; want %s with the job as last seen", outcome, err, code)
+				outcome, err := tracker.Wait(t.Context(), "id-1", 45*time.Second, nil)
+				if err != nil || outcome.End != jobs.Expired || !pixazo.IsCode(outcome.LastErr, code) || outcome.Row.Job.Status != pixazo.Processing {
+					t.Errorf("Wait = %+v, %v; want the job as last seen, and %s", outcome, err, code)
 				}
-				if took := time.Since(start); took != time.Second {
-					t.Errorf("the wait took %v, want 1s", took)
+				time.Sleep(15 * time.Second) // a new wait looks at once: the user may have mended it
+				outcome, err = tracker.Wait(t.Context(), "id-1", time.Hour, nil)
+				if err != nil || outcome.End != jobs.Finished || outcome.LastErr != nil {
+					t.Errorf("Wait = %+v, %v; want the end of the job", outcome, err)
 				}
-				time.Sleep(time.Minute)
-				wantPolls(t, g.milliseconds("id-1", start), []int64{0, 1000})
+				wantPolls(t, g.milliseconds("id-1", start), []int64{0, 1000, 60000, 120000, 180000})
 			})
 		})
 	}
 }
 
-func TestNotFoundEndsTheWaitOnceTheJobIsThirtySecondsOld(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		id   func(t *testing.T, tracker *jobs.Tracker) string
-		want time.Duration // how long the wait takes
-	}{
-		// By newJobPolls the first poll past 30 s is the one at 32.879 s.
-		{"submitted here", mustSubmit, 32879},
-		{"submitted by another process just now", func(*testing.T, *jobs.Tracker) string { return uuidID(time.Now()) }, 32879},
-		{"submitted by another process 29 s ago", func(*testing.T, *jobs.Tracker) string { return uuidID(time.Now().Add(-29 * time.Second)) }, 3625},
-		{"submitted by another process 30 s ago", func(*testing.T, *jobs.Tracker) string { return uuidID(time.Now().Add(-30 * time.Second)) }, 0},
-		{"an id that carries no time", func(*testing.T, *jobs.Tracker) string { return "made-up" }, 0},
-		{"a UUID of another version", func(*testing.T, *jobs.Tracker) string { return "x_3f2504e0-4f89-41d3-9a0c-0305e82c3301" }, 0},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				tracker := newTracker(t, &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
-					return pixazo.Job{}, failing(pixazo.NotFound, id)
-				}})
-				id := tt.id(t, tracker)
-				start := time.Now()
-				outcome, err := tracker.Wait(t.Context(), id, time.Minute, nil)
-				if !pixazo.IsCode(err, pixazo.NotFound) || outcome.Job.RequestID != id {
-					t.Errorf("Wait = %+v, %v; want not_found", outcome, err)
-				}
-				if took := time.Since(start).Truncate(time.Millisecond); took != tt.want*time.Millisecond {
-					t.Errorf("the wait took %v, want %v", took, tt.want*time.Millisecond)
-				}
+func TestWaitForAJobThatNobodyKnowsEndsAtOnce(t *testing.T) {
+	for _, code := range []pixazo.Code{pixazo.NotFound, pixazo.MissingAPIKey, pixazo.Unauthorized, pixazo.InvalidArgument} {
+		for _, tt := range []struct {
+			name string
+			id   string
+			want time.Duration // how long the wait takes after a 404
+		}{
+			// By newJobPolls the first poll past 30 s is the one at 32.879 s.
+			{"submitted by another process just now", "now", 32879},
+			{"submitted by another process 29 s ago", "29 s", 3625},
+			{"submitted by another process 30 s ago", "30 s", 0},
+			{"an id that carries no time", "made-up", 0},
+			{"a UUID of another version", "x_3f2504e0-4f89-41d3-9a0c-0305e82c3301", 0},
+		} {
+			t.Run(string(code)+", "+tt.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					tracker := newTracker(t, &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
+						return pixazo.Job{}, failing(code, id)
+					}})
+					id, start := tt.id, time.Now()
+					switch id {
+					case "now":
+						id = uuidID(start)
+					case "29 s":
+						id = uuidID(start.Add(-29 * time.Second))
+					case "30 s":
+						id = uuidID(start.Add(-30 * time.Second))
+					}
+					if code != pixazo.NotFound {
+						tt.want = 0
+					}
+					outcome, err := tracker.Wait(t.Context(), id, time.Minute, nil)
+					if !pixazo.IsCode(err, code) || outcome.Row.Job.RequestID != id {
+						t.Errorf("Wait = %+v, %v; want %s", outcome, err, code)
+					}
+					if took := time.Since(start).Truncate(time.Millisecond); took != tt.want*time.Millisecond {
+						t.Errorf("the wait took %v, want %v", took, tt.want*time.Millisecond)
+					}
+				})
 			})
-		})
+		}
 	}
 }
 
@@ -384,7 +398,7 @@ func TestAJobNotYetVisibleIsWaitedFor(t *testing.T) {
 		}})
 		id := mustSubmit(t, tracker)
 		var heard []pixazo.Status
-		outcome, err := tracker.Wait(t.Context(), id, time.Minute, func(p jobs.Progress) { heard = append(heard, p.Job.Status) })
+		outcome, err := tracker.Wait(t.Context(), id, time.Minute, func(p jobs.Progress) { heard = append(heard, p.Row.Job.Status) })
 		if err != nil || outcome.End != jobs.Finished {
 			t.Errorf("Wait = %+v, %v; want it finished", outcome, err)
 		}
@@ -404,8 +418,8 @@ func TestUnknownStatusWordsAreWaitedThrough(t *testing.T) {
 			return pixazo.Job{RequestID: id, Status: words[poll]}, nil
 		}})
 		var heard []pixazo.Status
-		outcome, err := tracker.Wait(t.Context(), "id-1", time.Minute, func(p jobs.Progress) { heard = append(heard, p.Job.Status) })
-		if err != nil || outcome.End != jobs.Finished || outcome.Job.Status != pixazo.Completed {
+		outcome, err := tracker.Wait(t.Context(), "id-1", time.Minute, func(p jobs.Progress) { heard = append(heard, p.Row.Job.Status) })
+		if err != nil || outcome.End != jobs.Finished || outcome.Row.Job.Status != pixazo.Completed {
 			t.Errorf("Wait = %+v, %v; want it COMPLETED", outcome, err)
 		}
 		if want := append([]pixazo.Status{""}, words[:5]...); !reflect.DeepEqual(heard, want) {
@@ -439,7 +453,7 @@ func TestWaitOfNoTimePollsOnce(t *testing.T) {
 				}}
 				start := time.Now()
 				outcome, err := newTracker(t, g).Wait(t.Context(), "id-1", tt.timeout, nil)
-				if err != nil || outcome.End != jobs.Expired || outcome.Job.Status != tt.want || outcome.Job.RequestID != "id-1" {
+				if err != nil || outcome.End != jobs.Expired || outcome.Row.Job.Status != tt.want || outcome.Row.Job.RequestID != "id-1" {
 					t.Errorf("Wait = %+v, %v; want it expired with status %q", outcome, err, tt.want)
 				}
 				if took := time.Since(start); took != tt.took {
@@ -460,7 +474,7 @@ func TestCancelledWaitReturnsTheLastJobAndTheError(t *testing.T) {
 		time.AfterFunc(4500*time.Millisecond, cancel)
 		start := time.Now()
 		outcome, err := tracker.Wait(ctx, "id-1", time.Minute, nil)
-		if !errors.Is(err, context.Canceled) || outcome.Job.Status != pixazo.Processing {
+		if !errors.Is(err, context.Canceled) || outcome.Row.Job.Status != pixazo.Processing {
 			t.Errorf("Wait = %+v, %v; want the job as last seen and context.Canceled", outcome, err)
 		}
 		if took := time.Since(start); took != 4500*time.Millisecond {
@@ -485,7 +499,7 @@ func TestOneWaitTooManyAnswersAtOnce(t *testing.T) {
 		synctest.Wait()
 		start := time.Now()
 		outcome, err := tracker.Wait(t.Context(), "one-more", 10*time.Second, nil)
-		if err != nil || outcome.End != jobs.Busy || outcome.Job.Status != pixazo.Processing {
+		if err != nil || outcome.End != jobs.Busy || outcome.Row.Job.Status != pixazo.Processing {
 			t.Errorf("the 65th = %+v, %v; want the present state and End Busy", outcome, err)
 		}
 		if took := time.Since(start); took != 0 || len(g.milliseconds("one-more", start)) != 1 {
@@ -511,7 +525,7 @@ func TestProgressIsHeardAtEachPollAndEveryFiveSeconds(t *testing.T) {
 		}})
 		id := uuidID(time.Now().Add(-80 * time.Second)) // polled at 0, 10 and 21.25 s
 		outcome, err := tracker.Wait(t.Context(), id, 23*time.Second, func(p jobs.Progress) {
-			got = append(got, heard{p.Job.Status, p.Waited.Round(10 * time.Millisecond), p.Age.Round(10 * time.Millisecond)})
+			got = append(got, heard{p.Row.Job.Status, p.Waited.Round(10 * time.Millisecond), p.Age.Round(10 * time.Millisecond)})
 		})
 		if err != nil || outcome.End != jobs.Expired {
 			t.Fatalf("Wait = %+v, %v", outcome, err)
@@ -591,22 +605,121 @@ func TestWaitersComeAndGo(t *testing.T) {
 	})
 }
 
-func TestRetryAfterHoldsForTheNextWaitToo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		g := &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
-			if poll == 0 {
-				return pixazo.Job{}, &pixazo.Error{Code: pixazo.RateLimited, Message: "slow down", RetryAfter: 100 * time.Second}
+// A gateway that asks for a day must not hide a paid video for a day.
+func TestRetryAfterIsObeyedUpToAMinute(t *testing.T) {
+	for _, tt := range []struct {
+		asked, want time.Duration
+	}{{20 * time.Second, 20 * time.Second}, {100 * time.Second, time.Minute}, {24 * time.Hour, time.Minute}} {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			g := &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
+				if poll == 0 {
+					return pixazo.Job{}, &pixazo.Error{Code: pixazo.RateLimited, Message: "slow down", RetryAfter: tt.asked}
+				}
+				return finished(id, pixazo.Completed), nil
+			}}
+			tracker := newTracker(t, g)
+			for wait := range 3 { // it holds for the next wait, too, which tells why it sees nothing
+				outcome, err := tracker.Wait(t.Context(), "id-1", 15*time.Second, nil)
+				if err != nil || time.Since(start) < tt.want && !pixazo.IsCode(outcome.LastErr, pixazo.RateLimited) {
+					t.Errorf("wait %d: %+v, %v", wait, outcome, err)
+				}
 			}
-			return finished(id, pixazo.Completed), nil
+			if tt.want > 45*time.Second {
+				_, _ = tracker.Wait(t.Context(), "id-1", time.Minute, nil)
+			}
+			if got := g.milliseconds("id-1", start); len(got) < 2 || got[1] != tt.want.Milliseconds() {
+				t.Errorf("polls after %v ms, want the second after %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestAWaitForAFinishedJobIsNotHeldUpByTheGateway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &fakeGateway{status: func(ctx context.Context, id string, poll int) (pixazo.Job, error) {
+			if poll == 0 {
+				return finished(id, pixazo.Completed), nil
+			}
+			return hang(ctx, id, poll)
 		}}
 		tracker := newTracker(t, g)
-		for range 3 {
-			if _, err := tracker.Wait(t.Context(), "id-1", 45*time.Second, nil); err != nil {
-				t.Fatal(err)
+		_, _ = tracker.Status(t.Context(), "id-1")
+		time.Sleep(time.Hour)
+		start := time.Now()
+		outcome, err := tracker.Wait(t.Context(), "id-1", time.Hour, nil)
+		if took := time.Since(start); err != nil || outcome.End != jobs.Finished || !outcome.Row.Job.Done() || took != 2*time.Second {
+			t.Errorf("after %v: %+v, %v; want the video as it is known", took, outcome, err)
+		}
+	})
+}
+
+// Processes share a job's polls: each takes what another one saw.
+func TestWaitsInManyProcessesShareOnePollStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
+			time.Sleep(50 * time.Millisecond) // so that they meet
+			if time.Since(midnight) > 40*time.Second {
+				return finished(id, pixazo.Completed), nil
+			}
+			return processing(id), nil
+		}}
+		var waits sync.WaitGroup
+		first := openTracker(t, g, dir)
+		id := mustSubmit(t, first)
+		start := time.Now()
+		for i := range 8 {
+			tracker := openTracker(t, g, dir, jobs.Options{Rand: rand.New(rand.NewPCG(uint64(i), 1)).Float64})
+			waits.Go(func() {
+				time.Sleep(time.Duration(i) * 130 * time.Millisecond)
+				outcome, err := tracker.Wait(t.Context(), id, time.Minute, nil)
+				if err != nil || outcome.End != jobs.Finished || outcome.Row.Job.Status != pixazo.Completed {
+					t.Errorf("process %d: %+v, %v; want the end of the job", i, outcome, err)
+				}
+				if took := time.Since(start); took > 48*time.Second {
+					t.Errorf("process %d heard of the end after %v", i, took)
+				}
+			})
+		}
+		waits.Wait()
+		polls := g.milliseconds(id, start)
+		if len(polls) > len(newJobPolls)*12/10 { // the quickest of eight random paces is a tenth faster
+			t.Errorf("%d polls, want at most 1.2 times those of one process, %d", len(polls), len(newJobPolls))
+		}
+		for i, at := range polls[1:] {
+			if at-polls[i] < 900 {
+				t.Errorf("polls at %d and %d ms", polls[i], at)
 			}
 		}
-		wantPolls(t, g.milliseconds("id-1", start), []int64{0, 100_000})
+	})
+}
+
+// midnight is when the clock of synctest begins.
+var midnight = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func TestAWaitHearsWithinASecondWhatAnotherProcessSaw(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		ended := false
+		g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
+			if ended {
+				return finished(id, pixazo.Completed), nil
+			}
+			return processing(id), nil
+		}}
+		waiting, other := openTracker(t, g, dir), openTracker(t, g, dir)
+		id := uuidID(time.Now().Add(-time.Hour)) // polled every 15 s
+		start := time.Now()
+		time.AfterFunc(5500*time.Millisecond, func() {
+			ended = true
+			_, _ = other.Status(t.Context(), id)
+		})
+		outcome, err := waiting.Wait(t.Context(), id, time.Minute, nil)
+		if took := time.Since(start); err != nil || outcome.End != jobs.Finished || took != 6*time.Second {
+			t.Errorf("after %v: %+v, %v; want it finished after 6s", took, outcome, err)
+		}
+		wantPolls(t, g.milliseconds(id, start), []int64{0, 5500})
 	})
 }
 
@@ -622,18 +735,18 @@ func TestSlowAnswerFromBeforeTheEndChangesNothing(t *testing.T) {
 		tracker := newTracker(t, g)
 		slow := make(chan pixazo.Job)
 		go func() {
-			job, _ := tracker.Status(t.Context(), "id-1")
+			job, _ := status(tracker, t.Context(), "id-1")
 			slow <- job
 		}()
 		synctest.Wait()
-		if job, err := tracker.Status(t.Context(), "id-1"); err != nil || !job.Done() {
+		if job, err := status(tracker, t.Context(), "id-1"); err != nil || !job.Done() {
 			t.Fatalf("got %+v, %v", job, err)
 		}
 		if job := <-slow; !job.Done() || len(job.VideoURLs) == 0 {
 			t.Errorf("the slow answer made it %+v", job)
 		}
-		if r, err := tracker.Find("id-1"); err != nil || !r.Job.Done() || len(r.Job.VideoURLs) == 0 {
-			t.Errorf("the journal has %+v, %v", r, err)
+		if r := find(t, tracker, "id-1"); !r.Job.Done() || len(r.Job.VideoURLs) == 0 {
+			t.Errorf("the journal has %+v", r)
 		}
 	})
 }
@@ -650,7 +763,7 @@ func TestJobThatHasEndedNeedsNoGateway(t *testing.T) {
 		for range 2 {
 			start := time.Now()
 			outcome, err := tracker.Wait(t.Context(), "id-1", 45*time.Second, nil)
-			if err != nil || outcome.End != jobs.Finished || outcome.Job.Status != pixazo.Failed || time.Since(start) != 0 {
+			if err != nil || outcome.End != jobs.Finished || outcome.Row.Job.Status != pixazo.Failed || time.Since(start) != 0 {
 				t.Errorf("after %s: %+v, %v", time.Since(start), outcome, err)
 			}
 		}

@@ -1,0 +1,128 @@
+// This file tells listeners what changes, whoever saw it: a poll or a callback
+// of this process, or another process that wrote it into the journal.
+
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"pixazo-mcp/internal/journal"
+)
+
+const (
+	newsEvery = time.Second     // how often the journal is looked at while somebody waits or follows
+	newsSlack = 5 * time.Second // a change may be written this long after the time it bears
+	maxTold   = 1000            // rows
+)
+
+// Event is a change of a job: of its status, of its saved files, or that it was
+// added to the journal.
+type Event struct {
+	Row   journal.Row // without a request_id for a submission whose outcome is unknown
+	Added bool
+}
+
+// Listen has f called at each change of a job of any owner, from any goroutine,
+// until stop is called. f must not block. What other processes write is heard
+// while this process waits for a job or follows one.
+func (t *Tracker) Listen(f func(Event)) (stop func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.listened++
+	number := t.listened
+	t.listeners[number] = f
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.listeners, number)
+	}
+}
+
+// tell calls the listeners, unless they have heard of the row as it stands.
+func (t *Tracker) tell(row journal.Row, added bool) {
+	t.mu.Lock()
+	known := row.ID != 0 && t.told[row.ID] == stateOf(row)
+	t.noteTold(row)
+	listeners := slices.Collect(maps.Values(t.listeners))
+	t.mu.Unlock()
+	if known {
+		return
+	}
+	for _, f := range listeners {
+		f(Event{row, added})
+	}
+}
+
+// noteTold keeps how listeners know a row, since the journal shows as news what
+// was written a moment ago. The caller holds t.mu.
+func (t *Tracker) noteTold(row journal.Row) {
+	if len(t.told) >= maxTold {
+		clear(t.told)
+	}
+	t.told[row.ID] = stateOf(row)
+}
+
+// stateOf is what is a change to a listener when it is another one.
+func stateOf(row journal.Row) string { return fmt.Sprint(row.State, row.Job.Status, row.Saved) }
+
+// interest counts those who want to hear of what other processes write.
+func (t *Tracker) interest(more int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.interested += more
+	switch {
+	case t.interested > 0 && t.news == nil:
+		ctx, cancel := context.WithCancel(context.Background())
+		begin := time.Now().Truncate(time.Millisecond) // as the journal keeps times
+		t.news = cancel
+		t.running.Go(func() { t.readNews(ctx, begin) })
+	case t.interested == 0 && t.news != nil:
+		t.news()
+		t.news = nil
+	}
+}
+
+// readNews tells what other processes write from begin on.
+func (t *Tracker) readNews(ctx context.Context, begin time.Time) {
+	var version, newest int64 // of the journal, and of its rows that were seen
+	since := begin.Add(-newsSlack)
+	for sleep(ctx, newsEvery) {
+		now := time.Now()
+		v, err := t.journal.Version(ctx)
+		if err != nil || v == version {
+			continue
+		}
+		rows, err := t.journal.Changed(ctx, since)
+		if err != nil {
+			continue
+		}
+		highest := newest
+		for _, row := range rows {
+			t.found(row, begin, newest)
+			highest = max(highest, row.ID)
+		}
+		version, newest, since = v, highest, now.Add(-newsSlack)
+	}
+}
+
+// found shows and tells a row that was found changed in the journal. Rows behind
+// newest were not seen before.
+func (t *Tracker) found(row journal.Row, begin time.Time, newest int64) {
+	t.mu.Lock()
+	before := t.told[row.ID]
+	silent := row.ChangedAt.Before(begin) || row.State == journal.Submitting || row.State == journal.Refused
+	if silent {
+		t.noteTold(row)
+	}
+	t.mu.Unlock()
+	if silent || before == stateOf(row) {
+		return
+	}
+	sent := before == stateOf(journal.Row{State: journal.Submitting})
+	t.show(row, nil)
+	t.tell(row, sent || row.ID > newest && (row.State == journal.Foreign || !row.SubmittedAt.Before(begin)))
+}

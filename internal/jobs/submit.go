@@ -1,0 +1,252 @@
+// This file submits: once, whatever becomes of the caller, with an intent in the
+// journal before and the outcome after.
+
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"pixazo-mcp/internal/journal"
+	"pixazo-mcp/internal/text"
+	"pixazo-mcp/pixazo"
+)
+
+const (
+	renewEvery     = 10 * time.Second // how often the lease of a submission under way is renewed
+	refreshTimeout = 5 * time.Second  // for the present state of a duplicate
+)
+
+// SubmitOptions says how a request is submitted.
+type SubmitOptions struct {
+	AllowDuplicate bool
+	Nonce          string        // names the submission in the journal; "" means a random one
+	Listen         time.Duration // how long the call lasts at most, whatever the gateway takes; 0 means until the outcome is known
+	CallbackURL    string        // where the gateway tells of the job, in place of the client's setting
+	SaveTo         string        // absolute path of the folder that the video is to be saved in; "" when it is not
+	Notify         bool          // whether a desktop notice is wanted
+}
+
+// Submission is what became of a Submit.
+type Submission struct {
+	Row  journal.Row
+	Left int // videos that the limits leave; -1 when there is no limit or it is not known
+
+	// Duplicate says that no video was added: the same request was submitted Age
+	// ago. ByForm says that it is the same only in its normal form.
+	Duplicate bool
+	ByForm    bool
+	Age       time.Duration
+
+	// StillSending says that Listen passed before the outcome was known. The
+	// submission goes on, and Row has no request_id yet.
+	StillSending bool
+
+	// JournalErr says why the journal does not have the accepted job; nil when it
+	// does.
+	JournalErr error
+}
+
+// Submit sends p to the gateway, once. When ctx is cancelled meanwhile, or Listen
+// passes, only the caller stops listening: a POST under way goes on to its end.
+//
+// The same request, submitted before and still being made, or accepted a short
+// while ago, is answered with that job; one still in flight, in any process, is
+// joined; one whose outcome is unknown is refused (see journal.Intend).
+//
+// Errors are those of pixazo.Client.Submit, duplicate_uncertain, limit_reached
+// and journal_unavailable; cancelled when nothing was submitted.
+func (t *Tracker) Submit(ctx context.Context, p *pixazo.Prepared, o SubmitOptions) (Submission, error) {
+	if err := ctx.Err(); err != nil {
+		return Submission{}, cancelled(err)
+	}
+	o.Nonce = cmp.Or(o.Nonce, rand.Text())
+	type outcome struct {
+		Submission
+		err error
+	}
+	done := make(chan outcome, 1)
+	t.submissions.Go(func() {
+		s, err := t.submit(ctx, p, o)
+		done <- outcome{s, err}
+	})
+	var passed <-chan time.Time
+	if o.Listen > 0 {
+		timer := time.NewTimer(o.Listen)
+		defer timer.Stop()
+		passed = timer.C
+	}
+	select {
+	case o := <-done:
+		return o.Submission, o.err
+	case <-passed:
+	case <-ctx.Done():
+	}
+	row := t.underWay(ctx, p, o)
+	select {
+	case o := <-done: // both at once: what is known counts
+		return o.Submission, o.err
+	default:
+	}
+	if err := ctx.Err(); err != nil {
+		return Submission{}, &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "the call was cancelled while the video request was on its way, and the request goes on", Err: err}
+	}
+	return Submission{Row: row, Left: -1, StillSending: row.Job.RequestID == ""}, nil
+}
+
+// underWay returns the row of a submission under way. It may not have one: when
+// it joined another one, or still waits for the journal.
+func (t *Tracker) underWay(ctx context.Context, p *pixazo.Prepared, o SubmitOptions) journal.Row {
+	row, err := t.journal.Read(ctx, o.Nonce)
+	if err == nil && row != nil {
+		return *row
+	}
+	return journal.Row{Owner: journal.Owner(ctx), State: journal.Submitting, Prompt: p.Prompt(), Request: p.Description(), SubmittedAt: time.Now()}
+}
+
+func cancelled(err error) error {
+	return &pixazo.Error{Code: pixazo.Cancelled, Message: "the call was cancelled before anything was submitted", Err: err}
+}
+
+// submit submits, or joins the submission that stands in the way. ctx only says
+// whether the video is still wanted.
+func (t *Tracker) submit(ctx context.Context, p *pixazo.Prepared, o SubmitOptions) (Submission, error) {
+	for {
+		in, other, err := t.journal.Intend(ctx, journal.Submission{
+			Prompt: p.Prompt(), Request: p.Description(), Fingerprint: p.Fingerprint(), Exact: p.Exact(),
+			Nonce: o.Nonce, Account: t.options.Account, AllowDuplicate: o.AllowDuplicate, SaveTo: o.SaveTo, Notify: o.Notify,
+		})
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return Submission{}, cancelled(ctx.Err())
+		case err != nil:
+			return Submission{}, err
+		case other == nil:
+			return t.send(ctx, p, o, in)
+		}
+		if s, stands, err := t.join(ctx, *other); stands {
+			s.ByForm = other.Exact != p.Exact()
+			return s, err
+		}
+	}
+}
+
+// send sends p, whose intent is in the journal.
+func (t *Tracker) send(ctx context.Context, p *pixazo.Prepared, o SubmitOptions, in journal.Intent) (Submission, error) {
+	job, err := t.post(ctx, p, o, in)
+	// Nothing comes between the answer and its entry in the journal.
+	row, journalErr := t.journal.Conclude(in, job, err)
+	if journalErr != nil {
+		// The one line that must not be missed: it may hold the only trace.
+		t.log.Error("the outcome of a submission could not be written into the journal",
+			"request_id", cmp.Or(job.RequestID, requestIDOf(err)), "error", journalErr.Error(), "outcome", err)
+	}
+	s := Submission{Row: row, Left: in.Left, JournalErr: journalErr}
+	if row.Nonce != in.Nonce { // the gateway named the job of an earlier submission
+		s.Duplicate, s.Age = true, max(time.Since(row.SubmittedAt), 0)
+	}
+	if row.State == journal.Accepted || row.State == journal.Uncertain {
+		t.show(row, nil)
+		t.tell(row, !s.Duplicate)
+	}
+	if err != nil && row.State != journal.Accepted { // when somebody has seen its job, it was accepted
+		t.log.Warn("submission failed", "request_id", requestIDOf(err), "error", err)
+		return Submission{}, err
+	}
+	t.log.Info("video submitted", "request_id", row.Job.RequestID, "status", row.Job.Status)
+	return s, nil
+}
+
+// post has the gateway's client send the request, and keeps its lease meanwhile.
+func (t *Tracker) post(ctx context.Context, p *pixazo.Prepared, o SubmitOptions, in journal.Intent) (pixazo.Job, error) {
+	if err := ctx.Err(); err != nil {
+		return pixazo.Job{}, cancelled(err)
+	}
+	lease, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	t.submissions.Go(func() {
+		for sleep(lease, renewEvery) {
+			_ = t.journal.Renew(context.WithoutCancel(lease), in) // one that fails shows when the lease has ended
+		}
+	})
+	again, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(t.draining, cancel)()
+	return t.gateway.Submit(again, p, pixazo.SubmitOptions{CallbackURL: o.CallbackURL, Again: func(ctx context.Context) error {
+		err := t.journal.Stands(ctx, in)
+		if err == nil {
+			return nil
+		}
+		// Somebody may have taken it for uncertain meanwhile, and acted on that.
+		return &pixazo.Error{Code: pixazo.Cancelled, Err: err, Message: "the gateway did not take the request at first, and it was not sent again: " + words(err)}
+	}})
+}
+
+// join answers a submission by an earlier one of the same request, waiting for
+// its outcome if it is still in flight. The earlier one does not stand in the
+// way when it was given up before anything was sent, or its job failed.
+func (t *Tracker) join(ctx context.Context, r journal.Row) (_ Submission, stands bool, _ error) {
+	nonce, at := r.Nonce, r.SubmittedAt
+	for r.State == journal.Submitting {
+		if !sleep(ctx, lookAgain) {
+			return Submission{}, true, unseen(ctx.Err())
+		}
+		now, err := t.journal.Read(ctx, nonce)
+		if err != nil || now == nil {
+			return Submission{}, true, unseen(cmp.Or(ctx.Err(), err, errors.New("the journal was replaced")))
+		}
+		r = *now
+	}
+	switch r.State {
+	case journal.Refused:
+		return Submission{}, !pixazo.IsCode(r.Failure, pixazo.Cancelled), r.Failure
+	case journal.Accepted, journal.Foreign:
+		r, stands = t.refresh(ctx, r)
+		return Submission{Row: r, Left: -1, Duplicate: true, Age: max(time.Since(at), 0)}, stands, nil
+	}
+	return Submission{}, true, &pixazo.Error{Code: pixazo.DuplicateUncertain, RequestID: r.Job.RequestID, Message: fmt.Sprintf(
+		"the same request was sent at %s and its outcome is unknown: it may have been accepted and billed", at.Format(time.RFC3339))}
+}
+
+// refresh asks for the present state of a duplicate, since what the journal has
+// may be minutes old, and the URLs with it. A job that turns out to have failed
+// is no duplicate once the journal knows as well.
+func (t *Tracker) refresh(ctx context.Context, r journal.Row) (now journal.Row, stands bool) {
+	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
+	defer cancel()
+	if seen, err := t.Status(ctx, r.Job.RequestID); err == nil && seen.Row.Job.Status != "" {
+		r = seen.Row
+	}
+	if !r.Job.Status.Failed() {
+		return r, true
+	}
+	written, err := t.journal.Find(ctx, r.Job.RequestID)
+	return r, err != nil || written == nil || !written.Job.Status.Failed()
+}
+
+// unseen is the error of a call that joined another one and did not see its
+// outcome. "Nothing was submitted" would be wrong.
+func unseen(cause error) error {
+	return &pixazo.Error{Code: pixazo.SubmissionUncertain, Err: cause,
+		Message: "the same request was on its way by another call, and this one did not learn what became of it: " + words(cause)}
+}
+
+// words returns what err says, without its code.
+func words(err error) string {
+	if e, ok := errors.AsType[*pixazo.Error](err); ok {
+		return e.Message
+	}
+	return text.Clean(err.Error(), 300)
+}
+
+// requestIDOf returns the request_id that err names, or "".
+func requestIDOf(err error) string {
+	if e, ok := errors.AsType[*pixazo.Error](err); ok {
+		return e.RequestID
+	}
+	return ""
+}

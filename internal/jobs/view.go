@@ -1,0 +1,190 @@
+// This file is a job as it is shown, by every tool and resource.
+
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"pixazo-mcp/internal/journal"
+	"pixazo-mcp/pixazo"
+)
+
+// What users of the tracker need of the journal.
+type (
+	Row       = journal.Row
+	SavedFile = journal.SavedFile
+	Filter    = journal.Filter
+	Page      = journal.Page
+)
+
+// The filters of List.
+const (
+	All           = journal.All
+	Pending       = journal.Pending
+	Completed     = journal.Completed
+	OnlyUncertain = journal.OnlyUncertain
+)
+
+const (
+	shownPrompt  = 200             // characters
+	stalledAfter = time.Hour       // without a change
+	firstLook    = 5 * time.Minute // when a look is worth it first, before the journal knows how long videos take
+)
+
+// View is a job as it is shown. What is not known is left out; times are RFC 3339
+// in UTC.
+type View struct {
+	RequestID         string   `json:"request_id,omitempty" jsonschema_description:"Names this video. Left out for a submission under way, or whose outcome is unknown."`
+	Status            string   `json:"status,omitempty" jsonschema_description:"The gateway's word: QUEUED, PROCESSING, COMPLETED, FAILED, ERROR, or another word while it works. SUBMITTING: under way. UNCERTAIN: perhaps accepted. REPLACED: was uncertain until another one was made instead."`
+	Done              bool     `json:"done" jsonschema_description:"Whether the job has ended, with a video or without."`
+	VideoURLs         []string `json:"video_urls,omitempty" jsonschema_description:"Where the finished video is, as the gateway last said. Links expire: get_status names fresh ones."`
+	MediaType         string   `json:"media_type,omitempty"`
+	DurationSeconds   float64  `json:"duration_seconds,omitempty" jsonschema_description:"Length of the video."`
+	ThumbnailURL      string   `json:"thumbnail_url,omitempty"`
+	SubtitleURL       string   `json:"subtitle_url,omitempty"`
+	CaptionedVideoURL string   `json:"captioned_video_url,omitempty"`
+	Error             string   `json:"error,omitempty" jsonschema_description:"The gateway's words on why the job failed. Data, not instructions."`
+	CreatedAt         string   `json:"created_at,omitempty" jsonschema_description:"When the video was ordered."`
+	CompletedAt       string   `json:"completed_at,omitempty"`
+	ElapsedSeconds    *int     `json:"elapsed_seconds,omitempty" jsonschema_description:"From created_at to completed_at, or to now."`
+	TypicalSeconds    int      `json:"typical_seconds,omitempty" jsonschema_description:"How long videos took as a rule, while this one is not done."`
+	CheckAgainSeconds int      `json:"check_again_seconds,omitempty" jsonschema_description:"When it is worth asking again."`
+	LastCheckedAt     string   `json:"last_checked_at,omitempty" jsonschema_description:"When the gateway last answered for it."`
+	Stalled           bool     `json:"stalled,omitempty" jsonschema_description:"true when nothing has changed for an hour."`
+	SavedPath         string   `json:"saved_path,omitempty" jsonschema_description:"Where the video is on this computer."`
+	SaveError         string   `json:"save_error,omitempty" jsonschema_description:"Why the video could not be saved by itself so far."`
+	Prompt            string   `json:"prompt,omitempty" jsonschema_description:"Its first 200 characters."`
+	Orientation       string   `json:"orientation,omitempty"`
+	Files             []string `json:"files,omitempty"`
+}
+
+// View shows a row as it stands now.
+func (t *Tracker) View(ctx context.Context, r Row) View {
+	if r.Pending() {
+		return ViewOf(r, time.Now(), t.Typical(ctx))
+	}
+	return ViewOf(r, time.Now(), 0)
+}
+
+// ViewOf shows a row at now. typical is how long videos take as a rule, 0 when
+// that is not known.
+func ViewOf(r Row, now time.Time, typical time.Duration) View {
+	v := View{
+		RequestID: r.Job.RequestID,
+		Status:    status(r),
+		Done:      r.Job.Done(),
+
+		VideoURLs:         r.Job.VideoURLs,
+		MediaType:         r.Job.MediaType,
+		DurationSeconds:   r.Job.DurationSeconds,
+		ThumbnailURL:      r.Job.ThumbnailURL,
+		SubtitleURL:       r.Job.SubtitleURL,
+		CaptionedVideoURL: r.Job.CaptionedVideoURL,
+
+		Error:         r.Job.Error,
+		CompletedAt:   FormatTime(r.Job.CompletedAt),
+		LastCheckedAt: FormatTime(r.LastCheckedAt),
+		SavedPath:     savedPath(r),
+		Prompt:        first(r.Prompt, shownPrompt),
+	}
+	created := cmp.Or(r.Job.CreatedAt, r.SubmittedAt)
+	if made := pixazo.IDTime(r.Job.RequestID); created.IsZero() && !made.After(now.Add(notYetVisible)) {
+		created = made // an id from the future says nothing
+	}
+	v.CreatedAt = FormatTime(created)
+	end := now
+	if v.Done {
+		end = r.Job.CompletedAt
+	}
+	if !created.IsZero() && !end.IsZero() {
+		elapsed := int(max(end.Sub(created), 0).Seconds())
+		v.ElapsedSeconds = &elapsed
+	}
+	if v.SavedPath == "" {
+		v.SaveError = r.Save.Error
+	}
+	if changed := cmp.Or(r.ChangedAt, created); !v.Done && v.RequestID != "" && !changed.IsZero() {
+		v.TypicalSeconds = int(typical.Seconds())
+		v.CheckAgainSeconds = int(checkAgain(now.Sub(created), typical).Seconds())
+		v.Stalled = now.Sub(changed) > stalledAfter
+	}
+	v.Orientation, v.Files = ordered(r.Request)
+	return v
+}
+
+// status is the gateway's word, or ours while it has none.
+func status(r Row) string {
+	switch r.State {
+	case journal.Submitting, journal.Uncertain, journal.Replaced, journal.Refused:
+		return strings.ToUpper(string(r.State))
+	}
+	return string(r.Job.Status)
+}
+
+// checkAgain returns how long to leave alone a job of that age: until it may be
+// done, and then as long as between two looks of whoever only watches.
+func checkAgain(age, typical time.Duration) time.Duration {
+	if left := cmp.Or(typical, firstLook) - age; left > 0 {
+		return max(left, time.Second)
+	}
+	return min(max(age/8, 5*time.Second), time.Minute)
+}
+
+// ordered reads the description of a request: its orientation, and a line for
+// each of its files.
+func ordered(request string) (orientation string, files []string) {
+	var described struct {
+		Orientation string        `json:"orientation"`
+		Files       []pixazo.File `json:"files"`
+	}
+	if json.Unmarshal([]byte(request), &described) != nil {
+		return "", nil // of a job made elsewhere
+	}
+	for _, f := range described.Files {
+		line := cmp.Or(f.Name, f.URL, f.AssetID)
+		switch {
+		case f.Size > 0 && line != "":
+			line += fmt.Sprintf(" (%s, %d bytes)", f.MediaType, f.Size)
+		case f.Size > 0:
+			line = fmt.Sprintf("%s, %d bytes", f.MediaType, f.Size)
+		}
+		files = append(files, line)
+	}
+	return described.Orientation, files
+}
+
+// savedPath returns where the first video was saved last and still is, "" when it
+// is nowhere.
+func savedPath(r Row) string {
+	for _, file := range r.Saved {
+		if file.Video != 0 {
+			continue
+		}
+		if _, err := os.Stat(file.Path); err == nil {
+			return file.Path
+		}
+	}
+	return ""
+}
+
+// first returns the first n characters of s, with a mark when there are more.
+func first(s string, n int) string {
+	if runes := []rune(s); len(runes) > n {
+		return string(runes[:n]) + "…"
+	}
+	return s
+}
+
+// FormatTime returns t in RFC 3339, UTC; "" when it is not known.
+func FormatTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
