@@ -1,9 +1,9 @@
 // This file measures a download against the simplest one there could be, a bare
 // http.Get and io.Copy into a file, turn and turn about on the same disk. The
-// promise is at least 0.8 of its speed with less than 32 MB above idle, though a
-// save also hashes what comes and has it on the disk before it has a name. It
-// takes about 1.6 s of processor a gigabyte with the server in it, so on two
-// processors the figures count only while nothing else runs:
+// promise is at least 0.8 of the speed of the copy with an fsync, with less than
+// 32 MB above idle, though a save also hashes the file before it has a name. The
+// figures count only while nothing else runs, since the server is in this process
+// too:
 //
 //	go test -run - -bench Download -benchtime 3x ./internal/download
 
