@@ -209,8 +209,7 @@ func (s *Saver) attend(ctx context.Context, req Request, timeout time.Duration, 
 			timedOut = true
 		case <-tick.C:
 			if report != nil {
-				_, progress := t.state()
-				report(progress)
+				report(t.soFar())
 			}
 		}
 	}

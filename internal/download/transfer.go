@@ -48,11 +48,11 @@ type transfer struct {
 	whole   int64    // bytes of the files that are finished
 }
 
-// state returns the job as it is known so far, and what came of its videos.
-func (t *transfer) state() (pixazo.Job, Progress) {
+// soFar returns how much has come.
+func (t *transfer) soFar() Progress {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.job, t.progress
+	return t.progress
 }
 
 func (t *transfer) setJob(job pixazo.Job) {
