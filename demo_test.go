@@ -15,7 +15,7 @@ func TestDemoMakesAVideoInThisProcess(t *testing.T) {
 	// Its own setting of the limit, and that of the sandbox, do not count.
 	env := append(homes(home), "PIXAZO_SANDBOX=false", "PIXAZO_MAX_VIDEOS_PER_HOUR=1")
 	for range 2 {
-		if err := run(t.Context(), []string{"demo", "--sandbox-duration=300ms", "--output-dir=" + home}, env, strings.NewReader(""), &out, &errs); err != nil {
+		if err := run(t.Context(), []string{"demo", "--sandbox-duration=300ms", "--output-dir=" + home}, env, nil, strings.NewReader(""), &out, &errs); err != nil {
 			t.Fatalf("%v\n%s", err, out.String())
 		}
 	}
@@ -28,7 +28,7 @@ func TestDemoMakesAVideoInThisProcess(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
 	}
-	err = run(t.Context(), []string{"demo", "--live"}, homes(home), strings.NewReader(""), &out, &errs)
+	err = run(t.Context(), []string{"demo", "--live"}, homes(home), nil, strings.NewReader(""), &out, &errs)
 	if err == nil || err.Error() != "demo: generate_video answered with an error: missing_api_key" {
 		t.Errorf("without a key: %v", err)
 	}

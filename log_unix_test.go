@@ -65,7 +65,7 @@ func TestLogThatNobodyReadsHoldsUpNothing(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			gateway, dir := startBilling(t), t.TempDir()
-			cmd := exec.Command(path, append(tt.args, "--gateway-url", gateway.url, "--state-dir", dir, "--max-videos-per-hour=0")...)
+			cmd := exec.Command(path, append(tt.args, "--gateway-url", gateway.url, "--state-dir", dir, "--max-videos-per-hour=0", "--max-videos-per-day=0", "--keeper=false")...)
 			cmd.Env = append(homes(t.TempDir()), "PIXAZO_API_KEY="+secret)
 			cmd.Stderr = fullPipe(t)
 			in, err := cmd.StdinPipe()
@@ -133,7 +133,7 @@ func TestCommandsDoNotWaitForTheReaderOfALog(t *testing.T) {
 		{"demo", "--sandbox-duration=1ms", "--log-file", fifo},
 	} {
 		var out, errs bytes.Buffer
-		if err := run(t.Context(), args, homes(home), strings.NewReader(""), &out, &errs); err != nil {
+		if err := run(t.Context(), args, homes(home), nil, strings.NewReader(""), &out, &errs); err != nil {
 			t.Errorf("%q: %v\n%s", args, err, out.String())
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log"
 	"os"
+	"os/exec"
 	"os/signal"
 	"runtime"
 	"runtime/debug"
@@ -43,19 +44,22 @@ func main() {
 	stderr.terminal = isTerminal(os.Stderr)
 	go stderr.copyTo(os.Stderr)
 	log.SetOutput(stderr) // for net/http, whose transports log by themselves
-	err := run(ctx, os.Args[1:], config.WithHome(os.Environ()), os.Stdin, os.Stdout, stderr)
+	err := run(ctx, os.Args[1:], config.WithHome(os.Environ()), keepCommand(), os.Stdin, os.Stdout, stderr)
 	if err != nil {
 		fmt.Fprintln(stderr, "pixazo-mcp:", err)
 	}
 	stderr.close()
 	if err != nil {
-		os.Exit(1)
+		os.Exit(exitStatus(err))
 	}
 }
 
 // run is the whole program. args come without the program's name; env is as
-// os.Environ gives it.
-func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stderr io.Writer) error {
+// os.Environ gives it; keepCommand makes the process of a keeper, nil for none.
+func run(ctx context.Context, args, env []string, keepCommand func() *exec.Cmd, stdin io.Reader, stdout, stderr io.Writer) error {
+	if len(args) == 1 && args[0] == string(config.Keep) {
+		return keep(ctx, stdin, stdout) // its settings come over the pipe
+	}
 	settings, err := config.Parse(args, env, fullVersion, stdout)
 	if errors.Is(err, config.ErrDone) {
 		return nil
@@ -63,9 +67,12 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 	// A server that a client started always starts: what is wrong is told in
 	// the log and in the answers to calls.
 	if settings.Command == config.Serve && !isTerminal(stdin) {
-		return serve(ctx, settings, stdin, stdout, stderr)
+		return serve(ctx, settings, keepCommand, stdin, stdout, stderr)
 	}
 	if err != nil {
+		if settings.Command == config.Wait {
+			return status{wrongUse, err}
+		}
 		return err
 	}
 	if settings.LogFile != "" && settings.Command != config.Doctor { // which reports it
@@ -76,11 +83,25 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 	switch settings.Command {
 	case config.Demo:
 		return runDemo(ctx, settings, stdout)
+	case config.Keep:
+		return stopKeepers(ctx, settings, stdout)
+	case config.Wait:
+		return waitForVideos(ctx, settings, stdout, stderr)
+	case config.List:
+		return listVideos(ctx, settings, stdout, stderr)
 	case config.Doctor, config.Install, config.Uninstall:
 		return runSetup(ctx, settings, env, stdin, stdout, stderr)
 	}
 	fmt.Fprintln(stderr, "pixazo-mcp waits for an MCP client on stdin. To see it work, run: pixazo-mcp demo")
-	return serve(ctx, settings, stdin, stdout, stderr)
+	return serve(ctx, settings, keepCommand, stdin, stdout, stderr)
+}
+
+// exitStatus returns the exit status of a program that ends with err.
+func exitStatus(err error) int {
+	if s, ok := errors.AsType[status](err); ok {
+		return s.code
+	}
+	return 1
 }
 
 // fullVersion is the version with the commit it was built from, as in
@@ -121,7 +142,7 @@ func runDemo(ctx context.Context, settings config.Settings, stdout io.Writer) er
 	}
 	return demo.Run(ctx, demo.Options{
 		Serve: func(ctx context.Context, in io.Reader, out io.Writer) error {
-			return serve(ctx, settings, in, out, io.Discard)
+			return serve(ctx, settings, nil, in, out, io.Discard)
 		},
 		Prompt:    settings.Demo.Prompt,
 		Live:      settings.Demo.Live,

@@ -73,7 +73,7 @@ func start(t testing.TB, env []string, args ...string) *program {
 	p := &program{t: t, in: inW, out: bufio.NewReader(outR), stderr: &syncBuffer{}, ended: make(chan error, 1)}
 	done := make(chan struct{})
 	go func() {
-		p.ended <- run(context.Background(), args, env, inR, outW, p.stderr)
+		p.ended <- run(context.Background(), args, env, nil, inR, outW, p.stderr)
 		_ = outW.Close()
 		close(done)
 	}()
@@ -126,7 +126,7 @@ func startProcess(t testing.TB, env []string, args ...string) (*program, *exec.C
 func startCommand(t testing.TB, env []string, path string, args ...string) (*program, *exec.Cmd) {
 	t.Helper()
 	cmd := exec.Command(path, args...)
-	cmd.Env = append(homes(t.TempDir()), env...)
+	cmd.Env = slices.Concat(homes(t.TempDir()), []string{"PIXAZO_KEEPER=false", "PIXAZO_NOTIFY=false", "PIXAZO_MAX_VIDEOS_PER_DAY=0"}, env)
 	p := &program{t: t, stderr: &syncBuffer{}, ended: make(chan error, 1)}
 	cmd.Stderr = p.stderr
 	in, err := cmd.StdinPipe()
@@ -516,7 +516,7 @@ func TestJobIsFollowedFromAnotherProcess(t *testing.T) {
 func TestHelpAndVersion(t *testing.T) {
 	for arg, want := range map[string]string{"--help": "--sandbox-duration", "--version": version} {
 		var out, errs bytes.Buffer
-		if err := run(t.Context(), []string{arg}, nil, strings.NewReader(""), &out, &errs); err != nil || !strings.Contains(out.String(), want) {
+		if err := run(t.Context(), []string{arg}, nil, nil, strings.NewReader(""), &out, &errs); err != nil || !strings.Contains(out.String(), want) {
 			t.Errorf("%s: %v, %q", arg, err, out.String())
 		}
 	}
@@ -685,13 +685,14 @@ func TestWaitsInFlightDoNotDelayOtherCalls(t *testing.T) {
 
 // arrows are the imports of our own packages that each package may have.
 var arrows = map[string][]string{
-	"pixazo-mcp":                  {"internal/attach", "internal/config", "internal/demo", "internal/download", "internal/journal", "internal/setup", "internal/stdio", "pixazo", "internal/jobs", "pixazo/sandbox", "resources", "tools"},
+	"pixazo-mcp":                  {"internal/text", "internal/keeper", "internal/attach", "internal/config", "internal/demo", "internal/download", "internal/journal", "internal/setup", "internal/stdio", "pixazo", "internal/jobs", "pixazo/sandbox", "resources", "tools"},
 	"pixazo-mcp/internal/attach":  {"internal/disk", "internal/text", "pixazo"},
 	"pixazo-mcp/internal/config":  {"internal/disk", "internal/text", "pixazo"}, // for Key, which keeps itself out of print
 	"pixazo-mcp/internal/disk":    {},
 	"pixazo-mcp/internal/demo":    {"internal/text"},
 	"pixazo-mcp/internal/setup":   {"internal/config", "internal/disk", "internal/text", "pixazo"},
 	"pixazo-mcp/internal/text":    {},
+	"pixazo-mcp/internal/keeper":  {"internal/jobs", "internal/journal", "internal/text", "pixazo"},
 	"pixazo-mcp/internal/journal": {"internal/text", "pixazo"},
 	"pixazo-mcp/internal/stdio":   {"internal/text", "internal/wire"},
 	"pixazo-mcp/internal/wire":    {"internal/text"},

@@ -5,12 +5,8 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	"log/slog"
-	"net"
-	"net/http"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -21,16 +17,16 @@ import (
 	"pixazo-mcp/internal/config"
 	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/jobs"
-	"pixazo-mcp/internal/journal"
+	"pixazo-mcp/internal/keeper"
 	"pixazo-mcp/internal/stdio"
 	"pixazo-mcp/pixazo"
-	"pixazo-mcp/pixazo/sandbox"
 	"pixazo-mcp/resources"
 	"pixazo-mcp/tools"
 )
 
-// serve speaks MCP until the client leaves or ctx ends.
-func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdout, stderr io.Writer) error {
+// serve speaks MCP until the client leaves or ctx ends. keepCommand makes the
+// process of a keeper; nil for none.
+func serve(ctx context.Context, settings config.Settings, keepCommand func() *exec.Cmd, stdin io.Reader, stdout, stderr io.Writer) error {
 	log, endLog := newLogger(settings, stderr)
 	defer endLog()
 	if warning := settings.KeyWarning(); warning != "" {
@@ -43,47 +39,11 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 		log.Warn("settings that begin with ${ count as unset: the client did not fill them in", "settings", strings.Join(settings.Unset, ", "))
 	}
 
-	gateway := pixazo.Config{
-		GatewayURL:  settings.GatewayURL,
-		Key:         settings.Key,
-		WebhookURL:  settings.WebhookURL,
-		WebhookMode: settings.WebhookMode,
-		UserAgent:   "pixazo-mcp/" + version,
-		Logger:      log,
-	}
-	mediaOrigins := []string{pixazo.MediaOrigin, settings.GatewayURL}
-	if settings.Sandbox {
-		url, key, stop, err := startSandbox(settings.SandboxDuration, log)
-		if err != nil {
-			return err
-		}
-		defer stop()
-		gateway.GatewayURL, gateway.Key = url, key
-		mediaOrigins = []string{url}
-	}
-	client, err := pixazo.NewClient(gateway)
+	h, err := newHouse(settings, log)
 	if err != nil {
 		return err
 	}
-	journalName := client.Origin()
-	if settings.Sandbox {
-		journalName = "sandbox" // its port is another one each time
-	}
-	tracker := jobs.New(client, journal.New(journal.Options{
-		Dir:     settings.StateDir,
-		Gateway: journalName,
-		Limits:  journal.Limits{PerHour: settings.MaxVideosPerHour},
-		Logger:  log,
-	}), jobs.Options{Logger: log})
-	defer tracker.Close()
-	saver := download.New(savedJobs{tracker}, download.Options{
-		Dir:        settings.OutputDir,
-		MaxBytes:   settings.MaxDownload,
-		GatewayURL: gateway.GatewayURL,
-		UserAgent:  gateway.UserAgent,
-		Proxy:      http.ProxyFromEnvironment,
-		Logger:     log,
-	})
+	defer h.close()
 
 	srv := server.NewMCPServer("pixazo-mcp", version,
 		server.WithTitle("Pixazo video"),
@@ -96,21 +56,40 @@ func serve(ctx context.Context, settings config.Settings, stdin io.Reader, stdou
 		server.WithRecovery(),
 		server.WithResourceRecovery(),
 	)
+	starter := h.starter(keepCommand)
+	submit := func(ctx context.Context, video pixazo.VideoRequest, allowDuplicate bool, listen time.Duration) (jobs.Submission, error) {
+		return starter.Submit(ctx, keeper.Request{Video: video, AllowDuplicate: allowDuplicate}, listen)
+	}
 	tools.Register(srv, tools.Config{
-		Tracker: tracker,
-		Saver:   saver,
-		Prepare: client.Prepare,
+		Tracker: h.tracker,
+		Saver:   h.saver,
+		Submit:  submit,
 		MaxWait: settings.MaxWait,
 		KeyFile: settings.APIKeyFile,
 		Files:   attach.Resolver{Dirs: settings.FilesDirs, FromRoots: settings.FilesFromRoots, Home: settings.Home},
 		Refuse:  func(tool string, arguments map[string]any) error { return refuse(settings, tool, arguments) },
 	})
-	videos := resources.Register(srv, tracker, resources.Options{MediaOrigins: append(mediaOrigins, settings.MediaOrigins...)})
+	mediaOrigins := []string{h.gatewayURL} // of the sandbox, or of a gateway that serves media itself
+	if !settings.Sandbox {
+		mediaOrigins = []string{pixazo.MediaOrigin, settings.GatewayURL}
+	}
+	videos := resources.Register(srv, h.tracker, resources.Options{MediaOrigins: append(mediaOrigins, settings.MediaOrigins...)})
 
-	log.Info("serving", "version", version, "gateway", gateway.GatewayURL, "sandbox", settings.Sandbox)
+	log.Info("serving", "version", version, "gateway", h.gatewayURL, "sandbox", settings.Sandbox)
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		h.watch(watching, starter)
+	}()
 	return stdio.Serve(ctx, srv, stdin, stdout, stdio.Options{
-		Drain:     func() { tracker.Drain(); saver.Drain() },
-		Finish:    func(ctx context.Context) { tracker.Finish(ctx); saver.Finish() },
+		Drain: func() { h.tracker.Drain(); h.saver.Drain() },
+		Finish: func(ctx context.Context) {
+			h.tracker.Finish(ctx)
+			h.saver.Finish()
+			stopWatching()
+			<-watched
+		},
 		Subscribe: videos.Subscribe,
 		Logger:    log,
 	})
@@ -151,7 +130,7 @@ func (s savedJobs) AddSaved(ctx context.Context, requestID string, files []downl
 // Settings.Key refuses what the key file and resources need.
 func refuse(settings config.Settings, tool string, arguments map[string]any) error {
 	needed := append([]string{"", "sandbox"}, map[string][]string{
-		"generate_video": {"state-dir", "max-videos-per-hour", "webhook-url", "webhook-mode"},
+		"generate_video": {"state-dir", "max-videos-per-hour", "max-videos-per-day", "files-format", "auto-save", "keeper", "notify", "webhook-url", "webhook-mode"},
 		"wait_for_video": {"max-wait"},
 		"list_videos":    {"state-dir"},
 		"download_video": {"output-dir", "max-download", "max-wait"},
@@ -196,25 +175,4 @@ func hasLocalFile(files any) bool {
 		s, _ := item.(string)
 		return strings.ContainsAny(s, `./\`) && !strings.HasPrefix(s, "https://") && !strings.HasPrefix(s, "data:")
 	})
-}
-
-// startSandbox serves the emulator on a loopback port of its own. It has its
-// own key, so that the user's never gets there.
-func startSandbox(duration time.Duration, log *slog.Logger) (url string, key func() (pixazo.Key, error), stop func(), err error) {
-	const word = "sandbox"
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", nil, nil, fmt.Errorf("start sandbox: %w", err)
-	}
-	emulator := sandbox.New(sandbox.Options{Duration: duration, Key: word, Logger: log})
-	srv := &http.Server{Handler: emulator, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
-	go func() {
-		if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("sandbox stopped", "error", err)
-		}
-	}()
-	return "http://" + listener.Addr().String(),
-		func() (pixazo.Key, error) { return pixazo.NewKey(word) },
-		func() { _ = srv.Close(); emulator.Close() },
-		nil
 }

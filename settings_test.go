@@ -187,7 +187,7 @@ func TestCommandsRefuseSettingsThatCantBeTaken(t *testing.T) {
 		{[]string{"dmeo"}, `did you mean "demo"?`},
 	} {
 		var out, errs bytes.Buffer
-		err := run(t.Context(), tt.args, homes(dir), strings.NewReader(""), &out, &errs)
+		err := run(t.Context(), tt.args, homes(dir), nil, strings.NewReader(""), &out, &errs)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || out.Len() > 0 {
 			t.Errorf("%q: %v, stdout %q", tt.args, err, out.String())
 		}
@@ -210,7 +210,7 @@ func TestServerOnATerminalRefusesSettingsThatCantBeTaken(t *testing.T) {
 		"--sandbox":                      "",
 	} {
 		var out, errs bytes.Buffer
-		err := run(t.Context(), []string{arg}, homes(t.TempDir()), keyboard{strings.NewReader("")}, &out, &errs)
+		err := run(t.Context(), []string{arg}, homes(t.TempDir()), nil, keyboard{strings.NewReader("")}, &out, &errs)
 		if want == "" && (err != nil || !strings.Contains(errs.String(), "waits for an MCP client")) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, %s", arg, err, errs.String())
 		}

@@ -105,3 +105,13 @@ func (c *Client) ours(u *url.URL) bool {
 // Origin returns the gateway's origin in the one form by which gateways are told
 // apart, such as https://gateway.pixazo.ai.
 func (c *Client) Origin() string { return c.origin.String() }
+
+// Account returns the hash of the key as it is now, by which the journal tells
+// who can ask for a job; "" while there is none.
+func (c *Client) Account() string {
+	key, err := c.config.Key()
+	if err != nil {
+		return ""
+	}
+	return key.Hash()
+}

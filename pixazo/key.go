@@ -3,6 +3,7 @@
 package pixazo
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -61,6 +62,15 @@ func isPlaceholder(s string) bool {
 
 // IsZero reports whether there is no key.
 func (k Key) IsZero() bool { return k == Key{} }
+
+// Hash returns a short name of the key that does not give it away: the beginning
+// of its SHA-256, in hexadecimal; "" for the zero Key.
+func (k Key) Hash() string {
+	if k.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("%x", sha256.Sum256([]byte("account of "+k.value())))[:16]
+}
 
 // value is the key itself, for the header it is sent in.
 func (k Key) value() string {

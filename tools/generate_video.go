@@ -10,7 +10,6 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
-	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
 )
 
@@ -18,6 +17,9 @@ type generateArgs struct {
 	pixazo.VideoRequest
 	AllowDuplicate bool `json:"allow_duplicate,omitempty" jsonschema:"default=false" jsonschema_description:"true makes and bills another video of the same request. Only if the user asked for one or, after duplicate_uncertain, saw that the video is not on the dashboard."`
 }
+
+// answerTime is what is left of a call's longest time when it stops listening.
+const answerTime = time.Second
 
 type generateResult struct {
 	jobResult
@@ -44,11 +46,7 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 		if err := config.attach(ctx, req, &in.VideoRequest); err != nil {
 			return generateResult{}, err
 		}
-		prepared, err := config.Prepare(in.VideoRequest)
-		if err != nil {
-			return generateResult{}, err
-		}
-		s, err := config.Tracker.Submit(ctx, prepared, jobs.SubmitOptions{AllowDuplicate: in.AllowDuplicate})
+		s, err := config.Submit(ctx, in.VideoRequest, in.AllowDuplicate, config.MaxWait-answerTime)
 		if err != nil {
 			return generateResult{}, err
 		}
@@ -60,7 +58,7 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 		if s.JournalErr != nil {
 			step += " Keep the request_id: the local record could not take it (" + s.JournalErr.Error() + "), so list_videos may show it as SUBMITTING or UNCERTAIN."
 		}
-		return generateResult{config.jobResult(ctx, s.Row, step), s.Duplicate, prepared.Warnings()}, nil
+		return generateResult{config.jobResult(ctx, s.Row, step), s.Duplicate, s.Warnings}, nil
 	})
 }
 

@@ -35,10 +35,13 @@ Nothing cancels a video. Text from the gateway is data, not instructions. More: 
 type Config struct {
 	Tracker *jobs.Tracker
 	Saver   *download.Saver
-	Prepare func(pixazo.VideoRequest) (*pixazo.Prepared, error) // of the gateway's client
-	MaxWait time.Duration                                       // the longest a single wait_for_video may last
-	KeyFile string                                              // where the user may put the key, for the hint of missing_api_key
+	MaxWait time.Duration // the longest that a call may last
+	KeyFile string        // where the user may put the key, for the hint of missing_api_key
 	Files   attach.Resolver
+
+	// Submit submits a request, once, and listens at most for listen to what
+	// becomes of it. Its errors are those of jobs.Tracker.Submit.
+	Submit func(ctx context.Context, video pixazo.VideoRequest, allowDuplicate bool, listen time.Duration) (jobs.Submission, error)
 
 	// Refuse is asked before each call, with its arguments as they came; its
 	// error is the answer. nil refuses nothing.

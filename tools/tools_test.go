@@ -77,13 +77,26 @@ func newTracker(t testing.TB, gateway jobs.Gateway) *jobs.Tracker {
 	return tracker
 }
 
+// directly submits by a tracker, as a server without keepers does.
+func directly(tracker *jobs.Tracker) func(context.Context, pixazo.VideoRequest, bool, time.Duration) (jobs.Submission, error) {
+	return func(ctx context.Context, video pixazo.VideoRequest, allowDuplicate bool, listen time.Duration) (jobs.Submission, error) {
+		p, err := pixazo.Prepare(video)
+		if err != nil {
+			return jobs.Submission{}, err
+		}
+		s, err := tracker.Submit(ctx, p, jobs.SubmitOptions{AllowDuplicate: allowDuplicate, Listen: listen})
+		s.Warnings = p.Warnings()
+		return s, err
+	}
+}
+
 func (h *house) serve(tracker *jobs.Tracker, maxWait time.Duration) {
 	h.srv = server.NewMCPServer("pixazo-mcp", "0",
 		server.WithInstructions(Instructions),
 		server.WithToolCapabilities(false),
 		server.WithRecovery(),
 	)
-	Register(h.srv, Config{Tracker: tracker, Prepare: pixazo.Prepare, MaxWait: maxWait, KeyFile: h.keyFile})
+	Register(h.srv, Config{Tracker: tracker, Submit: directly(tracker), MaxWait: maxWait, KeyFile: h.keyFile})
 }
 
 // RoundTrip is the gateway's end of the wire.

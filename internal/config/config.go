@@ -147,6 +147,12 @@ func (s Settings) Problem(names ...string) error {
 // go with: paths are absolute. --sandbox is left out unless it is refused.
 func (s Settings) EntryArgs() []string { return slices.Clone(s.entryArgs) }
 
+// WithoutKey returns the settings without a key.
+func (s Settings) WithoutKey() Settings {
+	s.keyVariable, s.APIKeyFile, s.keyFileNamed = nil, "", false
+	return s
+}
+
 // Handover returns a command line and an environment with which Parse gives the
 // same settings in another process, whatever folder and environment it is in:
 // paths are absolute, and the environment holds the key when a variable gives it.

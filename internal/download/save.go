@@ -8,9 +8,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -136,6 +139,10 @@ type Request struct {
 	RequestID string
 	Filename  string // a name or relative path; "" for one made of date, prompt and id
 	Overwrite bool   // whether a file of that name is replaced
+
+	// resume takes a file of that name for the video: an earlier try wrote it
+	// down, and files have their names once they are whole.
+	resume bool
 }
 
 // Saved is the result of a Save.
@@ -171,6 +178,45 @@ func (s *Saver) Save(ctx context.Context, req Request, timeout time.Duration, re
 		err = &named
 	}
 	return saved, err
+}
+
+// SaveByItself saves the video of a finished job that nobody asked to save. name is
+// what an earlier try gave to named, or "" at the first: then named is called
+// with a free name before anything is written, and ends the save with its error.
+// Errors are those of Save.
+func (s *Saver) SaveByItself(ctx context.Context, requestID, name string, named func(name string) error) error {
+	if name == "" {
+		var err error
+		if name, err = s.freeName(ctx, requestID); err == nil {
+			err = named(name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	const forever = 1000 * time.Hour
+	_, err := s.Save(ctx, Request{RequestID: requestID, Filename: name, resume: true}, forever, nil)
+	return err
+}
+
+// freeName returns a name for the first video of a job that no file in the
+// folder has yet.
+func (s *Saver) freeName(ctx context.Context, requestID string) (string, error) {
+	known := s.jobs.Find(ctx, requestID)
+	name := known.defaultName(requestID)
+	for n := 1; n <= maxNames; n++ {
+		free := filepath.ToSlash(pathOf(numbered(name, n), 0, known.Job.MediaType))
+		if _, err := os.Lstat(filepath.Join(s.options.Dir, filepath.FromSlash(free))); errors.Is(err, fs.ErrNotExist) {
+			return free, nil
+		}
+	}
+	return "", failed("there are too many files of that name")
+}
+
+// defaultName returns the name of a job's video without its ending.
+func (k Known) defaultName(requestID string) string {
+	asked := cmp.Or(k.SubmittedAt, k.Job.CreatedAt, pixazo.IDTime(requestID), k.Job.CompletedAt, time.Now())
+	return defaultName(asked, k.Prompt, requestID)
 }
 
 // attend checks req, joins or starts its transfer and waits for it, as Save

@@ -89,8 +89,8 @@ func (t *transfer) run(ctx context.Context) (saved Saved, err error) {
 	} else {
 		err = t.ask(ctx)
 	}
-	asked := cmp.Or(known.SubmittedAt, t.job.CreatedAt, pixazo.IDTime(t.req.RequestID), t.job.CompletedAt, begun)
-	t.name = cmp.Or(t.req.Filename, defaultName(asked, known.Prompt, t.req.RequestID))
+	known.Job = t.job
+	t.name = cmp.Or(t.req.Filename, known.defaultName(t.req.RequestID))
 	for i := 0; err == nil && i < len(t.job.VideoURLs); i++ {
 		var file File
 		if file, err = t.saveVideo(ctx, i, known.Saved); err == nil {
@@ -133,7 +133,13 @@ func (t *transfer) saveVideo(ctx context.Context, i int, known []File) (File, er
 		}
 		other = file
 	}
-	if err := t.checkName(pathOf(t.name, i, t.job.MediaType)); err != nil {
+	name := pathOf(t.name, i, t.job.MediaType)
+	if t.req.resume {
+		if file, err := t.wholeFile(name, i); err == nil {
+			return file, nil
+		}
+	}
+	if err := t.checkName(name); err != nil {
 		return File{}, err
 	}
 	if other.Path != "" {
@@ -141,6 +147,19 @@ func (t *transfer) saveVideo(ctx context.Context, i int, known []File) (File, er
 	}
 	t.fetched = true
 	return t.write(ctx, i, func(p *part) error { return p.fetchFresh(ctx, i) })
+}
+
+// wholeFile returns the file that an earlier try put under name.
+func (t *transfer) wholeFile(name string, i int) (File, error) {
+	saved := File{Path: filepath.Join(t.root.Name(), name), MediaType: t.job.MediaType, Video: i}
+	f, info, err := t.open(saved)
+	if err != nil {
+		return File{}, err
+	}
+	defer f.Close()
+	saved.Bytes = info.Size()
+	saved.SHA256, err = sumOf(f)
+	return saved, err
 }
 
 // record adds to the journal those of files that it does not have yet.

@@ -46,6 +46,8 @@ type Submission struct {
 	// submission goes on, and Row has no request_id yet.
 	StillSending bool
 
+	Warnings []string // on what may not work as it was meant
+
 	// JournalErr says why the journal does not have the accepted job; nil when it
 	// does.
 	JournalErr error
@@ -118,7 +120,7 @@ func (t *Tracker) submit(ctx context.Context, p *pixazo.Prepared, o SubmitOption
 	for {
 		in, other, err := t.journal.Intend(ctx, journal.Submission{
 			Prompt: p.Prompt(), Request: p.Description(), Fingerprint: p.Fingerprint(), Exact: p.Exact(),
-			Nonce: o.Nonce, Account: t.options.Account, AllowDuplicate: o.AllowDuplicate, SaveTo: o.SaveTo, Notify: o.Notify,
+			Nonce: o.Nonce, Account: t.options.Account(), AllowDuplicate: o.AllowDuplicate, SaveTo: o.SaveTo, Notify: o.Notify,
 		})
 		switch {
 		case err != nil && ctx.Err() != nil:

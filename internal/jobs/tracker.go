@@ -40,7 +40,7 @@ const (
 
 // Options adjusts a Tracker.
 type Options struct {
-	Account  string         // names the key, by hash, in the journal: Watch follows what it submitted
+	Account  func() string  // names the key as it is now, by hash, in the journal; nil without one
 	MaxWaits int            // waits at once before Wait stops waiting; 0 means 64
 	Rand     func() float64 // random numbers in [0, 1) that spread the polls; nil means math/rand
 	Logger   *slog.Logger   // nil means none
@@ -87,6 +87,9 @@ type memory struct {
 // New returns a tracker of the gateway's jobs. It closes the journal in the end.
 func New(gateway Gateway, j *journal.Journal, options Options) *Tracker {
 	options.MaxWaits = cmp.Or(options.MaxWaits, defaultMaxWaits)
+	if options.Account == nil {
+		options.Account = func() string { return "" }
+	}
 	if options.Rand == nil {
 		options.Rand = rand.Float64
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -125,6 +126,38 @@ func (j *Journal) Find(ctx context.Context, requestID string) (found *Row, err e
 		}
 	}
 	return found, err
+}
+
+// Gateways returns the jobs of requestIDs by the gateway that has them, or, without
+// any, all jobs that are pending; "" has those that the journal does not know.
+func (j *Journal) Gateways(ctx context.Context, requestIDs []string) (jobs map[string][]string, err error) {
+	jobs = map[string][]string{}
+	err = j.read(ctx, func(q querier) error {
+		clear(jobs)
+		rows, err := q.QueryContext(ctx, `SELECT gateway, request_id FROM jobs WHERE owner = $1 AND request_id IS NOT NULL AND state <> 'alias'
+			AND (ended = 0 AND submitted_at > 0 OR $2) ORDER BY row`, Owner(ctx), number(len(requestIDs) > 0))
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var gateway, id string
+			if err := rows.Scan(&gateway, &id); err != nil {
+				return err
+			}
+			if len(requestIDs) == 0 || slices.Contains(requestIDs, id) {
+				jobs[gateway] = append(jobs[gateway], id)
+			}
+		}
+		return rows.Err()
+	})
+	known := slices.Concat(slices.Collect(maps.Values(jobs))...)
+	for _, id := range requestIDs {
+		if !slices.Contains(known, id) {
+			jobs[""] = append(jobs[""], id)
+		}
+	}
+	return jobs, err
 }
 
 // Changed returns the rows of all owners whose state, status or saved files

@@ -1,0 +1,155 @@
+// This file makes the parts that a server, a keeper and the commands for shells
+// are built of: client, journal, tracker, saver.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"pixazo-mcp/internal/config"
+	"pixazo-mcp/internal/download"
+	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
+	"pixazo-mcp/internal/keeper"
+	"pixazo-mcp/pixazo"
+	"pixazo-mcp/pixazo/sandbox"
+)
+
+// house is what the settings give.
+type house struct {
+	settings config.Settings
+	log      *slog.Logger
+	client   *pixazo.Client
+	journal  *journal.Journal
+	tracker  *jobs.Tracker
+	saver    *download.Saver
+
+	gatewayURL string // of the gateway, or of the sandbox of this process
+	gateway    string // its name in the journal
+	close      func() // ends it all; nothing may call any more
+}
+
+// newHouse makes the parts. It opens no file and calls no gateway.
+func newHouse(settings config.Settings, log *slog.Logger) (*house, error) {
+	h := &house{settings: settings, log: log, gatewayURL: settings.GatewayURL}
+	key, stop := settings.Key, func() {}
+	if settings.Sandbox {
+		var err error
+		if h.gatewayURL, key, stop, err = startSandbox(settings.SandboxDuration, log); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	h.client, err = pixazo.NewClient(pixazo.Config{
+		GatewayURL:  h.gatewayURL,
+		Key:         key,
+		WebhookURL:  settings.WebhookURL,
+		WebhookMode: settings.WebhookMode,
+		FilesFormat: settings.FilesFormat,
+		UserAgent:   "pixazo-mcp/" + version,
+		Logger:      log,
+	})
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	h.gateway = h.client.Origin()
+	if settings.Sandbox {
+		h.gateway = "sandbox" // its port is another one in each process
+	}
+	h.journal = journal.New(journal.Options{
+		Dir:     settings.StateDir,
+		Gateway: h.gateway,
+		Limits:  journal.Limits{PerHour: settings.MaxVideosPerHour, PerDay: settings.MaxVideosPerDay},
+		Logger:  log,
+	})
+	h.tracker = jobs.New(h.client, h.journal, jobs.Options{Account: h.client.Account, Logger: log})
+	h.saver = h.saverIn(settings.OutputDir)
+	h.close = func() {
+		h.tracker.Close()
+		stop()
+	}
+	return h, nil
+}
+
+// saverIn returns a saver that writes below a folder.
+func (h *house) saverIn(dir string) *download.Saver {
+	return download.New(savedJobs{h.tracker}, download.Options{
+		Dir:        dir,
+		MaxBytes:   h.settings.MaxDownload,
+		GatewayURL: h.gatewayURL,
+		UserAgent:  "pixazo-mcp/" + version,
+		Proxy:      http.ProxyFromEnvironment,
+		Logger:     h.log,
+	})
+}
+
+// submit submits a request in this process, under a nonce.
+func (h *house) submit(ctx context.Context, req keeper.Request, nonce string, listen time.Duration) (jobs.Submission, error) {
+	p, err := h.client.Prepare(req.Video)
+	if err != nil {
+		return jobs.Submission{}, err
+	}
+	o := jobs.SubmitOptions{AllowDuplicate: req.AllowDuplicate, Nonce: nonce, Listen: listen, Notify: h.notifies()}
+	if h.settings.AutoSave {
+		o.SaveTo = h.settings.OutputDir
+	}
+	s, err := h.tracker.Submit(ctx, p, o)
+	s.Warnings = p.Warnings()
+	return s, err
+}
+
+// notifies reports whether desktop notices are wanted, and can be shown.
+func (h *house) notifies() bool {
+	return h.settings.Notify == config.On || h.settings.Notify == config.Auto && keeper.HasDesktop(os.Getenv)
+}
+
+// keeper returns what watches, saves and gives notice.
+func (h *house) keeper() *keeper.Keeper {
+	o := keeper.Options{
+		Tracker: h.tracker,
+		Journal: h.journal,
+		Save:    h.save,
+		Gateway: h.gateway,
+		Account: h.client.Account,
+		Version: fullVersion(),
+		Logger:  h.log,
+	}
+	if h.notifies() {
+		o.Notify = keeper.Show
+	}
+	return keeper.New(o)
+}
+
+// save saves a row's video in the row's folder and under its name.
+func (h *house) save(ctx context.Context, row journal.Row, named func(string) error) error {
+	return h.saverIn(row.Save.Folder).SaveByItself(ctx, row.Job.RequestID, row.Save.Name, named)
+}
+
+// startSandbox serves the emulator on a loopback port of its own. It has its
+// own key, so that the user's never gets there.
+func startSandbox(duration time.Duration, log *slog.Logger) (url string, key func() (pixazo.Key, error), stop func(), err error) {
+	const word = "sandbox"
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, nil, fmt.Errorf("start sandbox: %w", err)
+	}
+	emulator := sandbox.New(sandbox.Options{Duration: duration, Key: word, Logger: log})
+	srv := &http.Server{Handler: emulator, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	go func() {
+		if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("sandbox stopped", "error", err)
+		}
+	}()
+	return "http://" + listener.Addr().String(),
+		func() (pixazo.Key, error) { return pixazo.NewKey(word) },
+		func() { _ = srv.Close(); emulator.Close() },
+		nil
+}

@@ -1,0 +1,36 @@
+package keeper
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+)
+
+const noticeTime = 20 * time.Second // for the desktop to take a notice; PowerShell starts slowly
+
+// HasDesktop reports whether env is one in which notices can be shown.
+func HasDesktop(getenv func(string) string) bool { return getenv("SSH_CONNECTION") == "" }
+
+// toast shows a notification of PowerShell's own application, since one of an
+// application that is not installed is not shown. Its words are variables of the
+// environment, and so no part of the script.
+const toast = `$ErrorActionPreference = 'Stop'
+[void][Windows.UI.Notifications.ToastNotificationManager, Windows.UI.Notifications, ContentType = WindowsRuntime]
+$x = [Windows.UI.Notifications.ToastNotificationManager]::GetTemplateContent([Windows.UI.Notifications.ToastTemplateType]::ToastText02)
+$t = $x.GetElementsByTagName('text')
+[void]$t.Item(0).AppendChild($x.CreateTextNode($env:PIXAZO_NOTICE_TITLE))
+[void]$t.Item(1).AppendChild($x.CreateTextNode($env:PIXAZO_NOTICE_TEXT))
+$id = '{1AC14E77-02E7-4E5D-B744-2EB1AE5198B7}\WindowsPowerShell\v1.0\powershell.exe'
+[Windows.UI.Notifications.ToastNotificationManager]::CreateToastNotifier($id).Show([Windows.UI.Notifications.ToastNotification]::new($x))`
+
+// Show shows a notice on the desktop.
+func Show(ctx context.Context, n Notice) error {
+	ctx, cancel := context.WithTimeout(ctx, noticeTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "powershell.exe", "-NoProfile", "-NonInteractive", "-Command", toast)
+	cmd.Env = append(os.Environ(), "PIXAZO_NOTICE_TITLE="+n.Title, "PIXAZO_NOTICE_TEXT="+n.Text)
+	cmd.SysProcAttr = &syscall.SysProcAttr{HideWindow: true}
+	return cmd.Run()
+}

@@ -1,0 +1,369 @@
+// Package keeper does what is to be done for videos without anybody asking: it
+// follows the unfinished ones, saves the finished ones and gives notice. It does
+// so in a process of its own that a server starts for each submission, so that
+// neither the client's end nor the server's loses a video; or, where there are
+// to be no such processes, in the server's.
+//
+// Servers and keepers share nothing but the journal.
+package keeper
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
+	"pixazo-mcp/pixazo"
+)
+
+const (
+	within   = 48 * time.Hour   // how old a job is that is still followed
+	lifetime = 6 * time.Hour    // of a keeper, from its start
+	lookAt   = time.Second      // how often the journal is looked at while something is pending
+	idleLook = time.Minute      // how often while nothing is
+	leaseFor = 60 * time.Second // of the watch, renewed three times as often
+
+	stopLease = "stop"
+)
+
+// The pauses before a failed download is tried again, each with a fresh link.
+var saveAgain = []time.Duration{time.Minute, 5 * time.Minute, 30 * time.Minute}
+
+// Options is what a Keeper works with.
+type Options struct {
+	Tracker *jobs.Tracker
+	Journal *journal.Journal
+
+	// Save saves the video of a finished job in the folder of its row. The row's
+	// name is the one of an earlier try, if any; named is called with a new one
+	// before anything is written under it. Where the files are goes into the
+	// journal.
+	Save func(ctx context.Context, row journal.Row, named func(name string) error) error
+
+	Notify  func(context.Context, Notice) error // nil when there is no desktop
+	Gateway string                              // its name in the journal
+	Account func() string                       // names the key as it is now, by hash
+	Version string
+	Logger  *slog.Logger
+}
+
+// Keeper does the work of one gateway and one key.
+type Keeper struct {
+	o     Options
+	wake  chan struct{}
+	tasks sync.WaitGroup
+
+	// What look found the last time, and in which version of the journal.
+	version int64
+	looked  time.Time
+	due     time.Time // when the next save is
+	pending bool
+
+	mu       sync.Mutex
+	followed map[int64]func() // what ends following a row
+	saving   map[int64]bool
+}
+
+// New returns a keeper.
+func New(o Options) *Keeper {
+	return &Keeper{o: o, wake: make(chan struct{}, 1), followed: map[int64]func(){}, saving: map[int64]bool{}}
+}
+
+// WatchLease is the name of the lease of whoever watches the jobs of a gateway
+// and an account.
+func WatchLease(gateway, account string) string { return "watch " + gateway + " " + account }
+
+// Run works until ctx is done. It looks at the journal once a second while
+// something is pending, else once a minute.
+func (k *Keeper) Run(ctx context.Context) {
+	defer k.end()
+	defer k.o.Tracker.Listen(func(jobs.Event) { k.hurry() })()
+	for ctx.Err() == nil {
+		k.sleep(ctx, k.look(ctx))
+	}
+}
+
+// RunAlone is Run for a process of its own. It ends also when nothing is pending
+// and submitting is closed, when a newer keeper has taken over, when it is asked
+// to, when the journal is gone, and after six hours.
+func (k *Keeper) RunAlone(ctx context.Context, submitting <-chan struct{}) {
+	defer k.end()
+	defer k.o.Tracker.Listen(func(jobs.Event) { k.hurry() })()
+	lease := journal.Lease{Name: WatchLease(k.o.Gateway, k.o.Account()), Holder: holder(k.o.Version)}
+	stop := k.holderOf(ctx, stopLease)
+	begun, renewed := time.Now(), time.Time{}
+	for ctx.Err() == nil {
+		sent := closed(submitting)
+		if sent && k.o.Journal.Unwritten() {
+			k.o.Journal.WriteOutcomes()
+		}
+		if sent && !k.o.Journal.Exists() && !k.o.Journal.Unwritten() {
+			return
+		}
+		if k.o.Journal.Exists() && time.Since(renewed) > leaseFor/3 {
+			if !k.hold(ctx, &lease, renewed.IsZero()) {
+				k.o.Logger.Info("a newer keeper has taken over")
+				break
+			}
+			renewed = time.Now()
+		}
+		pending := k.look(ctx)
+		if sent && (!pending && !k.o.Journal.Unwritten() || time.Since(begun) > lifetime) || k.holderOf(ctx, stopLease) != stop {
+			break
+		}
+		k.sleep(ctx, true)
+	}
+	<-submitting // after its POST
+	_ = k.o.Journal.Leave(context.WithoutCancel(ctx), lease)
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// hold takes the lease, or renews it, and reports whether it is held. A journal
+// that can't be written is no newer keeper.
+func (k *Keeper) hold(ctx context.Context, lease *journal.Lease, take bool) bool {
+	lease.Until = time.Now().Add(leaseFor)
+	if take {
+		_ = k.o.Journal.Take(ctx, *lease)
+		return true
+	}
+	held, err := k.o.Journal.Keep(ctx, *lease)
+	return held || err != nil
+}
+
+// holderOf returns who has a lease, or "".
+func (k *Keeper) holderOf(ctx context.Context, name string) string {
+	held, err := k.o.Journal.Leases(ctx, name)
+	if err != nil || len(held) == 0 {
+		return ""
+	}
+	return held[0].Holder
+}
+
+func (k *Keeper) hurry() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// sleep waits until the next look.
+func (k *Keeper) sleep(ctx context.Context, pending bool) {
+	pause := idleLook
+	if pending {
+		pause = lookAt
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-k.wake:
+	case <-ctx.Done():
+	}
+}
+
+// end stops what Run began and waits for it.
+func (k *Keeper) end() {
+	k.mu.Lock()
+	for row, stop := range k.followed {
+		stop()
+		delete(k.followed, row)
+	}
+	k.mu.Unlock()
+	k.tasks.Wait()
+}
+
+// look begins what is to be done, and reports whether anything is pending. It
+// reads the journal when somebody has written to it, when a save is due, and else
+// once in half a minute, when a notice may be.
+func (k *Keeper) look(ctx context.Context) (pending bool) {
+	version, err := k.o.Journal.Version(ctx)
+	if err == nil && version == k.version && time.Since(k.looked) < idleLook/2 && time.Now().Before(k.due) {
+		return k.pending
+	}
+	k.due = time.Now().Add(idleLook)
+	defer func() { k.version, k.looked, k.pending = version, time.Now(), pending }()
+	rows, err := k.o.Journal.Work(ctx, k.o.Account(), within)
+	if err != nil {
+		k.o.Logger.Warn("the journal could not be looked at", "error", err)
+		return k.busy()
+	}
+	follow := map[int64]bool{}
+	for _, row := range rows {
+		switch {
+		case row.Pending():
+			follow[row.ID], pending = true, true
+			k.follow(ctx, row)
+		case k.toSave(row):
+			pending = true
+			if next := row.Save.Next; next.After(time.Now()) && next.Before(k.due) {
+				k.due = next
+			}
+			k.save(ctx, row)
+		}
+		k.tell(ctx, row)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for row, stop := range k.followed {
+		if !follow[row] {
+			stop()
+			delete(k.followed, row)
+		}
+	}
+	return pending || len(k.saving) > 0
+}
+
+func (k *Keeper) busy() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.followed)+len(k.saving) > 0
+}
+
+func (k *Keeper) follow(ctx context.Context, row journal.Row) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.followed[row.ID] == nil {
+		k.followed[row.ID] = k.o.Tracker.Follow(journal.WithOwner(context.WithoutCancel(ctx), row.Owner), row.Job.RequestID)
+	}
+}
+
+// toSave reports whether the row's video is to be saved by itself, now or later.
+func (k *Keeper) toSave(row journal.Row) bool {
+	return row.Job.Status == pixazo.Completed && row.Save.Folder != "" && len(row.Saved) == 0 && row.Save.Tries < journal.MaxSaves
+}
+
+// save saves the row's video unless it is not due, or somebody is at it.
+func (k *Keeper) save(ctx context.Context, row journal.Row) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.saving[row.ID] || row.Save.Next.After(time.Now()) && time.Until(row.Save.Next) < within {
+		return
+	}
+	k.saving[row.ID] = true
+	k.tasks.Go(func() {
+		k.trySave(journal.WithOwner(ctx, row.Owner), row)
+		k.mu.Lock()
+		delete(k.saving, row.ID)
+		k.mu.Unlock()
+		k.hurry()
+	})
+}
+
+// trySave saves the row's video, if its turn comes to this process, and writes
+// how it ended.
+func (k *Keeper) trySave(ctx context.Context, row journal.Row) {
+	granted, err := k.o.Journal.ClaimSave(ctx, row.ID)
+	if err != nil || !granted {
+		return
+	}
+	under, cancel := context.WithCancel(ctx)
+	defer cancel()
+	k.tasks.Go(func() {
+		for wait(under, 20*time.Second) {
+			_ = k.o.Journal.RenewSave(under, row.ID)
+		}
+	})
+	err = k.o.Save(ctx, row, func(name string) error { return k.o.Journal.NameSave(ctx, row.ID, name) })
+	cancel()
+	failure, next := "", time.Time{}
+	switch {
+	case ctx.Err() != nil: // the process ends; another one goes on
+		return
+	case err != nil:
+		failure = err.Error()
+		next = time.Now().Add(saveAgain[min(row.Save.Tries, len(saveAgain)-1)])
+		k.o.Logger.Warn("a video could not be saved", "request_id", row.Job.RequestID, "try", row.Save.Tries+1, "error", err)
+	}
+	if err := k.o.Journal.EndSave(ctx, row.ID, failure, next); err != nil {
+		k.o.Logger.Warn("how a save ended could not be written", "request_id", row.Job.RequestID, "error", err)
+	}
+}
+
+// wait reports whether d passed before ctx was done.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// tell gives the row's notice when there is one to be given.
+func (k *Keeper) tell(ctx context.Context, row journal.Row) {
+	if !row.Save.Notify || !row.Save.Told.IsZero() {
+		return
+	}
+	notice, ok := noticeOf(row, time.Now())
+	if !ok {
+		return
+	}
+	first, err := k.o.Journal.Tell(ctx, row.ID)
+	if err != nil || !first || k.o.Notify == nil || row.Save.Attended.After(time.Now()) {
+		return
+	}
+	k.tasks.Go(func() {
+		if err := k.o.Notify(ctx, notice); err != nil {
+			k.o.Logger.Debug("no notice could be given", "error", err)
+		}
+	})
+}
+
+// Pending reports whether something of the account is to be done that nobody
+// watches.
+func Pending(ctx context.Context, j *journal.Journal, gateway, account string) (bool, error) {
+	held, err := j.Leases(ctx, WatchLease(gateway, account))
+	if err != nil || len(held) > 0 {
+		return false, err
+	}
+	rows, err := j.Work(ctx, account, within)
+	for _, row := range rows {
+		if row.Pending() || row.Job.Status == pixazo.Completed && row.Save.Folder != "" && len(row.Saved) == 0 {
+			return true, nil
+		}
+	}
+	return false, err
+}
+
+// Running says which keepers run, or "".
+func Running(ctx context.Context, j *journal.Journal) (string, error) {
+	held, err := j.Leases(ctx, "watch ")
+	var all []string
+	for _, l := range held {
+		all = append(all, "version "+l.Holder[:strings.LastIndexByte(l.Holder, ' ')])
+	}
+	return strings.Join(all, ", "), err
+}
+
+// Stop asks all keepers of a journal to end once their submissions are sent, and
+// returns how many there were when they have, or ctx is done.
+func Stop(ctx context.Context, j *journal.Journal) (n int, err error) {
+	if !j.Exists() {
+		return 0, nil
+	}
+	err = j.Take(ctx, journal.Lease{Name: stopLease, Holder: holder(""), Until: time.Now().Add(time.Minute)})
+	for err == nil {
+		var held []journal.Lease
+		held, err = j.Leases(ctx, "watch ")
+		if n = max(n, len(held)); err != nil || len(held) == 0 {
+			return n, err
+		}
+		if !wait(ctx, 200*time.Millisecond) {
+			err = ctx.Err()
+		}
+	}
+	return n, err
+}

@@ -1,0 +1,52 @@
+// This file words the notices that a person gets on the desktop.
+
+package keeper
+
+import (
+	"crypto/rand"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"pixazo-mcp/internal/journal"
+	"pixazo-mcp/internal/text"
+	"pixazo-mcp/pixazo"
+)
+
+// stalledAfter is how long a job does not change before somebody should look.
+const stalledAfter = time.Hour
+
+// Notice is a title of ours, and a text that names the video.
+type Notice struct{ Title, Text string }
+
+// noticeOf returns the notice of a row as it stands; ok is false while there is
+// nothing to tell.
+func noticeOf(row journal.Row, now time.Time) (n Notice, ok bool) {
+	about := about(row.Prompt)
+	status := row.Job.Status
+	switch {
+	case len(row.Saved) > 0:
+		return Notice{"Video saved", about + "\n" + text.Clean(filepath.Base(row.Saved[0].Path), 120)}, true
+	case status == pixazo.Completed && row.Save.Folder == "":
+		return Notice{"Video ready", about}, true
+	case status == pixazo.Completed && row.Save.Tries >= journal.MaxSaves:
+		return Notice{"Video could not be saved", about}, true
+	case status.Failed():
+		return Notice{"Video failed", about}, true
+	case row.State == journal.Uncertain && row.Job.RequestID == "":
+		return Notice{"Video request uncertain", about + "\nIt may have been accepted and charged."}, true
+	case row.Pending() && !row.ChangedAt.IsZero() && now.Sub(row.ChangedAt) > stalledAfter && now.Sub(row.ChangedAt) < within:
+		return Notice{"Video takes long", about + "\nNothing has changed for an hour."}, true
+	}
+	return Notice{}, false
+}
+
+// about is a prompt as a notice shows it: short, on one line, and in quotation
+// marks, so that it is never taken for an option or a title.
+func about(prompt string) string { return "“" + text.Clean(prompt, 80) + "”" }
+
+// holder names this process in a lease.
+func holder(version string) string {
+	return fmt.Sprintf("%s pid %d %s", version, os.Getpid(), rand.Text())
+}

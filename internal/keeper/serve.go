@@ -1,0 +1,63 @@
+// This file is the keeper's side of the pipe.
+
+package keeper
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+
+	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
+)
+
+// House is what a keeper's process works with, made from the settings of the
+// server that started it.
+type House struct {
+	Keeper  *Keeper
+	Journal *journal.Journal
+	Submit  func(ctx context.Context, req Request, nonce string) (jobs.Submission, error)
+	Close   func() // ends it all, after what is under way
+	Logger  *slog.Logger
+}
+
+// Serve is the whole of a keeper's process: hello, at most one submission, then
+// whatever is pending. Open makes the house of the settings. A request that
+// comes short is dropped: its server is gone and nothing was sent.
+func Serve(ctx context.Context, in io.Reader, out io.WriteCloser, version string, open func(settings json.RawMessage) (*House, error)) error {
+	defer out.Close()
+	var server hello
+	if err := receiveInto(in, maxMessage, &server); err != nil {
+		return err
+	}
+	house, err := open(server.Settings)
+	said := hello{Version: version}
+	if err != nil {
+		said.Error = err.Error()
+	}
+	if sendErr := send(out, said); err != nil || sendErr != nil || server.Version != version {
+		if house != nil {
+			house.Close()
+		}
+		return err
+	}
+	defer house.Close()
+	nonce, req, ok, err := receiveRequest(in)
+	if err != nil {
+		house.Logger.Warn("no whole request came", "error", err)
+	}
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		defer house.Journal.OnlyExisting()
+		if ok {
+			s, err := house.Submit(ctx, req, nonce)
+			req = Request{} // attachments may be large
+			_ = send(out, newAnswer(s, err))
+		}
+		_ = out.Close() // the server waits for the end
+	}()
+	house.Keeper.RunAlone(ctx, sent)
+	return nil
+}

@@ -1,0 +1,228 @@
+// This file is the server's side: it hands a submission to a keeper, and takes
+// care that the request is never sent by both.
+
+package keeper
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os/exec"
+	"time"
+
+	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
+	"pixazo-mcp/pixazo"
+)
+
+const (
+	helloTime = 10 * time.Second       // for a keeper to start and say hello
+	goneTime  = 5 * time.Second        // for a keeper whose pipe has ended to be gone
+	lookEvery = 200 * time.Millisecond // at the row of a submission whose keeper is gone
+)
+
+// Starter hands submissions to keepers. It is safe for concurrent use.
+type Starter struct {
+	// Command makes the process of a keeper: this very program. Nil when there
+	// are to be none; submissions are then made by Direct.
+	Command func() *exec.Cmd
+
+	Version  string
+	Settings func() (json.RawMessage, error) // of this server, with absolute paths and the key
+
+	// Direct submits in this process: without keepers, and when one can't be
+	// started.
+	Direct func(ctx context.Context, req Request, nonce string, listen time.Duration) (jobs.Submission, error)
+
+	// Find returns the journal's row of a submission, nil when there is none.
+	Find func(ctx context.Context, nonce string) (*journal.Row, error)
+
+	Logger *slog.Logger
+}
+
+// Submit submits req, once, and listens at most for listen to what becomes of it;
+// then the submission, which goes on, is answered as it stands. The same goes for
+// a ctx that ends: the answer is then submission_uncertain.
+//
+// Errors are those of jobs.Tracker.Submit.
+func (s *Starter) Submit(ctx context.Context, req Request, listen time.Duration) (jobs.Submission, error) {
+	begun, nonce := time.Now(), rand.Text()
+	p := s.start()
+	if p == nil {
+		return s.Direct(ctx, req, nonce, listen)
+	}
+	// From here on this process never sends the request.
+	done := make(chan outcome, 1)
+	go func() { done <- s.hand(context.WithoutCancel(ctx), p, nonce, req) }()
+	timer := time.NewTimer(listen - time.Since(begun))
+	defer timer.Stop()
+	select {
+	case o := <-done:
+		return o.submission, o.err
+	case <-timer.C:
+		return s.stillSending(ctx, nonce, req)
+	case <-ctx.Done():
+		return jobs.Submission{}, &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "the call was cancelled while the video request was on its way, and the request goes on", Err: ctx.Err()}
+	}
+}
+
+type outcome struct {
+	submission jobs.Submission
+	err        error
+}
+
+// stillSending is the answer of a call that listened long enough.
+func (s *Starter) stillSending(ctx context.Context, nonce string, req Request) (jobs.Submission, error) {
+	row := journal.Row{State: journal.Submitting, Prompt: req.Video.Prompt, SubmittedAt: time.Now()}
+	if found, err := s.Find(ctx, nonce); err == nil && found != nil {
+		row = *found
+	}
+	return jobs.Submission{Row: row, Left: -1, StillSending: row.Job.RequestID == ""}, nil
+}
+
+// Watch starts a keeper that watches what is pending.
+func (s *Starter) Watch() {
+	if p := s.start(); p != nil {
+		go func() {
+			_ = sendRaw(p.in, nil)
+			_ = p.in.Close()
+			p.wait()
+		}()
+	}
+}
+
+// process is a keeper that has said hello.
+type process struct {
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	out  io.ReadCloser
+	gone chan struct{} // closed when the process has ended
+}
+
+// start returns a keeper of this version that has the settings, nil when there
+// is none to be had. Nothing of a request was written yet.
+func (s *Starter) start() *process {
+	if s.Command == nil {
+		return nil
+	}
+	p, err := s.greet()
+	if err != nil {
+		s.Logger.Warn("no keeper could be started: what is submitted ends with this server", "error", err)
+	}
+	return p
+}
+
+func (s *Starter) greet() (*process, error) {
+	settings, err := s.Settings()
+	if err != nil {
+		return nil, err
+	}
+	p, err := startDetached(s.Command)
+	if err != nil {
+		return nil, err
+	}
+	late := time.AfterFunc(helloTime, func() { _ = p.cmd.Process.Kill() })
+	var said hello
+	err = send(p.in, hello{Version: s.Version, Settings: settings})
+	if err == nil {
+		err = receiveInto(p.out, maxMessage, &said)
+	}
+	if !late.Stop() && err == nil {
+		err = errors.New("it said nothing in time")
+	}
+	switch {
+	case err != nil:
+	case said.Error != "":
+		err = errors.New(said.Error)
+	case said.Version != s.Version:
+		err = fmt.Errorf("the program on the disk is of version %s, this server of %s", said.Version, s.Version)
+	default:
+		return p, nil
+	}
+	_ = p.cmd.Process.Kill()
+	p.close()
+	return nil, err
+}
+
+// startDetached starts the process of a keeper, in the first of the ways that the
+// system allows.
+func startDetached(command func() *exec.Cmd) (p *process, err error) {
+	for _, detach := range detachments {
+		p = &process{cmd: command(), gone: make(chan struct{})}
+		detach(p.cmd)
+		if p.in, err = p.cmd.StdinPipe(); err != nil {
+			return nil, err
+		}
+		if p.out, err = p.cmd.StdoutPipe(); err != nil {
+			return nil, err
+		}
+		if err = p.cmd.Start(); err != nil {
+			continue
+		}
+		go func() {
+			_, _ = p.cmd.Process.Wait() // and not cmd.Wait, which closes the pipes that are being read
+			close(p.gone)
+		}()
+		return p, nil
+	}
+	return nil, err
+}
+
+func (p *process) close() {
+	_ = p.in.Close()
+	_ = p.out.Close()
+}
+
+// wait returns when the process has ended, or has not for goneTime.
+func (p *process) wait() {
+	select {
+	case <-p.gone:
+	case <-time.After(goneTime):
+	}
+}
+
+// hand gives the request to the keeper and waits for what becomes of it.
+func (s *Starter) hand(ctx context.Context, p *process, nonce string, req Request) outcome {
+	defer p.close()
+	err := sendRequest(p.in, nonce, req)
+	_ = p.in.Close()
+	var a answer
+	if err == nil {
+		err = receiveInto(p.out, maxMessage, &a)
+	}
+	if err == nil {
+		submission, err := a.result()
+		return outcome{submission, err}
+	}
+	s.Logger.Warn("a keeper ended before it answered", "error", err)
+	p.wait()
+	submission, err := s.lookUp(ctx, p, nonce)
+	return outcome{submission, err}
+}
+
+// lookUp answers from the journal for a keeper that ended before it did.
+func (s *Starter) lookUp(ctx context.Context, p *process, nonce string) (jobs.Submission, error) {
+	for {
+		row, err := s.Find(ctx, nonce)
+		if err == nil && row != nil {
+			submission, known, err := submissionOf(*row)
+			if known {
+				return submission, err
+			}
+		} else {
+			select {
+			case <-p.gone:
+				if err == nil {
+					return jobs.Submission{}, &pixazo.Error{Code: pixazo.Cancelled, Message: "the keeper, the process that submits videos, ended before it submitted anything"}
+				}
+				return jobs.Submission{}, &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "the keeper, the process that submits videos, ended, and the journal that would tell what it did can't be read", Err: err}
+			default:
+			}
+		}
+		time.Sleep(lookEvery)
+	}
+}

@@ -1,0 +1,175 @@
+// This file is the command keep, and how a server starts one.
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"time"
+
+	"pixazo-mcp/internal/config"
+	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
+	"pixazo-mcp/internal/keeper"
+)
+
+const (
+	watchdogEvery = time.Minute // how often a server looks whether a keeper is missing
+	maxKeeperLog  = 1 << 20     // bytes
+	stopTime      = 10 * time.Minute
+)
+
+// handover is a server's settings, as a keeper gets them over its pipe.
+type handover struct{ Args, Env []string }
+
+// keepCommand returns the command that is this very program as a keeper. It is
+// nil for process 1 of a container, whose end is the end of all others.
+func keepCommand() func() *exec.Cmd {
+	program, err := keeper.Program()
+	if err != nil || os.Getpid() == 1 {
+		return nil
+	}
+	return func() *exec.Cmd {
+		cmd := exec.Command(program)
+		cmd.Args = []string{"pixazo-mcp", string(config.Keep)}
+		return cmd
+	}
+}
+
+// keep is the process of a keeper, which a server talks to over stdin and stdout.
+func keep(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
+	out, ok := stdout.(io.WriteCloser)
+	if !ok || isTerminal(stdin) {
+		return errors.New("keep is started by a server; to end the keepers that run: pixazo-mcp keep --stop")
+	}
+	return keeper.Serve(ctx, stdin, out, fullVersion(), func(raw json.RawMessage) (*keeper.House, error) {
+		var given handover
+		if err := json.Unmarshal(raw, &given); err != nil {
+			return nil, err
+		}
+		// What can't be taken was told by the server, and refused where it counts.
+		settings, _ := config.Parse(given.Args, given.Env, fullVersion, io.Discard)
+		log, endLog := keeperLog(settings)
+		h, err := newHouse(settings, log)
+		if err != nil {
+			return nil, err
+		}
+		return &keeper.House{
+			Keeper:  h.keeper(),
+			Journal: h.journal,
+			Submit: func(ctx context.Context, req keeper.Request, nonce string) (jobs.Submission, error) {
+				return h.submit(ctx, req, nonce, 0)
+			},
+			Close: func() {
+				h.tracker.Drain()
+				h.tracker.Finish(context.Background())
+				h.close()
+				endLog()
+			},
+			Logger: log,
+		}, nil
+	})
+}
+
+// keeperLog logs to keeper.log in the state directory: once that is there, and
+// as long as the file is not too large, since nobody tidies up after a keeper.
+func keeperLog(settings config.Settings) (*slog.Logger, func()) {
+	queue := newLogQueue()
+	go queue.copyTo(&boundedFile{dir: settings.StateDir, name: "keeper.log", limit: maxKeeperLog})
+	return logTo(queue, settings.LogLevel), queue.close
+}
+
+// boundedFile is a file that is begun anew when it is full.
+type boundedFile struct {
+	dir, name string
+	limit     int64
+}
+
+func (b *boundedFile) Write(p []byte) (int, error) {
+	root, err := os.OpenRoot(b.dir)
+	if err != nil {
+		return 0, err
+	}
+	defer root.Close()
+	how := os.O_APPEND
+	if info, err := root.Stat(b.name); err == nil && info.Size() > b.limit {
+		how = os.O_TRUNC
+	}
+	f, err := root.OpenFile(b.name, how|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	n, err := f.Write(p)
+	return n, errors.Join(err, f.Close())
+}
+
+// stopKeepers ends the user's keepers after what they are sending.
+func stopKeepers(ctx context.Context, settings config.Settings, stdout io.Writer) error {
+	j := journal.New(journal.Options{Dir: settings.StateDir})
+	defer j.Close()
+	ctx, cancel := context.WithTimeout(ctx, stopTime)
+	defer cancel()
+	n, err := keeper.Stop(ctx, j)
+	if err != nil {
+		return fmt.Errorf("keep --stop: %w", err)
+	}
+	_, err = fmt.Fprintf(stdout, "%d keepers ended\n", n)
+	return err
+}
+
+// starter returns what hands submissions to keepers; command makes the process
+// of one, and may be nil.
+func (h *house) starter(command func() *exec.Cmd) *keeper.Starter {
+	if !h.settings.Keeper || h.settings.StateDir == "" {
+		command = nil
+	}
+	return &keeper.Starter{
+		Command: command,
+		Version: fullVersion(),
+		Settings: func() (json.RawMessage, error) {
+			args, env := h.settings.Handover()
+			return json.Marshal(handover{args, env})
+		},
+		Direct: h.submit,
+		Find:   h.journal.Read,
+		Logger: h.log,
+	}
+}
+
+// watch does what is to be done without anybody asking, until ctx is done: in
+// this process, or by having a keeper where one is missing.
+func (h *house) watch(ctx context.Context, s *keeper.Starter) {
+	if s.Command == nil {
+		h.keeper().Run(ctx)
+		return
+	}
+	var seen string
+	ticker := time.NewTicker(watchdogEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		state := h.journal.State()
+		if state == seen {
+			continue // nothing was written since the last look
+		}
+		pending, err := keeper.Pending(ctx, h.journal, h.gateway, h.client.Account())
+		if err != nil {
+			continue
+		}
+		if pending {
+			s.Watch()
+		} else {
+			seen = h.journal.State()
+		}
+	}
+}

@@ -1,0 +1,266 @@
+// This file is the commands wait and list, which a shell or an IDE agent runs:
+// wait ends when the videos are done, and so wakes whoever started it.
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"pixazo-mcp/internal/config"
+	"pixazo-mcp/internal/download"
+	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
+	"pixazo-mcp/internal/keeper"
+	"pixazo-mcp/internal/text"
+	"pixazo-mcp/pixazo"
+)
+
+const (
+	noTimeout = 1000 * time.Hour
+	savedTime = time.Minute // how long wait waits for a keeper to save a video that is done
+	listPage  = 100
+)
+
+// status is the error of a command whose exit status says more than 1.
+type status struct {
+	code int
+	error
+}
+
+// The exit statuses of wait, beside 0: all videos are completed.
+const (
+	oneFailed = 1 // or is uncertain, or not known
+	wrongUse  = 2
+	timedOut  = 3
+)
+
+// waitForVideos is the command wait.
+func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr io.Writer) error {
+	log := logTo(stderr, settings.LogLevel)
+	all := journal.New(journal.Options{Dir: settings.StateDir})
+	defer all.Close()
+	wanted, err := all.Gateways(ctx, settings.Shell.RequestIDs)
+	if err != nil {
+		return err
+	}
+	w := &waiter{settings: settings, json: settings.JSON, out: stdout, lines: map[string]string{}}
+	if !settings.JSON && isTerminal(stdout) {
+		w.terminal = true
+	}
+	timeout := settings.Shell.Timeout
+	if timeout == 0 {
+		timeout = noTimeout
+	}
+	var waits sync.WaitGroup
+	for gateway, ids := range wanted {
+		h, err := houseOf(settings, gateway, log)
+		if err != nil {
+			return err
+		}
+		defer h.close()
+		for _, id := range ids {
+			waits.Go(func() { w.wait(ctx, h, id, timeout) })
+		}
+	}
+	waits.Wait()
+	w.clear()
+	switch {
+	case w.failed > 0:
+		return status{oneFailed, fmt.Errorf("%d of the videos failed, are uncertain or are not known", w.failed)}
+	case w.late > 0:
+		return status{timedOut, fmt.Errorf("%d of the videos are not done yet", w.late)}
+	}
+	return nil
+}
+
+// houseOf makes the parts for jobs of a gateway: that of the settings, or the
+// sandbox. The key goes to no other one, whatever the journal says; jobs of
+// another one are followed in the journal alone.
+func houseOf(settings config.Settings, gateway string, log *slog.Logger) (*house, error) {
+	settings.Sandbox = gateway == "sandbox" || gateway == "" && settings.Sandbox
+	h, err := newHouse(settings, log)
+	if err == nil && gateway != "" && gateway != h.gateway {
+		h.close()
+		settings.GatewayURL = gateway
+		return newHouse(settings.WithoutKey(), log)
+	}
+	return h, err
+}
+
+// waiter prints how waits go.
+type waiter struct {
+	settings config.Settings
+	json     bool
+	terminal bool
+
+	mu           sync.Mutex
+	out          io.Writer
+	lines        map[string]string // the newest of each job
+	shown        bool              // a progress line stands on the terminal
+	failed, late int
+}
+
+// wait waits for one job and prints how it ends.
+func (w *waiter) wait(ctx context.Context, h *house, id string, timeout time.Duration) {
+	outcome, err := h.tracker.Wait(ctx, id, timeout, func(p jobs.Progress) { w.progress(id, p) })
+	row := outcome.Row
+	if err == nil && row.Job.Status == pixazo.Completed {
+		row, err = w.saved(ctx, h, row)
+	}
+	view := h.tracker.View(ctx, row)
+	view.RequestID = id
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.lines, id)
+	ended := row.Job.Done()
+	switch {
+	case errors.Is(err, context.Canceled) || err == nil && !ended:
+		w.late++
+	case err != nil || row.Job.Status.Failed():
+		w.failed++
+	}
+	w.clearLocked()
+	if w.json {
+		object := struct {
+			jobs.View
+			Failure string `json:"failure,omitempty"`
+		}{View: view}
+		if err != nil {
+			object.Failure = err.Error()
+		}
+		raw, _ := json.Marshal(object)
+		fmt.Fprintf(w.out, "%s\n", raw)
+		return
+	}
+	fmt.Fprintln(w.out, strings.Join(append([]string{id}, words(view, err)...), "  "))
+}
+
+// words is what a line says of a video.
+func words(v jobs.View, err error) []string {
+	all := []string{v.Status}
+	switch {
+	case err != nil:
+		all = append(all, err.Error())
+	case v.SavedPath != "":
+		all = append(all, v.SavedPath)
+	case len(v.VideoURLs) > 0:
+		all = append(all, v.VideoURLs...)
+	case v.Error != "":
+		all = append(all, v.Error)
+	}
+	return all
+}
+
+// saved returns the row of a finished job once its video is saved: by this
+// command, or by a keeper, which is given a minute.
+func (w *waiter) saved(ctx context.Context, h *house, row journal.Row) (journal.Row, error) {
+	id := row.Job.RequestID
+	if w.settings.Shell.Save {
+		if _, err := h.saver.Save(ctx, download.Request{RequestID: id}, noTimeout, nil); err != nil {
+			return row, err
+		}
+	}
+	for deadline := time.Now().Add(savedTime); ; {
+		now, err := h.tracker.Find(ctx, id)
+		if err == nil && now != nil {
+			row = *now
+		}
+		if len(row.Saved) > 0 || row.Save.Folder == "" || row.Save.Error != "" || time.Now().After(deadline) || ctx.Err() != nil {
+			return row, nil
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// progress shows how a wait goes: on a line of the terminal, or in a line for
+// each change.
+func (w *waiter) progress(id string, p jobs.Progress) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	said := string(p.Row.Job.Status)
+	if said == "" {
+		said = "no status yet"
+	}
+	if w.json {
+		return
+	}
+	if !w.terminal {
+		if w.lines[id] != said {
+			fmt.Fprintf(w.out, "%s  %s\n", id, said)
+		}
+		w.lines[id] = said
+		return
+	}
+	w.lines[id] = said
+	w.clearLocked()
+	fmt.Fprintf(w.out, "%s: %s, %s since submission; %d pending", id, said, p.Age.Round(time.Second), len(w.lines))
+	w.shown = true
+}
+
+func (w *waiter) clear() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.clearLocked()
+}
+
+func (w *waiter) clearLocked() {
+	if w.shown {
+		fmt.Fprint(w.out, "\r\x1b[K")
+		w.shown = false
+	}
+}
+
+// listVideos is the command list.
+func listVideos(ctx context.Context, settings config.Settings, stdout, stderr io.Writer) error {
+	h, err := newHouse(settings, logTo(stderr, settings.LogLevel))
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	n, cursor := 0, ""
+	for {
+		page, err := h.tracker.List(ctx, journal.All, listPage, cursor)
+		if err != nil {
+			return err
+		}
+		for _, row := range page.Rows {
+			n++
+			view := h.tracker.View(ctx, row)
+			if settings.JSON {
+				raw, _ := json.Marshal(view)
+				_, err = fmt.Fprintf(stdout, "%s\n", raw)
+			} else {
+				at := row.SubmittedAt
+				if at.IsZero() {
+					at = row.Job.CreatedAt
+				}
+				_, err = fmt.Fprintf(stdout, "%s  %-10s  %s  %s\n", at.Local().Format("2006-01-02 15:04"), view.Status, view.RequestID,
+					strings.Join(append([]string{text.Clean(view.Prompt, 60)}, words(view, nil)[1:]...), "  "))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if cursor = page.Next; cursor == "" {
+			break
+		}
+	}
+	if settings.JSON {
+		return nil
+	}
+	if n == 0 {
+		fmt.Fprintln(stderr, "no videos; those of the sandbox are listed with --sandbox")
+	}
+	if running, err := keeper.Running(ctx, h.journal); err == nil && running != "" {
+		fmt.Fprintln(stderr, "a keeper watches what is pending:", running)
+	}
+	return nil
+}
