@@ -24,13 +24,16 @@ type client struct {
 	lines   chan string
 	gateway *fakeGateway
 	tracker *jobs.Tracker
+
+	stateDir string
 }
 
 func connect(t *testing.T) *client {
 	t.Helper()
 	g := &fakeGateway{}
-	s, videos, tracker := newServer(t, g)
-	c := &client{t: t, lines: make(chan string, 1000), gateway: g, tracker: tracker}
+	dir := t.TempDir()
+	s, videos, tracker := newServerOf(t, g, dir)
+	c := &client{t: t, lines: make(chan string, 1000), gateway: g, tracker: tracker, stateDir: dir}
 	session, err := wire.Open(t.Context(), s, "test", func(message []byte) error {
 		c.lines <- string(message)
 		return nil
@@ -242,6 +245,31 @@ func TestEachStreamHearsWhatItAskedFor(t *testing.T) {
 	})
 }
 
+func TestSubscribersHearOfOtherProcesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := connect(t)
+		defer c.close()
+		uri := jobs.VideosURI + "/" + submit(t, c.tracker, "one")
+		c.gateway.set(says(pixazo.Completed))
+		if _, err := c.tracker.Status(t.Context(), "job-1"); err != nil {
+			t.Fatal(err)
+		}
+		c.send(legacy(1, "subscribe", jobs.VideosURI))
+		c.send(legacy(2, "subscribe", uri)) // has ended, and may be saved yet
+		c.expect(empty(1), empty(2))
+		_, _, other := newServerOf(t, &fakeGateway{submitted: 1}, c.stateDir)
+		defer other.Close()
+		submit(t, other, "two")
+		time.Sleep(3 * time.Second)
+		c.expect(updated(0, jobs.VideosURI))
+		if err := other.AddSaved(t.Context(), "job-1", []jobs.SavedFile{{Path: "/x.mp4"}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second)
+		c.expect(updated(0, jobs.VideosURI), updated(0, uri))
+	})
+}
+
 func TestCancelledStreamEndsThePolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t)
@@ -271,6 +299,37 @@ func TestEndOfTheSessionEndsThePolls(t *testing.T) {
 					t.Errorf("polls: %v", c.gateway.counts())
 				}
 				c.close()
+			})
+		})
+	}
+}
+
+// A key that is put in place, credits that are bought, or a gateway that comes
+// back count without a new subscription.
+func TestSubscriptionGoesOnWhateverTheGatewayAnswers(t *testing.T) {
+	for _, code := range []pixazo.Code{
+		pixazo.MissingAPIKey, pixazo.Unauthorized, pixazo.OutOfCredits, pixazo.NotFound, pixazo.InvalidArgument,
+		pixazo.RateLimited, pixazo.GatewayError, pixazo.GatewayUnreachable, pixazo.BadResponse,
+	} {
+		t.Run(string(code), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := connect(t)
+				defer c.close()
+				c.gateway.set(fails(code))
+				uri := jobs.VideosURI + "/" + submit(t, c.tracker, "tides")
+				time.Sleep(time.Minute) // past the time in which a 404 means nothing
+				c.send(legacy(1, "subscribe", uri))
+				c.expect(empty(1))
+				time.Sleep(20 * time.Minute)
+				before := c.gateway.counts()["job-1"]
+				time.Sleep(20 * time.Minute)
+				if n := c.gateway.counts()["job-1"] - before; n < 15 || n > 25 {
+					t.Errorf("%d polls in 20 minutes, want about one a minute", n)
+				}
+				c.expect()
+				c.gateway.set(says(pixazo.Completed))
+				time.Sleep(2 * time.Minute)
+				c.expect(updated(0, uri))
 			})
 		})
 	}

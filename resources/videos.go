@@ -40,20 +40,14 @@ type Videos struct {
 	server  *server.MCPServer
 	tracker *jobs.Tracker
 
-	mu          sync.Mutex
-	listed      []string // uris of the videos that are listed, oldest first
-	subscribers map[*subscriber]struct{}
-}
-
-type subscriber struct {
-	uri     string
-	updated func()
+	mu     sync.Mutex
+	listed []string // uris of the videos that are resources of their own, oldest first
 }
 
 // register adds the videos' resources to s, and listens to the tracker.
 func register(s *server.MCPServer, tracker *jobs.Tracker) *Videos {
-	v := &Videos{server: s, tracker: tracker, subscribers: map[*subscriber]struct{}{}}
-	tracker.Listen(v.onChange) // for as long as the program runs
+	v := &Videos{server: s, tracker: tracker}
+	tracker.Listen(v.list) // for as long as the program runs
 	s.AddResource(mcp.NewResource(jobs.VideosURI, "videos",
 		mcp.WithResourceTitle("Recent videos"),
 		mcp.WithResourceDescription("The newest 20 video requests made on this computer, as last seen: status, prompt, URLs, times, request_id. "+
@@ -119,8 +113,7 @@ func contents(uri string, value any) ([]mcp.ResourceContents, error) {
 	return []mcp.ResourceContents{mcp.TextResourceContents{URI: uri, MIMEType: jsonType, Text: string(raw)}}, nil
 }
 
-// find returns the video that uri names. The row is nil when the journal does
-// not have it, though this process submitted it.
+// find returns the request_id in uri, and the video's row.
 //
 // Errors: invalid_argument for a malformed request_id, server.ErrResourceNotFound,
 // and journal_unavailable; with the last the request_id is there.
@@ -133,19 +126,10 @@ func (v *Videos) find(ctx context.Context, uri string) (requestID string, row *j
 		return "", nil, err
 	}
 	row, err = v.tracker.Find(ctx, id)
-	if row == nil && !v.isListed(uri) {
-		if err == nil {
-			err = unknown(uri)
-		}
-		return id, nil, err
+	if row == nil && err == nil {
+		err = unknown(uri)
 	}
-	return id, row, nil
-}
-
-func (v *Videos) isListed(uri string) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return slices.Contains(v.listed, uri)
+	return id, row, err
 }
 
 func unknown(uri string) error {
@@ -188,75 +172,62 @@ func (v *Videos) CompleteResourceArgument(ctx context.Context, uri string, argum
 			completion.Values = append(completion.Values, id)
 		}
 	}
+	found := len(completion.Values)
 	if page.Next == "" {
-		completion.Total = len(completion.Values)
+		completion.Total = found
 	}
-	if len(completion.Values) > maxCompletions {
-		completion.Values = completion.Values[:maxCompletions]
-		completion.HasMore = true
-	}
-	completion.HasMore = completion.HasMore || page.Next != ""
+	completion.Values = completion.Values[:min(found, maxCompletions)]
+	completion.HasMore = found > maxCompletions || page.Next != ""
 	return completion, nil
 }
 
-// Subscribe has updated called whenever the resource changes: jobs.VideosURI when a
-// video is added or changes, that of a video when its status does. A video
-// that is being made is polled until stop is called. updated must not block.
+// Subscribe has updated called whenever the resource changes: the list of videos
+// when one is added or changes, a video when its status does, or where it is
+// saved. A video that is being made is polled until stop is called. updated must
+// not block.
 //
 // Errors are those of a read of uri; nothing is polled then.
-func (v *Videos) Subscribe(uri string, updated func()) (stop func(), err error) {
-	ctx := context.Background()
-	follow := func() func() { return v.tracker.Follow(ctx, "") } // nothing is polled, and others' changes are heard
-	if _, fixed := v.server.ListResources()[uri]; !fixed || v.isListed(uri) {
+func (v *Videos) Subscribe(ctx context.Context, uri string, updated func()) (stop func(), err error) {
+	follow := "" // no video, but what other processes write
+	if strings.HasPrefix(uri, jobs.VideosURI+"/") {
 		id, row, err := v.find(ctx, uri)
 		if err != nil {
 			return nil, err
 		}
-		if row == nil || !row.Job.Done() {
-			follow = func() func() { return v.tracker.Follow(ctx, id) }
+		if !row.Job.Done() {
+			follow = id
 		}
-	} else if uri != jobs.VideosURI { // a guide
-		follow = func() func() { return func() {} }
+	} else if _, ok := v.server.ListResources()[uri]; !ok {
+		return nil, unknown(uri)
+	} else if uri != jobs.VideosURI { // a guide, or the player
+		return func() {}, nil
 	}
-	s := &subscriber{uri, updated}
-	v.mu.Lock()
-	v.subscribers[s] = struct{}{}
-	v.mu.Unlock()
-	unfollow := follow() // after that, so that no change is missed
+	// In this order, so that no change is missed.
+	forget := v.tracker.Listen(func(e jobs.Event) {
+		if uri == jobs.VideosURI || uri == videoURI(e.Row) {
+			updated()
+		}
+	})
+	unfollow := v.tracker.Follow(ctx, follow)
 	return func() {
-		v.mu.Lock()
-		delete(v.subscribers, s)
-		v.mu.Unlock()
 		unfollow()
+		forget()
 	}, nil
 }
 
-// onChange is what the tracker calls.
-func (v *Videos) onChange(e jobs.Event) {
-	requestID := e.Row.Job.RequestID
-	uri := jobs.VideosURI + "/" + requestID
-	if e.Added && requestID != "" { // an uncertain submission may have none
-		v.list(e.Row, uri)
-	}
-	v.mu.Lock()
-	var concerned []*subscriber
-	for s := range v.subscribers {
-		if s.uri == uri || s.uri == jobs.VideosURI {
-			concerned = append(concerned, s)
-		}
-	}
-	v.mu.Unlock()
-	for _, s := range concerned {
-		s.updated()
-	}
-}
+func videoURI(r jobs.Row) string { return jobs.VideosURI + "/" + r.Job.RequestID }
 
-// list makes a video a resource of its own, which mcp-go announces.
-func (v *Videos) list(r jobs.Row, uri string) {
-	name := r.Job.RequestID
-	if r.Prompt != "" {
+// list makes a video that was added a resource of its own, which mcp-go
+// announces.
+func (v *Videos) list(e jobs.Event) {
+	id, uri := e.Row.Job.RequestID, videoURI(e.Row)
+	if !e.Added || id == "" { // an uncertain submission may have none
+		return
+	}
+	name := id
+	if e.Row.Prompt != "" {
 		// mcp-go lists by name; the time keeps equal prompts apart, in order.
-		name = fmt.Sprintf("%s (%s)", text.Clean(r.Prompt, 50), jobs.FormatTime(r.SubmittedAt))
+		name = fmt.Sprintf("%s (%s)", text.Clean(e.Row.Prompt, 50), jobs.FormatTime(e.Row.SubmittedAt))
 	}
 	v.mu.Lock()
 	var oldest []string
@@ -267,7 +238,7 @@ func (v *Videos) list(r jobs.Row, uri string) {
 	}
 	v.mu.Unlock()
 	v.server.AddResource(mcp.NewResource(uri, name,
-		mcp.WithResourceDescription("The video request "+r.Job.RequestID+"."), mcp.WithMIMEType(jsonType)), v.readOne)
+		mcp.WithResourceDescription("The video request "+id+"."), mcp.WithMIMEType(jsonType)), v.readOne)
 	if len(oldest) > 0 {
 		v.server.DeleteResources(oldest...)
 	}

@@ -92,10 +92,16 @@ func fails(code pixazo.Code) func(string) (pixazo.Job, error) {
 	}
 }
 
-// newServer has this package's resources, as main.go wires them.
+// newServer has this package's resources, as main.go wires them, and a journal
+// of its own.
 func newServer(t *testing.T, g *fakeGateway) (*server.MCPServer, *Videos, *jobs.Tracker) {
 	t.Helper()
-	tracker := jobs.New(g, journal.New(journal.Options{Dir: t.TempDir(), Gateway: "test"}), jobs.Options{Rand: func() float64 { return 0.5 }})
+	return newServerOf(t, g, t.TempDir())
+}
+
+func newServerOf(t *testing.T, g *fakeGateway, stateDir string) (*server.MCPServer, *Videos, *jobs.Tracker) {
+	t.Helper()
+	tracker := jobs.New(g, journal.New(journal.Options{Dir: stateDir, Gateway: "test"}), jobs.Options{Rand: func() float64 { return 0.5 }})
 	t.Cleanup(tracker.Close)
 	s := server.NewMCPServer("test", "1", server.WithResourceCapabilities(true, true), server.WithCompletions())
 	return s, Register(s, tracker, Options{MediaOrigins: []string{"https://*.media.example"}}), tracker
@@ -324,7 +330,7 @@ func TestReadsGoOnWithoutTheJournal(t *testing.T) {
 	if a := askServer(t, s, nil, "resources/read", map[string]any{"uri": jobs.VideosURI}); a.Error == nil || !strings.Contains(a.Error.Message, "journal_unavailable") && !strings.Contains(a.Error.Message, "the journal can't be used") {
 		t.Errorf("got %+v", a)
 	}
-	if _, err := v.Subscribe(jobs.VideosURI+"/job-9", func() {}); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
+	if _, err := v.Subscribe(t.Context(), jobs.VideosURI+"/job-9", func() {}); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
 		t.Errorf("subscribed without knowing the video: %v", err)
 	}
 }
@@ -459,17 +465,17 @@ func TestSubscribeRefusesWhatIsNotThere(t *testing.T) {
 		defer tracker.Close()
 		submit(t, tracker, "tides")
 		for _, uri := range []string{"", "pixazo:", jobs.VideosURI + "/", jobs.VideosURI + "/job-2", jobs.VideosURI + "/a b", jobs.VideosURI + "/..", videoTemplate, "file:///etc/passwd", "pixazo://guide/none"} {
-			if _, err := v.Subscribe(uri, func() { t.Error("updated") }); err == nil || err.Error() == "" {
+			if _, err := v.Subscribe(t.Context(), uri, func() { t.Error("updated") }); err == nil || err.Error() == "" {
 				t.Errorf("%q: subscribed", uri)
 			} else if isID := strings.HasPrefix(uri, jobs.VideosURI+"/") && uri != jobs.VideosURI+"/job-2"; isID != pixazo.IsCode(err, pixazo.InvalidArgument) || isID == errors.Is(err, server.ErrResourceNotFound) {
 				t.Errorf("%q: %v", uri, err)
 			}
 		}
 		time.Sleep(time.Hour)
-		if n := len(g.counts()); n != 0 || len(v.subscribers) != 0 {
-			t.Errorf("polls %v, %d subscribers", g.counts(), len(v.subscribers))
+		if n := len(g.counts()); n != 0 {
+			t.Errorf("polls %v", g.counts())
 		}
-		stop, err := v.Subscribe(jobs.PromptingGuideURI, func() { t.Error("a guide has changed") })
+		stop, err := v.Subscribe(t.Context(), jobs.PromptingGuideURI, func() { t.Error("a guide has changed") })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,15 +30,17 @@ var (
 )
 
 // Subscribe begins a subscription to a resource, until stop is called. The
-// caller of updated says that the resource has changed; updated may be called
-// from any goroutine and does not block. An error refuses the subscription, and
-// the client is sent its text.
-type Subscribe func(uri string, updated func()) (stop func(), err error)
+// values in ctx say for whom; its end means nothing. The caller of updated says
+// that the resource has changed; updated may be called from any goroutine and
+// does not block. An error refuses the subscription, and the client is sent its
+// text.
+type Subscribe func(ctx context.Context, uri string, updated func()) (stop func(), err error)
 
 // news is a session's resource subscriptions and its queue of notifications
 // that are not sent yet, for the session as a whole or for one stream.
 type news struct {
 	*writer
+	ctx       context.Context // for subscribe
 	id        string
 	stream    *call // the subscriptions/listen request; nil for the session as a whole
 	subscribe Subscribe
@@ -56,12 +58,14 @@ type news struct {
 	ended         bool              // no more subscriptions
 }
 
-func newNews(w *writer, id string, stream *call, subscribe Subscribe) *news {
+func newNews(ctx context.Context, w *writer, id string, stream *call, subscribe Subscribe) *news {
 	if subscribe == nil {
-		subscribe = func(string, func()) (func(), error) { return nil, errors.New("there is nothing to subscribe to") }
+		subscribe = func(context.Context, string, func()) (func(), error) {
+			return nil, errors.New("there is nothing to subscribe to")
+		}
 	}
 	return &news{
-		writer: w, id: id, stream: stream, subscribe: subscribe,
+		writer: w, ctx: context.WithoutCancel(ctx), id: id, stream: stream, subscribe: subscribe,
 		notifications: make(chan mcp.JSONRPCNotification, 100),
 		changed:       make(chan struct{}, 1), flushes: make(chan chan struct{}), over: make(chan struct{}),
 		stops: map[string]func(){},
@@ -114,7 +118,7 @@ func (n *news) SubscribeToResourceErr(uri string) error {
 	case subscribed:
 		return nil
 	}
-	stop, err := n.subscribe(uri, func() { n.note(uri) })
+	stop, err := n.subscribe(n.ctx, uri, func() { n.note(uri) })
 	n.subscriptions.Lock()
 	defer n.subscriptions.Unlock()
 	switch {

@@ -76,7 +76,7 @@ type shelf struct {
 
 var errUnknown = errors.New("there is no such thing")
 
-func (s *shelf) subscribe(uri string, updated func()) (func(), error) {
+func (s *shelf) subscribe(_ context.Context, uri string, updated func()) (func(), error) {
 	if !strings.HasPrefix(uri, "x://") {
 		return nil, errUnknown
 	}

@@ -74,7 +74,7 @@ func Open(ctx context.Context, srv *server.MCPServer, id string, out func(messag
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Session{srv: srv, options: options, log: options.Logger, calls: map[string]*call{}}
-	s.news = newNews(newWriter(out), id, nil, options.Subscribe)
+	s.news = newNews(ctx, newWriter(out), id, nil, options.Subscribe)
 	s.SetClientInfo(mcp.Implementation{})
 	s.SetClientCapabilities(mcp.ClientCapabilities{})
 	if err := srv.RegisterSession(ctx, s); err != nil {
