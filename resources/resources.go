@@ -1,6 +1,5 @@
-// Package resources holds what a client can read from the server, beside the
-// tools: guides, written for a model and a person alike, the videos, the page
-// that plays them, and prompts for a client's menu.
+// Package resources holds what a client can read from the server: guides for
+// models and people, the videos, a page that plays them, and prompts for a menu.
 package resources
 
 import (
@@ -48,14 +47,12 @@ func (g guide) text() string {
 
 // Options are what the resources need to know of the server.
 type Options struct {
-	// MediaOrigins are where finished videos are, such as https://*.example.com:
-	// the player may load media from there. Nil plays none, and shows links.
-	MediaOrigins []string
+	MediaOrigins []string // from which the player may load videos, such as https://*.example.com; elsewhere it shows links
 }
 
-// Register adds every resource to s, before the tracker is used. The server should declare that resources
-// can be subscribed to and change, and completions; Videos.Subscribe makes the
-// subscriptions.
+// Register adds every resource and prompt to s, before the tracker is used. The
+// server should declare prompts, completions, and that resources change and can
+// be subscribed to, for which Videos.Subscribe is.
 func Register(s *server.MCPServer, tracker *jobs.Tracker, options Options) *Videos {
 	for _, g := range guides {
 		s.AddResource(g.resource(), g.read)

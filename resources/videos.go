@@ -1,5 +1,5 @@
-// This file shows the videos as resources: the newest ones as a list, each by
-// its request_id, and who subscribed hears when one changes.
+// This file serves the videos as resources: the newest ones as a list, and each
+// by its request_id. Clients can subscribe to both.
 
 package resources
 
@@ -32,7 +32,7 @@ const (
 	jsonType       = "application/json"
 )
 
-// both are for whom the guides and videos are meant (MCP, Annotations).
+// both is the audience of guides and videos (MCP, Annotations).
 var both = []mcp.Role{mcp.RoleUser, mcp.RoleAssistant}
 
 // Videos are the resources made of the journal. Make them with Register.
@@ -136,8 +136,8 @@ func unknown(uri string) error {
 	return fmt.Errorf("%w: %s is no guide and no video recorded on this computer", server.ErrResourceNotFound, text.Quote(uri))
 }
 
-// refuse has a read answered with the JSON-RPC code that its error calls for,
-// where the session can: mcp-go makes every error of a handler -32603.
+// refuse returns err after setting its JSON-RPC code on the session, where that
+// takes one: mcp-go makes every error of a handler -32603.
 func refuse(ctx context.Context, err error) error {
 	session, ok := server.ClientSessionFromContext(ctx).(interface {
 		SetErrorCode(context.Context, int)

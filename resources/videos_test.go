@@ -471,7 +471,7 @@ func TestSubscribeRefusesWhatIsNotThere(t *testing.T) {
 				t.Errorf("%q: %v", uri, err)
 			}
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(5 * time.Minute)
 		if n := len(g.counts()); n != 0 {
 			t.Errorf("polls %v", g.counts())
 		}
