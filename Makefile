@@ -35,7 +35,7 @@ fuzz: ## fuzz every target for FUZZTIME
 	FUZZTIME=$(FUZZTIME) .ci/fuzz
 
 .PHONY: bench
-bench: ## take the figures of the README's Performance section
+bench: ## take the figures of docs/performance.md
 	go test -run '^$$' -bench 'ColdStart|IdleMemory' -benchtime 100x .
 	go test -run '^$$' -bench GetStatus -benchtime 1000x .
 	go test -run '^$$' -bench Waiters -benchtime 20x ./internal/jobs

@@ -1,6 +1,6 @@
 // These benchmarks measure the whole program beside the least that could do
 // the same, both in one run and in turn, and report the ratio: machines are
-// noisy. The README quotes them. None of them fails on a figure.
+// noisy. docs/performance.md quotes them. None of them fails on a figure.
 
 package main
 

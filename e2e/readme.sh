@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs the MCP Inspector lines of README.md as printed, in the clone's root.
-# They stand in fenced code between <!-- inspector:begin --> and
-# <!-- inspector:end -->; the one thing replaced is the word REQUEST_ID, by the
-# id that the generate_video line printed. Needs Go and npm.
+# Runs the shell lines of README.md and docs/clients.md as printed, in the
+# clone's root. They stand in fenced code between <!-- run:begin --> and
+# <!-- run:end -->; the one thing replaced is the word REQUEST_ID, by the id
+# that the last generate_video line printed. Needs Go and npm.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -12,22 +12,23 @@ passed=0 failed=0 id=""
 
 # A line that ends in a backslash goes on in the next; comments are left out.
 awk '
-  /<!-- inspector:begin -->/ { on = 1; next }
-  /<!-- inspector:end -->/   { on = 0 }
+  /<!-- run:begin -->/       { on = 1; next }
+  /<!-- run:end -->/         { on = 0 }
   on && /^ *```/             { fenced = !fenced; next }
   on && fenced && sub(/\\$/, "") { cmd = cmd $0; next }
   on && fenced               { print cmd $0; cmd = "" }
-' README.md | grep -vE '^ *(#|$)' >"$tmp/commands" || true
+' README.md docs/clients.md | grep -vE '^ *(#|$)' >"$tmp/commands" || true
 
-# wanted LINE: what that line of the README must print, beside exiting 0.
+# wanted LINE: what that line must print, beside exiting 0.
 wanted() {
   case "$1" in
     *tools/list*) echo '"wait_for_video"' ;;
     *generate_video*) echo '"request_id": "heygen-video-agent_' ;;
     *get_status*) echo "\"request_id\": \"$id\"" ;;
     *wait_for_video*) echo '"status": "COMPLETED"' ;;
-    *download_video*) echo '"sha256": "' ;;
+    *download_video*) echo 'tides.mp4' ;;
     *resources/read*) echo '"mimeType": "text/markdown"' ;;
+    *'pixazo-mcp wait REQUEST_ID'*) echo "$id  COMPLETED" ;;
   esac
 }
 
@@ -35,7 +36,7 @@ while IFS= read -r printed <&3; do
   cmd=${printed//REQUEST_ID/$id}
   want=$(wanted "$printed")
   rc=0
-  bash -c "$cmd" </dev/null >"$tmp/out" 2>"$tmp/err" || rc=$?
+  timeout 600 bash -c "$cmd" </dev/null >"$tmp/out" 2>"$tmp/err" || rc=$?
   if [ "$rc" = 0 ] && { [ -z "$want" ] || grep -qF -e "$want" "$tmp/out"; }; then
     passed=$((passed + 1))
     echo "ok    $printed"
@@ -49,13 +50,14 @@ while IFS= read -r printed <&3; do
   esac
 done 3<"$tmp/commands"
 
-# The README must keep the whole way of a video, from the install on. A build
+# The pages must keep the whole way of a video, from the install on. A build
 # belongs to it: compiling anew takes longer than the 30 s in which the
 # Inspector wants a connection.
-for step in 'npm ci' 'go build' tools/list generate_video get_status wait_for_video resources/read deck.pdf download_video; do
+for step in 'npm ci' 'go build' tools/list generate_video get_status wait_for_video resources/read deck.pdf download_video \
+  'pixazo-mcp wait' 'pixazo-mcp list'; do
   grep -qF -e "$step" "$tmp/commands" || {
     failed=$((failed + 1))
-    echo "FAIL  README.md has no Inspector line with $step"
+    echo "FAIL  no line with $step"
   }
 done
 
