@@ -61,15 +61,16 @@ func newHouse(settings config.Settings, log *slog.Logger) (*house, error) {
 		return nil, err
 	}
 	h.gateway = h.client.Origin()
-	if settings.Sandbox {
-		h.gateway = "sandbox" // its port is another one in each process
+	o := journal.Options{
+		Dir:    settings.StateDir,
+		Limits: journal.Limits{PerHour: settings.MaxVideosPerHour, PerDay: settings.MaxVideosPerDay},
+		Logger: log,
 	}
-	h.journal = journal.New(journal.Options{
-		Dir:     settings.StateDir,
-		Gateway: h.gateway,
-		Limits:  journal.Limits{PerHour: settings.MaxVideosPerHour, PerDay: settings.MaxVideosPerDay},
-		Logger:  log,
-	})
+	if settings.Sandbox { // its port is another one in each process
+		h.gateway, o.MediaOrigin = "sandbox", h.gatewayURL
+	}
+	o.Gateway = h.gateway
+	h.journal = journal.New(o)
 	h.tracker = jobs.New(h.client, h.journal, jobs.Options{Account: h.client.Account, Logger: log})
 	h.saver = h.saverIn(settings.OutputDir)
 	h.close = func() {

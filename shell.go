@@ -51,6 +51,10 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 	if err != nil {
 		return err
 	}
+	if len(wanted) == 0 {
+		fmt.Fprintln(stderr, "nothing is pending")
+		return nil
+	}
 	w := &waiter{settings: settings, json: settings.JSON, out: stdout, lines: map[string]string{}}
 	if !settings.JSON && isTerminal(stdout) {
 		w.terminal = true

@@ -168,7 +168,7 @@ func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, o outcome, intent Ro
 		lease_until = CASE WHEN $2 = '' THEN lease_until ELSE 0 END WHERE row = $7`,
 		state, job.RequestID, encodeFailure(o.failure), encodeSaved(saved), milli(checked), milli(o.at), intent.ID)
 	if err == nil && state != Alias {
-		err = writeJob(ctx, tx, intent.ID, job)
+		err = j.writeJob(ctx, tx, intent.ID, job)
 	}
 	if err == nil && state == Accepted && o.in.AllowDuplicate {
 		// The person who allowed this one has decided about the earlier ones.
@@ -189,10 +189,10 @@ func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, o outcome, intent Ro
 }
 
 // writeJob writes what the gateway says of a job into a row, save for its id.
-func writeJob(ctx context.Context, tx *sql.Tx, row int64, job pixazo.Job) error {
+func (j *Journal) writeJob(ctx context.Context, tx *sql.Tx, row int64, job pixazo.Job) error {
 	_, err := tx.ExecContext(ctx, `UPDATE jobs SET status = $1, error = $2, output = $3, polling_url = CASE WHEN $4 = '' THEN polling_url ELSE $4 END,
 		created_at = CASE WHEN $5 = 0 THEN created_at ELSE $5 END, updated_at = $6, completed_at = $7, ended = $8 WHERE row = $9`,
-		job.Status, job.Error, encodeOutput(job), job.PollingURL, milli(job.CreatedAt), milli(job.UpdatedAt), milli(job.CompletedAt), number(job.Done()), row)
+		job.Status, job.Error, j.encodeOutput(job), job.PollingURL, milli(job.CreatedAt), milli(job.UpdatedAt), milli(job.CompletedAt), number(job.Done()), row)
 	return err
 }
 

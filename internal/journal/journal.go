@@ -31,11 +31,16 @@ const (
 
 // Options says where a journal is and whose rows of it are seen.
 type Options struct {
-	Dir     string        // of the database; made when it is needed; "" when there is no place for it
-	Gateway string        // the gateway's origin, or "sandbox"; rows of other gateways are not seen
-	Limits  Limits        // on submissions
-	Busy    time.Duration // how long to wait for another process's transaction; 0 means 10 s
-	Logger  *slog.Logger  // nil means none
+	Dir     string // of the database; made when it is needed; "" when there is no place for it
+	Gateway string // the gateway's origin, or "sandbox"; rows of other gateways are not seen
+	Limits  Limits // on submissions
+
+	// MediaOrigin is the origin of media addresses that are kept without one: the
+	// sandbox's, whose port is another one in each process. "" for none.
+	MediaOrigin string
+
+	Busy   time.Duration // how long to wait for another process's transaction; 0 means 10 s
+	Logger *slog.Logger  // nil means none
 }
 
 // Journal is one process's view of the journal. It is safe for concurrent use.
@@ -45,8 +50,10 @@ type Journal struct {
 	dir     string
 	gateway string
 	limits  Limits
-	busy    time.Duration
-	log     *slog.Logger
+
+	mediaOrigin string
+	busy        time.Duration
+	log         *slog.Logger
 
 	mu      sync.Mutex
 	current *files // nil while none is open
@@ -59,7 +66,7 @@ type Journal struct {
 // New returns the journal of o. It is opened at its first use, so that starting
 // the program costs nothing.
 func New(o Options) *Journal {
-	j := &Journal{dir: o.Dir, gateway: o.Gateway, limits: o.Limits, busy: cmp.Or(o.Busy, defaultBusy), log: o.Logger}
+	j := &Journal{dir: o.Dir, gateway: o.Gateway, limits: o.Limits, mediaOrigin: o.MediaOrigin, busy: cmp.Or(o.Busy, defaultBusy), log: o.Logger}
 	if j.log == nil {
 		j.log = slog.New(slog.DiscardHandler)
 	}
@@ -143,6 +150,7 @@ func (j *Journal) one(ctx context.Context, q querier, rest string, args ...any) 
 	if err != nil {
 		return nil, err
 	}
+	r.Job = j.absolute(r.Job)
 	return &r, nil
 }
 
@@ -158,6 +166,7 @@ func (j *Journal) many(ctx context.Context, q querier, rest string, args ...any)
 		if err != nil {
 			return nil, err
 		}
+		r.Job = j.absolute(r.Job)
 		found = append(found, r)
 	}
 	return found, rows.Err()

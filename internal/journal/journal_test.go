@@ -538,3 +538,19 @@ func TestEachPlaceOfAVideoIsRecorded(t *testing.T) {
 		t.Errorf("files of a job that is not known: %v", err)
 	}
 }
+
+func TestMediaOfTheSandboxIsKeptWithoutItsPort(t *testing.T) {
+	dir := t.TempDir()
+	at := func(origin string) *Journal {
+		j := New(Options{Dir: dir, Gateway: "sandbox", MediaOrigin: origin})
+		t.Cleanup(j.Close)
+		return j
+	}
+	first, second := at("http://127.0.0.1:1111"), at("http://127.0.0.1:2222")
+	accept(t, first, submission("tides"), "id-1")
+	observe(t, first, pixazo.Job{RequestID: "id-1", Status: pixazo.Completed, VideoURLs: []string{"http://127.0.0.1:1111/media/a.mp4", "https://elsewhere.example/b.mp4"}, ThumbnailURL: "http://127.0.0.1:1111/t.png"})
+	got := find(t, second, "id-1").Job
+	if got.VideoURLs[0] != "http://127.0.0.1:2222/media/a.mp4" || got.VideoURLs[1] != "https://elsewhere.example/b.mp4" || got.ThumbnailURL != "http://127.0.0.1:2222/t.png" {
+		t.Errorf("another process finds %+v", got)
+	}
+}

@@ -67,7 +67,7 @@ func (j *Journal) update(ctx context.Context, tx *sql.Tx, before Row, job pixazo
 	if changed.IsZero() || job.Status != before.Job.Status {
 		changed = now
 	}
-	err := writeJob(ctx, tx, before.ID, job)
+	err := j.writeJob(ctx, tx, before.ID, job)
 	if err == nil {
 		_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = CASE WHEN state IN ('uncertain', 'replaced') THEN 'accepted' ELSE state END, failure = '',
 			checked_at = $1, changed_at = $2, lease_until = 0 WHERE row = $3`, milli(now), milli(changed), before.ID)

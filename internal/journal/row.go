@@ -5,6 +5,8 @@ package journal
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"pixazo-mcp/pixazo"
@@ -88,12 +90,39 @@ type output struct {
 	CaptionedVideoURL string   `json:"captioned_video_url,omitempty"`
 }
 
-func encodeOutput(job pixazo.Job) string {
+func (j *Journal) encodeOutput(job pixazo.Job) string {
+	job = j.media(job, func(address string) string { return strings.TrimPrefix(address, j.mediaOrigin) })
 	o := encode(output{job.VideoURLs, job.MediaType, job.DurationSeconds, job.ThumbnailURL, job.SubtitleURL, job.CaptionedVideoURL})
 	if o == "{}" {
 		return ""
 	}
 	return o
+}
+
+// absolute returns job with this process's origin before media addresses that were
+// kept without one.
+func (j *Journal) absolute(job pixazo.Job) pixazo.Job {
+	return j.media(job, func(address string) string {
+		if strings.HasPrefix(address, "/") {
+			return j.mediaOrigin + address
+		}
+		return address
+	})
+}
+
+// media returns job with change made to its media addresses, in the sandbox.
+func (j *Journal) media(job pixazo.Job, change func(address string) string) pixazo.Job {
+	if j.mediaOrigin == "" {
+		return job
+	}
+	job.VideoURLs = slices.Clone(job.VideoURLs)
+	for i := range job.VideoURLs {
+		job.VideoURLs[i] = change(job.VideoURLs[i])
+	}
+	for _, address := range []*string{&job.ThumbnailURL, &job.SubtitleURL, &job.CaptionedVideoURL} {
+		*address = change(*address)
+	}
+	return job
 }
 
 // encode is value as JSON. The values kept here always have a JSON form.
