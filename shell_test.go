@@ -1,0 +1,121 @@
+// These tests hold the commands wait and list: what they print, and their exit
+// statuses.
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pixazo-mcp/pixazo/sandbox"
+)
+
+// shell runs a command on a state directory, and returns what it printed and its
+// exit status.
+func shell(t *testing.T, dir string, args ...string) (out, errs string, code int) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	err := run(context.Background(), append(args, "--state-dir="+dir, "--output-dir="+dir, "--log-level=error"), append(homes(dir), "PIXAZO_API_KEY="+os.Getenv("PIXAZO_API_KEY")), nil, strings.NewReader(""), &stdout, &stderr)
+	if err != nil {
+		code = exitStatus(err)
+		stderr.WriteString(err.Error())
+	}
+	return stdout.String(), stderr.String(), code
+}
+
+func TestWaitAndList(t *testing.T) {
+	dir := t.TempDir()
+	if out, errs, code := shell(t, dir, "wait"); code != 0 || out != "" || !strings.Contains(errs, "nothing is pending") {
+		t.Errorf("wait without a journal: %d, %q, %q", code, out, errs)
+	}
+	if out, errs, code := shell(t, dir, "list"); code != 0 || out != "" || !strings.Contains(errs, "no videos") {
+		t.Errorf("list without a journal: %d, %q, %q", code, out, errs)
+	}
+	p := start(t, homes(dir), "--sandbox", "--sandbox-duration=400ms", "--state-dir="+dir, "--output-dir="+dir, "--notify=false", "--max-videos-per-hour=0")
+	submit := func(prompt string) (id string) {
+		r := p.call("generate_video", map[string]any{"prompt": prompt})
+		id, _ = r.Result.StructuredContent["request_id"].(string)
+		if id == "" {
+			t.Fatalf("%s: %s", prompt, r.text())
+		}
+		return id
+	}
+	good, bad, slow := submit("tides"), submit("sandbox:failed moon"), submit("sandbox:stuck")
+
+	out, _, code := shell(t, dir, "wait", good, "--timeout=20s")
+	if last := lastLine(out); code != 0 || !strings.HasPrefix(last, good+"  COMPLETED  "+dir) || !strings.HasSuffix(last, ".mp4") {
+		t.Errorf("a video that is made: %d, %q", code, out)
+	}
+	out, _, code = shell(t, dir, "wait", "--timeout=20s", good, bad)
+	if code != 1 || !strings.Contains(out, bad+"  FAILED  ") {
+		t.Errorf("one that fails: %d, %q", code, out)
+	}
+	if out, _, code = shell(t, dir, "wait", slow, "--timeout=1s"); code != 3 {
+		t.Errorf("one that is not done in time: %d, %q", code, out)
+	}
+	if out, _, code = shell(t, dir, "wait", slow, bad, "--timeout=1s"); code != 1 {
+		t.Errorf("a failure goes before a timeout: %d, %q", code, out)
+	}
+	if out, errs, code := shell(t, dir, "wait", "nobody-knows-it", "--sandbox"); code != 1 || !strings.Contains(out, "not_found") {
+		t.Errorf("an unknown one: %d, %q, %q", code, out, errs)
+	}
+	if out, errs, code := shell(t, dir, "wait", "no/id"); code != 2 || !strings.Contains(errs, "request_id must be") {
+		t.Errorf("wrong use: %d, %q, %q", code, out, errs)
+	}
+
+	out, _, code = shell(t, dir, "wait", "--json", good)
+	var object map[string]any
+	if err := json.Unmarshal([]byte(out), &object); err != nil || code != 0 || object["request_id"] != good || object["status"] != "COMPLETED" || object["saved_path"] == nil {
+		t.Errorf("as JSON: %d, %v, %q", code, err, out)
+	}
+	out, _, _ = shell(t, dir, "list", "--sandbox", "--json")
+	if lines := strings.Count(out, "\n"); lines != 3 {
+		t.Errorf("%d lines listed, want 3: %s", lines, out)
+	}
+	if out, _, _ = shell(t, dir, "list", "--sandbox"); !strings.Contains(out, "COMPLETED   "+good+"  tides  "+dir) {
+		t.Errorf("listed %s", out)
+	}
+	if err := p.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+func lastLine(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return lines[len(lines)-1]
+}
+
+// The key goes to the gateway of the settings alone, whatever the journal says.
+func TestWaitSendsTheKeyToNoGatewayOfTheJournal(t *testing.T) {
+	dir := t.TempDir()
+	var requests atomic.Int64
+	emulator := sandbox.New(sandbox.Options{Duration: time.Hour, Key: secret})
+	defer emulator.Close()
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Ocp-Apim-Subscription-Key") != "" {
+			requests.Add(1)
+		}
+		emulator.ServeHTTP(w, r)
+	}))
+	defer gateway.Close()
+	p := start(t, append(homes(dir), "PIXAZO_API_KEY="+secret), "--gateway-url="+gateway.URL, "--state-dir="+dir, "--auto-save=false", "--notify=false")
+	r := p.call("generate_video", map[string]any{"prompt": "tides"})
+	id, _ := r.Result.StructuredContent["request_id"].(string)
+	if err := p.end(); err != nil || id == "" {
+		t.Fatal(r.text(), err)
+	}
+	before := requests.Load()
+	t.Setenv("PIXAZO_API_KEY", secret)
+	out, _, code := shell(t, dir, "wait", id, "--timeout=1s")
+	if code != timedOut || requests.Load() != before {
+		t.Errorf("%d, %q; another gateway than that of the settings got the key %d times", code, out, requests.Load()-before)
+	}
+}
