@@ -20,6 +20,7 @@ import (
 	"pixazo-mcp/internal/config"
 	"pixazo-mcp/internal/demo"
 	"pixazo-mcp/internal/journal"
+	"pixazo-mcp/internal/keeper"
 	"pixazo-mcp/internal/setup"
 )
 
@@ -169,7 +170,7 @@ func runSetup(ctx context.Context, settings config.Settings, env []string, stdin
 		Stderr:     stderr,
 		CheckJournal: func(_ context.Context, stateDir string) (setup.Journal, error) {
 			report, err := journal.Check(stateDir)
-			return setup.Journal(report), err
+			return setup.Journal{Path: report.Path, Exists: report.Exists, Jobs: report.Jobs, Notice: report.Notice, Keepers: keeper.Running(report.Leases)}, err
 		},
 	}
 	switch settings.Command {

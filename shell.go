@@ -263,7 +263,8 @@ func listVideos(ctx context.Context, settings config.Settings, stdout, stderr io
 	if n == 0 {
 		fmt.Fprintln(stderr, "no videos; those of the sandbox are listed with --sandbox")
 	}
-	if running, err := keeper.Running(ctx, h.journal); err == nil && running != "" {
+	if held, err := h.journal.Leases(ctx, ""); err == nil && keeper.Running(held) != "" {
+		running := keeper.Running(held)
 		fmt.Fprintln(stderr, "a keeper watches what is pending:", running)
 	}
 	return nil

@@ -19,6 +19,8 @@ type Report struct {
 	Exists bool   // the first submission makes it
 	Jobs   int    // of all gateways
 	Notice string // of an earlier journal that was set aside, or ""
+
+	Leases []Lease // that are held: who watches the jobs
 }
 
 // Check reads the journal in dir without writing to it, and checks every page.
@@ -51,9 +53,9 @@ func Check(dir string) (Report, error) {
 	// has open, and leave them there. Such a one is read without locks; when a
 	// server begins to write meanwhile, what was read means nothing.
 	alone := !wal()
-	report.Jobs, err = j.look(path, alone)
+	err = j.look(&report, path, alone)
 	if err != nil && alone && wal() {
-		report.Jobs, err = j.look(path, false)
+		err = j.look(&report, path, false)
 	}
 	if damaged(err) && !errors.Is(err, errDamaged) {
 		err = fmt.Errorf("%w: %w", errDamaged, err)
@@ -61,23 +63,27 @@ func Check(dir string) (Report, error) {
 	return report, err
 }
 
-// look checks the journal as a whole and counts its jobs.
-func (j *Journal) look(path string, alone bool) (count int, err error) {
+// look checks the journal as a whole, counts its jobs and reads its leases.
+func (j *Journal) look(report *Report, path string, alone bool) error {
 	how := "&mode=ro"
 	if alone {
 		how = "&immutable=1"
 	}
 	db, err := sql.Open("sqlite", dataSource(path, "deferred", j.busy)+how)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { _ = db.Close() }()
 	if err := intact(db); err != nil {
-		return 0, err
+		return err
 	}
-	if version, err := schemaVersion(context.Background(), db); err != nil || version == 0 {
-		return 0, err // 0: nothing is in it yet
+	ctx := context.Background()
+	if version, err := schemaVersion(ctx, db); err != nil || version == 0 {
+		return err // 0: nothing is in it yet
 	}
-	err = db.QueryRow("SELECT count(*) FROM jobs").Scan(&count)
-	return count, err
+	if err := db.QueryRow("SELECT count(*) FROM jobs").Scan(&report.Jobs); err != nil {
+		return err
+	}
+	report.Leases, err = leases(ctx, db, "")
+	return err
 }

@@ -114,25 +114,29 @@ func (j *Journal) Leave(ctx context.Context, l Lease) error {
 
 // Leases returns the leases whose names begin with prefix and that have not ended.
 func (j *Journal) Leases(ctx context.Context, prefix string) (held []Lease, err error) {
-	err = j.read(ctx, func(q querier) error {
-		held = nil
-		now := time.Now()
-		rows, err := q.QueryContext(ctx, `SELECT name, holder, until FROM leases WHERE substr(name, 1, length($1)) = $1 AND until > $2 AND until <= $3 ORDER BY name`,
-			prefix, milli(now), milli(now.Add(maxAhead)))
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var l Lease
-			var until int64
-			if err := rows.Scan(&l.Name, &l.Holder, &until); err != nil {
-				return err
-			}
-			l.Until = fromMilli(until)
-			held = append(held, l)
-		}
-		return rows.Err()
+	err = j.read(ctx, func(q querier) (err error) {
+		held, err = leases(ctx, q, prefix)
+		return err
 	})
 	return held, err
+}
+
+func leases(ctx context.Context, q querier, prefix string) (held []Lease, err error) {
+	now := time.Now()
+	rows, err := q.QueryContext(ctx, `SELECT name, holder, until FROM leases WHERE substr(name, 1, length($1)) = $1 AND until > $2 AND until <= $3 ORDER BY name`,
+		prefix, milli(now), milli(now.Add(maxAhead)))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var l Lease
+		var until int64
+		if err := rows.Scan(&l.Name, &l.Holder, &until); err != nil {
+			return nil, err
+		}
+		l.Until = fromMilli(until)
+		held = append(held, l)
+	}
+	return held, rows.Err()
 }

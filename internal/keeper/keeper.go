@@ -338,14 +338,15 @@ func Pending(ctx context.Context, j *journal.Journal, gateway, account string) (
 	return false, err
 }
 
-// Running says which keepers run, or "".
-func Running(ctx context.Context, j *journal.Journal) (string, error) {
-	held, err := j.Leases(ctx, "watch ")
+// Running says which keepers hold leases, by version and process, or "".
+func Running(leases []journal.Lease) string {
 	var all []string
-	for _, l := range held {
-		all = append(all, "version "+l.Holder[:strings.LastIndexByte(l.Holder, ' ')])
+	for _, l := range leases {
+		if strings.HasPrefix(l.Name, "watch ") {
+			all = append(all, "version "+l.Holder[:max(strings.LastIndexByte(l.Holder, ' '), 0)])
+		}
 	}
-	return strings.Join(all, ", "), err
+	return strings.Join(all, ", ")
 }
 
 // Stop asks all keepers of a journal to end once their submissions are sent, and

@@ -232,5 +232,9 @@ func (o Options) checkJournal(ctx context.Context) Check {
 	case !journal.Exists:
 		return Check{"journal", statusOK, "none yet; the first video begins it", ""}
 	}
-	return Check{"journal", statusOK, fmt.Sprintf("%s is sound; videos in it: %d", journal.Path, journal.Jobs), ""}
+	watched := "no keeper runs"
+	if journal.Keepers != "" {
+		watched = "a keeper watches: " + journal.Keepers
+	}
+	return Check{"journal", statusOK, fmt.Sprintf("%s is sound; videos in it: %d; %s", journal.Path, journal.Jobs, watched), ""}
 }

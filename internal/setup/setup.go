@@ -51,6 +51,8 @@ type Journal struct {
 	Exists bool   // the first submission makes it
 	Jobs   int    // of all gateways
 	Notice string // of an earlier journal that was set aside, or ""
+
+	Keepers string // which processes watch its jobs, or ""
 }
 
 // client is an MCP client and the place of its configuration.
