@@ -53,8 +53,9 @@ type Submission struct {
 	JournalErr error
 }
 
-// Submit sends p to the gateway, once. When ctx is cancelled meanwhile, or Listen
-// passes, only the caller stops listening: a POST under way goes on to its end.
+// Submit sends p to the gateway, once. When ctx is cancelled meanwhile, the caller
+// stops listening, and what was not accepted is not tried again; a POST under way
+// goes on to its end. When Listen passes, all of it goes on.
 //
 // The same request, submitted before and still being made, or accepted a short
 // while ago, is answered with that job; one still in flight, in any process, is
@@ -72,8 +73,12 @@ func (t *Tracker) Submit(ctx context.Context, p *pixazo.Prepared, o SubmitOption
 		err error
 	}
 	done := make(chan outcome, 1)
+	wanted, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	stays := context.AfterFunc(ctx, giveUp)
 	t.submissions.Go(func() {
-		s, err := t.submit(ctx, p, o)
+		defer giveUp()
+		defer stays()
+		s, err := t.submit(wanted, p, o)
 		done <- outcome{s, err}
 	})
 	var passed <-chan time.Time
@@ -86,6 +91,7 @@ func (t *Tracker) Submit(ctx context.Context, p *pixazo.Prepared, o SubmitOption
 	case o := <-done:
 		return o.Submission, o.err
 	case <-passed:
+		stays() // whoever was answered may end ctx
 	case <-ctx.Done():
 	}
 	row := t.underWay(ctx, p, o)
@@ -203,20 +209,23 @@ func (t *Tracker) join(ctx context.Context, r journal.Row) (_ Submission, stands
 		}
 		r = *now
 	}
-	switch r.State {
-	case journal.Refused:
+	if r.State == journal.Refused {
 		return Submission{}, !pixazo.IsCode(r.Failure, pixazo.Cancelled), r.Failure
-	case journal.Accepted, journal.Foreign:
+	}
+	stands = true
+	if r.Job.RequestID != "" { // an uncertain one may be none any more
 		r, stands = t.refresh(ctx, r)
+	}
+	if r.State == journal.Accepted || r.State == journal.Foreign {
 		return Submission{Row: r, Left: -1, Duplicate: true, Age: max(time.Since(at), 0)}, stands, nil
 	}
 	return Submission{}, true, &pixazo.Error{Code: pixazo.DuplicateUncertain, RequestID: r.Job.RequestID, Message: fmt.Sprintf(
 		"the same request was sent at %s and its outcome is unknown: it may have been accepted and billed", at.Format(time.RFC3339))}
 }
 
-// refresh asks for the present state of a duplicate, since what the journal has
-// may be minutes old, and the URLs with it. A job that turns out to have failed
-// is no duplicate once the journal knows as well.
+// refresh asks for the present state of an earlier submission's job, since what
+// the journal has may be minutes old, and the URLs with it. A job that turns out
+// to have failed stands in nobody's way once the journal knows as well.
 func (t *Tracker) refresh(ctx context.Context, r journal.Row) (now journal.Row, stands bool) {
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
@@ -230,7 +239,7 @@ func (t *Tracker) refresh(ctx context.Context, r journal.Row) (now journal.Row, 
 	return r, err != nil || written == nil || !written.Job.Status.Failed()
 }
 
-// unseen is the error of a call that joined another one and did not see its
+// unseen returns the error of a call that joined another one and did not see its
 // outcome. "Nothing was submitted" would be wrong.
 func unseen(cause error) error {
 	return &pixazo.Error{Code: pixazo.SubmissionUncertain, Err: cause,
