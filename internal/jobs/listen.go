@@ -42,16 +42,12 @@ func (t *Tracker) Listen(f func(Event)) (stop func()) {
 	}
 }
 
-// tell calls the listeners, unless they have heard of the row as it stands.
+// tell calls the listeners.
 func (t *Tracker) tell(row journal.Row, added bool) {
 	t.mu.Lock()
-	known := row.ID != 0 && t.told[row.ID] == stateOf(row)
 	t.noteTold(row)
 	listeners := slices.Collect(maps.Values(t.listeners))
 	t.mu.Unlock()
-	if known {
-		return
-	}
 	for _, f := range listeners {
 		f(Event{row, added})
 	}
@@ -66,8 +62,10 @@ func (t *Tracker) noteTold(row journal.Row) {
 	t.told[row.ID] = stateOf(row)
 }
 
-// stateOf is what is a change to a listener when it is another one.
-func stateOf(row journal.Row) string { return fmt.Sprint(row.State, row.Job.Status, row.Saved) }
+// stateOf returns what listeners are told of when it changes.
+func stateOf(row journal.Row) string {
+	return fmt.Sprint(row.State, row.Job.Status, row.Saved, row.Save.Error)
+}
 
 // interest counts those who want to hear of what other processes write.
 func (t *Tracker) interest(more int) {

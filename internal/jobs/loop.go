@@ -229,7 +229,7 @@ func (t *Tracker) turn(l *loop, attended bool, interval time.Duration) (due, nex
 		}
 		t.show(seen.row, nil)
 		next = t.interval(l, seen.row, attended)
-		return max(time.Until(seen.row.PolledAt.Add(next)), shortest(attended)), next, false
+		return max(time.Until(seen.row.PolledAt.Add(next)), time.Second), next, false
 	}
 	answer, err := t.poll(l.ctx, l.key.id, row, true)
 	if err != nil && l.ctx.Err() == nil {
@@ -259,21 +259,12 @@ func (t *Tracker) interval(l *loop, row journal.Row, attended bool) time.Duratio
 	if !ok {
 		age = time.Since(l.begun)
 	}
-	d := max(age/8, shortest(attended))
+	least, most := 5*time.Second, time.Minute
 	switch {
 	case attended:
-		d = min(d, 15*time.Second)
+		least, most = time.Second, 15*time.Second
 	case age > 6*time.Hour:
-		d = 10 * time.Minute
-	default:
-		d = min(d, time.Minute)
+		least, most = 10*time.Minute, 10*time.Minute
 	}
-	return time.Duration(float64(d) * (0.9 + 0.2*t.options.Rand()))
-}
-
-func shortest(attended bool) time.Duration {
-	if attended {
-		return time.Second
-	}
-	return 5 * time.Second
+	return time.Duration(float64(min(max(age/8, least), most)) * (0.9 + 0.2*t.options.Rand()))
 }

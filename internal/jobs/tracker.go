@@ -243,16 +243,15 @@ func (t *Tracker) observeAlone(ctx context.Context, job pixazo.Job, unwritten er
 		before = &journal.Row{Owner: journal.Owner(ctx)}
 	}
 	row := *before
-	row.State, row.Job, row.LastCheckedAt = journal.Accepted, job, time.Now()
-	if before.Job.Done() && !job.Done() {
-		row = *before // a slow answer from before the end
+	if !before.Job.Done() || job.Done() { // else a slow answer from before the end
+		row.State, row.Job, row.LastCheckedAt = journal.Accepted, job, time.Now()
 	}
-	first := false
-	t.remember(keyOf(row), func(m *memory) { first, *m = m.row == nil, memory{row: &row} })
-	if first {
-		t.log.Warn("a status could not be written into the journal", "request_id", job.RequestID, "error", unwritten.Error())
+	t.remember(keyOf(row), func(m *memory) { *m = memory{row: &row} })
+	changed := row.Job.Status != before.Job.Status
+	if changed {
+		t.log.Warn("a status could not be written into the journal", "request_id", job.RequestID, "status", job.Status, "error", unwritten.Error())
 	}
-	return journal.Observation{Row: row, Changed: row.Job.Status != before.Job.Status, Added: before.State == ""}
+	return journal.Observation{Row: row, Changed: changed, Added: before.State == ""}
 }
 
 // remember changes what this process remembers of a job. When it is too much,

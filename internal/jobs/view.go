@@ -1,4 +1,4 @@
-// This file is a job as it is shown, by every tool and resource.
+// This file makes of a row what every tool and resource shows of a job.
 
 package jobs
 
@@ -37,7 +37,7 @@ const (
 	firstLook    = 5 * time.Minute // when a look is worth it first, before the journal knows how long videos take
 )
 
-// View is a job as it is shown. What is not known is left out; times are RFC 3339
+// View is the form in which a job is shown. What is not known is left out; times are RFC 3339
 // in UTC.
 type View struct {
 	RequestID         string   `json:"request_id,omitempty" jsonschema_description:"Names this video. Left out for a submission under way, or whose outcome is unknown."`
@@ -118,7 +118,7 @@ func ViewOf(r Row, now time.Time, typical time.Duration) View {
 	return v
 }
 
-// status is the gateway's word, or ours while it has none.
+// status returns the gateway's word, or ours while it has none.
 func status(r Row) string {
 	switch r.State {
 	case journal.Submitting, journal.Uncertain, journal.Replaced, journal.Refused:

@@ -75,11 +75,12 @@ func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Durat
 		seen, changed := t.look(l)
 		looked := seen.looks > since
 		outcome := Outcome{Row: seen.row, End: end, LastErr: seen.err}
+		if seen.row.Job.Done() {
+			outcome = Outcome{Row: seen.row, End: Finished}
+		}
 		switch {
-		case looked && seen.row.Job.Done():
-			return Outcome{Row: seen.row, End: Finished}, nil
 		case looked && seen.final:
-			return outcome, seen.err
+			return outcome, outcome.LastErr
 		case looked && over:
 			return outcome, nil
 		}
@@ -93,7 +94,7 @@ func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Durat
 		case <-tick.C:
 		case <-deadline.C:
 			if over {
-				return t.expired(outcome), nil
+				return outcome, nil
 			}
 			over = true
 			deadline.Reset(firstLookGrace)
@@ -104,15 +105,6 @@ func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Durat
 			return outcome, ctx.Err()
 		}
 	}
-}
-
-// expired is the outcome of a wait in which no look ended. Of a job that has
-// ended, what was known before will do.
-func (t *Tracker) expired(o Outcome) Outcome {
-	if o.Row.Job.Done() {
-		o.End = Finished
-	}
-	return o
 }
 
 // enter counts a wait in, unless there are too many.
