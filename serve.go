@@ -45,36 +45,8 @@ func serve(ctx context.Context, settings config.Settings, keepCommand func() *ex
 	}
 	defer h.close()
 
-	srv := server.NewMCPServer("pixazo-mcp", version,
-		server.WithTitle("Pixazo video"),
-		server.WithIcons(tools.Icon("pixazo-mcp")),
-		server.WithInstructions(tools.Instructions),
-		server.WithToolCapabilities(false),
-		server.WithResourceCapabilities(true, true),
-		server.WithPromptCapabilities(false),
-		server.WithCompletions(),
-		server.WithRecovery(),
-		server.WithResourceRecovery(),
-	)
 	starter := h.starter(keepCommand)
-	submit := func(ctx context.Context, video pixazo.VideoRequest, allowDuplicate bool, listen time.Duration) (jobs.Submission, error) {
-		return starter.Submit(ctx, keeper.Request{Video: video, AllowDuplicate: allowDuplicate}, listen)
-	}
-	tools.Register(srv, tools.Config{
-		Tracker: h.tracker,
-		Saver:   h.saver,
-		Submit:  submit,
-		MaxWait: settings.MaxWait,
-		KeyFile: settings.APIKeyFile,
-		Files:   attach.Resolver{Dirs: settings.FilesDirs, FromRoots: settings.FilesFromRoots, Home: settings.Home},
-		Refuse:  func(tool string, arguments map[string]any) error { return refuse(settings, tool, arguments) },
-	})
-	mediaOrigins := []string{h.gatewayURL} // of the sandbox, or of a gateway that serves media itself
-	if !settings.Sandbox {
-		mediaOrigins = []string{pixazo.MediaOrigin, settings.GatewayURL}
-	}
-	videos := resources.Register(srv, h.tracker, resources.Options{MediaOrigins: append(mediaOrigins, settings.MediaOrigins...)})
-
+	srv, videos := h.register(starter)
 	log.Info("serving", "version", version, "gateway", h.gatewayURL, "sandbox", settings.Sandbox)
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	watched := make(chan struct{})
@@ -93,6 +65,39 @@ func serve(ctx context.Context, settings config.Settings, keepCommand func() *ex
 		Subscribe: videos.Subscribe,
 		Logger:    log,
 	})
+}
+
+// register returns the MCP server with all that a client can call and read.
+func (h *house) register(starter *keeper.Starter) (*server.MCPServer, *resources.Videos) {
+	srv := server.NewMCPServer("pixazo-mcp", version,
+		server.WithTitle("Pixazo video"),
+		server.WithIcons(tools.Icon("pixazo-mcp")),
+		server.WithInstructions(tools.Instructions),
+		server.WithToolCapabilities(false),
+		server.WithResourceCapabilities(true, true),
+		server.WithPromptCapabilities(false),
+		server.WithCompletions(),
+		server.WithRecovery(),
+		server.WithResourceRecovery(),
+	)
+	submit := func(ctx context.Context, video pixazo.VideoRequest, allowDuplicate bool, listen time.Duration) (jobs.Submission, error) {
+		return starter.Submit(ctx, keeper.Request{Video: video, AllowDuplicate: allowDuplicate}, listen)
+	}
+	tools.Register(srv, tools.Config{
+		Tracker: h.tracker,
+		Saver:   h.saver,
+		Submit:  submit,
+		MaxWait: h.settings.MaxWait,
+		KeyFile: h.settings.APIKeyFile,
+		Files:   attach.Resolver{Dirs: h.settings.FilesDirs, FromRoots: h.settings.FilesFromRoots, Home: h.settings.Home},
+		Refuse:  func(tool string, arguments map[string]any) error { return refuse(h.settings, tool, arguments) },
+	})
+	mediaOrigins := []string{h.gatewayURL} // of the sandbox, or of a gateway that serves media itself
+	if !h.settings.Sandbox {
+		mediaOrigins = []string{pixazo.MediaOrigin, h.settings.GatewayURL}
+	}
+	videos := resources.Register(srv, h.tracker, resources.Options{MediaOrigins: append(mediaOrigins, h.settings.MediaOrigins...)})
+	return srv, videos
 }
 
 // savedJobs is the tracker as a saver of videos sees it.

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -268,4 +270,31 @@ func listVideos(ctx context.Context, settings config.Settings, stdout, stderr io
 		fmt.Fprintln(stderr, "a keeper watches what is pending:", running)
 	}
 	return nil
+}
+
+// shells are the clients, by what their clientInfo.name contains in lower case,
+// whose agents can run a command in a shell.
+var shells = []string{"claude-code", "codex", "gemini-cli", "cursor", "visual studio code", "vscode", "opencode", "qwen"}
+
+// waitCommand returns how the agent of a client waits for a video in a shell: this
+// program with an absolute path, and the settings that find the journal. "" for a
+// client that has no shell, and for a program in a temporary folder, which will
+// not be there for long.
+func waitCommand(settings config.Settings, clientName string) string {
+	program, err := os.Executable()
+	name := strings.ToLower(clientName)
+	temporary := strings.HasPrefix(program, os.TempDir()) || strings.Contains(program, "go-build")
+	if err != nil || temporary || !slices.ContainsFunc(shells, func(s string) bool { return strings.Contains(name, s) }) {
+		return ""
+	}
+	words := []string{program, string(config.Wait), "--state-dir=" + settings.StateDir}
+	if settings.Sandbox {
+		words = append(words, "--sandbox")
+	}
+	for i, word := range words {
+		if strings.ContainsAny(word, " \t'\"$&;()<>|*?") {
+			words[i] = `"` + word + `"`
+		}
+	}
+	return strings.Join(words, " ")
 }
