@@ -26,13 +26,13 @@ type guide struct {
 // guides is the whole list; a new guide is one more entry.
 var guides = []guide{
 	{"prompting", "How to prompt the video agent",
-		"How to write a prompt for generate_video, with examples; every parameter; what each status means; how to wait without paying twice.", 0.8},
+		"How to write a prompt for generate_video, what HeyGen's producers know, examples; every parameter; what each status means.", 0.8},
 	{"parameters", "Parameters in detail",
 		"What each argument of the tools takes and what is checked before anything is sent; attachments: paths, URLs, data, types and sizes.", 0.5},
 	{"troubleshooting", "Troubleshooting by error code",
 		"What each error code means, whether anything was charged, and what to do; what to do when a call timed out.", 0.6},
 	{"costs", "What a video costs and how spending is limited",
-		"What spends credits and what costs nothing; duplicates; the hourly limit; what to tell the user.", 0.6},
+		"HeyGen's list price; what spends credits and what costs nothing; duplicates; the limits; what to tell the user.", 0.6},
 }
 
 func (g guide) uri() string { return jobs.GuideURI + g.topic }

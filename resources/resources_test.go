@@ -174,6 +174,23 @@ func TestGuideNamesStatusesValuesAndTools(t *testing.T) {
 	}
 }
 
+// What decides whether the money was well spent is not left to be found out.
+func TestGuidesSayWhatProducersKnow(t *testing.T) {
+	for topic, phrases := range map[string][]string{
+		"prompting": {"5 to 45 minutes", "150 words a minute", "30 seconds hold 75", "79 to 174 %", "a concept", "always narrates",
+			"motion graphics", "stock footage", "generated pictures", "one idea", "what it is for", "A series", "github.com/heygen-com/skills"},
+		"costs": {"$1 for 30 seconds", "Pixazo's may differ", "https://developers.heygen.com/docs/pricing", "--max-videos-per-day"},
+	} {
+		i := slices.IndexFunc(guides, func(g guide) bool { return g.topic == topic })
+		text := strings.Join(strings.Fields(guides[i].text()), " ")
+		for _, phrase := range phrases {
+			if !strings.Contains(text, phrase) {
+				t.Errorf("%s does not say %q", topic, phrase)
+			}
+		}
+	}
+}
+
 // A client may hand the whole guide to its model.
 func TestGuideIsShort(t *testing.T) {
 	if n := len(guides[0].text()); n >= 6*1024 {
