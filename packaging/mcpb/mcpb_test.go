@@ -200,7 +200,6 @@ func (c *connection) tools() []listed {
 // prompts are the server's, worded with the placeholders of a manifest.
 func (c *connection) prompts() (all []prompt) {
 	c.t.Helper()
-	const orientation = "portrait"
 	var answer struct {
 		Prompts []struct {
 			listed
@@ -215,16 +214,13 @@ func (c *connection) prompts() (all []prompt) {
 			next.Arguments = append(next.Arguments, a.Name)
 			placeholders[a.Name] = "${arguments." + a.Name + "}"
 		}
-		if _, has := placeholders["orientation"]; has {
-			placeholders["orientation"] = orientation // which takes two words and no other
-		}
 		var worded struct {
 			Messages []struct{ Content struct{ Text string } }
 		}
 		c.request("prompts/get", map[string]any{"name": p.Name, "arguments": placeholders}, &worded)
 		var texts []string
 		for _, m := range worded.Messages {
-			texts = append(texts, strings.Replace(m.Content.Text, "orientation: "+orientation, "orientation: ${arguments.orientation}", 1))
+			texts = append(texts, m.Content.Text)
 		}
 		next.Text = strings.Join(texts, "\n\n")
 		all = append(all, next)
