@@ -13,7 +13,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,7 +81,7 @@ func refusal(a answer) *Error {
 	e := &Error{Code: GatewayError, Message: "the gateway failed", HTTPStatus: a.status, RetryAfter: parseRetryAfter(a.header.Get("Retry-After"))}
 	said := a.words()
 	switch {
-	case a.status == http.StatusPaymentRequired || a.status == http.StatusForbidden && aboutMoney.MatchString(said):
+	case a.status == http.StatusPaymentRequired || a.status == http.StatusForbidden && aboutMoney().MatchString(said):
 		e.Code, e.Message = OutOfCredits, "the account is out of credits"
 	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
 		e.Code, e.Message = Unauthorized, "the gateway refused the API key"
@@ -111,7 +110,7 @@ func (a answer) details() string {
 }
 
 // aboutMoney matches the words of a 403 that means an empty account.
-var aboutMoney = regexp.MustCompile(`(?i)(balance|credits?|funds)([^a-z]|$)`)
+var aboutMoney = text.Pattern(`(?i)(balance|credits?|funds)([^a-z]|$)`)
 
 // words is what the body of a refusal says, cleaned; "" when it says nothing.
 func (a answer) words() string {

@@ -11,7 +11,6 @@ import (
 	"io"
 	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -35,11 +34,11 @@ const (
 )
 
 var (
-	schemeForm = regexp.MustCompile(`(?i)^[a-z][a-z0-9+.-]+://`)
-	assetForm  = regexp.MustCompile(`(?i)^([0-9a-f]{16}[0-9a-f]*|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(asset|ast)[_-][0-9a-z_-]+)$`)
+	schemeForm = text.Pattern(`(?i)^[a-z][a-z0-9+.-]+://`)
+	assetForm  = text.Pattern(`(?i)^([0-9a-f]{16}[0-9a-f]*|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(asset|ast)[_-][0-9a-z_-]+)$`)
 
 	// Only the head of a data URI is matched: its data may be megabytes.
-	dataHead = regexp.MustCompile(`(?i)^data:[a-z0-9.+-]+/[a-z0-9.+-]+(;[a-z0-9.+-]+=[a-z0-9.+-]+)*;base64,`)
+	dataHead = text.Pattern(`(?i)^data:[a-z0-9.+-]+/[a-z0-9.+-]+(;[a-z0-9.+-]+=[a-z0-9.+-]+)*;base64,`)
 )
 
 const (
@@ -59,9 +58,9 @@ func FormOf(item string) Form {
 		return WebURL
 	case HasScheme(start, "file"):
 		return LocalPath
-	case schemeForm.MatchString(start):
+	case schemeForm().MatchString(start):
 		return Unusable
-	case len(item) <= 128 && assetForm.MatchString(item):
+	case len(item) <= 128 && assetForm().MatchString(item):
 		return AssetID
 	case isBase64(item):
 		return Inline
@@ -147,7 +146,7 @@ func describeData(item string) (f File, rule string) {
 	declared := ""
 	f.encoded = item
 	if HasScheme(item, "data") {
-		end := dataHead.FindStringIndex(item[:min(len(item), 200)])
+		end := dataHead().FindStringIndex(item[:min(len(item), 200)])
 		if end == nil {
 			return f, "must begin as a data URI does, data:<media type>;base64,"
 		}
@@ -238,13 +237,13 @@ func (f File) parts(objects bool) body {
 // HeyGen's own API.
 var FilesFormats = []string{"strings", "objects"}
 
-var blamesFiles = regexp.MustCompile(`(?i)\bfiles?\b`)
+var blamesFiles = text.Pattern(`(?i)\bfiles?\b`)
 
 // adviseFormat returns err, and names the other format of files in a refusal of
 // p that blames them.
 func (c *Client) adviseFormat(p *Prepared, err error) error {
 	e, ok := err.(*Error)
-	if ok && e.Code == InvalidArgument && len(p.files) > 0 && blamesFiles.MatchString(e.Message) {
+	if ok && e.Code == InvalidArgument && len(p.files) > 0 && blamesFiles().MatchString(e.Message) {
 		other := FilesFormats[1]
 		if c.config.FilesFormat == other {
 			other = FilesFormats[0]
@@ -300,8 +299,8 @@ func isAllowed(mediaType string) bool {
 }
 
 var (
-	officeTypes   = regexp.MustCompile(`officedocument|opendocument|iwork|msword|ms-(excel|powerpoint|word)`)
-	officeEndings = regexp.MustCompile(`^\.(ppt|pps|pot|doc|dot|xls)[xmb]?$|^\.(odt|odp|ods|odg|key|pages|numbers|gdoc|gslides|gsheet)$`)
+	officeTypes   = text.Pattern(`officedocument|opendocument|iwork|msword|ms-(excel|powerpoint|word)`)
+	officeEndings = text.Pattern(`^\.(ppt|pps|pot|doc|dot|xls)[xmb]?$|^\.(odt|odp|ods|odg|key|pages|numbers|gdoc|gslides|gsheet)$`)
 )
 
 // contentType returns the media type of content by its head, or by what it is
@@ -319,7 +318,7 @@ func contentType(declared, name string, head []byte) (mediaType, rule string) {
 	switch {
 	case strings.Contains(declared+mediaType, "html") || slices.Contains([]string{".html", ".htm", ".xhtml"}, ending):
 		return mediaType, "must not be HTML, which HeyGen rejects: export a PDF or take a picture of it"
-	case officeTypes.MatchString(mediaType) || officeEndings.MatchString(ending):
+	case officeTypes().MatchString(mediaType) || officeEndings().MatchString(ending):
 		return mediaType, "must not be an office document, since " + listed + ": export a PDF of it"
 	case !isAllowed(mediaType):
 		return mediaType, "must be a picture, a video, audio, a PDF or text by its content, and not " + mediaType

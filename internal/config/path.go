@@ -9,12 +9,13 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
+
+	"pixazo-mcp/internal/text"
 )
 
 // stateDir is the default of --state-dir. XDG_STATE_HOME moves it, on the
@@ -73,13 +74,13 @@ func (p *parser) absolute(path string) (string, error) {
 }
 
 // shellSyntax matches what a shell would have replaced.
-var shellSyntax = regexp.MustCompile("\\$[A-Za-z_{(]|`|%[A-Za-z_][A-Za-z0-9_()]*%")
+var shellSyntax = text.Pattern("\\$[A-Za-z_{(]|`|%[A-Za-z_][A-Za-z0-9_()]*%")
 
 // checkPath refuses what only a shell would have expanded or taken off, and
 // what the system does not allow in a path.
 func checkPath(path, goos string) error {
 	switch inner := strings.Trim(path, "“”„‘’«»"); {
-	case shellSyntax.MatchString(path):
+	case shellSyntax().MatchString(path):
 		return errors.New("must be a path as it is: nothing fills in $NAME, ${NAME} or %NAME% (~ is the home directory)")
 	case strings.Contains(path, `"`) || inner != path || len(path) > 1 && path[0] == '\'' && strings.HasSuffix(path, "'"):
 		return errors.New("must be a path without quotation marks")

@@ -97,13 +97,11 @@ func durations(least, most time.Duration, rule string) func(string) (time.Durati
 
 // parseSize reads a number of bytes or of a unit, up to 1 TiB.
 func parseSize(v string) (int64, error) {
-	parts := regexp.MustCompile(`^([0-9.]+)\s*(?:(?:([kmgt])i?)?b)?$`).FindStringSubmatch(strings.ToLower(v))
-	if parts != nil {
-		n, err := strconv.ParseFloat(parts[1], 64)
-		if unit := parts[2]; unit != "" {
-			n *= math.Pow(1024, float64(1+strings.Index("kmgt", unit)))
-		}
-		if err == nil && n >= 1 && n <= 1<<40 {
+	v = strings.ToLower(v)
+	number := v[:len(v)-len(strings.TrimLeft(v, "0123456789."))]
+	power, known := map[string]int{"": 0, "b": 0, "kb": 1, "kib": 1, "mb": 2, "mib": 2, "gb": 3, "gib": 3, "tb": 4, "tib": 4}[strings.TrimSpace(v[len(number):])]
+	if n, err := strconv.ParseFloat(number, 64); err == nil && known {
+		if n *= math.Pow(1024, float64(power)); n >= 1 && n <= 1<<40 {
 			return int64(n), nil
 		}
 	}

@@ -4,10 +4,8 @@ package text
 
 import (
 	"html"
-	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -60,11 +58,8 @@ func spelled(s, secret string) int {
 }
 
 // escape matches one character as JSON (\u0041, \n), Go (\x41), URLs (%41) and
-// HTML (&#65;) escape it, each also escaped once more. Compiled at once, it would
-// cost each start of the program 0.1 ms.
-var escape = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)^(?:\\{1,8}(?:u([0-9a-f]{4})|x([0-9a-f]{2})|[bfnrtv])|%(?:25){0,8}([0-9a-f]{2})|&(?:amp;){0,8}([#a-z0-9]{1,40};))`)
-})
+// HTML (&#65;) escape it, each also escaped once more.
+var escape = Pattern(`(?i)^(?:\\{1,8}(?:u([0-9a-f]{4})|x([0-9a-f]{2})|[bfnrtv])|%(?:25){0,8}([0-9a-f]{2})|&(?:amp;){0,8}([#a-z0-9]{1,40};))`)
 
 // character returns the first character of s, and how many bytes stand for it:
 // its own, or those of an escape.

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -58,14 +59,20 @@ func CleanAndHide(s, secret string, limit int) string {
 	return Clean(hide(Clean(s, len(s)), secret), limit)
 }
 
-var base64Run = regexp.MustCompile(`[A-Za-z0-9+/=]+`)
+// Pattern returns a regular expression that is compiled when it is first used:
+// all of them together would cost each start of the program 0.5 ms.
+func Pattern(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
+
+var base64Run = Pattern(`[A-Za-z0-9+/=]+`)
 
 // WithoutData replaces long runs of base64 by "[data]": a gateway that repeats
 // a request repeats its attachments, which belong neither in the journal nor
 // in a model's context.
 func WithoutData(s string) string {
 	const longest = 80 // characters of a run that may be a word or an id
-	return base64Run.ReplaceAllStringFunc(s, func(run string) string {
+	return base64Run().ReplaceAllStringFunc(s, func(run string) string {
 		if len(run) > longest {
 			return "[data]"
 		}

@@ -115,12 +115,10 @@ var Scripts = []Script{
 	{Name: "extras", Meaning: "the finished job's output also has duration, thumbnail_url, subtitle_url, captioned_video_url, gif_url and title", when: atEnd, alter: addExtras},
 }
 
-var scriptWord = regexp.MustCompile(`(?i)sandbox:([a-z0-9-]+)`)
-
 // findScript returns the position in Scripts, plus one, of the prompt's first
 // word; 0 if it has none.
 func findScript(prompt string) (int, error) {
-	match := scriptWord.FindStringSubmatch(prompt)
+	match := regexp.MustCompile(`(?i)sandbox:([a-z0-9-]+)`).FindStringSubmatch(prompt)
 	if match == nil {
 		return 0, nil
 	}
