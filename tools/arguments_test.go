@@ -32,6 +32,7 @@ import (
 const (
 	correct       = " Correct it and call again."
 	correctSubmit = " Nothing was submitted or charged." + correct
+	filesRule     = `files[0] must be an http(s) URL, an asset ID, the path of a local file, a data URI (data:<media type>;base64,<data>), or base64 of a picture, a video, audio or a PDF; leave it out if there is none`
 	videoFields   = "prompt, mode, avatar_id, voice_id, style_id, brand_kit_id, orientation, files, incognito_mode, allow_duplicate"
 )
 
@@ -85,6 +86,10 @@ func TestBadArgumentsAreRefusedInClearWords(t *testing.T) {
 			`files[0] must have its data as standard base64: A-Z a-z 0-9 + / with = at the end, and no white space; got "data:image/png;base64,AAA".` + correctSubmit},
 		{"generate_video", `{"prompt":"x","files":"[\"asset-1\", 5]"}`, `files[1] must be a string; got the number 5.` + correctSubmit},
 		{"generate_video", `{"prompt":"x","files":"[\"asset-1\", \"ass"}`, `files must be an array of strings; got the string "[\"asset-1\", \"ass".` + correctSubmit},
+		// Words for no file: a video without its slides would be paid for.
+		{"generate_video", `{"prompt":"x","files":["null"]}`, filesRule + `; got "null".` + correctSubmit},
+		{"generate_video", `{"prompt":"x","files":" None "}`, filesRule + `; got "None".` + correctSubmit},
+		{"generate_video", `{"prompt":"x","files":""}`, filesRule + `; got "".` + correctSubmit},
 		// Text that is not plainly of the type wanted.
 		{"generate_video", `{"prompt":"x","incognito_mode":"yes"}`, `incognito_mode must be true or false; got the string "yes".` + correctSubmit},
 		{"generate_video", `{"prompt":"x","allow_duplicate":"1"}`, `allow_duplicate must be true or false; got the string "1".` + correctSubmit},
