@@ -302,7 +302,7 @@ func stable(line string) string {
 		{`\d{4}-\d\d-\d\dT[0-9:.]+Z`, "TIME"},
 		{`"progress":[0-9.]+`, `"progress":SECONDS`},
 		{`"(QUEUED|PROCESSING), \d+ s since submission"`, `"STATUS, N s since submission"`},
-		{`(elapsed_seconds"?: ?)\d+`, `${1}N`},
+		{`((?:elapsed|check_again)_seconds"?: ?)\d+`, `${1}N`},
 		{`, \d+s ago`, `, N ago`},
 	} {
 		line = regexp.MustCompile(r.pattern).ReplaceAllString(line, r.with)

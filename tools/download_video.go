@@ -64,9 +64,13 @@ func downloadVideo(config Config) tool {
 		if err != nil {
 			return downloadResult{}, err
 		}
-		job := config.jobResult(ctx, jobs.Row{Job: s.Job}, "The download goes on: call download_video again, with the same arguments.")
-		files := job.saved(s)
-		return downloadResult{job, files, s.Pending}, nil
+		row := jobs.Row{Job: s.Job}
+		if known, err := config.Tracker.Find(ctx, in.RequestID); err == nil && known != nil {
+			row = *known
+		}
+		result := downloadResult{jobResult: jobResult{config.Tracker.View(ctx, row), "The download goes on: call download_video again, with the same arguments."}, WaitExpired: s.Pending}
+		result.savedResult = result.saved(s)
+		return result, nil
 	})
 }
 

@@ -5,6 +5,7 @@ package tools
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -99,7 +100,7 @@ func TestVideosAreSaved(t *testing.T) {
 		{"a name of ours", "Tides", time.Millisecond, "download_video", nil, "-tides-", 1},
 		{"a name of the user's", "Tides", time.Millisecond, "download_video", map[string]any{"filename": "sea/tides"}, "saved_path: DIR/sea/tides.mp4\n", 1},
 		{"a word for no name", "Tides", time.Millisecond, "download_video", map[string]any{"filename": "None", "overwrite": "False"}, "-tides-", 1},
-		{"two videos", "sandbox:two-videos", time.Millisecond, "download_video", map[string]any{"filename": "both.mp4"}, "further_files: DIR/both-2.mp4, ", 2},
+		{"two videos", "sandbox:two-videos", time.Millisecond, "download_video", map[string]any{"filename": "both.mp4"}, "further_files: DIR/both-2.mp4 (", 2},
 		{"a wait", "Tides", 100 * time.Millisecond, "wait_for_video", map[string]any{"save": true}, "-tides-", 1},
 		{"a wait that was not asked to", "Tides", time.Millisecond, "wait_for_video", nil, "call download_video", 0},
 		{"too early", "Tides", time.Hour, "download_video", nil, "not_ready: the video is not finished; its status is QUEUED. Call wait_for_video, then call again. request_id: ", 0},
@@ -155,8 +156,8 @@ func TestVideosAreSaved(t *testing.T) {
 			if s["saved_path"] == nil || s["bytes"] == nil || len(s["sha256"].(string)) != 64 || s["media_type"] != "video/mp4" || s["took_seconds"] != nil || s["wait_expired"] != false {
 				t.Errorf("got %v", s)
 			}
-			if _, status, _ := callTool(t.Context(), t, srv, "get_status", map[string]any{"request_id": made["request_id"]}); status["saved_path"] != s["saved_path"] {
-				t.Errorf("get_status has saved_path %v, want %v", status["saved_path"], s["saved_path"])
+			if _, status, _ := callTool(t.Context(), t, srv, "get_status", map[string]any{"request_id": made["request_id"]}); status["saved_path"] != s["saved_path"] || strings.Contains(fmt.Sprint(status["next_step"]), "download_video") {
+				t.Errorf("get_status has saved_path %v, want %v, and says %v", status["saved_path"], s["saved_path"], status["next_step"])
 			}
 		})
 	}

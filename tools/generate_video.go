@@ -10,6 +10,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
 )
 
@@ -23,8 +24,9 @@ const answerTime = time.Second
 
 type generateResult struct {
 	jobResult
-	Duplicate bool     `json:"duplicate,omitempty" jsonschema_description:"true when nothing was submitted now because the same request was, a short while ago: this is that job."`
-	Warnings  []string `json:"warnings,omitempty" jsonschema_description:"What may not work as it was meant, such as a file of a kind that HeyGen does not list. Tell the user."`
+	Duplicate  bool     `json:"duplicate,omitempty" jsonschema_description:"true when no video was added, since the same request was submitted before: this is its job."`
+	Warnings   []string `json:"warnings,omitempty" jsonschema_description:"What may not work as it was meant, such as a file of a kind that HeyGen does not list. Tell the user."`
+	VideosLeft *int     `json:"videos_left,omitempty" jsonschema_description:"How many videos the limits of this server leave."`
 }
 
 func generateVideo(config Config) tool {
@@ -43,23 +45,43 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 		submits: true,
 		player:  true,
 	}, func(ctx context.Context, req mcp.CallToolRequest, in generateArgs) (generateResult, error) {
+		begun := time.Now()
+		progress(ctx, req)(0, 0, "SUBMITTING")
 		if err := config.attach(ctx, req, &in.VideoRequest); err != nil {
 			return generateResult{}, err
 		}
-		s, err := config.Submit(ctx, in.VideoRequest, in.AllowDuplicate, config.MaxWait-answerTime)
+		s, err := config.Submit(ctx, in.VideoRequest, in.AllowDuplicate, max(config.MaxWait-answerTime-time.Since(begun), answerTime))
 		if err != nil {
 			return generateResult{}, err
 		}
-		step := nextStep(s.Row.Job)
-		if s.Duplicate {
-			step = fmt.Sprintf("Nothing was submitted now: the same request was, %s ago, and this is its job. %s To pay for another video of it, call generate_video with allow_duplicate: true.",
-				s.Age.Round(time.Second), step)
-		}
-		if s.JournalErr != nil {
-			step += " Keep the request_id: the local record could not take it (" + s.JournalErr.Error() + "), so list_videos may show it as SUBMITTING or UNCERTAIN."
-		}
-		return generateResult{config.jobResult(ctx, s.Row, step), s.Duplicate, s.Warnings}, nil
+		v := config.Tracker.View(ctx, s.Row)
+		return generateResult{jobResult{v, submitted(s, v)}, s.Duplicate, s.Warnings, videosLeft(s.Left)}, nil
 	})
+}
+
+// submitted says what became of a submission, and what to do.
+func submitted(s jobs.Submission, v jobs.View) string {
+	step := nextStep(v)
+	if s.Duplicate {
+		same := "the same request was"
+		if s.ByForm {
+			same = "a request that differs only in white space, in the form of its characters or in defaults was"
+		}
+		step = fmt.Sprintf("Nothing was submitted now: %s, %s ago, and this is its job. %s To pay for another video of it, call generate_video with allow_duplicate: true.",
+			same, s.Age.Round(time.Second), step)
+	}
+	if s.JournalErr != nil {
+		step += " Keep the request_id: the journal could not take it (" + s.JournalErr.Error() + "), so list_videos may show it as SUBMITTING or UNCERTAIN."
+	}
+	return step
+}
+
+// videosLeft returns nil when there is no limit, or it is not known.
+func videosLeft(n int) *int {
+	if n < 0 {
+		return nil
+	}
+	return &n
 }
 
 // rootsQuestion names the question for the client's roots in a call.

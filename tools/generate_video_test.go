@@ -20,7 +20,6 @@ import (
 func TestDuplicateIsAnsweredWithItsJob(t *testing.T) {
 	const (
 		another = " To pay for another video of it, call generate_video with allow_duplicate: true."
-		making  = "The video is still being made: call wait_for_video with this request_id, and do not call generate_video again."
 	)
 	for _, tt := range []struct {
 		name   string
@@ -72,6 +71,86 @@ func TestDuplicateIsAnsweredWithItsJob(t *testing.T) {
 	}
 }
 
+// A gateway may take a minute, and a client allow less. The answer counts later
+// all the same.
+func TestSubmissionAnswersWithinMaxWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gatewayOf{submit: func(string) (pixazo.Job, error) {
+			time.Sleep(66 * time.Second)
+			return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil
+		}}
+		h := newHouseOf(t, g, journal.Options{Dir: t.TempDir()})
+		start := time.Now()
+		r := h.submit("x")
+		checkAnswer(t, "generate_video", r)
+		if took := time.Since(start); took != 49*time.Second { // a second is left for the answer
+			t.Errorf("the call took %v, want --max-wait without a second", took)
+		}
+		if r.IsError || r.Structured["status"] != "SUBMITTING" || r.Structured["done"] != false || r.Structured["request_id"] != nil ||
+			!strings.Contains(r.text(), "do not call generate_video again for it. list_videos has its request_id") {
+			t.Errorf("answer %s", r.text())
+		}
+		time.Sleep(20 * time.Second)
+		if got := h.list("").Structured["videos"].([]any)[0].(map[string]any); got["request_id"] != "id-1" || got["status"] != "QUEUED" {
+			t.Errorf("afterwards the list has %v", got)
+		}
+		if r := h.submit("x"); r.Structured["duplicate"] != true || g.submissions() != 1 {
+			t.Errorf("the same request again after %d submissions: %s", g.submissions(), r.text())
+		}
+	})
+}
+
+func TestDuplicateByFormSaysSo(t *testing.T) {
+	h := newHouseOf(t, &gatewayOf{}, journal.Options{Dir: t.TempDir()})
+	h.submit("caf\u00e9 au lait")
+	for prompt, said := range map[string]string{"caf\u00e9 au lait": "the same request was", "cafe\u0301  au lait\n": "a request that differs only in white space"} {
+		r := h.submit(prompt)
+		step, _ := r.Structured["next_step"].(string)
+		if r.Structured["duplicate"] != true || !strings.HasPrefix(step, "Nothing was submitted now: "+said) || !strings.Contains(step, "allow_duplicate: true") {
+			t.Errorf("%q: %s", prompt, r.text())
+		}
+	}
+}
+
+func TestVideosLeft(t *testing.T) {
+	h := newHouseOf(t, &gatewayOf{}, journal.Options{Dir: t.TempDir(), Limits: journal.Limits{PerHour: 3, PerDay: 2}})
+	for _, left := range []float64{1, 0} {
+		r := h.submit(fmt.Sprint(left))
+		checkAnswer(t, "generate_video", r)
+		if got := h.list("").Structured["videos_left"]; r.Structured["videos_left"] != left || got != left {
+			t.Errorf("videos_left is %v, and %v in the list, want %v", r.Structured["videos_left"], got, left)
+		}
+	}
+	h = newHouseOf(t, &gatewayOf{}, journal.Options{Dir: t.TempDir()})
+	if r := h.submit("x"); r.Structured["videos_left"] != nil || h.list("").Structured["videos_left"] != nil {
+		t.Errorf("without a limit: %s", r.text())
+	}
+}
+
+// The gateway's dashboard may show what became of an uncertain submission.
+func TestStatusSettlesAnUncertainSubmission(t *testing.T) {
+	for _, n := range []int{1, 2} {
+		synctest.Test(t, func(t *testing.T) {
+			g := &gatewayOf{submit: func(string) (pixazo.Job, error) {
+				return pixazo.Job{}, &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "dropped"}
+			}}
+			h := newHouseOf(t, g, journal.Options{Dir: t.TempDir()})
+			time.Sleep(time.Until(pixazo.IDTime(testID)))
+			for i := range n {
+				h.submit(fmt.Sprint("prompt ", i))
+			}
+			r := h.call(t.Context(), "get_status", forTest)
+			want := map[int]string{1: "An uncertain submission is settled by it.", 2: "It may be each of 2 uncertain submissions"}[n]
+			if step, _ := r.Structured["next_step"].(string); !strings.Contains(step, want) {
+				t.Errorf("of %d: %s\nwant %s", n, r.text(), want)
+			}
+			if left := len(videosOf(h.list(`{"status":"uncertain"}`))); left != map[int]int{1: 0, 2: 2}[n] {
+				t.Errorf("of %d, %d are still uncertain", n, left)
+			}
+		})
+	}
+}
+
 func TestAllowDuplicatePaysForAnother(t *testing.T) {
 	h := newHouse(t, accept)
 	n := 0
@@ -111,6 +190,8 @@ func TestDuplicateOfAnUncertainSubmission(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := &gatewayOf{submit: func(string) (pixazo.Job, error) {
 					return pixazo.Job{}, &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "dropped", RequestID: tt.id}
+				}, status: func(id string) (pixazo.Job, error) {
+					return pixazo.Job{}, &pixazo.Error{Code: pixazo.NotFound, Message: "no such request", RequestID: id}
 				}}
 				h := newHouseOf(t, g, journal.Options{Dir: t.TempDir()})
 				h.submit("x")
@@ -178,8 +259,8 @@ func TestOutcomeThatCouldNotBeRecordedIsToldWithItsRequestID(t *testing.T) {
 	checkAnswer(t, "generate_video", r)
 	step, _ := r.Structured["next_step"].(string)
 	const (
-		begin = "The video is still being made: call wait_for_video with this request_id, and do not call generate_video again." +
-			" Keep the request_id: the local record could not take it (journal_unavailable: the journal can't be used: "
+		begin = making +
+			" Keep the request_id: the journal could not take it (journal_unavailable: the journal can't be used: "
 		end = "), so list_videos may show it as SUBMITTING or UNCERTAIN."
 	)
 	if r.IsError || r.Structured["request_id"] != testID || !strings.HasPrefix(step, begin) || !strings.HasSuffix(step, end) || !strings.Contains(step, path) {

@@ -4,6 +4,7 @@ package tools
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/mark3labs/mcp-go/mcp"
 )
@@ -20,6 +21,14 @@ func getStatus(config Config) tool {
 		if err != nil {
 			return jobResult{}, err
 		}
-		return config.jobResult(ctx, seen.Row, nextStep(seen.Row.Job)), nil
+		v := config.Tracker.View(ctx, seen.Row)
+		result := jobResult{v, nextStep(v)}
+		switch {
+		case seen.Fits == 1:
+			result.NextStep += " An uncertain submission is settled by it."
+		case seen.Fits > 1:
+			result.NextStep += fmt.Sprintf(" It may be each of %d uncertain submissions, so that none of them is settled.", seen.Fits)
+		}
+		return result, nil
 	})
 }

@@ -5,6 +5,7 @@ package tools
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -13,12 +14,12 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"pixazo-mcp/internal/jobs"
-	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
 const (
 	defaultList = 20
+	maxList     = 20_000 // bytes of an answer: several clients cut longer ones
 )
 
 type listArgs struct {
@@ -29,8 +30,9 @@ type listArgs struct {
 
 type listResult struct {
 	Videos     []jobs.View `json:"videos"`
+	VideosLeft *int        `json:"videos_left,omitempty" jsonschema_description:"How many videos the limits of this server leave."`
 	NextCursor string      `json:"next_cursor,omitempty" jsonschema_description:"The cursor of the next page; left out on the last one."`
-	Notice     string      `json:"notice,omitempty" jsonschema_description:"Something to know of the record as a whole."`
+	Notice     string      `json:"notice,omitempty" jsonschema_description:"Something to know of the journal as a whole."`
 	NextStep   string      `json:"next_step"`
 }
 
@@ -45,33 +47,57 @@ func listVideos(config Config) tool {
 		if in.Limit != nil {
 			limit = *in.Limit
 		}
-		page, err := config.Tracker.List(ctx, jobs.Filter(cmp.Or(in.Status, string(jobs.All))), limit, in.Cursor)
-		if err != nil {
-			return listResult{}, err
-		}
-		result := listResult{Videos: []jobs.View{}, NextCursor: page.Next, Notice: page.Notice}
-		next := page.Next
-		for _, r := range page.Rows {
-			result.Videos = append(result.Videos, config.Tracker.View(ctx, r))
-		}
-		switch {
-		case len(page.Rows) == 0:
-			result.NextStep = "There is nothing to show."
-			if in.Status != "" && in.Status != string(jobs.All) {
-				result.NextStep = "No video has the status " + in.Status + "; list_videos without status shows all of them."
+		for {
+			result, err := config.list(ctx, in, limit)
+			if err != nil {
+				return listResult{}, err
 			}
-		case slices.ContainsFunc(result.Videos, func(v jobs.View) bool { return v.RequestID == "" }):
-			result.NextStep = "Do not submit those without a request_id again: ask the user to look at " + pixazo.CreditsURL + " first."
-			if next != "" {
-				result.NextStep += " Call list_videos with cursor " + next + " for older ones."
+			answer, err := json.Marshal(success(result))
+			if n := len(result.Videos); err == nil && len(answer) > maxList && n > 0 {
+				if n == 1 { // get_status has its URLs
+					v := &result.Videos[0]
+					v.VideoURLs, v.ThumbnailURL, v.SubtitleURL, v.CaptionedVideoURL, v.Files = nil, "", "", "", nil
+					return result, nil
+				}
+				limit = min(n-1, max(1, n*maxList/len(answer)))
+				continue
 			}
-		case next != "":
-			result.NextStep = "Call list_videos with cursor " + next + " for older ones."
-		default:
-			result.NextStep = "Call get_status or wait_for_video with a request_id to see where a pending video stands now."
+			return result, err
 		}
-		return result, nil
 	})
+}
+
+// list returns at most limit videos.
+func (c Config) list(ctx context.Context, in listArgs, limit int) (listResult, error) {
+	page, err := c.Tracker.List(ctx, jobs.Filter(cmp.Or(in.Status, string(jobs.All))), limit, in.Cursor)
+	if err != nil {
+		return listResult{}, err
+	}
+	result := listResult{Videos: []jobs.View{}, VideosLeft: videosLeft(page.Left), NextCursor: page.Next, Notice: page.Notice}
+	unknown := false
+	for _, r := range page.Rows {
+		v := c.Tracker.View(ctx, r)
+		result.Videos = append(result.Videos, v)
+		unknown = unknown || v.RequestID == ""
+	}
+	var steps []string
+	if unknown {
+		steps = append(steps, "Those without a request_id may have been accepted. "+pixazo.SubmissionUncertain.Info().Advice)
+	}
+	if page.Next != "" {
+		steps = append(steps, "Call list_videos with cursor "+page.Next+" for older ones.")
+	}
+	switch {
+	case len(steps) > 0:
+	case len(page.Rows) > 0:
+		steps = append(steps, "Call get_status with a request_id to see where a pending video stands now.")
+	case in.Status != "" && in.Status != string(jobs.All):
+		steps = append(steps, "No video has the status "+in.Status+"; list_videos without status shows all of them.")
+	default:
+		steps = append(steps, "There is nothing to show.")
+	}
+	result.NextStep = strings.Join(steps, " ")
+	return result, nil
 }
 
 // columns are the fields that the text of a list shows as a table.
@@ -89,11 +115,7 @@ func (l listResult) text() string {
 	}
 	for _, v := range l.Videos {
 		fmt.Fprintf(&b, "%s | %s | %t | %s | %s | %s\n", cmp.Or(v.CreatedAt, "not known"), cmp.Or(v.Status, "not known"), v.Done,
-			cmp.Or(v.LastCheckedAt, "never"), cmp.Or(v.RequestID, "none"), text.Clean(v.Prompt, 60))
-		for _, url := range v.VideoURLs {
-			fmt.Fprintf(&b, "  video_urls: %s\n", url)
-		}
-		v.VideoURLs = nil
+			cmp.Or(v.LastCheckedAt, "never"), cmp.Or(v.RequestID, "none"), quoted(v.Prompt, 60))
 		var facts []string
 		addLines(&facts, reflect.ValueOf(v))
 		for _, fact := range facts {
@@ -101,6 +123,9 @@ func (l listResult) text() string {
 				fmt.Fprintf(&b, "  %s\n", fact)
 			}
 		}
+	}
+	if l.VideosLeft != nil {
+		fmt.Fprintf(&b, "videos_left: %d\n", *l.VideosLeft)
 	}
 	if l.NextCursor != "" {
 		fmt.Fprintf(&b, "next_cursor: %s\n", l.NextCursor)

@@ -40,8 +40,7 @@ func (a waitArgs) timeout(limit time.Duration) time.Duration {
 type waitResult struct {
 	jobResult
 	savedResult
-	WaitExpired bool   `json:"wait_expired" jsonschema_description:"true when this call ended before the video was done: call wait_for_video again."`
-	SaveError   string `json:"save_error,omitempty" jsonschema_description:"Why the finished video could not be saved."`
+	WaitExpired bool `json:"wait_expired" jsonschema_description:"true when this call ended before the video was done: call wait_for_video again."`
 }
 
 func waitForVideo(config Config) tool {
@@ -66,9 +65,10 @@ func waitForVideo(config Config) tool {
 		if job.Status.Failed() {
 			return waitResult{}, job.Failure()
 		}
-		step := nextStep(job)
+		v := config.Tracker.View(ctx, outcome.Row)
+		step := nextStep(v)
 		switch {
-		case job.Done():
+		case job.Done() || v.Stalled:
 		case outcome.End == jobs.Busy:
 			step = "Too many waits are under way, so this one did not wait: call wait_for_video with this request_id again in a minute, or get_status."
 		case outcome.End == jobs.Draining:
@@ -81,7 +81,7 @@ func waitForVideo(config Config) tool {
 		if outcome.LastErr != nil && !job.Done() {
 			step += fmt.Sprintf(" The newest status check failed (%s).", outcome.LastErr)
 		}
-		result := waitResult{jobResult: config.jobResult(ctx, outcome.Row, step), WaitExpired: !job.Done()}
+		result := waitResult{jobResult: jobResult{v, step}, WaitExpired: !job.Done()}
 		if in.Save && len(job.VideoURLs) > 0 && job.Done() {
 			// Some seconds are left in any case: most videos need no more.
 			left := min(max(timeout-time.Since(begun), 5*time.Second), config.MaxWait-time.Since(begun))
