@@ -20,9 +20,8 @@ import (
 )
 
 const (
-	watchdogEvery = time.Minute // how often a server looks whether a keeper is missing
-	maxKeeperLog  = 1 << 20     // bytes
-	stopTime      = 10 * time.Minute
+	maxKeeperLog = 1 << 20 // bytes
+	stopTime     = 10 * time.Minute
 )
 
 // handover is a server's settings, as a keeper gets them over its pipe.
@@ -66,6 +65,7 @@ func keep(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 			Submit: func(ctx context.Context, req keeper.Request, nonce string) (jobs.Submission, error) {
 				return h.submit(ctx, req, nonce, 0)
 			},
+			Drain: h.tracker.Drain,
 			Close: func() {
 				h.tracker.Drain()
 				h.tracker.Finish(context.Background())
@@ -149,27 +149,5 @@ func (h *house) watch(ctx context.Context, s *keeper.Starter) {
 		h.keeper().Run(ctx)
 		return
 	}
-	var seen string
-	ticker := time.NewTicker(watchdogEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-		state := h.journal.State()
-		if state == seen {
-			continue // nothing was written since the last look
-		}
-		pending, err := keeper.Pending(ctx, h.journal, h.gateway, h.client.Account())
-		if err != nil {
-			continue
-		}
-		if pending {
-			s.Watch()
-		} else {
-			seen = h.journal.State()
-		}
-	}
+	keeper.WatchOver(ctx, h.keeper(), s.Watch)
 }

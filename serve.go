@@ -57,6 +57,7 @@ func serve(ctx context.Context, settings config.Settings, keepCommand func() *ex
 	return stdio.Serve(ctx, srv, stdin, stdout, stdio.Options{
 		Drain: func() { h.tracker.Drain(); h.saver.Drain() },
 		Finish: func(ctx context.Context) {
+			starter.Finish()
 			h.tracker.Finish(ctx)
 			h.saver.Finish()
 			stopWatching()

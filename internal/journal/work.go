@@ -13,7 +13,15 @@ const (
 	MaxSaves = 4
 
 	saveLease = 60 * time.Second // of whoever saves a video, from the last renewal
+
+	longestPause = 30 * time.Minute // before a save is tried again
 )
+
+// Due reports whether the next try may begin. A time further ahead than any pause
+// was written under another clock.
+func (s Save) Due(now time.Time) bool {
+	return !s.Next.After(now) || s.Next.After(now.Add(longestPause+maxAhead))
+}
 
 // Work returns the jobs of all owners that were submitted with the account less
 // than within ago and for which something is to be done without anybody asking:
@@ -34,8 +42,8 @@ func (j *Journal) Work(ctx context.Context, account string, within time.Duration
 func (j *Journal) ClaimSave(ctx context.Context, row int64) (granted bool, err error) {
 	now := time.Now()
 	return j.updateOne(ctx, `UPDATE jobs SET save_until = $1, save_tries = save_tries + 1 WHERE row = $2 AND status = 'COMPLETED' AND save_folder <> ''
-		AND saved_files = '' AND save_tries < $3 AND save_next <= $4 AND (save_until <= $4 OR save_until > $5)`,
-		milli(now.Add(saveLease)), row, MaxSaves, milli(now), milli(now.Add(maxAhead)))
+		AND saved_files = '' AND save_tries < $3 AND (save_next <= $4 OR save_next > $6) AND (save_until <= $4 OR save_until > $5)`,
+		milli(now.Add(saveLease)), row, MaxSaves, milli(now), milli(now.Add(maxAhead)), milli(now.Add(longestPause+maxAhead)))
 }
 
 // RenewSave prolongs the claim of a save that is under way.

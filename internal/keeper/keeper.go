@@ -10,6 +10,7 @@ package keeper
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,8 +26,15 @@ const (
 	lookAt   = time.Second      // how often the journal is looked at while something is pending
 	idleLook = time.Minute      // how often while nothing is
 	leaseFor = 60 * time.Second // of the watch, renewed three times as often
+	stopFor  = time.Minute      // how long keepers are asked to end
+	maxAhead = 2 * time.Minute  // a stored time further ahead was written under another clock
+)
 
-	stopLease = "stop"
+// The names of the leases. A keeper has one as long as it lives.
+const (
+	watchLease = "watch " // with gateway and account: of whoever watches their jobs
+	sendLease  = "send "  // with the holder: of one that only ends what it sends
+	stopLease  = "stop"   // of whoever asks all keepers to end
 )
 
 // The pauses before a failed download is tried again, each with a fresh link.
@@ -62,6 +70,8 @@ type Keeper struct {
 	due     time.Time // when the next save is
 	pending bool
 
+	accounts []string // of the keys it had: a new key does not lose the jobs of the old one
+
 	mu       sync.Mutex
 	followed map[int64]func() // what ends following a row
 	saving   map[int64]bool
@@ -74,28 +84,32 @@ func New(o Options) *Keeper {
 
 // WatchLease is the name of the lease of whoever watches the jobs of a gateway
 // and an account.
-func WatchLease(gateway, account string) string { return "watch " + gateway + " " + account }
+func WatchLease(gateway, account string) string { return watchLease + gateway + " " + account }
 
 // Run works until ctx is done. It looks at the journal once a second while
-// something is pending, else once a minute.
+// something is pending, else once a minute, and reads it only when somebody has
+// written to it.
 func (k *Keeper) Run(ctx context.Context) {
 	defer k.end()
 	defer k.o.Tracker.Listen(func(jobs.Event) { k.hurry() })()
+	seen, pending := "", false
 	for ctx.Err() == nil {
-		k.sleep(ctx, k.look(ctx))
+		if state := k.o.Journal.State(); pending || state != seen {
+			seen, pending = state, k.look(ctx)
+		}
+		k.sleep(ctx, pending)
 	}
 }
 
 // RunAlone is Run for a process of its own. It ends also when nothing is pending
 // and submitting is closed, when a newer keeper has taken over, when it is asked
-// to, when the journal is gone, and after six hours.
+// to, when the journal is gone, and after six hours; but not before submitting is
+// closed.
 func (k *Keeper) RunAlone(ctx context.Context, submitting <-chan struct{}) {
 	defer k.end()
 	defer k.o.Tracker.Listen(func(jobs.Event) { k.hurry() })()
-	lease := journal.Lease{Name: WatchLease(k.o.Gateway, k.o.Account()), Holder: holder(k.o.Version)}
-	stop := k.holderOf(ctx, stopLease)
-	begun, renewed := time.Now(), time.Time{}
-	for ctx.Err() == nil {
+	w := watch{lease: journal.Lease{Name: WatchLease(k.o.Gateway, k.o.Account()), Holder: holder(k.o.Version)}, begun: time.Now()}
+	for ctx.Err() == nil && k.goesOn(ctx, &w) {
 		sent := closed(submitting)
 		if sent && k.o.Journal.Unwritten() {
 			k.o.Journal.WriteOutcomes()
@@ -103,21 +117,86 @@ func (k *Keeper) RunAlone(ctx context.Context, submitting <-chan struct{}) {
 		if sent && !k.o.Journal.Exists() && !k.o.Journal.Unwritten() {
 			return
 		}
-		if k.o.Journal.Exists() && time.Since(renewed) > leaseFor/3 {
-			if !k.hold(ctx, &lease, renewed.IsZero()) {
-				k.o.Logger.Info("a newer keeper has taken over")
-				break
-			}
-			renewed = time.Now()
-		}
 		pending := k.look(ctx)
-		if sent && (!pending && !k.o.Journal.Unwritten() || time.Since(begun) > lifetime) || k.holderOf(ctx, stopLease) != stop {
+		if sent && (!pending && !k.o.Journal.Unwritten() || time.Since(w.begun) > lifetime) {
 			break
 		}
 		k.sleep(ctx, true)
 	}
-	<-submitting // after its POST
-	_ = k.o.Journal.Leave(context.WithoutCancel(ctx), lease)
+	k.finish(context.WithoutCancel(ctx), w.lease, submitting)
+}
+
+// watch is a keeper's place among others.
+type watch struct {
+	lease   journal.Lease
+	renewed time.Time // zero until the lease was taken
+	begun   time.Time
+}
+
+// goesOn takes or renews the lease of w, once there is a journal. It returns false
+// when a newer keeper has it, or all keepers are asked to end. A journal that
+// can't be read or written says nothing.
+func (k *Keeper) goesOn(ctx context.Context, w *watch) bool {
+	if !k.o.Journal.Exists() {
+		return true
+	}
+	held, err := k.o.Journal.Leases(ctx, "")
+	if err != nil {
+		return true
+	}
+	has := ""
+	for _, l := range held {
+		switch l.Name {
+		case w.lease.Name:
+			has = l.Holder
+		case stopLease:
+			// By this process's own clock: one that began since is not meant.
+			if asked := stopFor - time.Until(l.Until); asked <= time.Since(w.begun) {
+				k.o.Logger.Info("asked to end")
+				return false
+			}
+		}
+	}
+	w.lease.Until = time.Now().Add(leaseFor)
+	kept := true
+	switch {
+	case w.renewed.IsZero() || has == "": // or the journal was replaced, or a clock was set
+		err = k.o.Journal.Take(ctx, w.lease)
+	case has != w.lease.Holder:
+		kept = false
+	case time.Since(w.renewed) > leaseFor/3:
+		kept, err = k.o.Journal.Keep(ctx, w.lease)
+	default:
+		return true
+	}
+	switch {
+	case err != nil:
+	case !kept:
+		k.o.Logger.Info("a newer keeper has taken over")
+		return false
+	default:
+		w.renewed = time.Now()
+	}
+	return true
+}
+
+// finish waits until submitting is closed and leaves the lease. As long as that
+// takes, another lease shows that this process is still there.
+func (k *Keeper) finish(ctx context.Context, lease journal.Lease, submitting <-chan struct{}) {
+	sending := journal.Lease{Name: sendLease + lease.Holder, Holder: lease.Holder}
+	for !closed(submitting) {
+		sending.Until = time.Now().Add(leaseFor)
+		_ = k.o.Journal.Take(ctx, sending)
+		_ = k.o.Journal.Leave(ctx, lease)
+		select {
+		case <-submitting:
+		case <-time.After(leaseFor / 3):
+		}
+	}
+	_ = k.o.Journal.Leave(ctx, lease)
+	if !sending.Until.IsZero() {
+		_ = k.o.Journal.Leave(ctx, sending)
+	}
 }
 
 func closed(c <-chan struct{}) bool {
@@ -127,27 +206,6 @@ func closed(c <-chan struct{}) bool {
 	default:
 		return false
 	}
-}
-
-// hold takes the lease, or renews it, and reports whether it is held. A journal
-// that can't be written is no newer keeper.
-func (k *Keeper) hold(ctx context.Context, lease *journal.Lease, take bool) bool {
-	lease.Until = time.Now().Add(leaseFor)
-	if take {
-		_ = k.o.Journal.Take(ctx, *lease)
-		return true
-	}
-	held, err := k.o.Journal.Keep(ctx, *lease)
-	return held || err != nil
-}
-
-// holderOf returns who has a lease, or "".
-func (k *Keeper) holderOf(ctx context.Context, name string) string {
-	held, err := k.o.Journal.Leases(ctx, name)
-	if err != nil || len(held) == 0 {
-		return ""
-	}
-	return held[0].Holder
 }
 
 func (k *Keeper) hurry() {
@@ -193,7 +251,7 @@ func (k *Keeper) look(ctx context.Context) (pending bool) {
 	}
 	k.due = time.Now().Add(idleLook)
 	defer func() { k.version, k.looked, k.pending = version, time.Now(), pending }()
-	rows, err := k.o.Journal.Work(ctx, k.o.Account(), within)
+	rows, err := k.work(ctx)
 	if err != nil {
 		k.o.Logger.Warn("the journal could not be looked at", "error", err)
 		return k.busy()
@@ -204,7 +262,7 @@ func (k *Keeper) look(ctx context.Context) (pending bool) {
 		case row.Pending():
 			follow[row.ID], pending = true, true
 			k.follow(ctx, row)
-		case k.toSave(row):
+		case toSave(row):
 			pending = true
 			if next := row.Save.Next; next.After(time.Now()) && next.Before(k.due) {
 				k.due = next
@@ -224,6 +282,21 @@ func (k *Keeper) look(ctx context.Context) (pending bool) {
 	return pending || len(k.saving) > 0
 }
 
+// work returns the rows of the keys that this keeper had.
+func (k *Keeper) work(ctx context.Context) (rows []journal.Row, err error) {
+	if account := k.o.Account(); !slices.Contains(k.accounts, account) {
+		k.accounts = append(k.accounts, account)
+	}
+	for _, account := range k.accounts {
+		more, err := k.o.Journal.Work(ctx, account, within)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, more...)
+	}
+	return rows, nil
+}
+
 func (k *Keeper) busy() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -239,7 +312,7 @@ func (k *Keeper) follow(ctx context.Context, row journal.Row) {
 }
 
 // toSave reports whether the row's video is to be saved by itself, now or later.
-func (k *Keeper) toSave(row journal.Row) bool {
+func toSave(row journal.Row) bool {
 	return row.Job.Status == pixazo.Completed && row.Save.Folder != "" && len(row.Saved) == 0 && row.Save.Tries < journal.MaxSaves
 }
 
@@ -247,7 +320,7 @@ func (k *Keeper) toSave(row journal.Row) bool {
 func (k *Keeper) save(ctx context.Context, row journal.Row) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.saving[row.ID] || row.Save.Next.After(time.Now()) && time.Until(row.Save.Next) < within {
+	if k.saving[row.ID] || !row.Save.Due(time.Now()) {
 		return
 	}
 	k.saving[row.ID] = true
@@ -304,45 +377,71 @@ func wait(ctx context.Context, d time.Duration) bool {
 
 // tell gives the row's notice when there is one to be given.
 func (k *Keeper) tell(ctx context.Context, row journal.Row) {
-	if !row.Save.Notify || !row.Save.Told.IsZero() {
-		return
-	}
-	notice, ok := noticeOf(row, time.Now())
-	if !ok {
+	now := time.Now()
+	notice, due := noticeDue(row, now)
+	if !due {
 		return
 	}
 	first, err := k.o.Journal.Tell(ctx, row.ID)
-	if err != nil || !first || k.o.Notify == nil || row.Save.Attended.After(time.Now()) {
+	attended := row.Save.Attended.After(now) && row.Save.Attended.Before(now.Add(maxAhead))
+	if err != nil || !first || k.o.Notify == nil || attended {
 		return
 	}
 	k.tasks.Go(func() {
-		if err := k.o.Notify(ctx, notice); err != nil {
+		if err := k.o.Notify(context.WithoutCancel(ctx), notice); err != nil {
 			k.o.Logger.Debug("no notice could be given", "error", err)
 		}
 	})
 }
 
-// Pending reports whether something of the account is to be done that nobody
-// watches.
-func Pending(ctx context.Context, j *journal.Journal, gateway, account string) (bool, error) {
-	held, err := j.Leases(ctx, WatchLease(gateway, account))
-	if err != nil || len(held) > 0 {
-		return false, err
+// noticeDue returns the notice of a row that wants one and had none.
+func noticeDue(row journal.Row, now time.Time) (Notice, bool) {
+	if !row.Save.Notify || !row.Save.Told.IsZero() {
+		return Notice{}, false
 	}
-	rows, err := j.Work(ctx, account, within)
-	for _, row := range rows {
-		if row.Pending() || row.Job.Status == pixazo.Completed && row.Save.Folder != "" && len(row.Saved) == 0 {
-			return true, nil
+	return noticeOf(row, now)
+}
+
+// WatchOver has a keeper started, once a minute, when something is to be done
+// that nobody watches, until ctx is done. When none can be started, k does it in
+// this process.
+func WatchOver(ctx context.Context, k *Keeper, start func() error) {
+	idle := "" // the state of the journal in which there was nothing to do
+	for wait(ctx, idleLook) {
+		state := k.o.Journal.State()
+		if state == idle {
+			continue
+		}
+		pending, watched, err := k.survey(ctx)
+		switch {
+		case err != nil:
+		case !pending:
+			idle = state
+		case !watched && start() != nil:
+			k.Run(ctx)
 		}
 	}
-	return false, err
+}
+
+// survey reports whether something is to be done, and whether a keeper watches it.
+func (k *Keeper) survey(ctx context.Context) (pending, watched bool, err error) {
+	rows, err := k.work(ctx)
+	if err != nil {
+		return false, false, err
+	}
+	for _, row := range rows {
+		_, tell := noticeDue(row, time.Now())
+		pending = pending || tell || row.Pending() || toSave(row)
+	}
+	held, err := k.o.Journal.Leases(ctx, WatchLease(k.o.Gateway, k.o.Account()))
+	return pending, len(held) > 0, err
 }
 
 // Running says which keepers hold leases, by version and process, or "".
 func Running(leases []journal.Lease) string {
 	var all []string
 	for _, l := range leases {
-		if strings.HasPrefix(l.Name, "watch ") {
+		if strings.HasPrefix(l.Name, watchLease) {
 			all = append(all, "version "+l.Holder[:max(strings.LastIndexByte(l.Holder, ' '), 0)])
 		}
 	}
@@ -355,11 +454,17 @@ func Stop(ctx context.Context, j *journal.Journal) (n int, err error) {
 	if !j.Exists() {
 		return 0, nil
 	}
-	err = j.Take(ctx, journal.Lease{Name: stopLease, Holder: holder(""), Until: time.Now().Add(time.Minute)})
+	err = j.Take(ctx, journal.Lease{Name: stopLease, Holder: holder(""), Until: time.Now().Add(stopFor)})
 	for err == nil {
 		var held []journal.Lease
-		held, err = j.Leases(ctx, "watch ")
-		if n = max(n, len(held)); err != nil || len(held) == 0 {
+		held, err = j.Leases(ctx, "")
+		keepers := map[string]bool{}
+		for _, l := range held {
+			if l.Name != stopLease {
+				keepers[l.Holder] = true // which may have two for a moment
+			}
+		}
+		if n = max(n, len(keepers)); err != nil || len(keepers) == 0 {
 			return n, err
 		}
 		if !wait(ctx, 200*time.Millisecond) {

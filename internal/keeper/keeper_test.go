@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,6 +29,9 @@ type gateway struct {
 	begun  map[string]time.Time
 	polls  int
 	end    pixazo.Status
+
+	prefix  string // of its ids
+	strange int    // polls of jobs that it did not accept
 }
 
 func (g *gateway) Submit(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
@@ -37,7 +42,7 @@ func (g *gateway) Submit(context.Context, *pixazo.Prepared, pixazo.SubmitOptions
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	id := fmt.Sprint("id-", len(g.begun))
+	id := fmt.Sprint(g.prefix, "id-", len(g.begun))
 	g.begun[id] = time.Now()
 	return pixazo.Job{RequestID: id, Status: pixazo.Queued}, nil
 }
@@ -46,6 +51,9 @@ func (g *gateway) Status(_ context.Context, id string, _ pixazo.StatusOptions) (
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.polls++
+	if g.begun[id].IsZero() {
+		g.strange++
+	}
 	job := pixazo.Job{RequestID: id, Status: pixazo.Processing, CreatedAt: g.begun[id]}
 	if time.Since(g.begun[id]) >= g.takes {
 		job.Status, job.VideoURLs = g.end, []string{"https://media.example/" + id + ".mp4"}
@@ -93,17 +101,23 @@ type house struct {
 
 func newHouse(t *testing.T, dir string, g *gateway) *house {
 	t.Helper()
+	return newHouseOf(t, dir, g, "gateway", account)
+}
+
+// newHouseOf is newHouse for a gateway and a key.
+func newHouseOf(t *testing.T, dir string, g *gateway, name string, account func() string) *house {
+	t.Helper()
 	if g == nil {
 		g = &gateway{takes: 10 * time.Minute, end: pixazo.Completed}
 	}
 	if g.begun == nil {
 		g.begun = map[string]time.Time{}
 	}
-	h := &house{gateway: g, journal: journal.New(journal.Options{Dir: dir, Gateway: "gateway"})}
+	h := &house{gateway: g, journal: journal.New(journal.Options{Dir: dir, Gateway: name})}
 	h.tracker = jobs.New(g, h.journal, jobs.Options{Account: account})
 	h.saver = &saver{journal: h.journal}
 	h.keeper = New(Options{
-		Tracker: h.tracker, Journal: h.journal, Save: h.saver.save, Gateway: "gateway", Account: account, Version: "1", Logger: slog.New(slog.DiscardHandler),
+		Tracker: h.tracker, Journal: h.journal, Save: h.saver.save, Gateway: name, Account: account, Version: "1", Logger: slog.New(slog.DiscardHandler),
 		Notify: func(_ context.Context, n Notice) error {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -126,9 +140,15 @@ func (h *house) submit(t *testing.T, prompt string) (journal.Row, error) {
 
 // alone runs the keeper of a process of its own, which has nothing to submit.
 func (h *house) alone(t *testing.T) (ended chan struct{}) {
-	ended = make(chan struct{})
 	sent := make(chan struct{})
 	close(sent)
+	return h.aloneWhile(t, sent)
+}
+
+// aloneWhile runs the keeper of a process of its own, which submits until sent is
+// closed.
+func (h *house) aloneWhile(t *testing.T, sent chan struct{}) (ended chan struct{}) {
+	ended = make(chan struct{})
 	go func() {
 		defer close(ended)
 		h.keeper.RunAlone(t.Context(), sent)
@@ -238,11 +258,12 @@ func TestWhenThereIsNoNotice(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		end  pixazo.Status
-		wait bool // a call waits for the job
+		wait time.Duration // until when a call waits for the job, from shortly before its end
 		want string
 	}{
-		{"a failure", pixazo.Failed, false, "Video failed"},
-		{"a call attends it", pixazo.Completed, true, ""},
+		{"a failure", pixazo.Failed, 0, "Video failed"},
+		{"a call attends it", pixazo.Completed, 90 * time.Second, ""},
+		{"a call attended it by a clock that ran ahead", pixazo.Completed, 24 * time.Hour, "Video saved"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -251,12 +272,14 @@ func TestWhenThereIsNoNotice(t *testing.T) {
 				if _, err := h.submit(t, "tides"); err != nil {
 					t.Fatal(err)
 				}
-				if tt.wait {
-					if err := h.journal.Attend(t.Context(), "id-0", time.Now().Add(time.Hour)); err != nil {
+				ended := h.alone(t)
+				if tt.wait > 0 {
+					time.Sleep(9*time.Minute + 50*time.Second)
+					if err := h.journal.Attend(t.Context(), "id-0", time.Now().Add(tt.wait)); err != nil {
 						t.Fatal(err)
 					}
 				}
-				<-h.alone(t)
+				<-ended
 				got := ""
 				for _, n := range h.notices {
 					got += n.Title
@@ -348,7 +371,7 @@ func TestWhatEndsAKeeper(t *testing.T) {
 				begun := time.Now()
 				tt.end(t, dir, h)
 				<-ended
-				if took := time.Since(begun); took > time.Minute {
+				if took := time.Since(begun); took > 2*time.Second {
 					t.Errorf("it ended after %s", took)
 				}
 				if tt.name == "a state directory that is gone" {
@@ -364,28 +387,286 @@ func TestWhatEndsAKeeper(t *testing.T) {
 	}
 }
 
-func TestPending(t *testing.T) {
+// One that was taken over, or asked to end, stays until what it sends is
+// answered, and Stop waits for it as long.
+func TestAKeeperEndsAfterItsSubmission(t *testing.T) {
+	for _, takenOver := range []bool{true, false} {
+		t.Run(fmt.Sprint("taken over: ", takenOver), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				h := newHouse(t, dir, &gateway{takes: time.Hour, end: pixazo.Completed})
+				defer h.close()
+				if _, err := h.submit(t, "tides"); err != nil {
+					t.Fatal(err)
+				}
+				sent := make(chan struct{})
+				ended := h.aloneWhile(t, sent)
+				time.Sleep(time.Minute)
+				want := 1
+				if takenOver {
+					newer := newHouse(t, dir, h.gateway)
+					defer newer.close()
+					newer.alone(t)
+					time.Sleep(5 * time.Second)
+					want = 2
+				}
+				stopped := make(chan int, 1)
+				go func() {
+					n, err := Stop(t.Context(), h.journal)
+					if err != nil {
+						t.Error(err)
+					}
+					stopped <- n
+				}()
+				time.Sleep(4 * time.Minute) // longer than any lease
+				if closed(ended) || len(stopped) > 0 {
+					t.Errorf("in the middle of a submission: ended %t, told as ended %t", closed(ended), len(stopped) > 0)
+				}
+				close(sent)
+				<-ended
+				if n := <-stopped; n != want {
+					t.Errorf("%d keepers ended, want %d", n, want)
+				}
+			})
+		})
+	}
+}
+
+func TestAKeeperBegunAfterAStopStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, t.TempDir(), nil)
+		h := newHouse(t, t.TempDir(), &gateway{takes: time.Hour, end: pixazo.Completed})
 		defer h.close()
-		pending := func(want bool) {
-			t.Helper()
-			if got, err := Pending(t.Context(), h.journal, "gateway", "key"); err != nil || got != want {
-				t.Errorf("pending: %t, %v; want %t", got, err, want)
-			}
-		}
-		pending(false)
 		if _, err := h.submit(t, "tides"); err != nil {
 			t.Fatal(err)
 		}
-		pending(true)
-		if got, _ := Pending(t.Context(), h.journal, "gateway", "another key"); got {
-			t.Error("another key's jobs are taken for its own")
+		if n, err := Stop(t.Context(), h.journal); n != 0 || err != nil {
+			t.Errorf("Stop: %d, %v", n, err)
+		}
+		time.Sleep(time.Second)
+		ended := h.alone(t)
+		time.Sleep(30 * time.Minute)
+		if closed(ended) {
+			t.Error("it ended")
+		}
+		<-ended
+	})
+}
+
+func TestEachGatewayAndKeyHasItsKeeper(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		key := func(name string) func() string { return func() string { return name } }
+		var all []*house
+		var ends []chan struct{}
+		for _, h := range []*house{
+			newHouseOf(t, dir, &gateway{takes: 10 * time.Minute, end: pixazo.Completed}, "gateway", key("a")),
+			newHouseOf(t, dir, &gateway{takes: 10 * time.Minute, end: pixazo.Completed}, "another", key("a")),
+			newHouseOf(t, dir, &gateway{takes: 10 * time.Minute, end: pixazo.Completed, prefix: "b"}, "gateway", key("b")),
+		} {
+			defer h.close()
+			if _, err := h.submit(t, "tides "+h.gateway.prefix); err != nil {
+				t.Fatal(err)
+			}
+			all, ends = append(all, h), append(ends, h.alone(t))
+		}
+		time.Sleep(time.Minute)
+		for i := range ends {
+			if closed(ends[i]) {
+				t.Errorf("keeper %d was taken over", i)
+			}
+		}
+		for i, h := range all {
+			<-ends[i]
+			if len(h.saver.saved) != 1 || h.gateway.strange > 0 {
+				t.Errorf("keeper %d saved %q and asked for %d jobs of others", i, h.saver.saved, h.gateway.strange)
+			}
+		}
+	})
+}
+
+// The key file may be written anew, after a 401 for instance.
+func TestANewKeyDoesNotLoseTheJobsOfTheOldOne(t *testing.T) {
+	for _, alone := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			var key atomic.Value
+			key.Store("old")
+			h := newHouseOf(t, t.TempDir(), nil, "gateway", func() string { return key.Load().(string) })
+			defer h.close()
+			if _, err := h.submit(t, "tides"); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan struct{})
+			if alone {
+				ended = h.alone(t)
+			} else {
+				go func() { defer close(ended); h.keeper.Run(ctx) }()
+			}
+			time.Sleep(time.Minute)
+			key.Store("new")
+			time.Sleep(20 * time.Minute)
+			cancel()
+			<-ended
+			if len(h.saver.saved) != 1 {
+				t.Errorf("alone %t: saved %q", alone, h.saver.saved)
+			}
+		})
+	}
+}
+
+func TestALostLeaseIsTakenAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, t.TempDir(), nil)
+		defer h.close()
+		if _, err := h.submit(t, "tides"); err != nil {
+			t.Fatal(err)
 		}
 		ended := h.alone(t)
 		time.Sleep(time.Minute)
-		pending(false) // it is watched
+		held, err := h.journal.Leases(t.Context(), watchLease)
+		if err != nil || len(held) != 1 {
+			t.Fatalf("%+v, %v", held, err)
+		}
+		if err := h.journal.Leave(t.Context(), held[0]); err != nil { // as a journal that replaced a damaged one has none
+			t.Fatal(err)
+		}
+		time.Sleep(30 * time.Second)
+		if again, _ := h.journal.Leases(t.Context(), watchLease); closed(ended) || len(again) != 1 || again[0].Holder != held[0].Holder {
+			t.Errorf("ended %t, leases %+v", closed(ended), again)
+		}
 		<-ended
-		pending(false)
+		if len(h.saver.saved) != 1 {
+			t.Errorf("saved %q", h.saver.saved)
+		}
+	})
+}
+
+func TestATryThatIsDueByAnotherClockIsMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, t.TempDir(), &gateway{end: pixazo.Completed})
+		defer h.close()
+		row, err := h.submit(t, "tides")
+		if err == nil {
+			err = h.journal.EndSave(t.Context(), row.ID, "the disk is full", time.Now().Add(24*time.Hour))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		<-h.alone(t)
+		if took := time.Since(begun); len(h.saver.saved) != 1 || took > time.Minute {
+			t.Errorf("saved %q within %s", h.saver.saved, took)
+		}
+	})
+}
+
+func TestOldJobsAreLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, t.TempDir(), &gateway{takes: 100 * time.Hour, end: pixazo.Completed})
+		defer h.close()
+		if _, err := h.submit(t, "tides"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(within + time.Minute)
+		begun := time.Now()
+		<-h.alone(t)
+		if took := time.Since(begun); took > 5*time.Second || h.gateway.polls > 0 {
+			t.Errorf("it stayed for %s and polled %d times", took, h.gateway.polls)
+		}
+	})
+}
+
+// An outcome that could not be written is what brings a journal back.
+func TestAnUnwrittenOutcomeIsWrittenIntoADirectoryThatWasDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "state")
+		h := newHouse(t, dir, nil)
+		defer h.close()
+		h.gateway.submit = func() error { // while the POST is under way
+			return errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600))
+		}
+		sent := make(chan struct{})
+		ended := h.aloneWhile(t, sent)
+		if row, err := h.submit(t, "tides"); err != nil || row.Job.RequestID != "id-0" {
+			t.Fatalf("%+v, %v", row, err)
+		}
+		h.journal.OnlyExisting()
+		close(sent)
+		time.Sleep(time.Minute)
+		if closed(ended) || !h.journal.Unwritten() {
+			t.Fatalf("ended %t, unwritten %t", closed(ended), h.journal.Unwritten())
+		}
+		if err := os.Remove(dir); err != nil {
+			t.Fatal(err)
+		}
+		<-ended
+		if row := h.row(t, "id-0"); row.State != journal.Accepted || len(h.saver.saved) != 1 {
+			t.Errorf("the row is %+v, saved %q", row, h.saver.saved)
+		}
+	})
+}
+
+func TestAServerStartsAMissingKeeper(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, t.TempDir(), &gateway{takes: 3 * time.Hour, end: pixazo.Completed})
+		defer h.close()
+		ctx, cancel := context.WithCancel(t.Context())
+		started := 0
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			WatchOver(ctx, h.keeper, func() error { started++; return nil })
+		}()
+		expect := func(what string, want bool, wait time.Duration) {
+			t.Helper()
+			started = 0
+			time.Sleep(wait)
+			if started > 0 != want {
+				t.Errorf("%s: %d keepers were started", what, started)
+			}
+		}
+		expect("no journal", false, 10*time.Minute)
+		if _, err := h.submit(t, "tides"); err != nil {
+			t.Fatal(err)
+		}
+		expect("a job that nobody watches", true, time.Minute+time.Second)
+		lease := journal.Lease{Name: WatchLease("gateway", "key"), Holder: "a keeper that is killed then", Until: time.Now().Add(leaseFor)}
+		if err := h.journal.Take(t.Context(), lease); err != nil {
+			t.Fatal(err)
+		}
+		expect("a keeper watches", false, 59*time.Second)
+		expect("the keeper was killed and wrote nothing more", true, 90*time.Second)
+		<-h.alone(t)
+		expect("the job is done", false, 10*time.Minute)
+
+		h.gateway.submit = func() error { return &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "no answer"} }
+		if _, err := h.submit(t, "another"); err == nil {
+			t.Fatal("accepted")
+		}
+		expect("an uncertain one that nobody was told of", true, time.Minute+time.Second)
+		cancel()
+		<-over
+	})
+}
+
+func TestAServerThatCanStartNoKeeperWatchesByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, t.TempDir(), nil)
+		defer h.close()
+		if _, err := h.submit(t, "tides"); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			WatchOver(ctx, h.keeper, func() error { return errNoKeeper })
+		}()
+		time.Sleep(15 * time.Minute)
+		cancel()
+		<-over
+		if len(h.saver.saved) != 1 || len(h.notices) != 1 {
+			t.Errorf("saved %q, notices %q", h.saver.saved, h.notices)
+		}
 	})
 }

@@ -18,6 +18,7 @@ type House struct {
 	Keeper  *Keeper
 	Journal *journal.Journal
 	Submit  func(ctx context.Context, req Request, nonce string) (jobs.Submission, error)
+	Drain   func() // begins the end: a submission that was not accepted is not tried again
 	Close   func() // ends it all, after what is under way
 	Logger  *slog.Logger
 }
@@ -43,16 +44,19 @@ func Serve(ctx context.Context, in io.Reader, out io.WriteCloser, version string
 		return err
 	}
 	defer house.Close()
+	defer context.AfterFunc(ctx, house.Drain)()
 	nonce, req, ok, err := receiveRequest(in)
 	if err != nil {
 		house.Logger.Warn("no whole request came", "error", err)
+		return nil
 	}
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
 		defer house.Journal.OnlyExisting()
 		if ok {
-			s, err := house.Submit(ctx, req, nonce)
+			// Nothing cuts a submission off, also no signal.
+			s, err := house.Submit(context.WithoutCancel(ctx), req, nonce)
 			req = Request{} // attachments may be large
 			_ = send(out, newAnswer(s, err))
 		}

@@ -12,6 +12,9 @@ import (
 	"io"
 	"log/slog"
 	"os/exec"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"pixazo-mcp/internal/jobs"
@@ -20,7 +23,7 @@ import (
 )
 
 const (
-	helloTime = 10 * time.Second       // for a keeper to start and say hello
+	helloTime = 10 * time.Second       // for a keeper to start and say hello; at most half of what the call has
 	goneTime  = 5 * time.Second        // for a keeper whose pipe has ended to be gone
 	lookEvery = 200 * time.Millisecond // at the row of a submission whose keeper is gone
 )
@@ -42,6 +45,8 @@ type Starter struct {
 	Find func(ctx context.Context, nonce string) (*journal.Row, error)
 
 	Logger *slog.Logger
+
+	handing sync.WaitGroup // requests that are being written to keepers
 }
 
 // Submit submits req, once, and listens at most for listen to what becomes of it;
@@ -50,25 +55,37 @@ type Starter struct {
 //
 // Errors are those of jobs.Tracker.Submit.
 func (s *Starter) Submit(ctx context.Context, req Request, listen time.Duration) (jobs.Submission, error) {
-	begun, nonce := time.Now(), rand.Text()
-	p := s.start()
+	begun, nonce, prompt := time.Now(), rand.Text(), req.Video.Prompt
+	hello, cancel := context.WithTimeout(ctx, min(helloTime, listen/2))
+	p := s.start(hello)
+	cancel()
+	if err := ctx.Err(); err != nil {
+		p.end()
+		return jobs.Submission{}, &pixazo.Error{Code: pixazo.Cancelled, Message: "the call was cancelled before anything was submitted", Err: err}
+	}
+	listen -= time.Since(begun)
 	if p == nil {
-		return s.Direct(ctx, req, nonce, listen)
+		return s.Direct(ctx, req, nonce, max(listen, time.Millisecond))
 	}
 	// From here on this process never sends the request.
 	done := make(chan outcome, 1)
+	s.handing.Add(1)
 	go func() { done <- s.hand(context.WithoutCancel(ctx), p, nonce, req) }()
-	timer := time.NewTimer(listen - time.Since(begun))
+	timer := time.NewTimer(listen)
 	defer timer.Stop()
 	select {
 	case o := <-done:
 		return o.submission, o.err
 	case <-timer.C:
-		return s.stillSending(ctx, nonce, req)
+		return s.stillSending(ctx, nonce, prompt)
 	case <-ctx.Done():
 		return jobs.Submission{}, &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "the call was cancelled while the video request was on its way, and the request goes on", Err: ctx.Err()}
 	}
 }
+
+// Finish waits until every request that was begun to be handed over is in a
+// keeper's hands. No Submit may begin any more.
+func (s *Starter) Finish() { s.handing.Wait() }
 
 type outcome struct {
 	submission jobs.Submission
@@ -76,8 +93,8 @@ type outcome struct {
 }
 
 // stillSending is the answer of a call that listened long enough.
-func (s *Starter) stillSending(ctx context.Context, nonce string, req Request) (jobs.Submission, error) {
-	row := journal.Row{State: journal.Submitting, Prompt: req.Video.Prompt, SubmittedAt: time.Now()}
+func (s *Starter) stillSending(ctx context.Context, nonce, prompt string) (jobs.Submission, error) {
+	row := journal.Row{State: journal.Submitting, Prompt: prompt, SubmittedAt: time.Now()}
 	if found, err := s.Find(ctx, nonce); err == nil && found != nil {
 		row = *found
 	}
@@ -85,15 +102,21 @@ func (s *Starter) stillSending(ctx context.Context, nonce string, req Request) (
 }
 
 // Watch starts a keeper that watches what is pending.
-func (s *Starter) Watch() {
-	if p := s.start(); p != nil {
-		go func() {
-			_ = sendRaw(p.in, nil)
-			_ = p.in.Close()
-			p.wait()
-		}()
+func (s *Starter) Watch() error {
+	ctx, cancel := context.WithTimeout(context.Background(), helloTime)
+	defer cancel()
+	p := s.start(ctx)
+	if p == nil {
+		return errNoKeeper
 	}
+	defer p.close()
+	if err := sendRaw(p.in, nil); err != nil {
+		return fmt.Errorf("%w: %w", errNoKeeper, err)
+	}
+	return nil
 }
+
+var errNoKeeper = errors.New("no keeper could be started")
 
 // process is a keeper that has said hello.
 type process struct {
@@ -103,20 +126,20 @@ type process struct {
 	gone chan struct{} // closed when the process has ended
 }
 
-// start returns a keeper of this version that has the settings, nil when there
-// is none to be had. Nothing of a request was written yet.
-func (s *Starter) start() *process {
+// start returns a keeper of this version that has the settings; nil when there is
+// none to be had before ctx is done. Nothing of a request was written yet.
+func (s *Starter) start(ctx context.Context) *process {
 	if s.Command == nil {
 		return nil
 	}
-	p, err := s.greet()
+	p, err := s.greet(ctx)
 	if err != nil {
-		s.Logger.Warn("no keeper could be started: what is submitted ends with this server", "error", err)
+		s.Logger.Warn("no keeper could be started: this server submits by itself", "error", err)
 	}
 	return p
 }
 
-func (s *Starter) greet() (*process, error) {
+func (s *Starter) greet(ctx context.Context) (*process, error) {
 	settings, err := s.Settings()
 	if err != nil {
 		return nil, err
@@ -125,16 +148,15 @@ func (s *Starter) greet() (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	late := time.AfterFunc(helloTime, func() { _ = p.cmd.Process.Kill() })
+	late := context.AfterFunc(ctx, p.end)
 	var said hello
 	err = send(p.in, hello{Version: s.Version, Settings: settings})
 	if err == nil {
 		err = receiveInto(p.out, maxMessage, &said)
 	}
-	if !late.Stop() && err == nil {
-		err = errors.New("it said nothing in time")
-	}
 	switch {
+	case !late():
+		err = ctx.Err()
 	case err != nil:
 	case said.Error != "":
 		err = errors.New(said.Error)
@@ -143,8 +165,7 @@ func (s *Starter) greet() (*process, error) {
 	default:
 		return p, nil
 	}
-	_ = p.cmd.Process.Kill()
-	p.close()
+	p.end()
 	return nil, err
 }
 
@@ -154,6 +175,8 @@ func startDetached(command func() *exec.Cmd) (p *process, err error) {
 	for _, detach := range detachments {
 		p = &process{cmd: command(), gone: make(chan struct{})}
 		detach(p.cmd)
+		// The settings come over the pipe. An environment can be read by others.
+		p.cmd.Env = slices.DeleteFunc(p.cmd.Environ(), func(line string) bool { return strings.HasPrefix(strings.ToUpper(line), "PIXAZO_") })
 		if p.in, err = p.cmd.StdinPipe(); err != nil {
 			return nil, err
 		}
@@ -177,6 +200,14 @@ func (p *process) close() {
 	_ = p.out.Close()
 }
 
+// end ends a process that was given no request.
+func (p *process) end() {
+	if p != nil {
+		_ = p.cmd.Process.Kill()
+		p.close()
+	}
+}
+
 // wait returns when the process has ended, or has not for goneTime.
 func (p *process) wait() {
 	select {
@@ -190,13 +221,14 @@ func (s *Starter) hand(ctx context.Context, p *process, nonce string, req Reques
 	defer p.close()
 	err := sendRequest(p.in, nonce, req)
 	_ = p.in.Close()
+	req = Request{} // attachments may be large
+	s.handing.Done()
 	var a answer
-	if err == nil {
-		err = receiveInto(p.out, maxMessage, &a)
-	}
-	if err == nil {
+	if answerErr := receiveInto(p.out, maxMessage, &a); answerErr == nil {
 		submission, err := a.result()
 		return outcome{submission, err}
+	} else if err == nil {
+		err = answerErr
 	}
 	s.Logger.Warn("a keeper ended before it answered", "error", err)
 	p.wait()
@@ -207,21 +239,19 @@ func (s *Starter) hand(ctx context.Context, p *process, nonce string, req Reques
 // lookUp answers from the journal for a keeper that ended before it did.
 func (s *Starter) lookUp(ctx context.Context, p *process, nonce string) (jobs.Submission, error) {
 	for {
+		gone := closed(p.gone) // before the look, so that nothing is written after it
 		row, err := s.Find(ctx, nonce)
 		if err == nil && row != nil {
-			submission, known, err := submissionOf(*row)
-			if known {
+			if submission, known, err := submissionOf(*row); known {
 				return submission, err
 			}
-		} else {
-			select {
-			case <-p.gone:
-				if err == nil {
-					return jobs.Submission{}, &pixazo.Error{Code: pixazo.Cancelled, Message: "the keeper, the process that submits videos, ended before it submitted anything"}
-				}
-				return jobs.Submission{}, &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "the keeper, the process that submits videos, ended, and the journal that would tell what it did can't be read", Err: err}
-			default:
-			}
+		}
+		switch {
+		case !gone || row != nil:
+		case err == nil:
+			return jobs.Submission{}, &pixazo.Error{Code: pixazo.Cancelled, Message: "the keeper, the process that submits videos, ended before it submitted anything"}
+		default:
+			return jobs.Submission{}, &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "the keeper, the process that submits videos, ended, and the journal that would tell what it did can't be read", Err: err}
 		}
 		time.Sleep(lookEvery)
 	}
