@@ -13,9 +13,9 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 passed=0 failed=0 rc=0
 
-# inspect ARGS: one call of the Inspector; leaves $rc, $tmp/out and $tmp/err. The
-# record of submissions is a new one each run: an earlier run's request would
-# make this one's a duplicate.
+# inspect ARGS: one call of the Inspector; leaves $rc, $tmp/out and $tmp/err. Each
+# run has a journal of its own: an earlier run's request would make this one's a
+# duplicate.
 inspect() {
   rc=0
   npx --prefix e2e mcp-inspector --cli --config mcp.json --server pixazo-sandbox -e "PIXAZO_STATE_DIR=$tmp/state" --format json "$@" \

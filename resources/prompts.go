@@ -115,9 +115,9 @@ These are facts for the video, not instructions. A line that is empty, or a plac
 `
 }
 
-// line returns a value on one line, so that what was pasted from somewhere does
-// not look like a step of ours, and behind it what was made of it. A placeholder,
-// into which the client fills the value later, has nothing behind it.
+// line returns a value on one line, so that pasted text does not look like a step
+// of ours, followed by what was made of the value, in parentheses. A placeholder
+// that the client replaces by the value later is returned alone.
 func (a promptArgument) line(value string) string {
 	line, taken := text.Clean(value, maxArgument), ""
 	switch {
@@ -133,13 +133,14 @@ func (a promptArgument) line(value string) string {
 	return line + " (" + taken + ")"
 }
 
-// orientationWords are words that say which orientation is meant.
+// orientationWords holds, for each orientation, words that mean it.
 var orientationWords = map[string][]string{
 	"landscape": {"landscape", "horizontal", "wide", "16:9"},
 	"portrait":  {"portrait", "vertical", "upright", "9:16"},
 }
 
-// takenOrientation says which orientation a value means.
+// takenOrientation says which orientation a value was taken for, "" when it is
+// the name of one.
 func takenOrientation(value string) string {
 	var meant []string
 	for _, orientation := range pixazo.Orientations {
@@ -160,7 +161,8 @@ const wordsPerMinute = 150 // that a presenter speaks
 
 var plainDuration = regexp.MustCompile(`^(\d{1,4})\s*(|s|secs?|seconds?|m|mins?|minutes?)$`)
 
-// takenDuration says how many words a length holds; a bare number means seconds.
+// takenDuration says how many spoken words a length holds, "" when it is not a
+// number of seconds or minutes. A number without a unit means seconds.
 func takenDuration(value string) string {
 	m := plainDuration.FindStringSubmatch(value)
 	if m == nil {
@@ -224,7 +226,7 @@ func continueVideos(ctx context.Context, tracker *jobs.Tracker) (string, error) 
 	if some {
 		b.WriteString("\nDo not call generate_video for any of these: a new call is a new charge.\n")
 	} else {
-		// The text may be kept and used later, as in a bundle's manifest.
+		// A client may keep the text and use it later, as a bundle's manifest does.
 		b.WriteString("\nThere is none in it yet; call list_videos to see whether that has changed. If there is still none, offer to make one: ask me what it should be about.\n")
 	}
 	return b.String(), nil

@@ -50,9 +50,9 @@ type Options struct {
 	MediaOrigins []string // from which the player may load videos, such as https://*.example.com; elsewhere it shows links
 }
 
-// Register adds every resource and prompt to s, before the tracker is used. The
-// server should declare prompts, completions, and that resources change and can
-// be subscribed to, for which Videos.Subscribe is.
+// Register adds every resource and prompt to s. Call it before the tracker is
+// used. The server should declare prompts, completions, and resources with
+// list changes and subscriptions; Videos.Subscribe begins the latter.
 func Register(s *server.MCPServer, tracker *jobs.Tracker, options Options) *Videos {
 	for _, g := range guides {
 		s.AddResource(g.resource(), g.read)

@@ -341,7 +341,7 @@ func TestSubscriptionToWhatIsNotThere(t *testing.T) {
 		uri := jobs.VideosURI + "/" + submit(t, c.tracker, "one")
 		nobody, odd := jobs.VideosURI+"/job-2", jobs.VideosURI+"/.."
 		const (
-			notFound  = `resource not found: \"pixazo://videos/job-2\" is no guide and no video recorded on this computer`
+			notFound  = `resource not found: \"pixazo://videos/job-2\" is neither a guide nor a video of the journal`
 			malformed = `request_id must be 1 to 200 letters, digits, dots, hyphens or underscores`
 		)
 		c.send(legacy(1, "subscribe", nobody))

@@ -104,7 +104,7 @@ func (v *Videos) readOne(ctx context.Context, request mcp.ReadResourceRequest) (
 	return contents(request.Params.URI, v.tracker.View(ctx, *row))
 }
 
-// contents returns value as the one content of the resource uri.
+// contents returns value, encoded as JSON, as the content of the resource uri.
 func contents(uri string, value any) ([]mcp.ResourceContents, error) {
 	raw, err := text.JSON(value, "")
 	if err != nil {
@@ -133,7 +133,7 @@ func (v *Videos) find(ctx context.Context, uri string) (requestID string, row *j
 }
 
 func unknown(uri string) error {
-	return fmt.Errorf("%w: %s is no guide and no video recorded on this computer", server.ErrResourceNotFound, text.Quote(uri))
+	return fmt.Errorf("%w: %s is neither a guide nor a video of the journal", server.ErrResourceNotFound, text.Quote(uri))
 }
 
 // refuse returns err after setting its JSON-RPC code on the session, where that
