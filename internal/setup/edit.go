@@ -17,10 +17,6 @@ import (
 	"pixazo-mcp/internal/text"
 )
 
-// maxNesting is how deep brackets may lie in each other, as in encoding/json.
-// The parser of JSON with comments has no limit and overflows the stack.
-const maxNesting = 10_000
-
 // entry is what a client is told to start.
 type entry struct {
 	Command string            `json:"command"`
@@ -56,9 +52,6 @@ func parse(content []byte, servers string) (*document, error) {
 	if len(bytes.TrimSpace(content)) == 0 {
 		content = []byte("{}" + d.eol)
 	}
-	if nesting(content) > maxNesting {
-		return nil, errors.New("it is nested too deeply")
-	}
 	content = slices.Clone(content) // which patches write into
 	if content[len(content)-1] != '\n' {
 		content, d.newline = append(content, '\n'), true
@@ -79,39 +72,6 @@ func parse(content []byte, servers string) (*document, error) {
 		}
 	}
 	return d, nil
-}
-
-// nesting returns how deep the brackets of content lie in each other, leaving
-// out those in strings and comments. After a syntax error it may be too small.
-func nesting(content []byte) (deepest int) {
-	depth := 0
-	for i := 0; i < len(content); i++ {
-		switch content[i] {
-		case '{', '[':
-			depth++
-			deepest = max(deepest, depth)
-		case '}', ']':
-			depth = max(depth-1, 0)
-		case '"':
-			for i++; i < len(content) && content[i] != '"'; i++ {
-				if content[i] == '\\' {
-					i++
-				}
-			}
-		case '/':
-			end := "\n"
-			if i+1 < len(content) && content[i+1] == '*' {
-				end = "*/"
-				i++
-			}
-			n := bytes.Index(content[i+1:], []byte(end))
-			if n < 0 {
-				return deepest
-			}
-			i += n + len(end)
-		}
-	}
-	return deepest
 }
 
 // text returns the document as the content of a file.
