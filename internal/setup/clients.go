@@ -19,15 +19,13 @@ func (r *report) checkClients() (checks []Check) {
 	for _, c := range r.clients() {
 		check := Check{Name: "client." + c.name, Status: statusOK}
 		var details, fixes []string
-		for _, path := range c.places() {
-			for _, found := range r.checkConfiguration(c, path) {
-				if found.Status == statusFail || check.Status == statusOK {
-					check.Status = found.Status
-				}
-				details = append(details, found.Detail)
-				if found.Fix != "" && !slices.Contains(fixes, found.Fix) {
-					fixes = append(fixes, found.Fix)
-				}
+		for _, found := range r.checkConfiguration(c) {
+			if found.Status == statusFail || check.Status == statusOK {
+				check.Status = found.Status
+			}
+			details = append(details, found.Detail)
+			if found.Fix != "" && !slices.Contains(fixes, found.Fix) {
+				fixes = append(fixes, found.Fix)
 			}
 		}
 		if details == nil {
@@ -40,33 +38,33 @@ func (r *report) checkClients() (checks []Check) {
 }
 
 // checkConfiguration returns a check without a name for each entry of this
-// program in a configuration, or one for all of it; none if it does not exist.
-func (r *report) checkConfiguration(c client, path string) (checks []Check) {
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+// program in c's configuration, or one for all of it; none if it does not exist.
+func (r *report) checkConfiguration(c client) (checks []Check) {
+	if _, err := os.Lstat(c.file); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if c.template != "" {
-		return []Check{{Status: statusOK, Detail: path + " is not looked into, since it is not JSON"}}
+		return []Check{{Status: statusOK, Detail: c.file + " is not looked into, since it is not JSON"}}
 	}
-	_, _, entries, err := r.open(c, path)
+	_, _, entries, err := r.open(c)
 	if err != nil {
 		return []Check{{Status: statusWarn, Detail: err.Error(), Fix: "correct it by hand"}}
 	}
 	for _, name := range slices.Sorted(maps.Keys(entries)) {
 		if r.ours(name, entries[name].Command) {
-			checks = append(checks, r.checkEntry(c, path, name, entries[name]))
+			checks = append(checks, r.checkEntry(c, name, entries[name]))
 		}
 	}
 	if checks == nil {
-		checks = []Check{{Status: statusOK, Detail: path + " has no entry for this program", Fix: "add it with: pixazo-mcp install " + c.name}}
+		checks = []Check{{Status: statusOK, Detail: c.file + " has no entry for this program", Fix: "add it with: pixazo-mcp install " + c.name}}
 	}
 	return checks
 }
 
 // checkEntry checks whether the program of an entry can be started, takes its
 // settings and finds a key.
-func (r *report) checkEntry(c client, path, name string, e entry) Check {
-	check := Check{Status: statusOK, Detail: fmt.Sprintf("%s: %s starts %s", path, name, e.Command)}
+func (r *report) checkEntry(c client, name string, e entry) Check {
+	check := Check{Status: statusOK, Detail: fmt.Sprintf("%s: %s starts %s", c.file, name, e.Command)}
 	again := "change the command of its entry " + name + " by hand"
 	switch {
 	case c.edited && name == liveName:

@@ -74,22 +74,13 @@ func (o Options) whileLocked(user string, do func() error) error {
 	return err
 }
 
-// replaceable returns an error when it is known beforehand that the file may
-// not be replaced.
-func (f file) replaceable() error {
-	if f.exists && f.mode&0o200 == 0 {
-		return fmt.Errorf("%s is read-only", f.path)
-	}
-	return nil
-}
-
 // replace writes content to the file's path, all of it or nothing, with the
 // file's mode. It returns the path of a copy of what the file held before, which
 // only its owner can read; "" when the file held nothing. A file that is
 // read-only, or was changed since it was read, stays as it is.
 func (o Options) replace(f file, content []byte) (backup string, err error) {
-	if err := f.replaceable(); err != nil {
-		return "", err
+	if f.exists && f.mode&0o200 == 0 {
+		return "", fmt.Errorf("%s is read-only", f.path)
 	}
 	dir := filepath.Dir(f.path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {

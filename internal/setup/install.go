@@ -36,7 +36,7 @@ func Install(ctx context.Context, o Options) error {
 }
 
 func (o Options) install(ctx context.Context) error {
-	c, paths, err := o.target()
+	c, err := o.target()
 	if err != nil {
 		return err
 	}
@@ -49,34 +49,20 @@ func (o Options) install(ctx context.Context) error {
 			o.line("The variable of --%s is set here, but %s may not see it; as a flag of this command it goes into the entry.", v.Name, c.title)
 		}
 	}
-	var edits []edit
-	for _, path := range paths { // all are checked before the first is written
-		ed, err := o.plan(c, name, e, path)
-		if err != nil {
+	ed, err := o.plan(c, name, e)
+	if err != nil {
+		return err
+	}
+	if err := o.apply(c, name, ed); err != nil || o.Settings.Setup.Print {
+		return err
+	}
+	switch {
+	case o.Settings.Sandbox:
+	case givesKey(ed.server):
+		o.line("The entry has a key in its env, which is used.")
+	default:
+		if err := o.ensureKey(ctx, ed.server.APIKeyFile); err != nil {
 			return err
-		}
-		edits = append(edits, ed)
-	}
-	for _, ed := range edits {
-		if err := o.apply(c, name, ed); err != nil {
-			return err
-		}
-	}
-	if o.Settings.Setup.Print {
-		return nil
-	}
-	var done []string
-	for _, ed := range edits {
-		file := ed.server.APIKeyFile
-		switch {
-		case o.Settings.Sandbox || slices.Contains(done, file):
-		case givesKey(ed.server):
-			o.line("The entry has a key in its env, which is used.")
-		default:
-			done = append(done, file)
-			if err := o.ensureKey(ctx, file); err != nil {
-				return err
-			}
 		}
 	}
 	if c.restart != "" {
@@ -88,7 +74,6 @@ func (o Options) install(ctx context.Context) error {
 
 // edit is a change to a configuration.
 type edit struct {
-	path   string
 	file   file
 	text   []byte          // what the file is to hold; nil for a client whose configuration is not edited
 	entry  entry           // the entry that install puts in
@@ -103,25 +88,24 @@ func (ed edit) same() bool { return string(ed.text) == string(ed.file.content) }
 // for a video twice.
 var carried = []string{"api-key-file", "state-dir"}
 
-// plan returns the change that puts e into the configuration at path, and an
-// error for whatever is known to keep it from being written.
-func (o Options) plan(c client, name string, e entry, path string) (edit, error) {
+// plan returns the change that puts e into the configuration of c.
+func (o Options) plan(c client, name string, e entry) (edit, error) {
 	var f file
 	var d *document
 	var entries map[string]entry
 	if c.edited {
 		var err error
-		if f, d, entries, err = o.open(c, path); err != nil {
+		if f, d, entries, err = o.open(c); err != nil {
 			return edit{}, err
 		}
 		if d.value.Find("/"+c.servers+pointer(name)) != nil && !o.ours(name, entries[name].Command) {
-			return edit{}, fmt.Errorf("%s: its entry %q starts something else, or can't be read; rename it or take it out first", path, name)
+			return edit{}, fmt.Errorf("%s: its entry %q starts something else, or can't be read; rename it or take it out first", c.file, name)
 		}
 		e.Args, e.Env = mergeArgs(entries[name].Args, e.Args), entries[name].Env
 	}
 	server, err := o.settingsOf(e)
 	if err != nil {
-		return edit{}, fmt.Errorf("%s: a server started by the entry %q would refuse its settings; correct the entry by hand: %w", path, name, err)
+		return edit{}, fmt.Errorf("%s: a server started by the entry %q would refuse its settings; correct the entry by hand: %w", c.file, name, err)
 	}
 	here := o.Settings.Values()
 	for i, v := range server.Values() {
@@ -132,17 +116,15 @@ func (o Options) plan(c client, name string, e entry, path string) (edit, error)
 	if server, err = o.settingsOf(e); err != nil {
 		return edit{}, err
 	}
-	ed := edit{path: path, file: f, entry: e, server: server}
+	ed := edit{file: f, entry: e, server: server}
 	if !c.edited {
 		return ed, nil
 	}
 	if err := d.put(entries, name, e, c.typed); err != nil {
-		return edit{}, fmt.Errorf("%s: %w", path, err)
+		return edit{}, fmt.Errorf("%s: %w", c.file, err)
 	}
-	if ed.text = d.text(); !ed.same() {
-		err = f.replaceable()
-	}
-	return ed, err
+	ed.text = d.text()
+	return ed, nil
 }
 
 // settingsOf returns the settings of a server that a client starts by an entry,
@@ -176,16 +158,16 @@ func (o Options) apply(c client, name string, ed edit) error {
 	print := o.Settings.Setup.Print
 	switch {
 	case !c.edited:
-		o.line("Put this into %s, beside what is there:", ed.path)
+		o.line("Put this into %s, beside what is there:", c.file)
 	case print && ed.same():
-		o.line("%s has this already, nothing would be written:", ed.path)
+		o.line("%s has this already, nothing would be written:", c.file)
 	case print:
-		o.line("This would be written to %s, beside what is there:", ed.path)
+		o.line("This would be written to %s, beside what is there:", c.file)
 	case ed.same():
-		o.line("%s: %s is up to date in %s", c.title, name, ed.path)
+		o.line("%s: %s is up to date in %s", c.title, name, c.file)
 		return nil
 	default:
-		if err := o.save(ed, fmt.Sprintf("%s: wrote %s to %s", c.title, name, ed.path)); err != nil {
+		if err := o.save(ed, fmt.Sprintf("%s: wrote %s to %s", c.title, name, c.file)); err != nil {
 			return err
 		}
 		if name == liveName && (slices.Contains(ed.entry.Args, "--sandbox") || slices.Contains(ed.entry.Args, "--sandbox=true")) {
@@ -222,61 +204,52 @@ func Uninstall(o Options) error {
 }
 
 func (o Options) uninstall() error {
-	c, paths, err := o.target()
+	c, err := o.target()
 	if err != nil {
 		return err
 	}
 	if !c.edited {
-		o.line("Take %s and %s below %s out of %s", liveName, sandboxName, c.servers, strings.Join(paths, " and "))
+		o.line("Take %s and %s below %s out of %s", liveName, sandboxName, c.servers, c.file)
 		return nil
 	}
-	edits, names := make([]edit, len(paths)), make([]string, len(paths))
-	for i, path := range paths { // all are checked before the first is written
-		f, d, entries, err := o.open(c, path)
-		if err != nil {
-			return err
-		}
-		var gone []string
-		for name, e := range entries {
-			if o.ours(name, e.Command) && (!o.Settings.Sandbox || name == sandboxName) {
-				gone = append(gone, name)
-			}
-		}
-		slices.Sort(gone)
-		if err := d.remove(entries, gone); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		edits[i], names[i] = edit{path: path, file: f, text: d.text()}, strings.Join(gone, ", ")
-		if err := f.replaceable(); gone != nil && err != nil {
-			return err
+	f, d, entries, err := o.open(c)
+	if err != nil {
+		return err
+	}
+	var gone []string
+	for name, e := range entries {
+		if o.ours(name, e.Command) && (!o.Settings.Sandbox || name == sandboxName) {
+			gone = append(gone, name)
 		}
 	}
-	for i, ed := range edits {
-		switch {
-		case names[i] == "":
-			o.line("%s: no entry of this program in %s", c.title, ed.path)
-		case o.Settings.Setup.Print:
-			o.line("This would be taken out of %s: %s", ed.path, names[i])
-		default:
-			if err := o.save(ed, fmt.Sprintf("%s: took %s out of %s", c.title, names[i], ed.path)); err != nil {
-				return err
-			}
-			o.line("%s", c.restart)
+	slices.Sort(gone)
+	if err := d.remove(entries, gone); err != nil {
+		return fmt.Errorf("%s: %w", c.file, err)
+	}
+	switch names := strings.Join(gone, ", "); {
+	case gone == nil:
+		o.line("%s: no entry of this program in %s", c.title, c.file)
+	case o.Settings.Setup.Print:
+		o.line("This would be taken out of %s: %s", c.file, names)
+	default:
+		if err := o.save(edit{file: f, text: d.text()}, fmt.Sprintf("%s: took %s out of %s", c.title, names, c.file)); err != nil {
+			return err
 		}
+		o.line("%s", c.restart)
 	}
 	return nil
 }
 
-// open reads a configuration and parses it.
-func (o Options) open(c client, path string) (f file, d *document, entries map[string]entry, err error) {
-	if f, err = o.readFile(path, c.title); err != nil {
+// open reads the configuration of c and parses it.
+func (o Options) open(c client) (f file, d *document, entries map[string]entry, err error) {
+	if f, err = o.readFile(c.file, c.title); err != nil {
 		return f, nil, nil, err
 	}
 	if d, err = parse(f.content, c.servers); err == nil {
 		entries, err = d.entries()
 	}
 	if err != nil {
-		err = fmt.Errorf("%s can't be read: %w", path, err)
+		err = fmt.Errorf("%s can't be read: %w", c.file, err)
 	}
 	return f, d, entries, err
 }

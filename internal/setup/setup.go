@@ -59,9 +59,8 @@ type Journal struct {
 type client struct {
 	name    string // one of config.Clients
 	title   string
-	servers string   // the name of the object, or table, that has its entries
-	file    string   // the documented place; "" when the home directory is not known
-	more    []string // further files that this client reads on this computer
+	servers string // the name of the object, or table, that has its entries
+	file    string // "" when the home directory is not known
 
 	// For clients whose configuration install edits.
 	edited  bool
@@ -88,27 +87,24 @@ func (o Options) clients() []client {
 		dotConfig = absoluteOr(o.env("XDG_CONFIG_HOME"), dotConfig)
 	}
 	appData, goose, zed := dotConfig, join(dotConfig, "goose"), join(dotConfig, "zed")
-	var packaged []string
+	desktop := join(appData, "Claude")
 	switch o.GOOS {
 	case "darwin":
 		appData = join(home, "Library", "Application Support")
+		desktop = join(appData, "Claude")
 	case "windows":
 		appData = absoluteOr(o.env("APPDATA"), join(home, "AppData", "Roaming"))
 		goose, zed = join(appData, "Block", "goose", "config"), join(appData, "Zed")
-		packaged = packagedDesktop(absoluteOr(o.env("LOCALAPPDATA"), join(home, "AppData", "Local")))
-	}
-	var insiders []string
-	if dir := join(appData, "Code - Insiders", "User"); isDir(dir) {
-		insiders = []string{join(dir, "mcp.json")}
+		desktop = packagedDesktop(absoluteOr(o.env("LOCALAPPDATA"), join(home, "AppData", "Local")), join(appData, "Claude"))
 	}
 	return []client{
-		{name: "claude-desktop", title: "Claude Desktop", servers: "mcpServers", file: join(appData, "Claude", desktopFile), more: packaged,
+		{name: "claude-desktop", title: "Claude Desktop", servers: "mcpServers", file: join(desktop, "claude_desktop_config.json"),
 			edited: true, restart: "Quit Claude Desktop and start it again."},
 		{name: "claude-code", title: "Claude Code", servers: "mcpServers", file: join(absoluteOr(o.env("CLAUDE_CONFIG_DIR"), home), ".claude.json"),
 			edited: true, typed: true, restart: "Start a new session of Claude Code."},
 		{name: "cursor", title: "Cursor", servers: "mcpServers", file: join(home, ".cursor", "mcp.json"),
 			edited: true, restart: "Restart Cursor."},
-		{name: "vscode", title: "VS Code", servers: "servers", file: join(appData, "Code", "User", "mcp.json"), more: insiders,
+		{name: "vscode", title: "VS Code", servers: "servers", file: join(appData, "Code", "User", "mcp.json"),
 			edited: true, typed: true, restart: "VS Code shows it in MCP: List Servers."},
 		{name: "windsurf", title: "Windsurf", servers: "mcpServers", file: join(home, ".codeium", "windsurf", "mcp_config.json")},
 		{name: "zed", title: "Zed", servers: "context_servers", file: join(zed, "settings.json")},
@@ -118,21 +114,15 @@ func (o Options) clients() []client {
 	}
 }
 
-const desktopFile = "claude_desktop_config.json"
-
-// packagedDesktop returns the configurations of the packaged Claude Desktop
-// apps in local: Windows shows such an app other folders than the rest of the
-// system.
-func packagedDesktop(local string) (files []string) {
+// packagedDesktop returns the folder that the packaged Claude Desktop app reads,
+// below local: Windows shows such an app other folders than the rest of the
+// system. It returns fallback when there is no such app.
+func packagedDesktop(local, fallback string) string {
 	apps, _ := fs.Glob(os.DirFS(local), "Packages/[Cc]laude_*")
-	for _, app := range apps {
-		files = append(files, join(local, app, "LocalCache", "Roaming", "Claude", desktopFile))
+	if len(apps) == 0 {
+		return fallback
 	}
-	folders, _ := fs.Glob(os.DirFS(local), "Claude-Data/[Cc]laude*")
-	for _, folder := range folders {
-		files = append(files, join(local, folder, desktopFile))
-	}
-	return files
+	return join(local, apps[0], "LocalCache", "Roaming", "Claude")
 }
 
 // join joins a path below dir; "" when dir is not known.
@@ -150,11 +140,6 @@ func absoluteOr(dir, fallback string) string {
 	return fallback
 }
 
-func isDir(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
-}
-
 // env returns the value of an environment variable, of a name that is there
 // twice the last.
 func (o Options) env(name string) (value string) {
@@ -167,16 +152,6 @@ func (o Options) env(name string) (value string) {
 	return value
 }
 
-// places returns the files that configure c here: the further ones, and the
-// documented one if its folder exists or there is no other; none when the home
-// directory is not known.
-func (c client) places() []string {
-	if c.file == "" || len(c.more) > 0 && !isDir(filepath.Dir(c.file)) {
-		return c.more
-	}
-	return append([]string{c.file}, c.more...)
-}
-
 // find returns the client of that name, which is one of config.Clients.
 func (o Options) find(name string) client {
 	for _, c := range o.clients() {
@@ -187,20 +162,19 @@ func (o Options) find(name string) client {
 	return client{}
 }
 
-// target returns the client that install or uninstall is about, with its files.
-func (o Options) target() (client, []string, error) {
+// target returns the client that install or uninstall is about.
+func (o Options) target() (client, error) {
 	c := o.find(o.Settings.Setup.Client)
-	paths := c.places()
-	if len(paths) == 0 {
-		return c, nil, errors.New("the home directory is not known, so neither is the place of the configuration; set HOME (USERPROFILE on Windows)")
+	if c.file == "" {
+		return c, errors.New("the home directory is not known, so neither is the place of the configuration; set HOME (USERPROFILE on Windows)")
 	}
 	// What root writes into a user's home the user's clients can't read.
 	if o.env("SUDO_USER") != "" {
 		if me, err := user.Current(); err == nil && me.HomeDir != o.Settings.Home {
-			return c, nil, fmt.Errorf("%s would get files that belong to %s; run this without sudo", o.Settings.Home, me.Username)
+			return c, fmt.Errorf("%s would get files that belong to %s; run this without sudo", o.Settings.Home, me.Username)
 		}
 	}
-	return c, paths, nil
+	return c, nil
 }
 
 // baseName returns a command's file name in lower case without .exe, whatever
