@@ -61,5 +61,22 @@ for step in 'npm ci' 'go build' tools/list generate_video get_status wait_for_vi
   }
 done
 
+# What the pages link to must be there.
+for page in *.md docs/*.md; do
+  for link in $(grep -oE '\]\([^)# ]+' "$page" | sed 's/^](//' | grep -v '^https\?:' || true); do
+    [ -e "$(dirname "$page")/$link" ] || {
+      failed=$((failed + 1))
+      echo "FAIL  $page links to $link, which is not there"
+    }
+  done
+done
+
+# A stranger reads no more; the rest belongs into docs/.
+words=$(wc -w <README.md)
+[ "$words" -le 2600 ] || {
+  failed=$((failed + 1))
+  echo "FAIL  README.md has $words words, more than 2,600"
+}
+
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
