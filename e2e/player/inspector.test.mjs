@@ -106,6 +106,14 @@ for (const [orientation, width, height] of [['landscape', 640, 360], ['portrait'
 
     assert.equal(await frame.locator('#again').isVisible(), false, 'this host takes no messages');
     if (orientation === 'landscape') await accessible(frame);
+    for (const height of [720, 900]) {
+      await page.setViewportSize({ width: 1280, height });
+      for (const button of ['open', 'copy', 'save']) {
+        const { x, y, width, height } = await frame.locator(`#${button}`).evaluate(e => e.getBoundingClientRect().toJSON());
+        assert.ok(x >= 0 && x + width <= await frame.evaluate(() => innerWidth) && y + height <= await frame.evaluate(() => innerHeight),
+          `${button} is in sight without scrolling, at ${x}, ${y}`);
+      }
+    }
 
     // The address goes to the host, since the frame may open no window.
     const opened = page.waitForEvent('popup');

@@ -96,9 +96,15 @@ test('a portrait video stands beside the words where there is room', async t => 
   assert.ok(words.x >= video.x + video.width, 'beside');
   assert.ok(video.height > video.width);
   await screenshot(host.page.locator('iframe'), 'ready-portrait');
-  await host.resize(320);
+  await host.resize(392); // MCP Inspector's pane
   [video, words] = [await at('video'), await at('#about')];
+  assert.ok(words.x >= video.x + video.width, 'beside, also in a narrow one');
+  assert.ok(video.height > 300, `a height of ${video.height}`);
+  await screenshot(host.page.locator('iframe'), 'ready-portrait-pane');
+  await host.resize(320);
+  [video, words] = [await at('video'), await at('#buttons')];
   assert.ok(words.y >= video.y + video.height, 'below');
+  assert.ok(words.y + words.height < 500, 'and in sight');
   await screenshot(host.page.locator('iframe'), 'ready-portrait-narrow');
 });
 
@@ -276,7 +282,8 @@ test('the buttons', async t => {
   await host.reads('note', 'Link copied.');
   await host.frame.evaluate(() => { document.execCommand = () => false; navigator.clipboard.writeText = () => Promise.reject(new Error('no')); });
   await button('Copy link').click();
-  await host.reads('note', /does not let the player copy/);
+  await host.reads('note', /does not let this page copy/);
+  assert.equal(await host.frame.evaluate(() => String(getSelection())), done.video_urls[0]);
 
   await button('Make another').click();
   await host.reads('note', 'Sent to the chat.');
@@ -297,12 +304,14 @@ test('the buttons', async t => {
   await host.reads('file', /^Still being saved/);
   host.options.tool = save;
   await button('Save').click();
-  await host.reads('note', 'Saved to /home/me/Videos/Pixazo/tides.mp4.');
+  await host.reads('note', 'Saved.');
   assert.deepEqual(asked.download_video, { request_id: done.request_id });
-  assert.match(await host.text('facts'), /saved to \/home\/me/);
+  assert.equal(await host.text('where'), 'Saved to /home/me/Videos/Pixazo/tides.mp4');
   assert.equal(await host.text('file'), '');
-  assert.equal(await button('Saved').getAttribute('aria-disabled'), 'true');
   assert.equal(await host.frame.evaluate(() => document.activeElement.id), 'save');
+  await button('Copy path').click();
+  await host.reads('note', /does not let this page copy/);
+  assert.equal(await host.frame.evaluate(() => String(getSelection())), '/home/me/Videos/Pixazo/tides.mp4');
 });
 
 test('every button is reached by keyboard', async t => {
@@ -316,9 +325,9 @@ test('every button is reached by keyboard', async t => {
     const at = await host.frame.evaluate(() => document.activeElement.id);
     reached.add(at);
     if (at === 'copy') assert.notEqual(await host.frame.locator('#copy').evaluate(e => getComputedStyle(e).outlineStyle), 'none', 'the focus is seen');
-    if (at === 'again') break;
+    if (at === 'prompt') break;
   }
-  assert.deepEqual([...reached].filter(Boolean), ['video', 'prompt', 'open', 'copy', 'save', 'again']);
+  assert.deepEqual([...reached].filter(Boolean), ['video', 'open', 'copy', 'save', 'again', 'prompt']);
   await host.frame.locator('#open').focus();
   await host.page.keyboard.press('Enter');
   await until('the link', () => host.saw('ui/open-link').length);
@@ -335,16 +344,11 @@ test('several videos can be chosen from', async t => {
   assert.equal(await host.frame.getByRole('button', { name: 'Video 2' }).getAttribute('aria-pressed'), 'true');
 });
 
-test('the prompt of a known job comes from the journal', async t => {
-  const job = await made('landscape');
-  const host = await open(t, { tool: (name, args) => server.call(name, args),
-    answer: { 'resources/read': async p => (await server.ask('resources/read', p)).result } });
-  await host.show({ request_id: job.request_id }, structured(job));
-  await host.reads('prompt', 'A landscape video about tides.');
-  assert.equal(host.saw('resources/read').length, 1);
-  const other = await open(t, { capabilities: { serverTools: {} }, tool: (name, args) => server.call(name, args) });
-  await other.show({ request_id: job.request_id }, structured(job));
-  await other.reads('prompt', 'A landscape video about tides.');
+test('the prompt and the shape of a known job come with its status', async t => {
+  const host = await open(t, { tool: () => working({ orientation: 'portrait', prompt: 'tides' }) });
+  await host.show({ request_id: id });
+  await host.reads('prompt', 'tides');
+  assert.equal(await host.frame.locator('#player').getAttribute('data-shape'), 'portrait');
 });
 
 test('while a wait or a download runs, the player shows how the job is', async t => {
@@ -355,8 +359,8 @@ test('while a wait or a download runs, the player shows how the job is', async t
   await host.reads('state', 'Your video is ready');
   await host.show({ request_id: done.request_id, filename: 'tides.mp4' }, structured({ request_id: done.request_id, saved_path: '/videos/tides.mp4' }));
   await host.reads('state', 'Your video is ready');
-  await host.reads('facts', /saved to \/videos\/tides\.mp4/);
-  assert.equal(await host.text('save'), 'Saved');
+  await host.reads('where', 'Saved to /videos/tides.mp4');
+  assert.equal(await host.text('save'), 'Copy path');
 });
 
 test('polling keeps the schedule: an eighth of the age, 1 s to 15 s, give or take a tenth', async t => {
@@ -386,6 +390,10 @@ test('the typical time is shown as such, and never beyond', async t => {
   await host.show({ prompt: 'tides' }, working({ elapsed_seconds: 300, typical_seconds: 200 }));
   await host.reads('typical', /This one takes longer/);
   assert.equal(await bar.getAttribute('aria-valuenow'), null);
+  await host.show({ prompt: 'tides' }, working({ elapsed_seconds: 3700, stalled: true }));
+  await host.reads('typical', 'A video takes 5 to 45 minutes. This one takes longer.');
+  await host.reads('time', /^1 h 1 min since submission$/);
+  await host.reads('todo', /^Nothing has changed for an hour/);
 });
 
 test('a hidden page does not poll, and a visible one goes on', async t => {
@@ -457,7 +465,7 @@ test('the host hears of the size, and its theme and styles are taken', async t =
 
 test('the video leaves room where the host has little', async t => {
   const host = await open(t, { tool: () => working() });
-  await host.resize(400);
+  await host.resize(800);
   await host.show({ prompt: 'tides' }, finished((await made('portrait')).video_urls[0]));
   await until('the video to load', () => host.frame.evaluate(() => document.querySelector('video').readyState === 4));
   const high = () => host.frame.locator('video').evaluate(v => v.clientHeight);
@@ -502,7 +510,7 @@ test('the age is told only where it is known', async t => {
     await pause(wait);
     await host.tell('ui/notifications/tool-result', result);
     await host.reads('time', time).catch(error => { throw new Error(`${what}: ${error.message}`); });
-    assert.equal(await host.text('typical'), '', what);
+    assert.equal(await host.text('typical'), 'A video takes 5 to 45 minutes.', what);
   }
 });
 
@@ -535,7 +543,6 @@ test('what comes before the handshake is taken up after it', async t => {
   await host.reads('state', 'Processing');
   answer();
   await host.reads('state', 'Your video is ready');
-  await host.reads('prompt', 'A landscape video about tides.');
 });
 
 test('a host that refuses the handshake is named', async t => {
@@ -566,8 +573,8 @@ test('another one is offered only where the host can, and with the whole prompt'
   await without.show({ prompt: 'tides' }, structured(job));
   await without.reads('state', 'Your video is ready');
   assert.equal(await again(without), false);
-  const cut = await open(t, { tool: () => structured({ videos: [{ request_id: job.request_id, prompt: 'tides '.repeat(83) + 'a…' }] }) });
-  await cut.show({ request_id: job.request_id }, structured(job));
+  const cut = await open(t, { tool: () => working() });
+  await cut.show({ request_id: job.request_id }, structured({ ...job, prompt: 'tides '.repeat(33) + 'a…' }));
   await cut.reads('prompt', /…$/);
   assert.equal(await again(cut), false);
 });
@@ -587,11 +594,42 @@ test('a video that could not be saved says so beside the video', async t => {
   await host.reads('state', 'Your video is ready');
   assert.match(await host.text('file'), /^Could not be saved: .*the disk is full/);
   await host.show({ request_id: done.request_id, save: true }, structured({ ...done, wait_expired: false, save_error: 'the disk is full' }));
-  await host.reads('file', 'Could not be saved: the disk is full');
+  await host.reads('file', 'Not saved so far: the disk is full');
   await host.show({ request_id: done.request_id }, structured({ ...done, wait_expired: true }));
   await host.reads('file', /^Still being saved/);
   await host.show({ request_id: done.request_id }, structured({ ...done, saved_path: '/v/1.mp4', further_files: [{ path: '/v/2.mp4' }] }));
-  await host.reads('facts', /saved to \/v\/1.mp4 and \/v\/2.mp4/);
+  await host.reads('where', 'Saved to /v/1.mp4 and /v/2.mp4');
+});
+
+test('a video that is saved by itself says where, a while after its end', async t => {
+  const done = { ...await made('landscape'), completed_at: new Date().toISOString() };
+  const answers = [{}, { save_error: 'the disk is full' }, { save_error: '', saved_path: '/v/tides.mp4' }];
+  const host = await open(t, { tool: () => structured({ ...done, ...answers.shift() }) });
+  await host.frame.evaluate(() => { const real = setTimeout; setTimeout = (f, ms) => real(f, f.name === 'poll' ? Math.min(ms, 600) : ms); });
+  await host.show({ prompt: 'tides' }, structured(done));
+  await host.reads('file', 'Not saved so far: the disk is full');
+  await host.reads('where', 'Saved to /v/tides.mp4');
+  assert.equal(await host.text('file'), '');
+  await pause(1000);
+  assert.equal(host.calls('get_status').length, 3);
+  // One that ended long ago is saved, or never will be by itself.
+  await host.show({ request_id: done.request_id }, structured({ ...done, completed_at: '2026-01-01T00:00:00Z' }));
+  await pause(1000);
+  assert.equal(host.calls('get_status').length, 3);
+});
+
+test('a submission that the gateway has not answered yet is looked for in the list', async t => {
+  const sent = { status: 'SUBMITTING', done: false, created_at: new Date().toISOString(), prompt: 'tides' };
+  const lists = [[], [{ ...sent, request_id: 'other', prompt: 'ebb' }, { ...sent }], [{ ...sent, request_id: id, status: 'QUEUED' }]];
+  const host = await open(t, { tool: name => name === 'list_videos' ? structured({ videos: lists.shift() }) : working() });
+  await host.show({ prompt: 'tides' }, structured(sent));
+  await host.reads('state', 'Submitting');
+  await host.reads('state', 'Processing');
+  await host.reads('id', `request_id: ${id}`);
+  assert.deepEqual(host.calls('list_videos').map(c => c.params.arguments), [{ limit: 20 }, { limit: 20 }, { limit: 20 }]);
+  await host.show({ prompt: 'tides' }, structured({ ...sent, status: 'UNCERTAIN' }));
+  await host.reads('state', 'It is not certain whether this was submitted');
+  await host.reads('todo', /dashboard/);
 });
 
 test('a save that ends late says nothing of another job', async t => {
@@ -605,7 +643,7 @@ test('a save that ends late says nothing of another job', async t => {
   answer(structured({ ...done, saved_path: '/v/1.mp4' }));
   await pause(300);
   assert.equal(await host.text('save'), 'Save');
-  assert.doesNotMatch(await host.text('facts') + await host.text('note'), /saved/i);
+  assert.doesNotMatch(await host.text('where') + await host.text('note'), /saved/i);
 });
 
 test('an expired link is replaced once', async t => {
@@ -635,7 +673,7 @@ test('a result for another job takes nothing over', async t => {
   await until('its shape', () => host.frame.evaluate(() => document.querySelector('video').style.aspectRatio));
   await host.tell('ui/notifications/tool-result', working({ request_id: 'other' }));
   await host.reads('state', 'Processing');
-  assert.deepEqual([await host.text('prompt'), await host.text('facts'), await host.frame.evaluate(() => document.querySelector('video').style.aspectRatio)], ['', '', '']);
+  assert.deepEqual([await host.text('prompt'), await host.text('where'), await host.frame.evaluate(() => document.querySelector('video').style.aspectRatio)], ['', '', '']);
 });
 
 test('a result without structure is read from its text', async t => {
