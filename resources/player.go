@@ -1,5 +1,6 @@
 // This file serves the player, an MCP App: a page that some clients put beside
-// a tool's result. The result holds the same facts, for all others.
+// a tool's result. The result holds the same facts, for all others. The page shows
+// one video, or the gallery: the answer of list_videos, and the one that is chosen.
 
 package resources
 
@@ -22,7 +23,17 @@ import (
 const appType = "text/html;profile=mcp-app"
 
 //go:embed player.html
-var playerPage string
+var playerFile string
+
+//go:embed gallery.html
+var galleryFile string
+
+// playerPage is the whole page: the gallery's elements and script are put into
+// the player's, whose functions they use.
+var playerPage = func() string {
+	elements, script, _ := strings.Cut(strings.TrimSuffix(galleryFile, "</script>\n"), "<script>\n")
+	return strings.NewReplacer("<!-- gallery.html: elements -->\n", elements, "// gallery.html: script\n", script).Replace(playerFile)
+}()
 
 // noOrigins is the page's list of http origins, as it stands in the file.
 const noOrigins = "const local = [];"
@@ -62,7 +73,7 @@ func registerPlayer(s *server.MCPServer, mediaOrigins []string) {
 	// mcp-go lists by name: the guide comes first.
 	s.AddResource(mcp.NewResource(jobs.PlayerURI, "video-player",
 		mcp.WithResourceTitle("Video player"),
-		mcp.WithResourceDescription("The page in which clients that support MCP Apps show a video and how far it is. It is for those clients, not for a model to read."),
+		mcp.WithResourceDescription("The page in which clients that support MCP Apps show a video and how far it is, or the list of videos. It is for those clients, not for a model to read."),
 		mcp.WithMIMEType(appType),
 		mcp.WithAnnotations([]mcp.Role{mcp.RoleUser}, 0.1, ""),
 	), func(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {

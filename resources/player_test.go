@@ -84,10 +84,20 @@ func TestThePlayerIsListed(t *testing.T) {
 	}
 }
 
+func TestTheGalleryIsInThePage(t *testing.T) {
+	for text, want := range map[string]int{
+		`<section id="gallery"`: 1, "function renderList()": 1, "// ---- The gallery": 1, "<script": 1, "</script>": 1, "</html>": 1, "gallery.html": 0,
+	} {
+		if n := strings.Count(playerPage, text); n != want {
+			t.Errorf("%q is there %d times, want %d", text, n, want)
+		}
+	}
+}
+
 // The page is read by every client that shows it, and it runs under a policy
-// that lets it load nothing but the video.
+// that lets it load nothing but videos and their pictures.
 func TestThePlayerPageIsSmallAndSelfContained(t *testing.T) {
-	if n := len(playerPage); n >= 26_000 {
+	if n := len(playerPage); n >= 40_000 {
 		t.Errorf("it has %d bytes", n)
 	}
 	for _, tt := range []struct{ pattern, why string }{

@@ -128,6 +128,26 @@ for (const [orientation, width, height] of [['landscape', 640, 360], ['portrait'
   });
 }
 
+test('the gallery, and the player of one video', async () => {
+  await page.getByText('List the videos', { exact: true }).first().click();
+  await page.getByRole('button', { name: 'Open App' }).click();
+  const frame = await until('the gallery', () => page.frames().find(f => f.url() === 'about:srcdoc'));
+  await until('the list', async () => await frame.locator('#count').textContent() === '2 videos');
+  await until('the first pictures', () => frame.evaluate(() => [...document.querySelectorAll('.poster')].every(p => p.firstChild?.readyState >= 2)));
+  await screenshot(page, 'inspector-gallery');
+  await accessible(frame);
+  await frame.locator('.card').first().click();
+  await until('the video to load', () => frame.evaluate(() => document.querySelector('#video').readyState === 4));
+  assert.equal(await frame.locator('#prompt').textContent(), prompt);
+  await screenshot(page, 'inspector-gallery-chosen');
+  await frame.locator('#back').click();
+  await until('the list', () => frame.locator('#gallery').isVisible());
+  assert.deepEqual(refused, []);
+  assert.deepEqual(requested.filter(p => !/^\/media\/.*\.mp4$/.test(p) && p !== 'srcdoc'), [], 'nothing but videos is requested');
+  await page.getByRole('button', { name: 'Back to Input' }).click();
+  await page.getByText('Generate a video', { exact: true }).first().click();
+});
+
 for (const [script, words] of [['failed', /could not render the storyboard/], ['hostile', /<img src=x onerror=/]]) {
   test(`a job that fails, ${script}`, async () => {
     const frame = await submit(`sandbox:${script} A video about tides.`);

@@ -77,12 +77,12 @@ test('a video from its submission to its end', async t => {
   const polls = host.calls('get_status').length;
   assert.ok(polls >= 2 && polls <= 5, `${polls} polls`);
   await new Promise(done => setTimeout(done, 1500));
-  assert.equal(host.calls('get_status').length, polls, 'a finished video is not polled');
+  assert.ok(host.calls('get_status').length <= polls + 1, 'a finished video is not polled, but it is looked whether it was saved');
   await host.resize(1000);
   await screenshot(host.page.locator('iframe'), 'ready-wide');
   await host.resize(640);
   const box = await host.frame.locator('main').boundingBox();
-  const file = process.env.PLAYER_PICTURE || path.join(root, 'e2e/screenshots/player.png');
+  const file = path.join(process.env.PLAYER_PICTURES || path.join(root, 'e2e/screenshots'), 'player.png');
   await host.page.screenshot({ path: file, clip: { ...box } });
   assert.ok(statSync(picture).size < 200e3, 'the picture in docs is small');
 });
