@@ -19,7 +19,7 @@ go build -o "$PIXAZO_MCP" .
 
 # What the Inspector makes of the tools' _meta and of the page's.
 cat >"$tmp/mcp.json" <<JSON
-{ "mcpServers": { "pixazo": { "command": "$PIXAZO_MCP", "args": ["--sandbox", "--state-dir=$tmp/state"] } } }
+{ "mcpServers": { "pixazo": { "command": "$PIXAZO_MCP", "args": ["--sandbox", "--keeper=false", "--notify=false", "--state-dir=$tmp/state", "--output-dir=$tmp/videos"] } } }
 JSON
 npx --prefix e2e mcp-inspector --cli --config "$tmp/mcp.json" --server pixazo \
   --method tools/list --app-info --format json </dev/null >"$tmp/apps" 2>"$tmp/err" || { cat "$tmp/err"; exit 1; }

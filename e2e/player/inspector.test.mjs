@@ -12,15 +12,16 @@ import { binary, browse, cleanUp, freePort, root, screenshot, temporary, until }
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const prompt = 'A friendly presenter explains tides in 30 seconds.';
-let inspector, browser, page;
+let inspector, browser, page, home;
 const refused = []; // by the player's policy
 const requested = []; // by the player's page
 
 before(async () => {
-  const home = temporary('inspector');
+  home = temporary('inspector');
   const config = path.join(home, 'mcp.json');
   writeFileSync(config, JSON.stringify({ mcpServers: { pixazo: { command: binary,
-    args: ['--sandbox', '--sandbox-duration=6s', `--state-dir=${path.join(home, 'state')}`] } } }));
+    args: ['--sandbox', '--sandbox-duration=6s', '--keeper=false', '--notify=false',
+      `--state-dir=${path.join(home, 'state')}`, `--output-dir=${path.join(home, 'videos')}`] } } }));
   inspector = spawn(process.execPath,
     [path.join(root, 'e2e/node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js'), '--web', '--config', config],
     { detached: true, stdio: ['ignore', 'pipe', 'pipe'],
@@ -114,6 +115,8 @@ for (const [orientation, width, height] of [['landscape', 640, 360], ['portrait'
           `${button} is in sight without scrolling, at ${x}, ${y}`);
       }
     }
+
+    await until('where it was saved by itself', async () => (await frame.locator('#where').textContent()).startsWith(`Saved to ${path.join(home, 'videos')}`), 20e3);
 
     // The address goes to the host, since the frame may open no window.
     const opened = page.waitForEvent('popup');

@@ -686,8 +686,9 @@ test('a result without structure is read from its text', async t => {
     await host.reads('state', 'There is no status to show');
     assert.match(await host.text('note'), /nothing that can be shown/);
   }
-  await host.tell('ui/notifications/tool-result', { content: [{ type: 'text', text: `request_id: ${id}\nstatus: QUEUED\ndone: false\nnext_step: Wait.` }] });
+  await host.tell('ui/notifications/tool-result', { content: [{ type: 'text', text: `request_id: ${id}\nstatus: QUEUED\ndone: false\nsave_error: "no \\"room\\""\nnext_step: Wait.` }] });
   await host.reads('state', 'Queued');
+  assert.equal(await host.text('file'), 'Not saved so far: no "room"');
   assert.equal(await host.text('note'), '');
   assert.equal(await host.text('id'), `request_id: ${id}`);
   await host.tell('ui/notifications/tool-result', structured({ request_id: id, status: 'COMPLETED', done: 'yes' }));

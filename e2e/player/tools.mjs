@@ -60,7 +60,8 @@ export class Server {
   #nextID = 0;
 
   constructor(...args) {
-    this.process = spawn(binary, ['--sandbox', '--max-videos-per-hour=0', `--state-dir=${temporary('state')}`, ...args],
+    this.process = spawn(binary, ['--sandbox', '--max-videos-per-hour=0', '--max-videos-per-day=0', '--auto-save=false', '--keeper=false', '--notify=false',
+      `--state-dir=${temporary('state')}`, `--output-dir=${temporary('videos')}`, ...args],
       { stdio: ['pipe', 'pipe', 'ignore'] });
     readline.createInterface({ input: this.process.stdout }).on('line', line => {
       const message = JSON.parse(line);
