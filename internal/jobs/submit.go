@@ -185,7 +185,7 @@ func (t *Tracker) post(ctx context.Context, p *pixazo.Prepared, o SubmitOptions,
 	defer cancel()
 	defer context.AfterFunc(t.draining, cancel)()
 	return t.gateway.Submit(again, p, pixazo.SubmitOptions{CallbackURL: o.CallbackURL, Again: func(ctx context.Context) error {
-		err := t.journal.Stands(ctx, in)
+		err := t.journal.Renew(ctx, in)
 		if err == nil {
 			return nil
 		}

@@ -78,7 +78,7 @@ func (j *Journal) Intend(ctx context.Context, s Submission) (in Intent, other *R
 					return err
 				}
 			}
-			if in.Left, err = j.checkLimits(ctx, tx, in.owner, in.submitted); err != nil {
+			if in.Left, err = j.checkLimits(ctx, tx, in.submitted); err != nil {
 				return err
 			}
 			in.Left = max(in.Left-1, -1)
@@ -154,8 +154,9 @@ func number(b bool) int {
 var errLost = errors.New("the submission took too long to be still known as under way")
 
 // Renew prolongs the lease of an intent, whose sender calls it every 10 s while
-// the POST is under way. A lease that has ended can't be prolonged: others have
-// seen the intent as uncertain, and may have acted on that.
+// the POST is under way, and before it sends the request again. A lease that has
+// ended can't be prolonged: others have seen the intent as uncertain, and may
+// have acted on that.
 func (j *Journal) Renew(ctx context.Context, in Intent) error {
 	return j.write(func(o *files) error {
 		now := time.Now()
@@ -169,7 +170,3 @@ func (j *Journal) Renew(ctx context.Context, in Intent) error {
 		return nil
 	})
 }
-
-// Stands returns nil when the intent is still known as under way, so that its
-// request may be sent again after an answer that certainly did not accept it.
-func (j *Journal) Stands(ctx context.Context, in Intent) error { return j.Renew(ctx, in) }

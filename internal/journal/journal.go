@@ -155,19 +155,27 @@ func (j *Journal) one(ctx context.Context, q querier, rest string, args ...any) 
 }
 
 // many returns the rows that the rest of a SELECT names.
-func (j *Journal) many(ctx context.Context, q querier, rest string, args ...any) (found []Row, err error) {
-	rows, err := q.QueryContext(ctx, `SELECT `+columns(time.Now())+` FROM jobs `+rest, args...)
+func (j *Journal) many(ctx context.Context, q querier, rest string, args ...any) ([]Row, error) {
+	return query(ctx, q, func(from func(...any) error) (Row, error) {
+		r, err := scan(from)
+		r.Job = j.absolute(r.Job)
+		return r, err
+	}, `SELECT `+columns(time.Now())+` FROM jobs `+rest, args...)
+}
+
+// query returns what read makes of each row of a statement.
+func query[T any](ctx context.Context, q querier, read func(scan func(...any) error) (T, error), statement string, args ...any) (found []T, err error) {
+	rows, err := q.QueryContext(ctx, statement, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		r, err := scan(rows.Scan)
+		one, err := read(rows.Scan)
 		if err != nil {
 			return nil, err
 		}
-		r.Job = j.absolute(r.Job)
-		found = append(found, r)
+		found = append(found, one)
 	}
 	return found, rows.Err()
 }

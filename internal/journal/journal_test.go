@@ -186,7 +186,7 @@ func TestALeaseThatEndedIsNotProlonged(t *testing.T) {
 		if rows := list(t, second, OnlyUncertain); len(rows) != 1 {
 			t.Errorf("%d uncertain rows, want 1", len(rows))
 		}
-		if err := first.Stands(t.Context(), in); err == nil {
+		if err := first.Renew(t.Context(), in); err == nil {
 			t.Error("an intent that others take for uncertain still stands: its request would be sent a second time")
 		}
 		// What came of it after all is written.
@@ -213,7 +213,7 @@ func TestALeaseFarAheadHasEnded(t *testing.T) {
 	if rows := list(t, j, OnlyUncertain); len(rows) != 1 {
 		t.Errorf("%d uncertain rows, want 1", len(rows))
 	}
-	if err := j.Stands(t.Context(), in); err == nil {
+	if err := j.Renew(t.Context(), in); err == nil {
 		t.Error("it still stands")
 	}
 }

@@ -71,7 +71,7 @@ func (j *Journal) List(ctx context.Context, filter Filter, most int, cursor stri
 		if err != nil {
 			return err
 		}
-		page.Left, err = j.checkLimits(ctx, q, Owner(ctx), now)
+		page.Left, err = j.checkLimits(ctx, q, now)
 		if pixazo.IsCode(err, pixazo.LimitReached) {
 			return nil
 		}
@@ -133,23 +133,19 @@ func (j *Journal) Find(ctx context.Context, requestID string) (found *Row, err e
 func (j *Journal) Gateways(ctx context.Context, requestIDs []string) (jobs map[string][]string, err error) {
 	jobs = map[string][]string{}
 	err = j.read(ctx, func(q querier) error {
-		clear(jobs)
-		rows, err := q.QueryContext(ctx, `SELECT gateway, request_id FROM jobs WHERE owner = $1 AND request_id IS NOT NULL AND state <> 'alias'
+		type place struct{ gateway, id string }
+		places, err := query(ctx, q, func(scan func(...any) error) (p place, err error) {
+			err = scan(&p.gateway, &p.id)
+			return p, err
+		}, `SELECT gateway, request_id FROM jobs WHERE owner = $1 AND request_id IS NOT NULL AND state <> 'alias'
 			AND (ended = 0 AND submitted_at > 0 OR $2) ORDER BY row`, Owner(ctx), number(len(requestIDs) > 0))
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var gateway, id string
-			if err := rows.Scan(&gateway, &id); err != nil {
-				return err
-			}
-			if len(requestIDs) == 0 || slices.Contains(requestIDs, id) {
-				jobs[gateway] = append(jobs[gateway], id)
+		clear(jobs)
+		for _, p := range places {
+			if len(requestIDs) == 0 || slices.Contains(requestIDs, p.id) {
+				jobs[p.gateway] = append(jobs[p.gateway], p.id)
 			}
 		}
-		return rows.Err()
+		return err
 	})
 	known := slices.Concat(slices.Collect(maps.Values(jobs))...)
 	for _, id := range requestIDs {
@@ -175,27 +171,21 @@ func (j *Journal) Changed(ctx context.Context, since time.Time) (rows []Row, err
 func (j *Journal) Typical(ctx context.Context) (typical time.Duration, err error) {
 	const newest, least = 50, 3
 	err = j.read(ctx, func(q querier) error {
-		rows, err := q.QueryContext(ctx, `SELECT completed_at - created_at FROM jobs
+		took, err := query(ctx, q, scanNumber, `SELECT completed_at - created_at FROM jobs
 			WHERE gateway = $1 AND status = 'COMPLETED' AND created_at > 0 AND completed_at > created_at ORDER BY row DESC LIMIT $2`, j.gateway, newest)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		var took []int64
-		for rows.Next() {
-			var ms int64
-			if err := rows.Scan(&ms); err != nil {
-				return err
-			}
-			took = append(took, ms)
-		}
 		if typical = 0; len(took) >= least {
 			slices.Sort(took)
 			typical = time.Duration(took[len(took)/2]) * time.Millisecond
 		}
-		return rows.Err()
+		return err
 	})
 	return typical, err
+}
+
+// scanNumber reads a row of one number.
+func scanNumber(scan func(...any) error) (n int64, err error) {
+	err = scan(&n)
+	return n, err
 }
 
 var errGone = errors.New("the journal is gone")

@@ -129,22 +129,13 @@ func (j *Journal) Leases(ctx context.Context, prefix string) (held []Lease, err 
 	return held, err
 }
 
-func leases(ctx context.Context, q querier, prefix string) (held []Lease, err error) {
+func leases(ctx context.Context, q querier, prefix string) ([]Lease, error) {
 	now := time.Now()
-	rows, err := q.QueryContext(ctx, `SELECT name, holder, until FROM leases WHERE substr(name, 1, length($1)) = $1 AND until > $2 AND until <= $3 ORDER BY name`,
-		prefix, milli(now), milli(now.Add(maxAhead)))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var l Lease
+	return query(ctx, q, func(scan func(...any) error) (l Lease, err error) {
 		var until int64
-		if err := rows.Scan(&l.Name, &l.Holder, &until); err != nil {
-			return nil, err
-		}
+		err = scan(&l.Name, &l.Holder, &until)
 		l.Until = fromMilli(until)
-		held = append(held, l)
-	}
-	return held, rows.Err()
+		return l, err
+	}, `SELECT name, holder, until FROM leases WHERE substr(name, 1, length($1)) = $1 AND until > $2 AND until <= $3 ORDER BY name`,
+		prefix, milli(now), milli(now.Add(maxAhead)))
 }
