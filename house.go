@@ -98,13 +98,19 @@ func (h *house) submit(ctx context.Context, req keeper.Request, nonce string, li
 	if err != nil {
 		return jobs.Submission{}, err
 	}
-	o := jobs.SubmitOptions{AllowDuplicate: req.AllowDuplicate, Nonce: nonce, Listen: listen, Notify: h.notifies()}
-	if h.settings.AutoSave {
-		o.SaveTo = h.settings.OutputDir
-	}
+	o := jobs.SubmitOptions{AllowDuplicate: req.AllowDuplicate, Nonce: nonce, Listen: listen, SaveTo: h.savesTo(), Notify: h.notifies()}
 	s, err := h.tracker.Submit(ctx, p, o)
 	s.Warnings = p.Warnings()
 	return s, err
+}
+
+// savesTo returns the folder that finished videos are saved in without being
+// asked, "" when they are not.
+func (h *house) savesTo() string {
+	if !h.settings.AutoSave {
+		return ""
+	}
+	return h.settings.OutputDir
 }
 
 // notifies reports whether desktop notices are wanted, and can be shown.

@@ -85,13 +85,16 @@ func (h *house) register(starter *keeper.Starter) (*server.MCPServer, *resources
 		return starter.Submit(ctx, keeper.Request{Video: video, AllowDuplicate: allowDuplicate}, listen)
 	}
 	tools.Register(srv, tools.Config{
-		Tracker: h.tracker,
-		Saver:   h.saver,
-		Submit:  submit,
-		MaxWait: h.settings.MaxWait,
-		KeyFile: h.settings.APIKeyFile,
-		Files:   attach.Resolver{Dirs: h.settings.FilesDirs, FromRoots: h.settings.FilesFromRoots, Home: h.settings.Home},
-		Refuse:  func(tool string, arguments map[string]any) error { return refuse(h.settings, tool, arguments) },
+		Tracker:     h.tracker,
+		Saver:       h.saver,
+		Submit:      submit,
+		SavesTo:     h.savesTo(),
+		Notices:     h.notifies(),
+		WaitCommand: func(clientName string) string { return waitCommand(h.settings, clientName) },
+		MaxWait:     h.settings.MaxWait,
+		KeyFile:     h.settings.APIKeyFile,
+		Files:       attach.Resolver{Dirs: h.settings.FilesDirs, FromRoots: h.settings.FilesFromRoots, Home: h.settings.Home},
+		Refuse:      func(tool string, arguments map[string]any) error { return refuse(h.settings, tool, arguments) },
 	})
 	mediaOrigins := []string{h.gatewayURL} // of the sandbox, or of a gateway that serves media itself
 	if !h.settings.Sandbox {
@@ -149,9 +152,6 @@ func refuse(settings config.Settings, tool string, arguments map[string]any) err
 	}
 	if hasLocalFile(arguments["files"]) {
 		needed = append(needed, "files-dir", "files-from-roots")
-	}
-	if save := arguments["save"]; save != nil && save != false {
-		needed = append(needed, "output-dir", "max-download")
 	}
 	for _, problem := range settings.Problems {
 		if !slices.Contains(needed, problem.Name) {

@@ -105,8 +105,6 @@ func TestOnlyCallsThatNeedASettingAreRefused(t *testing.T) {
 		{files, "generate_video", map[string]any{"files": "~/deck"}, "file_refused"},
 		{files, "generate_video", map[string]any{"files": []any{"https://a.example/b.pdf", "asset_1", "data:image/png;base64,aaa/"}}, ""},
 		{files, "generate_video", nil, ""},
-		{video, "wait_for_video", map[string]any{"save": true}, "file_refused"},
-		{video, "wait_for_video", map[string]any{"save": false}, ""},
 		{video, "wait_for_video", nil, ""},
 		{settings("--sandbox", "--gateway-url=x"), "generate_video", nil, ""},
 		{settings("--sandbox", "--sandbox-duration=x"), "generate_video", nil, "invalid_argument"},

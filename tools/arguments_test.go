@@ -47,11 +47,11 @@ func TestBadArgumentsAreRefusedInClearWords(t *testing.T) {
 		{"generate_video", `{"prompt":"x","image_url":null}`, `unknown argument "image_url"; the nearest known one is "mode", of ` + videoFields + "." + correctSubmit},
 		// Of a missing and an unknown one, the missing one first.
 		{"get_status", `{"requestId":"x"}`, `request_id is required; got the unknown argument "requestId", which is none of request_id.` + correct},
-		{"wait_for_video", `{"id":"x"}`, `request_id is required; got the unknown argument "id", which is none of request_id, timeout_seconds, save.` + correct},
+		{"wait_for_video", `{"id":"x"}`, `request_id is required; got the unknown argument "id", which is none of request_id, timeout_seconds.` + correct},
 		{"generate_video", `{"prompt":null,"promt":"x"}`, `prompt is required; got the unknown argument "promt", which is none of ` + videoFields + "." + correctSubmit},
 		{"get_status", `{"request_id":"x","timeout_seconds":5}`, `unknown argument "timeout_seconds"; the nearest known one is "request_id", of request_id.` + correct},
-		{"wait_for_video", `{"request_id":"x","timeout":5}`, `unknown argument "timeout"; the nearest known one is "timeout_seconds", of request_id, timeout_seconds, save.` + correct},
-		{"wait_for_video", `{"request_id":"x","avatar":"a"}`, `unknown argument "avatar"; the nearest known one is "save", of request_id, timeout_seconds, save.` + correct},
+		{"wait_for_video", `{"request_id":"x","timeout":5}`, `unknown argument "timeout"; the nearest known one is "timeout_seconds", of request_id, timeout_seconds.` + correct},
+		{"wait_for_video", `{"request_id":"x","avatar":"a"}`, `unknown argument "avatar"; the nearest known one is "request_id", of request_id, timeout_seconds.` + correct},
 		// Missing.
 		{"generate_video", ``, `prompt is required; got nothing.` + correctSubmit},
 		{"generate_video", `null`, `prompt is required; got nothing.` + correctSubmit},

@@ -5,13 +5,11 @@ package tools
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/jobs"
-	"pixazo-mcp/pixazo"
 )
 
 type downloadArgs struct {
@@ -53,7 +51,7 @@ func downloadVideo(config Config) tool {
 	return define(config, definition{
 		name:        "download_video",
 		title:       "Save a video",
-		description: `Saves a finished video (COMPLETED) as a file in the user's output folder and answers with its path. Links to videos expire, files do not. Free. A video that is saved already is not downloaded again. While it answers wait_expired: true, call it again with the same arguments.`,
+		description: `Saves a finished video (COMPLETED) below the output folder and answers with its path. Links expire, files do not. The server saves videos by itself: this is for another name or place. Free. A video that is saved already is not downloaded again. While it answers wait_expired: true, call it again with the same arguments.`,
 		// overwrite replaces a file.
 		hints:  hints{readOnly: false, destructive: true, idempotent: true, openWorld: true},
 		player: true,
@@ -80,19 +78,4 @@ func transferred(p download.Progress) string {
 		return fmt.Sprintf("%.1f MB downloaded", float64(p.Bytes)/1e6)
 	}
 	return fmt.Sprintf("%.1f of %.1f MB downloaded", float64(p.Bytes)/1e6, float64(p.Total)/1e6)
-}
-
-// save downloads the video of a wait that has ended well. That it fails never
-// hides the video.
-func (r *waitResult) save(ctx context.Context, config Config, job pixazo.Job, limit time.Duration, report func(download.Progress)) {
-	s, err := config.Saver.Save(ctx, download.Request{RequestID: job.RequestID}, limit, report)
-	switch {
-	case err != nil:
-		r.SaveError = err.Error()
-		r.NextStep = "The video is done but could not be saved (save_error): show the user the video_urls exactly as they stand, and call download_video to try again."
-	case s.Pending:
-		r.NextStep = "The video is done: show the user the video_urls exactly as they stand. It is still being saved: call download_video with this request_id."
-	default:
-		r.savedResult = r.saved(s)
-	}
 }

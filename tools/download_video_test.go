@@ -101,13 +101,11 @@ func TestVideosAreSaved(t *testing.T) {
 		{"a name of the user's", "Tides", time.Millisecond, "download_video", map[string]any{"filename": "sea/tides"}, "saved_path: DIR/sea/tides.mp4\n", 1},
 		{"a word for no name", "Tides", time.Millisecond, "download_video", map[string]any{"filename": "None", "overwrite": "False"}, "-tides-", 1},
 		{"two videos", "sandbox:two-videos", time.Millisecond, "download_video", map[string]any{"filename": "both.mp4"}, "further_files: DIR/both-2.mp4 (", 2},
-		{"a wait", "Tides", 100 * time.Millisecond, "wait_for_video", map[string]any{"save": true}, "-tides-", 1},
 		{"a wait that was not asked to", "Tides", time.Millisecond, "wait_for_video", nil, "call download_video", 0},
 		{"too early", "Tides", time.Hour, "download_video", nil, "not_ready: the video is not finished; its status is QUEUED. Call wait_for_video, then call again. request_id: ", 0},
 		{"a failed one", "sandbox:failed", time.Millisecond, "download_video", nil, "video_failed: the job ended with status FAILED; ", 0},
 		{"a page", "sandbox:media-html", time.Millisecond, "download_video", nil, "download_failed: ", 0},
 		{"a name that leaves", "Tides", time.Millisecond, "download_video", map[string]any{"filename": "../tides.mp4"}, `file_refused: filename must be `, 0},
-		{"a wait for a page", "sandbox:media-html", time.Millisecond, "wait_for_video", map[string]any{"save": true}, "save_error: download_failed: ", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -55,13 +55,13 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 			return generateResult{}, err
 		}
 		v := config.Tracker.View(ctx, s.Row)
-		return generateResult{jobResult{v, submitted(s, v)}, s.Duplicate, s.Warnings, videosLeft(s.Left)}, nil
+		return generateResult{jobResult{v, config.submitted(ctx, s, v)}, s.Duplicate, s.Warnings, videosLeft(s.Left)}, nil
 	})
 }
 
 // submitted says what became of a submission, and what to do.
-func submitted(s jobs.Submission, v jobs.View) string {
-	step := nextStep(v)
+func (c Config) submitted(ctx context.Context, s jobs.Submission, v jobs.View) string {
+	step := c.nextStep(ctx, v)
 	if s.Duplicate {
 		same := "the same request was"
 		if s.ByForm {

@@ -22,7 +22,7 @@ func getStatus(config Config) tool {
 			return jobResult{}, err
 		}
 		v := config.Tracker.View(ctx, seen.Row)
-		result := jobResult{v, nextStep(v)}
+		result := jobResult{v, config.nextStep(ctx, v)}
 		switch {
 		case seen.Fits == 1:
 			result.NextStep += " An uncertain submission is settled by it."

@@ -7,12 +7,14 @@
 package tools
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
 	"strings"
 
 	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
 
 	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/jobs"
@@ -29,14 +31,21 @@ type jobResult struct {
 }
 
 // nextStep says what to do about a job as it stands.
-func nextStep(v jobs.View) string {
+func (c Config) nextStep(ctx context.Context, v jobs.View) string {
 	switch {
 	case v.Done && v.Status != string(pixazo.Completed):
 		return "Tell the user that no video was made, and why; a new generate_video is a new charge, so let them decide."
-	case v.SavedPath != "":
+	case v.SavedPath != "" && v.Done:
 		return "Tell the user where the video is on their computer, as saved_path says."
 	case len(v.VideoURLs) > 0 && v.Done:
-		return "Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video."
+		step := "Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video."
+		switch {
+		case v.SaveError != "":
+			step = "Show the user the video_urls exactly as they stand. The video could not be saved so far (save_error), which is tried again a few times; download_video tries at once."
+		case c.SavesTo != "":
+			step = "Show the user the video_urls exactly as they stand. They expire; the video is being saved below " + c.SavesTo + " by itself."
+		}
+		return step
 	case v.Done:
 		return "The gateway names no URL for this finished video: call get_status again in a minute, and if there is still none give the user the request_id for Pixazo's support."
 	case v.Status == "UNCERTAIN":
@@ -52,7 +61,30 @@ func nextStep(v jobs.View) string {
 	if v.TypicalSeconds > 0 {
 		takes = fmt.Sprintf("about %d minutes as a rule", max(1, (v.TypicalSeconds+30)/60))
 	}
-	return "The video is being made, which takes " + takes + ": tell the user so, and end your turn. Call wait_for_video with this request_id only if the user wants to wait or a next step needs the video. Do not call generate_video again for it."
+	step := "The video is being made, which takes " + takes + ": tell the user so"
+	if c.SavesTo != "" {
+		step += ", and that it will be saved below " + c.SavesTo + " by itself, also when this chat is closed"
+	}
+	if c.Notices {
+		step += ", with a notice on the desktop"
+	}
+	step += ", and end your turn."
+	if command := c.waitCommand(ctx); command != "" {
+		step += " To be woken when it is done, run in the background: " + command + " " + v.RequestID + " ."
+	}
+	return step + " Call wait_for_video with this request_id only if the user wants to wait or a next step needs the video. Do not call generate_video again for it."
+}
+
+// waitCommand returns the command with which the agent of the client waits in a
+// shell, "" if it has none.
+func (c Config) waitCommand(ctx context.Context) string {
+	session, ok := server.ClientSessionFromContext(ctx).(interface {
+		ClientName(context.Context) string
+	})
+	if !ok || c.WaitCommand == nil {
+		return ""
+	}
+	return c.WaitCommand(session.ClientName(ctx))
 }
 
 // success is result in both forms.

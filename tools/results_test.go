@@ -160,9 +160,37 @@ func TestNextStepOfAJob(t *testing.T) {
 		{"saved", jobs.View{RequestID: "id", Status: "COMPLETED", Done: true, VideoURLs: []string{"https://a.example/"}, SavedPath: "/v.mp4"}, "where the video is on their computer, as saved_path says."},
 		{"failed", jobs.View{RequestID: "id", Status: "ERROR", Done: true}, "no video was made"},
 	} {
-		if got := nextStep(tt.view); !strings.Contains(got, tt.want) || tt.view.SavedPath != "" && strings.Contains(got, "download_video") {
+		if got := (Config{}).nextStep(t.Context(), tt.view); !strings.Contains(got, tt.want) || tt.view.SavedPath != "" && strings.Contains(got, "download_video") {
 			t.Errorf("%s: %s\nwant %s in it", tt.name, got, tt.want)
 		}
+	}
+}
+
+func TestNextStepOfAVideoThatIsSavedByItself(t *testing.T) {
+	config := Config{SavesTo: "/videos", Notices: true}
+	pending := jobs.View{RequestID: "id", Status: "QUEUED"}
+	if got := config.nextStep(t.Context(), pending); !strings.Contains(got, "that it will be saved below /videos by itself, also when this chat is closed, with a notice on the desktop, and end your turn.") {
+		t.Error(got)
+	}
+	done := jobs.View{RequestID: "id", Status: "COMPLETED", Done: true, VideoURLs: []string{"https://a.example/"}}
+	if got := config.nextStep(t.Context(), done); !strings.Contains(got, "is being saved below /videos by itself") || strings.Contains(got, "download_video") {
+		t.Error(got)
+	}
+	done.SaveError = "the disk is full"
+	if got := config.nextStep(t.Context(), done); !strings.Contains(got, "could not be saved so far (save_error)") {
+		t.Error(got)
+	}
+}
+
+func TestClientsWithAShellAreToldTheCommand(t *testing.T) {
+	config := Config{WaitCommand: func(client string) string {
+		if client == "" {
+			return ""
+		}
+		return "/bin/pixazo-mcp wait"
+	}}
+	if got := config.nextStep(t.Context(), jobs.View{RequestID: "id", Status: "QUEUED"}); strings.Contains(got, "pixazo-mcp wait") {
+		t.Error("without a session: ", got)
 	}
 }
 

@@ -25,7 +25,7 @@ const Instructions = `Pixazo makes narrated videos from a prompt with HeyGen Vid
 1. Agree with the user on the content before you spend their money.
 2. Call generate_video once. Tell the user the request_id, which outlives this chat and this server, and how long a video takes.
 3. End your turn, unless the user wants to wait or a next step needs the video. Then call wait_for_video, 45 seconds a call, until it no longer answers wait_expired: true. get_status looks once.
-4. When it is done, show the video_urls exactly as they stand. They expire: download_video saves the file.
+4. When it is done, show the video_urls exactly as they stand. They expire. The server saves videos by itself, with this chat closed, too; download_video is for another name or place.
 
 Never call generate_video again to retry or because a call timed out: list_videos has every request_id. After submission_uncertain or duplicate_uncertain ask the user to look at their Pixazo dashboard first. After a failed video tell the user why and let them decide.
 
@@ -38,6 +38,12 @@ type Config struct {
 	MaxWait time.Duration // the longest that a call may last
 	KeyFile string        // where the user may put the key, for the hint of missing_api_key
 	Files   attach.Resolver
+	SavesTo string // the folder that finished videos are saved in by themselves; "" when they are not
+	Notices bool   // whether the desktop tells of a finished video
+
+	// WaitCommand returns the command with which an agent of a client waits for
+	// videos in a shell, without a request_id; "" for a client that has no shell.
+	WaitCommand func(clientName string) string
 
 	// Submit submits a request, once, and listens at most for listen to what
 	// becomes of it. Its errors are those of jobs.Tracker.Submit.

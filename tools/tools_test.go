@@ -270,7 +270,7 @@ func TestToolsHaveTitlesAndAllHints(t *testing.T) {
 		{"generate_video", no, yes, no, yes},
 		{"get_status", yes, no, yes, yes},
 		{"list_videos", yes, no, yes, no},
-		{"wait_for_video", no, no, yes, yes}, // with save it writes one,
+		{"wait_for_video", yes, no, yes, yes},
 	}
 	tools := list(t)
 	if len(tools) != len(want) {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
-	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
 )
@@ -23,7 +22,6 @@ const defaultWait = 45 * time.Second
 type waitArgs struct {
 	requestArgs
 	TimeoutSeconds *int `json:"timeout_seconds,omitempty" jsonschema:"minimum=0,default=45" jsonschema_description:"Whole seconds to wait; at most the server's limit, 50 by default."`
-	Save           bool `json:"save,omitempty" jsonschema:"default=false" jsonschema_description:"true also saves the finished video, as download_video does."`
 }
 
 // timeout is how long to wait, at most limit.
@@ -39,7 +37,6 @@ func (a waitArgs) timeout(limit time.Duration) time.Duration {
 
 type waitResult struct {
 	jobResult
-	savedResult
 	WaitExpired bool `json:"wait_expired" jsonschema_description:"true when this call ended before the video was done: call wait_for_video again."`
 }
 
@@ -48,11 +45,10 @@ func waitForVideo(config Config) tool {
 		name:        "wait_for_video",
 		title:       "Wait for a video",
 		description: `Waits for a video, 45 seconds a call; only if the user wants to wait or a next step needs it, since a video takes 5 to 45 minutes. While it answers wait_expired: true, call it again with the same request_id. Free. A wait that ends or is cancelled does not touch the video; a failed video is an error with the gateway's reason.`,
-		// With save it writes a file, under a name that nothing has.
-		hints:  hints{readOnly: false, destructive: false, idempotent: true, openWorld: true},
-		player: true,
+		hints:       hints{readOnly: true, destructive: false, idempotent: true, openWorld: true},
+		player:      true,
 	}, func(ctx context.Context, req mcp.CallToolRequest, in waitArgs) (waitResult, error) {
-		begun, timeout := time.Now(), in.timeout(config.MaxWait)
+		timeout := in.timeout(config.MaxWait)
 		tell := progress(ctx, req)
 		outcome, err := config.Tracker.Wait(ctx, in.RequestID, timeout, func(p jobs.Progress) { tell(p.Waited.Seconds(), 0, waited(p)) })
 		if errors.Is(err, context.Canceled) {
@@ -66,7 +62,7 @@ func waitForVideo(config Config) tool {
 			return waitResult{}, job.Failure()
 		}
 		v := config.Tracker.View(ctx, outcome.Row)
-		step := nextStep(v)
+		step := config.nextStep(ctx, v)
 		switch {
 		case job.Done() || v.Stalled:
 		case outcome.End == jobs.Busy:
@@ -81,13 +77,7 @@ func waitForVideo(config Config) tool {
 		if outcome.LastErr != nil && !job.Done() {
 			step += fmt.Sprintf(" The newest status check failed (%s).", outcome.LastErr)
 		}
-		result := waitResult{jobResult: jobResult{v, step}, WaitExpired: !job.Done()}
-		if in.Save && len(job.VideoURLs) > 0 && job.Done() {
-			// Some seconds are left in any case: most videos need no more.
-			left := min(max(timeout-time.Since(begun), 5*time.Second), config.MaxWait-time.Since(begun))
-			result.save(ctx, config, job, left, func(p download.Progress) { tell(time.Since(begun).Seconds(), 0, transferred(p)) })
-		}
-		return result, nil
+		return waitResult{jobResult: jobResult{v, step}, WaitExpired: !job.Done()}, nil
 	})
 }
 

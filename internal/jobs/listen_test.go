@@ -160,6 +160,7 @@ func TestACallbackIsHeardByWhoeverWaits(t *testing.T) {
 		if took := time.Since(start); err != nil || outcome.End != jobs.Finished || took != 500*time.Millisecond {
 			t.Errorf("after %v: %+v, %v; want the end at 500ms", took, outcome, err)
 		}
+		synctest.Wait() // those who wait hear it before those who listen
 		heard.want(t, "added "+id+" QUEUED", id+" PROCESSING", id+" COMPLETED")
 		if row, err := tracker.Find(t.Context(), id); row != nil || err != nil {
 			t.Errorf("somebody else finds %+v, %v", row, err)
