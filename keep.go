@@ -119,7 +119,7 @@ func stopKeepers(ctx context.Context, settings config.Settings, stdout io.Writer
 	if err != nil {
 		return fmt.Errorf("keep --stop: %w", err)
 	}
-	_, err = fmt.Fprintf(stdout, "%d keepers ended\n", n)
+	_, err = fmt.Fprintf(stdout, "keepers ended: %d\n", n)
 	return err
 }
 

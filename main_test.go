@@ -127,6 +127,13 @@ func startCommand(t testing.TB, env []string, path string, args ...string) (*pro
 	t.Helper()
 	cmd := exec.Command(path, args...)
 	cmd.Env = slices.Concat(homes(t.TempDir()), []string{"PIXAZO_KEEPER=false", "PIXAZO_NOTIFY=false", "PIXAZO_MAX_VIDEOS_PER_DAY=0"}, env)
+	return talkTo(t, cmd), cmd
+}
+
+// talkTo starts a command and returns its pipes. ended hears of its end when
+// nobody has its stderr open any more.
+func talkTo(t testing.TB, cmd *exec.Cmd) *program {
+	t.Helper()
 	p := &program{t: t, stderr: &syncBuffer{}, ended: make(chan error, 1)}
 	cmd.Stderr = p.stderr
 	in, err := cmd.StdinPipe()
@@ -150,7 +157,7 @@ func startCommand(t testing.TB, env []string, path string, args ...string) (*pro
 		_ = outR.Close()
 		_ = cmd.Process.Kill()
 	})
-	return p, cmd
+	return p
 }
 
 func (p *program) send(line string) {

@@ -1,0 +1,672 @@
+// These tests run the built program with its keepers as processes, which /proc
+// shows, and end the servers as clients do: at once, and with all of their
+// process group. A video that was submitted is made, saved and told all the same.
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+
+	"pixazo-mcp/pixazo/sandbox"
+)
+
+// user is somebody with a desktop, a journal and a folder for videos.
+type user struct {
+	t       testing.TB
+	state   string // directory
+	videos  string // directory
+	env     []string
+	gateway string
+	notices func() []string // titles; nil without a session bus
+}
+
+// newUser returns a user of a gateway, and waits in the end for the keepers.
+func newUser(t testing.TB, gateway string) *user {
+	t.Helper()
+	if _, err := binary(); err != nil {
+		t.Fatal(err)
+	}
+	u := &user{t: t, state: filepath.Join(t.TempDir(), "state"), videos: t.TempDir(), gateway: gateway}
+	address, notices := desktop(t)
+	u.notices = notices
+	u.env = append(homes(t.TempDir()), "PIXAZO_API_KEY="+secret, "PIXAZO_MAX_VIDEOS_PER_HOUR=0", "PIXAZO_MAX_VIDEOS_PER_DAY=0", "PIXAZO_NOTIFY=true",
+		"PIXAZO_STATE_DIR="+u.state, "PIXAZO_OUTPUT_DIR="+u.videos, "PIXAZO_GATEWAY_URL="+gateway, "DBUS_SESSION_BUS_ADDRESS="+address,
+		"TEST_OF="+u.videos) // which the keepers inherit, and are known by
+	t.Cleanup(func() {
+		for _, pid := range u.keepers() {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		u.gone(10 * time.Second)
+	})
+	return u
+}
+
+// desktop is a session bus with a notification service, which returns the titles
+// of what it was given. Without a bus daemon there are no notices, unless
+// PIXAZO_TEST_DESKTOP requires them.
+func desktop(t testing.TB) (address string, notices func() []string) {
+	t.Helper()
+	if _, err := exec.LookPath("dbus-daemon"); err != nil {
+		if os.Getenv("PIXAZO_TEST_DESKTOP") != "" {
+			t.Fatal(err)
+		}
+		return "unix:path=/nonexistent", nil
+	}
+	dir, err := os.MkdirTemp("", "bus-") // the path of a socket must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	address = "unix:path=" + filepath.Join(dir, "bus")
+	daemon := exec.Command("dbus-daemon", "--session", "--nofork", "--print-address=1", "--address="+address)
+	out, err := daemon.StdoutPipe()
+	if err == nil {
+		err = daemon.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = daemon.Process.Kill(); _ = daemon.Wait() })
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := dbus.Connect(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	d := &notified{}
+	const service = "org.freedesktop.Notifications"
+	if err := conn.Export(d, "/org/freedesktop/Notifications", service); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.RequestName(service, dbus.NameFlagDoNotQueue); err != nil {
+		t.Fatal(err)
+	}
+	return address, func() []string {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return slices.Clone(d.titles)
+	}
+}
+
+// notified implements the service.
+type notified struct {
+	mu     sync.Mutex
+	titles []string
+}
+
+// GetCapabilities is a method of the service.
+func (*notified) GetCapabilities() ([]string, *dbus.Error) { return []string{"body"}, nil }
+
+// Notify is a method of the service.
+func (n *notified) Notify(_ string, _ uint32, _, title, _ string, _ []string, _ map[string]dbus.Variant, _ int32) (uint32, *dbus.Error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.titles = append(n.titles, title)
+	return uint32(len(n.titles)), nil
+}
+
+// serve starts a server in a process group of its own.
+func (u *user) serve(args ...string) (*program, *exec.Cmd) {
+	u.t.Helper()
+	path, err := binary()
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	cmd := exec.Command(path, args...)
+	cmd.Env = u.env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return talkTo(u.t, cmd), cmd
+}
+
+// killGroup is what a client does half a second after an interrupt.
+func killGroup(cmd *exec.Cmd) { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+
+// keepers are the processes of the user's keepers.
+func (u *user) keepers() (pids []int) {
+	all, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	for _, path := range all {
+		env, _ := os.ReadFile(path)
+		if !bytes.Contains(env, []byte("TEST_OF="+u.videos+"\x00")) {
+			continue
+		}
+		dir := filepath.Dir(path)
+		if words, _ := os.ReadFile(filepath.Join(dir, "cmdline")); string(words) == "pixazo-mcp\x00keep\x00" {
+			pid, _ := strconv.Atoi(filepath.Base(dir))
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// gone waits until no keeper runs, for at most within.
+func (u *user) gone(within time.Duration) {
+	u.t.Helper()
+	if !soon(within, func() bool { return len(u.keepers()) == 0 }) {
+		log, _ := os.ReadFile(filepath.Join(u.state, "keeper.log"))
+		u.t.Errorf("%d keepers still run after %s:\n%s", len(u.keepers()), within, log)
+	}
+}
+
+// soon waits until what other processes do has come to be, and reports whether it
+// has within the time.
+func soon(within time.Duration, holds func() bool) bool {
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for timeout := time.After(within); ; {
+		if holds() {
+			return true
+		}
+		select {
+		case <-ticker.C:
+		case <-timeout:
+			return holds()
+		}
+	}
+}
+
+// saved are the names in the user's folder of videos.
+func (u *user) saved() (names []string) {
+	entries, err := os.ReadDir(u.videos)
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}
+
+// counting is a sandbox that counts what is accepted, by prompt, and polls, by
+// request_id, and whose answers to submissions come late.
+type counting struct {
+	*httptest.Server
+	arrived chan struct{} // hears of each submission, which is under way then
+
+	mu       sync.Mutex
+	accepted map[string][]string
+	polls    map[string]int
+}
+
+func newCounting(t testing.TB, duration time.Duration, late func()) *counting {
+	t.Helper()
+	c := &counting{arrived: make(chan struct{}, 1000), accepted: map[string][]string{}, polls: map[string]int{}}
+	emulator := sandbox.New(sandbox.Options{Duration: duration, Key: secret, Accepted: func(id string, body []byte) {
+		var request struct{ Prompt string }
+		if err := json.Unmarshal(body, &request); err != nil {
+			t.Error(err)
+		}
+		c.mu.Lock()
+		c.accepted[request.Prompt] = append(c.accepted[request.Prompt], id)
+		c.mu.Unlock()
+		c.arrived <- struct{}{}
+		late()
+	}})
+	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if id, ok := strings.CutPrefix(r.URL.Path, "/v2/requests/status/"); ok {
+			c.mu.Lock()
+			c.polls[id]++
+			c.mu.Unlock()
+		}
+		emulator.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() { emulator.Close(); c.CloseClientConnections(); c.Close() })
+	return c
+}
+
+// media is what the sandbox sends as a video.
+func (c *counting) media(t *testing.T, id string) []byte {
+	t.Helper()
+	resp, err := http.Get(c.URL + "/media/" + id + "/output.mp4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	video, err := io.ReadAll(resp.Body)
+	if err != nil || len(video) < 10_000 {
+		t.Fatalf("%d bytes, %v", len(video), err)
+	}
+	return video
+}
+
+// The client sends SIGKILL to all of the server's process group in the middle of
+// a POST that takes 5 s.
+func TestAVideoOutlivesItsServer(t *testing.T) {
+	t.Parallel()
+	gateway := newCounting(t, time.Second, func() { time.Sleep(5 * time.Second) })
+	u := newUser(t, gateway.URL)
+	p, cmd := u.serve("--log-level=debug")
+	p.begin("generate_video", generate("tides"))
+	<-gateway.arrived
+	time.Sleep(50 * time.Millisecond)
+	killGroup(cmd)
+	select {
+	case <-p.ended:
+	case <-time.After(2 * time.Second): // of the 5 that the keeper goes on sending
+		t.Error("the server's stderr is held open by its keeper")
+	}
+	pids := u.keepers()
+	if len(pids) != 1 {
+		t.Fatalf("%d keepers run", len(pids))
+	}
+	env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pids[0]))
+	if err != nil || bytes.Contains(env, []byte(secret)) || bytes.Contains(bytes.ToUpper(env), []byte("PIXAZO_API")) {
+		t.Errorf("the environment of the keeper has the key or settings: %v\n%s", err, env)
+	}
+	if cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pids[0])); cwd != "/" {
+		t.Errorf("the keeper is in %s, %v", cwd, err)
+	}
+	if !soon(15*time.Second, func() bool {
+		return len(u.saved()) > 0 && len(journalRows(t, u.state)) > 0 && journalRows(t, u.state)[0].state == "accepted"
+	}) {
+		t.Fatalf("saved %q, the journal has %+v", u.saved(), journalRows(t, u.state))
+	}
+	u.gone(5 * time.Second)
+	id := gateway.accepted["tides"][0]
+	if rows := journalRows(t, u.state); len(rows) != 1 || rows[0] != (row{"accepted", id, "tides"}) {
+		t.Errorf("the journal has %+v", rows)
+	}
+	if names := u.saved(); len(names) != 1 {
+		t.Errorf("saved %q", names)
+	} else if video, err := os.ReadFile(filepath.Join(u.videos, names[0])); err != nil || !bytes.Equal(video, gateway.media(t, id)) {
+		t.Errorf("%d bytes were saved, %v", len(video), err)
+	}
+	if u.notices != nil && !slices.Equal(u.notices(), []string{"Video saved"}) {
+		t.Errorf("notices %q", u.notices())
+	}
+	log, err := os.Stat(filepath.Join(u.state, "keeper.log"))
+	if err != nil || log.Mode().Perm() != 0o600 {
+		t.Errorf("keeper.log: %v, %v", log, err)
+	}
+}
+
+// PIXAZO_TEST_KILLS says how many servers are killed.
+func TestServersKilledAtAnyMomentLoseAndDoubleNothing(t *testing.T) {
+	t.Parallel()
+	kills := 30
+	if testing.Short() {
+		kills = 10
+	}
+	if n, err := strconv.Atoi(os.Getenv("PIXAZO_TEST_KILLS")); err == nil {
+		kills = n
+	}
+	gateway := newCounting(t, time.Millisecond, func() { time.Sleep(time.Duration(rand.Int64N(int64(50 * time.Millisecond)))) })
+	u := newUser(t, gateway.URL)
+	var sides sync.WaitGroup
+	var next atomic.Int32
+	for range 2 {
+		sides.Go(func() {
+			for n := next.Add(1); int(n) <= kills; n = next.Add(1) {
+				p, cmd := u.serve()
+				p.begin("generate_video", generate(fmt.Sprint("video ", n)))
+				p.send(`{"jsonrpc":"2.0","id":"begun","method":"ping"}`)
+				_ = p.receive() // of the two answers, whichever is first
+				time.Sleep(time.Duration(rand.Int64N(int64(150 * time.Millisecond))))
+				killGroup(cmd)
+				<-p.ended
+			}
+		})
+	}
+	sides.Wait()
+	u.gone(30 * time.Second)
+	rows := map[string][]row{}
+	for _, r := range journalRows(t, u.state) {
+		rows[r.prompt] = append(rows[r.prompt], r)
+		if r.state != "accepted" {
+			t.Errorf("the journal has %+v", r)
+		}
+	}
+	for prompt, ids := range gateway.accepted {
+		if r := rows[prompt]; len(ids) != 1 || len(r) != 1 || r[0].requestID != ids[0] {
+			t.Errorf("%s was accepted as %s and is recorded as %+v", prompt, ids, r)
+		}
+	}
+	if len(u.saved()) != len(gateway.accepted) {
+		t.Errorf("%d accepted, saved are %q", len(gateway.accepted), u.saved())
+	}
+	if u.notices != nil && len(u.notices()) != len(gateway.accepted) {
+		t.Errorf("%d accepted, notices are %q", len(gateway.accepted), u.notices())
+	}
+	t.Logf("%d servers killed, %d videos accepted, all recorded with their request_id, saved and told once", kills, len(gateway.accepted))
+	if len(gateway.accepted) < kills/4 {
+		t.Error("the kills came before the submissions, so that nothing was tested")
+	}
+}
+
+func TestManyServersOfAUserMakeOneVideo(t *testing.T) {
+	t.Parallel()
+	gateway := newCounting(t, 3*time.Second, func() {})
+	u := newUser(t, gateway.URL)
+	var all []*program
+	for range 8 {
+		p, _ := u.serve()
+		all = append(all, p)
+	}
+	for _, p := range all {
+		p.begin("generate_video", generate("tides"))
+	}
+	ids := map[any]int{}
+	for _, p := range all {
+		ids[p.await(1).Result.StructuredContent["request_id"]]++
+	}
+	id := gateway.accepted["tides"][0]
+	if ids[id] != 8 || len(gateway.accepted["tides"]) != 1 {
+		t.Errorf("answered %v, accepted %v", ids, gateway.accepted)
+	}
+	if !soon(20*time.Second, func() bool { return len(u.saved()) > 0 }) {
+		t.Error("nothing was saved")
+	}
+	u.gone(5 * time.Second)
+	gateway.mu.Lock()
+	polls := gateway.polls[id]
+	gateway.mu.Unlock()
+	// A duplicate is asked for once more; the rest are 5 s apart.
+	if names := u.saved(); len(names) != 1 || polls > 12 {
+		t.Errorf("saved %q after %d polls", names, polls)
+	}
+	if u.notices != nil && len(u.notices()) != 1 {
+		t.Errorf("notices %q", u.notices())
+	}
+}
+
+// The gateway takes the request and says nothing for longer than the call may
+// last; with a keeper and without.
+func TestASilentGatewayIsAnsweredInTime(t *testing.T) {
+	for _, args := range [][]string{{"--max-wait=2s"}, {"--max-wait=2s", "--keeper=false"}, {"--max-wait=1s"}} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			t.Parallel()
+			over := make(chan struct{})
+			answer := sync.OnceFunc(func() { close(over) })
+			t.Cleanup(answer)
+			gateway := newCounting(t, time.Hour, func() { <-over })
+			u := newUser(t, gateway.URL)
+			p, _ := u.serve(args...)
+			begun := time.Now()
+			r := p.call("generate_video", generate("tides"))
+			if r.Result.IsError || r.Result.StructuredContent["status"] != "SUBMITTING" || !strings.Contains(r.text(), "list_videos") || time.Since(begun) > 5*time.Second {
+				t.Errorf("after %s: %s", time.Since(begun), r.text())
+			}
+			<-gateway.arrived
+			answer()
+			id := gateway.accepted["tides"][0]
+			if !soon(5*time.Second, func() bool { return strings.Contains(p.call("list_videos", nil).text(), id) }) {
+				t.Errorf("the list has no %s: %s", id, p.call("list_videos", nil).text())
+			}
+			if err := p.end(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestKeepersAreStoppedAfterTheirSubmissions(t *testing.T) {
+	t.Parallel()
+	over := make(chan struct{})
+	answer := sync.OnceFunc(func() { close(over) })
+	t.Cleanup(answer)
+	gateway := newCounting(t, time.Hour, func() { <-over })
+	u := newUser(t, gateway.URL)
+	p, _ := u.serve()
+	p.begin("generate_video", generate("tides"))
+	<-gateway.arrived
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := func() string {
+		cmd := exec.Command(path, "keep", "--stop")
+		cmd.Env = u.env
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("keep --stop: %v", err)
+		}
+		return string(out)
+	}
+	time.Sleep(2 * time.Second) // until the keeper has its lease
+	said := make(chan string, 1)
+	go func() { said <- stop() }()
+	select {
+	case out := <-said:
+		t.Fatalf("it did not wait: %s", out)
+	case <-time.After(2 * time.Second):
+	}
+	answer()
+	if r := p.await(1); r.Result.IsError {
+		t.Errorf("got %s", r.text())
+	}
+	if out := <-said; out != "keepers ended: 1\n" {
+		t.Errorf("it said %q", out)
+	}
+	u.gone(2 * time.Second) // though the video is pending
+	if out := stop(); out != "keepers ended: 0\n" {
+		t.Errorf("it said %q", out)
+	}
+}
+
+func TestADeletedStateDirectoryEndsItsKeeper(t *testing.T) {
+	t.Parallel()
+	gateway := newCounting(t, time.Hour, func() {})
+	u := newUser(t, gateway.URL)
+	p, cmd := u.serve()
+	if r := p.call("generate_video", generate("tides")); r.Result.IsError {
+		t.Fatal(r.text())
+	}
+	killGroup(cmd)
+	<-p.ended
+	time.Sleep(2 * time.Second)
+	if len(u.keepers()) != 1 {
+		t.Errorf("%d keepers watch", len(u.keepers()))
+	}
+	if err := os.RemoveAll(u.state); err != nil {
+		t.Fatal(err)
+	}
+	u.gone(3 * time.Second)
+	if _, err := os.Stat(u.state); err == nil {
+		t.Error("it was made again")
+	}
+}
+
+// A keeper is ended by a logout, say, while it sends.
+func TestSignalsDoNotCutAKeepersSubmissionOff(t *testing.T) {
+	t.Parallel()
+	over := make(chan struct{})
+	answer := sync.OnceFunc(func() { close(over) })
+	t.Cleanup(answer)
+	gateway := newCounting(t, time.Hour, func() { <-over })
+	u := newUser(t, gateway.URL)
+	p, _ := u.serve()
+	p.begin("generate_video", generate("tides"))
+	<-gateway.arrived
+	for _, pid := range u.keepers() {
+		for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGTERM} {
+			_ = syscall.Kill(pid, signal)
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	if len(u.keepers()) != 1 {
+		t.Errorf("%d keepers send", len(u.keepers()))
+	}
+	answer()
+	if r := p.await(1); r.Result.StructuredContent["request_id"] != gateway.accepted["tides"][0] {
+		t.Errorf("got %s", r.text())
+	}
+	u.gone(2 * time.Second)
+}
+
+// In a container, the end of process 1 is the end of all others.
+func TestProcess1DoesAKeepersWorkByItself(t *testing.T) {
+	t.Parallel()
+	if err := exec.Command("unshare", "-pf", "true").Run(); err != nil {
+		t.Skip("can't make a process 1: ", err)
+	}
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateway := newCounting(t, time.Second, func() {})
+	u := newUser(t, gateway.URL)
+	cmd := exec.Command("unshare", "-pf", path)
+	cmd.Env = u.env
+	p := talkTo(t, cmd)
+	if r := p.call("generate_video", generate("tides")); r.Result.IsError {
+		t.Fatal(r.text())
+	}
+	if n := len(u.keepers()); n != 0 {
+		t.Errorf("%d keepers run", n)
+	}
+	if !soon(15*time.Second, func() bool { return len(u.saved()) == 1 }) {
+		t.Errorf("saved %q", u.saved())
+	}
+	if err := p.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+// The sandbox of each process has a port of its own: what a keeper saw of a video
+// is played from the reader's.
+func TestAVideoOfTheSandboxIsPlayedInAnotherProcess(t *testing.T) {
+	t.Parallel()
+	u := newUser(t, "")
+	p, cmd := u.serve("--sandbox", "--sandbox-duration=1ms")
+	id := p.call("generate_video", generate("tides")).Result.StructuredContent["request_id"]
+	killGroup(cmd)
+	if !soon(15*time.Second, func() bool { return len(u.saved()) == 1 }) {
+		t.Fatalf("saved %q", u.saved())
+	}
+	u.gone(5 * time.Second)
+	reader, _ := u.serve("--sandbox")
+	reader.send(`{"jsonrpc":"2.0","id":99,"method":"resources/read","params":{"uri":"pixazo://videos/` + fmt.Sprint(id) + `"}}`)
+	said := reader.receive()
+	if video := fetched(said); len(video) < 10_000 {
+		t.Errorf("%d bytes by the address in %s", len(video), said)
+	}
+	if r := reader.call("download_video", map[string]any{"request_id": id, "filename": "copy.mp4"}); r.Result.IsError {
+		t.Error(r.text())
+	}
+}
+
+// fetched is what the first address of media in said leads to.
+func fetched(said string) []byte {
+	_, rest, _ := strings.Cut(said, "http://127.0.0.1")
+	address, _, _ := strings.Cut(rest, `\"`)
+	resp, err := http.Get("http://127.0.0.1" + address)
+	if err != nil {
+		return nil
+	}
+	defer resp.Body.Close()
+	video, _ := io.ReadAll(resp.Body)
+	return video
+}
+
+// A server looks at the journal once in its life and again when somebody has
+// written to it. With PIXAZO_TEST_IDLE this takes two minutes: one until that look
+// is over, and one in which there must be none.
+func TestAnIdleServerReadsAndWritesNothing(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("strace"); err != nil {
+		if os.Getenv("PIXAZO_TEST_IDLE") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	settles, lasts := 2*time.Second, 5*time.Second
+	if os.Getenv("PIXAZO_TEST_IDLE") != "" {
+		settles, lasts = 63*time.Second, 60*time.Second
+	}
+	for _, args := range [][]string{nil, {"--keeper=false"}} {
+		t.Run(fmt.Sprint(args), func(t *testing.T) {
+			t.Parallel()
+			gateway := newCounting(t, time.Millisecond, func() {})
+			u := newUser(t, gateway.URL)
+			before, _ := u.serve()
+			if r := before.call("generate_video", generate("tides")); r.Result.IsError {
+				t.Fatal(r.text())
+			}
+			soon(10*time.Second, func() bool { return len(u.saved()) == 1 })
+			u.gone(5 * time.Second)
+			if err := before.end(); err != nil {
+				t.Error(err)
+			}
+			trace := filepath.Join(t.TempDir(), "trace")
+			cmd := exec.Command("strace", append([]string{"-f", "-ttt", "-o", trace, path}, args...)...)
+			cmd.Env = append(u.env, "GODEBUG=updatemaxprocs=0") // the runtime reads the limits of the container by itself
+			p := talkTo(t, cmd)
+			p.call("list_videos", nil) // which opens the journal
+			time.Sleep(settles)
+			begun := time.Now()
+			time.Sleep(lasts)
+			ended := time.Now()
+			if err := p.end(); err != nil {
+				t.Error(err)
+			}
+			raw, err := os.ReadFile(trace)
+			if errors.Is(err, os.ErrNotExist) {
+				t.Skip("strace may not trace here")
+			}
+			wakes, calls := idleCalls(string(raw), begun, ended)
+			if most := int(lasts/(12*time.Second)) + 1; wakes > most {
+				t.Errorf("it woke %d times in %s:\n%s", wakes, lasts, strings.Join(calls, "\n"))
+			}
+			for _, call := range calls {
+				if name, _, _ := strings.Cut(call, "("); strings.Contains(name, "read") || strings.Contains(name, "write") || strings.Contains(name, "open") || strings.Contains(name, "sync") {
+					t.Errorf("it called %s", call)
+				}
+			}
+		})
+	}
+}
+
+// idleCalls returns the system calls of a trace between two times, and how often
+// the process woke for them.
+func idleCalls(trace string, begun, ended time.Time) (wakes int, calls []string) {
+	var last time.Time
+	for line := range strings.Lines(trace) {
+		fields := strings.SplitN(strings.TrimSpace(line), " ", 3)
+		if len(fields) < 3 {
+			continue
+		}
+		seconds, err := strconv.ParseFloat(strings.TrimSpace(fields[1]), 64)
+		if err != nil {
+			continue
+		}
+		at := time.UnixMicro(int64(seconds * 1e6))
+		if at.Before(begun) || at.After(ended) {
+			continue
+		}
+		if at.Sub(last) > 100*time.Millisecond {
+			wakes++
+		}
+		last = at
+		calls = append(calls, strings.TrimSpace(fields[2]))
+	}
+	return wakes, calls
+}
