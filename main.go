@@ -149,7 +149,6 @@ func runDemo(ctx context.Context, settings config.Settings, stdout io.Writer) er
 		Live:      settings.Demo.Live,
 		OutputDir: settings.OutputDir,
 		Stdout:    stdout,
-		Terminal:  isTerminal(stdout),
 	})
 }
 

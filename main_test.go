@@ -696,7 +696,7 @@ var arrows = map[string][]string{
 	"pixazo-mcp/internal/attach":  {"internal/disk", "internal/text", "pixazo"},
 	"pixazo-mcp/internal/config":  {"internal/disk", "internal/text", "pixazo"}, // for Key, which keeps itself out of print
 	"pixazo-mcp/internal/disk":    {},
-	"pixazo-mcp/internal/demo":    {"internal/text"},
+	"pixazo-mcp/internal/demo":    {"internal/disk", "internal/text"},
 	"pixazo-mcp/internal/setup":   {"internal/config", "internal/disk", "internal/text", "pixazo"},
 	"pixazo-mcp/internal/text":    {},
 	"pixazo-mcp/internal/keeper":  {"internal/jobs", "internal/journal", "internal/text", "pixazo"},

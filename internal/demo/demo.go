@@ -5,8 +5,7 @@
 //   - "→" is a call, "←" its answer; what is indented belongs to the line above.
 //   - The request_id is printed as soon as it is known, and every way out
 //     after that which leaves a video behind says how to get back to it.
-//   - What the server or the gateway said is one cleaned line; without a
-//     terminal there are no carriage returns.
+//   - What the server or the gateway said is one cleaned line.
 package demo
 
 import (
@@ -17,12 +16,14 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/mark3labs/mcp-go/client"
 	"github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"pixazo-mcp/internal/disk"
 	"pixazo-mcp/internal/text"
 )
 
@@ -39,8 +40,7 @@ type Options struct {
 	// OutputDir is where Serve saves videos; it is made when missing.
 	OutputDir string
 
-	Stdout   io.Writer
-	Terminal bool // Stdout is a terminal: progress is one line that changes
+	Stdout io.Writer
 }
 
 // Run makes one video and saves it. It returns once the server has ended. An
@@ -51,10 +51,14 @@ func Run(ctx context.Context, o Options) error {
 	if o.OutputDir == "" {
 		return errors.New("demo: no folder to save the video in; name one with --output-dir")
 	}
-	if err := tryDir(o.OutputDir); err != nil {
+	err := os.MkdirAll(o.OutputDir, 0o755)
+	if err == nil {
+		err = disk.TryWrite(o.OutputDir)
+	}
+	if err != nil {
 		return fmt.Errorf("demo: output folder: %w; name another with --output-dir", err)
 	}
-	d := &demo{Options: o, screen: &screen{out: o.Stdout, terminal: o.Terminal}}
+	d := &demo{Options: o}
 	if d.Live {
 		d.line("Pixazo demo with the real gateway: this spends credits of your account.")
 	} else {
@@ -70,7 +74,7 @@ func Run(ctx context.Context, o Options) error {
 		ended <- err
 	}()
 	d.client = client.NewClient(transport.NewIO(fromServer, toServer, nil))
-	err := d.makeVideo(ctx)
+	err = d.makeVideo(ctx)
 	_ = d.client.Close()
 	go func() { _, _ = io.Copy(io.Discard, fromServer) }() // so that the server can end
 	if cause := <-ended; cause != nil {
@@ -79,30 +83,43 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		err = fmt.Errorf("demo: %w", d.explain(ctx, err))
 	}
-	d.end()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ended = true
 	return err
-}
-
-// tryDir makes the folder dir where it is missing, and a file in it for a
-// moment, to see that it can.
-func tryDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, ".pixazo-*.part")
-	if err != nil {
-		return err
-	}
-	_ = f.Close()
-	return os.Remove(f.Name())
 }
 
 // demo is one Run.
 type demo struct {
 	Options
-	*screen
 	client    *client.Client
 	requestID string // of a video that is not saved yet
+
+	mu     sync.Mutex // of the output
+	status string     // of the newest progress
+	ended  bool       // nothing is printed any more: the client's goroutine may outlive the demo
+}
+
+// line prints a line. A write error has nobody to be told to.
+func (d *demo) line(format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.ended {
+		_, _ = fmt.Fprintf(d.Stdout, format+"\n", args...)
+	}
+}
+
+// progress prints a message, which begins with a status and a comma, if the
+// status is a new one.
+func (d *demo) progress(message string) {
+	status, _, _ := strings.Cut(message, ",")
+	d.mu.Lock()
+	told := d.status == status
+	d.status = status
+	d.mu.Unlock()
+	if !told {
+		d.line("  %s", message)
+	}
 }
 
 // progressToken names the progress of every call, since only one is under way

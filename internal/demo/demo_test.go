@@ -135,24 +135,16 @@ func TestFinishedVideoIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// Without a terminal each status is a line; with one all are the same line.
-func TestProgressIsOneLineOnATerminal(t *testing.T) {
-	for terminal, want := range map[bool]string{
-		false: "→ call\n  QUEUED, 0 s\n  PROCESSING, 5 s\n← answer\n",
-		true:  "→ call\n  QUEUED, 0 s\r             \r  QUEUED, 2 s\r             \r  PROCESSING, 5 s\r                 \r← answer\n",
-	} {
-		var out bytes.Buffer
-		s := screen{out: &out, terminal: terminal}
-		s.line("→ %s", "call")
-		for _, message := range []string{"QUEUED, 0 s", "QUEUED, 2 s", "PROCESSING, 5 s"} {
-			s.progress(message)
-		}
-		s.line("← answer")
-		s.end()
-		s.progress("COMPLETED, too late")
-		if out.String() != want {
-			t.Errorf("terminal %t: %q", terminal, out.String())
-		}
+func TestProgressIsALineForEachStatus(t *testing.T) {
+	var out bytes.Buffer
+	d := demo{Options: Options{Stdout: &out}}
+	d.line("→ %s", "call")
+	for _, message := range []string{"QUEUED, 0 s", "QUEUED, 2 s", "PROCESSING, 5 s"} {
+		d.progress(message)
+	}
+	d.line("← answer")
+	if want := "→ call\n  QUEUED, 0 s\n  PROCESSING, 5 s\n← answer\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
 	}
 }
 

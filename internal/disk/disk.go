@@ -89,3 +89,13 @@ func IsWhole(dir string) bool {
 	clean := filepath.Clean(dir)
 	return clean == filepath.VolumeName(clean)+string(filepath.Separator)
 }
+
+// TryWrite makes a file in dir for a moment, and returns what keeps it from that.
+func TryWrite(dir string) error {
+	f, err := os.CreateTemp(dir, ".pixazo-*.tmp")
+	if err == nil {
+		_, err = f.WriteString("a try")
+		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	return err
+}

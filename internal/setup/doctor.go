@@ -147,7 +147,7 @@ func (o Options) checkFolder(name, dir string) Check {
 	}
 	there, err := nearest(dir)
 	if err == nil {
-		err = tryFile(there)
+		err = disk.TryWrite(there)
 	}
 	switch {
 	case err != nil:
@@ -175,22 +175,13 @@ func nearest(dir string) (string, error) {
 	}
 }
 
-func tryFile(dir string) error {
-	f, err := os.CreateTemp(dir, ".pixazo-*.tmp")
-	if err == nil {
-		_, err = f.WriteString("a try")
-		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
-	}
-	return err
-}
-
 // checkLog opens the log file as a server would, but makes none.
 func (o Options) checkLog() Check {
 	path := o.Settings.LogFile
 	detail, err := path+" can be written", config.TryLogFile(path)
 	if _, missing := os.Lstat(path); err == nil && errors.Is(missing, fs.ErrNotExist) {
 		// A server makes the file, but not its folder.
-		detail, err = path+" is not there yet; a server makes it", tryFile(filepath.Dir(path))
+		detail, err = path+" is not there yet; a server makes it", disk.TryWrite(filepath.Dir(path))
 	}
 	if err != nil {
 		return Check{"log-file", statusFail, err.Error(), "make it writable, or name another with --log-file (PIXAZO_LOG_FILE)"}
