@@ -341,11 +341,13 @@ func TestAttachmentsCostAboutTheirSizeInMemory(t *testing.T) {
 	}
 	accepted := make(chan int64, 1)
 	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		n, _ := io.Copy(io.Discard, r.Body)
-		if n != r.ContentLength {
-			t.Errorf("%d bytes came, announced as %d", n, r.ContentLength)
+		if r.Method == http.MethodPost {
+			n, _ := io.Copy(io.Discard, r.Body)
+			if n != r.ContentLength {
+				t.Errorf("%d bytes came, announced as %d", n, r.ContentLength)
+			}
+			accepted <- n
 		}
-		accepted <- n
 		fmt.Fprint(w, `{"request_id":"heygen-video-agent_019d2f4e-77aa-7bcd-9e01-23456789abcd","status":"QUEUED"}`)
 	}))
 	defer gateway.Close()
@@ -354,8 +356,8 @@ func TestAttachmentsCostAboutTheirSizeInMemory(t *testing.T) {
 		size  int64
 		most  float64 // memory above idle, by size
 	}{
-		{[]string{"1.png"}, 20 * mb, 1.3},
-		{[]string{"1.png", "2.png", "3.png"}, 50 * mb, 1.3},
+		{[]string{"1.png"}, 20 * mb, 1.5},
+		{[]string{"1.png", "2.png", "3.png"}, 50 * mb, 1.5},
 	} {
 		p, cmd := startProcess(t, []string{"PIXAZO_API_KEY=" + secret}, "--gateway-url", gateway.URL, "--files-dir", dir)
 		p.call("list_videos", nil) // which opens the journal
