@@ -88,8 +88,6 @@ func (h *house) register(starter *keeper.Starter) (*server.MCPServer, *resources
 		Tracker:     h.tracker,
 		Saver:       h.saver,
 		Submit:      submit,
-		SavesTo:     h.savesTo(),
-		Notices:     h.notifies(),
 		WaitCommand: func(clientName string) string { return waitCommand(h.settings, clientName) },
 		MaxWait:     h.settings.MaxWait,
 		KeyFile:     h.settings.APIKeyFile,

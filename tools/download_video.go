@@ -66,7 +66,8 @@ func downloadVideo(config Config) tool {
 		if known, err := config.Tracker.Find(ctx, in.RequestID); err == nil && known != nil {
 			row = *known
 		}
-		result := downloadResult{jobResult: jobResult{config.Tracker.View(ctx, row), "The download goes on: call download_video again, with the same arguments."}, WaitExpired: s.Pending}
+		result := downloadResult{jobResult: config.show(ctx, row), WaitExpired: s.Pending}
+		result.NextStep = "The download goes on: call download_video again, with the same arguments."
 		result.savedResult = result.saved(s)
 		return result, nil
 	})

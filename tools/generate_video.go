@@ -54,14 +54,14 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 		if err != nil {
 			return generateResult{}, err
 		}
-		v := config.Tracker.View(ctx, s.Row)
-		return generateResult{jobResult{v, config.submitted(ctx, s, v)}, s.Duplicate, s.Warnings, videosLeft(s.Left)}, nil
+		result := generateResult{config.show(ctx, s.Row), s.Duplicate, s.Warnings, videosLeft(s.Left)}
+		result.NextStep = submitted(s, result.NextStep)
+		return result, nil
 	})
 }
 
-// submitted says what became of a submission, and what to do.
-func (c Config) submitted(ctx context.Context, s jobs.Submission, v jobs.View) string {
-	step := c.nextStep(ctx, v)
+// submitted adds to the next step of a job what became of its submission.
+func submitted(s jobs.Submission, step string) string {
 	if s.Duplicate {
 		same := "the same request was"
 		if s.ByForm {

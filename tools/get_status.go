@@ -21,8 +21,7 @@ func getStatus(config Config) tool {
 		if err != nil {
 			return jobResult{}, err
 		}
-		v := config.Tracker.View(ctx, seen.Row)
-		result := jobResult{v, config.nextStep(ctx, v)}
+		result := config.show(ctx, seen.Row)
 		switch {
 		case seen.Fits == 1:
 			result.NextStep += " An uncertain submission is settled by it."

@@ -30,24 +30,27 @@ type jobResult struct {
 	NextStep string `json:"next_step" jsonschema_description:"What to do next."`
 }
 
-// nextStep says what to do about a job as it stands.
-func (c Config) nextStep(ctx context.Context, v jobs.View) string {
+// show returns a row of the journal with what to do next.
+func (c Config) show(ctx context.Context, row jobs.Row) jobResult {
+	v := c.Tracker.View(ctx, row)
+	return jobResult{v, c.nextStep(ctx, row, v)}
+}
+
+// nextStep says what to do about the job of row, which v shows.
+func (c Config) nextStep(ctx context.Context, row jobs.Row, v jobs.View) string {
 	switch {
 	case v.Done && v.Status != string(pixazo.Completed):
 		return "Tell the user that no video was made, and why; a new generate_video is a new charge, so let them decide."
-	case v.SavedPath != "" && v.Done:
+	case v.Done && v.SavedPath != "":
 		return "Tell the user where the video is on their computer, as saved_path says."
-	case len(v.VideoURLs) > 0 && v.Done:
-		step := "Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video."
-		switch {
-		case v.SaveError != "":
-			step = "Show the user the video_urls exactly as they stand. The video could not be saved so far (save_error), which is tried again a few times; download_video tries at once."
-		case c.SavesTo != "":
-			step = "Show the user the video_urls exactly as they stand. They expire; the video is being saved below " + c.SavesTo + " by itself."
-		}
-		return step
-	case v.Done:
+	case v.Done && len(v.VideoURLs) == 0:
 		return "The gateway names no URL for this finished video: call get_status again in a minute, and if there is still none give the user the request_id for Pixazo's support."
+	case v.Done && v.SaveError != "":
+		return "Show the user the video_urls exactly as they stand. They expire, and the video could not be saved so far (save_error): download_video tries at once."
+	case v.Done && savesItself(row):
+		return "Show the user the video_urls exactly as they stand. They expire; the video is being saved below " + row.Save.Folder + " by itself."
+	case v.Done:
+		return "Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video."
 	case v.Status == "UNCERTAIN":
 		return pixazo.SubmissionUncertain.Info().Advice
 	case v.RequestID == "":
@@ -57,16 +60,25 @@ func (c Config) nextStep(ctx context.Context, v jobs.View) string {
 	case v.Status == "":
 		return "The gateway does not show this request yet: call get_status with this request_id in a minute."
 	}
+	return c.whileMade(ctx, row, v)
+}
+
+// savesItself reports whether whoever watches the job of row saves its video.
+// What was saved once is not saved again, also when the file was deleted.
+func savesItself(row jobs.Row) bool { return row.Save.Folder != "" && len(row.Saved) == 0 }
+
+// whileMade says what to do while a video is being made.
+func (c Config) whileMade(ctx context.Context, row jobs.Row, v jobs.View) string {
 	takes := "5 to 45 minutes"
 	if v.TypicalSeconds > 0 {
 		takes = fmt.Sprintf("about %d minutes as a rule", max(1, (v.TypicalSeconds+30)/60))
 	}
 	step := "The video is being made, which takes " + takes + ": tell the user so"
-	if c.SavesTo != "" {
-		step += ", and that it will be saved below " + c.SavesTo + " by itself, also when this chat is closed"
+	if savesItself(row) {
+		step += ", and that it will be saved below " + row.Save.Folder + " by itself, also when this chat is closed"
 	}
-	if c.Notices {
-		step += ", with a notice on the desktop"
+	if row.Save.Notify {
+		step += ", and that a notice on the desktop tells when"
 	}
 	step += ", and end your turn."
 	if command := c.waitCommand(ctx); command != "" {

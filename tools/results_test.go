@@ -146,39 +146,40 @@ func TestWordsOfOthersAreQuotedInOneWay(t *testing.T) {
 }
 
 func TestNextStepOfAJob(t *testing.T) {
+	done := func(change func(*jobs.View)) jobs.View {
+		v := jobs.View{RequestID: "id", Status: "COMPLETED", Done: true, VideoURLs: []string{"https://a.example/"}}
+		change(&v)
+		return v
+	}
+	keeps := func(*jobs.View) {}
+	saving := jobs.Row{Save: journal.Save{Folder: "/home/ada/Videos"}}
+	saved := saving
+	saved.Saved = []jobs.SavedFile{{Path: "/home/ada/Videos/v.mp4"}}
 	for _, tt := range []struct {
-		name string
-		view jobs.View
-		want string // in it
+		name    string
+		row     jobs.Row
+		view    jobs.View
+		want    string // in it
+		without string
 	}{
-		{"in the works", jobs.View{RequestID: "id", Status: "QUEUED"}, "which takes 5 to 45 minutes: tell the user so, and end your turn"},
-		{"in the works, and others took long", jobs.View{RequestID: "id", Status: "QUEUED", TypicalSeconds: 1229}, "which takes about 20 minutes as a rule"},
-		{"in the works, and others took no time", jobs.View{RequestID: "id", Status: "QUEUED", TypicalSeconds: 8}, "which takes about 1 minutes as a rule"},
-		{"stalled", jobs.View{RequestID: "id", Status: "PROCESSING", Stalled: true}, "Nothing has changed for an hour: tell the user"},
-		{"submitting", jobs.View{Status: "SUBMITTING"}, "do not call generate_video again for it. list_videos has its request_id"},
-		{"uncertain", jobs.View{Status: "UNCERTAIN"}, "allow_duplicate"},
-		{"saved", jobs.View{RequestID: "id", Status: "COMPLETED", Done: true, VideoURLs: []string{"https://a.example/"}, SavedPath: "/v.mp4"}, "where the video is on their computer, as saved_path says."},
-		{"failed", jobs.View{RequestID: "id", Status: "ERROR", Done: true}, "no video was made"},
+		{"in the works", jobs.Row{}, jobs.View{RequestID: "id", Status: "QUEUED"}, "which takes 5 to 45 minutes: tell the user so, and end your turn", "saved"},
+		{"in the works, and others took long", jobs.Row{}, jobs.View{RequestID: "id", Status: "QUEUED", TypicalSeconds: 1229}, "takes about 20 minutes as a rule:", "45"},
+		{"in the works, and others took no time", jobs.Row{}, jobs.View{RequestID: "id", Status: "QUEUED", TypicalSeconds: 8}, "takes about 1 minutes as a rule:", "45"},
+		{"in the works, saved by itself", saving, jobs.View{RequestID: "id", Status: "QUEUED"}, "45 minutes: tell the user so, and that it will be saved below /home/ada/Videos by itself, also when this chat is closed, and end your turn.", "download_video"},
+		{"in the works, with a notice", jobs.Row{Save: journal.Save{Notify: true}}, jobs.View{RequestID: "id", Status: "QUEUED"}, "tell the user so, and that a notice on the desktop tells when, and end", "saved"},
+		{"stalled", saving, jobs.View{RequestID: "id", Status: "PROCESSING", Stalled: true}, "Nothing has changed for an hour: tell the user", "wait_for_video"},
+		{"submitting", jobs.Row{}, jobs.View{Status: "SUBMITTING"}, "do not call generate_video again for it. list_videos has its request_id", "wait_for_video"},
+		{"uncertain", jobs.Row{}, jobs.View{Status: "UNCERTAIN"}, "allow_duplicate", "tell the user so"},
+		{"done", jobs.Row{}, done(keeps), "They expire: to keep the video, call download_video.", "saved"},
+		{"done, being saved by itself", saving, done(keeps), "the video is being saved below /home/ada/Videos by itself.", "download_video"},
+		{"done, not saved so far", saving, done(func(v *jobs.View) { v.SaveError = "disk full" }), "could not be saved so far (save_error): download_video tries at once.", "being saved"},
+		{"done, saved once and gone", saved, done(keeps), "to keep the video, call download_video.", "being saved"},
+		{"saved", saved, done(func(v *jobs.View) { v.SavedPath = "/home/ada/Videos/v.mp4" }), "where the video is on their computer, as saved_path says.", "download_video"},
+		{"failed", saving, jobs.View{RequestID: "id", Status: "ERROR", Done: true}, "no video was made", "saved"},
 	} {
-		if got := (Config{}).nextStep(t.Context(), tt.view); !strings.Contains(got, tt.want) || tt.view.SavedPath != "" && strings.Contains(got, "download_video") {
-			t.Errorf("%s: %s\nwant %s in it", tt.name, got, tt.want)
+		if got := (Config{}).nextStep(t.Context(), tt.row, tt.view); !strings.Contains(got, tt.want) || strings.Contains(got, tt.without) {
+			t.Errorf("%s: %s\nwant %s in it, and not %s", tt.name, got, tt.want, tt.without)
 		}
-	}
-}
-
-func TestNextStepOfAVideoThatIsSavedByItself(t *testing.T) {
-	config := Config{SavesTo: "/videos", Notices: true}
-	pending := jobs.View{RequestID: "id", Status: "QUEUED"}
-	if got := config.nextStep(t.Context(), pending); !strings.Contains(got, "that it will be saved below /videos by itself, also when this chat is closed, with a notice on the desktop, and end your turn.") {
-		t.Error(got)
-	}
-	done := jobs.View{RequestID: "id", Status: "COMPLETED", Done: true, VideoURLs: []string{"https://a.example/"}}
-	if got := config.nextStep(t.Context(), done); !strings.Contains(got, "is being saved below /videos by itself") || strings.Contains(got, "download_video") {
-		t.Error(got)
-	}
-	done.SaveError = "the disk is full"
-	if got := config.nextStep(t.Context(), done); !strings.Contains(got, "could not be saved so far (save_error)") {
-		t.Error(got)
 	}
 }
 
@@ -189,7 +190,7 @@ func TestClientsWithAShellAreToldTheCommand(t *testing.T) {
 		}
 		return "/bin/pixazo-mcp wait"
 	}}
-	if got := config.nextStep(t.Context(), jobs.View{RequestID: "id", Status: "QUEUED"}); strings.Contains(got, "pixazo-mcp wait") {
+	if got := config.nextStep(t.Context(), jobs.Row{}, jobs.View{RequestID: "id", Status: "QUEUED"}); strings.Contains(got, "pixazo-mcp wait") {
 		t.Error("without a session: ", got)
 	}
 }

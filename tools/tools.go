@@ -38,8 +38,6 @@ type Config struct {
 	MaxWait time.Duration // the longest that a call may last
 	KeyFile string        // where the user may put the key, for the hint of missing_api_key
 	Files   attach.Resolver
-	SavesTo string // the folder that finished videos are saved in by themselves; "" when they are not
-	Notices bool   // whether the desktop tells of a finished video
 
 	// WaitCommand returns the command with which an agent of a client waits for
 	// videos in a shell, without a request_id; "" for a client that has no shell.

@@ -48,9 +48,8 @@ func waitForVideo(config Config) tool {
 		hints:       hints{readOnly: true, destructive: false, idempotent: true, openWorld: true},
 		player:      true,
 	}, func(ctx context.Context, req mcp.CallToolRequest, in waitArgs) (waitResult, error) {
-		timeout := in.timeout(config.MaxWait)
 		tell := progress(ctx, req)
-		outcome, err := config.Tracker.Wait(ctx, in.RequestID, timeout, func(p jobs.Progress) { tell(p.Waited.Seconds(), 0, waited(p)) })
+		outcome, err := config.Tracker.Wait(ctx, in.RequestID, in.timeout(config.MaxWait), func(p jobs.Progress) { tell(p.Waited.Seconds(), 0, waited(p)) })
 		if errors.Is(err, context.Canceled) {
 			err = &pixazo.Error{Code: pixazo.Cancelled, Message: "the wait was cancelled", RequestID: in.RequestID, Err: err}
 		}
@@ -61,10 +60,10 @@ func waitForVideo(config Config) tool {
 		if job.Status.Failed() {
 			return waitResult{}, job.Failure()
 		}
-		v := config.Tracker.View(ctx, outcome.Row)
-		step := config.nextStep(ctx, v)
+		result := waitResult{config.show(ctx, outcome.Row), !job.Done()}
+		step := result.NextStep
 		switch {
-		case job.Done() || v.Stalled:
+		case job.Done() || result.Stalled:
 		case outcome.End == jobs.Busy:
 			step = "Too many waits are under way, so this one did not wait: call wait_for_video with this request_id again in a minute, or get_status."
 		case outcome.End == jobs.Draining:
@@ -77,7 +76,8 @@ func waitForVideo(config Config) tool {
 		if outcome.LastErr != nil && !job.Done() {
 			step += fmt.Sprintf(" The newest status check failed (%s).", outcome.LastErr)
 		}
-		return waitResult{jobResult: jobResult{v, step}, WaitExpired: !job.Done()}, nil
+		result.NextStep = step
+		return result, nil
 	})
 }
 
