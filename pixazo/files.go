@@ -170,43 +170,22 @@ func headOf(encoded string) []byte {
 	return head[:n]
 }
 
-// read reads the data of f once: it sets its hash, and reports whether word is
-// in it. It returns the rule that the data breaks.
+// read sets the hash of f's data, and reports whether word is in the data. It
+// returns the rule that the data breaks.
 func (f *File) read(word string) (found bool, rule string) {
 	if f.Size == 0 {
 		return false, ""
 	}
-	var data io.Reader = bytes.NewReader(f.data)
-	if f.data == nil {
-		data = base64.NewDecoder(base64.StdEncoding, strings.NewReader(f.encoded))
+	data := f.data
+	if data == nil {
+		var err error
+		data, err = base64.StdEncoding.DecodeString(f.encoded)
+		if err != nil || int64(len(data)) != f.Size { // line breaks are skipped in decoding
+			return false, base64Rule
+		}
 	}
-	sum, look := sha256.New(), &finder{word: []byte(word)}
-	n, err := io.Copy(io.MultiWriter(sum, look), data)
-	if err != nil || n != f.Size { // line breaks are skipped in decoding
-		return false, base64Rule
-	}
-	f.SHA256 = fmt.Sprintf("%x", sum.Sum(nil))
-	return look.found, ""
-}
-
-// finder looks for word in what is written to it; it finds no empty word.
-type finder struct {
-	word, tail []byte
-	found      bool
-}
-
-func (f *finder) Write(p []byte) (int, error) {
-	n := len(p)
-	if len(f.word) == 0 || f.found {
-		return n, nil
-	}
-	edge := append(f.tail, p[:min(n, len(f.word)-1)]...)
-	f.found = bytes.Contains(edge, f.word) || bytes.Contains(p, f.word)
-	if n < len(f.word)-1 {
-		p = edge
-	}
-	f.tail = bytes.Clone(p[max(0, len(p)-len(f.word)+1):])
-	return n, nil
+	f.SHA256 = fmt.Sprintf("%x", sha256.Sum256(data))
+	return word != "" && bytes.Contains(data, []byte(word)), ""
 }
 
 // parts returns what f is in the body: HeyGen's own form of it if objects is
