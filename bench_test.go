@@ -25,25 +25,48 @@ import (
 
 const initializeLine = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}` + "\n"
 
-// servers builds pixazo-mcp and the bare mcp-go server.
-func servers(b *testing.B) (ours, bare string) {
+// peer is a server to measure: a command, and what it is called in the figures.
+type peer struct {
+	name    string
+	command []string
+}
+
+// peers builds pixazo-mcp and the bare mcp-go server. More come from the
+// variable PEERS, a line of NAME=COMMAND each, as docs/peers/run.sh sets it.
+func peers(b *testing.B) []peer {
 	b.Helper()
 	ours, err := binary()
 	if err != nil {
 		b.Fatal(err)
 	}
-	bare, err = build("./testdata/bare", "bare")
+	bare, err := build("./testdata/bare", "bare")
 	if err != nil {
 		b.Fatal(err)
 	}
-	return ours, bare
+	all := []peer{{"pixazo-mcp", []string{ours}}, {"bare", []string{bare}}}
+	for line := range strings.Lines(os.Getenv("PEERS")) {
+		name, command, _ := strings.Cut(line, "=")
+		all = append(all, peer{name, strings.Fields(command)})
+	}
+	return all
+}
+
+// report reports the median of each peer's figures, and the ratio of the first
+// two.
+func report[T time.Duration | int](b *testing.B, all []peer, figures map[string][]T, unit string, scale float64) {
+	b.Helper()
+	b.ReportMetric(0, "ns/op")
+	for _, p := range all {
+		b.ReportMetric(float64(median(figures[p.name]))/scale, unit+"-"+p.name)
+	}
+	b.ReportMetric(float64(median(figures[all[0].name]))/float64(median(figures[all[1].name])), "ratio")
 }
 
 // initialized starts a server and waits for its answer to initialize.
-func initialized(b *testing.B, path string) (*exec.Cmd, io.Closer, time.Duration) {
+func initialized(b *testing.B, p peer) (*exec.Cmd, io.Closer, time.Duration) {
 	b.Helper()
-	cmd := exec.Command(path)
-	cmd.Env = homes(buildDir)
+	cmd := exec.Command(p.command[0], p.command[1:]...)
+	cmd.Env = append(homes(buildDir), "PATH="+os.Getenv("PATH"))
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		b.Fatal(err)
@@ -68,21 +91,16 @@ func initialized(b *testing.B, path string) (*exec.Cmd, io.Closer, time.Duration
 // BenchmarkColdStart takes the time from starting a process to its initialize
 // answer.
 func BenchmarkColdStart(b *testing.B) {
-	ours, bare := servers(b)
-	took := map[string][]time.Duration{}
+	all, took := peers(b), map[string][]time.Duration{}
 	for b.Loop() {
-		for _, path := range []string{ours, bare} {
-			cmd, in, d := initialized(b, path)
-			took[path] = append(took[path], d)
+		for _, p := range all {
+			cmd, in, d := initialized(b, p)
+			took[p.name] = append(took[p.name], d)
 			_ = in.Close()
 			_ = cmd.Wait()
 		}
 	}
-	a, z := median(took[ours]), median(took[bare])
-	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(milliseconds(a), "ms-pixazo-mcp")
-	b.ReportMetric(milliseconds(z), "ms-bare")
-	b.ReportMetric(float64(a)/float64(z), "ratio")
+	report(b, all, took, "ms", float64(time.Millisecond))
 }
 
 // BenchmarkIdleMemory takes the resident memory of a server that has answered
@@ -91,21 +109,16 @@ func BenchmarkIdleMemory(b *testing.B) {
 	if runtime.GOOS != "linux" {
 		b.Skip("reads /proc")
 	}
-	ours, bare := servers(b)
-	resident := map[string][]int{}
+	all, resident := peers(b), map[string][]int{}
 	for b.Loop() {
-		for _, path := range []string{ours, bare} {
-			cmd, in, _ := initialized(b, path)
-			resident[path] = append(resident[path], residentKiB(b, cmd.Process.Pid))
+		for _, p := range all {
+			cmd, in, _ := initialized(b, p)
+			resident[p.name] = append(resident[p.name], residentKiB(b, cmd.Process.Pid))
 			_ = in.Close()
 			_ = cmd.Wait()
 		}
 	}
-	a, z := median(resident[ours]), median(resident[bare])
-	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(float64(a)/1024, "MiB-pixazo-mcp")
-	b.ReportMetric(float64(z)/1024, "MiB-bare")
-	b.ReportMetric(float64(a)/float64(z), "ratio")
+	report(b, all, resident, "MiB", 1024)
 }
 
 func residentKiB(b *testing.B, pid int) int {

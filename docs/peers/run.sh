@@ -7,8 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-(cd ../.. && go build -o "$tmp/" . && go build -o "$tmp/" ./testdata/bare)
 go build -o "$tmp/gosdk" ./gosdk
-go build -o "$tmp/measure" .
 npm ci --silent
-"$tmp/measure" "${N:-30}" "pixazo-mcp=$tmp/pixazo-mcp" "mcp-go=$tmp/bare" "go-sdk=$tmp/gosdk" "ts-sdk=node tssdk.mjs"
+export PEERS="go-sdk=$tmp/gosdk
+ts-sdk=node $PWD/tssdk.mjs"
+cd ../.. && go test -run '^$' -bench 'ColdStart|IdleMemory' -benchtime "${N:-30}x" .
