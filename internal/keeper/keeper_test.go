@@ -611,18 +611,18 @@ func TestAServerStartsAMissingKeeper(t *testing.T) {
 		h := newHouse(t, t.TempDir(), &gateway{takes: 3 * time.Hour, end: pixazo.Completed})
 		defer h.close()
 		ctx, cancel := context.WithCancel(t.Context())
-		started := 0
+		var started atomic.Int64
 		over := make(chan struct{})
 		go func() {
 			defer close(over)
-			WatchOver(ctx, h.keeper, func() error { started++; return nil })
+			WatchOver(ctx, h.keeper, func() error { started.Add(1); return nil })
 		}()
 		expect := func(what string, want bool, wait time.Duration) {
 			t.Helper()
-			started = 0
+			started.Store(0)
 			time.Sleep(wait)
-			if started > 0 != want {
-				t.Errorf("%s: %d keepers were started", what, started)
+			if n := started.Load(); n > 0 != want {
+				t.Errorf("%s: %d keepers were started", what, n)
 			}
 		}
 		expect("no journal", false, 10*time.Minute)
