@@ -17,7 +17,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -324,71 +323,4 @@ func TestRootsOpenAFolder(t *testing.T) {
 			}
 		})
 	}
-}
-
-// A local file is held once, as it is on disk, and encoded while it is sent.
-func TestAttachmentsCostAboutTheirSizeInMemory(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("reads /proc")
-	}
-	const mb = 1 << 20
-	dir := t.TempDir()
-	for name, size := range map[string]int{"1.png": 20 * mb, "2.png": 20 * mb, "3.png": 10 * mb} {
-		content := append([]byte("\x89PNG\r\n\x1a\n"), bytes.Repeat([]byte{7}, size-8)...)
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	accepted := make(chan int64, 1)
-	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPost {
-			n, _ := io.Copy(io.Discard, r.Body)
-			if n != r.ContentLength {
-				t.Errorf("%d bytes came, announced as %d", n, r.ContentLength)
-			}
-			accepted <- n
-		}
-		fmt.Fprint(w, `{"request_id":"heygen-video-agent_019d2f4e-77aa-7bcd-9e01-23456789abcd","status":"QUEUED"}`)
-	}))
-	defer gateway.Close()
-	for _, tt := range []struct {
-		files []string
-		size  int64
-		most  float64 // memory above idle, by size
-	}{
-		{[]string{"1.png"}, 20 * mb, 1.5},
-		{[]string{"1.png", "2.png", "3.png"}, 50 * mb, 1.5},
-	} {
-		p, cmd := startProcess(t, []string{"PIXAZO_API_KEY=" + secret}, "--gateway-url", gateway.URL, "--files-dir", dir)
-		p.call("list_videos", nil) // which opens the journal
-		idle := memory(t, cmd.Process.Pid, "VmRSS")
-		if r := p.call("generate_video", map[string]any{"prompt": "tides", "files": tt.files}); r.Result.IsError {
-			t.Fatal(r.text())
-		}
-		if n := <-accepted; n < tt.size/3*4 {
-			t.Errorf("a body of %d bytes arrived", n)
-		}
-		cost := float64(memory(t, cmd.Process.Pid, "VmHWM")-idle) / float64(tt.size)
-		if cost > tt.most {
-			t.Errorf("%d files cost %.2f times their size in memory, want at most %.2f", len(tt.files), cost, tt.most)
-		}
-		t.Logf("%d files: %.2f times their size", len(tt.files), cost)
-		if err := p.end(); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-// memory reads a line of a process's status, in bytes.
-func memory(t *testing.T, pid int, name string) int {
-	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := strconv.Atoi(regexp.MustCompile(name + `:\s*(\d+) kB`).FindStringSubmatch(string(status))[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n << 10
 }

@@ -670,3 +670,81 @@ func idleCalls(trace string, begun, ended time.Time) (wakes int, calls []string)
 	}
 	return wakes, calls
 }
+
+// A local file is held once by the server and once by the keeper, as it is on
+// disk, and encoded while it is sent.
+func TestAttachmentsCostAboutTheirSizeInMemory(t *testing.T) {
+	const mb = 1 << 20
+	dir := t.TempDir()
+	for name, size := range map[string]int{"0.png": 100, "1.png": 20 * mb, "2.png": 20 * mb, "3.png": 10 * mb} {
+		content := append([]byte("\x89PNG\r\n\x1a\n"), bytes.Repeat([]byte{7}, size-8)...)
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		name  string
+		args  []string
+		files []string
+		size  int64
+		most  float64 // memory above idle, by size
+	}{
+		{"in the server", []string{"--keeper=false"}, []string{"1.png"}, 20 * mb, 1.5},
+		{"in the server, three files", []string{"--keeper=false"}, []string{"1.png", "2.png", "3.png"}, 50 * mb, 1.5},
+		{"with a keeper", nil, []string{"1.png"}, 20 * mb, 2.5},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			came, answer := make(chan int64), make(chan bool)
+			gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				n, _ := io.Copy(io.Discard, r.Body)
+				if r.Method == http.MethodPost {
+					came <- n
+					<-answer
+				}
+				fmt.Fprintf(w, `{"request_id":"heygen-video-agent_019d2f4e-77aa-7bcd-9e01-%012d","status":"QUEUED"}`, n)
+			}))
+			defer gateway.Close()
+			u := newUser(t, gateway.URL)
+			p, cmd := u.serve(append(tt.args, "--files-dir", dir)...)
+			// cost is what the server and the keeper that sends have in memory, at most.
+			cost := func(prompt string, files []string) (bytes, sent int64) {
+				call := p.begin("generate_video", map[string]any{"prompt": prompt, "files": files})
+				sent = <-came
+				bytes = memory(t, cmd.Process.Pid)
+				if pids := u.keepers(); len(pids) > 0 {
+					bytes += memory(t, slices.Max(pids))
+				}
+				answer <- true
+				if r := p.await(call); r.Result.IsError {
+					t.Fatal(r.text())
+				}
+				return bytes, sent
+			}
+			idle, _ := cost("small", []string{"0.png"})
+			most, sent := cost("large", tt.files)
+			if sent < tt.size/3*4 {
+				t.Errorf("a body of %d bytes arrived", sent)
+			}
+			times := float64(most-idle) / float64(tt.size)
+			if times > tt.most {
+				t.Errorf("%.2f times their size in memory, want at most %.2f", times, tt.most)
+			}
+			t.Logf("%.2f times their size", times)
+		})
+	}
+}
+
+// memory is the most that a process ever had in memory, in bytes.
+func memory(t *testing.T, pid int) int64 {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	n, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n << 10
+}
