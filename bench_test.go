@@ -140,6 +140,53 @@ func residentKiB(b *testing.B, pid int) int {
 	return 0
 }
 
+// BenchmarkKeeper takes what a keeper adds to generate_video.
+func BenchmarkKeeper(b *testing.B) {
+	emulator := sandbox.New(sandbox.Options{Duration: time.Millisecond, Key: secret})
+	defer emulator.Close()
+	gateway := httptest.NewServer(emulator)
+	defer gateway.Close()
+	path, err := binary()
+	if err != nil {
+		b.Fatal(err)
+	}
+	kinds := []string{"true", "false"}
+	servers, took := map[string]*program{}, map[string][]time.Duration{}
+	env := func(kind string) []string {
+		return append(homes(b.TempDir()), "PIXAZO_API_KEY="+secret, "PIXAZO_GATEWAY_URL="+gateway.URL, "PIXAZO_AUTO_SAVE=false", "PIXAZO_KEEPER="+kind,
+			"PIXAZO_STATE_DIR="+b.TempDir(), "PIXAZO_MAX_VIDEOS_PER_HOUR=0", "PIXAZO_LOG_LEVEL=error")
+	}
+	var kept []string
+	for _, kind := range kinds {
+		vars := env(kind)
+		if kind == "true" {
+			kept = vars
+		}
+		servers[kind], _ = startProcess(b, vars)
+		servers[kind].call("list_videos", nil)
+	}
+	for n := 0; b.Loop(); n++ {
+		for _, kind := range kinds {
+			begin := time.Now()
+			if r := servers[kind].call("generate_video", generate(fmt.Sprint("video ", n))); r.Result.IsError {
+				b.Fatal(r.text())
+			}
+			took[kind] = append(took[kind], time.Since(begin))
+		}
+		stop := exec.Command(path, "keep", "--stop") // so that none disturbs the next turn
+		stop.Env = slices.Concat(os.Environ(), kept)
+		if err := stop.Run(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	with, without := median(took["true"]), median(took["false"])
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(milliseconds(with), "ms-with-keeper")
+	b.ReportMetric(milliseconds(without), "ms-without")
+	b.ReportMetric(milliseconds(with-without), "ms-added")
+	b.ReportMetric(float64(with)/float64(without), "ratio")
+}
+
 // BenchmarkGetStatus takes what get_status through a server process adds to a
 // bare GET of the same status, with 0, 5 and 50 waits in flight.
 func BenchmarkGetStatus(b *testing.B) {
