@@ -42,24 +42,43 @@ func (t *Tracker) Listen(f func(Event)) (stop func()) {
 	}
 }
 
-// tell calls the listeners.
+// told is the row that listeners were told of last.
+type told struct {
+	state     string
+	changedAt time.Time
+}
+
+// tell calls the listeners, unless they have heard of the row as it stands: what
+// this process writes is also found in the journal, and may be found late.
 func (t *Tracker) tell(row journal.Row, added bool) {
 	t.mu.Lock()
+	known := t.isTold(row)
 	t.noteTold(row)
 	listeners := slices.Collect(maps.Values(t.listeners))
 	t.mu.Unlock()
+	if known {
+		return
+	}
 	for _, f := range listeners {
 		f(Event{row, added})
 	}
 }
 
-// noteTold keeps how listeners know a row, since the journal shows as news what
-// was written a moment ago. The caller holds t.mu.
+// isTold reports whether listeners know the row as it stands, or as it stood
+// later. The caller holds t.mu.
+func (t *Tracker) isTold(row journal.Row) bool {
+	last, ok := t.told[row.ID]
+	return ok && row.ID != 0 && (last.state == stateOf(row) || row.ChangedAt.Before(last.changedAt))
+}
+
+// noteTold keeps how listeners know a row. The caller holds t.mu.
 func (t *Tracker) noteTold(row journal.Row) {
 	if len(t.told) >= maxTold {
 		clear(t.told)
 	}
-	t.told[row.ID] = stateOf(row)
+	if !row.ChangedAt.Before(t.told[row.ID].changedAt) {
+		t.told[row.ID] = told{stateOf(row), row.ChangedAt}
+	}
 }
 
 // stateOf returns what listeners are told of when it changes.
@@ -111,13 +130,13 @@ func (t *Tracker) readNews(ctx context.Context, begin time.Time) {
 // newest were not seen before.
 func (t *Tracker) found(row journal.Row, begin time.Time, newest int64) {
 	t.mu.Lock()
-	before := t.told[row.ID]
+	known, before := t.isTold(row), t.told[row.ID].state
 	silent := row.ChangedAt.Before(begin) || row.State == journal.Submitting || row.State == journal.Refused
 	if silent {
 		t.noteTold(row)
 	}
 	t.mu.Unlock()
-	if silent || before == stateOf(row) {
+	if silent || known {
 		return
 	}
 	sent := before == stateOf(journal.Row{State: journal.Submitting})

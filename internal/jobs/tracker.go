@@ -69,7 +69,7 @@ type Tracker struct {
 	listened   int // number of the newest listener
 	interested int // waits and followers
 	news       context.CancelFunc
-	told       map[int64]string // the state of a row that listeners heard of last
+	told       map[int64]told // by row
 	typical    time.Duration
 	typicalAt  time.Time // when typical was looked up
 }
@@ -95,7 +95,7 @@ func New(gateway Gateway, j *journal.Journal, options Options) *Tracker {
 	}
 	t := &Tracker{
 		gateway: gateway, journal: j, options: options, log: options.Logger,
-		following: make(chan struct{}, maxFollowing), loops: map[jobKey]*loop{}, memories: map[jobKey]memory{}, listeners: map[int]func(Event){}, told: map[int64]string{},
+		following: make(chan struct{}, maxFollowing), loops: map[jobKey]*loop{}, memories: map[jobKey]memory{}, listeners: map[int]func(Event){}, told: map[int64]told{},
 	}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
