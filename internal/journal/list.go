@@ -188,6 +188,8 @@ func scanNumber(scan func(...any) error) (n int64, err error) {
 	return n, err
 }
 
+var errClosed = errors.New("the program is ending")
+
 var errGone = errors.New("the journal is gone")
 
 var errNoPlace = errors.New("there is no state directory; set --state-dir (PIXAZO_STATE_DIR)")

@@ -112,7 +112,7 @@ func (j *Journal) read(ctx context.Context, f func(querier) error) error {
 		o, err := j.open()
 		if err == nil {
 			err = f(o.reads)
-		} else if !damaged(err) {
+		} else if !damaged(err) && !errors.Is(err, errClosed) {
 			return unavailable(j.readOnly(ctx, f))
 		}
 		switch {
@@ -182,7 +182,7 @@ func (j *Journal) open() (*files, error) {
 	j.rescue()
 	j.closeLocked()
 	if j.closed {
-		return nil, errors.New("the program is ending")
+		return nil, errClosed
 	}
 	if j.dir == "" {
 		return nil, errNoPlace
