@@ -11,7 +11,6 @@ import (
 	"context"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -400,76 +399,4 @@ func noticeDue(row journal.Row, now time.Time) (Notice, bool) {
 		return Notice{}, false
 	}
 	return noticeOf(row, now)
-}
-
-// WatchOver has a keeper started, once a minute, when something is to be done
-// that nobody watches, until ctx is done. When none can be started, k does it in
-// this process.
-func WatchOver(ctx context.Context, k *Keeper, start func() error) {
-	idle := "" // the state of the journal in which there was nothing to do
-	for wait(ctx, idleLook) {
-		state := k.o.Journal.State()
-		if state == idle {
-			continue
-		}
-		pending, watched, err := k.survey(ctx)
-		switch {
-		case err != nil:
-		case !pending:
-			idle = state
-		case !watched && start() != nil:
-			k.Run(ctx)
-		}
-	}
-}
-
-// survey reports whether something is to be done, and whether a keeper watches it.
-func (k *Keeper) survey(ctx context.Context) (pending, watched bool, err error) {
-	rows, err := k.work(ctx)
-	if err != nil {
-		return false, false, err
-	}
-	for _, row := range rows {
-		_, tell := noticeDue(row, time.Now())
-		pending = pending || tell || row.Pending() || toSave(row)
-	}
-	held, err := k.o.Journal.Leases(ctx, WatchLease(k.o.Gateway, k.o.Account()))
-	return pending, len(held) > 0, err
-}
-
-// Running says which keepers hold leases, by version and process, or "".
-func Running(leases []journal.Lease) string {
-	var all []string
-	for _, l := range leases {
-		if strings.HasPrefix(l.Name, watchLease) {
-			all = append(all, "version "+l.Holder[:max(strings.LastIndexByte(l.Holder, ' '), 0)])
-		}
-	}
-	return strings.Join(all, ", ")
-}
-
-// Stop asks all keepers of a journal to end once their submissions are sent, and
-// returns how many there were when they have, or ctx is done.
-func Stop(ctx context.Context, j *journal.Journal) (n int, err error) {
-	if !j.Exists() {
-		return 0, nil
-	}
-	err = j.Take(ctx, journal.Lease{Name: stopLease, Holder: holder(""), Until: time.Now().Add(stopFor)})
-	for err == nil {
-		var held []journal.Lease
-		held, err = j.Leases(ctx, "")
-		keepers := map[string]bool{}
-		for _, l := range held {
-			if l.Name != stopLease {
-				keepers[l.Holder] = true // which may have two for a moment
-			}
-		}
-		if n = max(n, len(keepers)); err != nil || len(keepers) == 0 {
-			return n, err
-		}
-		if !wait(ctx, 200*time.Millisecond) {
-			err = ctx.Err()
-		}
-	}
-	return n, err
 }
