@@ -239,6 +239,13 @@ func newCounting(t testing.TB, duration time.Duration, late func()) *counting {
 	return c
 }
 
+// has reports whether the prompt was accepted.
+func (c *counting) has(prompt string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.accepted[prompt]) > 0
+}
+
 // media is what the sandbox sends as a video.
 func (c *counting) media(t *testing.T, id string) []byte {
 	t.Helper()
@@ -326,7 +333,12 @@ func TestServersKilledAtAnyMomentLoseAndDoubleNothing(t *testing.T) {
 				p.begin("generate_video", generate(fmt.Sprint("video ", n)))
 				p.send(`{"jsonrpc":"2.0","id":"begun","method":"ping"}`)
 				_ = p.receive() // of the two answers, whichever is first
-				time.Sleep(time.Duration(rand.Int64N(int64(150 * time.Millisecond))))
+				window := 150 * time.Millisecond
+				if n%2 == 0 { // on a busy machine, most others come before the submission
+					window /= 2
+					soon(20*time.Second, func() bool { return gateway.has(fmt.Sprint("video ", n)) })
+				}
+				time.Sleep(time.Duration(rand.Int64N(int64(window))))
 				killGroup(cmd)
 				<-p.ended
 			}
@@ -353,7 +365,7 @@ func TestServersKilledAtAnyMomentLoseAndDoubleNothing(t *testing.T) {
 		t.Errorf("%d accepted, notices are %q", len(gateway.accepted), u.notices())
 	}
 	t.Logf("%d servers killed, %d videos accepted, all recorded with their request_id, saved and told once", kills, len(gateway.accepted))
-	if len(gateway.accepted) < kills/4 {
+	if len(gateway.accepted) < kills/2 {
 		t.Error("the kills came before the submissions, so that nothing was tested")
 	}
 }
