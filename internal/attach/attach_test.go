@@ -23,10 +23,6 @@ const (
 	secret  = "the secret of another folder"
 )
 
-func dataURI(mediaType, data string) string {
-	return "data:" + mediaType + ";base64," + base64.StdEncoding.EncodeToString([]byte(data))
-}
-
 // tree makes the folder that is open in these tests, files, with a secret
 // beside it, and returns the folder of both, without links.
 func tree(t testing.TB) string {
