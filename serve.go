@@ -82,7 +82,11 @@ func (h *house) register(starter *keeper.Starter) (*server.MCPServer, *resources
 		server.WithResourceRecovery(),
 	)
 	submit := func(ctx context.Context, video pixazo.VideoRequest, allowDuplicate bool, listen time.Duration) (jobs.Submission, error) {
-		return starter.Submit(ctx, keeper.Request{Video: video, AllowDuplicate: allowDuplicate}, listen)
+		s, err := starter.Submit(ctx, keeper.Request{Video: video, AllowDuplicate: allowDuplicate}, listen)
+		if err == nil && !s.Duplicate {
+			h.tracker.Added(s.Row)
+		}
+		return s, err
 	}
 	tools.Register(srv, tools.Config{
 		Tracker:     h.tracker,

@@ -48,6 +48,14 @@ type told struct {
 	changedAt time.Time
 }
 
+// Added takes in a submission that a keeper made for this process, so that
+// listeners hear of it at once.
+func (t *Tracker) Added(row journal.Row) {
+	if row.Job.RequestID != "" {
+		t.tell(row, true)
+	}
+}
+
 // tell calls the listeners, unless they have heard of the row as it stands: what
 // this process writes is also found in the journal, and may be found late.
 func (t *Tracker) tell(row journal.Row, added bool) {
