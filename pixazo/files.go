@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -221,7 +222,7 @@ var blamesFiles = text.Pattern(`(?i)\bfiles?\b`)
 // adviseFormat returns err, and names the other format of files in a refusal of
 // p that blames them.
 func (c *Client) adviseFormat(p *Prepared, err error) error {
-	e, ok := err.(*Error)
+	e, ok := errors.AsType[*Error](err)
 	if ok && e.Code == InvalidArgument && len(p.files) > 0 && blamesFiles().MatchString(e.Message) {
 		other := FilesFormats[1]
 		if c.config.FilesFormat == other {

@@ -60,7 +60,7 @@ func (t *transfer) write(ctx context.Context, i int, fill func(*part) error) (Fi
 	if p.file, err = t.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644); err != nil {
 		return File{}, folderError(err)
 	}
-	defer t.root.Remove(name) // there is none any more if all went well
+	defer func() { _ = t.root.Remove(name) }() // there is none any more if all went well
 	saved := File{Video: i}
 	if err = fill(p); err == nil {
 		synced := make(chan error)

@@ -221,7 +221,6 @@ func (s *Starter) hand(ctx context.Context, p *process, nonce string, req Reques
 	defer p.close()
 	err := sendRequest(p.in, nonce, req)
 	_ = p.in.Close()
-	req = Request{} // attachments may be large
 	s.handing.Done()
 	var a answer
 	if answerErr := receiveInto(p.out, maxMessage, &a); answerErr == nil {
