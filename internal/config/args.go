@@ -3,6 +3,7 @@
 package config
 
 import (
+	_ "embed"
 	"errors"
 	"flag"
 	"fmt"
@@ -15,6 +16,11 @@ import (
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
+
+// help is the text of --help.
+//
+//go:embed help.txt
+var help string
 
 // parser reads settings. Its methods record what is wrong and go on, so that a
 // user sees every mistake at once.
