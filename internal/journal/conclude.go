@@ -145,6 +145,10 @@ func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, o outcome, intent Ro
 	var saved []SavedFile
 	var checked time.Time
 	switch {
+	case intent.Job.RequestID != "" && (job.RequestID == "" || job.RequestID == intent.Job.RequestID):
+		// The job was seen before its submission was answered, and its row settled.
+		intent.Job.PollingURL = cmp.Or(intent.Job.PollingURL, job.PollingURL)
+		o.failure, state, job, saved, checked = nil, Accepted, intent.Job, intent.Saved, intent.LastCheckedAt
 	case seen == nil || seen.ID == intent.ID:
 	case seen.State != Foreign:
 		if state == Accepted {
@@ -209,8 +213,8 @@ func (j *Journal) named(ctx context.Context, q querier, owner, requestID string)
 // submission and the end of its lease. fits is how many submissions that may be;
 // only a single one is settled, and row is it.
 func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job) (row *Row, fits int, err error) {
-	made := pixazo.IDTime(job.RequestID)
-	if made.IsZero() || !strings.HasPrefix(job.RequestID, pixazo.IDPrefix) {
+	made := idTime(job)
+	if made.IsZero() {
 		return nil, 0, nil
 	}
 	rows, err := j.many(ctx, tx, `WHERE gateway = $1 AND owner = $2 AND request_id IS NULL AND (state IN ('uncertain', 'replaced') OR `+lapsed(time.Now())+`)
@@ -220,6 +224,45 @@ func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job) (row *
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = 'accepted', request_id = $1, failure = '' WHERE row = $2`, job.RequestID, rows[0].ID)
 	return &rows[0], 1, err
+}
+
+// idTime returns when the id of a job of our model was made, zero for another id.
+func idTime(job pixazo.Job) time.Time {
+	if !strings.HasPrefix(job.RequestID, pixazo.IDPrefix) {
+		return time.Time{}
+	}
+	return pixazo.IDTime(job.RequestID)
+}
+
+// Settle gives the submission of nonce the job that it was accepted as: one that
+// the gateway has just confirmed and that a callback to this very submission named.
+// The answer of the submission may be lost, or still to come. The id must be one
+// that no row has, made between a minute before the submission and the end of its
+// lease. The row is as it stands then: without the job when it is not this one's.
+func (j *Journal) Settle(ctx context.Context, nonce string, job pixazo.Job) (seen Observation, err error) {
+	made := idTime(job)
+	err = j.write(func(o *files) error {
+		return transaction(ctx, o.outcomes, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, `UPDATE jobs SET state = 'accepted', request_id = $1, failure = '' WHERE nonce = $2 AND request_id IS NULL
+				AND state IN ('submitting', 'uncertain', 'replaced') AND submitted_at <= $3 AND lease_until >= $4 AND $4 > 0
+				AND NOT EXISTS (SELECT 1 FROM jobs WHERE gateway = $5 AND request_id = $1)`,
+				job.RequestID, nonce, milli(made.Add(time.Minute)), milli(made), j.gateway)
+			if err != nil {
+				return err
+			}
+			row, err := j.one(ctx, tx, `WHERE nonce = $1`, nonce)
+			if err != nil || row == nil {
+				return err
+			}
+			seen = Observation{Row: *row}
+			if row.Job.RequestID == job.RequestID && row.State != Alias {
+				seen.Row, err = j.update(ctx, tx, *row, job)
+				seen.Changed = seen.Row.Job.Status != row.Job.Status
+			}
+			return err
+		})
+	})
+	return seen, err
 }
 
 // Read returns the row of a submission as it stands now, nil when there is none.

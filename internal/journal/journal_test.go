@@ -302,6 +302,67 @@ func TestAnUncertainSubmissionIsSettledByAnIDThatFits(t *testing.T) {
 	}
 }
 
+// A callback names the submission, so that others that the id would fit do not
+// matter, nor whether the answer is lost or still to come.
+func TestACallbackSettlesItsOwnSubmission(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := open(t, t.TempDir())
+		defer j.Close()
+		settle := func(in Intent, id string, status pixazo.Status) Observation {
+			t.Helper()
+			seen, err := j.Settle(t.Context(), in.Nonce, pixazo.Job{RequestID: id, Status: status})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return seen
+		}
+		lost := &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "lost"}
+		in, other, sending := intend(t, j, submission("tides")), intend(t, j, submission("dunes")), intend(t, j, submission("caves"))
+		conclude(t, j, in, pixazo.Job{}, lost)
+		conclude(t, j, other, pixazo.Job{}, lost)
+		taken := accept(t, j, submission("reefs"), idAt(time.Now(), 9)).Job.RequestID
+		for _, id := range []string{"made-up", taken, idAt(time.Now().Add(-2*time.Minute), 1), idAt(time.Now().Add(time.Minute), 1),
+			strings.TrimPrefix(idAt(time.Now(), 1), pixazo.IDPrefix)} {
+			if seen := settle(in, id, pixazo.Completed); seen.Row.State != Uncertain || seen.Row.Job.RequestID != "" {
+				t.Errorf("%s settles %+v", id, seen.Row)
+			}
+		}
+		if seen := settle(Intent{Submission: Submission{Nonce: "unknown"}}, idAt(time.Now(), 1), pixazo.Completed); seen.Row.ID != 0 {
+			t.Errorf("an unknown submission: %+v", seen)
+		}
+		id := idAt(time.Now(), 1)
+		if seen := settle(in, id, pixazo.Completed); seen.Row.State != Accepted || seen.Row.Job.Status != pixazo.Completed || !seen.Changed || seen.Row.Failure != nil {
+			t.Errorf("settled: %+v", seen)
+		}
+		if seen := settle(in, id, pixazo.Processing); seen.Row.Job.Status != pixazo.Completed || seen.Changed {
+			t.Errorf("it goes back: %+v", seen)
+		}
+		if seen := settle(in, idAt(time.Now(), 2), pixazo.Failed); seen.Row.Job.RequestID != id || seen.Row.Job.Status != pixazo.Completed {
+			t.Errorf("another id changes it: %+v", seen)
+		}
+
+		// The answer to a submission that was settled meanwhile takes nothing away.
+		for n, answer := range []struct {
+			job pixazo.Job
+			err error
+		}{
+			{pixazo.Job{RequestID: idAt(time.Now(), 10), Status: pixazo.Queued, PollingURL: "https://gateway.example/poll"}, nil},
+			{pixazo.Job{}, lost},
+			{pixazo.Job{}, &pixazo.Error{Code: pixazo.Cancelled, Message: "not sent again"}},
+		} {
+			id := idAt(time.Now(), 10+n)
+			if n > 0 {
+				sending = intend(t, j, submission(id))
+			}
+			settle(sending, id, pixazo.Completed)
+			row, err := j.Conclude(sending, answer.job, answer.err)
+			if err != nil || row.State != Accepted || row.Job.RequestID != id || row.Job.Status != pixazo.Completed || row.Failure != nil || row.Job.PollingURL != answer.job.PollingURL {
+				t.Errorf("answered with %+v: %+v, %v", answer, row, err)
+			}
+		}
+	})
+}
+
 func TestAReplacedRowLeavesTheList(t *testing.T) {
 	j := open(t, t.TempDir())
 	conclude(t, j, intend(t, j, submission("tides")), pixazo.Job{}, uncertain)

@@ -37,7 +37,7 @@ CREATE TABLE jobs (
 	told_at      BIGINT NOT NULL DEFAULT 0, -- when it was given
 	attended_until BIGINT NOT NULL DEFAULT 0 -- while a call waits for the job
 );
-CREATE UNIQUE INDEX jobs_request_id ON jobs (gateway, owner, request_id) WHERE request_id IS NOT NULL AND state <> 'alias';
+CREATE UNIQUE INDEX jobs_request_id ON jobs (gateway, request_id, owner) WHERE request_id IS NOT NULL AND state <> 'alias';
 CREATE UNIQUE INDEX jobs_nonce ON jobs (nonce) WHERE nonce IS NOT NULL;
 CREATE INDEX jobs_owner ON jobs (gateway, owner, row);
 CREATE INDEX jobs_fingerprint ON jobs (gateway, owner, fingerprint, row);
