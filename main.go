@@ -84,6 +84,10 @@ func run(ctx context.Context, args, env []string, keepCommand func() *exec.Cmd, 
 	switch settings.Command {
 	case config.Demo:
 		return runDemo(ctx, settings, stdout)
+	case config.HTTP:
+		return errors.New("http: not built yet")
+	case config.Token:
+		return errors.New("token: not built yet")
 	case config.Keep:
 		return stopKeepers(ctx, settings, stdout)
 	case config.Wait:

@@ -52,7 +52,7 @@ func newParser(env []string, s *Settings) *parser {
 	for i := range p.rows {
 		row := &p.rows[i]
 		row.label = "--" + row.name
-		if row.of == nil {
+		if row.of == nil || row.team {
 			row.variable = "PIXAZO_" + strings.ToUpper(strings.ReplaceAll(row.name, "-", "_"))
 			row.label += " (" + row.variable + ")"
 		}
@@ -183,6 +183,13 @@ func (p *parser) command(words []string, wordFirst bool) {
 			p.fail("", fmt.Errorf("%s: name a client: %s", p.s.Command, strings.Join(Clients, ", ")))
 		}
 	}
+	if p.s.Command == Token {
+		if len(words) == 0 {
+			p.fail("", errors.New("token: name the user whom the token is for"))
+		} else {
+			p.s.Token, words = words[0], words[1:]
+		}
+	}
 	if p.s.Command == Wait {
 		for _, word := range words {
 			if err := pixazo.CheckRequestID(word); err != nil {
@@ -257,7 +264,7 @@ func (row *setting) isPath() bool { return row.kind == "DIR" || row.kind == "FIL
 
 // show returns a value as it may be shown.
 func (row *setting) show(v string) string {
-	if strings.HasPrefix(row.kind, "URL") {
+	if strings.HasPrefix(row.kind, "URL") || strings.Contains(v, "://") { // a URL in place of its file
 		return masked(v)
 	}
 	return v

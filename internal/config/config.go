@@ -39,9 +39,11 @@ const (
 	Doctor    Command = "doctor"
 	Install   Command = "install"
 	Uninstall Command = "uninstall"
+	HTTP      Command = "http"
+	Token     Command = "token"
 )
 
-var commands = []string{"serve", "keep", "wait", "list", "demo", "doctor", "install", "uninstall"}
+var commands = []string{"serve", "http", "token", "keep", "wait", "list", "demo", "doctor", "install", "uninstall"}
 
 // Clients are the names that Install and Uninstall know.
 var Clients = []string{"claude-desktop", "claude-code", "cursor", "vscode", "windsurf", "zed", "codex", "gemini", "goose"}
@@ -61,6 +63,7 @@ type Settings struct {
 	StateDir         string        // of the journal; "" when none was named and Home is not known
 	MaxVideosPerHour int           // 0, for any number, to 1,000,000
 	MaxVideosPerDay  int           // likewise
+	KeepDays         int           // how long ended jobs stay in the journal; 0: for ever
 	AutoSave         bool          // save finished videos below OutputDir without being asked
 	Keeper           bool          // submit and watch in processes of their own
 	Notify           Choice        // give desktop notices
@@ -75,6 +78,9 @@ type Settings struct {
 	MediaOrigins     []string      // further origins of videos, for the player; a host may begin with "*."
 	LogLevel         slog.Level
 	LogFile          string // "" when the log goes to stderr
+
+	HTTP  HTTPSettings
+	Token string // the name of token, as it was typed
 
 	// Demo holds the flags of the demo command.
 	Demo struct {
@@ -99,6 +105,7 @@ type Settings struct {
 		RequestIDs []string      // to wait for; none means all that are pending
 		Save       bool          // save the videos as they are done
 		Timeout    time.Duration // of the wait; 0 means none
+		All        bool          // list what the whole team made
 	}
 
 	// Problems are the settings that can't be taken. Each has its default, but a
@@ -189,7 +196,8 @@ type setting struct {
 	set func(value string) error
 	// of are the commands whose flag it is. Those of no command are settings:
 	// they have a variable, and count for every command.
-	of []Command
+	of   []Command
+	team bool // a setting of the team server, which has a variable, too
 
 	variable string   // "" for a flag that has none
 	label    string   // flag and variable, for errors
@@ -204,7 +212,7 @@ const filesDir = "files-dir"
 func (p *parser) table(s *Settings) []setting {
 	text := func(v string) (string, error) { return v, nil }
 	parseBoolean := oneOf(booleans, "must be true or false")
-	return []setting{
+	return append([]setting{
 		{name: "api-key-file", kind: "FILE", fallback: "~/.pixazo/api-key", set: into(&s.APIKeyFile, p.keyFile)},
 		{name: "gateway-url", kind: "URL", fallback: pixazo.DefaultGatewayURL, set: into(&s.GatewayURL, parseGateway)},
 		{name: "sandbox", fallback: "false", set: into(&s.Sandbox, parseBoolean)},
@@ -220,6 +228,7 @@ func (p *parser) table(s *Settings) []setting {
 		{name: "max-wait", kind: "DURATION", fallback: "50s", set: into(&s.MaxWait, durations(time.Second, 10*time.Minute, "must be a duration between 1s and 10m, such as 50s"))},
 		{name: "max-videos-per-hour", kind: "N", fallback: "20", set: into(&s.MaxVideosPerHour, parseLimit)},
 		{name: "max-videos-per-day", kind: "N", fallback: "50", set: into(&s.MaxVideosPerDay, parseLimit)},
+		{name: "keep-days", kind: "N", fallback: "0", set: into(&s.KeepDays, parseLimit)},
 		{name: "files-format", kind: "FORMAT", fallback: pixazo.FilesFormats[0], set: into(&s.FilesFormat, parseFilesFormat)},
 		{name: "webhook-url", kind: "URL", set: into(&s.WebhookURL, parseWebhook)},
 		{name: "webhook-mode", kind: "MODE", fallback: "terminal", set: into(&s.WebhookMode, oneOf(modes, "must be terminal (one report, at the end) or sync (one at each step)"))},
@@ -232,9 +241,10 @@ func (p *parser) table(s *Settings) []setting {
 		{name: "stop", of: []Command{Keep}, set: into(&s.Stop, parseBoolean)},
 		{name: "save", of: []Command{Wait}, set: into(&s.Shell.Save, parseBoolean)},
 		{name: "timeout", of: []Command{Wait}, kind: "DURATION", set: into(&s.Shell.Timeout, durations(time.Second, 1000*time.Hour, "must be a duration of at least 1s, such as 45m"))},
+		{name: "all", of: []Command{List}, set: into(&s.Shell.All, parseBoolean)},
 		{name: "json", of: []Command{Doctor, Wait, List}, set: into(&s.JSON, parseBoolean)},
 		{name: "print", of: []Command{Install, Uninstall}, set: into(&s.Setup.Print, parseBoolean)},
-	}
+	}, p.httpTable(&s.HTTP)...)
 }
 
 // Parse reads args, which come without the program's name, and env, lines of
@@ -253,6 +263,9 @@ func Parse(args, env []string, version func() string, stdout io.Writer) (Setting
 	switch {
 	case p.help:
 		text = help
+		if slices.Contains(words, string(HTTP)) {
+			text = helpHTTP
+		}
 	case p.version:
 		text = "pixazo-mcp " + version() + "\n"
 	}
@@ -264,6 +277,9 @@ func Parse(args, env []string, version func() string, stdout io.Writer) (Setting
 	}
 	p.command(words, len(args) > 0 && !strings.HasPrefix(args[0], "-"))
 	p.load()
+	if s.Command == HTTP || s.Shell.All {
+		p.team()
+	}
 	for _, name := range keyVariables {
 		if isPlaceholder(p.env[name]) {
 			s.Unset = append(s.Unset, name)
@@ -290,6 +306,12 @@ func Parse(args, env []string, version func() string, stdout io.Writer) (Setting
 func (p *parser) load() {
 	for i := range p.rows {
 		row := &p.rows[i]
+		if row.of != nil && !slices.Contains(row.of, p.s.Command) {
+			continue
+		}
+		if row.name == "output-dir" && p.s.Command == HTTP {
+			row.fallback = ""
+		}
 		values, from := row.typed, "flag"
 		if values == nil {
 			values, from = p.fromVariable(row), "variable"

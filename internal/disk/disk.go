@@ -3,6 +3,7 @@ package disk
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -64,6 +65,21 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 		return nil, ErrTooLarge
 	}
 	return content, err
+}
+
+// ReadSecret reads the file at path as ReadFile does, unless other users than its
+// owner and group can read it, or others than its owner can change it. Windows
+// has no such permission bits.
+func ReadSecret(path string, limit int64) ([]byte, error) {
+	f, info, err := OpenFile(nil, path)
+	if err != nil {
+		return nil, err
+	}
+	_ = f.Close() // it was only looked at
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o037 != 0 {
+		return nil, fmt.Errorf("other users can read or change it (mode %04o): run chmod 600 on it", info.Mode().Perm())
+	}
+	return ReadFile(path, limit)
 }
 
 // OpenFolder opens a folder, and returns its path without links. Its errors

@@ -1,0 +1,271 @@
+// This file holds the settings of the team server.
+
+package config
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"pixazo-mcp/internal/disk"
+	"pixazo-mcp/internal/text"
+	"pixazo-mcp/pixazo"
+)
+
+// helpHTTP is the text of http --help.
+//
+//go:embed http.txt
+var helpHTTP string
+
+const databaseVariable = "PIXAZO_DATABASE_URL"
+
+// maxBodies is the largest request, and what all of them may take together.
+const maxBodies = 64 << 20
+
+// HTTPSettings are the settings of http; list has DatabaseURL, too. A limit of
+// 0 means none.
+type HTTPSettings struct {
+	Address           string // host and port
+	PublicURL         string // exactly as users type it; "" for none
+	DatabaseURL       Secret // of PostgreSQL; none means team.db in StateDir
+	OAuthIssuer       string
+	OAuthScopes       []string // the scope to read, and the one to create if it is another
+	TokensFile        string
+	MaxVideosPerUser  int // an hour
+	MaxCallsPerMinute int // of a user
+	MaxWaits          int
+	MaxBody           int64  // bytes, at most 64 MiB
+	WebhookSecret     Secret // none: the gateway is not asked to call back
+	UsageToken        Secret // none: no GET /usage
+	AllowedOrigins    []string
+	MetricsAddress    string // "" for no metrics
+	DrainTime         time.Duration
+}
+
+// Origin returns the beginning of the addresses of callbacks and links.
+func (h HTTPSettings) Origin() string {
+	if h.PublicURL == "" {
+		return "http://" + h.Address
+	}
+	u, _ := url.Parse(h.PublicURL) // it was checked
+	return u.Scheme + "://" + u.Host
+}
+
+// Secret is a word that nothing prints: fmt and JSON don't look into a function.
+type Secret struct{ reveal func() string }
+
+// NewSecret returns a secret; that of "" is none.
+func NewSecret(word string) Secret {
+	if word == "" {
+		return Secret{}
+	}
+	return Secret{func() string { return word }}
+}
+
+// Reveal returns the word, "" when there is none.
+func (s Secret) Reveal() string {
+	if s.reveal == nil {
+		return ""
+	}
+	return s.reveal()
+}
+
+// String returns "[redacted]".
+func (s Secret) String() string { return text.Redacted }
+
+// httpTable returns the rows of the team server's flags.
+func (p *parser) httpTable(h *HTTPSettings) []setting {
+	only := []Command{HTTP}
+	rows := []setting{
+		{name: "address", kind: "HOST:PORT", fallback: "127.0.0.1:8080", set: into(&h.Address, parseAddress)},
+		{name: "public-url", kind: "URL", set: into(&h.PublicURL, parsePublicURL)},
+		{name: "database-url-file", kind: "FILE", of: []Command{HTTP, List}, set: into(&h.DatabaseURL, p.databaseURL)},
+		{name: "oauth-issuer", kind: "URL", set: into(&h.OAuthIssuer, parseIssuer)},
+		{name: "oauth-scopes", kind: "NAMES", set: into(&h.OAuthScopes, parseScopes)},
+		{name: "tokens-file", kind: "FILE", set: into(&h.TokensFile, p.absolute)},
+		{name: "max-videos-per-user", kind: "N", fallback: "20", set: into(&h.MaxVideosPerUser, parseLimit)},
+		{name: "max-calls-per-minute", kind: "N", fallback: "120", set: into(&h.MaxCallsPerMinute, parseLimit)},
+		{name: "max-waits", kind: "N", fallback: "2000", set: into(&h.MaxWaits, parseLimit)},
+		{name: "max-body", kind: "SIZE", fallback: "8MB", set: into(&h.MaxBody, parseBodySize)},
+		{name: "webhook-secret-file", kind: "FILE", set: into(&h.WebhookSecret, p.secretFile)},
+		{name: "usage-token-file", kind: "FILE", set: into(&h.UsageToken, p.secretFile)},
+		{name: "allowed-origins", kind: "URLS", set: into(&h.AllowedOrigins, parseAllowedOrigins)},
+		{name: "metrics-address", kind: "HOST:PORT", fallback: "127.0.0.1:9090", set: into(&h.MetricsAddress, parseMetricsAddress)},
+		{name: "drain-time", kind: "DURATION", fallback: "60s", set: into(&h.DrainTime, durations(0, time.Hour, "must be a duration of at most 1h, such as 60s"))},
+	}
+	for i := range rows {
+		rows[i].team = true
+		if rows[i].of == nil {
+			rows[i].of = only
+		}
+	}
+	return rows
+}
+
+// team reads the variable that holds the database's URL, and refuses settings
+// of http that don't go together.
+func (p *parser) team() {
+	h := &p.s.HTTP
+	if v := p.env[databaseVariable]; isPlaceholder(v) {
+		p.s.Unset = append(p.s.Unset, databaseVariable)
+	} else if v = clean(v); v != "" {
+		if err := checkDatabaseURL(v); err != nil {
+			p.fail("database-url-file", fmt.Errorf("%s: %w", databaseVariable, err))
+		}
+		h.DatabaseURL = NewSecret(v)
+	}
+	given := map[string]bool{}
+	for _, v := range p.s.values {
+		given[v.Name] = v.From != "default"
+	}
+	refuse := func(when bool, name, rule string) {
+		if when && p.s.Problem(name) == nil {
+			p.fail(name, fmt.Errorf("%s: %s", p.find(name).label, rule))
+		}
+	}
+	if h.DatabaseURL.Reveal() != "" {
+		refuse(given["state-dir"], "state-dir", "must not be set beside a database, which holds the state")
+		p.s.StateDir = ""
+	}
+	if p.s.Command != HTTP {
+		return
+	}
+	for _, name := range []string{filesDir, "files-from-roots"} {
+		refuse(given[name], name, "must not be set with http, where files of this computer are not attached")
+	}
+	refuse(given["webhook-url"], "webhook-url", "must not be set with http, which receives callbacks itself: see --webhook-secret-file")
+	open := h.OAuthIssuer == "" && h.TokensFile == ""
+	public, _ := url.Parse(h.PublicURL)
+	const who = "needs --oauth-issuer or --tokens-file, since without authentication only this computer may call"
+	refuse(open && !isLoopback(h.Address), "address", "beyond this computer "+who)
+	refuse(open && h.PublicURL != "" && !pixazo.IsLoopback(public.Hostname()), "public-url", who)
+	if h.PublicURL == "" {
+		refuse(h.OAuthIssuer != "", "oauth-issuer", "needs --public-url, for which tokens must have been issued")
+		refuse(h.WebhookSecret.Reveal() != "", "webhook-secret-file", "needs --public-url, where the gateway calls back")
+		refuse(p.s.OutputDir != "" && !isLoopback(h.Address), "output-dir", "needs --public-url, where saved videos are fetched")
+	}
+	refuse(h.OAuthIssuer == "" && h.OAuthScopes != nil, "oauth-scopes", "needs --oauth-issuer, which gives the scopes")
+}
+
+func parseAddress(v string) (string, error) {
+	host, port, err := net.SplitHostPort(v)
+	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || strings.ContainsFunc(host, unicode.IsSpace) || strings.ContainsAny(host, "/@") {
+		return "", errors.New("must be a host and a port, such as 127.0.0.1:8080, or :8080 for all of this computer's addresses")
+	}
+	return v, nil
+}
+
+func parseMetricsAddress(v string) (string, error) {
+	if strings.EqualFold(v, "none") {
+		return "", nil
+	}
+	return parseAddress(v)
+}
+
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	return err == nil && pixazo.IsLoopback(strings.ToLower(host))
+}
+
+// parsePublicURL takes a URL in the one form that everybody compares it in.
+func parsePublicURL(v string) (string, error) {
+	u, origin := httpURL(v)
+	if u == nil || origin+u.Path != v || strings.HasSuffix(v, "/") || strings.Contains(u.Path, "//") {
+		return "", errors.New("must be an https URL (http only on this computer) such as https://mcp.example.com/mcp: the host in lower case, no port that goes without saying, no slash at the end")
+	}
+	return v, nil
+}
+
+func parseIssuer(v string) (string, error) {
+	if u, _ := httpURL(v); u == nil {
+		return "", errors.New("must be an https URL (http only on this computer) without user, query and fragment, exactly as in the issuer's tokens")
+	}
+	return v, nil
+}
+
+// httpURL parses an https URL, or an http one of this computer. It returns nil
+// when v is none.
+func httpURL(v string) (u *url.URL, origin string) {
+	u, err := url.Parse(v)
+	if err != nil || u.User != nil || strings.ContainsAny(v, "?#") {
+		return nil, ""
+	}
+	o, ok := pixazo.OriginOf(u)
+	if !ok || u.Scheme != "https" && (u.Scheme != "http" || !pixazo.IsLoopback(o.Hostname())) {
+		return nil, ""
+	}
+	return u, o.String()
+}
+
+func parseAllowedOrigins(v string) ([]string, error) {
+	if strings.Contains(v, "*") {
+		return nil, errors.New("must be whole origins, without *")
+	}
+	return parseOrigins(v)
+}
+
+func parseScopes(v string) ([]string, error) {
+	names := strings.FieldsFunc(v, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+	if len(names) > 2 || strings.ContainsFunc(v, func(r rune) bool { return r > '~' || r == '"' || r == '\\' }) {
+		return nil, errors.New("must be the name of the scope to read, and behind a comma that of the scope to create if it is another")
+	}
+	return names, nil
+}
+
+func parseBodySize(v string) (int64, error) {
+	if v == "0" {
+		return maxBodies, nil
+	}
+	n, err := parseSize(v)
+	if err != nil || n < 64<<10 || n > maxBodies {
+		return 0, errors.New("must be a size from 64KB to 64MB, such as 8MB, or 0 for the most")
+	}
+	return n, nil
+}
+
+func checkDatabaseURL(v string) error {
+	if !strings.HasPrefix(v, "postgres://") && !strings.HasPrefix(v, "postgresql://") {
+		return errors.New("must hold a URL such as postgres://user:password@host/database (not shown, since it may hold a password)")
+	}
+	return nil
+}
+
+func (p *parser) databaseURL(path string) (Secret, error) {
+	word, err := p.readSecret(path)
+	if err == nil {
+		err = checkDatabaseURL(word)
+	}
+	return NewSecret(word), err
+}
+
+// secretFile reads a secret that nobody may guess.
+func (p *parser) secretFile(path string) (Secret, error) {
+	word, err := p.readSecret(path)
+	if err == nil && len(word) < 32 {
+		err = errors.New("must hold at least 32 characters, such as those of openssl rand -hex 32")
+	}
+	return NewSecret(word), err
+}
+
+// readSecret returns what a file holds, without white space around it.
+func (p *parser) readSecret(path string) (string, error) {
+	path, err := p.absolute(path)
+	if err != nil {
+		return "", err
+	}
+	content, err := disk.ReadSecret(path, maxKeyFile)
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		err = path.Err // the path may be the secret itself, in the wrong place
+	}
+	if err != nil {
+		return "", fmt.Errorf("must be a file that can be read, of at most 4 KiB: %w", err)
+	}
+	return strings.TrimSpace(string(content)), nil
+}
