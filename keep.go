@@ -137,7 +137,7 @@ func (h *house) starter(command func() *exec.Cmd) *keeper.Starter {
 			return json.Marshal(handover{args, env})
 		},
 		Direct: h.submit,
-		Find:   h.journal.Read,
+		Find:   h.journal.ByNonce,
 		Logger: h.log,
 	}
 }

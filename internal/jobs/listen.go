@@ -13,11 +13,7 @@ import (
 	"pixazo-mcp/internal/journal"
 )
 
-const (
-	newsEvery = time.Second     // how often the journal is looked at while somebody waits or follows
-	newsSlack = 5 * time.Second // a change may be written this long after the time it bears
-	maxTold   = 1000            // rows
-)
+const maxTold = 1000 // rows
 
 // Event is a change of a job: of its status, of its saved files, or that it was
 // added to the journal.
@@ -113,25 +109,15 @@ func (t *Tracker) interest(more int) {
 
 // readNews tells what other processes write from begin on.
 func (t *Tracker) readNews(ctx context.Context, begin time.Time) {
-	var version, newest int64 // of the journal, and of its rows that were seen
-	since := begin.Add(-newsSlack)
-	for sleep(ctx, newsEvery) {
-		now := time.Now()
-		v, err := t.journal.Version(ctx)
-		if err != nil || v == version {
-			continue
-		}
-		rows, err := t.journal.Changed(ctx, since)
-		if err != nil {
-			continue
-		}
+	var newest int64 // of the rows that were seen
+	t.journal.Watch(ctx, begin, func(rows []journal.Row) {
 		highest := newest
 		for _, row := range rows {
 			t.found(row, begin, newest)
 			highest = max(highest, row.ID)
 		}
-		version, newest, since = v, highest, now.Add(-newsSlack)
-	}
+		newest = highest
+	}, nil)
 }
 
 // found shows and tells a row that was found changed in the journal. Rows behind
@@ -139,7 +125,7 @@ func (t *Tracker) readNews(ctx context.Context, begin time.Time) {
 func (t *Tracker) found(row journal.Row, begin time.Time, newest int64) {
 	t.mu.Lock()
 	known, before := t.isTold(row), t.told[row.ID].state
-	silent := row.ChangedAt.Before(begin) || row.State == journal.Submitting || row.State == journal.Refused
+	silent := row.State == journal.Submitting || row.State == journal.Refused
 	if silent {
 		t.noteTold(row)
 	}

@@ -109,7 +109,7 @@ func (t *Tracker) Submit(ctx context.Context, p *pixazo.Prepared, o SubmitOption
 // underWay returns the row of a submission under way. It may not have one: when
 // it joined another one, or still waits for the journal.
 func (t *Tracker) underWay(ctx context.Context, p *pixazo.Prepared, o SubmitOptions) journal.Row {
-	row, err := t.journal.Read(ctx, o.Nonce)
+	row, err := t.journal.ByNonce(ctx, o.Nonce)
 	if err == nil && row != nil {
 		return *row
 	}
@@ -203,7 +203,7 @@ func (t *Tracker) join(ctx context.Context, r journal.Row) (_ Submission, stands
 		if !sleep(ctx, lookAgain) {
 			return Submission{}, true, unseen(ctx.Err())
 		}
-		now, err := t.journal.Read(ctx, nonce)
+		now, err := t.journal.ByNonce(ctx, nonce)
 		if err != nil || now == nil {
 			return Submission{}, true, unseen(cmp.Or(ctx.Err(), err, errors.New("the journal was replaced")))
 		}

@@ -28,7 +28,7 @@ type Report struct {
 // brings one of an earlier version up to date. Check waits at most 10 s for a
 // journal that others have locked.
 func Check(dir string) (Report, error) {
-	j := &Journal{dir: dir, busy: defaultBusy, log: slog.New(slog.DiscardHandler)}
+	j := &Journal{dir: dir, file: fileName, busy: defaultBusy, log: slog.New(slog.DiscardHandler)}
 	report := Report{Path: filepath.Join(dir, fileName), Notice: j.notice()}
 	if _, err := os.Lstat(report.Path); errors.Is(err, fs.ErrNotExist) {
 		return report, nil

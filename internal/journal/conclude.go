@@ -51,7 +51,7 @@ func (o outcome) row() *Row {
 // Conclude writes what became of an intent: a job, or why there is none. The row
 // is what callers may be told; when the gateway named a job that an earlier row
 // has, it is that row. What can't be written now is kept in memory, where Intend,
-// Read and Find see it, and is written before the next submission.
+// ByNonce and Find see it, and is written before the next submission.
 func (j *Journal) Conclude(in Intent, job pixazo.Job, failure error) (Row, error) {
 	o := newOutcome(in, job, failure)
 	row, err := j.writeOutcome(o)
@@ -265,8 +265,9 @@ func (j *Journal) Settle(ctx context.Context, nonce string, job pixazo.Job) (see
 	return seen, err
 }
 
-// Read returns the row of a submission as it stands now, nil when there is none.
-func (j *Journal) Read(ctx context.Context, nonce string) (found *Row, err error) {
+// ByNonce returns the row of a submission of any owner as it stands now, nil when
+// there is none.
+func (j *Journal) ByNonce(ctx context.Context, nonce string) (found *Row, err error) {
 	if row := j.unwrittenWhere(func(o outcome) bool { return o.in.Nonce == nonce }); row != nil {
 		return row, nil
 	}

@@ -19,6 +19,8 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
+const asidePrefix = "journal" + asidePart
+
 func TestReadingMakesNoFile(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	j := open(t, dir)
@@ -113,7 +115,7 @@ func TestAJournalThatIsNoneIsReplaced(t *testing.T) {
 				t.Errorf("got %v, want that it is held back", err)
 			}
 			accept(t, j, allowed(submission("tides")), "id-1")
-			kept, _ := filepath.Glob(filepath.Join(dir, asidePrefix+"*"+asideEnding))
+			kept, _ := filepath.Glob(filepath.Join(dir, asidePrefix+"*"+ending))
 			if len(kept) != 1 {
 				t.Fatalf("kept %q, want one file", kept)
 			}

@@ -78,7 +78,7 @@ func (j *Journal) Intend(ctx context.Context, s Submission) (in Intent, other *R
 					return err
 				}
 			}
-			if in.Left, err = j.checkLimits(ctx, tx, in.submitted); err != nil {
+			if in.Left, err = j.checkLimits(ctx, tx, in.owner, in.submitted); err != nil {
 				return err
 			}
 			in.Left = max(in.Left-1, -1)

@@ -35,6 +35,10 @@ type Options struct {
 	Gateway string // the gateway's origin, or "sandbox"; rows of other gateways are not seen
 	Limits  Limits // on submissions
 
+	File     string // name of the database in Dir; "" means journal.db
+	Database string // URL of a PostgreSQL database that has the journal instead; "" for the file
+	KeepDays int    // how long Tidy leaves ended jobs; 0 means for ever
+
 	// MediaOrigin is the origin of media addresses that are kept without one: the
 	// sandbox's, whose port is another one in each process. "" for none.
 	MediaOrigin string
@@ -47,9 +51,11 @@ type Options struct {
 // Each method answers for the owner of its ctx (see WithOwner). Errors have code
 // journal_unavailable unless the method says more.
 type Journal struct {
-	dir     string
-	gateway string
-	limits  Limits
+	dir      string
+	file     string // name in dir
+	gateway  string
+	limits   Limits
+	keepDays int
 
 	mediaOrigin string
 	busy        time.Duration
@@ -61,12 +67,15 @@ type Journal struct {
 
 	onlyExisting bool
 	unwritten    []outcome // that the database could not take yet
+
+	hearers map[int]func(string) // of signals
+	heard   int                  // number of the newest
 }
 
 // New returns the journal of o. It is opened at its first use, so that starting
 // the program costs nothing.
 func New(o Options) *Journal {
-	j := &Journal{dir: o.Dir, gateway: o.Gateway, limits: o.Limits, mediaOrigin: o.MediaOrigin, busy: cmp.Or(o.Busy, defaultBusy), log: o.Logger}
+	j := &Journal{dir: o.Dir, file: cmp.Or(o.File, fileName), gateway: o.Gateway, limits: o.Limits, keepDays: o.KeepDays, mediaOrigin: o.MediaOrigin, busy: cmp.Or(o.Busy, defaultBusy), log: o.Logger}
 	if j.log == nil {
 		j.log = slog.New(slog.DiscardHandler)
 	}

@@ -525,7 +525,7 @@ func TestAnOutcomeThatCannotBeWrittenIsKnown(t *testing.T) {
 	if err != nil || row == nil || row.Job.RequestID != "id-1" || row.State != Accepted {
 		t.Errorf("the same request: %+v, %v; want the job", row, err)
 	}
-	if row, err := j.Read(t.Context(), s.Nonce); err != nil || row.Job.RequestID != "id-1" {
+	if row, err := j.ByNonce(t.Context(), s.Nonce); err != nil || row.Job.RequestID != "id-1" {
 		t.Errorf("read %+v, %v", row, err)
 	}
 	if row := find(t, j, "id-1"); row == nil {

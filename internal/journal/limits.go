@@ -13,30 +13,36 @@ import (
 // Limits are how many videos may be submitted; 0 means any number. Counted is
 // what was, or may have been, accepted.
 type Limits struct {
-	PerHour int
-	PerDay  int
+	PerHour int // of all owners
+	PerDay  int // of all owners
+	PerUser int // an hour, of one owner
 }
 
 // checkLimits returns how many videos the limits leave at now, -1 when there is
 // no limit. When none is left the error says until when.
-func (j *Journal) checkLimits(ctx context.Context, q querier, now time.Time) (left int, err error) {
+func (j *Journal) checkLimits(ctx context.Context, q querier, owner string, now time.Time) (left int, err error) {
 	left = -1
 	var refusal *pixazo.Error
 	for _, l := range []struct {
 		most  int
 		span  time.Duration
+		of    string
 		words string
 	}{
-		{j.limits.PerHour, time.Hour, "%d videos an hour is reached (--max-videos-per-hour, PIXAZO_MAX_VIDEOS_PER_HOUR)"},
-		{j.limits.PerDay, 24 * time.Hour, "%d videos a day is reached (--max-videos-per-day, PIXAZO_MAX_VIDEOS_PER_DAY)"},
+		{j.limits.PerHour, time.Hour, "", "%d videos an hour is reached (--max-videos-per-hour, PIXAZO_MAX_VIDEOS_PER_HOUR)"},
+		{j.limits.PerDay, 24 * time.Hour, "", "%d videos a day is reached (--max-videos-per-day, PIXAZO_MAX_VIDEOS_PER_DAY)"},
+		{j.limits.PerUser, time.Hour, " AND owner = $4", "%d videos an hour for each user is reached (--max-videos-per-user, PIXAZO_MAX_VIDEOS_PER_USER)"},
 	} {
 		if l.most <= 0 {
 			continue
 		}
 		// The newest that count, at most as many as the limit.
+		args := []any{j.gateway, milli(now.Add(-l.span)), l.most, owner}
+		if l.of == "" {
+			args = args[:3]
+		}
 		counted, err := query(ctx, q, scanNumber, `SELECT submitted_at FROM jobs WHERE gateway = $1 AND submitted_at > $2
-			AND state IN ('submitting', 'accepted', 'uncertain', 'replaced', 'alias') ORDER BY submitted_at DESC LIMIT $3`,
-			j.gateway, milli(now.Add(-l.span)), l.most)
+			AND state IN ('submitting', 'accepted', 'uncertain', 'replaced', 'alias')`+l.of+` ORDER BY submitted_at DESC LIMIT $3`, args...)
 		if err != nil {
 			return 0, err
 		}

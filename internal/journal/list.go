@@ -71,7 +71,7 @@ func (j *Journal) List(ctx context.Context, filter Filter, most int, cursor stri
 		if err != nil {
 			return err
 		}
-		page.Left, err = j.checkLimits(ctx, q, now)
+		page.Left, err = j.checkLimits(ctx, q, Owner(ctx), now)
 		if pixazo.IsCode(err, pixazo.LimitReached) {
 			return nil
 		}
@@ -154,16 +154,6 @@ func (j *Journal) Gateways(ctx context.Context, requestIDs []string) (jobs map[s
 		}
 	}
 	return jobs, err
-}
-
-// Changed returns the rows of all owners whose state, status or saved files
-// changed at or after since, in the order of their changes; at most 1,000.
-func (j *Journal) Changed(ctx context.Context, since time.Time) (rows []Row, err error) {
-	err = j.read(ctx, func(q querier) (err error) {
-		rows, err = j.many(ctx, q, `WHERE gateway = $1 AND changed_at >= $2 ORDER BY changed_at LIMIT 1000`, j.gateway, milli(since))
-		return err
-	})
-	return rows, err
 }
 
 // Typical returns how long videos take as a rule: the median of the newest

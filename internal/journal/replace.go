@@ -25,8 +25,8 @@ func damaged(err error) bool {
 }
 
 const (
-	asidePrefix, asideEnding = "journal-damaged-", ".db"
-	asideTime                = "20060102T150405.000Z"
+	ending, asidePart = ".db", "-damaged-"
+	asideTime         = "20060102T150405.000Z"
 )
 
 // replace sets the damaged journal o aside under a dated name and begins a new
@@ -46,7 +46,7 @@ func (j *Journal) replace(o *files, cause error) error {
 	if !sameFile(o.path, o.db) {
 		return nil
 	}
-	aside := filepath.Join(j.dir, asidePrefix+time.Now().UTC().Format(asideTime)+asideEnding)
+	aside := filepath.Join(j.dir, j.name()+asidePart+time.Now().UTC().Format(asideTime)+ending)
 	// The database itself goes last: a new one must not find companions of it.
 	for _, suffix := range append(slices.Clone(companions), "") {
 		if err := os.Rename(o.path+suffix, aside+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -119,7 +119,7 @@ func copyInOrder(from, to *sql.DB, order string) (copied int, err error) {
 // is called or this process ends. SQLite's own lock on an empty database does
 // both on every platform.
 func (j *Journal) lock() (unlock func(), err error) {
-	path := filepath.Join(j.dir, "journal.lock")
+	path := filepath.Join(j.dir, j.name()+".lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // not with SQLite's mode
 	if err == nil {
 		err = f.Close()
@@ -142,12 +142,15 @@ func (j *Journal) lock() (unlock func(), err error) {
 	}, nil
 }
 
+// name returns the name of the database file without its ending.
+func (j *Journal) name() string { return strings.TrimSuffix(j.file, ending) }
+
 // newestAside returns the name of the last damaged journal that was set aside, by
 // whichever process, and when; "" when there is none.
 func (j *Journal) newestAside() (name string, at time.Time) {
 	entries, _ := os.ReadDir(j.dir) // in the order of their names
 	for _, entry := range slices.Backward(entries) {
-		stamp, ok := strings.CutPrefix(strings.TrimSuffix(entry.Name(), asideEnding), asidePrefix)
+		stamp, ok := strings.CutPrefix(strings.TrimSuffix(entry.Name(), ending), j.name()+asidePart)
 		if at, err := time.Parse(asideTime, stamp); ok && err == nil {
 			return entry.Name(), at
 		}

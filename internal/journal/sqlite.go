@@ -25,8 +25,8 @@ import (
 )
 
 const (
-	fileName = "journal.db"
-	useTries = 3 // at most, while the journal is being replaced
+	fileName = "journal.db" // unless Options says another
+	useTries = 3            // at most, while the journal is being replaced
 
 	smallestFile = 512 // bytes of the smallest SQLite database
 
@@ -106,7 +106,7 @@ func (j *Journal) write(f func(*files) error) error {
 // rows: f is not called. One that can't be opened for writing is read without.
 func (j *Journal) read(ctx context.Context, f func(querier) error) error {
 	for try := 1; ; try++ {
-		if _, err := os.Lstat(filepath.Join(j.dir, fileName)); j.dir == "" || errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(filepath.Join(j.dir, j.file)); j.dir == "" || errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		o, err := j.open()
@@ -155,7 +155,7 @@ func (j *Journal) readOnly(ctx context.Context, f func(querier) error) error {
 // what it leads to must be a regular file, since opening another one, such as a
 // device, would change its mode.
 func (j *Journal) resolve() (string, error) {
-	path := filepath.Join(j.dir, fileName)
+	path := filepath.Join(j.dir, j.file)
 	info, err := os.Lstat(path)
 	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
 		if path, err = filepath.EvalSymlinks(path); err == nil {
@@ -209,7 +209,7 @@ func (j *Journal) open() (*files, error) {
 
 // Exists reports whether there is a journal at the path.
 func (j *Journal) Exists() bool {
-	_, err := os.Stat(filepath.Join(j.dir, fileName))
+	_, err := os.Stat(filepath.Join(j.dir, j.file))
 	return err == nil
 }
 
@@ -218,7 +218,7 @@ func (j *Journal) Exists() bool {
 func (j *Journal) State() string {
 	state := ""
 	for _, suffix := range []string{"", "-wal"} {
-		if info, err := os.Stat(filepath.Join(j.dir, fileName) + suffix); err == nil {
+		if info, err := os.Stat(filepath.Join(j.dir, j.file) + suffix); err == nil {
 			state += fmt.Sprintln(info.Size(), info.ModTime().UnixNano())
 		}
 	}

@@ -1,0 +1,15 @@
+-- The second version: sessions of the team server, and jobs that it asks for
+-- although nobody waits for them.
+
+CREATE TABLE sessions (
+	id            TEXT PRIMARY KEY, -- sha256 of the id that was given out, in hexadecimal
+	owner         TEXT NOT NULL,
+	capabilities  TEXT NOT NULL,
+	subscriptions TEXT NOT NULL, -- JSON
+	seen_at       BIGINT NOT NULL
+);
+CREATE INDEX sessions_seen ON sessions (seen_at);
+
+ALTER TABLE jobs ADD COLUMN sweep_at BIGINT NOT NULL DEFAULT 0; -- when it is to be asked for next, whoever waits
+DROP INDEX jobs_open;
+CREATE INDEX jobs_sweep ON jobs (gateway, sweep_at) WHERE ended = 0 AND request_id IS NOT NULL AND state <> 'alias';

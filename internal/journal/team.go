@@ -1,0 +1,155 @@
+// This file holds what only the team server needs: sessions, the sweep of jobs
+// that nobody waits for, the use by owner and day, and the end of old rows.
+
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+const (
+	sessionIdle = 24 * time.Hour // after which a session that nobody used is gone
+	sweepFor    = 24 * time.Hour // from its submission on, a job is swept
+	never       = 1<<63 - 1      // of sweep_at
+
+	tidyBatch = 500 // rows deleted in one transaction
+)
+
+// Session is a client's session over HTTP, known to all replicas.
+type Session struct {
+	ID            string // sha256 of the id that was given out, in hexadecimal
+	Owner         string
+	Capabilities  string // JSON
+	Subscriptions []string
+	SeenAt        time.Time // when it was opened or saved last; set by the journal
+}
+
+// OpenSession writes a new session, and forgets those that were idle for a day.
+func (j *Journal) OpenSession(ctx context.Context, s Session) error {
+	return j.write(func(o *files) error {
+		return transaction(ctx, o.statuses, func(tx *sql.Tx) error {
+			now := time.Now()
+			if _, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE seen_at < $1`, milli(now.Add(-sessionIdle))); err != nil {
+				return err
+			}
+			_, err := tx.ExecContext(ctx, `INSERT INTO sessions (id, owner, capabilities, subscriptions, seen_at) VALUES ($1, $2, $3, $4, $5)`,
+				s.ID, s.Owner, s.Capabilities, encode(s.Subscriptions), milli(now))
+			return err
+		})
+	})
+}
+
+// FindSession returns the session, nil when there is none or it was idle for a
+// day.
+func (j *Journal) FindSession(ctx context.Context, id string) (s *Session, err error) {
+	err = j.read(ctx, func(q querier) error {
+		found, subscriptions, seen := Session{ID: id}, "", int64(0)
+		err := q.QueryRowContext(ctx, `SELECT owner, capabilities, subscriptions, seen_at FROM sessions WHERE id = $1 AND seen_at >= $2`,
+			id, milli(time.Now().Add(-sessionIdle))).Scan(&found.Owner, &found.Capabilities, &subscriptions, &seen)
+		if s = nil; errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err == nil {
+			err = json.Unmarshal([]byte(subscriptions), &found.Subscriptions)
+		}
+		found.SeenAt, s = fromMilli(seen), &found
+		return err
+	})
+	return s, err
+}
+
+// SaveSession writes that the session was used now, and its subscriptions. One
+// that has ended stays so.
+func (j *Journal) SaveSession(ctx context.Context, s Session) error {
+	_, err := j.updateOne(ctx, `UPDATE sessions SET capabilities = $1, subscriptions = $2, seen_at = $3 WHERE id = $4`,
+		s.Capabilities, encode(s.Subscriptions), milli(time.Now()), s.ID)
+	return err
+}
+
+// EndSession ends the session and reports whether there was one.
+func (j *Journal) EndSession(ctx context.Context, id string) (bool, error) {
+	return j.updateOne(ctx, `DELETE FROM sessions WHERE id = $1`, id)
+}
+
+// Due returns at most limit unfinished jobs of any owner that were submitted
+// within a day and not polled for uncheckedFor, those that wait longest first. It
+// returns each to one process only, and again after uncheckedFor.
+func (j *Journal) Due(ctx context.Context, uncheckedFor time.Duration, limit int) (rows []Row, err error) {
+	const open = ` gateway = $1 AND ended = 0 AND request_id IS NOT NULL AND state <> 'alias' AND sweep_at <= $2`
+	err = j.write(func(o *files) error {
+		return transaction(ctx, o.statuses, func(tx *sql.Tx) error {
+			now := time.Now()
+			if _, err := tx.ExecContext(ctx, `UPDATE jobs SET sweep_at = $4 WHERE`+open+` AND submitted_at <= $3`,
+				j.gateway, milli(now), milli(now.Add(-sweepFor)), int64(never)); err != nil {
+				return err
+			}
+			numbers, err := query(ctx, tx, scanNumber, `UPDATE jobs SET sweep_at = $4 WHERE row IN (SELECT row FROM jobs WHERE`+open+
+				` AND polled_at <= $3 ORDER BY sweep_at, row LIMIT $5) RETURNING row`,
+				j.gateway, milli(now), milli(now.Add(-uncheckedFor)), milli(now.Add(uncheckedFor)), limit)
+			rows = nil
+			for _, number := range numbers {
+				row, err := j.one(ctx, tx, `WHERE row = $1`, number)
+				if err != nil {
+					return err
+				}
+				rows = append(rows, *row)
+			}
+			return err
+		})
+	})
+	return rows, err
+}
+
+// Used is how many videos an owner submitted in a day.
+type Used struct {
+	Owner     string `json:"owner"`
+	Day       string `json:"day"`       // 2006-01-02, UTC
+	Videos    int    `json:"videos"`    // that were accepted
+	Uncertain int    `json:"uncertain"` // that may have been
+}
+
+// Usage returns what all owners submitted at or after since, by day and owner.
+func (j *Journal) Usage(ctx context.Context, since time.Time) (used []Used, err error) {
+	err = j.read(ctx, func(q querier) (err error) {
+		used, err = query(ctx, q, func(scan func(...any) error) (u Used, err error) {
+			var day int64
+			err = scan(&day, &u.Owner, &u.Videos, &u.Uncertain)
+			u.Day = time.Unix(day*86400, 0).UTC().Format(time.DateOnly)
+			return u, err
+		}, `SELECT submitted_at / 86400000 AS day, owner, SUM(CASE WHEN state IN ('accepted', 'alias') THEN 1 ELSE 0 END),
+			SUM(CASE WHEN state IN ('uncertain', 'replaced') OR `+lapsed(time.Now())+` THEN 1 ELSE 0 END)
+			FROM jobs WHERE gateway = $1 AND submitted_at >= $2 AND submitted_at > 0 AND state <> 'refused' GROUP BY day, owner ORDER BY day, owner`,
+			j.gateway, milli(since))
+		return err
+	})
+	return used, err
+}
+
+// Ping returns an error when the journal can't be read.
+func (j *Journal) Ping(ctx context.Context) error {
+	return j.read(ctx, func(q querier) error {
+		var one int
+		return q.QueryRowContext(ctx, `SELECT 1`).Scan(&one)
+	})
+}
+
+// Tidy deletes the jobs that ended more than KeepDays ago, some hundreds at a
+// time, and returns how many there were. What is uncertain stays.
+func (j *Journal) Tidy(ctx context.Context) (n int, err error) {
+	for deleted := int64(tidyBatch); j.keepDays > 0 && deleted == tidyBatch && err == nil; n += int(deleted) {
+		err = j.write(func(o *files) error {
+			result, err := o.statuses.ExecContext(ctx, `DELETE FROM jobs WHERE row IN (SELECT row FROM jobs WHERE gateway = $1 AND changed_at < $2
+				AND (ended = 1 OR state IN ('refused', 'replaced', 'alias')) ORDER BY changed_at LIMIT $3)`,
+				j.gateway, milli(time.Now().AddDate(0, 0, -j.keepDays)), tidyBatch)
+			if deleted = 0; err == nil {
+				deleted, err = result.RowsAffected()
+			}
+			return err
+		})
+	}
+	return n, err
+}
