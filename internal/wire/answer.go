@@ -49,6 +49,7 @@ func (s *Session) handle(ctx context.Context, message []byte) (response mcp.JSON
 // listen serves a stream of news. mcp-go returns when the request is cancelled.
 func (s *Session) listen(ctx context.Context, c *call, message []byte) mcp.JSONRPCMessage {
 	stream := newNews(ctx, s.writer, fmt.Sprintf("%s stream %d", s.id, s.streams.Add(1)), c, s.options.Subscribe)
+	stream.hear()
 	if err := s.srv.RegisterSession(ctx, stream); err != nil { // so that list changes reach it
 		return refusal(nil, mcp.INTERNAL_ERROR, err.Error())
 	}
@@ -152,6 +153,6 @@ func inputRequired(result *mcp.CallToolResult) any {
 	return map[string]any{"resultType": result.ResultType, "inputRequests": requests}
 }
 
-func refusal(id any, code int, message string) mcp.JSONRPCMessage {
-	return mcp.NewJSONRPCError(mcp.NewRequestId(id), code, message, nil)
+func refusal(id any, code int, message string) mcp.JSONRPCError {
+	return mcp.NewJSONRPCError(mcp.NewRequestId(id), code, text.Clean(message, maxError), nil)
 }

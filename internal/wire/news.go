@@ -66,10 +66,14 @@ func newNews(ctx context.Context, w *writer, id string, stream *call, subscribe 
 	}
 	return &news{
 		writer: w, ctx: context.WithoutCancel(ctx), id: id, stream: stream, subscribe: subscribe,
-		notifications: make(chan mcp.JSONRPCNotification, 100),
-		changed:       make(chan struct{}, 1), flushes: make(chan chan struct{}), over: make(chan struct{}),
 		stops: map[string]func(){},
 	}
+}
+
+// hear makes the queues that relay reads. Without them news are dropped.
+func (n *news) hear() {
+	n.notifications = make(chan mcp.JSONRPCNotification, 100)
+	n.changed, n.flushes, n.over = make(chan struct{}, 1), make(chan chan struct{}), make(chan struct{})
 }
 
 // SessionID returns the id under which mcp-go knows the session.

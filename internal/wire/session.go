@@ -10,20 +10,15 @@
 package wire
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
-
-	"pixazo-mcp/internal/text"
 )
 
 // Options says what a session offers beside the server's own features.
@@ -65,11 +60,12 @@ type Session struct {
 	work    sync.WaitGroup
 }
 
-// Open begins a session of srv, whose id no other session of srv may have. Its
-// calls get the values of ctx and end with it. out writes one message, is never
-// called twice at a time, and may block; once it has failed it is not called
-// any more, and Broken says so.
-func Open(ctx context.Context, srv *server.MCPServer, id string, out func(message []byte) error, options Options) (*Session, error) {
+// New returns a session of srv for single requests, each passed to Do with what
+// is to end it. It is sent nothing but what belongs to its calls. The values of
+// ctx say for whom subscriptions are. out writes one message, is never called
+// twice at a time, and may block; once it has failed it is not called any more,
+// and Broken says so.
+func New(ctx context.Context, srv *server.MCPServer, id string, out func(message []byte) error, options Options) *Session {
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -77,6 +73,15 @@ func Open(ctx context.Context, srv *server.MCPServer, id string, out func(messag
 	s.news = newNews(ctx, newWriter(out), id, nil, options.Subscribe)
 	s.SetClientInfo(mcp.Implementation{})
 	s.SetClientCapabilities(mcp.ClientCapabilities{})
+	return s
+}
+
+// Open begins a session, as New does, that takes all messages of a client and
+// hears news. No other session of srv may have its id. Its calls get the values
+// of ctx and end with it.
+func Open(ctx context.Context, srv *server.MCPServer, id string, out func(message []byte) error, options Options) (*Session, error) {
+	s := New(ctx, srv, id, out, options)
+	s.hear()
 	if err := srv.RegisterSession(ctx, s); err != nil {
 		return nil, err
 	}
@@ -92,40 +97,43 @@ func (s *Session) Broken() <-chan struct{} { return s.broken }
 // Take handles one message of the client, and keeps it. It does not wait for
 // answers. Messages are taken one after the other, in the order in which the
 // client sent them.
-func (s *Session) Take(message []byte) {
-	var head struct {
-		Method string          `json:"method"`
-		ID     json.RawMessage `json:"id"`
-		Result json.RawMessage `json:"result"`
-		Error  json.RawMessage `json:"error"`
-	}
-	err := json.Unmarshal(message, &head)
-	if _, malformed := errors.AsType[*json.SyntaxError](err); malformed {
-		s.Refuse(nil, mcp.PARSE_ERROR, "message is not JSON: "+err.Error())
-		return
-	}
-	id := string(bytes.TrimSpace(head.ID))
+func (s *Session) Take(raw []byte) {
+	m, refused := Read(raw)
 	switch {
-	case id != "" && id != "null" && id[0] != '"' && id[0] != '-' && (id[0] < '0' || id[0] > '9'):
-		s.Refuse(nil, mcp.INVALID_REQUEST, "id must be a string or a number")
-	case err != nil && (id == "" || id == "null"):
-		s.Refuse(nil, mcp.INVALID_REQUEST, "a message must be one JSON-RPC object, whose method is a string")
-	case err != nil:
-		s.Refuse(json.RawMessage(id), mcp.INVALID_REQUEST, "method must be a string")
-	case head.Method == "" && s.options.Answer != nil && s.options.Answer(id, head.Result, head.Error):
-	case head.Method == "" && (head.Result != nil || head.Error != nil):
-		// An answer to nothing that was asked, or too late.
-	case head.Method == "":
-		s.Refuse(nil, mcp.INVALID_REQUEST, "a message must have a method")
-	case head.Method == string(mcp.MethodNotificationCancelled):
-		s.cancelled(message)
-	case id == "null" && !strings.HasPrefix(head.Method, "notifications/"):
-		s.Refuse(nil, mcp.INVALID_REQUEST, "id must be a string or a number; got null")
-	case id == "" || id == "null":
-		s.handle(s.ctx, message) // a notification: in order, and never answered
+	case refused != nil:
+		s.refuse(*refused)
+	case m.Method == "":
+		asked := s.options.Answer != nil && s.options.Answer(m.ID, m.Result, m.Error)
+		if !asked && m.Result == nil && m.Error == nil {
+			s.Refuse(nil, mcp.INVALID_REQUEST, noMethod)
+		}
+	case m.Method == string(mcp.MethodNotificationCancelled):
+		s.Cancel(m.Cancelled())
+	case m.ID == "":
+		s.handle(s.ctx, m.Raw) // a notification: in order, and never answered
 	default:
-		s.begin(head.Method, id, message)
+		s.begin(m.Method, m.ID, m.Raw)
 	}
+}
+
+// Do handles a request and returns its answer, ready to be sent: nothing more is
+// sent about it then. The answer is nil when the request was cancelled.
+func (s *Session) Do(ctx context.Context, m Message) mcp.JSONRPCMessage {
+	ctx, cancel := context.WithCancel(s.srv.WithContext(ctx, s))
+	defer cancel()
+	c := &call{id: m.ID, method: m.Method, cancel: cancel}
+	s.mu.Lock()
+	stopped := s.stopped
+	s.calls[m.ID] = c
+	s.mu.Unlock()
+	if stopped {
+		cancel()
+	}
+	response := finish(s.answer(context.WithValue(ctx, callKey{}, c), c, m.Raw), c)
+	if !s.end(c) {
+		return nil
+	}
+	return response
 }
 
 // begin starts a request. Every request waits for the initialize before it,
@@ -197,18 +205,6 @@ func (s *Session) serve(ctx context.Context, c *call, message []byte) {
 	}
 }
 
-// cancelled ends the request that the client gives up.
-func (s *Session) cancelled(message []byte) {
-	var notification struct {
-		Params struct {
-			RequestID json.RawMessage `json:"requestId"`
-		} `json:"params"`
-	}
-	if json.Unmarshal(message, &notification) == nil {
-		s.Cancel(string(bytes.TrimSpace(notification.Params.RequestID)))
-	}
-}
-
 // Cancel cuts off the call with this id, as it stands in the message, and
 // sends nothing more about it. initialize can't be cancelled.
 func (s *Session) Cancel(id string) {
@@ -224,11 +220,12 @@ func (s *Session) Cancel(id string) {
 
 // Refuse answers a message that mcp-go never sees, without waiting for the
 // client. id is nil if it is not known.
-func (s *Session) Refuse(id any, code int, message string) {
-	message = text.Clean(message, maxError)
-	s.log.Warn("refused a message of the client", "reason", message)
+func (s *Session) Refuse(id any, code int, message string) { s.refuse(refusal(id, code, message)) }
+
+func (s *Session) refuse(answer mcp.JSONRPCError) {
+	s.log.Warn("refused a message of the client", "reason", answer.Error.Message)
 	s.run(func() {
-		if err := s.send(context.Background(), refusal(id, code, message), false); err != nil {
+		if err := s.send(context.Background(), answer, false); err != nil {
 			s.log.Debug("refusal not sent", "error", err)
 		}
 	})

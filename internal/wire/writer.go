@@ -63,6 +63,13 @@ func (w *writer) write(message any, wanted func() bool) error {
 	return err
 }
 
+// end closes a call once all about it is sent, and reports whether it was open.
+func (w *writer) end(c *call) bool {
+	w.turn <- struct{}{}
+	defer func() { <-w.turn }()
+	return !c.closed.Swap(true)
+}
+
 // send sends message. If ctx is that of a call, nothing is sent once the call
 // is closed, and last closes it.
 func (w *writer) send(ctx context.Context, message any, last bool) error {

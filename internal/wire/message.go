@@ -1,0 +1,72 @@
+// This file takes a message of the client apart, as far as a transport needs.
+
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// Message is a message of the client: a request when it has a method and an id,
+// a notification without an id, an answer without a method.
+type Message struct {
+	Method        string
+	ID            string // as it stands in the message, without white space around it
+	Result, Error json.RawMessage
+	Raw           []byte
+}
+
+const noMethod = "a message must have a method"
+
+// Read takes a message apart. One that is to be refused is answered with
+// refused; nil means that it can be handled.
+func Read(raw []byte) (m Message, refused *mcp.JSONRPCError) {
+	var head struct {
+		Method string          `json:"method"`
+		ID     json.RawMessage `json:"id"`
+		Result json.RawMessage `json:"result"`
+		Error  json.RawMessage `json:"error"`
+	}
+	err := json.Unmarshal(raw, &head)
+	m = Message{head.Method, string(bytes.TrimSpace(head.ID)), head.Result, head.Error, raw}
+	refuse := func(id any, code int, why string) (Message, *mcp.JSONRPCError) {
+		answer := refusal(id, code, why)
+		return m, &answer
+	}
+	if _, malformed := errors.AsType[*json.SyntaxError](err); malformed {
+		return refuse(nil, mcp.PARSE_ERROR, "message is not JSON: "+err.Error())
+	}
+	null := m.ID == "null"
+	if null {
+		m.ID = ""
+	}
+	switch {
+	case m.ID != "" && m.ID[0] != '"' && m.ID[0] != '-' && (m.ID[0] < '0' || m.ID[0] > '9'):
+		return refuse(nil, mcp.INVALID_REQUEST, "id must be a string or a number")
+	case err != nil && m.ID == "":
+		return refuse(nil, mcp.INVALID_REQUEST, "a message must be one JSON-RPC object, whose method is a string")
+	case err != nil:
+		return refuse(json.RawMessage(m.ID), mcp.INVALID_REQUEST, "method must be a string")
+	case m.Method == "" && m.ID == "" && m.Result == nil && m.Error == nil:
+		return refuse(nil, mcp.INVALID_REQUEST, noMethod)
+	case null && m.Method != "" && !strings.HasPrefix(m.Method, "notifications/"):
+		return refuse(nil, mcp.INVALID_REQUEST, "id must be a string or a number; got null")
+	}
+	return m, nil
+}
+
+// Cancelled returns the id of the request that a notification of cancellation
+// names, as it stands in the message.
+func (m Message) Cancelled() string {
+	var notification struct {
+		Params struct {
+			RequestID json.RawMessage `json:"requestId"`
+		} `json:"params"`
+	}
+	_ = json.Unmarshal(m.Raw, &notification) // what is no id names no request
+	return string(bytes.TrimSpace(notification.Params.RequestID))
+}
