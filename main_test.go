@@ -703,7 +703,7 @@ var arrows = map[string][]string{
 	"pixazo-mcp/internal/journal": {"internal/text", "pixazo"},
 	"pixazo-mcp/internal/stdio":   {"internal/text", "internal/wire"},
 	"pixazo-mcp/internal/wire":    {"internal/text"},
-	"pixazo-mcp/packaging/mcpb":   {"internal/text"},
+	"pixazo-mcp/packaging/mcpb":   {},
 	"pixazo-mcp/pixazo":           {"internal/text"},
 	"pixazo-mcp/internal/jobs":    {"internal/text", "pixazo", "internal/journal"},
 	"pixazo-mcp/pixazo/sandbox":   {},

@@ -17,7 +17,7 @@ stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 
 npm ci --prefix $here --silent
-go build -o "$stage/tool" ./$here
+go build -o "$stage/universal" ./$here
 
 # compile GOOS GOARCH OUT
 compile() {
@@ -29,12 +29,12 @@ compile windows amd64 "$stage/win32/server/pixazo-mcp.exe"
 compile darwin amd64 "$stage/darwin-amd64"
 compile darwin arm64 "$stage/darwin-arm64"
 mkdir -p "$stage/darwin/server" dist
-"$stage/tool" universal "$stage/darwin/server/pixazo-mcp" "$stage/darwin-amd64" "$stage/darwin-arm64"
+"$stage/universal" "$stage/darwin/server/pixazo-mcp" "$stage/darwin-amd64" "$stage/darwin-arm64"
 
 for platform in linux/linux-amd64 win32/windows-amd64 darwin/macos-universal; do
   dir=$stage/${platform%/*}
   bundle=dist/pixazo-mcp_${version}_${platform#*/}.mcpb
-  "$stage/tool" manifest "${platform%/*}" "$version" <$here/manifest.json >"$dir/manifest.json"
+  node $here/manifest.mjs "${platform%/*}" "$version" <$here/manifest.json >"$dir/manifest.json"
   cp LICENSE $here/icon.png "$dir/"
   chmod 644 "$dir"/*.* "$dir/LICENSE"
   chmod 755 "$dir"/server/*

@@ -1,39 +1,56 @@
-// The parts of building an MCP bundle that need a program, for build.sh:
+// Joins macOS programs into a universal ("fat") one, as Apple's lipo does, for
+// build.sh: a header that names each architecture's part, and the parts. All
+// its numbers are big-endian (mach-o/fat.h).
 //
-//	go run ./packaging/mcpb universal OUT IN...    joins macOS programs into one
-//	go run ./packaging/mcpb manifest PLATFORM VERSION < manifest.json
-//	                                               the manifest of one platform's bundle
+//	go run ./packaging/mcpb OUT IN...
 package main
 
 import (
-	"errors"
+	"bytes"
+	"debug/macho"
+	"encoding/binary"
 	"fmt"
-	"io"
+	"log"
 	"os"
 )
 
 func main() {
-	if err := run(os.Args[1:], os.Stdin, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "packaging/mcpb:", err)
-		os.Exit(1)
+	if len(os.Args) < 3 {
+		log.Fatal("usage: go run ./packaging/mcpb OUT IN...")
+	}
+	if err := universal(os.Args[1], os.Args[2:]); err != nil {
+		log.Fatal(err)
 	}
 }
 
-func run(args []string, stdin io.Reader, stdout io.Writer) error {
-	switch {
-	case len(args) > 2 && args[0] == "universal":
-		return universal(args[1], args[2:])
-	case len(args) == 3 && args[0] == "manifest":
-		source, err := io.ReadAll(stdin)
+// align is log2 of where a part may begin: the 16 KiB pages of arm64.
+const align = 14
+
+// universal joins the programs at in into one at out.
+func universal(out string, in []string) error {
+	header := binary.BigEndian.AppendUint32(nil, macho.MagicFat)
+	header = binary.BigEndian.AppendUint32(header, uint32(len(in)))
+	var parts bytes.Buffer
+	const first = 1 << align // the header has a page of its own
+	for _, path := range in {
+		part, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
-		narrowed, err := manifestFor(source, args[1], args[2])
+		f, err := macho.NewFile(bytes.NewReader(part))
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", path, err)
 		}
-		_, err = stdout.Write(narrowed)
-		return err
+		for _, field := range []uint32{uint32(f.Cpu), f.SubCpu, uint32(first + parts.Len()), uint32(len(part)), align} {
+			header = binary.BigEndian.AppendUint32(header, field)
+		}
+		parts.Write(part)
+		parts.Write(make([]byte, -parts.Len()&(1<<align-1)))
 	}
-	return errors.New("usage: universal OUT IN..., or manifest PLATFORM VERSION")
+	header = append(header, make([]byte, first-len(header))...)
+	whole := append(header, parts.Bytes()...)
+	if _, err := macho.NewFatFile(bytes.NewReader(whole)); err != nil {
+		return fmt.Errorf("join %q: %w", in, err) // two of one architecture, for example
+	}
+	return os.WriteFile(out, whole, 0o755)
 }
