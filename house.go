@@ -135,9 +135,12 @@ func (h *house) keeper() *keeper.Keeper {
 	return keeper.New(o)
 }
 
-// save saves a row's video in the row's folder and under its name.
+// save saves a row's video in the row's folder and under its name. When ctx ends
+// it waits for the transfer, which may still record where the video is.
 func (h *house) save(ctx context.Context, row journal.Row, named func(string) error) error {
-	return h.saverIn(row.Save.Folder).SaveByItself(ctx, row.Job.RequestID, row.Save.Name, named)
+	saver := h.saverIn(row.Save.Folder)
+	defer saver.Finish()
+	return saver.SaveByItself(ctx, row.Job.RequestID, row.Save.Name, named)
 }
 
 // startSandbox serves the emulator on a loopback port of its own. It has its
