@@ -19,6 +19,7 @@ import (
 
 	"pixazo-mcp/internal/config"
 	"pixazo-mcp/internal/demo"
+	"pixazo-mcp/internal/identity"
 	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/keeper"
 	"pixazo-mcp/internal/setup"
@@ -87,7 +88,7 @@ func run(ctx context.Context, args, env []string, keepCommand func() *exec.Cmd, 
 	case config.HTTP:
 		return errors.New("http: not built yet")
 	case config.Token:
-		return errors.New("token: not built yet")
+		return printToken(settings.Token, stdout, stderr)
 	case config.Keep:
 		return stopKeepers(ctx, settings, stdout)
 	case config.Wait:
@@ -136,6 +137,18 @@ func fullVersion() string {
 		return version
 	}
 	return version + " (" + strings.Join(append([]string{revision[:min(7, len(revision))]}, about...), ", ") + ")"
+}
+
+// printToken makes a token of the team server. The line for the tokens file goes
+// to stdout, so that >> can put it there, and the token to stderr.
+func printToken(name string, stdout, stderr io.Writer) error {
+	token, line, err := identity.NewToken(name)
+	if err != nil {
+		return fmt.Errorf("token: %w", err)
+	}
+	fmt.Fprintf(stderr, "The token of %s, shown only this once (the other line is for the tokens file):\n\n  %s\n\n", name, token)
+	_, err = fmt.Fprintln(stdout, line)
+	return err
 }
 
 // runDemo makes one video with a server in this process, on the sandbox unless

@@ -1,0 +1,206 @@
+// Package identity tells who calls the team server: the user of an OAuth access
+// token, or of a token in the tokens file. This file holds users, refusals and
+// the metadata by which a client finds the authorization server.
+//
+// Tokens come in the Authorization header alone, never in a URL; they are in no
+// log and no error, and are never sent on.
+package identity
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	"pixazo-mcp/internal/text"
+)
+
+// Options say whom to take.
+type Options struct {
+	PublicURL  string       // what tokens must have been issued for; "" for none
+	Issuer     string       // "" for none
+	Scopes     []string     // the scope to read, and the one to create if it is another; none: nobody needs one
+	TokensFile string       // "" for none
+	HTTPClient *http.Client // whose transport asks the issuer; nil for the default
+	Logger     *slog.Logger
+}
+
+// User is who calls.
+type User struct {
+	Owner  string // "token:NAME", or the hex of a hash of issuer and subject
+	Name   string // for logs: one short line
+	Scopes []string
+}
+
+// Refusal is the answer to a call that isn't taken.
+type Refusal struct {
+	Status    int
+	Challenge string // the WWW-Authenticate header; "" for none
+	Message   string
+}
+
+// Error returns the message.
+func (r *Refusal) Error() string { return r.Message }
+
+// Verifier tells who calls. A nil one takes everybody, as the owner "".
+type Verifier struct {
+	o      Options
+	tokens *tokens
+	issuer *issuer
+	where  string // parameter resource_metadata of challenges; "" for none
+}
+
+// New returns a Verifier, nil when there is neither an issuer nor a tokens file.
+// It asks the issuer nothing yet.
+func New(o Options) (*Verifier, error) {
+	if o.Issuer == "" && o.TokensFile == "" {
+		return nil, nil
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	v := &Verifier{o: o}
+	if o.TokensFile != "" {
+		v.tokens = &tokens{path: o.TokensFile, complain: complaint{log: o.Logger}}
+		if err := v.tokens.load(); err != nil {
+			return nil, err
+		}
+	}
+	if o.Issuer != "" {
+		v.issuer = newIssuer(o)
+		u, err := url.Parse(o.PublicURL)
+		if err != nil {
+			return nil, err
+		}
+		v.where = `resource_metadata="` + u.Scheme + "://" + u.Host + "/.well-known/oauth-protected-resource" + u.Path + `"`
+	}
+	return v, nil
+}
+
+// Identify returns who sent the request. The error is a *Refusal.
+func (v *Verifier) Identify(r *http.Request) (User, error) {
+	if v == nil {
+		return User{}, nil
+	}
+	headers := r.Header.Values("Authorization")
+	if len(headers) == 0 {
+		return User{}, v.unauthorized("a bearer token is needed", "")
+	}
+	scheme, token, _ := strings.Cut(headers[0], " ")
+	token = strings.TrimSpace(token)
+	if len(headers) > 1 || !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > 16<<10 {
+		return User{}, v.unauthorized("the Authorization header must hold one bearer token", "invalid_token")
+	}
+	if v.tokens != nil {
+		if name, ok := v.tokens.find(token); ok {
+			return User{Owner: ownerOfToken + name, Name: name}, nil
+		}
+	}
+	if v.issuer == nil {
+		return User{}, v.unauthorized("the token is not known here", "invalid_token")
+	}
+	user, why, err := v.issuer.user(r.Context(), token)
+	switch {
+	case err != nil:
+		return User{}, &Refusal{Status: http.StatusServiceUnavailable, Message: "the issuer of tokens can't be asked; try again later"}
+	case why != "":
+		return User{}, v.unauthorized(why, "invalid_token")
+	}
+	return user, nil
+}
+
+// Allows returns a *Refusal when the user lacks the scope that a tool needs: the
+// scope to read, or for generate_video that to create, which implies the other.
+func (v *Verifier) Allows(u User, tool string) error {
+	if v == nil || len(v.o.Scopes) == 0 || strings.HasPrefix(u.Owner, ownerOfToken) {
+		return nil
+	}
+	needed, enough := v.o.Scopes[:1], v.o.Scopes
+	if tool == "generate_video" {
+		needed = v.o.Scopes
+		enough = needed[len(needed)-1:]
+	}
+	for _, scope := range u.Scopes {
+		for _, one := range enough {
+			if scope == one {
+				return nil
+			}
+		}
+	}
+	return &Refusal{http.StatusForbidden, v.challenge("insufficient_scope", needed), "the token lacks the scope " + enough[len(enough)-1]}
+}
+
+func (v *Verifier) unauthorized(message, code string) *Refusal {
+	return &Refusal{http.StatusUnauthorized, v.challenge(code, v.o.Scopes), message}
+}
+
+// challenge returns a WWW-Authenticate header.
+func (v *Verifier) challenge(code string, scopes []string) string {
+	var params []string
+	if code != "" {
+		params = append(params, `error="`+code+`"`)
+	}
+	if v.where != "" {
+		params = append(params, v.where)
+	}
+	if len(scopes) > 0 {
+		params = append(params, `scope="`+strings.Join(scopes, " ")+`"`)
+	}
+	return strings.TrimSpace("Bearer " + strings.Join(params, ", "))
+}
+
+// complaint logs an error once, until it is another one or gone.
+type complaint struct {
+	log  *slog.Logger
+	mu   sync.Mutex
+	last string
+}
+
+func (c *complaint) about(message string, err error) {
+	words := ""
+	if err != nil {
+		words = text.Clean(err.Error(), 300)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if words != c.last && words != "" {
+		c.log.Error(message, "error", words)
+	}
+	c.last = words
+}
+
+// Metadata serves the protected resource metadata (RFC 9728), to anybody: that
+// is how a client without a token learns where to get one. Without an issuer
+// there is none.
+func (v *Verifier) Metadata() http.Handler {
+	if v == nil || v.issuer == nil {
+		return http.NotFoundHandler()
+	}
+	document, err := text.JSON(map[string]any{
+		"resource":                 v.o.PublicURL,
+		"resource_name":            "Pixazo video",
+		"authorization_servers":    []string{v.o.Issuer},
+		"scopes_supported":         append([]string{}, v.o.Scopes...),
+		"bearer_methods_supported": []string{"header"},
+	}, "")
+	if err != nil {
+		panic(err) // strings alone
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Access-Control-Allow-Origin", "*")
+		switch r.Method {
+		case http.MethodGet, http.MethodHead:
+			h.Set("Content-Type", "application/json")
+			_, _ = w.Write(document) // the client may be gone
+		case http.MethodOptions:
+			h.Set("Access-Control-Allow-Methods", "GET")
+			h.Set("Access-Control-Allow-Headers", "MCP-Protocol-Version")
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			h.Set("Allow", "GET, HEAD, OPTIONS")
+			w.WriteHeader(http.StatusMethodNotAllowed)
+		}
+	})
+}
