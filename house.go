@@ -72,24 +72,19 @@ func newHouse(settings config.Settings, log *slog.Logger) (*house, error) {
 	o.Gateway = h.gateway
 	h.journal = journal.New(o)
 	h.tracker = jobs.New(h.client, h.journal, jobs.Options{Account: h.client.Account, Logger: log})
-	h.saver = h.saverIn(settings.OutputDir)
+	h.saver = download.New(savedJobs{h.tracker}, download.Options{
+		Dir:        settings.OutputDir,
+		MaxBytes:   settings.MaxDownload,
+		GatewayURL: h.gatewayURL,
+		UserAgent:  "pixazo-mcp/" + version,
+		Proxy:      http.ProxyFromEnvironment,
+		Logger:     log,
+	})
 	h.close = func() {
 		h.tracker.Close()
 		stop()
 	}
 	return h, nil
-}
-
-// saverIn returns a saver that writes below a folder.
-func (h *house) saverIn(dir string) *download.Saver {
-	return download.New(savedJobs{h.tracker}, download.Options{
-		Dir:        dir,
-		MaxBytes:   h.settings.MaxDownload,
-		GatewayURL: h.gatewayURL,
-		UserAgent:  "pixazo-mcp/" + version,
-		Proxy:      http.ProxyFromEnvironment,
-		Logger:     h.log,
-	})
 }
 
 // submit submits a request in this process, under a nonce.
@@ -138,9 +133,7 @@ func (h *house) keeper() *keeper.Keeper {
 // save saves a row's video in the row's folder and under its name. When ctx ends
 // it waits for the transfer, which may still record where the video is.
 func (h *house) save(ctx context.Context, row journal.Row, named func(string) error) error {
-	saver := h.saverIn(row.Save.Folder)
-	defer saver.Finish()
-	return saver.SaveByItself(ctx, row.Job.RequestID, row.Save.Name, named)
+	return h.saver.SaveByItself(ctx, row.Save.Folder, row.Job.RequestID, row.Save.Name, named)
 }
 
 // startSandbox serves the emulator on a loopback port of its own. It has its

@@ -73,7 +73,7 @@ func (h *house) register(starter *keeper.Starter) (*server.MCPServer, *resources
 	srv := server.NewMCPServer("pixazo-mcp", version,
 		server.WithTitle("Pixazo video"),
 		server.WithIcons(tools.Icon("pixazo-mcp")),
-		server.WithInstructions(tools.Instructions),
+		server.WithInstructions(tools.Instructions(nil)),
 		server.WithToolCapabilities(false),
 		server.WithResourceCapabilities(true, true),
 		server.WithPromptCapabilities(false),
@@ -126,6 +126,11 @@ func (s savedJobs) Find(ctx context.Context, requestID string) (known download.K
 		known.Saved = append(known.Saved, download.File(file))
 	}
 	return known
+}
+
+// Hold implements download.Jobs.
+func (s savedJobs) Hold(ctx context.Context, requestID string) (release func(), err error) {
+	return s.Tracker.HoldSave(ctx, requestID)
 }
 
 // AddSaved implements download.Jobs.

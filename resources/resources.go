@@ -48,32 +48,40 @@ func (g guide) text() string {
 // Options are what the resources need to know of the server.
 type Options struct {
 	MediaOrigins []string // from which the player may load videos, such as https://*.example.com; elsewhere it shows links
+
+	// Team is for a server with several users: no video is a resource of its own,
+	// which all of them would see, and the guides say what differs.
+	Team bool
 }
 
 // Register adds every resource and prompt to s. Call it before the tracker is
 // used. The server should declare prompts, completions, and resources with
-// list changes and subscriptions; Videos.Subscribe begins the latter.
+// subscriptions, which Videos.Subscribe begins, and, but for a team, list changes.
 func Register(s *server.MCPServer, tracker *jobs.Tracker, options Options) *Videos {
 	for _, g := range guides {
-		s.AddResource(g.resource(), g.read)
+		preface := ""
+		if options.Team {
+			preface = teamPreface
+		}
+		s.AddResource(g.resource(preface), func(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
+			return []mcp.ResourceContents{mcp.TextResourceContents{URI: g.uri(), MIMEType: "text/markdown", Text: preface + g.text()}}, nil
+		})
 	}
 	registerPlayer(s, options.MediaOrigins)
-	registerPrompts(s, tracker)
-	return register(s, tracker)
+	registerPrompts(s, tracker, options.Team)
+	return register(s, tracker, options.Team)
 }
 
-func (g guide) resource() mcp.Resource {
+// teamPreface stands before each guide of a team server.
+const teamPreface = "> This is a team server. It runs on another computer than the user's: `files` takes URLs, asset IDs and data, but no paths; " +
+	"a saved video is a link (`saved_url`); settings, key, credits and dashboard are those of whoever runs the server: ask them where the text says to change or to look at one.\n\n"
+
+func (g guide) resource(preface string) mcp.Resource {
 	return mcp.NewResource(g.uri(), g.topic+"-guide",
 		mcp.WithResourceTitle(g.title),
 		mcp.WithResourceDescription(g.description),
 		mcp.WithMIMEType("text/markdown"),
-		mcp.WithResourceSize(int64(len(g.text()))),
+		mcp.WithResourceSize(int64(len(preface)+len(g.text()))),
 		mcp.WithAnnotations(both, g.priority, ""),
 	)
-}
-
-func (g guide) read(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
-	return []mcp.ResourceContents{mcp.TextResourceContents{
-		URI: g.uri(), MIMEType: "text/markdown", Text: g.text(),
-	}}, nil
 }

@@ -44,13 +44,19 @@ type Videos struct {
 	listed []string // uris of the videos that are resources of their own, oldest first
 }
 
-// register adds the videos' resources to s, and listens to the tracker.
-func register(s *server.MCPServer, tracker *jobs.Tracker) *Videos {
+// register adds the videos' resources to s. Unless several users share the server,
+// it makes each new video one of its own, for as long as the program runs.
+func register(s *server.MCPServer, tracker *jobs.Tracker, team bool) *Videos {
 	v := &Videos{server: s, tracker: tracker}
-	tracker.Listen(v.list) // for as long as the program runs
+	made := "made on this computer"
+	if team {
+		made = "of this user"
+	} else {
+		tracker.Listen(v.list)
+	}
 	s.AddResource(mcp.NewResource(jobs.VideosURI, "videos",
 		mcp.WithResourceTitle("Recent videos"),
-		mcp.WithResourceDescription("The newest 20 video requests made on this computer, as last seen: status, prompt, URLs, times, request_id. "+
+		mcp.WithResourceDescription("The newest 20 video requests "+made+", as last seen: status, prompt, URLs, times, request_id. "+
 			"UNCERTAIN is a submission that may have been accepted and billed."),
 		mcp.WithMIMEType(jsonType),
 		mcp.WithAnnotations(both, 0.5, ""),
@@ -69,7 +75,7 @@ func register(s *server.MCPServer, tracker *jobs.Tracker) *Videos {
 func (v *Videos) readRecent(ctx context.Context, request mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
 	page, err := v.tracker.List(ctx, jobs.All, shownVideos, "")
 	if err != nil {
-		return nil, err
+		return nil, v.tracker.Shown(err)
 	}
 	recent := struct {
 		Videos []jobs.View `json:"videos"`
@@ -98,7 +104,7 @@ func (v *Videos) readOne(ctx context.Context, request mcp.ReadResourceRequest) (
 		case row == nil && pixazo.IsCode(err, pixazo.NotFound):
 			return nil, refuse(ctx, unknown(request.Params.URI))
 		case row == nil:
-			return nil, err
+			return nil, v.tracker.Shown(err)
 		}
 	}
 	return contents(request.Params.URI, v.tracker.View(ctx, *row))
@@ -165,7 +171,7 @@ func (v *Videos) CompleteResourceArgument(ctx context.Context, uri string, argum
 	}
 	page, err := v.tracker.List(ctx, jobs.All, searched, "")
 	if err != nil {
-		return nil, err
+		return nil, v.tracker.Shown(err)
 	}
 	for _, r := range page.Rows {
 		if id := r.Job.RequestID; id != "" && strings.HasPrefix(id, argument.Value) {
@@ -192,7 +198,7 @@ func (v *Videos) Subscribe(ctx context.Context, uri string, updated func()) (sto
 	if strings.HasPrefix(uri, jobs.VideosURI+"/") {
 		id, row, err := v.find(ctx, uri)
 		if err != nil {
-			return nil, err
+			return nil, v.tracker.Shown(err)
 		}
 		if !row.Job.Done() {
 			follow = id
@@ -202,9 +208,10 @@ func (v *Videos) Subscribe(ctx context.Context, uri string, updated func()) (sto
 	} else if uri != jobs.VideosURI { // a guide, or the player
 		return func() {}, nil
 	}
+	owner := jobs.Owner(ctx)
 	// In this order, so that no change is missed.
 	forget := v.tracker.Listen(func(e jobs.Event) {
-		if uri == jobs.VideosURI || uri == videoURI(e.Row) {
+		if e.Row.Owner == owner && (uri == jobs.VideosURI || uri == videoURI(e.Row)) {
 			updated()
 		}
 	})

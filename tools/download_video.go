@@ -1,4 +1,5 @@
-// download_video saves a finished video on the user's computer.
+// download_video saves a finished video: on the user's computer, or on a team
+// server, whose users get a link.
 
 package tools
 
@@ -31,33 +32,49 @@ type savedResult struct {
 	SHA256       string          `json:"sha256,omitempty" jsonschema_description:"SHA-256 of the saved file, in hexadecimal."`
 	AlreadySaved bool            `json:"already_saved,omitempty" jsonschema_description:"true when nothing was downloaded, since the file was there and intact."`
 	FurtherFiles []download.File `json:"further_files,omitempty" jsonschema_description:"The files of the further video_urls, where there is more than one."`
+	FurtherURLs  []string        `json:"further_urls,omitempty" jsonschema_description:"On a team server: links to them."`
 }
 
-// saved adds the files of a download to the result of its job.
-func (r *jobResult) saved(s download.Saved) savedResult {
+// addSaved adds the files of a download to the result of its job, whose row is in
+// the journal.
+func (c Config) addSaved(r *jobResult, row jobs.Row, s download.Saved) savedResult {
 	if len(s.Files) == 0 {
 		return savedResult{}
 	}
 	first := s.Files[0]
-	r.SavedPath, r.MediaType = first.Path, first.MediaType
-	r.NextStep = "Tell the user where the video is on their computer, as saved_path says."
-	if len(s.Files) > 1 {
-		r.NextStep = "Tell the user where the videos are on their computer, as saved_path and further_files say."
+	r.MediaType = first.MediaType
+	r.NextStep = c.saved()
+	result := savedResult{Bytes: first.Bytes, SHA256: first.SHA256, AlreadySaved: s.Already}
+	if c.Team == nil {
+		r.SavedPath, result.FurtherFiles = first.Path, s.Files[1:]
+	} else {
+		for _, f := range s.Files[1:] {
+			result.FurtherURLs = append(result.FurtherURLs, c.Tracker.SavedURL(row, f.Video))
+		}
 	}
-	return savedResult{Bytes: first.Bytes, SHA256: first.SHA256, AlreadySaved: s.Already, FurtherFiles: s.Files[1:]}
+	if len(s.Files) > 1 {
+		r.NextStep += c.Team.say(" further_files has the others.", " further_urls has the others.")
+	}
+	return result
 }
 
 func downloadVideo(config Config) tool {
 	return define(config, definition{
-		name:        "download_video",
-		title:       "Save a video",
-		description: `Saves a finished video (COMPLETED) below the output folder and answers with its path. Links expire, files do not. The server saves videos by itself: this is for another name or place. Free. A video that is saved already is not downloaded again. While it answers wait_expired: true, call it again with the same arguments.`,
+		name:  "download_video",
+		title: "Save a video",
+		description: config.Team.say("Saves a finished video (COMPLETED) below the output folder and answers with its path. Links expire, files do not. The server saves videos by itself: this is for another name or place.",
+			"Saves a finished video (COMPLETED) on the server and answers with a link to it, saved_url, which is good for an hour, for whoever has it; a further call makes a new one.") +
+			" Free. A video that is saved already is not downloaded again. While it answers wait_expired: true, call it again with the same arguments.",
 		// overwrite replaces a file.
 		hints:  hints{readOnly: false, destructive: true, idempotent: true, openWorld: true},
 		player: true,
 	}, func(ctx context.Context, req mcp.CallToolRequest, in downloadArgs) (downloadResult, error) {
 		tell := progress(ctx, req)
-		s, err := config.Saver.Save(ctx, download.Request{RequestID: in.RequestID, Filename: in.Filename, Overwrite: in.Overwrite},
+		asked := download.Request{RequestID: in.RequestID, Filename: in.Filename, Overwrite: in.Overwrite}
+		if config.Team != nil {
+			asked.Dir = config.Team.Folder(jobs.Owner(ctx))
+		}
+		s, err := config.Saver.Save(ctx, asked,
 			min(defaultWait, config.MaxWait), func(p download.Progress) { tell(float64(p.Bytes), float64(p.Total), transferred(p)) })
 		if err != nil {
 			return downloadResult{}, err
@@ -68,7 +85,7 @@ func downloadVideo(config Config) tool {
 		}
 		result := downloadResult{jobResult: config.show(ctx, row), WaitExpired: s.Pending}
 		result.NextStep = "The download goes on: call download_video again, with the same arguments."
-		result.savedResult = result.saved(s)
+		result.savedResult = config.addSaved(&result.jobResult, row, s)
 		return result, nil
 	})
 }

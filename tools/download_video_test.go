@@ -61,6 +61,10 @@ func (s savedJobs) Find(ctx context.Context, requestID string) (known download.K
 	return known
 }
 
+func (s savedJobs) Hold(ctx context.Context, requestID string) (func(), error) {
+	return s.Tracker.HoldSave(ctx, requestID)
+}
+
 func (s savedJobs) AddSaved(ctx context.Context, requestID string, files []download.File) error {
 	var saved []jobs.SavedFile
 	for _, file := range files {

@@ -55,13 +55,13 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 			return generateResult{}, err
 		}
 		result := generateResult{config.show(ctx, s.Row), s.Duplicate, s.Warnings, videosLeft(s.Left)}
-		result.NextStep = submitted(s, result.NextStep)
+		result.NextStep = config.submitted(s, result.NextStep)
 		return result, nil
 	})
 }
 
 // submitted adds to the next step of a job what became of its submission.
-func submitted(s jobs.Submission, step string) string {
+func (c Config) submitted(s jobs.Submission, step string) string {
 	if s.Duplicate {
 		same := "the same request was"
 		if s.ByForm {
@@ -71,7 +71,7 @@ func submitted(s jobs.Submission, step string) string {
 			same, s.Age.Round(time.Second), step)
 	}
 	if s.JournalErr != nil {
-		step += " Keep the request_id: the journal could not take it (" + s.JournalErr.Error() + "), so list_videos may show it as SUBMITTING or UNCERTAIN."
+		step += " Keep the request_id: the journal could not take it (" + c.Tracker.Shown(s.JournalErr).Error() + "), so list_videos may show it as SUBMITTING or UNCERTAIN."
 	}
 	return step
 }
@@ -90,6 +90,9 @@ const rootsQuestion = "roots"
 // attach makes of the files of a call what is sent. Where the client's roots
 // say which local files may be read, it first has to ask for them.
 func (c Config) attach(ctx context.Context, req mcp.CallToolRequest, video *pixazo.VideoRequest) (err error) {
+	if c.Team != nil {
+		return c.Team.checkFiles(video.Files)
+	}
 	var roots []string
 	if c.Files.NeedsRoots(video.Files) {
 		_, answered := server.InputResponse(req.Params.InputResponses, rootsQuestion)

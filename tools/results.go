@@ -41,26 +41,34 @@ func (c Config) nextStep(ctx context.Context, row jobs.Row, v jobs.View) string 
 	switch {
 	case v.Done && v.Status != string(pixazo.Completed):
 		return "Tell the user that no video was made, and why; a new generate_video is a new charge, so let them decide."
-	case v.Done && v.SavedPath != "":
-		return "Tell the user where the video is on their computer, as saved_path says."
+	case v.Done && v.SavedPath+v.SavedURL != "":
+		return c.saved()
 	case v.Done && len(v.VideoURLs) == 0:
-		return "The gateway names no URL for this finished video: call get_status again in a minute, and if there is still none give the user the request_id for Pixazo's support."
+		return "The gateway names no URL for this finished video: call get_status again in a minute, and if there is still none give the user the request_id for " + c.Team.say("Pixazo's support", runner) + "."
 	case v.Done && v.SaveError != "":
 		return "Show the user the video_urls exactly as they stand. They expire, and the video could not be saved so far (save_error): download_video tries at once."
 	case v.Done && savesItself(row):
-		return "Show the user the video_urls exactly as they stand. They expire; the video is being saved below " + row.Save.Folder + " by itself."
+		return "Show the user the video_urls exactly as they stand. They expire; the video is being saved " + c.Team.say("below "+row.Save.Folder, "on the server") + " by itself."
+	case v.Done && c.Team != nil && c.Team.Folder == nil:
+		return "Show the user the video_urls exactly as they stand. They expire: tell the user to download the video soon; get_status names fresh ones."
 	case v.Done:
 		return "Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video."
 	case v.Status == "UNCERTAIN":
-		return pixazo.SubmissionUncertain.Info().Advice
+		return c.Team.advice(pixazo.SubmissionUncertain)
 	case v.RequestID == "":
 		return "The request is still on its way to the gateway: do not call generate_video again for it. list_videos has its request_id once the gateway has answered."
 	case v.Stalled:
-		return "Nothing has changed for an hour: tell the user, who can ask Pixazo's support with the request_id. Do not call generate_video again for it."
+		return "Nothing has changed for an hour: tell the user, who can ask " + c.Team.say("Pixazo's support", runner) + " with the request_id. Do not call generate_video again for it."
 	case v.Status == "":
 		return "The gateway does not show this request yet: call get_status with this request_id in a minute."
 	}
 	return c.whileMade(ctx, row, v)
+}
+
+// saved says what to do about a video that is saved.
+func (c Config) saved() string {
+	return c.Team.say("Tell the user where the video is on their computer, as saved_path says.",
+		"Show the user saved_url exactly as it stands: it opens the saved video for an hour, for whoever has it; download_video makes a new one.")
 }
 
 // savesItself reports whether whoever watches the job of row saves its video.
@@ -75,7 +83,7 @@ func (c Config) whileMade(ctx context.Context, row jobs.Row, v jobs.View) string
 	}
 	step := "The video is being made, which takes " + takes + ": tell the user so"
 	if savesItself(row) {
-		step += ", and that it will be saved below " + row.Save.Folder + " by itself, also when this chat is closed"
+		step += ", and that it will be saved " + c.Team.say("below "+row.Save.Folder, "on the server") + " by itself, also when this chat is closed"
 	}
 	if row.Save.Notify {
 		step += ", and that a notice on the desktop tells when"
@@ -166,8 +174,11 @@ func failure(config Config, d definition, err error) *mcp.CallToolResult {
 	case !d.submits && e.RequestID != "" && info.Charged == "no" || e.Code == pixazo.BadResponse || e.Code == pixazo.DownloadFailed:
 		sentences = append(sentences, "The video itself is not affected: do not call generate_video for it.")
 	}
-	if info.Advice != "" {
-		sentences = append(sentences, info.Advice)
+	if advice := config.Team.advice(e.Code); advice != "" {
+		sentences = append(sentences, advice)
+	}
+	if config.Team != nil && strings.Contains(e.Message, "(--") {
+		sentences = append(sentences, "The settings that it names are those of "+runner+".")
 	}
 	if e.RequestID != "" {
 		sentences = append(sentences, "request_id: "+e.RequestID)
@@ -178,7 +189,7 @@ func failure(config Config, d definition, err error) *mcp.CallToolResult {
 // place says where a key is put, when the error is that there is none.
 func place(config Config, e *pixazo.Error) string {
 	switch {
-	case e.Code != pixazo.MissingAPIKey || e.Err != nil: // there is one that can't be used, and the message says which
+	case config.Team != nil || e.Code != pixazo.MissingAPIKey || e.Err != nil: // there is one that can't be used, and the message says which
 		return ""
 	case config.KeyFile == "":
 		return "; it goes into the variable PIXAZO_API_KEY of this server's settings"

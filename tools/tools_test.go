@@ -92,7 +92,7 @@ func directly(tracker *jobs.Tracker) func(context.Context, pixazo.VideoRequest, 
 
 func (h *house) serve(tracker *jobs.Tracker, maxWait time.Duration) {
 	h.srv = server.NewMCPServer("pixazo-mcp", "0",
-		server.WithInstructions(Instructions),
+		server.WithInstructions(Instructions(nil)),
 		server.WithToolCapabilities(false),
 		server.WithRecovery(),
 	)
@@ -396,23 +396,27 @@ func TestNamesAndTextsFitEveryClient(t *testing.T) {
 			}
 		}
 	}
-	if n := utf8.RuneCountInString(Instructions); n > 2048 {
+	if n := utf8.RuneCountInString(Instructions(nil)); n > 2048 {
 		t.Errorf("instructions of %d characters, want at most 2,048", n)
 	}
 }
 
 // What every model reads in every chat is paid for by the user.
 func TestWhatAModelSeesFitsIn6000Bytes(t *testing.T) {
-	n := len(Instructions)
-	for _, tool := range registered(t) {
-		seen, err := text.JSON(map[string]any{"name": tool.Tool.Name, "description": tool.Tool.Description, "inputSchema": tool.Tool.RawInputSchema}, "")
-		if err != nil {
-			t.Fatal(err)
+	for name, team := range map[string]*Team{"own": nil, "team": {MaxBody: 8_000_000, Folder: func(string) string { return "" }}, "team that saves nothing": {}} {
+		srv := server.NewMCPServer("pixazo-mcp", "0")
+		Register(srv, Config{Team: team})
+		n := len(Instructions(team))
+		for _, tool := range srv.ListTools() {
+			seen, err := text.JSON(map[string]any{"name": tool.Tool.Name, "description": tool.Tool.Description, "inputSchema": tool.Tool.RawInputSchema}, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += len(seen)
 		}
-		n += len(seen)
-	}
-	if n > 6000 {
-		t.Errorf("%d bytes", n)
+		if n > 6000 {
+			t.Errorf("%s: %d bytes", name, n)
+		}
 	}
 }
 
@@ -453,13 +457,13 @@ func TestLimitsAreSaidInWords(t *testing.T) {
 // A model learns of the way through the tools from their texts alone.
 func TestTextsNameTheOtherTools(t *testing.T) {
 	var names []string
-	texts := map[string]string{"instructions": Instructions}
+	texts := map[string]string{"instructions": Instructions(nil)}
 	for _, tool := range list(t) {
 		names = append(names, tool.Name)
 		texts[tool.Name] = tool.Description
 	}
 	for _, name := range names {
-		if !strings.Contains(Instructions, name) {
+		if !strings.Contains(Instructions(nil), name) {
 			t.Errorf("the instructions don't name %s", name)
 		}
 	}

@@ -74,7 +74,7 @@ func waitForVideo(config Config) tool {
 			step = "The video is still being made: call wait_for_video with this request_id again, and do not call generate_video again."
 		}
 		if outcome.LastErr != nil && !job.Done() {
-			step += fmt.Sprintf(" The newest status check failed (%s).", outcome.LastErr)
+			step += fmt.Sprintf(" The newest status check failed (%s).", config.Tracker.Shown(outcome.LastErr))
 		}
 		result.NextStep = step
 		return result, nil

@@ -58,7 +58,7 @@ func (t *transfer) write(ctx context.Context, i int, fill func(*part) error) (Fi
 	name := filepath.Join(dir, partPrefix+rand.Text()+partEnding)
 	var err error
 	if p.file, err = t.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644); err != nil {
-		return File{}, folderError(err)
+		return File{}, t.folderError(err)
 	}
 	defer func() { _ = t.root.Remove(name) }() // there is none any more if all went well
 	saved := File{Video: i}
@@ -116,7 +116,7 @@ func (p *part) place(from string, saved *File) error {
 		if p.req.Overwrite {
 			err = p.root.Rename(from, name)
 		} else {
-			err = p.moveTo(from, name)
+			err = moveTo(p.root, from, name)
 		}
 		switch {
 		case err == nil:
@@ -132,17 +132,17 @@ func (p *part) place(from string, saved *File) error {
 	return failed("there are too many files of that name")
 }
 
-// moveTo renames a file unless there is one of the new name. A link does both in
-// one step, where the file system has links.
-func (p *part) moveTo(from, name string) error {
-	err := p.root.Link(from, name)
+// moveTo renames a file below root unless there is one of the new name. A link
+// does both in one step, where the file system has links.
+func moveTo(root *os.Root, from, name string) error {
+	err := root.Link(from, name)
 	if err == nil || errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if _, err := p.root.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := root.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
 		return cmp.Or(err, fs.ErrExist)
 	}
-	return p.root.Rename(from, name)
+	return root.Rename(from, name)
 }
 
 // Write appends b. Its errors are ready to be shown.
@@ -212,6 +212,9 @@ func (p *part) diskError(err error) error {
 // words returns what an error says, without the operation and the path if the
 // system has a word for it.
 func words(err error) string {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
 	if e, ok := errors.AsType[syscall.Errno](err); ok {
 		err = e
 	}

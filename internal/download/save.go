@@ -20,6 +20,9 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
+// endTime is how long the end of a transfer is waited for: a disk may not answer.
+const endTime = time.Second
+
 // Jobs is what a Saver needs to know of video jobs, and where it says what it
 // saved.
 type Jobs interface {
@@ -29,6 +32,10 @@ type Jobs interface {
 
 	// Find returns what the journal holds of a job, the zero Known if nothing.
 	Find(ctx context.Context, requestID string) Known
+
+	// Hold waits until no other process saves videos of the job, and keeps
+	// others from it until release is called. Its error is ctx's.
+	Hold(ctx context.Context, requestID string) (release func(), err error)
 
 	// AddSaved adds files to those that the journal has for a job. A file
 	// takes the place of an older one with the same path.
@@ -54,10 +61,11 @@ type File struct {
 
 // Options adjusts a Saver. The zero value of a number stands for its default.
 type Options struct {
-	// Dir is the folder below which files are written; it is made when missing.
-	// Without it nothing can be saved.
+	// Dir is the folder below which files are written, where a request names
+	// none; it is made when missing. Without any nothing can be saved.
 	Dir string
 
+	Team       bool   // whether those who ask are not on this computer: errors name no path of its disk
 	MaxBytes   int64  // of the largest file that is fetched; 2 GB
 	GatewayURL string // serves media itself, over http too, if it is on this computer
 	UserAgent  string // of fetching videos
@@ -130,19 +138,20 @@ func (s *Saver) Finish() {
 	}()
 	select {
 	case <-done:
-	case <-time.After(time.Second): // a disk that does not answer
+	case <-time.After(endTime):
 	}
 }
 
 // Request says what to save, and where below the output folder.
 type Request struct {
 	RequestID string
+	Dir       string // the output folder, an absolute path; "" for that of the Saver
 	Filename  string // a name or relative path; "" for one made of date, prompt and id
 	Overwrite bool   // whether a file of that name is replaced
 
-	// resume takes a file of that name for the video: an earlier try wrote it
+	// byItself takes a file of that name for the video: an earlier try wrote it
 	// down, and files have their names once they are whole.
-	resume bool
+	byItself bool
 }
 
 // Saved is the result of a Save.
@@ -180,33 +189,48 @@ func (s *Saver) Save(ctx context.Context, req Request, timeout time.Duration, re
 	return saved, err
 }
 
-// SaveByItself saves the video of a finished job that nobody asked to save. name is
-// what an earlier try gave to named, or "" at the first: then named is called
-// with a free name before anything is written, and ends the save with its error.
-// Errors are those of Save.
-func (s *Saver) SaveByItself(ctx context.Context, requestID, name string, named func(name string) error) error {
+// SaveByItself saves the video of a finished job that nobody asked to save, below
+// dir; its caller holds the save. name is what an earlier try gave to named, or
+// "" at the first: then named is called with a free name before anything is
+// written, and ends the save with its error. When ctx ends, it waits until the
+// transfer has removed its unfinished file, or recorded a whole one.
+func (s *Saver) SaveByItself(ctx context.Context, dir, requestID, name string, named func(name string) error) error {
 	if name == "" {
 		var err error
-		if name, err = s.freeName(ctx, requestID); err == nil {
+		if name, err = s.freeName(ctx, dir, requestID); err == nil {
 			err = named(name)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	const forever = 1000 * time.Hour
-	_, err := s.Save(ctx, Request{RequestID: requestID, Filename: name, resume: true}, forever, nil)
-	return err
+	t := &transfer{Saver: s, req: Request{RequestID: requestID, Dir: dir, Filename: name, byItself: true}, job: pixazo.Job{RequestID: requestID}}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := t.run(ctx)
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(endTime):
+		return ctx.Err()
+	}
 }
 
-// freeName returns a name for the first video of a job that no file in the
-// folder has yet.
-func (s *Saver) freeName(ctx context.Context, requestID string) (string, error) {
+// freeName returns a name for the first video of a job that no file in dir has
+// yet.
+func (s *Saver) freeName(ctx context.Context, dir, requestID string) (string, error) {
 	known := s.jobs.Find(ctx, requestID)
 	name := known.defaultName(requestID)
 	for n := 1; n <= maxNames; n++ {
 		free := filepath.ToSlash(pathOf(numbered(name, n), 0, known.Job.MediaType))
-		if _, err := os.Lstat(filepath.Join(s.options.Dir, filepath.FromSlash(free))); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(free))); errors.Is(err, fs.ErrNotExist) {
 			return free, nil
 		}
 	}
@@ -229,10 +253,10 @@ func (s *Saver) attend(ctx context.Context, req Request, timeout time.Duration, 
 	if req.Filename, err = checkFilename(req.Filename); err != nil {
 		return Saved{}, err
 	}
-	if s.options.Dir == "" {
+	if req.Dir = cmp.Or(req.Dir, s.options.Dir); req.Dir == "" {
 		return Saved{}, &pixazo.Error{Code: pixazo.FileRefused, Message: "there is no folder to save videos in: start the server with --output-dir (PIXAZO_OUTPUT_DIR)"}
 	}
-	t := s.join(req)
+	t := s.join(ctx, req)
 	defer s.leave(t)
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
@@ -261,18 +285,20 @@ func (s *Saver) attend(ctx context.Context, req Request, timeout time.Duration, 
 	}
 }
 
-// join returns the transfer of req with one more waiter, and starts it if there
-// is none.
-func (s *Saver) join(req Request) *transfer {
+// join returns the transfer of req with one more waiter, and starts it, with the
+// values of ctx, if there is none.
+func (s *Saver) join(ctx context.Context, req Request) *transfer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.transfers[req]
 	if t == nil {
-		ctx, cancel := context.WithCancel(s.ctx)
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		stop := context.AfterFunc(s.ctx, cancel)
 		t = &transfer{Saver: s, req: req, cancel: cancel, ended: make(chan struct{}), job: pixazo.Job{RequestID: req.RequestID}}
 		s.transfers[req] = t
 		s.running.Go(func() {
 			t.saved, t.err = t.run(ctx)
+			stop()
 			cancel()
 			s.mu.Lock()
 			defer s.mu.Unlock()

@@ -1,5 +1,5 @@
-// This file takes one Save from the journal to the journal: what is there
-// already, what has to be fetched or copied, and which names it gets.
+// This file is one transfer: it finds what is saved already, fetches or copies
+// the rest, and records where the files are.
 
 package download
 
@@ -75,14 +75,21 @@ func (t *transfer) setDone(done, total int64) {
 // run saves the videos of the job and records where they are.
 func (t *transfer) run(ctx context.Context) (saved Saved, err error) {
 	begun := time.Now()
-	err = os.MkdirAll(t.options.Dir, 0o755)
+	err = os.MkdirAll(t.req.Dir, 0o755)
 	if err == nil {
-		t.root, err = os.OpenRoot(t.options.Dir)
+		t.root, err = os.OpenRoot(t.req.Dir)
 	}
 	if err != nil {
-		return Saved{}, folderError(err)
+		return Saved{}, t.folderError(err)
 	}
 	defer t.root.Close()
+	if !t.req.byItself {
+		release, err := t.jobs.Hold(ctx, t.req.RequestID)
+		if err != nil {
+			return Saved{}, err
+		}
+		defer release()
+	}
 	known := t.jobs.Find(ctx, t.req.RequestID)
 	if known.Job.Status == pixazo.Completed && len(known.Job.VideoURLs) > 0 {
 		t.setJob(known.Job)
@@ -134,7 +141,7 @@ func (t *transfer) saveVideo(ctx context.Context, i int, known []File) (File, er
 		other = file
 	}
 	name := pathOf(t.name, i, t.job.MediaType)
-	if t.req.resume {
+	if t.req.byItself {
 		if file, err := t.wholeFile(name, i); err == nil {
 			return file, nil
 		}
@@ -198,8 +205,8 @@ func sumOf(r io.Reader) (string, error) {
 
 // open opens a saved file below the output folder to read it.
 func (t *transfer) open(saved File) (*os.File, fs.FileInfo, error) {
-	name, err := filepath.Rel(norm.NFC.String(t.root.Name()), norm.NFC.String(saved.Path))
-	if err != nil || !filepath.IsLocal(name) {
+	name := nameBelow(t.req.Dir, saved.Path)
+	if name == "" {
 		return nil, nil, fs.ErrNotExist
 	}
 	return disk.OpenFile(t.root, name)
@@ -244,7 +251,7 @@ func (t *transfer) takenError(name string) error {
 			such = ", such as " + text.Quote(free)
 		}
 	}
-	return refused("filename must be a free name%s: there is a file %s, which only overwrite: true replaces", such, text.Quote(filepath.Join(t.root.Name(), name)))
+	return refused("filename must be a free name%s: there is a file %s, which only overwrite: true replaces", such, text.Quote(t.shown(name)))
 }
 
 // fetchFresh fetches the ith video, by a fresh link if the one at hand has
@@ -273,7 +280,7 @@ func (p *part) fetchFresh(ctx context.Context, i int) (err error) {
 func (p *part) copy(from File) error {
 	source, _, err := p.open(from)
 	if err != nil {
-		return failed("the copy saved before, %s, can't be read: %s", text.Quote(from.Path), words(err))
+		return failed("the copy saved before can't be read: %s", words(err))
 	}
 	defer source.Close()
 	p.total, p.mediaType = from.Bytes, from.MediaType
@@ -284,19 +291,30 @@ func (p *part) copy(from File) error {
 // nameError is the error of a name that can't be written where it leads.
 func (t *transfer) nameError(err error) error {
 	if isFull(err) {
-		return folderError(err)
+		return t.folderError(err)
 	}
 	why := words(err)
 	if isOpenElsewhere(err) {
 		why = "another program may have it open, or it is read-only"
 	}
-	return refused("filename %s can't be written below the output folder %s (--output-dir, PIXAZO_OUTPUT_DIR): %s", text.Quote(t.name), t.root.Name(), why)
+	return refused("filename %s can't be written below the output folder (--output-dir, PIXAZO_OUTPUT_DIR): %s", text.Quote(t.shown(t.name)), why)
 }
 
 // folderError is the error of the output folder.
-func folderError(err error) error {
-	if isFull(err) {
+func (t *transfer) folderError(err error) error {
+	switch {
+	case isFull(err):
 		return failed("the disk is full; %s", freeSome)
+	case t.options.Team:
+		return failed("the output folder (--output-dir, PIXAZO_OUTPUT_DIR) can't be used: %s", words(err))
 	}
 	return failed("the output folder (--output-dir, PIXAZO_OUTPUT_DIR) can't be used: %s", text.Clean(err.Error(), 300))
+}
+
+// shown returns the path of a name below the output folder, as errors show it.
+func (t *transfer) shown(name string) string {
+	if t.options.Team {
+		return filepath.ToSlash(name)
+	}
+	return filepath.Join(t.req.Dir, name)
 }

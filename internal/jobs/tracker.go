@@ -44,6 +44,12 @@ type Options struct {
 	MaxWaits int            // waits at once before Wait stops waiting; 0 means 64
 	Rand     func() float64 // random numbers in [0, 1) that spread the polls; nil means math/rand
 	Logger   *slog.Logger   // nil means none
+
+	// Team says that the users are not on this computer: nothing that they are
+	// shown names its disk, its database or its settings. SavedLink then returns
+	// a link to a saved video, "" if there is none; nil where no video is saved.
+	Team      bool
+	SavedLink func(Row, SavedFile) string
 }
 
 // Tracker submits and follows jobs, each for the owner of the ctx of a call (see
@@ -291,7 +297,11 @@ func (t *Tracker) Find(ctx context.Context, requestID string) (*journal.Row, err
 // Errors: invalid_argument for a cursor that List did not make, and
 // journal_unavailable.
 func (t *Tracker) List(ctx context.Context, filter journal.Filter, limit int, cursor string) (journal.Page, error) {
-	return t.journal.List(ctx, filter, limit, cursor)
+	page, err := t.journal.List(ctx, filter, limit, cursor)
+	if t.options.Team {
+		page.Notice = "" // names files of the server
+	}
+	return page, err
 }
 
 // AddSaved writes down where files of a job are, besides those that are known.
@@ -303,6 +313,45 @@ func (t *Tracker) AddSaved(ctx context.Context, requestID string, files []journa
 		t.tell(*row, false)
 	}
 	return nil
+}
+
+// HoldSave waits until nobody else saves videos of a job, and keeps others, over
+// all processes, from it until release is called. Nobody is kept from it where
+// the journal has no such job or can't be written. Its error is ctx's.
+func (t *Tracker) HoldSave(ctx context.Context, requestID string) (release func(), err error) {
+	row, err := t.journal.Find(ctx, requestID)
+	if err != nil || row == nil || row.ID == 0 {
+		return func() {}, nil
+	}
+	for {
+		granted, err := t.journal.HoldSave(ctx, row.ID)
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			return func() {}, nil
+		case granted:
+			return t.renewSave(ctx, row.ID), nil
+		}
+		sleep(ctx, time.Second)
+	}
+}
+
+// renewSave keeps a save held until release is called.
+func (t *Tracker) renewSave(ctx context.Context, row int64) (release func()) {
+	held, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for sleep(held, 20*time.Second) {
+			_ = t.journal.RenewSave(held, row) // it ends by itself, and the files stay whole
+		}
+	}()
+	return func() {
+		stop()
+		<-ended
+		_ = t.journal.LeaveSave(context.WithoutCancel(ctx), row)
+	}
 }
 
 // Typical returns how long videos take as a rule, 0 when fewer than three

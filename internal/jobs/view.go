@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -58,18 +59,72 @@ type View struct {
 	LastCheckedAt     string   `json:"last_checked_at,omitempty" jsonschema_description:"When the gateway last answered for it."`
 	Stalled           bool     `json:"stalled,omitempty" jsonschema_description:"true when nothing has changed for an hour."`
 	SavedPath         string   `json:"saved_path,omitempty" jsonschema_description:"Where the video is on this computer."`
+	SavedURL          string   `json:"saved_url,omitempty" jsonschema_description:"On a team server: a link to the saved video, good for an hour, for whoever has it."`
 	SaveError         string   `json:"save_error,omitempty" jsonschema_description:"Why the video could not be saved by itself so far."`
 	Prompt            string   `json:"prompt,omitempty" jsonschema_description:"Its first 200 characters."`
 	Orientation       string   `json:"orientation,omitempty"`
 	Files             []string `json:"files,omitempty"`
 }
 
+// Owner returns whose call ctx is.
+func Owner(ctx context.Context) string { return journal.Owner(ctx) }
+
 // View shows a row as it stands now.
 func (t *Tracker) View(ctx context.Context, r Row) View {
+	var typical time.Duration
 	if r.Pending() {
-		return ViewOf(r, time.Now(), t.Typical(ctx))
+		typical = t.Typical(ctx)
 	}
-	return ViewOf(r, time.Now(), 0)
+	v := ViewOf(r, time.Now(), typical)
+	if t.options.Team {
+		v.SavedPath, v.SavedURL = "", t.SavedURL(r, 0)
+		if code, _, _ := strings.Cut(v.SaveError, ":"); v.SavedURL != "" {
+			v.SaveError = ""
+		} else if code != string(pixazo.DownloadFailed) { // other words may name files of the server
+			v.SaveError = code
+		}
+	}
+	return v
+}
+
+// SavedURL returns a link to a saved video of a team server, "" if there is none.
+func (t *Tracker) SavedURL(r Row, video int) string {
+	if t.options.SavedLink == nil {
+		return ""
+	}
+	for _, file := range r.Saved {
+		if file.Video != video {
+			continue
+		}
+		if link := t.options.SavedLink(r, file); link != "" {
+			return link
+		}
+	}
+	return ""
+}
+
+// Shown returns err as a user may read it. On a team server it names no file of
+// the server's and no setting; the log has it as it is.
+func (t *Tracker) Shown(err error) error {
+	e, ok := errors.AsType[*pixazo.Error](err)
+	if !ok || !t.options.Team {
+		return err
+	}
+	shown := *e
+	switch e.Code {
+	case pixazo.MissingAPIKey:
+		shown.Message = "this server has no API key that can be used"
+	case pixazo.JournalUnavailable:
+		shown.Message = "the server's journal can't be used just now"
+	case pixazo.DuplicateUncertain:
+		if before, _, cut := strings.Cut(e.Message, journal.KeptAs); cut {
+			shown.Message = before
+		}
+	}
+	if shown.Message != e.Message {
+		t.log.Warn("a call failed", "error", e.Error())
+	}
+	return &shown
 }
 
 // ViewOf shows a row at now. typical is how long videos take as a rule, 0 when

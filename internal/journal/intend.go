@@ -119,6 +119,9 @@ func (j *Journal) standsInTheWay(ctx context.Context, tx *sql.Tx, in Intent) (*R
 	return nil, j.checkReplaced(ctx, tx, in)
 }
 
+// KeptAs is what stands before the path of a damaged journal, in errors.
+const KeptAs = "; the damaged file is kept as "
+
 // checkReplaced refuses a request that the journal does not know, while a
 // damaged one was replaced not long ago: the request may have been in that one.
 func (j *Journal) checkReplaced(ctx context.Context, tx *sql.Tx, in Intent) error {
@@ -132,7 +135,7 @@ func (j *Journal) checkReplaced(ctx context.Context, tx *sql.Tx, in Intent) erro
 		return err
 	}
 	return &pixazo.Error{Code: pixazo.DuplicateUncertain, Message: fmt.Sprintf(
-		"the journal was damaged and replaced at %s, so it is not known whether this request was sent before; the damaged file is kept as %s",
+		"the journal was damaged and replaced at %s, so it is not known whether this request was sent before"+KeptAs+"%s",
 		at.Format(time.RFC3339), filepath.Join(j.dir, name))}
 }
 

@@ -46,6 +46,21 @@ func (j *Journal) ClaimSave(ctx context.Context, row int64) (granted bool, err e
 		milli(now.Add(saveLease)), row, MaxSaves, milli(now), milli(now.Add(maxAhead)), milli(now.Add(longestPause+maxAhead)))
 }
 
+// HoldSave is ClaimSave for somebody who asked: it reports whether no process is
+// saving the row's video. It counts no try, and another file may be saved of a
+// video that was saved before.
+func (j *Journal) HoldSave(ctx context.Context, row int64) (granted bool, err error) {
+	now := time.Now()
+	return j.updateOne(ctx, `UPDATE jobs SET save_until = $1 WHERE row = $2 AND (save_until <= $3 OR save_until > $4)`,
+		milli(now.Add(saveLease)), row, milli(now), milli(now.Add(maxAhead)))
+}
+
+// LeaveSave ends what HoldSave granted.
+func (j *Journal) LeaveSave(ctx context.Context, row int64) error {
+	_, err := j.updateOne(ctx, `UPDATE jobs SET save_until = 0 WHERE row = $1`, row)
+	return err
+}
+
 // RenewSave prolongs the claim of a save that is under way.
 func (j *Journal) RenewSave(ctx context.Context, row int64) error {
 	_, err := j.updateOne(ctx, `UPDATE jobs SET save_until = $1 WHERE row = $2`, milli(time.Now().Add(saveLease)), row)

@@ -1,0 +1,76 @@
+// This file holds what the tools of a team server say otherwise: its users are
+// not on its computer, and its settings are somebody else's.
+
+package tools
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"pixazo-mcp/internal/text"
+	"pixazo-mcp/pixazo"
+)
+
+// say returns ours for a server on the user's computer, else teams.
+func (t *Team) say(ours, teams string) string {
+	if t == nil {
+		return ours
+	}
+	return teams
+}
+
+// words returns an input schema in words that are true of the server.
+func (t *Team) words(schema json.RawMessage) json.RawMessage {
+	if t == nil {
+		return schema
+	}
+	return json.RawMessage(strings.NewReplacer(
+		"20 MB each, 50 MB in all: paths on the user's computer (in a folder that they opened), http(s) URLs, HeyGen asset IDs, data URIs or base64.",
+		fmt.Sprintf("http(s) URLs or HeyGen asset IDs; or data URIs or base64, %d MB in all.", t.maxFiles()),
+		"Name or path below the output folder, at most 1,000 characters.", "Name of the file, at most 1,000 characters.",
+		"saw that the video is not on the dashboard", "heard from whoever runs this server that there is no video",
+	).Replace(string(schema)))
+}
+
+// maxFiles is how many megabytes of files a call can hold, in base64.
+func (t *Team) maxFiles() int64 { return t.MaxBody * 3 / 4 / 1_000_000 }
+
+// checkFiles refuses local files, which lie on another computer.
+func (t *Team) checkFiles(files []string) error {
+	for i, item := range files {
+		if form := pixazo.FormOf(item); form == pixazo.LocalPath || form == pixazo.Ambiguous {
+			return &pixazo.Error{Code: pixazo.FileRefused, Message: fmt.Sprintf("files[%d] must be an http(s) URL, a HeyGen asset ID, or a data URI or base64 (%d MB in all): this server runs on another computer than the user's; got %s",
+				i, t.maxFiles(), text.Quote(item))}
+		}
+	}
+	return nil
+}
+
+// runner is who can mend what a user can't.
+const runner = "whoever runs this server"
+
+// teamAdvice takes the place of what the user is asked to do on their own
+// computer or account.
+var teamAdvice = map[pixazo.Code]string{
+	pixazo.MissingAPIKey: "Tell the user to ask " + runner + ".",
+	pixazo.Unauthorized:  "Tell the user to ask " + runner + " to check the API key.",
+	pixazo.OutOfCredits:  "Tell the user to ask " + runner + " to add credits.",
+	pixazo.GatewayError:  "Call again in a minute; if it stays so, tell the user to ask " + runner + ".",
+	pixazo.NotFound:      "Check that the request_id is exactly what generate_video answered to this user; list_videos has theirs. It is no reason to call generate_video again.",
+	pixazo.SubmissionUncertain: "Do not call generate_video again before that is settled. With a request_id, it was very likely accepted: call wait_for_video. Without one, a callback of the gateway may settle it within minutes: look at list_videos then. If it stays uncertain, tell the user to ask " + runner +
+		", who sees the account: only if there is no such video, call generate_video as before with allow_duplicate: true.",
+	pixazo.DuplicateUncertain: "With a request_id, call wait_for_video. Without one, look at list_videos in some minutes; if it stays uncertain, tell the user to ask " + runner +
+		", who sees the account: only if there is no such video, call generate_video with allow_duplicate: true, which may pay for it a second time.",
+	pixazo.LimitReached:       "Tell the user: they can wait, or ask " + runner + ", whose limits these are.",
+	pixazo.JournalUnavailable: "Call again in a minute; if it stays so, tell the user to ask " + runner + ".",
+	pixazo.FileRefused:        "Correct it, or leave the file out, and call again.",
+}
+
+// advice returns what to do about an error.
+func (t *Team) advice(code pixazo.Code) string {
+	if words, ok := teamAdvice[code]; ok && t != nil {
+		return words
+	}
+	return code.Info().Advice
+}
