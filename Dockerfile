@@ -5,7 +5,8 @@
 #
 # The record of submissions and the videos are kept in the volume. -i keeps
 # stdin open, over which the client speaks. VERSION and COMMIT are what the
-# program says of itself.
+# program says of itself; by the label the MCP registry knows whose image it is
+# (packaging/release.mjs).
 FROM golang:1.26 AS build
 ARG VERSION=
 ARG COMMIT=
@@ -17,6 +18,11 @@ RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w ${VERSION:+
  && mkdir -m 700 /data
 
 FROM scratch
+ARG NAME=
+ARG REPOSITORY=
+LABEL io.modelcontextprotocol.server.name="$NAME" \
+      org.opencontainers.image.source="$REPOSITORY" \
+      org.opencontainers.image.licenses="MIT"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /pixazo-mcp /pixazo-mcp
 COPY --from=build --chown=65532:65532 /data /data

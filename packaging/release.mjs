@@ -14,6 +14,7 @@
 //	NAME        in the MCP registry; default: io.github.OWNER/pixazo-mcp, or made of another host
 //	NPM         npm package; default: @OWNER/pixazo-mcp. Where it is given, the plugin starts it with npx
 //	IMAGE       container image; default: ghcr.io/OWNER/pixazo-mcp
+//	DOCUMENTATION, SUPPORT, PRIVACY  pages about it; default: docs/clients.md, issues and PRIVACY.md of REPOSITORY
 //	BUNDLES     folder with the .mcpb files of this version, whose hashes server.json needs
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
@@ -37,13 +38,18 @@ const image = env.IMAGE || `${github ? "ghcr.io" : hostname}/${owner.toLowerCase
 
 // Links are in the manifests of a release alone.
 const about = env.REPOSITORY ? { repository } : {};
-const privacy = `${repository}/blob/v${version}/PRIVACY.md`;
+const page = (path) => `${repository}/blob/v${version}/${path}`;
+const privacy = env.PRIVACY || page("PRIVACY.md");
+export const links = !env.REPOSITORY ? {} : {
+  repository: { type: "git", url: repository },
+  documentation: env.DOCUMENTATION || page("docs/clients.md"), support: env.SUPPORT || `${repository}/issues`, privacy_policies: [privacy],
+};
 
 // How a client starts the server: what npm has, or what is on the PATH.
 const program = env.NPM ? { command: "npx", args: ["-y", `${npm}@${version}`] } : { command: name, args: [] };
 const servers = { pixazo: program };
 
-const examples = [
+export const examples = [
   "Make a 30-second video for new customers that explains how our invoices work.",
   "Make a one-minute training video from ./safety.pdf for warehouse staff, in Spanish.",
   "Which of my videos are done, and where are they?",

@@ -6,6 +6,7 @@
 #
 #   VERSION  version of the bundles; default: that of manifest.json
 #   COMMIT   commit that the program says it is of; default: HEAD's
+#   REPOSITORY and the other names of packaging/release.mjs, for the links
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
