@@ -48,13 +48,13 @@ func newHouse(settings config.Settings, log *slog.Logger) (*house, error) {
 	}
 	var err error
 	h.client, err = pixazo.NewClient(pixazo.Config{
-		GatewayURL:  h.gatewayURL,
-		Key:         key,
-		WebhookURL:  settings.WebhookURL,
-		WebhookMode: settings.WebhookMode,
-		FilesFormat: settings.FilesFormat,
-		UserAgent:   "pixazo-mcp/" + version,
-		Logger:      log,
+		GatewayURL:     h.gatewayURL,
+		Key:            key,
+		WebhookURL:     settings.WebhookURL,
+		WebhookMode:    settings.WebhookMode,
+		FilesAsObjects: settings.FilesAsObjects,
+		UserAgent:      "pixazo-mcp/" + version,
+		Logger:         log,
 	})
 	if err != nil {
 		stop()
@@ -95,7 +95,7 @@ func (h *house) submit(ctx context.Context, req keeper.Request, nonce string, li
 	}
 	o := jobs.SubmitOptions{AllowDuplicate: req.AllowDuplicate, Nonce: nonce, Listen: listen, SaveTo: h.savesTo(), Notify: h.notifies()}
 	s, err := h.tracker.Submit(ctx, p, o)
-	s.Warnings = p.Warnings()
+	s.Warnings = p.Warnings
 	return s, err
 }
 

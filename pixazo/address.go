@@ -25,45 +25,49 @@ var (
 	errWebhook = errors.New("must be an https URL of at most 2,000 characters, all of them ASCII")
 )
 
-// ParseGatewayURL returns the origin that s names: scheme, host in lower case,
-// and the port unless it is the scheme's own. "" means DefaultGatewayURL. A
-// path is refused, since the paths of the API are added to it. The error holds
-// the rule, and nothing of s.
-func ParseGatewayURL(s string) (*url.URL, error) {
+// ParseGatewayURL returns the origin that s names, see OriginOf. "" means
+// DefaultGatewayURL. A path is refused, since the paths of the API are added to
+// it. The error holds the rule, and nothing of s.
+func ParseGatewayURL(s string) (origin string, err error) {
 	if s == "" {
 		s = DefaultGatewayURL
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.User != nil || strings.ContainsAny(s, "?#") || strings.Trim(u.Path, "/") != "" || u.Hostname() == "" {
-		return nil, errGateway
+	if err != nil || u.User != nil || strings.ContainsAny(s, "?#") || strings.Trim(u.Path, "/") != "" || strings.HasSuffix(u.Host, ":") {
+		return "", errGateway
 	}
-	origin, ok := OriginOf(u)
-	if !ok || strings.HasSuffix(u.Host, ":") || u.Scheme != "https" && (u.Scheme != "http" || !IsLoopback(origin.Hostname())) {
-		return nil, errGateway
+	origin = OriginOf(u)
+	if origin == "" || u.Scheme != "https" && (u.Scheme != "http" || !IsLoopback(u.Hostname())) {
+		return "", errGateway
 	}
 	return origin, nil
 }
 
 // OriginOf returns scheme, host and port of u in one form: the host in lower
 // case and without a dot at its end, an address in its shortest form, no port
-// that is the scheme's own. It reports false when u has no host or no port that
-// there can be.
-func OriginOf(u *url.URL) (*url.URL, bool) {
-	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-	if addr, err := netip.ParseAddr(host); err == nil {
-		host = addr.String()
-	}
+// that is the scheme's own. It is "" when u has no host or no port that there
+// can be.
+func OriginOf(u *url.URL) string {
+	host := normalHost(u.Hostname())
 	own := map[string]string{"https": "443", "http": "80"}[u.Scheme]
 	number, err := strconv.ParseUint(cmp.Or(u.Port(), own), 10, 16)
 	if err != nil || number == 0 || host == "" {
-		return nil, false
+		return ""
 	}
 	port := strconv.FormatUint(number, 10)
-	origin := &url.URL{Scheme: u.Scheme, Host: net.JoinHostPort(host, port)}
+	address := net.JoinHostPort(host, port)
 	if port == own {
-		origin.Host = strings.TrimSuffix(origin.Host, ":"+port)
+		address = strings.TrimSuffix(address, ":"+port)
 	}
-	return origin, true
+	return u.Scheme + "://" + address
+}
+
+func normalHost(host string) string {
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.String()
+	}
+	return host
 }
 
 // CheckWebhookURL returns an error that holds the rule, and nothing of s, unless
@@ -71,40 +75,31 @@ func OriginOf(u *url.URL) (*url.URL, bool) {
 // header, so it must be of printable ASCII.
 func CheckWebhookURL(s string) error {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" || strings.HasSuffix(u.Host, ":") || len(s) > 2000 ||
+	if err != nil || u.Scheme != "https" || OriginOf(u) == "" || strings.HasSuffix(u.Host, ":") || len(s) > 2000 ||
 		strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return errWebhook
-	}
-	if _, ok := OriginOf(u); !ok {
 		return errWebhook
 	}
 	return nil
 }
 
-// IsLoopback reports whether host, in lower case, is this computer: localhost,
-// or a loopback address.
+// IsLoopback reports whether host is this computer: localhost, or a loopback
+// address.
 func IsLoopback(host string) bool {
+	host = normalHost(host)
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
 // isOwn reports whether address is a URL on the gateway's own origin, where the
-// key may be sent.
+// key may be sent: same scheme, host and port.
 func (c *Client) isOwn(address string) bool {
 	u, err := url.Parse(address)
-	return err == nil && c.ours(u) && len(address) <= maxURLLength
-}
-
-// ours reports whether u lies on the gateway's own origin: same scheme, host
-// and port.
-func (c *Client) ours(u *url.URL) bool {
-	origin, ok := OriginOf(u)
-	return ok && u.User == nil && origin.String() == c.origin.String()
+	return err == nil && u.User == nil && OriginOf(u) == c.origin && len(address) <= maxURLLength
 }
 
 // Origin returns the gateway's origin in the one form by which gateways are told
 // apart, such as https://gateway.pixazo.ai.
-func (c *Client) Origin() string { return c.origin.String() }
+func (c *Client) Origin() string { return c.origin }
 
 // Account returns the hash of the key as it is now, by which the journal tells
 // who can ask for a job; "" while there is none.

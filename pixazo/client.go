@@ -15,9 +15,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
-	"slices"
-	"strings"
 	"time"
 
 	"pixazo-mcp/internal/text"
@@ -46,7 +43,7 @@ type Config struct {
 	WebhookURL  string
 	WebhookMode string
 
-	FilesFormat string // one of FilesFormats; "" means the first
+	FilesAsObjects bool // send files as the objects of HeyGen's own API, and not as strings
 
 	UserAgent string            // "" means "pixazo-mcp"
 	Transport http.RoundTripper // nil means a transport of the client's own
@@ -56,7 +53,7 @@ type Config struct {
 // Client calls the gateway. It is safe for concurrent use.
 type Client struct {
 	config Config
-	origin *url.URL     // scheme, host and port only
+	origin string
 	http   *http.Client // for GETs
 	posts  *http.Client // makes a new connection for each request
 	log    *slog.Logger
@@ -85,9 +82,6 @@ func NewClient(config Config) (*Client, error) {
 		default:
 			return nil, invalid("webhook mode", "must be terminal or sync", text.Quote(config.WebhookMode))
 		}
-	}
-	if config.FilesFormat != "" && !slices.Contains(FilesFormats, config.FilesFormat) {
-		return nil, invalid("files format", "must be one of "+strings.Join(FilesFormats, ", "), text.Quote(config.FilesFormat))
 	}
 	config.UserAgent = cmp.Or(config.UserAgent, "pixazo-mcp")
 	c := &Client{config: config, origin: origin, log: config.Logger, gets: make(chan struct{}, maxGets), polls: make(chan struct{}, maxGets)}
@@ -132,7 +126,7 @@ var errRedirect = errors.New("a redirect away from the gateway was refused")
 // checkRedirect keeps the key at home: net/http would copy the key's header to
 // whatever host an answer names.
 func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
-	if !c.ours(req.URL) || len(via) > 5 {
+	if !c.isOwn(req.URL.String()) || len(via) > 5 {
 		return errRedirect
 	}
 	return nil

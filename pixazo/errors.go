@@ -106,14 +106,13 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // IsCode reports whether err is or wraps an *Error with one of codes.
 func IsCode(err error, codes ...Code) bool {
-	var e *Error
-	return errors.As(err, &e) && slices.Contains(codes, e.Code)
+	e, ok := errors.AsType[*Error](err)
+	return ok && slices.Contains(codes, e.Code)
 }
 
 // RetryAfter is how long the gateway asked to wait in err; 0 when it did not.
 func RetryAfter(err error) time.Duration {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.RetryAfter
 	}
 	return 0

@@ -213,20 +213,16 @@ func (f File) parts(objects bool) body {
 	return body{{text: `"` + head}, payload, {text: `"`}}
 }
 
-// FilesFormats are the ways to send files: as strings, or as the objects of
-// HeyGen's own API.
-var FilesFormats = []string{"strings", "objects"}
-
 var blamesFiles = text.Pattern(`(?i)\bfiles?\b`)
 
 // adviseFormat returns err, and names the other format of files in a refusal of
 // p that blames them.
 func (c *Client) adviseFormat(p *Prepared, err error) error {
 	e, ok := errors.AsType[*Error](err)
-	if ok && e.Code == InvalidArgument && len(p.files) > 0 && blamesFiles().MatchString(e.Message) {
-		other := FilesFormats[1]
-		if c.config.FilesFormat == other {
-			other = FilesFormats[0]
+	if ok && e.Code == InvalidArgument && len(p.Files) > 0 && blamesFiles().MatchString(e.Message) {
+		other := "objects"
+		if c.config.FilesAsObjects {
+			other = "strings"
 		}
 		e.Message += "; files can also be sent as " + other + ", with the setting --files-format (PIXAZO_FILES_FORMAT)"
 	}

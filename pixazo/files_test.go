@@ -214,15 +214,15 @@ func TestContentThatMayBeSent(t *testing.T) {
 			t.Errorf("%s: %v", tt.name, err)
 			continue
 		}
-		if f := p.Files()[1]; f.MediaType != tt.mediaType || f.Name != tt.name || f.Size != int64(len(tt.content)) {
+		if f := p.Files[1]; f.MediaType != tt.mediaType || f.Name != tt.name || f.Size != int64(len(tt.content)) {
 			t.Errorf("%s: %+v, want %s", tt.name, f, tt.mediaType)
 		}
 		var want []string
 		if tt.warned {
 			want = []string{"files[1]: " + tt.name + " is " + tt.mediaType + ": HeyGen takes png, jpeg, mp4, webm, mp3, wav and pdf, and may ignore other files or refuse the request."}
 		}
-		if !slices.Equal(p.Warnings(), want) {
-			t.Errorf("%s: warnings %q, want %q", tt.name, p.Warnings(), want)
+		if !slices.Equal(p.Warnings, want) {
+			t.Errorf("%s: warnings %q, want %q", tt.name, p.Warnings, want)
 		}
 	}
 	for _, ending := range []string{"ppt", "pptx", "PPTX", "pptm", "ppsx", "doc", "docx", "docm", "dotx", "xls", "xlsx", "xlsm", "xlsb", "odt", "odp", "ods", "key", "pages", "numbers"} {
@@ -266,8 +266,8 @@ func TestContentOfDataThatMayBeSent(t *testing.T) {
 			}
 		case err != nil:
 			t.Errorf("%.60s: %v", tt.item, err)
-		case p.Files()[0].MediaType != tt.mediaType || len(p.Warnings()) > 0 != tt.warned:
-			t.Errorf("%.60s: %+v, warnings %q", tt.item, p.Files()[0], p.Warnings())
+		case p.Files[0].MediaType != tt.mediaType || len(p.Warnings) > 0 != tt.warned:
+			t.Errorf("%.60s: %+v, warnings %q", tt.item, p.Files[0], p.Warnings)
 		}
 	}
 }
@@ -304,27 +304,23 @@ func TestFilesAreSentInTheFormatThatIsSet(t *testing.T) {
 	req := VideoRequest{Prompt: `"files":[""]`, Orientation: "portrait",
 		Files: []string{"https://example.com/?a=1&b=2", "asset_1", "DATA:image/PNG;x=y;base64,AAAA", encoded(pngData), "a.gif"}, Attached: []*Attachment{4: {Name: "a.gif", Data: []byte(gifData)}}}
 	png, gif := encoded(pngData), encoded(gifData)
-	for format, want := range map[string]string{
-		"": `["https://example.com/?a=1&b=2","asset_1","DATA:image/PNG;x=y;base64,AAAA","data:image/png;base64,` + png + `","data:image/gif;base64,` + gif + `"]`,
-		"objects": `[{"type":"url","url":"https://example.com/?a=1&b=2"},{"type":"asset_id","asset_id":"asset_1"},{"type":"base64","media_type":"image/png","data":"AAAA"},` +
+	for objects, want := range map[bool]string{
+		false: `["https://example.com/?a=1&b=2","asset_1","DATA:image/PNG;x=y;base64,AAAA","data:image/png;base64,` + png + `","data:image/gif;base64,` + gif + `"]`,
+		true: `[{"type":"url","url":"https://example.com/?a=1&b=2"},{"type":"asset_id","asset_id":"asset_1"},{"type":"base64","media_type":"image/png","data":"AAAA"},` +
 			`{"type":"base64","media_type":"image/png","data":"` + png + `"},{"type":"base64","media_type":"image/gif","data":"` + gif + `"}]`,
 	} {
 		s := newScript(t, answered(200, queuedBody))
-		c := newTestClient(t, s, func(c *Config) { c.FilesFormat = format })
+		c := newTestClient(t, s, func(c *Config) { c.FilesAsObjects = objects })
 		if _, err := submit(t.Context(), c, req); err != nil {
 			t.Fatal(err)
 		}
 		got := s.arrivals()[0].body
 		if want := `{"prompt":"\"files\":[\"\"]","orientation":"portrait","files":` + want + `}`; got != want {
-			t.Errorf("format %q: sent\n%s\nwant\n%s", format, got, want)
+			t.Errorf("objects %t: sent\n%s\nwant\n%s", objects, got, want)
 		}
 		if !json.Valid([]byte(got)) {
-			t.Errorf("format %q: not JSON", format)
+			t.Errorf("objects %t: not JSON", objects)
 		}
-	}
-	_, err := NewClient(Config{FilesFormat: "list"})
-	if e := checkError(t, err, InvalidArgument); e.Message != `files format must be one of strings, objects; got "list"` {
-		t.Error(e.Message)
 	}
 }
 
@@ -332,21 +328,22 @@ func TestFilesAreSentInTheFormatThatIsSet(t *testing.T) {
 func TestRefusalThatBlamesFilesNamesTheOtherFormat(t *testing.T) {
 	const advice = "; files can also be sent as %s, with the setting --files-format (PIXAZO_FILES_FORMAT)"
 	for _, tt := range []struct {
-		name, format string
-		files        []string
-		reply        reply
-		code         Code
-		want         string // the end of the message
+		name    string
+		objects bool
+		files   []string
+		reply   reply
+		code    Code
+		want    string // the end of the message
 	}{
-		{"strings", "", []string{"asset_1"}, answered(400, `{"error":"files: invalid format"}`), InvalidArgument, fmt.Sprintf(advice, "objects")},
-		{"objects", "objects", []string{"asset_1"}, answered(422, `{"error":"files.0 must be a string"}`), InvalidArgument, fmt.Sprintf(advice, "strings")},
-		{"one file", "", []string{"asset_1"}, answered(400, `{"error":"unreadable file"}`), InvalidArgument, fmt.Sprintf(advice, "objects")},
-		{"something else", "", []string{"asset_1"}, answered(400, `{"error":"profile is missing"}`), InvalidArgument, `missing"`},
-		{"no files", "", nil, answered(400, `{"error":"files: invalid"}`), InvalidArgument, `invalid"`},
-		{"the key", "", []string{"asset_1"}, answered(401, `{"error":"files"}`), Unauthorized, `files"`},
+		{"strings", false, []string{"asset_1"}, answered(400, `{"error":"files: invalid format"}`), InvalidArgument, fmt.Sprintf(advice, "objects")},
+		{"objects", true, []string{"asset_1"}, answered(422, `{"error":"files.0 must be a string"}`), InvalidArgument, fmt.Sprintf(advice, "strings")},
+		{"one file", false, []string{"asset_1"}, answered(400, `{"error":"unreadable file"}`), InvalidArgument, fmt.Sprintf(advice, "objects")},
+		{"something else", false, []string{"asset_1"}, answered(400, `{"error":"profile is missing"}`), InvalidArgument, `missing"`},
+		{"no files", false, nil, answered(400, `{"error":"files: invalid"}`), InvalidArgument, `invalid"`},
+		{"the key", false, []string{"asset_1"}, answered(401, `{"error":"files"}`), Unauthorized, `files"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := newTestClient(t, newScript(t, tt.reply), func(c *Config) { c.FilesFormat = tt.format })
+			c := newTestClient(t, newScript(t, tt.reply), func(c *Config) { c.FilesAsObjects = tt.objects })
 			_, err := submit(t.Context(), c, VideoRequest{Prompt: "p", Files: tt.files})
 			if e := checkError(t, err, tt.code); !strings.HasSuffix(e.Message, tt.want) {
 				t.Errorf("message %q, want %q at its end", e.Message, tt.want)

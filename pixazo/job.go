@@ -33,9 +33,6 @@ const (
 	Errored    Status = "ERROR"
 )
 
-// Done reports whether the job has ended, with a video or without.
-func (s Status) Done() bool { return s == Completed || s.Failed() }
-
 // Failed reports whether the job has ended without a video.
 func (s Status) Failed() bool { return s == Failed || s == Errored }
 
@@ -55,7 +52,7 @@ type Job struct {
 	CompletedAt time.Time
 
 	// What HeyGen adds, where the gateway passes it on. The URLs are https, or on
-	// the gateway's own origin where that is this computer.
+	// the gateway's own origin.
 	DurationSeconds   float64 // of the video
 	ThumbnailURL      string
 	SubtitleURL       string
@@ -67,7 +64,7 @@ type Job struct {
 }
 
 // Done reports whether the job has ended, with a video or without.
-func (j Job) Done() bool { return j.Status.Done() }
+func (j Job) Done() bool { return j.Status == Completed || j.Status.Failed() }
 
 // Failure is the error of a job that ended without a video.
 func (j Job) Failure() error {
@@ -197,11 +194,11 @@ func (a answer) videoURLs(value any) []string {
 	return urls
 }
 
-// extraURL is a URL that is https, or the gateway's own where that is this
-// computer, as the sandbox's is; "" for anything else.
+// extraURL is a URL that is https, or on the gateway's own origin, as the
+// sandbox's is; "" for anything else.
 func (c *Client) extraURL(a answer, value any) string {
 	s := a.escapedURL(value)
-	if strings.HasPrefix(strings.ToLower(s), "https://") || IsLoopback(c.origin.Hostname()) && c.isOwn(s) {
+	if strings.HasPrefix(strings.ToLower(s), "https://") || c.isOwn(s) {
 		return s
 	}
 	return ""

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"unique"
@@ -85,18 +84,9 @@ func (k Key) value() string {
 // gateway or from the network.
 func (k Key) Clean(s string, limit int) string { return text.CleanAndHide(s, k.value(), limit) }
 
-// String returns "[redacted]".
-func (k Key) String() string { return text.Redacted }
-
-// GoString returns "[redacted]".
-func (k Key) GoString() string { return text.Redacted }
-
-// Format writes "[redacted]" for every verb and flag, so that %x or %d cannot
-// reach the field either.
+// Format writes "[redacted]" for every verb and flag of fmt.
 func (k Key) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(text.Redacted)) }
 
-// LogValue returns "[redacted]" to log/slog.
-func (k Key) LogValue() slog.Value { return slog.StringValue(text.Redacted) }
-
-// MarshalText returns "[redacted]", for JSON and every other text encoding.
+// MarshalText returns "[redacted]", for log/slog, JSON and every other text
+// encoding.
 func (k Key) MarshalText() ([]byte, error) { return []byte(text.Redacted), nil }

@@ -17,39 +17,26 @@ import (
 	"pixazo-mcp/internal/text"
 )
 
-// Prepared is a checked and encoded request. It does not change, and whoever
-// has one need not check or encode anything.
+// Prepared is a checked and encoded request, which nobody changes any more:
+// whoever has one need not check or encode anything.
 type Prepared struct {
-	prompt, orientation, fingerprint, exact, description string
+	Prompt      string // as it is sent
+	Orientation string // landscape, portrait or ""
 
-	files    []File
-	body     body
-	warnings []string
+	// Fingerprint is the SHA-256 of the request's normal form: Unicode NFC, runs
+	// of white space folded and trimmed, defaults filled in, data by its hash.
+	// Requests with the same fingerprint ask for the same video.
+	Fingerprint string
+	Exact       string // the SHA-256 of the body
+
+	// Description is the request without its prompt as JSON, for the journal. Its
+	// files are the elements of Files.
+	Description string
+	Files       []File   // what is known of each
+	Warnings    []string // sentences on what may not work as it was meant
+
+	body body
 }
-
-// Prompt returns the prompt as it is sent.
-func (p *Prepared) Prompt() string { return p.prompt }
-
-// Orientation returns landscape, portrait or "".
-func (p *Prepared) Orientation() string { return p.orientation }
-
-// Fingerprint returns the SHA-256 of the request's normal form: Unicode NFC,
-// runs of white space folded and trimmed, defaults filled in, data by its hash.
-// Requests with the same fingerprint ask for the same video.
-func (p *Prepared) Fingerprint() string { return p.fingerprint }
-
-// Exact returns the SHA-256 of the body.
-func (p *Prepared) Exact() string { return p.exact }
-
-// Description returns the request without its prompt as JSON, for the journal.
-// Its files are the elements of Files.
-func (p *Prepared) Description() string { return p.description }
-
-// Files returns what is known of each file.
-func (p *Prepared) Files() []File { return p.files }
-
-// Warnings returns sentences on what may not work as it was meant.
-func (p *Prepared) Warnings() []string { return p.warnings }
 
 // UploadTime returns how much longer than usual a submission may take, since
 // its attachments go over a slow line.
@@ -71,7 +58,7 @@ func (c *Client) Prepare(req VideoRequest) (*Prepared, error) {
 	if err != nil || len(key.value()) < text.MinSecret {
 		key = Key{} // whoever needs the key says what is wrong with it
 	}
-	return prepare(req, key, c.config.FilesFormat == FilesFormats[1])
+	return prepare(req, key, c.config.FilesAsObjects)
 }
 
 func prepare(req VideoRequest, key Key, objects bool) (*Prepared, error) {
@@ -84,20 +71,20 @@ func prepare(req VideoRequest, key Key, objects bool) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Prepared{prompt: req.Prompt, orientation: req.Orientation}
+	p := &Prepared{Prompt: req.Prompt, Orientation: req.Orientation}
 	if err := p.addFiles(req, key.value()); err != nil {
 		return nil, err
 	}
-	p.body = encode(req, p.files, objects)
+	p.body = encode(req, p.Files, objects)
 	sum := sha256.New()
 	_, _ = io.Copy(sum, p.body.reader()) // neither side can fail
-	p.exact = fmt.Sprintf("%x", sum.Sum(nil))
-	p.fingerprint = fmt.Sprintf("%x", sha256.Sum256([]byte(encodeJSON(req.normal(p.files)))))
-	p.description = encodeJSON(struct {
+	p.Exact = fmt.Sprintf("%x", sum.Sum(nil))
+	p.Fingerprint = fmt.Sprintf("%x", sha256.Sum256([]byte(encodeJSON(req.normal(p.Files)))))
+	p.Description = encodeJSON(struct {
 		VideoRequest
 		Prompt string `json:"prompt,omitempty"`
 		Files  []File `json:"files,omitempty"`
-	}{VideoRequest: req, Files: p.files})
+	}{VideoRequest: req, Files: p.Files})
 	return p, nil
 }
 
@@ -134,9 +121,9 @@ func (p *Prepared) addFiles(req VideoRequest, key string) error {
 			return containsKey(field)
 		}
 		if w := f.warning(); w != "" {
-			p.warnings = append(p.warnings, field+": "+w)
+			p.Warnings = append(p.Warnings, field+": "+w)
 		}
-		p.files = append(p.files, f)
+		p.Files = append(p.Files, f)
 	}
 	return nil
 }

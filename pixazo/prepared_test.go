@@ -78,7 +78,7 @@ func TestFingerprintIsThatOfTheNormalForm(t *testing.T) {
 			t.Errorf("%s: %v", tt.name, err)
 			continue
 		}
-		if same, exact := got.Fingerprint() == want.Fingerprint(), got.Exact() == want.Exact(); same != tt.same || exact != tt.exact {
+		if same, exact := got.Fingerprint == want.Fingerprint, got.Exact == want.Exact; same != tt.same || exact != tt.exact {
 			t.Errorf("%s: the same %t, exactly %t; want %t and %t", tt.name, same, exact, tt.same, tt.exact)
 		}
 	}
@@ -94,11 +94,11 @@ func TestPreparedDescribesTheRequest(t *testing.T) {
 	sum := func(s string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(s))) }
 	want := `{"mode":"chat","style_id":"<s>","orientation":"portrait","incognito_mode":true,"files":[{"url":"https://example.com/?a&b"},{"asset_id":"asset_1"},` +
 		`{"media_type":"text/plain","size":1,"sha256":"` + sum("a") + `"},{"name":"slides.pdf","media_type":"application/pdf","size":23,"sha256":"` + sum(pdfData) + `"}]}`
-	if p.Description() != want {
-		t.Errorf("description\n%s\nwant\n%s", p.Description(), want)
+	if p.Description != want {
+		t.Errorf("description\n%s\nwant\n%s", p.Description, want)
 	}
-	if p.Prompt() != "a\u00a0prompt\n" || p.Orientation() != "portrait" || len(p.Files()) != 4 || p.UploadTime() != 0 {
-		t.Errorf("%q, %q, %+v, %s", p.Prompt(), p.Orientation(), p.Files(), p.UploadTime())
+	if p.Prompt != "a\u00a0prompt\n" || p.Orientation != "portrait" || len(p.Files) != 4 || p.UploadTime() != 0 {
+		t.Errorf("%q, %q, %+v, %s", p.Prompt, p.Orientation, p.Files, p.UploadTime())
 	}
 }
 
@@ -141,11 +141,11 @@ func FuzzFingerprint(f *testing.F) {
 			t.Skip()
 		}
 		bodyA, bodyB := sent(t, one), sent(t, two)
-		if (a.Exact() == b.Exact()) != (bodyA == bodyB) {
-			t.Errorf("hashes %q and %q of the bodies\n%s\n%s", a.Exact(), b.Exact(), bodyA, bodyB)
+		if (a.Exact == b.Exact) != (bodyA == bodyB) {
+			t.Errorf("hashes %q and %q of the bodies\n%s\n%s", a.Exact, b.Exact, bodyA, bodyB)
 		}
-		if same := reflect.DeepEqual(normalForm(t, bodyA), normalForm(t, bodyB)); (a.Fingerprint() == b.Fingerprint()) != same {
-			t.Errorf("fingerprints %q and %q of the bodies\n%s\n%s", a.Fingerprint(), b.Fingerprint(), bodyA, bodyB)
+		if same := reflect.DeepEqual(normalForm(t, bodyA), normalForm(t, bodyB)); (a.Fingerprint == b.Fingerprint) != same {
+			t.Errorf("fingerprints %q and %q of the bodies\n%s\n%s", a.Fingerprint, b.Fingerprint, bodyA, bodyB)
 		}
 	})
 }

@@ -44,7 +44,7 @@ func (c *Client) Status(ctx context.Context, requestID string, o StatusOptions) 
 	if err := CheckRequestID(requestID); err != nil {
 		return Job{}, err
 	}
-	documented := c.origin.String() + statusPath + url.PathEscape(requestID)
+	documented := c.origin + statusPath + url.PathEscape(requestID)
 	address := documented
 	if c.isOwn(o.PollingURL) {
 		address = o.PollingURL
@@ -94,7 +94,7 @@ func (c *Client) statusOnce(ctx context.Context, address, requestID string, back
 // address), cancelled.
 func (c *Client) Ping(ctx context.Context) error {
 	const nobody = IDPrefix + "00000000-0000-0000-0000-000000000000"
-	a, err := c.get(ctx, c.origin.String()+statusPath+nobody, false)
+	a, err := c.get(ctx, c.origin+statusPath+nobody, false)
 	switch {
 	case err != nil:
 		return err

@@ -230,7 +230,7 @@ func TestPollingURLIsUsedOnlyOnTheGatewaysOrigin(t *testing.T) {
 			}
 			want := tt.used
 			if want == "" {
-				want = c.origin.String() + "/v2/requests/status/" + testID
+				want = c.origin + "/v2/requests/status/" + testID
 			}
 			if got := s.arrivals()[0].url; got != want {
 				t.Errorf("asked %s, want %s", got, want)

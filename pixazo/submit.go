@@ -60,7 +60,7 @@ func (c *Client) submitOnce(ctx context.Context, p *Prepared, callbackURL string
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), submitTimeout+p.UploadTime())
 	defer cancel()
 	upload := &countedReader{r: p.body.reader()}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.origin.String()+submitPath, upload)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.origin+submitPath, upload)
 	if err != nil {
 		return Job{}, fmt.Errorf("submit video: %w", err)
 	}
@@ -92,7 +92,7 @@ func (c *Client) outcome(a answer, err error) (Job, error) {
 		return Job{}, uncertain(refusal(a), a)
 	case a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed:
 		return Job{}, &Error{Code: GatewayError, HTTPStatus: a.status,
-			Message: "the gateway's address is wrong: it has nothing at " + c.origin.String() + submitPath + a.details()}
+			Message: "the gateway's address is wrong: it has nothing at " + c.origin + submitPath + a.details()}
 	case a.status/100 == 4 && a.status != http.StatusRequestTimeout && a.status != http.StatusConflict:
 		// A refusal, whether its words can be read or not. Two are left out:
 		// proxies send 408 when the server behind them was too slow, and 409

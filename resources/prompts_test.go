@@ -37,7 +37,7 @@ func menu(t *testing.T, gateway jobs.Gateway) (*server.MCPServer, *jobs.Tracker)
 type unasked struct{ t *testing.T }
 
 func (g unasked) Submit(_ context.Context, p *pixazo.Prepared, _ pixazo.SubmitOptions) (pixazo.Job, error) {
-	return pixazo.Job{RequestID: "id-" + strings.Fields(p.Prompt())[0], Status: pixazo.Queued}, nil
+	return pixazo.Job{RequestID: "id-" + strings.Fields(p.Prompt)[0], Status: pixazo.Queued}, nil
 }
 
 func (g unasked) Status(context.Context, string, pixazo.StatusOptions) (pixazo.Job, error) {

@@ -38,13 +38,13 @@ type gatewayOf struct {
 
 func (g *gatewayOf) Submit(_ context.Context, p *pixazo.Prepared, _ pixazo.SubmitOptions) (pixazo.Job, error) {
 	g.mu.Lock()
-	g.sent = append(g.sent, p.Prompt())
+	g.sent = append(g.sent, p.Prompt)
 	n := len(g.sent)
 	g.mu.Unlock()
 	if g.submit == nil {
 		return pixazo.Job{RequestID: fmt.Sprintf("id-%d", n), Status: pixazo.Queued}, nil
 	}
-	return g.submit(p.Prompt())
+	return g.submit(p.Prompt)
 }
 
 func (g *gatewayOf) Status(_ context.Context, id string, _ pixazo.StatusOptions) (pixazo.Job, error) {

@@ -85,7 +85,7 @@ func directly(tracker *jobs.Tracker) func(context.Context, pixazo.VideoRequest, 
 			return jobs.Submission{}, err
 		}
 		s, err := tracker.Submit(ctx, p, jobs.SubmitOptions{AllowDuplicate: allowDuplicate, Listen: listen})
-		s.Warnings = p.Warnings()
+		s.Warnings = p.Warnings
 		return s, err
 	}
 }

@@ -67,7 +67,7 @@ type Settings struct {
 	AutoSave         bool          // save finished videos below OutputDir without being asked
 	Keeper           bool          // submit and watch in processes of their own
 	Notify           Choice        // give desktop notices
-	FilesFormat      string        // one of pixazo.FilesFormats
+	FilesAsObjects   bool          // send attachments as objects, and not as strings
 	OutputDir        string        // of saved videos; "" when none was named and Home is not known
 	MaxDownload      int64         // bytes of the largest video that is saved: 1 to 1 TiB
 	FilesDirs        []string      // from which local files may be attached
@@ -214,7 +214,7 @@ func (p *parser) table(s *Settings) []setting {
 	parseBoolean := oneOf(booleans, "must be true or false")
 	return append([]setting{
 		{name: "api-key-file", kind: "FILE", fallback: "~/.pixazo/api-key", set: into(&s.APIKeyFile, p.keyFile)},
-		{name: "gateway-url", kind: "URL", fallback: pixazo.DefaultGatewayURL, set: into(&s.GatewayURL, parseGateway)},
+		{name: "gateway-url", kind: "URL", fallback: pixazo.DefaultGatewayURL, set: into(&s.GatewayURL, pixazo.ParseGatewayURL)},
 		{name: "sandbox", fallback: "false", set: into(&s.Sandbox, parseBoolean)},
 		{name: "sandbox-duration", kind: "DURATION", fallback: "8s", set: into(&s.SandboxDuration, durations(time.Millisecond, time.Hour, "must be a duration between 1ms and 1h, such as 8s"))},
 		{name: "state-dir", kind: "DIR", fallback: p.stateDir(), set: into(&s.StateDir, p.absolute)},
@@ -229,7 +229,7 @@ func (p *parser) table(s *Settings) []setting {
 		{name: "max-videos-per-hour", kind: "N", fallback: "20", set: into(&s.MaxVideosPerHour, parseLimit)},
 		{name: "max-videos-per-day", kind: "N", fallback: "50", set: into(&s.MaxVideosPerDay, parseLimit)},
 		{name: "keep-days", kind: "N", fallback: "0", set: into(&s.KeepDays, parseLimit)},
-		{name: "files-format", kind: "FORMAT", fallback: pixazo.FilesFormats[0], set: into(&s.FilesFormat, parseFilesFormat)},
+		{name: "files-format", kind: "FORMAT", fallback: "strings", set: into(&s.FilesAsObjects, oneOf(objects, "must be one of strings, objects"))},
 		{name: "webhook-url", kind: "URL", set: into(&s.WebhookURL, parseWebhook)},
 		{name: "webhook-mode", kind: "MODE", fallback: "terminal", set: into(&s.WebhookMode, oneOf(modes, "must be terminal (one report, at the end) or sync (one at each step)"))},
 		{name: "media-origins", kind: "URLS", set: into(&s.MediaOrigins, parseOrigins)},

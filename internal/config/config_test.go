@@ -72,7 +72,6 @@ func TestParseGivesDefaults(t *testing.T) {
 		AutoSave:         true,
 		Keeper:           true,
 		Notify:           Auto,
-		FilesFormat:      "strings",
 		Command:          Serve,
 		Home:             home,
 		APIKeyFile:       filepath.Join(home, ".pixazo", "api-key"),

@@ -197,11 +197,11 @@ func httpURL(v string) (u *url.URL, origin string) {
 	if err != nil || u.User != nil || strings.ContainsAny(v, "?#") {
 		return nil, ""
 	}
-	o, ok := pixazo.OriginOf(u)
-	if !ok || u.Scheme != "https" && (u.Scheme != "http" || !pixazo.IsLoopback(o.Hostname())) {
+	origin = pixazo.OriginOf(u)
+	if origin == "" || u.Scheme != "https" && (u.Scheme != "http" || !pixazo.IsLoopback(u.Hostname())) {
 		return nil, ""
 	}
-	return u, o.String()
+	return u, origin
 }
 
 func parseAllowedOrigins(v string) ([]string, error) {

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"math"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,8 +33,9 @@ var (
 		"true": true, "1": true, "yes": true, "on": true,
 		"": false, "false": false, "0": false, "no": false, "off": false,
 	}
-	modes  = map[string]string{"terminal": "terminal", "sync": "sync"}
-	levels = map[string]slog.Level{
+	modes   = map[string]string{"terminal": "terminal", "sync": "sync"}
+	objects = map[string]bool{"strings": false, "objects": true}
+	levels  = map[string]slog.Level{
 		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
 		"trace": slog.LevelDebug, "warning": slog.LevelWarn, "err": slog.LevelError, "fatal": slog.LevelError, // names of other programs
 	}
@@ -62,14 +62,6 @@ func oneOf[T any](words map[string]T, rule string) func(string) (T, error) {
 		}
 		return meant, nil
 	}
-}
-
-func parseFilesFormat(v string) (string, error) {
-	v = strings.ToLower(v)
-	if !slices.Contains(pixazo.FilesFormats, v) {
-		return "", errors.New("must be one of " + strings.Join(pixazo.FilesFormats, ", "))
-	}
-	return v, nil
 }
 
 func parseLimit(v string) (int, error) {
@@ -108,14 +100,6 @@ func parseSize(v string) (int64, error) {
 	return 0, errors.New("must be a size from 1B to 1TB, such as 500MB or 1.5GB (KB and KiB both mean 1024 bytes, and so on up)")
 }
 
-func parseGateway(v string) (string, error) {
-	origin, err := pixazo.ParseGatewayURL(v)
-	if err != nil {
-		return "", err
-	}
-	return origin.String(), nil
-}
-
 func parseWebhook(v string) (string, error) { return v, pixazo.CheckWebhookURL(v) }
 
 // parseOrigins reads a list of what a content security policy may name. Whatever
@@ -127,11 +111,10 @@ func parseOrigins(v string) ([]string, error) {
 		if wildcard {
 			host = "https://" + host
 		}
-		u, err := pixazo.ParseGatewayURL(host)
-		if err != nil || strings.Trim(u.Hostname(), "abcdefghijklmnopqrstuvwxyz0123456789.-:") != "" {
+		origin, err := pixazo.ParseGatewayURL(host)
+		if err != nil || strings.Trim(origin, "abcdefghijklmnopqrstuvwxyz0123456789.-:/[]") != "" {
 			return nil, errors.New("must be https origins (http only on this computer) separated by spaces or commas, such as https://cdn.example.com or https://*.example.com")
 		}
-		origin := u.String()
 		if wildcard {
 			origin = strings.Replace(origin, "//", "//*.", 1)
 		}

@@ -77,8 +77,7 @@ func (s *Saver) through(link *url.URL) string {
 
 // isOwn reports whether u is on the gateway's own origin, on this computer.
 func (s *Saver) isOwn(u *url.URL) bool {
-	origin, ok := pixazo.OriginOf(u)
-	return ok && origin.String() == s.own
+	return s.own != "" && pixazo.OriginOf(u) == s.own
 }
 
 // checkLink allows https, and the gateway's own origin.

@@ -107,9 +107,7 @@ func New(jobs Jobs, o Options) *Saver {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	s := &Saver{jobs: jobs, options: o, transfers: map[Request]*transfer{}}
 	if u, err := url.Parse(o.GatewayURL); err == nil && pixazo.IsLoopback(u.Hostname()) {
-		if origin, ok := pixazo.OriginOf(u); ok {
-			s.own = origin.String()
-		}
+		s.own = pixazo.OriginOf(u)
 	}
 	s.client = s.newClient()
 	s.ctx, s.cancel = context.WithCancel(context.Background())

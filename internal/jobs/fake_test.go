@@ -152,7 +152,7 @@ func submit(t testing.TB, tracker *jobs.Tracker, p *pixazo.Prepared) string {
 	t.Helper()
 	s, err := tracker.Submit(context.Background(), p, jobs.SubmitOptions{})
 	if err != nil || s.Duplicate || s.JournalErr != nil {
-		t.Fatalf("Submit of %q = %+v, %v; want it accepted and written down", p.Prompt(), s, err)
+		t.Fatalf("Submit of %q = %+v, %v; want it accepted and written down", p.Prompt, s, err)
 	}
 	return s.Row.Job.RequestID
 }

@@ -61,13 +61,13 @@ func TestEachChangeIsHeardOnceInEveryProcess(t *testing.T) {
 		g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) { return finished(id, state), nil }}
 		g.submit = func(_ context.Context, p *pixazo.Prepared, _ pixazo.SubmitOptions) (pixazo.Job, error) {
 			time.Sleep(3 * time.Second)
-			switch p.Prompt() {
+			switch p.Prompt {
 			case "uncertain":
 				return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "")
 			case "refused":
 				return pixazo.Job{}, failing(pixazo.OutOfCredits, "")
 			}
-			return pixazo.Job{RequestID: p.Prompt(), Status: pixazo.Queued}, nil
+			return pixazo.Job{RequestID: p.Prompt, Status: pixazo.Queued}, nil
 		}
 		own := openTracker(t, g, dir)
 		submit(t, own, prompt("earlier"))

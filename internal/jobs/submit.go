@@ -113,7 +113,7 @@ func (t *Tracker) underWay(ctx context.Context, p *pixazo.Prepared, o SubmitOpti
 	if err == nil && row != nil {
 		return *row
 	}
-	return journal.Row{Owner: journal.Owner(ctx), State: journal.Submitting, Prompt: p.Prompt(), Request: p.Description(), SubmittedAt: time.Now()}
+	return journal.Row{Owner: journal.Owner(ctx), State: journal.Submitting, Prompt: p.Prompt, Request: p.Description, SubmittedAt: time.Now()}
 }
 
 func cancelled(err error) error {
@@ -125,7 +125,7 @@ func cancelled(err error) error {
 func (t *Tracker) submit(ctx context.Context, p *pixazo.Prepared, o SubmitOptions) (Submission, error) {
 	for {
 		in, other, err := t.journal.Intend(ctx, journal.Submission{
-			Prompt: p.Prompt(), Request: p.Description(), Fingerprint: p.Fingerprint(), Exact: p.Exact(),
+			Prompt: p.Prompt, Request: p.Description, Fingerprint: p.Fingerprint, Exact: p.Exact,
 			Nonce: o.Nonce, Account: t.options.Account(), AllowDuplicate: o.AllowDuplicate, SaveTo: o.SaveTo, Notify: o.Notify,
 		})
 		switch {
@@ -137,7 +137,7 @@ func (t *Tracker) submit(ctx context.Context, p *pixazo.Prepared, o SubmitOption
 			return t.send(ctx, p, o, in)
 		}
 		if s, stands, err := t.join(ctx, *other); stands {
-			s.ByForm = other.Exact != p.Exact()
+			s.ByForm = other.Exact != p.Exact
 			return s, err
 		}
 	}

@@ -25,7 +25,7 @@ func TestAJobAsItIsShown(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
 	request := prepared(pixazo.VideoRequest{Prompt: "x", Orientation: "portrait", Files: []string{"deck.pdf", "https://example.com/a.png", "asset_1", "data:image/png;base64,iVBORw0KGgo="},
-		Attached: []*pixazo.Attachment{{Name: "deck.pdf", Data: []byte("%PDF-1.7")}, nil, nil, nil}}).Description()
+		Attached: []*pixazo.Attachment{{Name: "deck.pdf", Data: []byte("%PDF-1.7")}, nil, nil, nil}}).Description
 	for _, tt := range []struct {
 		name    string
 		row     jobs.Row
