@@ -713,6 +713,8 @@ var arrows = map[string][]string{
 
 	"pixazo-mcp/internal/identity": {"internal/disk", "internal/text", "pixazo"},
 	"pixazo-mcp/internal/download": {"internal/disk", "internal/text", "pixazo"},
+
+	"pixazo-mcp/internal/journal/pgtest": {},
 }
 
 func TestArrows(t *testing.T) {
