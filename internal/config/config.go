@@ -92,6 +92,7 @@ type Settings struct {
 	Setup struct {
 		Client  string // one of Clients, for install and uninstall
 		Print   bool   // show what would be written, and write nothing
+		URL     string // of a team server, to install that instead of this program
 		Invalid error  // for doctor --json, which reports it: the error that Parse returns otherwise
 	}
 
@@ -243,6 +244,7 @@ func (p *parser) table(s *Settings) []setting {
 		{name: "timeout", of: []Command{Wait}, kind: "DURATION", set: into(&s.Shell.Timeout, durations(time.Second, 1000*time.Hour, "must be a duration of at least 1s, such as 45m"))},
 		{name: "all", of: []Command{List}, set: into(&s.Shell.All, parseBoolean)},
 		{name: "json", of: []Command{Doctor, Wait, List}, set: into(&s.JSON, parseBoolean)},
+		{name: "url", kind: "URL", of: []Command{Install}, set: into(&s.Setup.URL, parsePublicURL)},
 		{name: "print", of: []Command{Install, Uninstall}, set: into(&s.Setup.Print, parseBoolean)},
 	}, p.httpTable(&s.HTTP)...)
 }

@@ -51,8 +51,12 @@ func (r *report) checkConfiguration(c client) (checks []Check) {
 		return []Check{{Status: statusWarn, Detail: err.Error(), Fix: "correct it by hand"}}
 	}
 	for _, name := range slices.Sorted(maps.Keys(entries)) {
-		if r.ours(name, entries[name].Command) {
-			checks = append(checks, r.checkEntry(c, name, entries[name]))
+		switch e := entries[name]; {
+		case !r.ours(name, e):
+		case e.URL != "":
+			checks = append(checks, r.checkRemote(c, name, e))
+		default:
+			checks = append(checks, r.checkEntry(c, name, e))
 		}
 	}
 	if checks == nil {

@@ -17,15 +17,16 @@ import (
 	"pixazo-mcp/internal/text"
 )
 
-// entry is what a client is told to start.
+// entry is what a client is told to start, or to call.
 type entry struct {
 	Command string            `json:"command"`
 	Args    []string          `json:"args"`
 	Env     map[string]string `json:"env"`
+	URL     string            `json:"url"` // of a remote server, which has no command
 }
 
 func (e entry) equal(other entry) bool {
-	return e.Command == other.Command && slices.Equal(e.Args, other.Args) && maps.Equal(e.Env, other.Env)
+	return e.Command == other.Command && e.URL == other.URL && slices.Equal(e.Args, other.Args) && maps.Equal(e.Env, other.Env)
 }
 
 // document is a client's configuration, parsed.
@@ -83,8 +84,7 @@ func (d *document) text() []byte {
 	return append(slices.Clone(d.mark), packed...)
 }
 
-// entries returns what the entries start, by name. Those that start nothing,
-// such as remote servers, are left out. Of a name that is there twice the last
+// entries returns what the entries start or call, by name. Of a name that is there twice the last
 // one counts, as for JSON.parse.
 func (d *document) entries() (map[string]entry, error) {
 	standard := d.value.Clone()
@@ -103,7 +103,7 @@ func (d *document) entries() (map[string]entry, error) {
 	}
 	for name, raw := range servers {
 		var e entry
-		if json.Unmarshal(raw, &e) == nil && e.Command != "" {
+		if json.Unmarshal(raw, &e) == nil && e.Command+e.URL != "" {
 			entries[name] = e
 		}
 	}
@@ -111,8 +111,8 @@ func (d *document) entries() (map[string]entry, error) {
 }
 
 // put writes the entry of a name: it adds one, or gives the one that is there the
-// command and the arguments of e. entries are those of d before, and after. typed
-// entries say that they use stdio.
+// command and the arguments, or the URL, of e. entries are those of d before, and after. typed
+// entries say which transport they use.
 func (d *document) put(entries map[string]entry, name string, e entry, typed bool) (err error) {
 	old := entries[name]
 	path := "/" + d.servers + pointer(name)
@@ -122,6 +122,9 @@ func (d *document) put(entries map[string]entry, name string, e entry, typed boo
 	}
 	if there && old.Command != e.Command {
 		err = d.patch("replace", path+"/command", quote(e.Command))
+	}
+	if there && old.URL != e.URL {
+		err = d.patch("replace", path+"/url", quote(e.URL))
 	}
 	switch {
 	case err != nil:
@@ -135,7 +138,7 @@ func (d *document) put(entries map[string]entry, name string, e entry, typed boo
 	if err != nil {
 		return err
 	}
-	entries[name] = entry{e.Command, e.Args, old.Env}
+	entries[name] = entry{e.Command, e.Args, old.Env, e.URL}
 	return d.verify(entries)
 }
 
@@ -146,8 +149,12 @@ func (d *document) addEntry(name string, e entry, typed bool) error {
 		}
 	}
 	value := d.line(3) + `"command": ` + quote(e.Command) + "," + d.line(3) + `"args": ` + list(e.Args) // Zed wants args even when empty
+	transport := "stdio"
+	if e.URL != "" {
+		value, transport = d.line(3)+`"url": `+quote(e.URL), "http"
+	}
 	if typed {
-		value = d.line(3) + `"type": "stdio",` + value
+		value = d.line(3) + `"type": "` + transport + `",` + value
 	}
 	return d.add("/"+d.servers, name, "{"+value+d.line(2)+"}")
 }

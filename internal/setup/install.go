@@ -40,6 +40,9 @@ func (o Options) install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if o.Settings.Setup.URL != "" {
+		return o.installURL(c)
+	}
 	name, e, err := o.entry(c)
 	if err != nil {
 		return err
@@ -98,7 +101,7 @@ func (o Options) plan(c client, name string, e entry) (edit, error) {
 		if f, d, entries, err = o.open(c); err != nil {
 			return edit{}, err
 		}
-		if d.value.Find("/"+c.servers+pointer(name)) != nil && !o.ours(name, entries[name].Command) {
+		if d.value.Find("/"+c.servers+pointer(name)) != nil && (entries[name].URL != "" || !o.ours(name, entries[name])) {
 			return edit{}, fmt.Errorf("%s: its entry %q starts something else, or can't be read; rename it or take it out first", c.file, name)
 		}
 		e.Args, e.Env = mergeArgs(entries[name].Args, e.Args), entries[name].Env
@@ -218,7 +221,7 @@ func (o Options) uninstall() error {
 	}
 	var gone []string
 	for name, e := range entries {
-		if o.ours(name, e.Command) && (!o.Settings.Sandbox || name == sandboxName) {
+		if o.ours(name, e) && (!o.Settings.Sandbox || name == sandboxName) {
 			gone = append(gone, name)
 		}
 	}

@@ -780,7 +780,7 @@ func TestEntriesOfThisProgramAreKnownByTheirCommand(t *testing.T) {
 		{"pixazo", "", false},
 		{"pixazo", "/x/", false},
 	} {
-		if got := b.o.ours(tt.name, tt.command); got != tt.want {
+		if got := b.o.ours(tt.name, entry{Command: tt.command}); got != tt.want {
 			t.Errorf("%s, %s: %v", tt.name, tt.command, got)
 		}
 	}

@@ -183,11 +183,15 @@ func baseName(command string) string {
 	return strings.TrimSuffix(strings.ToLower(command[strings.LastIndexAny(command, `/\`)+1:]), ".exe")
 }
 
-// ours reports whether the entry of a name starts this program with its command:
-// by the program's name, or as this very file. The file of an entry that has one
+// ours reports whether the entry of a name starts this program: by the program's
+// name, or as this very file; or calls a team server, by the entry's name alone. The file of an entry that has one
 // of our names may also begin with the program's name, as in pixazo-mcp-1.2, or
 // be called as this file was renamed.
-func (o Options) ours(name, command string) bool {
+func (o Options) ours(name string, e entry) bool {
+	if e.URL != "" {
+		return name == liveName
+	}
+	command := e.Command
 	base := baseName(command)
 	if base == "" || base == "pixazo-mcp" || filepath.IsAbs(command) && o.sameFile(command, o.Executable) {
 		return base != ""

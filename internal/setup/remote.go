@@ -1,0 +1,86 @@
+// This file is install --url: the entry of a team server, which a client calls
+// over HTTP instead of starting a program.
+
+package setup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"pixazo-mcp/pixazo"
+)
+
+// installURL adds the address of a team server to a client's configuration, or
+// brings it up to date there; what else is in the entry, such as headers, stays.
+func (o Options) installURL(c client) error {
+	s := o.Settings
+	if s.Sandbox || len(s.EntryArgs()) > 0 {
+		return errors.New("--url names a server that has settings of its own; leave out the other flags")
+	}
+	if !c.edited || c.name == "claude-desktop" {
+		o.line("Add it in %s itself, as a remote server (in Claude: Settings, Connectors, Add custom connector): %s", c.title, s.Setup.URL)
+		return nil
+	}
+	f, d, entries, err := o.open(c)
+	if err != nil {
+		return err
+	}
+	there := d.value.Find("/"+c.servers+pointer(liveName)) != nil
+	if there && entries[liveName].URL == "" {
+		return fmt.Errorf("%s: its entry %q starts a program; take it out first: pixazo-mcp uninstall %s", c.file, liveName, c.name)
+	}
+	e := entry{URL: s.Setup.URL}
+	if err := d.put(entries, liveName, e, c.typed); err != nil {
+		return fmt.Errorf("%s: %w", c.file, err)
+	}
+	if err := o.apply(c, liveName, edit{file: f, text: d.text(), entry: e}); err != nil || s.Setup.Print {
+		return err
+	}
+	o.line("%s", c.restart)
+	o.line(`%s asks you to sign in. If you were given a token (pxm_…) instead, put "headers": {"Authorization": "Bearer TOKEN"} into the entry.`, c.title)
+	return nil
+}
+
+// checkRemote checks whether a team server answers at the address of an entry. It
+// sends no token.
+func (r *report) checkRemote(c client, name string, e entry) Check {
+	check := Check{Status: statusOK, Detail: fmt.Sprintf("%s: %s calls %s", c.file, name, e.URL)}
+	fail := func(what, fix string) Check {
+		check.Status, check.Detail, check.Fix = statusFail, check.Detail+", "+what, fix
+		return check
+	}
+	if !strings.HasPrefix(e.URL, "https://") {
+		if req, err := http.NewRequest(http.MethodGet, e.URL, nil); err != nil || !pixazo.IsLoopback(req.URL.Hostname()) {
+			return fail("which is no https address, so that others could read what is sent", "correct the url of the entry "+name+" by hand")
+		}
+	}
+	status, err := probe(e.URL)
+	switch {
+	case err != nil:
+		return fail("which can't be reached: "+err.Error(), "ask whoever runs it, or look at the connection")
+	case status == http.StatusNotFound || status >= 500 || status >= 300 && status < 400:
+		return fail(fmt.Sprintf("which answered with HTTP status %d", status), "ask whoever runs it for its exact address")
+	}
+	check.Detail += ", which answered"
+	return check
+}
+
+// probe asks for a URL, and returns the status of the answer.
+func probe(url string) (int, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Accept", "text/event-stream")
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		return 0, err
+	}
+	return resp.StatusCode, resp.Body.Close()
+}
