@@ -8,10 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/VictoriaMetrics/metrics"
 
 	"pixazo-mcp/internal/config"
 	"pixazo-mcp/internal/download"
@@ -30,6 +33,7 @@ type house struct {
 	journal  *journal.Journal
 	tracker  *jobs.Tracker
 	saver    *download.Saver
+	metrics  *metrics.Set // of http
 
 	gatewayURL string // of the gateway, or of the sandbox of this process
 	gateway    string // its name in the journal
@@ -62,16 +66,28 @@ func newHouse(settings config.Settings, log *slog.Logger) (*house, error) {
 	}
 	h.gateway = h.client.Origin()
 	o := journal.Options{
-		Dir:    settings.StateDir,
-		Limits: journal.Limits{PerHour: settings.MaxVideosPerHour, PerDay: settings.MaxVideosPerDay},
-		Logger: log,
+		Dir:      settings.StateDir,
+		Limits:   journal.Limits{PerHour: settings.MaxVideosPerHour, PerDay: settings.MaxVideosPerDay},
+		KeepDays: settings.KeepDays,
+		Logger:   log,
 	}
 	if settings.Sandbox { // its port is another one in each process
 		h.gateway, o.MediaOrigin = "sandbox", h.gatewayURL
 	}
 	o.Gateway = h.gateway
+	jo := jobs.Options{Account: h.client.Account, Logger: log}
+	var gateway jobs.Gateway = h.client
+	if settings.Command == config.HTTP {
+		o.File, o.Database = "team.db", settings.HTTP.DatabaseURL.Reveal()
+		o.Limits.PerUser = settings.HTTP.MaxVideosPerUser
+		if jo.MaxWaits = settings.HTTP.MaxWaits; jo.MaxWaits == 0 {
+			jo.MaxWaits = math.MaxInt
+		}
+		h.metrics = metrics.NewSet()
+		gateway = counted{h.client, h.metrics}
+	}
 	h.journal = journal.New(o)
-	h.tracker = jobs.New(h.client, h.journal, jobs.Options{Account: h.client.Account, Logger: log})
+	h.tracker = jobs.New(gateway, h.journal, jo)
 	h.saver = download.New(savedJobs{h.tracker}, download.Options{
 		Dir:        settings.OutputDir,
 		MaxBytes:   settings.MaxDownload,

@@ -86,7 +86,7 @@ func run(ctx context.Context, args, env []string, keepCommand func() *exec.Cmd, 
 	case config.Demo:
 		return runDemo(ctx, settings, stdout)
 	case config.HTTP:
-		return errors.New("http: not built yet")
+		return serveHTTP(ctx, settings, stderr)
 	case config.Token:
 		return printToken(settings.Token, stdout, stderr)
 	case config.Keep:

@@ -1,0 +1,230 @@
+// This file is the command http: the team server.
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"pixazo-mcp/internal/config"
+	"pixazo-mcp/internal/identity"
+	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/web"
+	"pixazo-mcp/pixazo"
+)
+
+const (
+	finishTime = 10 * time.Minute // longer than any submission takes
+	tidyEvery  = time.Hour
+	usageDays  = 31
+)
+
+// serveHTTP serves MCP over HTTP until ctx ends.
+func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) error {
+	log, endLog := newLogger(settings, stderr)
+	defer endLog()
+	if warning := settings.KeyWarning(); warning != "" {
+		log.Warn(warning)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(math.MaxInt64) // main's is for one person
+	}
+	listener, err := net.Listen("tcp", settings.HTTP.Address)
+	if err != nil {
+		return fmt.Errorf("--address (PIXAZO_ADDRESS): %w", err)
+	}
+	settings.HTTP.Address = listener.Addr().String() // of port 0, too
+	h, err := newHouse(settings, log)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer h.close()
+	starter := h.starter(nil)
+	srv, videos := h.register(starter)
+	o, err := h.webOptions()
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	o.Subscribe = videos.Subscribe
+	handler := web.New(srv, o)
+
+	server := newHTTPServer(handler, log)
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	defer server.Close()
+	defer h.serveMetrics()()
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	var watches sync.WaitGroup
+	defer watches.Wait()
+	defer stopWatching()
+	watches.Go(func() { h.watch(watching, starter) })
+	watches.Go(func() { h.journal.Watch(watching, time.Now(), nil, handler.Signalled) })
+	watches.Go(func() { h.tidy(watching) })
+	log.Info("serving MCP", "at", h.endpoint(), "version", version, "gateway", h.gatewayURL, "sandbox", settings.Sandbox)
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	h.drain(handler, server)
+	return err
+}
+
+// drain lets what is under way come to its end, in this order: no new calls, the
+// answers to those in flight, submissions.
+func (h *house) drain(handler *web.Server, server *http.Server) {
+	h.log.Info("no new calls")
+	grace, cancel := context.WithTimeout(context.Background(), h.settings.HTTP.DrainTime)
+	defer cancel()
+	handler.Drain()
+	h.tracker.Drain()
+	h.saver.Drain()
+	if handler.Wait(grace) != nil {
+		h.log.Warn("calls still in flight are cut off")
+	}
+	_ = server.Shutdown(grace)
+	finish, cancel := context.WithTimeout(context.Background(), finishTime)
+	defer cancel()
+	h.tracker.Finish(finish)
+	h.saver.Finish()
+}
+
+// newHTTPServer has no limit on the time of an answer: each write has one.
+func newHTTPServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// endpoint is the address that users type.
+func (h *house) endpoint() string {
+	if h.settings.HTTP.PublicURL != "" {
+		return h.settings.HTTP.PublicURL
+	}
+	return h.settings.HTTP.Origin() + "/mcp"
+}
+
+// webOptions returns what the settings say of the server.
+func (h *house) webOptions() (web.Options, error) {
+	s := h.settings.HTTP
+	verifier, err := identity.New(identity.Options{
+		PublicURL: s.PublicURL, Issuer: s.OAuthIssuer, Scopes: s.OAuthScopes, TokensFile: s.TokensFile, Logger: h.log,
+	})
+	if err != nil {
+		return web.Options{}, err
+	}
+	o := web.Options{
+		PublicURL:      s.PublicURL,
+		Sessions:       h.journal,
+		AllowedOrigins: s.AllowedOrigins,
+		CallsPerMinute: s.MaxCallsPerMinute,
+		MaxBody:        s.MaxBody,
+		Usage:          http.HandlerFunc(h.usage),
+		UsageToken:     s.UsageToken.Reveal(),
+		Ready:          h.journal.Ping,
+		Metrics:        h.metrics,
+		Logger:         h.log,
+	}
+	if verifier != nil {
+		o.Identity = verifier
+	}
+	return o, nil
+}
+
+// usage answers how many videos each owner made on each day.
+func (h *house) usage(w http.ResponseWriter, r *http.Request) {
+	used, err := h.journal.Usage(r.Context(), time.Now().AddDate(0, 0, -usageDays))
+	if err != nil {
+		h.log.Warn("the usage could not be read", "error", err)
+		http.Error(w, "the journal can't be read at the moment", http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"used": used})
+}
+
+// tidy deletes what --keep-days does not keep.
+func (h *house) tidy(ctx context.Context) {
+	for tick := time.Tick(tidyEvery); ; {
+		if n, err := h.journal.Tidy(ctx); n > 0 || err != nil {
+			h.log.Info("deleted ended jobs from the journal", "number", n, "error", err)
+		}
+		select {
+		case <-tick:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// serveMetrics serves /metrics at an address of its own, where the settings have
+// one. A second replica on one machine may find it taken, and does without.
+func (h *house) serveMetrics() (stop func()) {
+	address := h.settings.HTTP.MetricsAddress
+	if address == "" {
+		return func() {}
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		h.log.Error("--metrics-address: no metrics are served", "error", err)
+		return func() {}
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		h.metrics.WritePrometheus(w)
+		metrics.WriteProcessMetrics(w)
+	})
+	server := newHTTPServer(mux, h.log)
+	server.WriteTimeout = 10 * time.Second
+	go func() { _ = server.Serve(listener) }()
+	return func() { _ = server.Close() }
+}
+
+// counted counts what is asked of the gateway.
+type counted struct {
+	*pixazo.Client
+	metrics *metrics.Set
+}
+
+// Submit implements jobs.Gateway.
+func (c counted) Submit(ctx context.Context, p *pixazo.Prepared, o pixazo.SubmitOptions) (pixazo.Job, error) {
+	job, err := c.Client.Submit(ctx, p, o)
+	c.count("submissions", err)
+	return job, err
+}
+
+// Status implements jobs.Gateway.
+func (c counted) Status(ctx context.Context, requestID string, o pixazo.StatusOptions) (pixazo.Job, error) {
+	job, err := c.Client.Status(ctx, requestID, o)
+	c.count("polls", err)
+	return job, err
+}
+
+func (c counted) count(what string, err error) {
+	outcome := "ok"
+	if err != nil {
+		outcome = "failed"
+		if e, ok := errors.AsType[*pixazo.Error](err); ok {
+			outcome = string(e.Code)
+		}
+	}
+	c.metrics.GetOrCreateCounter(fmt.Sprintf("pixazo_gateway_%s_total{outcome=%q}", what, outcome)).Inc()
+}
+
+var _ jobs.Gateway = counted{}

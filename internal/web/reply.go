@@ -1,0 +1,177 @@
+// This file writes answers: JSON, or a stream of server-sent events.
+
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	writeTime = 10 * time.Second // one write to a client may take
+	silence   = 15 * time.Second // proxies cut connections that are silent for 60 s
+)
+
+// response gives each write its own deadline: a deadline for all would cut off
+// every wait.
+type response struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	status  int
+}
+
+// Unwrap is for http.ResponseController.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.limit()
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *response) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	w.limit()
+	return w.ResponseWriter.Write(p)
+}
+
+func (w *response) limit() { _ = w.control.SetWriteDeadline(time.Now().Add(writeTime)) } // a recorder of a test has none
+
+var errOver = errors.New("the answer is complete")
+
+// reply answers one request: with JSON when nothing is said before the answer
+// and it comes soon, else with a stream of events.
+type reply struct {
+	w            http.ResponseWriter
+	control      *http.ResponseController
+	json, events bool   // what the client takes
+	gone         func() // is called when the client can't be written to; may be nil
+
+	mu        sync.Mutex
+	streaming bool
+	over      bool
+	quiet     *time.Timer
+}
+
+func newReply(w http.ResponseWriter, r *http.Request) *reply {
+	a := &reply{w: w, control: http.NewResponseController(w)}
+	a.json, a.events = accepted(r)
+	return a
+}
+
+// accepted reports whether JSON and events are taken by a client.
+func accepted(r *http.Request) (json, events bool) {
+	values := r.Header.Values("Accept")
+	if len(values) == 0 {
+		return true, true
+	}
+	for kind := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		media, parameters, err := mime.ParseMediaType(kind)
+		if q, given := parameters["q"]; err != nil || given && strings.Trim(q, "0.") == "" {
+			continue
+		}
+		json = json || media == "application/json" || media == "application/*" || media == "*/*"
+		events = events || media == "text/event-stream" || media == "text/*" || media == "*/*"
+	}
+	return json, events
+}
+
+// watch has something written when nothing was for a while.
+func (a *reply) watch() {
+	if a.events {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.quiet = time.AfterFunc(silence, func() { _ = a.write(nil) })
+	}
+}
+
+// send writes one message. A client that takes no events gets the answer alone.
+func (a *reply) send(message []byte) error {
+	if !a.events {
+		return nil
+	}
+	return a.write(message)
+}
+
+// write writes an event, or a comment when there is no message.
+func (a *reply) write(message []byte) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.over {
+		return errOver
+	}
+	return a.event(message)
+}
+
+// event writes an event. The caller holds a.mu.
+func (a *reply) event(message []byte) error {
+	if !a.streaming {
+		a.streaming = true
+		h := a.w.Header()
+		h.Set("Content-Type", "text/event-stream")
+		h.Set("Cache-Control", "no-cache, no-store")
+		h.Set("X-Accel-Buffering", "no") // nginx would hold it back
+		a.w.WriteHeader(http.StatusOK)
+	}
+	line := []byte(":\n\n")
+	if message != nil {
+		line = append(append([]byte("event: message\ndata: "), message...), "\n\n"...)
+	}
+	_, err := a.w.Write(line)
+	if err == nil {
+		err = a.control.Flush()
+	}
+	if err != nil {
+		a.over = true
+		if a.gone != nil {
+			a.gone()
+		}
+	}
+	if a.quiet != nil && !a.over {
+		a.quiet.Reset(silence)
+	}
+	return err
+}
+
+// end writes the answer, if any, and nothing from then on. The status is that of
+// an answer which comes as JSON.
+func (a *reply) end(status int, answer any) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.quiet != nil {
+		a.quiet.Stop()
+	}
+	if a.over {
+		return
+	}
+	defer func() { a.over = true }()
+	raw, err := json.Marshal(answer)
+	switch {
+	case answer == nil && !a.streaming:
+		a.w.WriteHeader(http.StatusAccepted)
+	case answer == nil || err != nil:
+	case a.streaming || !a.json && status == http.StatusOK:
+		_ = a.event(raw) // a client that is gone can't be told
+	default:
+		a.w.Header().Set("Content-Type", "application/json")
+		a.w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
+		a.w.WriteHeader(status)
+		_, _ = a.w.Write(raw)
+	}
+}
+
+func seconds(d time.Duration) string {
+	return strconv.Itoa(int(max(d+time.Second-1, time.Second) / time.Second))
+}

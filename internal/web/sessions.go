@@ -1,0 +1,366 @@
+// This file keeps the sessions of clients up to 2025-11-25: who they belong to,
+// which of their calls are in flight, and their streams of news.
+
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"pixazo-mcp/internal/identity"
+	"pixazo-mcp/internal/journal"
+	"pixazo-mcp/internal/wire"
+)
+
+const (
+	knownFor         = 10 * time.Second // a session is not read again for each request
+	maxKnown         = 10_000
+	seenEvery        = time.Hour // how often it is written that a session is in use
+	maxSubscriptions = 100       // of one session
+)
+
+// The words that replicas signal each other.
+const (
+	signalCancel = "cancel"  // with the key of a call
+	signalChange = "session" // with an id: its subscriptions changed, or it has ended
+	signalStream = "stream"  // with an id and the name of its newest stream
+)
+
+// knownSession is a session as it was read.
+type knownSession struct {
+	session journal.Session
+	at      time.Time
+}
+
+// stream is a stream of news.
+type stream struct {
+	owner   string
+	session string // id, "" since 2026-07-28
+	name    string
+	end     func()
+	changed chan struct{} // holds an element when the session was changed
+}
+
+// hash is under which name an id is kept: who reads the database can't use it.
+func hash(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:])
+}
+
+// callKey names a call over all replicas, by its session, which has one user.
+func callKey(session, id string) string { return hash(session + " " + id) }
+
+// openSession begins a session and puts its id into the answer's headers.
+func (s *Server) openSession(ctx context.Context, h http.Header, owner string) error {
+	id := rand.Text()
+	err := s.o.Sessions.OpenSession(ctx, journal.Session{ID: hash(id), Owner: owner, Capabilities: "{}"})
+	if err == nil {
+		h.Set(mcp.HeaderSessionID, id)
+	}
+	return err
+}
+
+// session returns the session that a request names, or answers that there is
+// none: 404 makes a client begin a new one.
+func (s *Server) session(w http.ResponseWriter, r *http.Request, given string) (*journal.Session, bool) {
+	session, err := s.find(r.Context(), hash(given), true)
+	if err != nil {
+		s.log.Warn("a session could not be read", "error", err)
+		unavailable(w, "the session can't be looked up at the moment")
+		return nil, false
+	}
+	if session == nil || session.Owner != journal.Owner(r.Context()) {
+		http.Error(w, "there is no such session; begin one with initialize", http.StatusNotFound)
+		return nil, false
+	}
+	return session, true
+}
+
+// find returns a session, nil if there is none. What was read a moment ago
+// counts where cached says so: a change is signalled.
+func (s *Server) find(ctx context.Context, id string, cached bool) (*journal.Session, error) {
+	s.mu.Lock()
+	known, ok := s.known[id]
+	s.mu.Unlock()
+	if ok && cached && time.Since(known.at) < knownFor {
+		return &known.session, nil
+	}
+	session, err := s.o.Sessions.FindSession(ctx, id)
+	if err != nil || session == nil {
+		s.drop(id)
+		return nil, err
+	}
+	if time.Since(session.SeenAt) > seenEvery {
+		if err := s.o.Sessions.SaveSession(ctx, *session); err != nil {
+			return nil, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.known) >= maxKnown {
+		clear(s.known)
+	}
+	s.known[id] = knownSession{*session, time.Now()}
+	return session, nil
+}
+
+// drop forgets how a session was read.
+func (s *Server) drop(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.known, id)
+}
+
+// delete ends a session.
+func (s *Server) delete(w http.ResponseWriter, r *http.Request, _ identity.User) {
+	given := r.Header.Get(mcp.HeaderSessionID)
+	if given == "" {
+		http.Error(w, "the header Mcp-Session-Id is missing", http.StatusBadRequest)
+		return
+	}
+	session, ok := s.session(w, r, given)
+	if !ok {
+		return
+	}
+	ended, err := s.o.Sessions.EndSession(r.Context(), session.ID)
+	if err == nil {
+		s.drop(session.ID)
+		err = s.o.Sessions.Signal(r.Context(), signalChange+" "+session.ID)
+	}
+	switch {
+	case err != nil:
+		s.log.Warn("a session could not be ended", "error", err)
+		unavailable(w, "the session can't be ended at the moment")
+	case !ended:
+		http.Error(w, "there is no such session", http.StatusNotFound)
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+// check returns a Subscribe that only looks whether session may subscribe: the
+// news come on its stream, which may be another replica's.
+func (s *Server) check(session *journal.Session) wire.Subscribe {
+	return func(ctx context.Context, uri string, updated func()) (func(), error) {
+		switch {
+		case session == nil:
+			return nil, errors.New("subscriptions need a session, which initialize begins")
+		case s.o.Subscribe == nil:
+			return nil, errors.New("there is nothing to subscribe to")
+		case len(session.Subscriptions) >= maxSubscriptions:
+			return nil, errors.New("too many subscriptions in one session")
+		}
+		stop, err := s.o.Subscribe(ctx, uri, updated)
+		if err == nil {
+			stop()
+		}
+		return func() {}, err
+	}
+}
+
+// subscribe keeps in a session that it wants to hear of uri, or not any more.
+func (s *Server) subscribe(ctx context.Context, id, uri string, wanted bool) error {
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	session, err := s.find(ctx, id, false)
+	if err != nil || session == nil || slices.Contains(session.Subscriptions, uri) == wanted {
+		return err
+	}
+	changed := *session
+	if wanted {
+		changed.Subscriptions = append(slices.Clone(session.Subscriptions), uri)
+	} else {
+		changed.Subscriptions = slices.DeleteFunc(slices.Clone(session.Subscriptions), func(u string) bool { return u == uri })
+	}
+	if err := s.o.Sessions.SaveSession(ctx, changed); err != nil {
+		return err
+	}
+	s.drop(id)
+	return s.o.Sessions.Signal(ctx, signalChange+" "+id)
+}
+
+// get sends the news of a session until the client leaves. The newest stream of
+// a session ends its older ones: what is told is told once.
+func (s *Server) get(w http.ResponseWriter, r *http.Request, user identity.User) {
+	a := newReply(w, r)
+	if !a.events {
+		http.Error(w, "the client must accept text/event-stream", http.StatusNotAcceptable)
+		return
+	}
+	given := r.Header.Get(mcp.HeaderSessionID)
+	if given == "" {
+		http.Error(w, "the header Mcp-Session-Id is missing", http.StatusBadRequest)
+		return
+	}
+	session, ok := s.session(w, r, given)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	st := &stream{owner: user.Owner, session: session.ID, name: rand.Text(), end: cancel, changed: make(chan struct{}, 1)}
+	if !s.begin(st) {
+		unavailable(w, "too many streams at once")
+		return
+	}
+	defer s.forget(st)
+	if err := s.o.Sessions.Signal(ctx, strings.Join([]string{signalStream, st.session, st.name}, " ")); err != nil {
+		unavailable(w, "no news can be told at the moment")
+		return
+	}
+	news, err := wire.Open(ctx, s.srv, st.name, a.send, wire.Options{Subscribe: s.o.Subscribe, Logger: s.log})
+	if err != nil {
+		unavailable(w, "no news can be told at the moment")
+		return
+	}
+	defer news.Close()
+	defer news.Stop()
+	a.watch()
+	defer a.end(http.StatusOK, nil)
+	if a.write(nil) != nil { // so that the client knows that it is heard
+		return
+	}
+	for {
+		if !s.follow(ctx, news, st.session) {
+			return
+		}
+		select {
+		case <-st.changed:
+		case <-news.Broken():
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// follow subscribes to what the session wants to hear of. It returns false when
+// the session has ended.
+func (s *Server) follow(ctx context.Context, news *wire.Session, id string) bool {
+	session, err := s.find(ctx, id, false)
+	if err != nil {
+		return true // it may be there again with the next change
+	}
+	if session == nil {
+		return false
+	}
+	for _, uri := range news.SubscribedResources() {
+		if !slices.Contains(session.Subscriptions, uri) {
+			news.UnsubscribeFromResource(uri)
+		}
+	}
+	for _, uri := range session.Subscriptions {
+		if err := news.SubscribeToResourceErr(uri); err != nil {
+			s.log.Debug("not subscribed", "error", err)
+		}
+	}
+	return true
+}
+
+// begin counts a stream in, unless its owner has too many or the server is ending.
+func (s *Server) begin(st *stream) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for other := range s.streams {
+		if other.owner == st.owner {
+			n++
+		}
+	}
+	if s.draining || n >= maxStreams {
+		return false
+	}
+	s.streams[st] = struct{}{}
+	return true
+}
+
+func (s *Server) forget(st *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.streams, st)
+}
+
+// inFlight is a call that can be cancelled.
+type inFlight struct {
+	session *wire.Session
+	id      string
+}
+
+// cancellable lets a call be cancelled by its key until done is called.
+func (s *Server) cancellable(key string, c inFlight) (done func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls[key] = c
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.calls[key] == c {
+			delete(s.calls, key)
+		}
+	}
+}
+
+// cancelled cancels a call of a session, here or on another replica.
+func (s *Server) cancelled(w http.ResponseWriter, r *http.Request, key string) {
+	if !s.cancel(key) {
+		if err := s.o.Sessions.Signal(r.Context(), signalCancel+" "+key); err != nil {
+			unavailable(w, "the call can't be cancelled at the moment")
+			return
+		}
+	}
+	w.WriteHeader(http.StatusAccepted)
+}
+
+// cancel cancels a call of this replica, and reports whether there is one.
+func (s *Server) cancel(key string) bool {
+	s.mu.Lock()
+	c, ok := s.calls[key]
+	s.mu.Unlock()
+	if ok {
+		c.session.Cancel(c.id)
+	}
+	return ok
+}
+
+// Signalled takes in what a replica has signalled.
+func (s *Server) Signalled(text string) {
+	word, rest, _ := strings.Cut(text, " ")
+	id, name, _ := strings.Cut(rest, " ")
+	switch word {
+	case signalCancel:
+		s.cancel(rest)
+	case signalChange:
+		s.drop(id)
+		for _, st := range s.streamsOf(func(st *stream) bool { return st.session == id }) {
+			select {
+			case st.changed <- struct{}{}:
+			default:
+			}
+		}
+	case signalStream:
+		for _, st := range s.streamsOf(func(st *stream) bool { return st.session == id && st.name != name }) {
+			st.end()
+		}
+	}
+}
+
+// streamsOf returns the streams of which wanted is true.
+func (s *Server) streamsOf(wanted func(*stream) bool) (all []*stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for st := range s.streams {
+		if wanted(st) {
+			all = append(all, st)
+		}
+	}
+	return all
+}

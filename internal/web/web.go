@@ -1,0 +1,375 @@
+// Package web serves an mcp-go server over Streamable HTTP, to clients of both
+// eras: those up to 2025-11-25, which have sessions, and those since 2026-07-28,
+// which have none. It also receives the gateway's callbacks.
+//
+// mcp-go's own HTTP server loses progress, lets clients cancel each other's
+// calls, and keeps its sessions in one process; so only its HandleMessage is
+// used, through internal/wire.
+package web
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+	"golang.org/x/time/rate"
+
+	"pixazo-mcp/internal/identity"
+	"pixazo-mcp/internal/journal"
+	"pixazo-mcp/internal/text"
+	"pixazo-mcp/internal/wire"
+)
+
+const (
+	maxBodies   = 64 << 20 // bytes of all bodies in flight
+	bodyTime    = time.Minute
+	maxLimiters = 10_000 // users whose rate is remembered
+	maxStreams  = 50     // streams of news of one user at once
+	readyTime   = 3 * time.Second
+	retryAfter  = "2" // seconds
+)
+
+// Identity says who calls; *identity.Verifier is one. Its errors are
+// *identity.Refusal.
+type Identity interface {
+	Identify(*http.Request) (identity.User, error)
+	Allows(u identity.User, tool string) error
+	Metadata() http.Handler
+}
+
+// Sessions keeps the sessions of clients up to 2025-11-25 for all replicas;
+// *journal.Journal does. A session is nil when there is none of that id.
+type Sessions interface {
+	OpenSession(context.Context, journal.Session) error
+	FindSession(ctx context.Context, id string) (*journal.Session, error)
+	SaveSession(context.Context, journal.Session) error
+	EndSession(ctx context.Context, id string) (bool, error)
+	Signal(ctx context.Context, text string) error // to Server.Signalled of every replica
+}
+
+// Options is what a Server works with. What is left out is not served.
+type Options struct {
+	PublicURL string   // as users type it; its path is served beside /mcp
+	Identity  Identity // nil: no authentication, on loopback alone
+	Sessions  Sessions
+	Subscribe wire.Subscribe // begins subscriptions of the owner in its ctx
+
+	AllowedOrigins []string // of pages in browsers that may call
+	CallsPerMinute int      // of one user; 0 means any number
+	MaxBody        int64    // bytes
+
+	WebhookSecret []byte // of CallbackURL; with it callbacks are received
+	// Callback takes in that the gateway named requestID at the callback address
+	// of nonce. It returns once that is recorded or held.
+	Callback func(ctx context.Context, nonce, requestID string) error
+
+	Videos     http.Handler // below /videos/
+	Usage      http.Handler
+	UsageToken string // who has it may read Usage
+
+	Ready   func(context.Context) error // nil means yes
+	Metrics *metrics.Set                // nil means none
+	Logger  *slog.Logger                // nil means none
+}
+
+// Server is the HTTP handler of all addresses but those of metrics.
+type Server struct {
+	srv *server.MCPServer
+	o   Options
+	log *slog.Logger
+	mux *http.ServeMux
+
+	bodies  atomic.Int64 // bytes in flight
+	changes sync.Mutex   // held while a session is read and written
+
+	mu       sync.Mutex
+	draining bool
+	open     int                 // MCP requests
+	idle     chan struct{}       // closed when there are none any more while draining
+	calls    map[string]inFlight // by callKey
+	streams  map[*stream]struct{}
+	known    map[string]knownSession
+	limiters map[string]*rate.Limiter
+}
+
+// New returns a server of srv.
+func New(srv *server.MCPServer, o Options) *Server {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = metrics.NewSet()
+	}
+	s := &Server{
+		srv: srv, o: o, log: o.Logger, mux: http.NewServeMux(), idle: make(chan struct{}),
+		calls: map[string]inFlight{}, streams: map[*stream]struct{}{}, known: map[string]knownSession{}, limiters: map[string]*rate.Limiter{},
+	}
+	const prm = "/.well-known/oauth-protected-resource"
+	path := "/mcp"
+	if u, err := url.Parse(o.PublicURL); err == nil && u.Path != "" && u.Path != "/" && u.Path != path {
+		path = u.Path
+		s.mux.HandleFunc(path, s.mcp)
+	}
+	s.mux.HandleFunc("/mcp", s.mcp)
+	if o.Identity != nil {
+		metadata := anyOrigin(o.Identity.Metadata())
+		s.mux.Handle(prm, metadata)
+		s.mux.Handle(prm+path, metadata)
+	}
+	if o.Callback != nil && len(o.WebhookSecret) > 0 {
+		s.mux.HandleFunc("POST "+webhookPath+"{token}", s.webhook)
+	}
+	if o.Videos != nil {
+		s.mux.Handle("/videos/", o.Videos)
+	}
+	if o.Usage != nil && o.UsageToken != "" {
+		s.mux.HandleFunc("GET /usage", s.usage)
+	}
+	s.mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+	s.mux.HandleFunc("GET /readyz", s.ready)
+	s.gauges()
+	return s
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	out := &response{ResponseWriter: w, control: http.NewResponseController(w)}
+	s.mux.ServeHTTP(out, r)
+	s.count(out.status)
+}
+
+// mcp serves the MCP endpoint.
+func (s *Server) mcp(w http.ResponseWriter, r *http.Request) {
+	if !s.origin(w, r) {
+		return
+	}
+	allowed := []string{http.MethodPost, http.MethodGet, http.MethodDelete, http.MethodOptions}
+	if mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion)) {
+		allowed = []string{http.MethodPost, http.MethodOptions}
+	}
+	if !slices.Contains(allowed, r.Method) {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		http.Error(w, r.Method+" is not allowed here", http.StatusMethodNotAllowed)
+		return
+	}
+	if r.Method == http.MethodOptions {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	user, ok := s.identify(w, r)
+	if !ok || !s.inTime(w, user.Owner) {
+		return
+	}
+	if !s.enter() {
+		unavailable(w, "the server is shutting down")
+		return
+	}
+	defer s.leave()
+	r = r.WithContext(journal.WithOwner(r.Context(), user.Owner))
+	switch r.Method {
+	case http.MethodPost:
+		s.post(w, r, user)
+	case http.MethodGet:
+		s.get(w, r, user)
+	case http.MethodDelete:
+		s.delete(w, r, user)
+	}
+}
+
+// origin refuses pages in browsers that are not allowed, and lets the others
+// read the answers. Without authentication the name under which the server was
+// called must be that of this computer, too: else a page could give its own name
+// this computer's address.
+func (s *Server) origin(w http.ResponseWriter, r *http.Request) bool {
+	if s.o.Identity == nil && !isLocal(r.Host) {
+		http.Error(w, "without authentication this server answers as localhost alone", http.StatusForbidden)
+		return false
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	if !slices.Contains(s.o.AllowedOrigins, origin) {
+		http.Error(w, "pages of this origin are not allowed (--allowed-origins)", http.StatusForbidden)
+		return false
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Expose-Headers", "Mcp-Session-Id, WWW-Authenticate, Retry-After")
+	if r.Method == http.MethodOptions {
+		h.Set("Access-Control-Allow-Methods", "POST, GET, DELETE")
+		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, Last-Event-ID, Mcp-Protocol-Version, Mcp-Session-Id, Mcp-Method, Mcp-Name")
+		h.Set("Access-Control-Max-Age", "7200")
+	}
+	return true
+}
+
+func isLocal(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// anyOrigin lets every page read what h answers.
+func anyOrigin(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("Access-Control-Allow-Headers", "*")
+		if r.Method == http.MethodOptions {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// identify returns who calls, or answers why that is not known.
+func (s *Server) identify(w http.ResponseWriter, r *http.Request) (identity.User, bool) {
+	if s.o.Identity == nil {
+		return identity.User{}, true
+	}
+	user, err := s.o.Identity.Identify(r)
+	if err != nil {
+		s.refuse(w, err)
+		return user, false
+	}
+	return user, true
+}
+
+// refuse answers with an identity.Refusal.
+func (s *Server) refuse(w http.ResponseWriter, err error) {
+	refusal, ok := errors.AsType[*identity.Refusal](err)
+	if !ok {
+		s.log.Error("a caller could not be identified", "error", err)
+		unavailable(w, "it can't be checked who you are at the moment")
+		return
+	}
+	if refusal.Challenge != "" {
+		w.Header().Set("WWW-Authenticate", refusal.Challenge)
+	}
+	http.Error(w, refusal.Message, refusal.Status)
+}
+
+// inTime holds a user to the calls of a minute.
+func (s *Server) inTime(w http.ResponseWriter, owner string) bool {
+	n := s.o.CallsPerMinute
+	if n == 0 {
+		return true
+	}
+	s.mu.Lock()
+	if len(s.limiters) >= maxLimiters {
+		clear(s.limiters)
+	}
+	limiter := s.limiters[owner]
+	if limiter == nil {
+		limiter = rate.NewLimiter(rate.Every(time.Minute/time.Duration(n)), n)
+		s.limiters[owner] = limiter
+	}
+	s.mu.Unlock()
+	turn := limiter.Reserve()
+	wait := turn.Delay()
+	if wait == 0 {
+		return true
+	}
+	turn.Cancel()
+	w.Header().Set("Retry-After", seconds(wait))
+	http.Error(w, "too many calls in a minute", http.StatusTooManyRequests)
+	return false
+}
+
+func unavailable(w http.ResponseWriter, why string) {
+	w.Header().Set("Retry-After", retryAfter)
+	http.Error(w, why, http.StatusServiceUnavailable)
+}
+
+// enter counts an MCP request in, unless the server is ending.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
+	s.open++
+	return true
+}
+
+func (s *Server) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+	if s.draining && s.open == 0 {
+		close(s.idle)
+	}
+}
+
+// Drain begins the end: MCP requests are refused from here on, and streams of
+// news end with their results. Calls in flight go on.
+func (s *Server) Drain() {
+	s.mu.Lock()
+	already := s.draining
+	s.draining = true
+	if !already && s.open == 0 {
+		close(s.idle)
+	}
+	s.mu.Unlock()
+	for _, st := range s.streamsOf(func(*stream) bool { return true }) {
+		st.end()
+	}
+}
+
+// Wait returns when all calls are answered, after Drain, or ctx ends.
+func (s *Server) Wait(ctx context.Context) error {
+	select {
+	case <-s.idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// ready says whether new calls should come here.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	draining := s.draining
+	s.mu.Unlock()
+	if draining {
+		unavailable(w, "draining")
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), readyTime)
+	defer cancel()
+	if s.o.Ready == nil {
+		return
+	}
+	if err := s.o.Ready(ctx); err != nil {
+		s.log.Warn("not ready", "error", err)
+		unavailable(w, text.Clean(err.Error(), 200))
+	}
+}
+
+// usage serves the operator, who has a token of their own.
+func (s *Server) usage(w http.ResponseWriter, r *http.Request) {
+	given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if subtle.ConstantTimeCompare([]byte(given), []byte(s.o.UsageToken)) != 1 {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		http.Error(w, "the token of --usage-token-file is needed", http.StatusUnauthorized)
+		return
+	}
+	s.o.Usage.ServeHTTP(w, r)
+}

@@ -1,0 +1,74 @@
+// This file receives the gateway's callbacks.
+
+package web
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"pixazo-mcp/internal/text"
+	"pixazo-mcp/pixazo"
+)
+
+const (
+	webhookPath  = "/webhook/"
+	maxCallback  = 64 << 10
+	callbackTime = 5 * time.Second
+)
+
+// CallbackURL returns what makes the callback address of a submission's nonce:
+// below the origin of publicURL, and known to nobody without the secret.
+func CallbackURL(publicURL string, secret []byte) func(nonce string) string {
+	u, err := url.Parse(publicURL)
+	if err != nil || u.Host == "" || len(secret) == 0 {
+		return func(string) string { return "" }
+	}
+	origin := u.Scheme + "://" + u.Host
+	return func(nonce string) string { return origin + webhookPath + nonce + "." + mac(secret, nonce) }
+}
+
+func mac(secret []byte, nonce string) string {
+	h := hmac.New(sha256.New, secret)
+	h.Write([]byte(nonce))
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+}
+
+// webhook takes in a callback. Nothing in it is believed but that there is news
+// of a job. An answer of 2xx ends its deliveries, so it says that the news is
+// recorded or held.
+func (s *Server) webhook(w http.ResponseWriter, r *http.Request) {
+	nonce, given, _ := strings.Cut(r.PathValue("token"), ".")
+	if nonce == "" || !hmac.Equal([]byte(given), []byte(mac(s.o.WebhookSecret, nonce))) {
+		http.NotFound(w, r)
+		return
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(callbackTime))
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCallback))
+	var body struct {
+		RequestID string `json:"request_id"`
+	}
+	if err != nil || json.Unmarshal(raw, &body) != nil || pixazo.CheckRequestID(body.RequestID) != nil {
+		http.Error(w, "a callback has a request_id, and no more than 64 kB", http.StatusBadRequest)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), callbackTime)
+	defer cancel()
+	err = s.o.Callback(ctx, nonce, body.RequestID)
+	switch {
+	case err == nil:
+		w.WriteHeader(http.StatusAccepted)
+	case pixazo.IsCode(err, pixazo.NotFound):
+		http.NotFound(w, r)
+	default:
+		s.log.Warn("a callback could not be recorded, and is asked for again", "error", text.Clean(err.Error(), 300))
+		unavailable(w, "not recorded; please deliver it again")
+	}
+}
