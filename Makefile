@@ -23,6 +23,7 @@ golden: ## write anew what is made from the code, and show what changed
 	go generate ./tools
 	go test ./tools -update
 	go test ./packaging/mcpb -run Manifest -update
+	node packaging/release.mjs
 	go test . -run GoldenSessions -update
 	git diff --stat
 

@@ -76,7 +76,7 @@ const bundles = [`linux-amd64`, `windows-amd64`, `macos-universal`].map((system)
 });
 
 const json = (value) => JSON.stringify(value, null, 2) + "\n";
-const identity = { name, version, description, author, homepage, ...about, license, keywords };
+export const identity = { name, version, description, author, homepage, ...about, license, keywords };
 
 const plugin = {
   // Claude Code finds skills/ and .mcp.json by itself.
