@@ -46,11 +46,17 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 		player:  true,
 	}, func(ctx context.Context, req mcp.CallToolRequest, in generateArgs) (generateResult, error) {
 		begun := time.Now()
-		progress(ctx, req)(0, 0, "SUBMITTING")
+		tell := progress(ctx, req)
+		tell(0, 0, "SUBMITTING")
 		if err := config.attach(ctx, req, &in.VideoRequest); err != nil {
 			return generateResult{}, err
 		}
+		stop := repeat(func() {
+			waited := time.Since(begun).Seconds()
+			tell(waited, 0, fmt.Sprintf("SUBMITTING, waited %d s", int(waited)))
+		})
 		s, err := config.Submit(ctx, in.VideoRequest, in.AllowDuplicate, max(config.MaxWait-answerTime-time.Since(begun), answerTime))
+		stop()
 		if err != nil {
 			return generateResult{}, err
 		}

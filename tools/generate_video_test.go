@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -96,6 +97,31 @@ func TestSubmissionAnswersWithinMaxWait(t *testing.T) {
 		}
 		if r := h.submit("x"); r.Structured["duplicate"] != true || g.submissions() != 1 {
 			t.Errorf("the same request again after %d submissions: %s", g.submissions(), r.text())
+		}
+	})
+}
+
+// Clients give up a call from which nothing comes.
+func TestSubmissionIsHeardOfEvery5Seconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gatewayOf{submit: func(string) (pixazo.Job, error) {
+			time.Sleep(17 * time.Second)
+			return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil
+		}}
+		h := newHouseOf(t, g, journal.Options{Dir: t.TempDir()})
+		s := &session{}
+		var r result
+		h.request(h.srv.WithContext(t.Context(), s), "tools/call", map[string]any{"name": "generate_video", "_meta": map[string]any{"progressToken": 1},
+			"arguments": map[string]any{"prompt": "x"}}, &r)
+		answered := len(s.heard)
+		time.Sleep(time.Minute)
+		var got []string
+		for _, p := range s.heard {
+			got = append(got, fmt.Sprint(p["progress"], " ", p["message"]))
+		}
+		want := []string{"0.001 SUBMITTING", "5 SUBMITTING, waited 5 s", "10 SUBMITTING, waited 10 s", "15 SUBMITTING, waited 15 s"}
+		if !slices.Equal(got, want) || answered != len(got) || r.IsError {
+			t.Errorf("heard %q, %d of it before the answer %s", got, answered, r.text())
 		}
 	})
 }

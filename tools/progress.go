@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -41,6 +42,27 @@ func progress(ctx context.Context, req mcp.CallToolRequest) func(value, total fl
 		// A client that is gone ends the call by itself; there is nothing to
 		// do about a lost progress message.
 		_ = session.Notify(ctx, string(mcp.MethodNotificationProgress), params)
+	}
+}
+
+// repeat calls f every 5 s until stop is called.
+func repeat(f func()) (stop func()) {
+	tick, end, ended := time.NewTicker(5*time.Second), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				f()
+			case <-end:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(end)
+		<-ended // nothing may be told after the answer
 	}
 }
 
