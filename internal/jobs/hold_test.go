@@ -1,0 +1,69 @@
+package jobs_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
+	"pixazo-mcp/pixazo"
+)
+
+// One process at a time saves a job's videos: another waits for it, also when it
+// takes long, and no longer than a minute for one that was killed.
+func TestASaveIsHeldOverProcesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		process := func() (*jobs.Tracker, *journal.Journal) {
+			j := journal.New(journal.Options{Dir: dir, Gateway: "test"})
+			tracker := jobs.New(&fakeGateway{}, j, jobs.Options{})
+			t.Cleanup(tracker.Close)
+			return tracker, j
+		}
+		one, _ := process()
+		other, killed := process()
+		s, err := one.Submit(t.Context(), prepared(pixazo.VideoRequest{Prompt: "x"}), jobs.SubmitOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := s.Row.Job.RequestID
+		held := func(ctx context.Context) (release func(), waited time.Duration, err error) {
+			begun := time.Now()
+			release, err = other.HoldSave(ctx, id)
+			return release, time.Since(begun), err
+		}
+		release, err := one.HoldSave(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		short, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		if _, waited, err := held(short); err == nil || waited != 5*time.Minute {
+			t.Errorf("held twice after %v: %v", waited, err)
+		}
+		time.AfterFunc(10*time.Second, release)
+		again, waited, err := held(t.Context())
+		if err != nil || waited < 10*time.Second || waited > 12*time.Second {
+			t.Errorf("held %v after the other one let go: %v", waited-10*time.Second, err)
+		}
+		again()
+		if granted, err := killed.HoldSave(t.Context(), s.Row.ID); !granted || err != nil { // and never renewed
+			t.Fatal(granted, err)
+		}
+		again, waited, err = held(t.Context())
+		if err != nil || waited < time.Minute || waited > 62*time.Second {
+			t.Errorf("held %v after a process was killed: %v", waited, err)
+		}
+		again()
+		for _, unknown := range []string{"none", id} { // nothing to hold, and no journal
+			release, err := other.HoldSave(t.Context(), unknown)
+			if err != nil {
+				t.Errorf("%s: %v", unknown, err)
+			}
+			release()
+			killed.Close()
+		}
+	})
+}
