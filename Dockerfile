@@ -27,6 +27,6 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /pixazo-mcp /pixazo-mcp
 COPY --from=build --chown=65532:65532 /data /data
 USER 65532:65532
-ENV HOME=/data PIXAZO_STATE_DIR=/data/state PIXAZO_OUTPUT_DIR=/data/videos
+ENV HOME=/data
 VOLUME /data
 ENTRYPOINT ["/pixazo-mcp"]

@@ -12,6 +12,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -157,6 +158,32 @@ func (h *house) usage(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]any{"used": used})
+}
+
+// probe returns an error unless the server at an address of this computer says
+// that it is ready. Containers have no other program that could ask.
+func probe(ctx context.Context, address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		return fmt.Errorf("not ready: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("not ready: HTTP status %d", resp.StatusCode)
+	}
+	return errors.Join(err, resp.Body.Close())
 }
 
 // tidy deletes what --keep-days does not keep.

@@ -86,6 +86,9 @@ func run(ctx context.Context, args, env []string, keepCommand func() *exec.Cmd, 
 	case config.Demo:
 		return runDemo(ctx, settings, stdout)
 	case config.HTTP:
+		if settings.HTTP.Probe {
+			return probe(ctx, settings.HTTP.Address)
+		}
 		return serveHTTP(ctx, settings, stderr)
 	case config.Token:
 		return printToken(settings.Token, stdout, stderr)

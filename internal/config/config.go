@@ -239,6 +239,7 @@ func (p *parser) table(s *Settings) []setting {
 
 		{name: "prompt", kind: "TEXT", of: []Command{Demo}, set: into(&s.Demo.Prompt, text)},
 		{name: "live", of: []Command{Demo}, set: into(&s.Demo.Live, parseBoolean)},
+		{name: "probe", of: []Command{HTTP}, set: into(&s.HTTP.Probe, parseBoolean)},
 		{name: "stop", of: []Command{Keep}, set: into(&s.Stop, parseBoolean)},
 		{name: "save", of: []Command{Wait}, set: into(&s.Shell.Save, parseBoolean)},
 		{name: "timeout", of: []Command{Wait}, kind: "DURATION", set: into(&s.Shell.Timeout, durations(time.Second, 1000*time.Hour, "must be a duration of at least 1s, such as 45m"))},

@@ -47,6 +47,7 @@ type HTTPSettings struct {
 	AllowedOrigins    []string
 	MetricsAddress    string // "" for no metrics
 	DrainTime         time.Duration
+	Probe             bool // ask a server with these settings whether it is ready
 }
 
 // Origin returns the beginning of the addresses of callbacks and links.
