@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
 	"os"
@@ -23,6 +22,7 @@ import (
 	"pixazo-mcp/internal/keeper"
 	"pixazo-mcp/pixazo"
 	"pixazo-mcp/pixazo/sandbox"
+	"pixazo-mcp/tools"
 )
 
 // house is what the settings give.
@@ -33,7 +33,11 @@ type house struct {
 	journal  *journal.Journal
 	tracker  *jobs.Tracker
 	saver    *download.Saver
-	metrics  *metrics.Set // of http
+
+	// Of http alone.
+	metrics *metrics.Set
+	team    *tools.Team
+	links   *download.Links // nil when no video is saved
 
 	gatewayURL string // of the gateway, or of the sandbox of this process
 	gateway    string // its name in the journal
@@ -78,18 +82,18 @@ func newHouse(settings config.Settings, log *slog.Logger) (*house, error) {
 	jo := jobs.Options{Account: h.client.Account, Logger: log}
 	var gateway jobs.Gateway = h.client
 	if settings.Command == config.HTTP {
-		o.File, o.Database = "team.db", settings.HTTP.DatabaseURL.Reveal()
-		o.Limits.PerUser = settings.HTTP.MaxVideosPerUser
-		if jo.MaxWaits = settings.HTTP.MaxWaits; jo.MaxWaits == 0 {
-			jo.MaxWaits = math.MaxInt
-		}
 		h.metrics = metrics.NewSet()
 		gateway = counted{h.client, h.metrics}
+		if err = h.forTeam(&o, &jo); err != nil {
+			stop()
+			return nil, err
+		}
 	}
 	h.journal = journal.New(o)
 	h.tracker = jobs.New(gateway, h.journal, jo)
 	h.saver = download.New(savedJobs{h.tracker}, download.Options{
 		Dir:        settings.OutputDir,
+		Team:       settings.Command == config.HTTP,
 		MaxBytes:   settings.MaxDownload,
 		GatewayURL: h.gatewayURL,
 		UserAgent:  "pixazo-mcp/" + version,
@@ -109,7 +113,7 @@ func (h *house) submit(ctx context.Context, req keeper.Request, nonce string, li
 	if err != nil {
 		return jobs.Submission{}, err
 	}
-	o := jobs.SubmitOptions{AllowDuplicate: req.AllowDuplicate, Nonce: nonce, Listen: listen, SaveTo: h.savesTo(), Notify: h.notifies()}
+	o := jobs.SubmitOptions{AllowDuplicate: req.AllowDuplicate, Nonce: nonce, Listen: listen, SaveTo: h.savesTo(ctx), Notify: h.notifies()}
 	s, err := h.tracker.Submit(ctx, p, o)
 	s.Warnings = p.Warnings
 	return s, err
@@ -117,15 +121,21 @@ func (h *house) submit(ctx context.Context, req keeper.Request, nonce string, li
 
 // savesTo returns the folder that finished videos are saved in without being
 // asked, "" when they are not.
-func (h *house) savesTo() string {
-	if !h.settings.AutoSave {
+func (h *house) savesTo(ctx context.Context) string {
+	switch {
+	case !h.settings.AutoSave:
 		return ""
+	case h.team != nil && h.team.Folder != nil:
+		return h.team.Folder(journal.Owner(ctx))
 	}
 	return h.settings.OutputDir
 }
 
 // notifies reports whether desktop notices are wanted, and can be shown.
 func (h *house) notifies() bool {
+	if h.team != nil {
+		return false
+	}
 	return h.settings.Notify == config.On || h.settings.Notify == config.Auto && keeper.HasDesktop(os.Getenv)
 }
 

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,10 +22,13 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"pixazo-mcp/internal/config"
+	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/identity"
 	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/web"
 	"pixazo-mcp/pixazo"
+	"pixazo-mcp/tools"
 )
 
 const (
@@ -121,6 +125,34 @@ func (h *house) endpoint() string {
 	return h.settings.HTTP.Origin() + "/mcp"
 }
 
+// forTeam puts what differs with http into the options of journal and tracker.
+func (h *house) forTeam(o *journal.Options, jo *jobs.Options) error {
+	s := h.settings.HTTP
+	o.File, o.Database, o.Limits.PerUser = "team.db", s.DatabaseURL.Reveal(), s.MaxVideosPerUser
+	jo.Team, jo.MaxWaits = true, cmp.Or(s.MaxWaits, math.MaxInt)
+	h.team = &tools.Team{MaxBody: s.MaxBody}
+	dir := h.settings.OutputDir
+	if dir == "" {
+		return nil
+	}
+	h.team.Folder = func(owner string) string { return download.Folder(dir, owner) }
+	key, err := download.LinkKey(dir)
+	if err != nil {
+		return fmt.Errorf("--output-dir (PIXAZO_OUTPUT_DIR): %w", err)
+	}
+	h.links = &download.Links{Origin: s.Origin(), Key: key, Dir: dir, Logger: h.log, Find: func(ctx context.Context, id string) (string, []download.File, error) {
+		row, err := h.journal.ByNonce(ctx, id)
+		if row == nil {
+			return "", nil, err
+		}
+		return row.Owner, savedFiles(*row), nil
+	}}
+	jo.SavedLink = func(row journal.Row, file journal.SavedFile) string {
+		return h.links.To(row.Nonce, row.Owner, download.File(file))
+	}
+	return nil
+}
+
 // webOptions returns what the settings say of the server.
 func (h *house) webOptions() (web.Options, error) {
 	s := h.settings.HTTP
@@ -144,6 +176,9 @@ func (h *house) webOptions() (web.Options, error) {
 	}
 	if verifier != nil {
 		o.Identity = verifier
+	}
+	if h.links != nil {
+		o.Videos = h.links
 	}
 	return o, nil
 }

@@ -17,6 +17,7 @@ import (
 	"pixazo-mcp/internal/config"
 	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/keeper"
 	"pixazo-mcp/internal/stdio"
 	"pixazo-mcp/pixazo"
@@ -73,9 +74,9 @@ func (h *house) register(starter *keeper.Starter) (*server.MCPServer, *resources
 	srv := server.NewMCPServer("pixazo-mcp", version,
 		server.WithTitle("Pixazo video"),
 		server.WithIcons(tools.Icon("pixazo-mcp")),
-		server.WithInstructions(tools.Instructions(nil)),
+		server.WithInstructions(tools.Instructions(h.team)),
 		server.WithToolCapabilities(false),
-		server.WithResourceCapabilities(true, true),
+		server.WithResourceCapabilities(true, h.team == nil),
 		server.WithPromptCapabilities(false),
 		server.WithCompletions(),
 		server.WithRecovery(),
@@ -97,12 +98,16 @@ func (h *house) register(starter *keeper.Starter) (*server.MCPServer, *resources
 		KeyFile:     h.settings.APIKeyFile,
 		Files:       attach.Resolver{Dirs: h.settings.FilesDirs, FromRoots: h.settings.FilesFromRoots, Home: h.settings.Home},
 		Refuse:      func(tool string, arguments map[string]any) error { return refuse(h.settings, tool, arguments) },
+		Team:        h.team,
 	})
 	mediaOrigins := []string{h.gatewayURL} // of the sandbox, or of a gateway that serves media itself
 	if !h.settings.Sandbox {
 		mediaOrigins = []string{pixazo.MediaOrigin, h.settings.GatewayURL}
 	}
-	videos := resources.Register(srv, h.tracker, resources.Options{MediaOrigins: append(mediaOrigins, h.settings.MediaOrigins...)})
+	if h.links != nil {
+		mediaOrigins = append(mediaOrigins, h.links.Origin)
+	}
+	videos := resources.Register(srv, h.tracker, resources.Options{MediaOrigins: append(mediaOrigins, h.settings.MediaOrigins...), Team: h.team != nil})
 	return srv, videos
 }
 
@@ -116,16 +121,19 @@ func (s savedJobs) Status(ctx context.Context, requestID string) (pixazo.Job, er
 }
 
 // Find implements download.Jobs.
-func (s savedJobs) Find(ctx context.Context, requestID string) (known download.Known) {
+func (s savedJobs) Find(ctx context.Context, requestID string) download.Known {
 	r, err := s.Tracker.Find(ctx, requestID)
 	if err != nil || r == nil {
 		return download.Known{}
 	}
-	known = download.Known{Job: r.Job, Prompt: r.Prompt, SubmittedAt: r.SubmittedAt}
+	return download.Known{Job: r.Job, Prompt: r.Prompt, SubmittedAt: r.SubmittedAt, Saved: savedFiles(*r)}
+}
+
+func savedFiles(r journal.Row) (files []download.File) {
 	for _, file := range r.Saved {
-		known.Saved = append(known.Saved, download.File(file))
+		files = append(files, download.File(file))
 	}
-	return known
+	return files
 }
 
 // Hold implements download.Jobs.

@@ -1,0 +1,139 @@
+// These tests drive the command http.
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// site is a run of the command http.
+type site struct {
+	t      *testing.T
+	url    string
+	stop   context.CancelFunc
+	ended  chan error
+	stderr *syncBuffer
+	header http.Header // of requests
+}
+
+// startHTTP runs the command on a free port, with the sandbox.
+func startHTTP(t *testing.T, args ...string) *site {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	s := &site{t: t, stop: stop, ended: make(chan error, 1), stderr: &syncBuffer{}, header: http.Header{}}
+	args = append([]string{"http", "--sandbox", "--sandbox-duration=1s", "--address=127.0.0.1:0", "--metrics-address=none", "--state-dir=" + t.TempDir()}, args...)
+	go func() { s.ended <- run(ctx, args, nil, nil, strings.NewReader(""), io.Discard, s.stderr) }()
+	t.Cleanup(func() {
+		stop()
+		<-s.ended
+	})
+	address := regexp.MustCompile(`at=(\S+)`)
+	for begun := time.Now(); time.Since(begun) < 10*time.Second; time.Sleep(5 * time.Millisecond) {
+		if m := address.FindStringSubmatch(s.stderr.String()); m != nil {
+			s.url = m[1]
+			return s
+		}
+	}
+	t.Fatalf("it does not serve: %s", s.stderr)
+	return nil
+}
+
+func (s *site) post(method, params string) *http.Response {
+	s.t.Helper()
+	q, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, s.url, strings.NewReader(fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":%q,"params":%s}`, method, params)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	q.Header = s.header.Clone()
+	q.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(q)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = answer.Body.Close() })
+	return answer
+}
+
+// call calls a tool and returns what it answers, and what came before.
+func (s *site) call(tool, arguments string) (result map[string]any, before string) {
+	s.t.Helper()
+	answer := s.post("tools/call", fmt.Sprintf(`{"name":%q,"arguments":%s,"_meta":{"progressToken":7}}`, tool, arguments))
+	body, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != 200 {
+		s.t.Fatalf("%s: %s %s %v", tool, answer.Status, body, err)
+	}
+	before, last, _ := strings.Cut("\n"+string(body), `{"jsonrpc":"2.0","id":1,`)
+	var m struct {
+		Result struct {
+			StructuredContent map[string]any
+			IsError           bool
+		}
+	}
+	if err := json.NewDecoder(strings.NewReader("{" + last)).Decode(&m); err != nil || m.Result.IsError {
+		s.t.Fatalf("%s: %s %v", tool, body, err)
+	}
+	return m.Result.StructuredContent, before
+}
+
+func TestHTTPThroughAWholeJob(t *testing.T) {
+	s := startHTTP(t, "--output-dir="+t.TempDir())
+	initialized := s.post("initialize", `{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}`)
+	s.header.Set("Mcp-Session-Id", initialized.Header.Get("Mcp-Session-Id"))
+	made, _ := s.call("generate_video", `{"prompt":"a cat on a mat"}`)
+	id := fmt.Sprintf(`{"request_id":%q}`, made["request_id"])
+	done, before := s.call("wait_for_video", id)
+	if done["status"] != "COMPLETED" || !strings.Contains(before, "notifications/progress") {
+		t.Errorf("waited for %v, and heard %s", done, before)
+	}
+	saved, _ := s.call("download_video", id)
+	link, _ := saved["saved_url"].(string)
+	video, err := http.Get(link)
+	if err != nil {
+		t.Fatalf("%v: %v", saved, err)
+	}
+	defer video.Body.Close()
+	if n, err := io.Copy(io.Discard, video.Body); err != nil || n == 0 || video.Header.Get("Content-Type") != "video/mp4" {
+		t.Errorf("%s: %s, %d bytes, %v", link, video.Status, n, err)
+	}
+}
+
+func TestHTTPEndsAWaitBeforeItEnds(t *testing.T) {
+	s := startHTTP(t, "--sandbox-duration=1h")
+	made, _ := s.call("generate_video", `{"prompt":"a cat on a mat"}`)
+	answer := s.post("tools/call", fmt.Sprintf(`{"name":"wait_for_video","arguments":{"request_id":%q,"timeout_seconds":30},"_meta":{"progressToken":7}}`, made["request_id"]))
+	// Its first progress is sent, since the headers came.
+	s.stop()
+	begun := time.Now()
+	if rest, err := io.ReadAll(answer.Body); err != nil || !strings.Contains(string(rest), `"wait_expired":true`) || time.Since(begun) > 10*time.Second {
+		t.Errorf("after %s: %s, %v", time.Since(begun), rest, err)
+	}
+	if err := <-s.ended; err != nil {
+		t.Error(err)
+	}
+	s.ended <- nil
+	if _, err := http.Get(s.url); err == nil {
+		t.Error("it still listens")
+	}
+}
+
+func TestHTTPIsNotForOthersWithoutAuthentication(t *testing.T) {
+	for _, args := range [][]string{
+		{"--address=:0"}, {"--address=0.0.0.0:0"}, {"--public-url=https://mcp.example.com/mcp"}, {"--files-dir=/tmp"}, {"--files-from-roots"},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		err := run(ctx, append([]string{"http", "--sandbox", "--state-dir=" + t.TempDir()}, args...), nil, nil, strings.NewReader(""), io.Discard, io.Discard)
+		cancel()
+		name, _, _ := strings.Cut(args[0], "=")
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+}
