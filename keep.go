@@ -47,6 +47,11 @@ func keep(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	if !ok || isTerminal(stdin) {
 		return errors.New("keep is started by a server; to end the keepers that run: pixazo-mcp keep --stop")
 	}
+	if stdin == io.Reader(os.Stdin) {
+		if left, err := keeper.Orphan(); left {
+			return err
+		}
+	}
 	return keeper.Serve(ctx, stdin, out, fullVersion(), func(raw json.RawMessage) (*keeper.House, error) {
 		var given handover
 		if err := json.Unmarshal(raw, &given); err != nil {

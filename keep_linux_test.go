@@ -261,6 +261,33 @@ func (c *counting) media(t *testing.T, id string) []byte {
 	return video
 }
 
+// opencode ends, with its server, whatever pgrep -P finds below that.
+func TestAKeeperDescendsFromNoServer(t *testing.T) {
+	t.Parallel()
+	gateway := newCounting(t, time.Hour, func() {})
+	u := newUser(t, gateway.URL)
+	p, cmd := u.serve()
+	p.call("generate_video", generate("tides"))
+	pids := u.keepers()
+	if len(pids) != 1 {
+		t.Fatalf("%d keepers run", len(pids))
+	}
+	for pid := pids[0]; pid > 1; {
+		if pid == cmd.Process.Pid {
+			t.Fatalf("the keeper %d descends from the server %d", pids[0], pid)
+		}
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := bytes.Cut(stat, []byte(") "))
+		pid, err = strconv.Atoi(string(bytes.Fields(rest)[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // The client sends SIGKILL to all of the server's process group in the middle of
 // a POST that takes 5 s.
 func TestAVideoOutlivesItsServer(t *testing.T) {

@@ -23,5 +23,8 @@ func detach(cmd *exec.Cmd, flags uint32) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{HideWindow: true, CreationFlags: windows.DETACHED_PROCESS | windows.CREATE_NEW_PROCESS_GROUP | flags}
 }
 
+// Orphan returns false: nothing is done about a keeper's parent here.
+func Orphan() (bool, error) { return false, nil }
+
 // Program returns the path of the running program.
 func Program() (string, error) { return os.Executable() }

@@ -123,7 +123,7 @@ type process struct {
 	cmd  *exec.Cmd
 	in   io.WriteCloser
 	out  io.ReadCloser
-	gone chan struct{} // closed when the process has ended
+	gone chan struct{} // closed when the process has ended, by the end of its stderr
 }
 
 // start returns a keeper of this version that has the settings; nil when there is
@@ -171,28 +171,33 @@ func (s *Starter) greet(ctx context.Context) (*process, error) {
 
 // startDetached starts the process of a keeper, in the first of the ways that the
 // system allows.
-func startDetached(command func() *exec.Cmd) (p *process, err error) {
+func startDetached(command func() *exec.Cmd) (*process, error) {
+	var failed error
 	for _, detach := range detachments {
-		p = &process{cmd: command(), gone: make(chan struct{})}
+		p := &process{cmd: command(), gone: make(chan struct{})}
 		detach(p.cmd)
 		// The settings come over the pipe. An environment can be read by others.
 		p.cmd.Env = slices.DeleteFunc(p.cmd.Environ(), func(line string) bool { return strings.HasPrefix(strings.ToUpper(line), "PIXAZO_") })
-		if p.in, err = p.cmd.StdinPipe(); err != nil {
+		var err [3]error
+		var life io.ReadCloser
+		p.in, err[0] = p.cmd.StdinPipe()
+		p.out, err[1] = p.cmd.StdoutPipe()
+		life, err[2] = p.cmd.StderrPipe()
+		if err := errors.Join(err[:]...); err != nil {
 			return nil, err
 		}
-		if p.out, err = p.cmd.StdoutPipe(); err != nil {
-			return nil, err
-		}
-		if err = p.cmd.Start(); err != nil {
+		if failed = p.cmd.Start(); failed != nil {
 			continue
 		}
 		go func() {
 			_, _ = p.cmd.Process.Wait() // and not cmd.Wait, which closes the pipes that are being read
+			_, _ = io.Copy(io.Discard, life)
+			_ = life.Close()
 			close(p.gone)
 		}()
 		return p, nil
 	}
-	return nil, err
+	return nil, failed
 }
 
 func (p *process) close() {
@@ -200,7 +205,7 @@ func (p *process) close() {
 	_ = p.out.Close()
 }
 
-// end ends a process that was given no request.
+// end ends a process that was given no request: a keeper goes when its input ends.
 func (p *process) end() {
 	if p != nil {
 		_ = p.cmd.Process.Kill()
