@@ -1,0 +1,130 @@
+// Drives applications with a model that plays scripts, one scenario after the
+// other, each in an empty home. Usage:
+//
+//   node run.mjs [--update] [--slow] [--interrupts=N] SERVER TMP CLIENT...
+//
+// --update writes the goldens anew, --slow plays the scenarios of a minute, too,
+// and --interrupts says how often each way to interrupt is tried.
+import { execFileSync, spawn } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { clients } from './clients.mjs';
+import { golden, readWire } from './golden.mjs';
+import { startModel } from './model.mjs';
+import { interrupted, must, scenarios } from './scenarios.mjs';
+
+const options = process.argv.slice(2).filter((arg) => arg.startsWith('--'));
+const [server, tmp, ...names] = process.argv.slice(2).filter((arg) => !arg.startsWith('--'));
+const times = Number(options.find((o) => o.startsWith('--interrupts='))?.split('=')[1] ?? 1);
+const here = dirname(fileURLToPath(import.meta.url));
+
+// play runs one scenario of an application, and returns what was seen of it.
+async function play(client, model, scenario, folder) {
+  const path = (name) => join(folder, name);
+  for (const name of ['home', 'work', 'state', 'output', 'records']) mkdirSync(path(name), { recursive: true });
+  for (const name of scenario.files ?? []) copyFileSync(join(here, '../slides', name), join(path('work'), name));
+
+  const flags = ['--sandbox', ...scenario.flags.map((f) => f.replace('WORK', path('work'))), `--state-dir=${path('state')}`, `--output-dir=${path('output')}`, '--log-level=error'];
+  const entry = scenario.direct
+    ? { command: server, args: flags }
+    : { command: process.execPath, args: [join(here, '../clients/tee.mjs'), path('records'), server, ...flags] };
+  client.configure(path('home'), entry, model.url);
+
+  const ours = (...args) => execFileSync(server, [...args, '--sandbox', `--state-dir=${path('state')}`], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  const record = model.play(scenario.script);
+  const run = {
+    record, output: path('output'),
+    list: () => ours('list', '--json').split('\n').filter(Boolean).map((line) => JSON.parse(line)),
+    get results() { return record.seen.at(-1)?.results ?? []; },
+  };
+  const command = [...client.command, ...(scenario.start ?? client.start('Make the video that we talked about.'))];
+  // A session of its own: Ctrl-C reaches all of its group.
+  const child = spawn(command[0], command.slice(1), {
+    cwd: path('work'), detached: true, stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env.PATH, HOME: path('home'), LANG: 'C.UTF-8', TERM: 'dumb', ...client.env(model.url) },
+  });
+  let told = '';
+  child.stdout.on('data', (chunk) => (told += chunk));
+  child.stderr.on('data', (chunk) => (told += chunk));
+  const ended = new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('exit', (code, signal) => resolve(signal ?? code));
+  });
+  const timer = setTimeout(() => process.kill(-child.pid, 'SIGKILL'), scenario.slow ? 200_000 : 90_000);
+  try {
+    await scenario.during?.(run, child);
+    const status = await ended;
+    writeFileSync(path('told.txt'), told);
+    must(scenario.during || status === 0, `it ended with ${status}`);
+    run.wire = readWire(path('records'));
+    await scenario.check?.(run);
+    must(record.unknown.length === 0 || client.asksMore, `the model was asked ${record.unknown.join(', ')}`);
+    return run;
+  } catch (error) {
+    const last = told.trim().split('\n').slice(-5).join('\n').slice(-1500);
+    throw new Error(`${error.message}\nasked: ${record.asked}; seen: ${JSON.stringify(run.results).slice(-1500)}\n${last}`);
+  } finally {
+    clearTimeout(timer);
+    try {
+      process.kill(-child.pid, 'SIGKILL');
+    } catch {} // it has ended
+    ours('keep', '--stop');
+  }
+}
+
+// The ways to interrupt an application.
+const interrupts = {
+  SIGINT: (child) => child.kill('SIGINT'),
+  SIGTERM: (child) => child.kill('SIGTERM'),
+  'Ctrl-C': (child) => process.kill(-child.pid, 'SIGINT'),
+  async 'Ctrl-C twice'(child) {
+    process.kill(-child.pid, 'SIGINT');
+    await sleep(300);
+    try {
+      process.kill(-child.pid, 'SIGINT');
+    } catch {} // the first one was enough
+  },
+};
+
+let passed = 0;
+let failed = 0;
+for (const name of names) {
+  const client = clients[name];
+  if (!client) throw new Error(`no client ${name}; there are ${Object.keys(clients)}`);
+  const { version } = JSON.parse(readFileSync(join(here, name, 'node_modules', client.package, 'package.json'), 'utf8'));
+  const model = await startModel(client.prefix);
+  let n = 0;
+  const attempt = async (title, step) => {
+    const begun = Date.now();
+    try {
+      const value = await step(join(tmp, name, String(++n)));
+      passed++;
+      console.log(`ok    ${name}: ${title} (${((Date.now() - begun) / 1000).toFixed(1)} s)`);
+      return value;
+    } catch (error) {
+      failed++;
+      console.log(`FAIL  ${name}: ${title} (${((Date.now() - begun) / 1000).toFixed(1)} s): ${error.message.replace(/\n/g, '\n      ')}`);
+    }
+  };
+
+  const runs = {};
+  for (const [title, scenario] of Object.entries({ ...scenarios, ...client.scenarios })) {
+    if (scenario.slow && !options.includes('--slow')) continue;
+    runs[title] = await attempt(title, (folder) => play(client, model, scenario, folder));
+  }
+  for (const [way, end] of Object.entries(interrupts)) {
+    for (let i = 1; i <= times; i++) await attempt(`a submission interrupted by ${way}${times > 1 ? ` ${i} of ${times}` : ''}`, (folder) => play(client, model, interrupted(way, end), folder));
+  }
+  await attempt('what reaches the model is as in its golden', () => {
+    const file = join(here, name, 'golden.txt');
+    const got = golden(client.title, version, runs);
+    if (options.includes('--update')) writeFileSync(file, got);
+    const want = existsSync(file) ? readFileSync(file, 'utf8') : '';
+    must(got === want, `${file} differs; write it anew with --update, and read the difference. It should be:\n${got}`);
+  });
+  model.close();
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed === 0 && passed > 0 ? 0 : 1);
