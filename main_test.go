@@ -723,6 +723,11 @@ func TestArrows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	module, err := exec.Command("go", "list", "-m").Output() // packaging/module.sh may have changed it
+	if err != nil {
+		t.Fatal(err)
+	}
+	out = bytes.ReplaceAll(out, bytes.TrimSpace(module), []byte("pixazo-mcp"))
 	seen := map[string]bool{}
 	for line := range strings.Lines(string(out)) {
 		pkg, imports, _ := strings.Cut(strings.TrimSpace(line), ":")

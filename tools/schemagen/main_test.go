@@ -23,7 +23,7 @@ func TestSchemasAreThoseOfTheStructs(t *testing.T) {
 }
 
 func TestTheProgramDoesNotReflectSchemas(t *testing.T) {
-	deps, err := exec.Command("go", "list", "-deps", "pixazo-mcp").CombinedOutput()
+	deps, err := exec.Command("go", "list", "-deps", "../..").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, deps)
 	}
