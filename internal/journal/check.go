@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
+	"time"
 )
 
 // Report is what Check found.
@@ -28,13 +30,13 @@ type Report struct {
 // brings one of an earlier version up to date. Check waits at most 10 s for a
 // journal that others have locked.
 func Check(dir string) (Report, error) {
-	j := &Journal{dir: dir, file: fileName, busy: defaultBusy, log: slog.New(slog.DiscardHandler)}
-	report := Report{Path: filepath.Join(dir, fileName), Notice: j.notice()}
+	e := &embedded{dir: dir, file: fileName, busy: defaultBusy, log: slog.New(slog.DiscardHandler)}
+	report := Report{Path: filepath.Join(dir, fileName), Notice: notice(e)}
 	if _, err := os.Lstat(report.Path); errors.Is(err, fs.ErrNotExist) {
 		return report, nil
 	}
 	report.Exists = true
-	path, err := j.resolve()
+	path, err := e.resolve()
 	if err != nil {
 		return report, err
 	}
@@ -53,9 +55,9 @@ func Check(dir string) (Report, error) {
 	// has open, and leave them there. Such a one is read without locks; when a
 	// server begins to write meanwhile, what was read means nothing.
 	alone := !wal()
-	err = j.look(&report, path, alone)
+	err = e.look(&report, path, alone)
 	if err != nil && alone && wal() {
-		err = j.look(&report, path, false)
+		err = e.look(&report, path, false)
 	}
 	if damaged(err) && !errors.Is(err, errDamaged) {
 		err = fmt.Errorf("%w: %w", errDamaged, err)
@@ -64,12 +66,12 @@ func Check(dir string) (Report, error) {
 }
 
 // look checks the journal as a whole, counts its jobs and reads its leases.
-func (j *Journal) look(report *Report, path string, alone bool) error {
+func (e *embedded) look(report *Report, path string, alone bool) error {
 	how := "&mode=ro"
 	if alone {
 		how = "&immutable=1"
 	}
-	db, err := sql.Open("sqlite", dataSource(path, "deferred", j.busy)+how)
+	db, err := sql.Open("sqlite", dataSource(path, "deferred", e.busy)+how)
 	if err != nil {
 		return err
 	}
@@ -84,6 +86,6 @@ func (j *Journal) look(report *Report, path string, alone bool) error {
 	if err := db.QueryRow("SELECT count(*) FROM jobs").Scan(&report.Jobs); err != nil {
 		return err
 	}
-	report.Leases, err = leases(ctx, db, "")
+	report.Leases, err = leases(ctx, db, strconv.FormatInt(time.Now().UnixMilli(), 10), "")
 	return err
 }

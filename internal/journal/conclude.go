@@ -56,12 +56,17 @@ func (j *Journal) Conclude(in Intent, job pixazo.Job, failure error) (Row, error
 	o := newOutcome(in, job, failure)
 	row, err := j.writeOutcome(o)
 	if err != nil {
-		j.mu.Lock()
-		j.unwritten = append(j.unwritten, o)
-		j.mu.Unlock()
+		j.keep(o)
 		return *o.row(), err
 	}
 	return row, nil
+}
+
+// keep has o written later.
+func (j *Journal) keep(o outcome) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.unwritten = append(j.unwritten, o)
 }
 
 // WriteOutcomes writes what could not be written before.
@@ -110,21 +115,18 @@ func (j *Journal) unwrittenLike(in Intent) *Row {
 // meanwhile took it away. It has a context of its own: what is paid for gets
 // written.
 func (j *Journal) writeOutcome(o outcome) (row Row, err error) {
-	ctx := context.Background()
-	err = j.write(func(f *files) error {
-		return transaction(ctx, f.outcomes, func(tx *sql.Tx) error {
-			intent, err := j.one(ctx, tx, `WHERE nonce = $1`, o.in.Nonce)
-			if err == nil && intent == nil {
-				if err = j.insert(ctx, tx, o.in); err == nil {
-					intent, err = j.one(ctx, tx, `WHERE nonce = $1`, o.in.Nonce)
-				}
+	err = j.decide(context.Background(), outcomes, func(ctx context.Context, tx *sql.Tx, _ time.Time) error {
+		intent, err := j.one(ctx, tx, `WHERE nonce = $1`+j.forUpdate, o.in.Nonce)
+		if err == nil && intent == nil {
+			if err = j.insert(ctx, tx, o.in); err == nil {
+				intent, err = j.one(ctx, tx, `WHERE nonce = $1`, o.in.Nonce)
 			}
-			if err != nil {
-				return err
-			}
-			row, err = j.conclude(ctx, tx, o, *intent)
+		}
+		if err != nil {
 			return err
-		})
+		}
+		row, err = j.conclude(ctx, tx, o, *intent)
+		return err
 	})
 	return row, err
 }
@@ -138,7 +140,7 @@ func (j *Journal) writeOutcome(o outcome) (row Row, err error) {
 // to know how long it was.
 func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, o outcome, intent Row) (Row, error) {
 	state, job := o.state, o.job
-	seen, err := j.named(ctx, tx, o.in.owner, job.RequestID)
+	seen, err := j.named(ctx, tx, o.in.owner, job.RequestID, j.forUpdate)
 	if err != nil {
 		return Row{}, err
 	}
@@ -168,16 +170,16 @@ func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, o outcome, intent Ro
 		}
 		job = seen.Job
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = $1, request_id = NULLIF($2, ''), failure = $3, saved_files = $4, checked_at = $5, changed_at = $6,
-		lease_until = CASE WHEN $2 = '' THEN lease_until ELSE 0 END WHERE row = $7`,
-		state, job.RequestID, encodeFailure(o.failure), encodeSaved(saved), milli(checked), milli(o.at), intent.ID)
+	_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = $1, request_id = NULLIF($2, ''), failure = $3, saved_files = $4, checked_at = $5, changed_at = `+j.now()+`,
+		lease_until = CASE WHEN $2 = '' THEN lease_until ELSE 0 END WHERE row = $6`,
+		state, job.RequestID, encodeFailure(o.failure), encodeSaved(saved), milli(checked), intent.ID)
 	if err == nil && state != Alias {
 		err = j.writeJob(ctx, tx, intent.ID, job)
 	}
 	if err == nil && state == Accepted && o.in.AllowDuplicate {
 		// The person who allowed this one has decided about the earlier ones.
 		_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = 'replaced' WHERE gateway = $1 AND owner = $2 AND fingerprint = $3 AND row < $4
-			AND (state = 'uncertain' OR `+lapsed(time.Now())+`)`, j.gateway, o.in.owner, o.in.Fingerprint, intent.ID)
+			AND (state = 'uncertain' OR `+j.lapsed()+`)`, j.gateway, o.in.owner, o.in.Fingerprint, intent.ID)
 	}
 	if err != nil {
 		return Row{}, err
@@ -195,17 +197,17 @@ func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, o outcome, intent Ro
 // writeJob writes what the gateway says of a job into a row, save for its id.
 func (j *Journal) writeJob(ctx context.Context, tx *sql.Tx, row int64, job pixazo.Job) error {
 	_, err := tx.ExecContext(ctx, `UPDATE jobs SET status = $1, error = $2, output = $3, polling_url = CASE WHEN $4 = '' THEN polling_url ELSE $4 END,
-		created_at = CASE WHEN $5 = 0 THEN created_at ELSE $5 END, updated_at = $6, completed_at = $7, ended = $8 WHERE row = $9`,
+		created_at = CASE WHEN CAST($5 AS BIGINT) = 0 THEN created_at ELSE $5 END, updated_at = $6, completed_at = $7, ended = $8 WHERE row = $9`,
 		job.Status, job.Error, j.encodeOutput(job), job.PollingURL, milli(job.CreatedAt), milli(job.UpdatedAt), milli(job.CompletedAt), number(job.Done()), row)
 	return err
 }
 
-// named returns the row of a job, nil when there is none.
-func (j *Journal) named(ctx context.Context, q querier, owner, requestID string) (*Row, error) {
+// named returns the row of a job, nil when there is none. forUpdate may lock it.
+func (j *Journal) named(ctx context.Context, q querier, owner, requestID, forUpdate string) (*Row, error) {
 	if requestID == "" {
 		return nil, nil
 	}
-	return j.one(ctx, q, `WHERE gateway = $1 AND owner = $2 AND request_id = $3 AND state <> 'alias'`, j.gateway, owner, requestID)
+	return j.one(ctx, q, `WHERE gateway = $1 AND owner = $2 AND request_id = $3 AND state <> 'alias'`+forUpdate, j.gateway, owner, requestID)
 }
 
 // settle gives an uncertain submission the job that it was accepted as: one that
@@ -217,7 +219,7 @@ func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job) (row *
 	if made.IsZero() {
 		return nil, 0, nil
 	}
-	rows, err := j.many(ctx, tx, `WHERE gateway = $1 AND owner = $2 AND request_id IS NULL AND (state IN ('uncertain', 'replaced') OR `+lapsed(time.Now())+`)
+	rows, err := j.many(ctx, tx, `WHERE gateway = $1 AND owner = $2 AND request_id IS NULL AND (state IN ('uncertain', 'replaced') OR `+j.lapsed()+`)
 		AND submitted_at <= $3 AND lease_until >= $4 ORDER BY row LIMIT 2`, j.gateway, Owner(ctx), milli(made.Add(time.Minute)), milli(made))
 	if err != nil || len(rows) != 1 {
 		return nil, len(rows), err
@@ -241,26 +243,25 @@ func idTime(job pixazo.Job) time.Time {
 // lease. The row is as it stands then: without the job when it is not this one's.
 func (j *Journal) Settle(ctx context.Context, nonce string, job pixazo.Job) (seen Observation, err error) {
 	made := idTime(job)
-	err = j.write(func(o *files) error {
-		return transaction(ctx, o.outcomes, func(tx *sql.Tx) error {
-			_, err := tx.ExecContext(ctx, `UPDATE jobs SET state = 'accepted', request_id = $1, failure = '' WHERE nonce = $2 AND request_id IS NULL
-				AND state IN ('submitting', 'uncertain', 'replaced') AND submitted_at <= $3 AND lease_until >= $4 AND $4 > 0
+	err = j.decide(ctx, outcomes, func(ctx context.Context, tx *sql.Tx, _ time.Time) error {
+		if !made.IsZero() {
+			if _, err := tx.ExecContext(ctx, `UPDATE jobs SET state = 'accepted', request_id = $1, failure = '' WHERE nonce = $2 AND request_id IS NULL
+				AND state IN ('submitting', 'uncertain', 'replaced') AND submitted_at <= $3 AND lease_until >= $4
 				AND NOT EXISTS (SELECT 1 FROM jobs WHERE gateway = $5 AND request_id = $1)`,
-				job.RequestID, nonce, milli(made.Add(time.Minute)), milli(made), j.gateway)
-			if err != nil {
+				job.RequestID, nonce, milli(made.Add(time.Minute)), milli(made), j.gateway); err != nil {
 				return err
 			}
-			row, err := j.one(ctx, tx, `WHERE nonce = $1`, nonce)
-			if err != nil || row == nil {
-				return err
-			}
-			seen = Observation{Row: *row}
-			if row.Job.RequestID == job.RequestID && row.State != Alias {
-				seen.Row, err = j.update(ctx, tx, *row, job)
-				seen.Changed = seen.Row.Job.Status != row.Job.Status
-			}
+		}
+		row, err := j.one(ctx, tx, `WHERE nonce = $1`+j.forUpdate, nonce)
+		if err != nil || row == nil {
 			return err
-		})
+		}
+		seen = Observation{Row: *row}
+		if row.Job.RequestID == job.RequestID && row.State != Alias {
+			seen.Row, err = j.update(ctx, tx, *row, job)
+			seen.Changed = seen.Row.Job.Status != row.Job.Status
+		}
+		return err
 	})
 	return seen, err
 }
@@ -271,10 +272,10 @@ func (j *Journal) ByNonce(ctx context.Context, nonce string) (found *Row, err er
 	if row := j.unwrittenWhere(func(o outcome) bool { return o.in.Nonce == nonce }); row != nil {
 		return row, nil
 	}
-	err = j.read(ctx, func(q querier) (err error) {
+	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
 		found, err = j.one(ctx, q, `WHERE nonce = $1`, nonce)
 		if err == nil && found != nil && found.State == Alias {
-			found, err = j.named(ctx, q, found.Owner, found.Job.RequestID)
+			found, err = j.named(ctx, q, found.Owner, found.Job.RequestID, "")
 		}
 		return err
 	})

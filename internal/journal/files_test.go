@@ -5,6 +5,8 @@ package journal
 
 import (
 	"bytes"
+	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -299,7 +301,10 @@ func TestAFullDisk(t *testing.T) {
 	in := intend(t, j, submission("tides"))
 	// The -wal is written over from its beginning once it was emptied, so that
 	// it has no room of its own left.
-	check(t, j.write(func(o *files) error { _, err := o.intents.Exec("PRAGMA wal_checkpoint(TRUNCATE)"); return err }))
+	check(t, j.write(t.Context(), intents, func(_ context.Context, db *sql.DB) error {
+		_, err := db.Exec("PRAGMA wal_checkpoint(TRUNCATE)")
+		return err
+	}))
 	empty := fillDisk(t, dir)
 
 	begun := time.Now()

@@ -8,7 +8,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"pixazo-mcp/pixazo"
@@ -62,29 +61,26 @@ func (j *Journal) Intend(ctx context.Context, s Submission) (in Intent, other *R
 		}
 	}
 	j.WriteOutcomes()
-	err = j.write(func(o *files) error {
-		other = nil
-		return transaction(ctx, o.intents, func(tx *sql.Tx) error {
-			// A newer program may have changed the tables since they were opened.
-			if _, err := schemaVersion(ctx, tx); err != nil {
+	err = j.decide(ctx, intents, func(ctx context.Context, tx *sql.Tx, now time.Time) (err error) {
+		other, in.submitted = nil, now
+		if err := j.pullBack(ctx, tx, now); err != nil {
+			return err
+		}
+		if !s.AllowDuplicate {
+			if other, err = j.standsInTheWay(ctx, tx, in); err != nil || other != nil {
 				return err
 			}
-			in.submitted = time.Now()
-			if err := j.pullBack(ctx, tx, in.submitted); err != nil {
-				return err
-			}
-			if !s.AllowDuplicate {
-				if other, err = j.standsInTheWay(ctx, tx, in); err != nil || other != nil {
-					return err
-				}
-			}
-			if in.Left, err = j.checkLimits(ctx, tx, in.owner, in.submitted); err != nil {
-				return err
-			}
-			in.Left = max(in.Left-1, -1)
-			return j.insert(ctx, tx, in)
-		})
+		}
+		if in.Left, err = j.checkLimits(ctx, tx, in.owner); err != nil {
+			return err
+		}
+		in.Left = max(in.Left-1, -1)
+		return j.insert(ctx, tx, in)
 	})
+	if _, unknown := errors.AsType[errCommit](err); unknown && j.lock != "" {
+		// It may stand there all the same, and nothing is sent.
+		j.keep(newOutcome(in, pixazo.Job{}, &pixazo.Error{Code: pixazo.Cancelled, Message: "nothing was sent: the journal did not confirm the submission"}))
+	}
 	return in, other, err
 }
 
@@ -108,7 +104,7 @@ func (j *Journal) standsInTheWay(ctx context.Context, tx *sql.Tx, in Intent) (*R
 		return nil, err
 	}
 	if row != nil && row.State == Alias {
-		row, err = j.named(ctx, tx, in.owner, row.Job.RequestID)
+		row, err = j.named(ctx, tx, in.owner, row.Job.RequestID, "")
 		if err != nil || row == nil || row.Job.Status.Failed() {
 			return nil, err
 		}
@@ -125,8 +121,8 @@ const KeptAs = "; the damaged file is kept as "
 // checkReplaced refuses a request that the journal does not know, while a
 // damaged one was replaced not long ago: the request may have been in that one.
 func (j *Journal) checkReplaced(ctx context.Context, tx *sql.Tx, in Intent) error {
-	name, at := j.newestAside()
-	if age := in.submitted.Sub(at); name == "" || age > replacedSpan || age < -maxAhead {
+	kept, at := j.newestAside()
+	if age := in.submitted.Sub(at); kept == "" || age > replacedSpan || age < -maxAhead {
 		return nil
 	}
 	known, err := j.one(ctx, tx, `WHERE gateway = $1 AND owner = $2 AND fingerprint = $3 AND state <> 'refused' ORDER BY row DESC LIMIT 1`,
@@ -136,7 +132,7 @@ func (j *Journal) checkReplaced(ctx context.Context, tx *sql.Tx, in Intent) erro
 	}
 	return &pixazo.Error{Code: pixazo.DuplicateUncertain, Message: fmt.Sprintf(
 		"the journal was damaged and replaced at %s, so it is not known whether this request was sent before"+KeptAs+"%s",
-		at.Format(time.RFC3339), filepath.Join(j.dir, name))}
+		at.Format(time.RFC3339), kept)}
 }
 
 func (j *Journal) insert(ctx context.Context, tx *sql.Tx, in Intent) error {
@@ -161,9 +157,8 @@ var errLost = errors.New("the submission took too long to be still known as unde
 // ended can't be prolonged: others have seen the intent as uncertain, and may
 // have acted on that.
 func (j *Journal) Renew(ctx context.Context, in Intent) error {
-	return j.write(func(o *files) error {
-		now := time.Now()
-		result, err := o.outcomes.ExecContext(ctx, `UPDATE jobs SET lease_until = $1 WHERE nonce = $2 AND state = 'submitting' AND `+leased(now), milli(now.Add(intentLease)), in.Nonce)
+	return j.write(ctx, outcomes, func(ctx context.Context, db *sql.DB) error {
+		result, err := db.ExecContext(ctx, `UPDATE jobs SET lease_until = `+j.now()+` + $1 WHERE nonce = $2 AND state = 'submitting' AND `+j.leased(), intentLease.Milliseconds(), in.Nonce)
 		if err != nil {
 			return err
 		}

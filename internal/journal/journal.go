@@ -13,6 +13,7 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -39,6 +40,11 @@ type Options struct {
 	Database string // URL of a PostgreSQL database that has the journal instead; "" for the file
 	KeepDays int    // how long Tidy leaves ended jobs; 0 means for ever
 
+	// FakeTime is for tests in a bubble of testing/synctest over PostgreSQL: the
+	// bubble's clock counts, and the database is looked at once a second, since the
+	// clock stands while a connection is read.
+	FakeTime bool
+
 	// MediaOrigin is the origin of media addresses that are kept without one: the
 	// sandbox's, whose port is another one in each process. "" for none.
 	MediaOrigin string
@@ -51,33 +57,76 @@ type Options struct {
 // Each method answers for the owner of its ctx (see WithOwner). Errors have code
 // journal_unavailable unless the method says more.
 type Journal struct {
-	dir      string
-	file     string // name in dir
-	gateway  string
-	limits   Limits
-	keepDays int
+	engine
+	dialect
 
+	gateway     string
+	limits      Limits
+	keepDays    int
 	mediaOrigin string
-	busy        time.Duration
 	log         *slog.Logger
 
-	mu      sync.Mutex
-	current *files // nil while none is open
-	closed  bool
-
-	onlyExisting bool
-	unwritten    []outcome // that the database could not take yet
-
-	hearers map[int]func(string) // of signals
-	heard   int                  // number of the newest
+	mu        sync.Mutex
+	unwritten []outcome // that the database could not take yet
 }
+
+// engine is where the rows are: in the embedded database (sqlite.go) or in
+// PostgreSQL (postgres.go).
+type engine interface {
+	// write runs f on the database. f may run again, on another one.
+	write(ctx context.Context, p purpose, f func(context.Context, *sql.DB) error) error
+	// read runs f on the database, unless there is none.
+	read(ctx context.Context, f func(context.Context, querier) error) error
+	// version returns a number that is another one after somebody has written;
+	// 0 while there is no database.
+	version(ctx context.Context) (int64, error)
+	// watch is Watch, over all processes.
+	watch(ctx context.Context, j *Journal, begin time.Time, f func([]Row), signal func(string))
+	// signal gives a text to watch in all other processes.
+	signal(ctx context.Context, text string) error
+	// newestAside returns the path of the last damaged database that was set
+	// aside, by whichever process, and when; "" when there is none.
+	newestAside() (path string, at time.Time)
+	exists() bool
+	state() string
+	close()
+}
+
+// dialect is how the SQL of the engines differs.
+type dialect struct {
+	now        func() string // an expression: the time by the clock that counts, in milliseconds
+	lock       string        // a SELECT that waits for all decisions of others and returns the time; "" where there is one writer anyway
+	forUpdate  string
+	skipLocked string
+	fakeTime   bool // now is this process's
+}
+
+// purpose is what a database handle is for.
+type purpose int
+
+const (
+	intents  purpose = iota
+	outcomes         // must not queue behind intents that wait for a lock
+	statuses         // can be asked for again
+	purposes
+)
 
 // New returns the journal of o. It is opened at its first use, so that starting
 // the program costs nothing.
 func New(o Options) *Journal {
-	j := &Journal{dir: o.Dir, file: cmp.Or(o.File, fileName), gateway: o.Gateway, limits: o.Limits, keepDays: o.KeepDays, mediaOrigin: o.MediaOrigin, busy: cmp.Or(o.Busy, defaultBusy), log: o.Logger}
-	if j.log == nil {
-		j.log = slog.New(slog.DiscardHandler)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	o.Busy = cmp.Or(o.Busy, defaultBusy)
+	j := &Journal{gateway: o.Gateway, limits: o.Limits, keepDays: o.KeepDays, mediaOrigin: o.MediaOrigin, log: o.Logger}
+	if o.Database == "" {
+		j.engine = &embedded{dir: o.Dir, file: cmp.Or(o.File, fileName), busy: o.Busy, log: o.Logger, unwritten: j.Unwritten}
+	} else {
+		j.engine, j.dialect = newPostgres(o)
+	}
+	j.fakeTime = o.FakeTime
+	if j.now == nil {
+		j.now = func() string { return strconv.FormatInt(time.Now().UnixMilli(), 10) }
 	}
 	return j
 }
@@ -98,30 +147,37 @@ func Owner(ctx context.Context) string {
 // OnlyExisting has the journal made no more when it is gone, unless an outcome
 // waits to be written.
 func (j *Journal) OnlyExisting() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.onlyExisting = true
+	if e, ok := j.engine.(*embedded); ok {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.onlyExisting = true
+	}
 }
+
+// Exists reports whether there is a journal at the path. One in PostgreSQL is
+// always taken to be there.
+func (j *Journal) Exists() bool { return j.exists() }
+
+// State returns a text that is another one after anybody has written to the
+// journal; in PostgreSQL it is another one each minute. Nothing is opened for it.
+func (j *Journal) State() string { return j.state() }
+
+// Version returns a number that is another one after any other process, or
+// another method, has written to the journal; 0 while there is none.
+func (j *Journal) Version(ctx context.Context) (int64, error) { return j.version(ctx) }
 
 // Close writes the outcomes that could not be written before and lets go of the
 // journal. From then on nothing is written, or submitted.
 func (j *Journal) Close() {
 	j.WriteOutcomes()
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.closeLocked()
-	j.closed = true
+	j.close()
 }
 
-func (j *Journal) closeLocked() {
-	if j.current == nil {
-		return
-	}
-	if err := j.current.close(); err != nil {
-		j.log.Warn("closing the journal failed", "error", err)
-	}
-	j.current = nil
-}
+var (
+	errClosed  = errors.New("the program is ending")
+	errGone    = errors.New("the journal is gone")
+	errNoPlace = errors.New("there is no state directory; set --state-dir (PIXAZO_STATE_DIR)")
+)
 
 // unavailable is the error of every use of a journal that can't be used.
 func unavailable(err error) error {
@@ -129,6 +185,34 @@ func unavailable(err error) error {
 		return err
 	}
 	return &pixazo.Error{Code: pixazo.JournalUnavailable, Message: "the journal can't be used: " + text.Clean(err.Error(), 300), Err: err}
+}
+
+// decide runs f in a transaction that no other decision about money, in any
+// process, runs beside. now is the time by the clock that counts.
+func (j *Journal) decide(ctx context.Context, p purpose, f func(ctx context.Context, tx *sql.Tx, now time.Time) error) error {
+	return j.write(ctx, p, func(ctx context.Context, db *sql.DB) error {
+		return transaction(ctx, db, func(tx *sql.Tx) error {
+			now := time.Now()
+			if j.lock != "" {
+				var locked string
+				var ms int64
+				if err := tx.QueryRowContext(ctx, j.lock).Scan(&locked, &ms); err != nil {
+					return err
+				}
+				if !j.fakeTime {
+					now = fromMilli(ms)
+				}
+			}
+			return f(ctx, tx, now)
+		})
+	})
+}
+
+// change runs f in a transaction about what can be asked for again.
+func (j *Journal) change(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
+	return j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) error {
+		return transaction(ctx, db, func(tx *sql.Tx) error { return f(ctx, tx) })
+	})
 }
 
 // transaction runs f in one transaction of db, all of it or nothing.
@@ -141,8 +225,17 @@ func transaction(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
 	if err := f(tx); err != nil {
 		return err
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return errCommit{err}
+	}
+	return nil
 }
+
+// errCommit is the error of a transaction of which it is not known whether it
+// was carried out.
+type errCommit struct{ error }
+
+func (e errCommit) Unwrap() error { return e.error }
 
 // querier is a database, or a transaction of one.
 type querier interface {
@@ -152,7 +245,7 @@ type querier interface {
 
 // one returns the row that the rest of a SELECT names, nil when there is none.
 func (j *Journal) one(ctx context.Context, q querier, rest string, args ...any) (*Row, error) {
-	r, err := scan(q.QueryRowContext(ctx, `SELECT `+columns(time.Now())+` FROM jobs `+rest, args...).Scan)
+	r, err := scan(q.QueryRowContext(ctx, `SELECT `+j.columns()+` FROM jobs `+rest, args...).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -165,11 +258,16 @@ func (j *Journal) one(ctx context.Context, q querier, rest string, args ...any) 
 
 // many returns the rows that the rest of a SELECT names.
 func (j *Journal) many(ctx context.Context, q querier, rest string, args ...any) ([]Row, error) {
+	return j.rows(ctx, q, `SELECT `+j.columns()+` FROM jobs `+rest, args...)
+}
+
+// rows returns the rows that a statement answers with, by columns.
+func (j *Journal) rows(ctx context.Context, q querier, statement string, args ...any) ([]Row, error) {
 	return query(ctx, q, func(from func(...any) error) (Row, error) {
 		r, err := scan(from)
 		r.Job = j.absolute(r.Job)
 		return r, err
-	}, `SELECT `+columns(time.Now())+` FROM jobs `+rest, args...)
+	}, statement, args...)
 }
 
 // query returns what read makes of each row of a statement.

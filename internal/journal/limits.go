@@ -18,11 +18,12 @@ type Limits struct {
 	PerUser int // an hour, of one owner
 }
 
-// checkLimits returns how many videos the limits leave at now, -1 when there is
+// checkLimits returns how many videos the limits leave now, -1 when there is
 // no limit. When none is left the error says until when.
-func (j *Journal) checkLimits(ctx context.Context, q querier, owner string, now time.Time) (left int, err error) {
+func (j *Journal) checkLimits(ctx context.Context, q querier, owner string) (left int, err error) {
 	left = -1
 	var refusal *pixazo.Error
+	now := j.now()
 	for _, l := range []struct {
 		most  int
 		span  time.Duration
@@ -37,25 +38,25 @@ func (j *Journal) checkLimits(ctx context.Context, q querier, owner string, now 
 			continue
 		}
 		// The newest that count, at most as many as the limit.
-		args := []any{j.gateway, milli(now.Add(-l.span)), l.most, owner}
+		args := []any{j.gateway, l.span.Milliseconds(), l.most, owner}
 		if l.of == "" {
 			args = args[:3]
 		}
-		counted, err := query(ctx, q, scanNumber, `SELECT submitted_at FROM jobs WHERE gateway = $1 AND submitted_at > $2
+		ages, err := query(ctx, q, scanNumber, `SELECT `+now+` - submitted_at FROM jobs WHERE gateway = $1 AND submitted_at > `+now+` - $2
 			AND state IN ('submitting', 'accepted', 'uncertain', 'replaced', 'alias')`+l.of+` ORDER BY submitted_at DESC LIMIT $3`, args...)
 		if err != nil {
 			return 0, err
 		}
-		n := len(counted)
+		n := len(ages)
 		if rest := l.most - n; left < 0 || rest < left {
 			left = rest
 		}
 		if n < l.most {
 			continue
 		}
-		oldest := fromMilli(min(counted[n-1], milli(now)))
-		next := oldest.Add(l.span).Add(time.Second - 1).Truncate(time.Second) // shown to the second, and true then
-		if wait := next.Sub(now); refusal == nil || wait > refusal.RetryAfter {
+		oldest := time.Duration(max(ages[n-1], 0)) * time.Millisecond
+		next := time.Now().Add(l.span - oldest + time.Second - 1).Truncate(time.Second) // shown to the second, and true then
+		if wait := time.Until(next); refusal == nil || wait > refusal.RetryAfter {
 			refusal = &pixazo.Error{Code: pixazo.LimitReached, RetryAfter: wait, Message: fmt.Sprintf(
 				"the limit of "+l.words+"; the next one is possible at %s, in %s", l.most, next.Format(time.RFC3339), wait.Round(time.Second))}
 		}

@@ -6,7 +6,6 @@ package journal
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -31,17 +30,17 @@ const (
 // Filters are the filters there are.
 var Filters = []string{string(All), string(Pending), string(Completed), string(Failed), string(OnlyUncertain)}
 
-// where is the condition of a filter at now.
-func (f Filter) where(now time.Time) string {
+// where is the condition of a filter.
+func (j *Journal) where(f Filter) string {
 	switch f {
 	case Pending:
-		return `state IN ('submitting', 'accepted', 'foreign') AND ended = 0 AND NOT ` + lapsed(now)
+		return `state IN ('submitting', 'accepted', 'foreign') AND ended = 0 AND NOT ` + j.lapsed()
 	case Completed:
 		return `state IN ('accepted', 'foreign') AND status = 'COMPLETED'`
 	case Failed:
 		return `state IN ('accepted', 'foreign') AND status IN ('FAILED', 'ERROR')`
 	case OnlyUncertain:
-		return `(state IN ('uncertain', 'replaced') OR ` + lapsed(now) + `)`
+		return `(state IN ('uncertain', 'replaced') OR ` + j.lapsed() + `)`
 	}
 	return `state NOT IN ('refused', 'replaced', 'alias')`
 }
@@ -64,14 +63,13 @@ func (j *Journal) List(ctx context.Context, filter Filter, most int, cursor stri
 		return Page{}, err
 	}
 	page = Page{Left: -1}
-	err = j.read(ctx, func(q querier) (err error) {
-		now := time.Now()
-		page.Rows, err = j.many(ctx, q, `WHERE gateway = $1 AND owner = $2 AND row < $3 AND `+filter.where(now)+` ORDER BY row DESC LIMIT $4`,
+	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
+		page.Rows, err = j.many(ctx, q, `WHERE gateway = $1 AND owner = $2 AND row < $3 AND `+j.where(filter)+` ORDER BY row DESC LIMIT $4`,
 			j.gateway, Owner(ctx), before, most+1)
 		if err != nil {
 			return err
 		}
-		page.Left, err = j.checkLimits(ctx, q, Owner(ctx), now)
+		page.Left, err = j.checkLimits(ctx, q, Owner(ctx))
 		if pixazo.IsCode(err, pixazo.LimitReached) {
 			return nil
 		}
@@ -80,7 +78,7 @@ func (j *Journal) List(ctx context.Context, filter Filter, most int, cursor stri
 	if err != nil {
 		return Page{}, err
 	}
-	page.Notice = j.notice()        // reading may have found the damage
+	page.Notice = notice(j)         // reading may have found the damage
 	for i, row := range page.Rows { // what could not be written yet is newer
 		if known := j.unwrittenWhere(func(o outcome) bool { return row.Nonce != "" && o.in.Nonce == row.Nonce }); known != nil {
 			known.ID = row.ID
@@ -116,8 +114,8 @@ func decodeCursor(cursor string) (before int64, err error) {
 
 // Find returns the row of a job, nil when there is none.
 func (j *Journal) Find(ctx context.Context, requestID string) (found *Row, err error) {
-	err = j.read(ctx, func(q querier) (err error) {
-		found, err = j.named(ctx, q, Owner(ctx), requestID)
+	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
+		found, err = j.named(ctx, q, Owner(ctx), requestID, "")
 		return err
 	})
 	if found == nil {
@@ -132,13 +130,13 @@ func (j *Journal) Find(ctx context.Context, requestID string) (found *Row, err e
 // any, all jobs that are pending; "" has those that the journal does not know.
 func (j *Journal) Gateways(ctx context.Context, requestIDs []string) (jobs map[string][]string, err error) {
 	jobs = map[string][]string{}
-	err = j.read(ctx, func(q querier) error {
+	err = j.read(ctx, func(ctx context.Context, q querier) error {
 		type place struct{ gateway, id string }
 		places, err := query(ctx, q, func(scan func(...any) error) (p place, err error) {
 			err = scan(&p.gateway, &p.id)
 			return p, err
 		}, `SELECT gateway, request_id FROM jobs WHERE owner = $1 AND request_id IS NOT NULL AND state <> 'alias'
-			AND (ended = 0 AND submitted_at > 0 OR $2) ORDER BY row`, Owner(ctx), number(len(requestIDs) > 0))
+			AND (ended = 0 AND submitted_at > 0 OR $2 = 1) ORDER BY row`, Owner(ctx), number(len(requestIDs) > 0))
 		clear(jobs)
 		for _, p := range places {
 			if len(requestIDs) == 0 || slices.Contains(requestIDs, p.id) {
@@ -160,7 +158,7 @@ func (j *Journal) Gateways(ctx context.Context, requestIDs []string) (jobs map[s
 // finished ones, 0 when fewer than three are known.
 func (j *Journal) Typical(ctx context.Context) (typical time.Duration, err error) {
 	const newest, least = 50, 3
-	err = j.read(ctx, func(q querier) error {
+	err = j.read(ctx, func(ctx context.Context, q querier) error {
 		took, err := query(ctx, q, scanNumber, `SELECT completed_at - created_at FROM jobs
 			WHERE gateway = $1 AND status = 'COMPLETED' AND created_at > 0 AND completed_at > created_at ORDER BY row DESC LIMIT $2`, j.gateway, newest)
 		if typical = 0; len(took) >= least {
@@ -177,9 +175,3 @@ func scanNumber(scan func(...any) error) (n int64, err error) {
 	err = scan(&n)
 	return n, err
 }
-
-var errClosed = errors.New("the program is ending")
-
-var errGone = errors.New("the journal is gone")
-
-var errNoPlace = errors.New("there is no state directory; set --state-dir (PIXAZO_STATE_DIR)")

@@ -7,7 +7,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -28,27 +27,23 @@ type Observation struct {
 // end, come late, changes nothing.
 func (j *Journal) Observe(ctx context.Context, job pixazo.Job) (seen Observation, err error) {
 	known := false
-	err = j.write(func(o *files) error {
-		return transaction(ctx, o.statuses, func(tx *sql.Tx) (err error) {
-			seen, known, err = j.observeKnown(ctx, tx, job)
-			return err
-		})
+	err = j.change(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
+		seen, known, err = j.observeKnown(ctx, tx, job)
+		return err
 	})
 	if err != nil || known {
 		return seen, err
 	}
-	err = j.write(func(o *files) error {
-		return transaction(ctx, o.outcomes, func(tx *sql.Tx) (err error) {
-			seen, err = j.observeNew(ctx, tx, job)
-			return err
-		})
+	err = j.decide(ctx, outcomes, func(ctx context.Context, tx *sql.Tx, _ time.Time) (err error) {
+		seen, err = j.observeNew(ctx, tx, job)
+		return err
 	})
 	return seen, err
 }
 
 // observeKnown writes job into its row, if it has one.
 func (j *Journal) observeKnown(ctx context.Context, tx *sql.Tx, job pixazo.Job) (Observation, bool, error) {
-	before, err := j.named(ctx, tx, Owner(ctx), job.RequestID)
+	before, err := j.named(ctx, tx, Owner(ctx), job.RequestID, j.forUpdate)
 	if err != nil || before == nil {
 		return Observation{}, false, err
 	}
@@ -62,15 +57,14 @@ func (j *Journal) update(ctx context.Context, tx *sql.Tx, before Row, job pixazo
 		_, err := tx.ExecContext(ctx, `UPDATE jobs SET lease_until = 0 WHERE row = $1`, before.ID)
 		return before, err
 	}
-	changed := before.ChangedAt
-	now := time.Now()
-	if changed.IsZero() || job.Status != before.Job.Status {
+	changed, now := "changed_at", j.now()
+	if before.ChangedAt.IsZero() || job.Status != before.Job.Status {
 		changed = now
 	}
 	err := j.writeJob(ctx, tx, before.ID, job)
 	if err == nil {
 		_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = CASE WHEN state IN ('uncertain', 'replaced') THEN 'accepted' ELSE state END, failure = '',
-			checked_at = $1, changed_at = $2, lease_until = 0 WHERE row = $3`, milli(now), milli(changed), before.ID)
+			checked_at = `+now+`, changed_at = `+changed+`, lease_until = 0 WHERE row = $1`, before.ID)
 	}
 	if err != nil {
 		return Row{}, err
@@ -97,7 +91,7 @@ func (j *Journal) observeNew(ctx context.Context, tx *sql.Tx, job pixazo.Job) (O
 			return Observation{}, err
 		}
 	}
-	row, err := j.named(ctx, tx, Owner(ctx), job.RequestID)
+	row, err := j.named(ctx, tx, Owner(ctx), job.RequestID, "")
 	if err != nil {
 		return Observation{}, err
 	}
@@ -110,11 +104,11 @@ func (j *Journal) observeNew(ctx context.Context, tx *sql.Tx, job pixazo.Job) (O
 // Observe or Release ends the claim; else it ends by itself after 30 s. A job
 // that the journal does not know may be polled.
 func (j *Journal) Claim(ctx context.Context, requestID string, interval time.Duration) (granted bool, err error) {
-	err = j.write(func(o *files) error {
-		now := time.Now()
-		result, err := o.statuses.ExecContext(ctx, `UPDATE jobs SET lease_until = $1, polled_at = $2
-			WHERE gateway = $3 AND owner = $4 AND request_id = $5 AND state <> 'alias' AND NOT `+leased(now)+fmt.Sprintf(` AND (polled_at <= %d OR polled_at > %d)`, milli(now.Add(-interval)), milli(now.Add(maxAhead))),
-			milli(now.Add(pollLease)), milli(now), j.gateway, Owner(ctx), requestID)
+	err = j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) error {
+		now := j.now()
+		result, err := db.ExecContext(ctx, `UPDATE jobs SET lease_until = `+now+` + $1, polled_at = `+now+`
+			WHERE gateway = $2 AND owner = $3 AND request_id = $4 AND state <> 'alias' AND NOT `+j.leased()+` AND (polled_at <= `+now+` - $5 OR polled_at > `+now+` + $6)`,
+			pollLease.Milliseconds(), j.gateway, Owner(ctx), requestID, interval.Milliseconds(), maxAhead.Milliseconds())
 		if err != nil {
 			return err
 		}
@@ -122,7 +116,7 @@ func (j *Journal) Claim(ctx context.Context, requestID string, interval time.Dur
 		if granted = n > 0; granted || err != nil {
 			return err
 		}
-		row, err := j.named(ctx, o.statuses, Owner(ctx), requestID)
+		row, err := j.named(ctx, db, Owner(ctx), requestID, "")
 		granted = row == nil
 		return err
 	})
@@ -131,36 +125,32 @@ func (j *Journal) Claim(ctx context.Context, requestID string, interval time.Dur
 
 // Release ends the claim of a poll that was not answered.
 func (j *Journal) Release(ctx context.Context, requestID string) error {
-	return j.write(func(o *files) error {
-		_, err := o.statuses.ExecContext(ctx, `UPDATE jobs SET lease_until = 0 WHERE gateway = $1 AND owner = $2 AND request_id = $3 AND state <> 'alias'`, j.gateway, Owner(ctx), requestID)
-		return err
-	})
+	_, err := j.updateOne(ctx, `UPDATE jobs SET lease_until = 0 WHERE gateway = $1 AND owner = $2 AND request_id = $3 AND state <> 'alias'`, j.gateway, Owner(ctx), requestID)
+	return err
 }
 
 // AddSaved adds files to those of a job, newest first. A file takes the place of
 // an older one with the same path.
 func (j *Journal) AddSaved(ctx context.Context, requestID string, saved []SavedFile) error {
-	return j.write(func(o *files) error {
-		return transaction(ctx, o.statuses, func(tx *sql.Tx) error {
-			var row int64
-			var before string // as it stands once the row is locked
-			err := tx.QueryRowContext(ctx, `UPDATE jobs SET changed_at = $1 WHERE gateway = $2 AND owner = $3 AND request_id = $4 AND state <> 'alias' RETURNING row, saved_files`,
-				milli(time.Now()), j.gateway, Owner(ctx), requestID).Scan(&row, &before)
-			if errors.Is(err, sql.ErrNoRows) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			all := slices.Clone(saved)
-			for _, old := range decodeSaved(before) {
-				if !slices.ContainsFunc(saved, func(f SavedFile) bool { return f.Path == old.Path }) {
-					all = append(all, old)
-				}
-			}
-			_, err = tx.ExecContext(ctx, `UPDATE jobs SET saved_files = $1 WHERE row = $2`, encodeSaved(all[:min(len(all), maxSaved)]), row)
+	return j.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		var row int64
+		var before string // as it stands once the row is locked
+		err := tx.QueryRowContext(ctx, `UPDATE jobs SET changed_at = `+j.now()+` WHERE gateway = $1 AND owner = $2 AND request_id = $3 AND state <> 'alias' RETURNING row, saved_files`,
+			j.gateway, Owner(ctx), requestID).Scan(&row, &before)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
 			return err
-		})
+		}
+		all := slices.Clone(saved)
+		for _, old := range decodeSaved(before) {
+			if !slices.ContainsFunc(saved, func(f SavedFile) bool { return f.Path == old.Path }) {
+				all = append(all, old)
+			}
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE jobs SET saved_files = $1 WHERE row = $2`, encodeSaved(all[:min(len(all), maxSaved)]), row)
+		return err
 	})
 }
 
@@ -179,13 +169,4 @@ func decodeSaved(s string) (saved []SavedFile) {
 		return nil
 	}
 	return saved
-}
-
-// Version returns a number that is another one after any other process, or
-// another method, has written to the journal; 0 while there is none.
-func (j *Journal) Version(ctx context.Context) (version int64, err error) {
-	err = j.read(ctx, func(q querier) error {
-		return q.QueryRowContext(ctx, dataVersion).Scan(&version)
-	})
-	return version, err
 }

@@ -32,13 +32,13 @@ const (
 // replace sets the damaged journal o aside under a dated name and begins a new
 // one with the rows that can still be read. When another process has done so
 // already, it only lets go of the old files.
-func (j *Journal) replace(o *files, cause error) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.current == o {
-		j.closeLocked()
+func (e *embedded) replace(o *files, cause error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.current == o {
+		e.closeLocked()
 	}
-	unlock, err := j.lock()
+	unlock, err := e.lock()
 	if err != nil {
 		return err
 	}
@@ -46,20 +46,20 @@ func (j *Journal) replace(o *files, cause error) error {
 	if !sameFile(o.path, o.db) {
 		return nil
 	}
-	aside := filepath.Join(j.dir, j.name()+asidePart+time.Now().UTC().Format(asideTime)+ending)
+	aside := filepath.Join(e.dir, e.name()+asidePart+time.Now().UTC().Format(asideTime)+ending)
 	// The database itself goes last: a new one must not find companions of it.
 	for _, suffix := range append(slices.Clone(companions), "") {
 		if err := os.Rename(o.path+suffix, aside+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%w, and can't be set aside while another program has it open (%v): quit the other clients, then try again", errDamaged, err)
 		}
 	}
-	fresh, err := j.openLocked()
+	fresh, err := e.openLocked()
 	if err != nil {
 		return err
 	}
-	kept := copyRows(aside, fresh.intents)
-	j.current = fresh
-	j.log.Error("the journal was damaged and set aside; a new one has the rows that could be read", "kept_as", aside, "rows", kept, "cause", cause)
+	kept := copyRows(aside, fresh.handles[intents])
+	e.current = fresh
+	e.log.Error("the journal was damaged and set aside; a new one has the rows that could be read", "kept_as", aside, "rows", kept, "cause", cause)
 	return nil
 }
 
@@ -118,8 +118,8 @@ func copyInOrder(from, to *sql.DB, order string) (copied int, err error) {
 // lock keeps other processes from opening or replacing the journal until unlock
 // is called or this process ends. SQLite's own lock on an empty database does
 // both on every platform.
-func (j *Journal) lock() (unlock func(), err error) {
-	path := filepath.Join(j.dir, j.name()+".lock")
+func (e *embedded) lock() (unlock func(), err error) {
+	path := filepath.Join(e.dir, e.name()+".lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // not with SQLite's mode
 	if err == nil {
 		err = f.Close()
@@ -127,7 +127,7 @@ func (j *Journal) lock() (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite", dataSource(path, "exclusive", j.busy))
+	db, err := sql.Open("sqlite", dataSource(path, "exclusive", e.busy))
 	if err != nil {
 		return nil, err
 	}
@@ -143,26 +143,24 @@ func (j *Journal) lock() (unlock func(), err error) {
 }
 
 // name returns the name of the database file without its ending.
-func (j *Journal) name() string { return strings.TrimSuffix(j.file, ending) }
+func (e *embedded) name() string { return strings.TrimSuffix(e.file, ending) }
 
-// newestAside returns the name of the last damaged journal that was set aside, by
-// whichever process, and when; "" when there is none.
-func (j *Journal) newestAside() (name string, at time.Time) {
-	entries, _ := os.ReadDir(j.dir) // in the order of their names
+func (e *embedded) newestAside() (path string, at time.Time) {
+	entries, _ := os.ReadDir(e.dir) // in the order of their names
 	for _, entry := range slices.Backward(entries) {
-		stamp, ok := strings.CutPrefix(strings.TrimSuffix(entry.Name(), ending), j.name()+asidePart)
+		stamp, ok := strings.CutPrefix(strings.TrimSuffix(entry.Name(), ending), e.name()+asidePart)
 		if at, err := time.Parse(asideTime, stamp); ok && err == nil {
-			return entry.Name(), at
+			return filepath.Join(e.dir, entry.Name()), at
 		}
 	}
 	return "", time.Time{}
 }
 
 // notice says what a reader of the journal should know of it, or "".
-func (j *Journal) notice() string {
-	name, _ := j.newestAside()
-	if name == "" {
+func notice(e engine) string {
+	kept, _ := e.newestAside()
+	if kept == "" {
 		return ""
 	}
-	return "An earlier journal was damaged and is kept as " + filepath.Join(j.dir, name) + "; this one has the rows of it that could be read."
+	return "An earlier journal was damaged and is kept as " + kept + "; this one has the rows of it that could be read."
 }

@@ -131,25 +131,25 @@ func encode(value any) string {
 	return string(raw)
 }
 
-// columns is what scan reads, as it stands at now: an intent whose lease has
-// ended, or ends more than a lease from now because a clock was set back, is
-// uncertain.
-func columns(now time.Time) string {
-	return `row, owner, CASE WHEN ` + lapsed(now) + ` THEN 'uncertain' ELSE state END, COALESCE(request_id, ''), prompt, request,
+// columns is what scan reads. An intent whose lease has ended, or ends more than
+// a lease from now because a clock was set back, is uncertain.
+func (j *Journal) columns() string {
+	return `row, owner, CASE WHEN ` + j.lapsed() + ` THEN 'uncertain' ELSE state END, COALESCE(request_id, ''), prompt, request,
 	COALESCE(fingerprint, ''), exact, COALESCE(nonce, ''), failure, status, error, output, polling_url, saved_files,
 	submitted_at, created_at, updated_at, completed_at, checked_at, polled_at, changed_at,
 	save_folder, save_name, save_tries, save_next, save_error, notify, told_at, attended_until`
 }
 
 // lapsed is the condition of an intent that nobody is sending any more.
-func lapsed(now time.Time) string {
-	return "(state = 'submitting' AND NOT " + leased(now) + ")"
+func (j *Journal) lapsed() string {
+	return "(state = 'submitting' AND NOT " + j.leased() + ")"
 }
 
 // leased is the condition of a row whose lease has not ended. A lease that ends
 // far ahead was written under another clock and does not count.
-func leased(now time.Time) string {
-	return fmt.Sprintf("(lease_until > %d AND lease_until <= %d)", milli(now), milli(now.Add(maxAhead)))
+func (j *Journal) leased() string {
+	now := j.now()
+	return fmt.Sprintf("(lease_until > %s AND lease_until <= %s + %d)", now, now, maxAhead.Milliseconds())
 }
 
 func scan(from func(...any) error) (Row, error) {

@@ -13,3 +13,4 @@ CREATE INDEX sessions_seen ON sessions (seen_at);
 ALTER TABLE jobs ADD COLUMN sweep_at BIGINT NOT NULL DEFAULT 0; -- when it is to be asked for next, whoever waits
 DROP INDEX jobs_open;
 CREATE INDEX jobs_sweep ON jobs (gateway, sweep_at) WHERE ended = 0 AND request_id IS NOT NULL AND state <> 'alias';
+CREATE INDEX jobs_named ON jobs (gateway, request_id) WHERE request_id IS NOT NULL; -- of any owner

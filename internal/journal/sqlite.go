@@ -4,7 +4,8 @@
 // Money hangs on the order of its writes, so an intent and its outcome are
 // synced to the disk (synchronous=FULL). A status that was merely seen can be
 // asked for again and is written without waiting for the disk (NORMAL), through
-// a handle of its own.
+// a handle of its own. An outcome must not queue behind whoever waits for another
+// process's lock, so it has one too.
 
 package journal
 
@@ -14,10 +15,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"modernc.org/sqlite"
@@ -29,28 +32,38 @@ const (
 	useTries = 3            // at most, while the journal is being replaced
 
 	smallestFile = 512 // bytes of the smallest SQLite database
-
-	dataVersion = `PRAGMA data_version`
 )
 
 // companions are the endings of the files that SQLite keeps beside a database.
 var companions = []string{"-wal", "-shm"}
 
-// files are a journal's files in use. A handle has one connection, since one
-// writer at a time is SQLite's rule anyway. An outcome must not queue behind
-// whoever waits for another process's lock, so it has a handle of its own.
+// embedded is the embedded database as an engine.
+type embedded struct {
+	dir       string // made when it is needed; "" when there is no place for it
+	file      string // name in dir
+	busy      time.Duration
+	log       *slog.Logger
+	unwritten func() bool // whether outcomes wait to be written
+	hearers
+
+	mu           sync.Mutex
+	current      *files // nil while none is open
+	closed       bool
+	onlyExisting bool
+}
+
+// files are the database's files in use. A handle has one connection, since one
+// writer at a time is SQLite's rule anyway.
 type files struct {
-	path     string
-	db, wal  os.FileInfo
-	intents  *sql.DB
-	outcomes *sql.DB
-	statuses *sql.DB
-	reads    *sql.DB
+	path    string
+	db, wal os.FileInfo
+	handles [purposes]*sql.DB
+	reads   *sql.DB
 }
 
 func (f *files) close() error {
 	var errs []error
-	for _, db := range []*sql.DB{f.reads, f.statuses, f.outcomes, f.intents} {
+	for _, db := range append(f.handles[:], f.reads) {
 		if db != nil {
 			errs = append(errs, db.Close())
 		}
@@ -83,17 +96,17 @@ func identity(path string) (os.FileInfo, error) {
 // and f runs again on the new one; so it does when the files were deleted or
 // replaced meanwhile, by another process or by a person, since what is written
 // to the old ones is found by nobody.
-func (j *Journal) write(f func(*files) error) error {
+func (e *embedded) write(ctx context.Context, p purpose, f func(context.Context, *sql.DB) error) error {
 	for try := 1; ; try++ {
-		o, err := j.open()
+		o, err := e.open()
 		if err == nil {
-			err = f(o)
+			err = f(ctx, o.handles[p])
 		}
 		switch {
 		case o == nil || try == useTries:
 			return unavailable(err)
 		case damaged(err):
-			if err := j.replace(o, err); err != nil {
+			if err := e.replace(o, err); err != nil {
 				return unavailable(err)
 			}
 		case o.inPlace():
@@ -104,22 +117,22 @@ func (j *Journal) write(f func(*files) error) error {
 
 // read runs f on the journal as it is. A journal that does not exist has no
 // rows: f is not called. One that can't be opened for writing is read without.
-func (j *Journal) read(ctx context.Context, f func(querier) error) error {
+func (e *embedded) read(ctx context.Context, f func(context.Context, querier) error) error {
 	for try := 1; ; try++ {
-		if _, err := os.Lstat(filepath.Join(j.dir, j.file)); j.dir == "" || errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(filepath.Join(e.dir, e.file)); e.dir == "" || errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		o, err := j.open()
+		o, err := e.open()
 		if err == nil {
-			err = f(o.reads)
+			err = f(ctx, o.reads)
 		} else if !damaged(err) && !errors.Is(err, errClosed) {
-			return unavailable(j.readOnly(ctx, f))
+			return unavailable(e.readOnly(ctx, f))
 		}
 		switch {
 		case o == nil || try == useTries:
 			return unavailable(err)
 		case damaged(err):
-			if err := j.replace(o, err); err != nil {
+			if err := e.replace(o, err); err != nil {
 				return unavailable(err)
 			}
 		case err != nil || o.inPlace():
@@ -130,18 +143,18 @@ func (j *Journal) read(ctx context.Context, f func(querier) error) error {
 
 // readOnly runs f on a journal whose directory or disk takes no writes, not even
 // those of SQLite's own companions.
-func (j *Journal) readOnly(ctx context.Context, f func(querier) error) error {
-	path, err := j.resolve()
+func (e *embedded) readOnly(ctx context.Context, f func(context.Context, querier) error) error {
+	path, err := e.resolve()
 	if err != nil {
 		return err
 	}
 	for _, how := range []string{"&mode=ro", "&immutable=1"} {
 		var db *sql.DB
-		if db, err = sql.Open("sqlite", dataSource(path, "deferred", j.busy)+how); err != nil {
+		if db, err = sql.Open("sqlite", dataSource(path, "deferred", e.busy)+how); err != nil {
 			return err
 		}
 		if _, err = schemaVersion(ctx, db); err == nil {
-			err = f(db)
+			err = f(ctx, db)
 		}
 		_ = db.Close()
 		if err == nil || damaged(err) {
@@ -154,8 +167,8 @@ func (j *Journal) readOnly(ctx context.Context, f func(querier) error) error {
 // resolve returns the path of the database file. A link is followed once, here;
 // what it leads to must be a regular file, since opening another one, such as a
 // device, would change its mode.
-func (j *Journal) resolve() (string, error) {
-	path := filepath.Join(j.dir, j.file)
+func (e *embedded) resolve() (string, error) {
+	path := filepath.Join(e.dir, e.file)
 	info, err := os.Lstat(path)
 	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
 		if path, err = filepath.EvalSymlinks(path); err == nil {
@@ -173,71 +186,93 @@ func (j *Journal) resolve() (string, error) {
 
 // open returns the journal at the path, opening it if it is not the one in use.
 // With an error, what it returns says which files were tried, nil if none were.
-func (j *Journal) open() (*files, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.current != nil && j.current.inPlace() {
-		return j.current, nil
+func (e *embedded) open() (*files, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.current != nil && e.current.inPlace() {
+		return e.current, nil
 	}
-	j.rescue()
-	j.closeLocked()
-	if j.closed {
+	e.rescue()
+	e.closeLocked()
+	if e.closed {
 		return nil, errClosed
 	}
-	if j.dir == "" {
+	if e.dir == "" {
 		return nil, errNoPlace
 	}
-	if j.onlyExisting && len(j.unwritten) == 0 && !j.Exists() {
+	if e.onlyExisting && !e.unwritten() && !e.exists() {
 		return nil, errGone
 	}
-	if err := os.MkdirAll(j.dir, 0o700); err != nil {
+	if err := os.MkdirAll(e.dir, 0o700); err != nil {
 		return nil, err
 	}
 	// No connection may be on its way to the old file while it is replaced: it
 	// would find, or make, the companions of the new one.
-	unlock, err := j.lock()
+	unlock, err := e.lock()
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	o, err := j.openLocked()
+	o, err := e.openLocked()
 	if err == nil {
-		j.current = o
+		e.current = o
 	}
 	return o, err
 }
 
-// Exists reports whether there is a journal at the path.
-func (j *Journal) Exists() bool {
-	_, err := os.Stat(filepath.Join(j.dir, j.file))
+func (e *embedded) exists() bool {
+	_, err := os.Stat(filepath.Join(e.dir, e.file))
 	return err == nil
 }
 
-// State returns a text that is another one after anybody has written to the
-// journal. It looks at the files' sizes and times only, and opens nothing.
-func (j *Journal) State() string {
+// state looks at the files' sizes and times only, and opens nothing.
+func (e *embedded) state() string {
 	state := ""
 	for _, suffix := range []string{"", "-wal"} {
-		if info, err := os.Stat(filepath.Join(j.dir, j.file) + suffix); err == nil {
+		if info, err := os.Stat(filepath.Join(e.dir, e.file) + suffix); err == nil {
 			state += fmt.Sprintln(info.Size(), info.ModTime().UnixNano())
 		}
 	}
 	return state
 }
 
+func (e *embedded) version(ctx context.Context) (version int64, err error) {
+	err = e.read(ctx, func(ctx context.Context, q querier) error {
+		return q.QueryRowContext(ctx, `PRAGMA data_version`).Scan(&version)
+	})
+	return version, err
+}
+
+func (e *embedded) close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closeLocked()
+	e.closed = true
+}
+
+func (e *embedded) closeLocked() {
+	if e.current == nil {
+		return
+	}
+	if err := e.current.close(); err != nil {
+		e.log.Warn("closing the journal failed", "error", err)
+	}
+	e.current = nil
+}
+
 // rescue writes what the journal in use has in its -wal into the database file,
-// when that file is in place and its -wal was deleted. j.mu is held.
-func (j *Journal) rescue() {
-	if o := j.current; o != nil && sameFile(o.path, o.db) {
+// when that file is in place and its -wal was deleted. e.mu is held.
+func (e *embedded) rescue() {
+	if o := e.current; o != nil && sameFile(o.path, o.db) {
 		if _, err := os.Lstat(o.path + "-wal"); errors.Is(err, fs.ErrNotExist) {
-			_, _ = o.outcomes.Exec("PRAGMA wal_checkpoint(TRUNCATE)")
+			_, _ = o.handles[outcomes].Exec("PRAGMA wal_checkpoint(TRUNCATE)")
 		}
 	}
 }
 
 // openLocked opens the database file and brings it up to date. The lock is held.
-func (j *Journal) openLocked() (*files, error) {
-	path, err := j.resolve()
+func (e *embedded) openLocked() (*files, error) {
+	path, err := e.resolve()
 	if err != nil {
 		return nil, err
 	}
@@ -247,20 +282,20 @@ func (j *Journal) openLocked() (*files, error) {
 			return o, err
 		}
 	}
-	if err := j.makeFile(o); err != nil {
+	if err := e.makeFile(o); err != nil {
 		return nil, err
 	}
-	if o.intents, err = j.connect(o.path, "FULL", j.busy); err != nil {
+	if o.handles[intents], err = e.connect(o.path, "FULL", e.busy); err != nil {
 		return o, err
 	}
-	if err = migrate(o.intents); err == nil {
-		o.outcomes, err = j.connect(o.path, "FULL", j.busy)
+	if err = migrate(o.handles[intents]); err == nil {
+		o.handles[outcomes], err = e.connect(o.path, "FULL", e.busy)
 	}
 	if err == nil {
-		o.statuses, err = j.connect(o.path, "NORMAL", min(statusBusy, j.busy))
+		o.handles[statuses], err = e.connect(o.path, "NORMAL", min(statusBusy, e.busy))
 	}
 	if err == nil {
-		o.reads, err = j.connect(o.path, "NORMAL", min(statusBusy, j.busy), "query_only(1)")
+		o.reads, err = e.connect(o.path, "NORMAL", min(statusBusy, e.busy), "query_only(1)")
 	}
 	if err == nil {
 		o.wal, err = identity(o.path + "-wal")
@@ -285,7 +320,7 @@ func cutOff(path string, info os.FileInfo) error {
 
 // makeFile makes the database file, readable to nobody else, if there is none.
 // SQLite gives its companions the mode of this file.
-func (j *Journal) makeFile(o *files) error {
+func (e *embedded) makeFile(o *files) error {
 	if o.db == nil {
 		for _, companion := range companions { // of a file that was deleted alone
 			if err := os.Remove(o.path + companion); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -308,7 +343,7 @@ func (j *Journal) makeFile(o *files) error {
 }
 
 // connect opens a handle whose statements wait busy for another's transaction.
-func (j *Journal) connect(path, synchronous string, busy time.Duration, pragmas ...string) (*sql.DB, error) {
+func (e *embedded) connect(path, synchronous string, busy time.Duration, pragmas ...string) (*sql.DB, error) {
 	pragmas = append([]string{"journal_mode(WAL)", "journal_size_limit(0)", "synchronous(" + synchronous + ")", "fullfsync(1)"}, pragmas...)
 	db, err := sql.Open("sqlite", dataSource(path, "immediate", busy, pragmas...))
 	if err != nil {

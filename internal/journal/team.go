@@ -30,26 +30,23 @@ type Session struct {
 
 // OpenSession writes a new session, and forgets those that were idle for a day.
 func (j *Journal) OpenSession(ctx context.Context, s Session) error {
-	return j.write(func(o *files) error {
-		return transaction(ctx, o.statuses, func(tx *sql.Tx) error {
-			now := time.Now()
-			if _, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE seen_at < $1`, milli(now.Add(-sessionIdle))); err != nil {
-				return err
-			}
-			_, err := tx.ExecContext(ctx, `INSERT INTO sessions (id, owner, capabilities, subscriptions, seen_at) VALUES ($1, $2, $3, $4, $5)`,
-				s.ID, s.Owner, s.Capabilities, encode(s.Subscriptions), milli(now))
+	return j.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE seen_at < `+j.now()+` - $1`, sessionIdle.Milliseconds()); err != nil {
 			return err
-		})
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO sessions (id, owner, capabilities, subscriptions, seen_at) VALUES ($1, $2, $3, $4, `+j.now()+`)`,
+			s.ID, s.Owner, s.Capabilities, encode(s.Subscriptions))
+		return err
 	})
 }
 
 // FindSession returns the session, nil when there is none or it was idle for a
 // day.
 func (j *Journal) FindSession(ctx context.Context, id string) (s *Session, err error) {
-	err = j.read(ctx, func(q querier) error {
+	err = j.read(ctx, func(ctx context.Context, q querier) error {
 		found, subscriptions, seen := Session{ID: id}, "", int64(0)
-		err := q.QueryRowContext(ctx, `SELECT owner, capabilities, subscriptions, seen_at FROM sessions WHERE id = $1 AND seen_at >= $2`,
-			id, milli(time.Now().Add(-sessionIdle))).Scan(&found.Owner, &found.Capabilities, &subscriptions, &seen)
+		err := q.QueryRowContext(ctx, `SELECT owner, capabilities, subscriptions, seen_at FROM sessions WHERE id = $1 AND seen_at >= `+j.now()+` - $2`,
+			id, sessionIdle.Milliseconds()).Scan(&found.Owner, &found.Capabilities, &subscriptions, &seen)
 		if s = nil; errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
@@ -65,8 +62,8 @@ func (j *Journal) FindSession(ctx context.Context, id string) (s *Session, err e
 // SaveSession writes that the session was used now, and its subscriptions. One
 // that has ended stays so.
 func (j *Journal) SaveSession(ctx context.Context, s Session) error {
-	_, err := j.updateOne(ctx, `UPDATE sessions SET capabilities = $1, subscriptions = $2, seen_at = $3 WHERE id = $4`,
-		s.Capabilities, encode(s.Subscriptions), milli(time.Now()), s.ID)
+	_, err := j.updateOne(ctx, `UPDATE sessions SET capabilities = $1, subscriptions = $2, seen_at = `+j.now()+` WHERE id = $3`,
+		s.Capabilities, encode(s.Subscriptions), s.ID)
 	return err
 }
 
@@ -79,27 +76,17 @@ func (j *Journal) EndSession(ctx context.Context, id string) (bool, error) {
 // within a day and not polled for uncheckedFor, those that wait longest first. It
 // returns each to one process only, and again after uncheckedFor.
 func (j *Journal) Due(ctx context.Context, uncheckedFor time.Duration, limit int) (rows []Row, err error) {
-	const open = ` gateway = $1 AND ended = 0 AND request_id IS NOT NULL AND state <> 'alias' AND sweep_at <= $2`
-	err = j.write(func(o *files) error {
-		return transaction(ctx, o.statuses, func(tx *sql.Tx) error {
-			now := time.Now()
-			if _, err := tx.ExecContext(ctx, `UPDATE jobs SET sweep_at = $4 WHERE`+open+` AND submitted_at <= $3`,
-				j.gateway, milli(now), milli(now.Add(-sweepFor)), int64(never)); err != nil {
-				return err
-			}
-			numbers, err := query(ctx, tx, scanNumber, `UPDATE jobs SET sweep_at = $4 WHERE row IN (SELECT row FROM jobs WHERE`+open+
-				` AND polled_at <= $3 ORDER BY sweep_at, row LIMIT $5) RETURNING row`,
-				j.gateway, milli(now), milli(now.Add(-uncheckedFor)), milli(now.Add(uncheckedFor)), limit)
-			rows = nil
-			for _, number := range numbers {
-				row, err := j.one(ctx, tx, `WHERE row = $1`, number)
-				if err != nil {
-					return err
-				}
-				rows = append(rows, *row)
-			}
+	now := j.now()
+	open := ` gateway = $1 AND ended = 0 AND request_id IS NOT NULL AND state <> 'alias' AND sweep_at <= ` + now
+	err = j.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `UPDATE jobs SET sweep_at = $3 WHERE`+open+` AND submitted_at <= `+now+` - $2`,
+			j.gateway, sweepFor.Milliseconds(), int64(never)); err != nil {
 			return err
-		})
+		}
+		rows, err = j.rows(ctx, tx, `UPDATE jobs SET sweep_at = `+now+` + $2 WHERE row IN (SELECT row FROM jobs WHERE`+open+
+			` AND polled_at <= `+now+` - $2 ORDER BY sweep_at LIMIT $3`+j.skipLocked+`) RETURNING `+j.columns(),
+			j.gateway, uncheckedFor.Milliseconds(), limit)
+		return err
 	})
 	return rows, err
 }
@@ -114,14 +101,14 @@ type Used struct {
 
 // Usage returns what all owners submitted at or after since, by day and owner.
 func (j *Journal) Usage(ctx context.Context, since time.Time) (used []Used, err error) {
-	err = j.read(ctx, func(q querier) (err error) {
+	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
 		used, err = query(ctx, q, func(scan func(...any) error) (u Used, err error) {
 			var day int64
 			err = scan(&day, &u.Owner, &u.Videos, &u.Uncertain)
 			u.Day = time.Unix(day*86400, 0).UTC().Format(time.DateOnly)
 			return u, err
 		}, `SELECT submitted_at / 86400000 AS day, owner, SUM(CASE WHEN state IN ('accepted', 'alias') THEN 1 ELSE 0 END),
-			SUM(CASE WHEN state IN ('uncertain', 'replaced') OR `+lapsed(time.Now())+` THEN 1 ELSE 0 END)
+			SUM(CASE WHEN state IN ('uncertain', 'replaced') OR `+j.lapsed()+` THEN 1 ELSE 0 END)
 			FROM jobs WHERE gateway = $1 AND submitted_at >= $2 AND submitted_at > 0 AND state <> 'refused' GROUP BY day, owner ORDER BY day, owner`,
 			j.gateway, milli(since))
 		return err
@@ -129,9 +116,11 @@ func (j *Journal) Usage(ctx context.Context, since time.Time) (used []Used, err 
 	return used, err
 }
 
-// Ping returns an error when the journal can't be read.
+// Ping returns an error when the journal can't be read. When it can, outcomes that
+// could not be written before are.
 func (j *Journal) Ping(ctx context.Context) error {
-	return j.read(ctx, func(q querier) error {
+	defer j.WriteOutcomes()
+	return j.read(ctx, func(ctx context.Context, q querier) error {
 		var one int
 		return q.QueryRowContext(ctx, `SELECT 1`).Scan(&one)
 	})
@@ -141,10 +130,10 @@ func (j *Journal) Ping(ctx context.Context) error {
 // time, and returns how many there were. What is uncertain stays.
 func (j *Journal) Tidy(ctx context.Context) (n int, err error) {
 	for deleted := int64(tidyBatch); j.keepDays > 0 && deleted == tidyBatch && err == nil; n += int(deleted) {
-		err = j.write(func(o *files) error {
-			result, err := o.statuses.ExecContext(ctx, `DELETE FROM jobs WHERE row IN (SELECT row FROM jobs WHERE gateway = $1 AND changed_at < $2
+		err = j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) error {
+			result, err := db.ExecContext(ctx, `DELETE FROM jobs WHERE row IN (SELECT row FROM jobs WHERE gateway = $1 AND changed_at < `+j.now()+` - $2
 				AND (ended = 1 OR state IN ('refused', 'replaced', 'alias')) ORDER BY changed_at LIMIT $3)`,
-				j.gateway, milli(time.Now().AddDate(0, 0, -j.keepDays)), tidyBatch)
+				j.gateway, int64(j.keepDays)*24*time.Hour.Milliseconds(), tidyBatch)
 			if deleted = 0; err == nil {
 				deleted, err = result.RowsAffected()
 			}

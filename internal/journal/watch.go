@@ -7,6 +7,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -18,9 +19,47 @@ const (
 // Watch calls f with the rows of any owner whose state, status or saved files
 // anybody changed since begin, and with submissions that were under way then,
 // until ctx ends. A row may come again unchanged. It calls signal with each
-// Signal. Neither may block; nil is not called.
+// Signal. Neither may block; one that is nil is not called.
 func (j *Journal) Watch(ctx context.Context, begin time.Time, f func([]Row), signal func(string)) {
-	defer j.hear(signal)()
+	j.watch(ctx, j, begin, f, signal)
+}
+
+// Signal gives a text to the Watch of every process of the journal, this one too.
+// With the embedded database it is heard in this process alone.
+func (j *Journal) Signal(ctx context.Context, text string) error { return j.signal(ctx, text) }
+
+// hearers are who wants to hear the signals of this process.
+type hearers struct {
+	mu  sync.Mutex
+	all map[*func(string)]bool
+}
+
+func (h *hearers) signal(_ context.Context, text string) error {
+	h.mu.Lock()
+	all := slices.Collect(maps.Keys(h.all))
+	h.mu.Unlock()
+	for _, f := range all {
+		(*f)(text)
+	}
+	return nil
+}
+
+// watch is Watch for an engine that is asked once a second whether somebody has
+// written.
+func (h *hearers) watch(ctx context.Context, j *Journal, begin time.Time, f func([]Row), signal func(string)) {
+	if signal != nil {
+		h.mu.Lock()
+		if h.all == nil {
+			h.all = map[*func(string)]bool{}
+		}
+		h.all[&signal] = true
+		h.mu.Unlock()
+		defer func() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			delete(h.all, &signal)
+		}()
+	}
 	if f == nil {
 		<-ctx.Done()
 		return
@@ -28,62 +67,38 @@ func (j *Journal) Watch(ctx context.Context, begin time.Time, f func([]Row), sig
 	var version int64
 	for since := begin.Add(-watchSlack); sleep(ctx, watchEvery); {
 		now := time.Now()
-		v, err := j.Version(ctx)
+		v, err := j.version(ctx)
 		if err != nil || v == version {
 			continue
 		}
-		rows, err := j.changed(ctx, since)
-		if err != nil {
-			continue
+		if j.changed(ctx, milli(since), milli(begin), f) == nil {
+			version, since = v, now.Add(-watchSlack)
 		}
-		rows = slices.DeleteFunc(rows, func(r Row) bool { return r.ChangedAt.Before(begin) && r.State != Submitting })
+	}
+}
+
+// changed calls f with the rows of all owners that changed at or after begin, and
+// with submissions under way that were written at or after since.
+func (j *Journal) changed(ctx context.Context, since, begin int64, f func([]Row)) error {
+	const page = 1000
+	for {
+		var rows []Row
+		err := j.read(ctx, func(ctx context.Context, q querier) (err error) {
+			rows, err = j.many(ctx, q, `WHERE gateway = $1 AND changed_at >= $2 AND (changed_at >= $3 OR state = 'submitting') ORDER BY changed_at LIMIT $4`,
+				j.gateway, since, begin, page)
+			return err
+		})
+		if err != nil {
+			return err
+		}
 		if len(rows) > 0 {
 			f(rows)
 		}
-		version, since = v, now.Add(-watchSlack)
+		if len(rows) < page || milli(rows[page-1].ChangedAt) == since {
+			return nil
+		}
+		since = milli(rows[page-1].ChangedAt)
 	}
-}
-
-// Signal gives a text to the Watch of every process of the journal, this one too.
-// With the embedded database it is heard in this process alone.
-func (j *Journal) Signal(ctx context.Context, text string) error {
-	j.mu.Lock()
-	hearers := slices.Collect(maps.Values(j.hearers))
-	j.mu.Unlock()
-	for _, hearer := range hearers {
-		hearer(text)
-	}
-	return nil
-}
-
-// hear has signal called until stop is called.
-func (j *Journal) hear(signal func(string)) (stop func()) {
-	if signal == nil {
-		return func() {}
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.hearers == nil {
-		j.hearers = map[int]func(string){}
-	}
-	j.heard++
-	number := j.heard
-	j.hearers[number] = signal
-	return func() {
-		j.mu.Lock()
-		defer j.mu.Unlock()
-		delete(j.hearers, number)
-	}
-}
-
-// changed returns the rows of all owners that changed at or after since, in the
-// order of their changes.
-func (j *Journal) changed(ctx context.Context, since time.Time) (rows []Row, err error) {
-	err = j.read(ctx, func(q querier) (err error) {
-		rows, err = j.many(ctx, q, `WHERE gateway = $1 AND changed_at >= $2 ORDER BY changed_at LIMIT 1000`, j.gateway, milli(since))
-		return err
-	})
-	return rows, err
 }
 
 // sleep reports whether d passed before ctx was done.

@@ -5,6 +5,7 @@ package journal
 
 import (
 	"context"
+	"database/sql"
 	"time"
 )
 
@@ -27,10 +28,10 @@ func (s Save) Due(now time.Time) bool {
 // than within ago and for which something is to be done without anybody asking:
 // they are unfinished, are to be saved, or their notice was not given.
 func (j *Journal) Work(ctx context.Context, account string, within time.Duration) (rows []Row, err error) {
-	err = j.read(ctx, func(q querier) (err error) {
-		rows, err = j.many(ctx, q, `WHERE gateway = $1 AND account = $2 AND submitted_at > $3 AND state NOT IN ('refused', 'replaced', 'alias')
+	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
+		rows, err = j.many(ctx, q, `WHERE gateway = $1 AND account = $2 AND submitted_at > `+j.now()+` - $3 AND state NOT IN ('refused', 'replaced', 'alias')
 			AND (ended = 0 OR notify = 1 AND told_at = 0 OR status = 'COMPLETED' AND save_folder <> '' AND saved_files = '' AND save_tries < $4) ORDER BY row`,
-			j.gateway, account, milli(time.Now().Add(-within)), MaxSaves)
+			j.gateway, account, within.Milliseconds(), MaxSaves)
 		return err
 	})
 	return rows, err
@@ -40,10 +41,10 @@ func (j *Journal) Work(ctx context.Context, account string, within time.Duration
 // saved, was not saved before, a try is due and no process is at it. The claim
 // lasts 60 s unless RenewSave prolongs it.
 func (j *Journal) ClaimSave(ctx context.Context, row int64) (granted bool, err error) {
-	now := time.Now()
-	return j.updateOne(ctx, `UPDATE jobs SET save_until = $1, save_tries = save_tries + 1 WHERE row = $2 AND status = 'COMPLETED' AND save_folder <> ''
-		AND saved_files = '' AND save_tries < $3 AND (save_next <= $4 OR save_next > $6) AND (save_until <= $4 OR save_until > $5)`,
-		milli(now.Add(saveLease)), row, MaxSaves, milli(now), milli(now.Add(maxAhead)), milli(now.Add(longestPause+maxAhead)))
+	now := j.now()
+	return j.updateOne(ctx, `UPDATE jobs SET save_until = `+now+` + $1, save_tries = save_tries + 1 WHERE row = $2 AND status = 'COMPLETED' AND save_folder <> ''
+		AND saved_files = '' AND save_tries < $3 AND (save_next <= `+now+` OR save_next > `+now+` + $5) AND (save_until <= `+now+` OR save_until > `+now+` + $4)`,
+		saveLease.Milliseconds(), row, MaxSaves, maxAhead.Milliseconds(), (longestPause + maxAhead).Milliseconds())
 }
 
 // HoldSave is ClaimSave for somebody who asked: it reports whether no process is
@@ -63,7 +64,7 @@ func (j *Journal) LeaveSave(ctx context.Context, row int64) error {
 
 // RenewSave prolongs the claim of a save that is under way.
 func (j *Journal) RenewSave(ctx context.Context, row int64) error {
-	_, err := j.updateOne(ctx, `UPDATE jobs SET save_until = $1 WHERE row = $2`, milli(time.Now().Add(saveLease)), row)
+	_, err := j.updateOne(ctx, `UPDATE jobs SET save_until = `+j.now()+` + $1 WHERE row = $2`, saveLease.Milliseconds(), row)
 	return err
 }
 
@@ -77,28 +78,32 @@ func (j *Journal) NameSave(ctx context.Context, row int64, name string) error {
 // EndSave writes how a save ended: with why it failed, and when it is tried
 // again, or with "" when the files are recorded.
 func (j *Journal) EndSave(ctx context.Context, row int64, failure string, next time.Time) error {
-	_, err := j.updateOne(ctx, `UPDATE jobs SET save_until = 0, save_error = $1, save_next = $2, changed_at = $3 WHERE row = $4`, failure, milli(next), milli(time.Now()), row)
+	_, err := j.updateOne(ctx, `UPDATE jobs SET save_until = 0, save_error = $1, save_next = `+j.now()+` + $2, changed_at = `+j.now()+` WHERE row = $3`, failure, until(next), row)
 	return err
 }
 
 // Tell reports whether the caller is to give the row's notice: it is wanted, and
 // nobody gave it before.
 func (j *Journal) Tell(ctx context.Context, row int64) (bool, error) {
-	return j.updateOne(ctx, `UPDATE jobs SET told_at = $1 WHERE row = $2 AND notify = 1 AND told_at = 0`, milli(time.Now()), row)
+	return j.updateOne(ctx, `UPDATE jobs SET told_at = `+j.now()+` WHERE row = $1 AND notify = 1 AND told_at = 0`, row)
 }
 
 // Attend writes that a call waits for the job until then, so that its end needs
 // no notice.
-func (j *Journal) Attend(ctx context.Context, requestID string, until time.Time) error {
-	_, err := j.updateOne(ctx, `UPDATE jobs SET attended_until = $1 WHERE gateway = $2 AND owner = $3 AND request_id = $4 AND state <> 'alias'`,
-		milli(until), j.gateway, Owner(ctx), requestID)
+func (j *Journal) Attend(ctx context.Context, requestID string, then time.Time) error {
+	_, err := j.updateOne(ctx, `UPDATE jobs SET attended_until = `+j.now()+` + $1 WHERE gateway = $2 AND owner = $3 AND request_id = $4 AND state <> 'alias'`,
+		until(then), j.gateway, Owner(ctx), requestID)
 	return err
 }
 
+// until is how long it is until then, in milliseconds, by this process's clock:
+// times go into the journal by the clock that counts.
+func until(then time.Time) int64 { return time.Until(then).Milliseconds() }
+
 // updateOne runs an UPDATE of at most one row, and reports whether there was one.
 func (j *Journal) updateOne(ctx context.Context, statement string, args ...any) (updated bool, err error) {
-	err = j.write(func(o *files) error {
-		result, err := o.statuses.ExecContext(ctx, statement, args...)
+	err = j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) error {
+		result, err := db.ExecContext(ctx, statement, args...)
 		if err != nil {
 			return err
 		}
@@ -119,14 +124,14 @@ type Lease struct {
 
 // Take gives the lease to l.Holder, whoever has it now.
 func (j *Journal) Take(ctx context.Context, l Lease) error {
-	_, err := j.updateOne(ctx, `INSERT INTO leases (name, holder, until) VALUES ($1, $2, $3)
-		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until`, l.Name, l.Holder, milli(l.Until))
+	_, err := j.updateOne(ctx, `INSERT INTO leases (name, holder, until) VALUES ($1, $2, `+j.now()+` + $3)
+		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until`, l.Name, l.Holder, until(l.Until))
 	return err
 }
 
 // Keep prolongs the lease until l.Until and reports whether l.Holder still has it.
 func (j *Journal) Keep(ctx context.Context, l Lease) (bool, error) {
-	return j.updateOne(ctx, `UPDATE leases SET until = $1 WHERE name = $2 AND holder = $3`, milli(l.Until), l.Name, l.Holder)
+	return j.updateOne(ctx, `UPDATE leases SET until = `+j.now()+` + $1 WHERE name = $2 AND holder = $3`, until(l.Until), l.Name, l.Holder)
 }
 
 // Leave ends the lease if holder has it.
@@ -137,20 +142,20 @@ func (j *Journal) Leave(ctx context.Context, l Lease) error {
 
 // Leases returns the leases whose names begin with prefix and that have not ended.
 func (j *Journal) Leases(ctx context.Context, prefix string) (held []Lease, err error) {
-	err = j.read(ctx, func(q querier) (err error) {
-		held, err = leases(ctx, q, prefix)
+	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
+		held, err = leases(ctx, q, j.now(), prefix)
 		return err
 	})
 	return held, err
 }
 
-func leases(ctx context.Context, q querier, prefix string) ([]Lease, error) {
-	now := time.Now()
+func leases(ctx context.Context, q querier, now, prefix string) ([]Lease, error) {
+	begun := time.Now()
 	return query(ctx, q, func(scan func(...any) error) (l Lease, err error) {
-		var until int64
-		err = scan(&l.Name, &l.Holder, &until)
-		l.Until = fromMilli(until)
+		var left int64
+		err = scan(&l.Name, &l.Holder, &left)
+		l.Until = begun.Add(time.Duration(left) * time.Millisecond)
 		return l, err
-	}, `SELECT name, holder, until FROM leases WHERE substr(name, 1, length($1)) = $1 AND until > $2 AND until <= $3 ORDER BY name`,
-		prefix, milli(now), milli(now.Add(maxAhead)))
+	}, `SELECT name, holder, until - `+now+` FROM leases WHERE substr(name, 1, length($1)) = $1 AND until > `+now+` AND until <= `+now+` + $2 ORDER BY name`,
+		prefix, maxAhead.Milliseconds())
 }

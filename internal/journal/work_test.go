@@ -8,112 +8,119 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pixazo-mcp/internal/journal/pgtest"
 	"pixazo-mcp/pixazo"
 )
 
 // These tests hold what is done without anybody asking: once, by one process.
 
 func TestSavingIsClaimedOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		first, second := open(t, dir), open(t, dir)
-		defer second.Close()
-		defer first.Close()
-		s := submission("tides")
-		s.SaveTo, s.Account, s.Notify = "/videos", "key", true
-		row := accept(t, first, s, "id-1")
-		claim := func(j *Journal, want bool) {
-			t.Helper()
-			if got, err := j.ClaimSave(t.Context(), row.ID); err != nil || got != want {
-				t.Fatalf("claim: %t, %v; want %t", got, err, want)
+	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
+		synctest.Test(t, func(t *testing.T) {
+			dir := place(t)
+			first, second := open(t, dir), open(t, dir)
+			defer second.Close()
+			defer first.Close()
+			s := submission("tides")
+			s.SaveTo, s.Account, s.Notify = "/videos", "key", true
+			row := accept(t, first, s, "id-1")
+			claim := func(j *Journal, want bool) {
+				t.Helper()
+				if got, err := j.ClaimSave(t.Context(), row.ID); err != nil || got != want {
+					t.Fatalf("claim: %t, %v; want %t", got, err, want)
+				}
 			}
-		}
-		claim(first, false) // not finished
-		observe(t, first, pixazo.Job{RequestID: "id-1", Status: pixazo.Completed})
-		claim(first, true)
-		claim(second, false)
-		time.Sleep(50 * time.Second)
-		if err := first.RenewSave(t.Context(), row.ID); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(50 * time.Second)
-		claim(second, false)
-		time.Sleep(11 * time.Second) // the first was killed
-		claim(second, true)
-		if err := second.EndSave(t.Context(), row.ID, "the disk is full", time.Now().Add(time.Minute)); err != nil {
-			t.Fatal(err)
-		}
-		claim(first, false)
-		if r := find(t, first, "id-1"); r.Save.Error != "the disk is full" || r.Save.Tries != 2 {
-			t.Errorf("%+v", r.Save)
-		}
-		time.Sleep(time.Minute)
-		claim(first, true)
-		if err := first.AddSaved(t.Context(), "id-1", []SavedFile{{Path: "/videos/1.mp4"}}); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Hour)
-		claim(second, false) // whether the file is still there or not
-		for _, want := range []bool{true, false} {
-			if got, err := second.Tell(t.Context(), row.ID); got != want || err != nil {
-				t.Errorf("the notice: %t, %v; want %t", got, err, want)
+			claim(first, false) // not finished
+			observe(t, first, pixazo.Job{RequestID: "id-1", Status: pixazo.Completed})
+			claim(first, true)
+			claim(second, false)
+			time.Sleep(50 * time.Second)
+			if err := first.RenewSave(t.Context(), row.ID); err != nil {
+				t.Fatal(err)
 			}
-		}
+			time.Sleep(50 * time.Second)
+			claim(second, false)
+			time.Sleep(11 * time.Second) // the first was killed
+			claim(second, true)
+			if err := second.EndSave(t.Context(), row.ID, "the disk is full", time.Now().Add(time.Minute)); err != nil {
+				t.Fatal(err)
+			}
+			claim(first, false)
+			if r := find(t, first, "id-1"); r.Save.Error != "the disk is full" || r.Save.Tries != 2 {
+				t.Errorf("%+v", r.Save)
+			}
+			time.Sleep(time.Minute)
+			claim(first, true)
+			if err := first.AddSaved(t.Context(), "id-1", []SavedFile{{Path: "/videos/1.mp4"}}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Hour)
+			claim(second, false) // whether the file is still there or not
+			for _, want := range []bool{true, false} {
+				if got, err := second.Tell(t.Context(), row.ID); got != want || err != nil {
+					t.Errorf("the notice: %t, %v; want %t", got, err, want)
+				}
+			}
+		})
 	})
 }
 
 func TestWork(t *testing.T) {
-	j := open(t, t.TempDir())
-	s := submission("tides")
-	s.Account = "key"
-	accept(t, j, s, "id-1")
-	other := submission("another key's")
-	other.Account = "other"
-	accept(t, j, other, "id-2")
-	observe(t, j, pixazo.Job{RequestID: "foreign", Status: pixazo.Queued})
-	work := func() (ids []string) {
-		rows, err := j.Work(t.Context(), "key", time.Hour)
-		if err != nil {
-			t.Fatal(err)
+	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
+		j := open(t, place(t))
+		s := submission("tides")
+		s.Account = "key"
+		accept(t, j, s, "id-1")
+		other := submission("another key's")
+		other.Account = "other"
+		accept(t, j, other, "id-2")
+		observe(t, j, pixazo.Job{RequestID: "foreign", Status: pixazo.Queued})
+		work := func() (ids []string) {
+			rows, err := j.Work(t.Context(), "key", time.Hour)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range rows {
+				ids = append(ids, r.Job.RequestID)
+			}
+			return ids
 		}
-		for _, r := range rows {
-			ids = append(ids, r.Job.RequestID)
+		if ids := work(); len(ids) != 1 || ids[0] != "id-1" {
+			t.Errorf("work %q, want the one job of this key", ids)
 		}
-		return ids
-	}
-	if ids := work(); len(ids) != 1 || ids[0] != "id-1" {
-		t.Errorf("work %q, want the one job of this key", ids)
-	}
-	observe(t, j, pixazo.Job{RequestID: "id-1", Status: pixazo.Completed})
-	if ids := work(); len(ids) != 0 {
-		t.Errorf("work %q, want none: it is neither saved nor told of", ids)
-	}
+		observe(t, j, pixazo.Job{RequestID: "id-1", Status: pixazo.Completed})
+		if ids := work(); len(ids) != 0 {
+			t.Errorf("work %q, want none: it is neither saved nor told of", ids)
+		}
+	})
 }
 
 func TestTheNewestTakesALease(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		j := open(t, t.TempDir())
-		defer j.Close()
-		l := func(holder string) Lease { return Lease{"watch", holder, time.Now().Add(time.Minute)} }
-		if held, err := j.Leases(t.Context(), "watch"); len(held) != 0 || err != nil {
-			t.Errorf("%+v, %v", held, err)
-		}
-		check(t, j.Take(t.Context(), l("old")))
-		check(t, j.Take(t.Context(), l("new")))
-		if kept, err := j.Keep(t.Context(), l("old")); kept || err != nil {
-			t.Errorf("the old one keeps it: %t, %v", kept, err)
-		}
-		if kept, err := j.Keep(t.Context(), l("new")); !kept || err != nil {
-			t.Errorf("the new one loses it: %t, %v", kept, err)
-		}
-		check(t, j.Leave(t.Context(), l("old")))
-		if held, err := j.Leases(t.Context(), "wat"); len(held) != 1 || held[0].Holder != "new" || err != nil {
-			t.Errorf("%+v, %v", held, err)
-		}
-		time.Sleep(time.Minute)
-		if held, _ := j.Leases(t.Context(), "watch"); len(held) != 0 {
-			t.Errorf("it lasts: %+v", held)
-		}
+	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
+		synctest.Test(t, func(t *testing.T) {
+			j := open(t, place(t))
+			defer j.Close()
+			l := func(holder string) Lease { return Lease{"watch", holder, time.Now().Add(time.Minute)} }
+			if held, err := j.Leases(t.Context(), "watch"); len(held) != 0 || err != nil {
+				t.Errorf("%+v, %v", held, err)
+			}
+			check(t, j.Take(t.Context(), l("old")))
+			check(t, j.Take(t.Context(), l("new")))
+			if kept, err := j.Keep(t.Context(), l("old")); kept || err != nil {
+				t.Errorf("the old one keeps it: %t, %v", kept, err)
+			}
+			if kept, err := j.Keep(t.Context(), l("new")); !kept || err != nil {
+				t.Errorf("the new one loses it: %t, %v", kept, err)
+			}
+			check(t, j.Leave(t.Context(), l("old")))
+			if held, err := j.Leases(t.Context(), "wat"); len(held) != 1 || held[0].Holder != "new" || err != nil {
+				t.Errorf("%+v, %v", held, err)
+			}
+			time.Sleep(time.Minute)
+			if held, _ := j.Leases(t.Context(), "watch"); len(held) != 0 {
+				t.Errorf("it lasts: %+v", held)
+			}
+		})
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -19,22 +20,24 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// Engines runs f for the embedded database and for PostgreSQL. place makes a place
+// for a journal of its own: a directory, or the URL of a schema.
+func Engines(t *testing.T, f func(t *testing.T, place func(testing.TB) string)) {
+	t.Run("sqlite", func(t *testing.T) {
+		f(t, func(t testing.TB) string { return t.TempDir() })
+	})
+	t.Run("postgres", func(t *testing.T) {
+		base(t)
+		f(t, URL)
+	})
+}
+
 // URL returns the URL of a schema that was made for the test and goes with it.
 // It skips the test where there is no PostgreSQL, unless PIXAZO_TEST_POSTGRES is
 // set.
 func URL(t testing.TB) string {
 	t.Helper()
-	base := os.Getenv("PIXAZO_TEST_DATABASE_URL")
-	if base == "" {
-		cluster, err := start()
-		if err != nil && os.Getenv("PIXAZO_TEST_POSTGRES") == "" {
-			t.Skip("no PostgreSQL (set PIXAZO_TEST_DATABASE_URL, or install it): ", err)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		base = cluster
-	}
+	base := base(t)
 	schema := "test_" + strings.ToLower(rand.Text())
 	Exec(t, base, "CREATE SCHEMA "+schema)
 	t.Cleanup(func() { Exec(t, base, "DROP SCHEMA "+schema+" CASCADE") })
@@ -46,6 +49,22 @@ func URL(t testing.TB) string {
 	query.Set("search_path", schema)
 	u.RawQuery = query.Encode()
 	return u.String()
+}
+
+// base returns the URL of the database that has the schemas.
+func base(t testing.TB) string {
+	t.Helper()
+	if url := os.Getenv("PIXAZO_TEST_DATABASE_URL"); url != "" {
+		return url
+	}
+	url, err := start()
+	if err != nil && os.Getenv("PIXAZO_TEST_POSTGRES") == "" {
+		t.Skip("no PostgreSQL (install it, or set PIXAZO_TEST_DATABASE_URL): ", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return url
 }
 
 // Exec runs statements on the database at url.
@@ -80,11 +99,13 @@ var start = sync.OnceValues(func() (string, error) {
 	watch := exec.Command("sh", "-c", `trap "" INT TERM HUP; cat >/dev/null; "$@" >/dev/null 2>&1; rm -rf `+c.dir, "sh")
 	watch.Args = append(watch.Args, end.Args...)
 	watch.Dir = "/"
-	if _, err := watch.StdinPipe(); err != nil {
+	if alive, err = watch.StdinPipe(); err != nil {
 		return "", err
 	}
 	return c.URL, watch.Start()
 })
+
+var alive io.Closer // kept open as long as this program runs
 
 // NewCluster makes and starts a cluster; whoever calls it stops and removes it.
 func NewCluster() (*Cluster, error) {

@@ -1,0 +1,198 @@
+// This file hears what is written into PostgreSQL, over a connection of its own.
+
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	keepAlive   = 30 * time.Second // after which a silent connection is tried
+	firstPause  = 100 * time.Millisecond
+	longPause   = 5 * time.Second // between two tries to connect
+	maxSignal   = 7900            // bytes; PostgreSQL takes 8,000
+	maxPayloads = 10_000          // that wait to be looked at
+)
+
+func (p *postgres) signal(ctx context.Context, text string) error {
+	if p.fakeTime {
+		return p.hearers.signal(ctx, text)
+	}
+	if len(text) > maxSignal {
+		return unavailable(fmt.Errorf("a signal has at most %d bytes; this one has %d", maxSignal, len(text)))
+	}
+	return p.write(ctx, statuses, func(ctx context.Context, db *sql.DB) error {
+		_, err := db.ExecContext(ctx, `SELECT pg_notify(`+pgChannel+`, 's' || $1)`, text)
+		return err
+	})
+}
+
+// watch listens, and connects again when the connection is lost.
+func (p *postgres) watch(ctx context.Context, j *Journal, begin time.Time, f func([]Row), signal func(string)) {
+	if p.fakeTime || p.broken != nil {
+		p.hearers.watch(ctx, j, begin, f, signal)
+		return
+	}
+	l := listener{j: j, p: p, begin: begin, f: f, signal: signal}
+	for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, longPause) {
+		err := l.listen(ctx)
+		if l.connected {
+			pause, l.connected = firstPause, false
+		}
+		if ctx.Err() == nil {
+			_ = p.explain(ctx, err) // for the log
+			sleep(ctx, pause)
+		}
+	}
+}
+
+// listener is one Watch.
+type listener struct {
+	j      *Journal
+	p      *postgres
+	begin  time.Time
+	f      func([]Row)
+	signal func(string)
+
+	connected bool
+	mark      int64 // the database's time until which everything was told; 0 before the first connection
+}
+
+// listen tells what is written until the connection is lost. What was written
+// since the last one was is told first.
+func (l *listener) listen(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	conn, err := pgx.ConnectConfig(ctx, l.p.config.Copy())
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = conn.Close(ctx)
+	}()
+	now, err := l.begins(ctx, conn)
+	if err != nil {
+		return err
+	}
+	l.connected = true
+	l.j.WriteOutcomes()
+	begin := l.mark - watchSlack.Milliseconds()
+	if l.mark == 0 {
+		begin = now - time.Since(l.begin).Milliseconds()
+	}
+	if l.f != nil {
+		if err := l.j.changed(ctx, begin-watchSlack.Milliseconds(), begin, l.f); err != nil {
+			return err
+		}
+	}
+	l.mark = now
+	payloads, ended := make(chan string, maxPayloads), make(chan error, 1)
+	go func() {
+		ended <- receive(ctx, conn, payloads)
+		close(payloads)
+	}()
+	for payload := range payloads {
+		if err := l.take(ctx, payload, payloads); err != nil {
+			cancel()
+			<-ended
+			return err
+		}
+	}
+	return <-ended
+}
+
+// begins listens from now on, and returns the database's time.
+func (l *listener) begins(ctx context.Context, conn *pgx.Conn) (now int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, l.p.busy)
+	defer cancel()
+	var channel string
+	if err := conn.QueryRow(ctx, `SELECT `+pgChannel).Scan(&channel); err != nil {
+		return 0, err
+	}
+	if _, err := conn.Exec(ctx, `LISTEN `+pgx.Identifier{channel}.Sanitize()); err != nil {
+		return 0, err
+	}
+	return timeOf(ctx, conn)
+}
+
+func timeOf(ctx context.Context, conn *pgx.Conn) (now int64, err error) {
+	err = conn.QueryRow(ctx, `SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint`).Scan(&now)
+	return now, err
+}
+
+// receive hands on what the connection brings, and now and then "t" with the
+// database's time: all that came before it was handed on.
+func receive(ctx context.Context, conn *pgx.Conn, payloads chan<- string) error {
+	for tried := time.Now(); ; {
+		limited, cancel := context.WithDeadline(ctx, tried.Add(keepAlive))
+		n, err := conn.WaitForNotification(limited)
+		payload := ""
+		switch {
+		case err == nil:
+			payload = n.Payload
+		case limited.Err() != nil && ctx.Err() == nil:
+			limited, cancelTry := context.WithTimeout(ctx, connectTimeout)
+			var now int64
+			now, err = timeOf(limited, conn)
+			cancelTry()
+			payload, tried = "t"+strconv.FormatInt(now, 10), time.Now()
+		}
+		cancel()
+		if err != nil {
+			return err
+		}
+		select {
+		case payloads <- payload:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// take tells of a payload and of those that wait behind it.
+func (l *listener) take(ctx context.Context, payload string, more <-chan string) error {
+	var numbers []string
+	mark := l.mark
+	for {
+		number, err := strconv.ParseInt(strings.TrimPrefix(payload, "t"), 10, 64)
+		switch {
+		case strings.HasPrefix(payload, "s"):
+			if l.signal != nil {
+				l.signal(payload[1:])
+			}
+		case err != nil: // not of this program
+		case strings.HasPrefix(payload, "t"):
+			mark = number
+		case l.f != nil:
+			numbers = append(numbers, payload)
+		}
+		if len(numbers) >= 500 || len(more) == 0 {
+			break
+		}
+		payload = <-more
+	}
+	var rows []Row
+	err := l.j.read(ctx, func(ctx context.Context, q querier) (err error) {
+		if rows = nil; len(numbers) > 0 {
+			rows, err = l.j.many(ctx, q, `WHERE gateway = $1 AND row = ANY($2::bigint[]) ORDER BY changed_at`, l.j.gateway, "{"+strings.Join(numbers, ",")+"}")
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(rows) > 0 {
+		l.f(rows)
+	}
+	l.mark = mark
+	return nil
+}

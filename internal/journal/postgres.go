@@ -1,0 +1,273 @@
+// This file is the journal in PostgreSQL, which the replicas of a team share: how
+// it is reached, migrated and locked. The clock that counts is the database's.
+
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"pixazo-mcp/pixazo"
+)
+
+const (
+	connectTimeout = 5 * time.Second
+	migrateTimeout = 5 * time.Minute
+	logEvery       = 10 * time.Second // that the database is away
+
+	pgLock    = `pg_advisory_xact_lock(7012, hashtext(current_schema()))::text` // one for all decisions, and for migrations
+	pgChannel = `'pixazo_' || hashtext(current_schema())`
+)
+
+// connections are how many each purpose may use. Decisions run one after the
+// other anyway.
+var connections = [purposes]int{intents: 2, outcomes: 2, statuses: 8}
+
+// postgres is a PostgreSQL database as an engine.
+type postgres struct {
+	config   *pgx.ConnConfig
+	broken   error // why config can't be used
+	handles  [purposes]*sql.DB
+	busy     time.Duration // how long one use of the database may take
+	fakeTime bool
+	log      *slog.Logger
+	hearers  // of fakeTime
+
+	mu       sync.Mutex
+	migrated bool
+	closed   bool
+	logged   time.Time
+}
+
+// newPostgres returns the engine of o, which connects at its first use.
+func newPostgres(o Options) (*postgres, dialect) {
+	p := &postgres{busy: o.Busy, fakeTime: o.FakeTime, log: o.Logger}
+	d := dialect{
+		now:       func() string { return `(extract(epoch FROM statement_timestamp()) * 1000)::bigint` },
+		lock:      `SELECT ` + pgLock + `, (extract(epoch FROM clock_timestamp()) * 1000)::bigint`,
+		forUpdate: ` FOR UPDATE`, skipLocked: ` FOR UPDATE SKIP LOCKED`,
+	}
+	if o.FakeTime {
+		d.now = nil
+	}
+	config, err := pgx.ParseConfig(o.Database)
+	if err != nil { // whose words may hold the password
+		p.broken = errors.New("the database URL can't be read: it must be like postgres://user:password@host:5432/name")
+		return p, d
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	for name, value := range map[string]string{"application_name": "pixazo-mcp", "statement_timeout": fmt.Sprint(o.Busy.Milliseconds()), "idle_in_transaction_session_timeout": "30s"} {
+		if config.RuntimeParams[name] == "" {
+			config.RuntimeParams[name] = value
+		}
+	}
+	for _, other := range config.Fallbacks { // of several servers, the one that takes writes
+		if other.Host != config.Host && config.ValidateConnect == nil {
+			config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+		}
+	}
+	p.config = config
+	for i, n := range connections {
+		p.handles[i] = sql.OpenDB(connector{stdlib.GetConnector(*config)})
+		p.handles[i].SetMaxOpenConns(n)
+		p.handles[i].SetMaxIdleConns(n)
+		p.handles[i].SetConnMaxIdleTime(5 * time.Minute)
+	}
+	return p, d
+}
+
+// connector makes connections whose texts PostgreSQL takes.
+type connector struct{ driver.Connector }
+
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return connection{conn.(*stdlib.Conn)}, nil
+}
+
+type connection struct{ *stdlib.Conn }
+
+// CheckNamedValue takes out of a text what PostgreSQL refuses: NUL, and bytes that
+// are not UTF-8.
+func (connection) CheckNamedValue(v *driver.NamedValue) error {
+	if s := reflect.ValueOf(v.Value); s.Kind() == reflect.String {
+		v.Value = strings.ReplaceAll(strings.ToValidUTF8(s.String(), "\uFFFD"), "\x00", "\uFFFD")
+	}
+	return nil
+}
+
+func (p *postgres) write(ctx context.Context, purpose purpose, f func(context.Context, *sql.DB) error) error {
+	ctx, cancel := context.WithTimeout(ctx, p.busy)
+	defer cancel()
+	err := p.use(ctx, purpose, f)
+	if _, unknown := errors.AsType[errCommit](err); away(err) && !unknown && ctx.Err() == nil {
+		// The connections are of a server that was restarted, or is the first no more.
+		for i, db := range p.handles {
+			db.SetMaxIdleConns(0)
+			db.SetMaxIdleConns(connections[i])
+		}
+		err = p.use(ctx, purpose, f)
+	}
+	return p.explain(ctx, err)
+}
+
+func (p *postgres) read(ctx context.Context, f func(context.Context, querier) error) error {
+	return p.write(ctx, statuses, func(ctx context.Context, db *sql.DB) error { return f(ctx, db) })
+}
+
+// use runs f once the tables are there.
+func (p *postgres) use(ctx context.Context, purpose purpose, f func(context.Context, *sql.DB) error) error {
+	if p.broken != nil {
+		return p.broken
+	}
+	p.mu.Lock()
+	migrated, closed := p.migrated, p.closed
+	p.mu.Unlock()
+	if closed {
+		return errClosed
+	}
+	if !migrated {
+		if err := p.migrate(ctx); err != nil {
+			return err
+		}
+		p.mu.Lock()
+		p.migrated = true
+		p.mu.Unlock()
+	}
+	return f(ctx, p.handles[purpose])
+}
+
+//go:embed postgres.sql
+var triggers string
+
+// pgMigrations take a database from version i to i+1. They are those of the
+// embedded database, with what PostgreSQL spells in another way.
+var pgMigrations = []string{strings.ReplaceAll(first, "INTEGER PRIMARY KEY AUTOINCREMENT", "BIGSERIAL PRIMARY KEY"), second + triggers}
+
+// migrate brings the tables to the newest version. A newer one than this program
+// knows is used as it is.
+func (p *postgres) migrate(ctx context.Context) error {
+	db := p.handles[intents]
+	if version, err := pgVersion(ctx, db); err != nil || version >= len(pgMigrations) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), migrateTimeout)
+	defer cancel()
+	return transaction(ctx, db, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `SET LOCAL statement_timeout = 0; SELECT `+pgLock+`; CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)`); err != nil {
+			return err
+		}
+		version, err := pgVersion(ctx, tx) // again: another replica may have been quicker
+		if err != nil || version >= len(pgMigrations) {
+			return err
+		}
+		for _, migration := range pgMigrations[version:] {
+			if _, err := tx.ExecContext(ctx, migration); err != nil {
+				return err
+			}
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO schema_version (version) VALUES ($1)`, len(pgMigrations))
+		return err
+	})
+}
+
+// pgVersion returns the version of the tables, 0 when there are none.
+func pgVersion(ctx context.Context, q querier) (version int, err error) {
+	var there bool
+	err = q.QueryRowContext(ctx, `SELECT to_regclass('schema_version') IS NOT NULL`).Scan(&there)
+	if err == nil && there {
+		err = q.QueryRowContext(ctx, `SELECT COALESCE(MAX(version), 0) FROM schema_version`).Scan(&version)
+	}
+	return version, err
+}
+
+// away reports whether err is of a connection that broke or was not made, or of a
+// server that takes no writes any more: another one may.
+func away(err error) bool {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return strings.HasPrefix(e.Code, "57P") || e.Code == "25006"
+	}
+	_, network := errors.AsType[net.Error](err)
+	return network || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
+}
+
+// explain returns the error of a database that can't be used. Where it is, and why
+// it can't be reached, is for the log alone.
+func (p *postgres) explain(ctx context.Context, err error) error {
+	if _, ours := errors.AsType[*pixazo.Error](err); ours || err == nil {
+		return err
+	}
+	words := ""
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		words = "the database does not answer in time"
+	case away(err):
+		words = "the database can't be reached, or takes no writes"
+	default:
+		if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+			words = "the database answers: " + e.Message
+		}
+	}
+	p.mu.Lock()
+	quiet := words == "" || time.Since(p.logged) < logEvery
+	if !quiet {
+		p.logged = time.Now()
+	}
+	p.mu.Unlock()
+	if !quiet {
+		p.log.Warn("the database can't be used", "error", err)
+	}
+	if words != "" {
+		err = explained{words, err}
+	}
+	return unavailable(err)
+}
+
+// explained is an error with words of its own.
+type explained struct {
+	words string
+	error
+}
+
+func (e explained) Error() string { return e.words }
+func (e explained) Unwrap() error { return e.error }
+
+func (p *postgres) close() {
+	p.mu.Lock()
+	closed := p.closed
+	p.closed = true
+	p.mu.Unlock()
+	for _, db := range p.handles {
+		if db != nil && !closed {
+			_ = db.Close()
+		}
+	}
+}
+
+// version says that anybody may have written: that is looked at cheaply here.
+func (p *postgres) version(context.Context) (int64, error) { return time.Now().UnixMilli(), nil }
+
+func (p *postgres) state() string { return time.Now().UTC().Format("2006-01-02 15:04") }
+
+func (p *postgres) exists() bool { return true }
+
+func (p *postgres) newestAside() (string, time.Time) { return "", time.Time{} }
