@@ -136,7 +136,7 @@ func (h *house) notifies() bool {
 	if h.team != nil {
 		return false
 	}
-	return h.settings.Notify == config.On || h.settings.Notify == config.Auto && keeper.HasDesktop(os.Getenv)
+	return h.settings.Notify == "true" || h.settings.Notify == "auto" && keeper.HasDesktop(os.Getenv)
 }
 
 // keeper returns what watches, saves and gives notice.

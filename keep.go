@@ -36,7 +36,7 @@ func keepCommand() func() *exec.Cmd {
 	}
 	return func() *exec.Cmd {
 		cmd := exec.Command(program)
-		cmd.Args = []string{"pixazo-mcp", string(config.Keep)}
+		cmd.Args = []string{"pixazo-mcp", config.Keep}
 		return cmd
 	}
 }

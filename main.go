@@ -59,7 +59,7 @@ func main() {
 // run is the whole program. args come without the program's name; env is as
 // os.Environ gives it; keepCommand makes the process of a keeper, nil for none.
 func run(ctx context.Context, args, env []string, keepCommand func() *exec.Cmd, stdin io.Reader, stdout, stderr io.Writer) error {
-	if len(args) == 1 && args[0] == string(config.Keep) {
+	if len(args) == 1 && args[0] == config.Keep {
 		return keep(ctx, stdin, stdout) // its settings come over the pipe
 	}
 	settings, err := config.Parse(args, env, fullVersion, stdout)

@@ -287,7 +287,7 @@ func waitCommand(settings config.Settings, clientName string) string {
 	if err != nil || temporary || !slices.ContainsFunc(shells, func(s string) bool { return strings.Contains(name, s) }) {
 		return ""
 	}
-	words := []string{program, string(config.Wait), "--state-dir=" + settings.StateDir}
+	words := []string{program, config.Wait, "--state-dir=" + settings.StateDir}
 	if settings.Sandbox {
 		words = append(words, "--sandbox")
 	}

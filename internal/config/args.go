@@ -172,7 +172,7 @@ func (p *parser) take(row *setting, v string) {
 func (p *parser) command(words []string, wordFirst bool) {
 	switch {
 	case len(words) > 0 && slices.Contains(commands, words[0]):
-		p.s.Command, words = Command(words[0]), words[1:]
+		p.s.Command, words = words[0], words[1:]
 	case !wordFirst:
 		p.s.Command = Serve
 	}
@@ -203,18 +203,9 @@ func (p *parser) command(words []string, wordFirst bool) {
 	}
 	for _, row := range p.rows {
 		if row.typed != nil && row.of != nil && !slices.Contains(row.of, p.s.Command) {
-			p.fail("", fmt.Errorf("--%s is a flag of %s alone", row.name, commandNames(row.of)))
+			p.fail("", fmt.Errorf("--%s is a flag of %s alone", row.name, strings.Join(row.of, ", ")))
 		}
 	}
-}
-
-// commandNames lists commands for people.
-func commandNames(all []Command) string {
-	var names []string
-	for _, c := range all {
-		names = append(names, string(c))
-	}
-	return strings.Join(names, ", ")
 }
 
 // find returns the row of a flag's name, nil if there is none.

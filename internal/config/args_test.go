@@ -19,7 +19,7 @@ import (
 func TestParseTakesCommands(t *testing.T) {
 	tests := []struct {
 		args   []string
-		want   Command
+		want   string
 		prompt string
 		live   bool
 	}{
@@ -47,7 +47,7 @@ func TestParseTakesCommands(t *testing.T) {
 func TestParseTakesSetupCommands(t *testing.T) {
 	for _, tt := range []struct {
 		args    []string
-		want    Command
+		want    string
 		client  string
 		print   bool
 		json    bool
@@ -218,7 +218,7 @@ func TestCommandLineErrors(t *testing.T) {
 func TestOnlyAWordThatComesFirstIsNoServer(t *testing.T) {
 	for _, tt := range []struct {
 		args []string
-		want Command
+		want string
 	}{
 		{[]string{"dmeo"}, ""},
 		{[]string{"dmeo", "--sandbox"}, ""},

@@ -26,21 +26,18 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// Command is what the program is asked to do.
-type Command string
-
 // The commands; Serve is the default.
 const (
-	Serve     Command = "serve"
-	Keep      Command = "keep"
-	Wait      Command = "wait"
-	List      Command = "list"
-	Demo      Command = "demo"
-	Doctor    Command = "doctor"
-	Install   Command = "install"
-	Uninstall Command = "uninstall"
-	HTTP      Command = "http"
-	Token     Command = "token"
+	Serve     = "serve"
+	Keep      = "keep"
+	Wait      = "wait"
+	List      = "list"
+	Demo      = "demo"
+	Doctor    = "doctor"
+	Install   = "install"
+	Uninstall = "uninstall"
+	HTTP      = "http"
+	Token     = "token"
 )
 
 var commands = []string{"serve", "http", "token", "keep", "wait", "list", "demo", "doctor", "install", "uninstall"}
@@ -53,7 +50,7 @@ var Clients = []string{"claude-desktop", "claude-code", "cursor", "vscode", "win
 // key; see Key.
 type Settings struct {
 	// Command is "" when the command line begins with a word that is none.
-	Command Command
+	Command string
 
 	Home             string        // what ~ stands for; "" when it is not known
 	APIKeyFile       string        // "" when none was named and Home is not known
@@ -66,7 +63,7 @@ type Settings struct {
 	KeepDays         int           // how long ended jobs stay in the journal; 0: for ever
 	AutoSave         bool          // save finished videos below OutputDir without being asked
 	Keeper           bool          // submit and watch in processes of their own
-	Notify           Choice        // give desktop notices
+	Notify           string        // give desktop notices: "true", "false", or "auto" for where they can be shown
 	FilesAsObjects   bool          // send attachments as objects, and not as strings
 	OutputDir        string        // of saved videos; "" when none was named and Home is not known
 	MaxDownload      int64         // bytes of the largest video that is saved: 1 to 1 TiB
@@ -122,16 +119,6 @@ type Settings struct {
 	entryArgs    []string
 	allArgs      []string
 }
-
-// Choice is a setting that may be left to the program.
-type Choice string
-
-// The values of a Choice.
-const (
-	On   Choice = "true"
-	Off  Choice = "false"
-	Auto Choice = "auto"
-)
 
 // Problem is a setting that can't be taken.
 type Problem struct {
@@ -197,7 +184,7 @@ type setting struct {
 	set func(value string) error
 	// of are the commands whose flag it is. Those of no command are settings:
 	// they have a variable, and count for every command.
-	of   []Command
+	of   []string
 	team bool // a setting of the team server, which has a variable, too
 
 	variable string   // "" for a flag that has none
@@ -222,7 +209,7 @@ func (p *parser) table(s *Settings) []setting {
 		{name: "output-dir", kind: "DIR", fallback: outputDir(p.goos), set: into(&s.OutputDir, p.absolute)},
 		{name: "auto-save", fallback: "true", set: into(&s.AutoSave, parseBoolean)},
 		{name: "keeper", fallback: "true", set: into(&s.Keeper, parseBoolean)},
-		{name: "notify", kind: "WHEN", fallback: "auto", set: into(&s.Notify, parseChoice)},
+		{name: "notify", kind: "WHEN", fallback: "auto", set: into(&s.Notify, parseNotify)},
 		{name: "max-download", kind: "SIZE", fallback: "2GB", set: into(&s.MaxDownload, parseSize)},
 		{name: filesDir, kind: "DIR", set: p.addFilesDir},
 		{name: "files-from-roots", fallback: "false", set: into(&s.FilesFromRoots, parseBoolean)},
@@ -237,16 +224,16 @@ func (p *parser) table(s *Settings) []setting {
 		{name: "log-level", kind: "LEVEL", fallback: "info", set: into(&s.LogLevel, oneOf(levels, "must be debug, info, warn or error"))},
 		{name: "log-file", kind: "FILE", set: into(&s.LogFile, p.absolute)},
 
-		{name: "prompt", kind: "TEXT", of: []Command{Demo}, set: into(&s.Demo.Prompt, text)},
-		{name: "live", of: []Command{Demo}, set: into(&s.Demo.Live, parseBoolean)},
-		{name: "probe", of: []Command{HTTP}, set: into(&s.HTTP.Probe, parseBoolean)},
-		{name: "stop", of: []Command{Keep}, set: into(&s.Stop, parseBoolean)},
-		{name: "save", of: []Command{Wait}, set: into(&s.Shell.Save, parseBoolean)},
-		{name: "timeout", of: []Command{Wait}, kind: "DURATION", set: into(&s.Shell.Timeout, durations(time.Second, 1000*time.Hour, "must be a duration of at least 1s, such as 45m"))},
-		{name: "all", of: []Command{List}, set: into(&s.Shell.All, parseBoolean)},
-		{name: "json", of: []Command{Doctor, Wait, List}, set: into(&s.JSON, parseBoolean)},
-		{name: "url", kind: "URL", of: []Command{Install}, set: into(&s.Setup.URL, parsePublicURL)},
-		{name: "print", of: []Command{Install, Uninstall}, set: into(&s.Setup.Print, parseBoolean)},
+		{name: "prompt", kind: "TEXT", of: []string{Demo}, set: into(&s.Demo.Prompt, text)},
+		{name: "live", of: []string{Demo}, set: into(&s.Demo.Live, parseBoolean)},
+		{name: "probe", of: []string{HTTP}, set: into(&s.HTTP.Probe, parseBoolean)},
+		{name: "stop", of: []string{Keep}, set: into(&s.Stop, parseBoolean)},
+		{name: "save", of: []string{Wait}, set: into(&s.Shell.Save, parseBoolean)},
+		{name: "timeout", of: []string{Wait}, kind: "DURATION", set: into(&s.Shell.Timeout, durations(time.Second, 1000*time.Hour, "must be a duration of at least 1s, such as 45m"))},
+		{name: "all", of: []string{List}, set: into(&s.Shell.All, parseBoolean)},
+		{name: "json", of: []string{Doctor, Wait, List}, set: into(&s.JSON, parseBoolean)},
+		{name: "url", kind: "URL", of: []string{Install}, set: into(&s.Setup.URL, parsePublicURL)},
+		{name: "print", of: []string{Install, Uninstall}, set: into(&s.Setup.Print, parseBoolean)},
 	}, p.httpTable(&s.HTTP)...)
 }
 
@@ -266,7 +253,7 @@ func Parse(args, env []string, version func() string, stdout io.Writer) (Setting
 	switch {
 	case p.help:
 		text = help
-		if slices.Contains(words, string(HTTP)) {
+		if slices.Contains(words, HTTP) {
 			text = helpHTTP
 		}
 	case p.version:

@@ -71,7 +71,7 @@ func TestParseGivesDefaults(t *testing.T) {
 		MaxVideosPerDay:  50,
 		AutoSave:         true,
 		Keeper:           true,
-		Notify:           Auto,
+		Notify:           "auto",
 		Command:          Serve,
 		Home:             home,
 		APIKeyFile:       filepath.Join(home, ".pixazo", "api-key"),

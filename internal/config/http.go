@@ -83,11 +83,11 @@ func (s Secret) String() string { return text.Redacted }
 
 // httpTable returns the rows of the team server's flags.
 func (p *parser) httpTable(h *HTTPSettings) []setting {
-	only := []Command{HTTP}
+	only := []string{HTTP}
 	rows := []setting{
 		{name: "address", kind: "HOST:PORT", fallback: "127.0.0.1:8080", set: into(&h.Address, parseAddress)},
 		{name: "public-url", kind: "URL", set: into(&h.PublicURL, parsePublicURL)},
-		{name: "database-url-file", kind: "FILE", of: []Command{HTTP, List}, set: into(&h.DatabaseURL, p.databaseURL)},
+		{name: "database-url-file", kind: "FILE", of: []string{HTTP, List}, set: into(&h.DatabaseURL, p.databaseURL)},
 		{name: "oauth-issuer", kind: "URL", set: into(&h.OAuthIssuer, parseIssuer)},
 		{name: "oauth-scopes", kind: "NAMES", set: into(&h.OAuthScopes, parseScopes)},
 		{name: "tokens-file", kind: "FILE", set: into(&h.TokensFile, p.absolute)},

@@ -4,8 +4,6 @@
 package config
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,7 +11,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"unicode/utf16"
+
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 
 	"pixazo-mcp/internal/disk"
 	"pixazo-mcp/pixazo"
@@ -128,33 +128,13 @@ func (s Settings) KeyWarning() string {
 }
 
 // readKey reads a file that holds nothing but the key, and gives its text
-// unchecked.
+// unchecked, without a byte order mark: Notepad begins a file with one, and
+// PowerShell's > writes UTF-16.
 func readKey(path string) (string, error) {
 	content, err := disk.ReadFile(path, maxKeyFile)
-	switch {
-	case errors.Is(err, disk.ErrIrregular):
-		return "", errors.New("it is not a regular file")
-	case errors.Is(err, disk.ErrTooLarge):
-		return "", errors.New("it is larger than 4 KiB")
-	case err != nil:
+	if err != nil {
 		return "", err
 	}
-	return decode(content), nil
-}
-
-// decode reads text by its byte order mark: Notepad begins a file with one, and
-// PowerShell's > writes UTF-16.
-func decode(content []byte) string {
-	var order binary.ByteOrder = binary.LittleEndian
-	switch {
-	case bytes.HasPrefix(content, []byte{0xfe, 0xff}):
-		order = binary.BigEndian
-	case !bytes.HasPrefix(content, []byte{0xff, 0xfe}):
-		return string(bytes.TrimPrefix(content, []byte("\ufeff")))
-	}
-	var units []uint16
-	for rest := content[2:]; len(rest) > 1; rest = rest[2:] {
-		units = append(units, order.Uint16(rest))
-	}
-	return string(utf16.Decode(units))
+	content, _, err = transform.Bytes(unicode.BOMOverride(transform.Nop), content)
+	return string(content), err
 }

@@ -41,16 +41,13 @@ var (
 	}
 )
 
-// parseChoice reads a boolean, or "auto".
-func parseChoice(v string) (Choice, error) {
-	if strings.EqualFold(v, string(Auto)) {
-		return Auto, nil
+// parseNotify reads a boolean, or "auto".
+func parseNotify(v string) (string, error) {
+	if strings.EqualFold(v, "auto") {
+		return "auto", nil
 	}
 	on, err := oneOf(booleans, "must be true, false or auto")(v)
-	if on {
-		return On, err
-	}
-	return Off, err
+	return strconv.FormatBool(on), err
 }
 
 // oneOf reads one of the words, in any case.

@@ -13,11 +13,8 @@ import (
 )
 
 // ErrIrregular is the error of a folder, device, pipe or socket in the place of
-// a file, and ErrTooLarge that of a file beyond the limit of ReadFile.
-var (
-	ErrIrregular = errors.New("not a regular file")
-	ErrTooLarge  = errors.New("too large")
-)
+// a file.
+var ErrIrregular = errors.New("not a regular file")
 
 // OpenFile opens the regular file of that name below root to be read; without a
 // root, name is a path of the system. It opens nothing else, since a pipe would
@@ -62,7 +59,7 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 	defer func() { _ = f.Close() }() // it was only read
 	content, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(content)) > limit {
-		return nil, ErrTooLarge
+		return nil, fmt.Errorf("larger than %d KiB", limit>>10)
 	}
 	return content, err
 }

@@ -62,7 +62,7 @@ func (o Options) readFile(path, user string) (file, error) {
 func (o Options) whileLocked(user string, do func() error) error {
 	err := do()
 	for i := 0; err != nil && o.GOOS == "windows"; i++ {
-		if errors.Is(err, disk.ErrIrregular) || errors.Is(err, disk.ErrTooLarge) {
+		if errors.Is(err, disk.ErrIrregular) {
 			return err
 		}
 		if i == 10 {

@@ -267,7 +267,7 @@ func TestInstallLeavesAloneWhatItCannotReplace(t *testing.T) {
 			if err := os.Truncate(file, maxFile+1); err != nil {
 				b.t.Fatal(err)
 			}
-		}, "too large"},
+		}, "larger than 32768 KiB"},
 		{"a broken link", func(b *bench, file string) {
 			b.write(filepath.Join(filepath.Dir(file), "x"), "", 0o600)
 			if err := os.Symlink("nowhere", file); err != nil {
