@@ -89,6 +89,9 @@ func newHouse(settings config.Settings, log *slog.Logger) (*house, error) {
 			return nil, err
 		}
 	}
+	if settings.Shell.All { // list
+		o.File, o.Database = "team.db", settings.HTTP.DatabaseURL.Reveal()
+	}
 	h.journal = journal.New(o)
 	h.tracker = jobs.New(gateway, h.journal, jo)
 	h.saver = download.New(savedJobs{h.tracker}, download.Options{

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -231,6 +232,9 @@ func listVideos(ctx context.Context, settings config.Settings, stdout, stderr io
 		return err
 	}
 	defer h.close()
+	if settings.Shell.All {
+		return listUsage(ctx, h, stdout)
+	}
 	n, cursor := 0, ""
 	for {
 		page, err := h.tracker.List(ctx, journal.All, listPage, cursor)
@@ -268,6 +272,26 @@ func listVideos(ctx context.Context, settings config.Settings, stdout, stderr io
 	if held, err := h.journal.Leases(ctx, ""); err == nil && keeper.Running(held) != "" {
 		running := keeper.Running(held)
 		fmt.Fprintln(stderr, "a keeper watches what is pending:", running)
+	}
+	return nil
+}
+
+// listUsage lists what each owner of a team made on each of the last days.
+func listUsage(ctx context.Context, h *house, stdout io.Writer) error {
+	used, err := h.journal.Usage(ctx, time.Now().AddDate(0, 0, -usageDays))
+	if err != nil {
+		return err
+	}
+	for _, u := range used {
+		if h.settings.JSON {
+			raw, _ := json.Marshal(u)
+			_, err = fmt.Fprintf(stdout, "%s\n", raw)
+		} else {
+			_, err = fmt.Fprintf(stdout, "%s  %d videos, %d uncertain  %s\n", u.Day, u.Videos, u.Uncertain, cmp.Or(u.Owner, "without authentication"))
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -96,12 +96,12 @@ func (c Config) whileMade(ctx context.Context, row jobs.Row, v jobs.View) string
 }
 
 // waitCommand returns the command with which the agent of the client waits in a
-// shell, "" if it has none.
+// shell, "" if it has none, or not the program.
 func (c Config) waitCommand(ctx context.Context) string {
 	session, ok := server.ClientSessionFromContext(ctx).(interface {
 		ClientName(context.Context) string
 	})
-	if !ok || c.WaitCommand == nil {
+	if !ok || c.WaitCommand == nil || c.Team != nil {
 		return ""
 	}
 	return c.WaitCommand(session.ClientName(ctx))
