@@ -96,7 +96,7 @@ func (c Config) whileMade(ctx context.Context, row jobs.Row, v jobs.View) string
 }
 
 // waitCommand returns the command with which the agent of the client waits in a
-// shell, "" if it has none, or not the program.
+// shell, "" if it has no shell, or the program is on another computer.
 func (c Config) waitCommand(ctx context.Context) string {
 	session, ok := server.ClientSessionFromContext(ctx).(interface {
 		ClientName(context.Context) string
