@@ -24,7 +24,7 @@ golden: ## write anew what is made from the code, and show what changed
 	go test ./tools -update
 	go test ./packaging/mcpb -run Manifest -update
 	node packaging/release.mjs
-	go test . -run GoldenSessions -update
+	go test . -run 'GoldenSessions|Architecture' -update
 	git diff --stat
 
 .PHONY: lint
