@@ -263,13 +263,13 @@ func TestAJournalThatMayOnlyBeReadIsListed(t *testing.T) {
 	}
 }
 
-// smallDisk returns a directory on a disk of 1 MB.
-func smallDisk(t *testing.T) string {
+// smallDisk returns a directory on a disk of that size.
+func smallDisk(t *testing.T, size string) string {
 	dir := t.TempDir()
 	if runtime.GOOS != "linux" || os.Getuid() != 0 {
 		t.Skip("only root on Linux can mount a small disk")
 	}
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "tmpfs", dir).CombinedOutput(); err != nil {
 		t.Skipf("mount: %v %s", err, out)
 	}
 	t.Cleanup(func() {
@@ -295,7 +295,7 @@ func fillDisk(t *testing.T, dir string) (empty func()) {
 }
 
 func TestAFullDisk(t *testing.T) {
-	dir := smallDisk(t)
+	dir := smallDisk(t, "1m")
 	j := open(t, dir)
 	fill(t, j, 3)
 	in := intend(t, j, submission("tides"))

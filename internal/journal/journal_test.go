@@ -22,7 +22,9 @@ import (
 func open(t testing.TB, dir string, limits ...Limits) *Journal {
 	t.Helper()
 	o := at(dir)
-	o.Busy = 100 * time.Millisecond
+	if o.Database == "" {
+		o.Busy = 100 * time.Millisecond
+	}
 	if len(limits) > 0 {
 		o.Limits = limits[0]
 	}

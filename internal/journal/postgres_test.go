@@ -1,0 +1,439 @@
+// These tests hold what is PostgreSQL's alone: many replicas at once, clocks that
+// are wrong, connections that break, a database that is away.
+
+package journal
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pixazo-mcp/internal/journal/pgtest"
+	"pixazo-mcp/pixazo"
+)
+
+func TestReplicasDecideOneAfterTheOther(t *testing.T) {
+	place := pgtest.URL(t)
+	const users, limit, perUser = 4, 10, 4
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	sent := map[string]int{} // by owner
+	requests := map[string]int{}
+	for replica := range 4 {
+		o := at(place)
+		o.Limits = Limits{PerHour: limit, PerUser: perUser}
+		j := New(o) // which makes the tables, all at once
+		t.Cleanup(j.Close)
+		for user := range users {
+			wg.Go(func() {
+				owner := fmt.Sprint("user-", user)
+				for n := range 6 {
+					s := Submission{Prompt: "tides", Fingerprint: fmt.Sprint(n), Nonce: fmt.Sprint(replica, user, n)}
+					_, other, err := j.Intend(WithOwner(t.Context(), owner), s)
+					mu.Lock()
+					switch {
+					case err == nil && other == nil:
+						sent[owner]++
+						requests[owner+s.Fingerprint]++
+					case err != nil && !pixazo.IsCode(err, pixazo.LimitReached):
+						t.Error(err)
+					}
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	wg.Wait()
+	all := 0
+	for owner, n := range sent {
+		if all += n; n > perUser {
+			t.Errorf("%s sent %d, the limit is %d", owner, n, perUser)
+		}
+	}
+	if all != limit {
+		t.Errorf("%d were sent, the limit is %d", all, limit)
+	}
+	for request, n := range requests {
+		if n > 1 {
+			t.Errorf("%s was sent %d times", request, n)
+		}
+	}
+}
+
+// In a bubble of synctest the clock of this process is decades behind.
+func TestAReplicaWithAWrongClock(t *testing.T) {
+	place := pgtest.URL(t)
+	o := at(place)
+	o.Limits = Limits{PerHour: 3, PerUser: 2}
+	right := New(o)
+	t.Cleanup(right.Close)
+	accept(t, right, submission("tides"), "id-1")
+	if granted, err := right.Claim(t.Context(), "id-1", time.Minute); !granted || err != nil {
+		t.Fatal(granted, err)
+	}
+	var in Intent
+	synctest.Test(t, func(t *testing.T) {
+		wrong := New(o)
+		defer wrong.Close()
+		if _, other, err := wrong.Intend(t.Context(), submission("tides")); other == nil || err != nil {
+			t.Errorf("the same request: %+v, %v; want that it stands in the way", other, err)
+		}
+		if granted, err := wrong.Claim(t.Context(), "id-1", time.Second); granted || err != nil {
+			t.Errorf("a poll under way: %t, %v", granted, err)
+		}
+		in = intend(t, wrong, submission("moon"))
+		check(t, wrong.Renew(t.Context(), in))
+		_, _, err := wrong.Intend(t.Context(), submission("sun"))
+		if !pixazo.IsCode(err, pixazo.LimitReached) || !strings.Contains(err.Error(), "--max-videos-per-user") || pixazo.RetryAfter(err) > time.Hour+time.Second {
+			t.Errorf("got %v, want the limit of a user for an hour", err)
+		}
+		check(t, wrong.Take(t.Context(), Lease{"watch", "wrong", time.Now().Add(time.Minute)}))
+	})
+	if rows := list(t, right, Pending); len(rows) != 2 {
+		t.Errorf("%d rows under way, want 2: %+v", len(rows), rows)
+	}
+	if time.Since(in.submitted).Abs() > time.Minute {
+		t.Errorf("submitted at %s, want the database's time", in.submitted)
+	}
+	if held, err := right.Leases(t.Context(), ""); len(held) != 1 || err != nil || time.Until(held[0].Until) < 50*time.Second {
+		t.Errorf("leases %+v, %v", held, err)
+	}
+}
+
+func TestTextsThatPostgreSQLRefuses(t *testing.T) {
+	j := open(t, pgtest.URL(t))
+	const bad = "a\x00b\xffc"
+	s := submission(bad)
+	s.Request, s.SaveTo = bad, bad
+	in := intend(t, j, s)
+	row := conclude(t, j, in, pixazo.Job{RequestID: "id-1", Status: bad, Error: bad, VideoURLs: []string{bad}, PollingURL: bad}, nil)
+	if want := "a\uFFFDb\uFFFDc"; row.Prompt != want || row.Job.Error != want {
+		t.Errorf("kept %q, %q", row.Prompt, row.Job.Error)
+	}
+	observe(t, j, pixazo.Job{RequestID: "id-1", Status: pixazo.Status(bad), Error: bad})
+	if _, err := j.Find(WithOwner(t.Context(), bad), bad); err != nil {
+		t.Error(err)
+	}
+	check(t, j.OpenSession(t.Context(), Session{ID: bad, Capabilities: bad, Subscriptions: []string{bad}}))
+	check(t, j.Signal(t.Context(), bad))
+}
+
+// watching is a Watch and what it told.
+type watching struct {
+	rows    chan Row
+	signals chan string
+}
+
+func watch(t *testing.T, j *Journal) watching {
+	w := watching{make(chan Row, 1000), make(chan string, 1000)}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		j.Watch(ctx, time.Now(), func(rows []Row) {
+			for _, r := range rows {
+				w.rows <- r
+			}
+		}, func(s string) { w.signals <- s })
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return w
+}
+
+// until waits for a row for which f holds.
+func (w watching) until(t *testing.T, f func(Row) bool) {
+	t.Helper()
+	for timeout := time.After(20 * time.Second); ; {
+		select {
+		case r := <-w.rows:
+			if f(r) {
+				return
+			}
+		case <-timeout:
+			t.Fatal("nothing was heard")
+		}
+	}
+}
+
+func is(id string, status pixazo.Status) func(Row) bool {
+	return func(r Row) bool { return r.Job.RequestID == id && r.Job.Status == status }
+}
+
+// heard waits until w hears signals.
+func (w watching) heard(t *testing.T, j *Journal) {
+	t.Helper()
+	for timeout := time.After(20 * time.Second); ; {
+		_ = j.Signal(t.Context(), "ready")
+		select {
+		case <-w.signals:
+			return
+		case <-time.After(10 * time.Millisecond):
+		case <-timeout:
+			t.Fatal("no signal was heard")
+		}
+	}
+}
+
+func TestOneReplicaHearsTheOther(t *testing.T) {
+	place := pgtest.URL(t)
+	a, b := open(t, place), open(t, place)
+	w := watch(t, b)
+	w.heard(t, a)
+	accept(t, a, submission("tides"), "id-1")
+	w.until(t, is("id-1", pixazo.Queued))
+	var took []time.Duration
+	for n := range 50 {
+		status := pixazo.Status(fmt.Sprint("STATUS-", n))
+		observe(t, a, pixazo.Job{RequestID: "id-1", Status: status})
+		committed := time.Now()
+		w.until(t, is("id-1", status))
+		took = append(took, time.Since(committed))
+	}
+	slices.Sort(took)
+	t.Logf("from the commit to the other replica: %s at the median, %s at most", took[len(took)/2], took[len(took)-1])
+
+	// A connection that is lost loses nothing.
+	kill(t, place)
+	observe(t, a, pixazo.Job{RequestID: "id-1", Status: pixazo.Completed})
+	w.until(t, is("id-1", pixazo.Completed))
+	w.heard(t, b)
+	if err := a.Signal(t.Context(), strings.Repeat("x", 8000)); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
+		t.Errorf("a signal that is too long: %v", err)
+	}
+}
+
+// kill ends all connections of a schema's programs, as a failover does.
+func kill(t *testing.T, place string) {
+	pgtest.Exec(t, place, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pixazo-mcp' AND pid <> pg_backend_pid()`)
+}
+
+// cluster is a database of the test's own, which it may break.
+func cluster(t *testing.T) *pgtest.Cluster {
+	pgtest.URL(t) // or skip
+	c, err := pgtest.NewCluster()
+	check(t, err)
+	t.Cleanup(c.Remove)
+	return c
+}
+
+func TestADatabaseThatIsAwayAndComesBack(t *testing.T) {
+	c := cluster(t)
+	var logged bytes.Buffer
+	o := at(c.URL)
+	o.Busy, o.Logger = 3*time.Second, slog.New(slog.NewTextHandler(&logged, nil))
+	j := New(o)
+	t.Cleanup(j.Close)
+	w := watch(t, j)
+	in, second := intend(t, j, submission("tides")), intend(t, j, submission("moon"))
+	check(t, c.Stop())
+	secret := func(err error) {
+		t.Helper()
+		if !pixazo.IsCode(err, pixazo.JournalUnavailable) || strings.Contains(err.Error(), "/tmp") {
+			t.Errorf("got %v; want journal_unavailable, and not where the database is", err)
+		}
+	}
+	_, _, err := j.Intend(t.Context(), submission("sun"))
+	secret(err)
+	_, err = j.List(t.Context(), All, 10, "")
+	secret(err)
+	secret(j.Ping(t.Context()))
+	_, err = j.Claim(t.Context(), "id-1", 0)
+	secret(err)
+	if row, err := j.Conclude(in, pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil); err == nil || row.State != Accepted {
+		t.Errorf("concluded as %+v, %v", row, err)
+	}
+	if row := func() *Row { r, _ := j.Find(t.Context(), "id-1"); return r }(); row == nil {
+		t.Error("the outcome is forgotten")
+	}
+	check(t, c.Start())
+	w.until(t, is("id-1", pixazo.Queued)) // Watch has written it
+	w.heard(t, j)
+	conclude(t, j, second, pixazo.Job{RequestID: "id-2", Status: pixazo.Queued}, nil)
+	if j.Unwritten() {
+		t.Error("it waits to be written")
+	}
+
+	check(t, c.Stop())
+	check(t, c.Start("default_transaction_read_only=on"))
+	_, _, err = j.Intend(t.Context(), submission("sun"))
+	secret(err)
+	if rows := list(t, j, All); len(rows) != 2 {
+		t.Errorf("%d rows listed on a read-only database, want 2", len(rows))
+	}
+	check(t, c.Stop())
+	check(t, c.Start())
+	intend(t, j, submission("sun")) // connections to what is gone are of no matter
+	if strings.Contains(logged.String(), "top-secret") {
+		t.Error("the password is in the log")
+	}
+}
+
+func TestADatabaseThatIsSlow(t *testing.T) {
+	place := pgtest.URL(t)
+	o := at(place)
+	o.Busy = 300 * time.Millisecond
+	j := New(o)
+	t.Cleanup(j.Close)
+	in := intend(t, j, submission("tides"))
+	db, err := sql.Open("pgx", place)
+	check(t, err)
+	defer db.Close()
+	tx, err := db.Begin()
+	check(t, err)
+	_, err = tx.Exec(`LOCK TABLE jobs`)
+	check(t, err)
+	begun := time.Now()
+	if _, _, err := j.Intend(t.Context(), submission("moon")); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := j.Conclude(in, pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	check(t, tx.Rollback())
+	check(t, j.Ping(t.Context()))
+	if row := find(t, open(t, place), "id-1"); row == nil {
+		t.Error("the outcome is not written")
+	}
+}
+
+// A full disk is a panic of the server, which restarts.
+func TestADatabaseThatIsFull(t *testing.T) {
+	pgtest.URL(t) // or skip
+	dir := smallDisk(t, "100m")
+	check(t, os.Chmod(dir, 0o777))
+	check(t, os.Chmod(filepath.Dir(dir), 0o755))
+	t.Setenv("TMPDIR", dir)
+	c := cluster(t)
+	o := at(c.URL)
+	o.Busy = 3 * time.Second
+	j := New(o)
+	t.Cleanup(j.Close)
+	intend(t, j, submission("tides"))
+	empty := fillDisk(t, dir)
+	var refused error
+	sent := 1
+	for ; refused == nil && sent < 2000; sent++ { // until the room that is set aside is used up
+		s := submission(fmt.Sprint("moon ", sent))
+		var request strings.Builder
+		for range 20_000 { // that does not compress
+			request.WriteString(rand.Text())
+		}
+		s.Request = request.String()
+		_, _, refused = j.Intend(t.Context(), s)
+	}
+	if !pixazo.IsCode(refused, pixazo.JournalUnavailable) {
+		t.Fatalf("got %v, want that nothing is submitted", refused)
+	}
+	empty()
+	_ = c.Stop()
+	check(t, c.Start())
+	if rows := list(t, j, All); len(rows) == 0 {
+		t.Error("nothing is listed")
+	}
+	intend(t, j, submission("sun"))
+}
+
+func TestNoErrorShowsThePassword(t *testing.T) {
+	for _, address := range []string{
+		"postgres://pixazo:top-secret@127.0.0.1:1/name",
+		"postgres://pixazo:top-secret@no-such-host.invalid/name",
+		"postgres://pixazo:top-secret@127.0.0.1:port/name",
+		"postgres://pixazo:top-secret@[::1/name",
+		"host=127.0.0.1 port=1 password=top-secret sslmode=none",
+		"top-secret",
+	} {
+		var logged bytes.Buffer
+		j := New(Options{Database: address, Busy: 3 * time.Second, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+		_, _, err := j.Intend(t.Context(), submission("tides"))
+		if !pixazo.IsCode(err, pixazo.JournalUnavailable) || strings.Contains(fmt.Sprintf("%v %+v", err, err), "top-secret") || strings.Contains(logged.String(), "top-secret") {
+			t.Errorf("%s: %v, logged %s", address, err, logged.String())
+		}
+		j.Close()
+	}
+}
+
+// A connection that breaks while a COMMIT is under way: nobody knows whether it was
+// carried out.
+func TestACommitWhoseAnswerIsLost(t *testing.T) {
+	place := pgtest.URL(t)
+	u, err := url.Parse(place)
+	check(t, err)
+	if u.Query().Get("host") == "" {
+		t.Skip("wants the cluster of the tests")
+	}
+	socket := filepath.Join(u.Query().Get("host"), ".s.PGSQL.5432")
+	var mu sync.Mutex
+	cut := ""
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	defer listener.Close()
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("unix", socket)
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(client, server); client.Close() }()
+			go func() {
+				buffer := make([]byte, 64<<10)
+				for {
+					n, err := client.Read(buffer)
+					mu.Lock()
+					lost := cut != "" && bytes.Contains(bytes.ToUpper(buffer[:n]), []byte(cut))
+					mu.Unlock()
+					if lost {
+						_ = client.Close()
+					}
+					if _, err2 := server.Write(buffer[:n]); err != nil || err2 != nil {
+						_ = server.Close()
+						return
+					}
+				}
+			}()
+		}
+	}()
+	query := u.Query()
+	query.Set("host", "127.0.0.1")
+	query.Set("port", fmt.Sprint(listener.Addr().(*net.TCPAddr).Port))
+	query.Set("sslmode", "disable")
+	u.RawQuery = query.Encode()
+	lossy, good := open(t, u.String()), open(t, place)
+	intend(t, lossy, submission("first"))
+	mu.Lock()
+	cut = "COMMIT"
+	mu.Unlock()
+	s := submission("tides")
+	if _, _, err := lossy.Intend(t.Context(), s); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
+		t.Fatalf("got %v", err)
+	}
+	mu.Lock()
+	cut = ""
+	mu.Unlock()
+	check(t, lossy.Ping(t.Context()))
+	row, err := good.ByNonce(t.Context(), s.Nonce)
+	if err != nil || row == nil || row.State != Refused {
+		t.Errorf("it stands as %+v, %v; want that nothing was sent", row, err)
+	}
+	intend(t, good, submission("tides"))
+}

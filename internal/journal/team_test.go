@@ -1,0 +1,166 @@
+package journal
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pixazo-mcp/internal/journal/pgtest"
+	"pixazo-mcp/pixazo"
+)
+
+// These tests hold what the team server keeps in the journal, on both engines.
+
+func TestSessions(t *testing.T) {
+	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
+		synctest.Test(t, func(t *testing.T) {
+			dir := place(t)
+			first, second := open(t, dir), open(t, dir)
+			defer second.Close()
+			defer first.Close()
+			s := Session{ID: "a1", Owner: "ann", Capabilities: "{}"}
+			check(t, first.OpenSession(t.Context(), s))
+			time.Sleep(20 * time.Hour)
+			s.Subscriptions = []string{"pixazo://videos/1"}
+			check(t, second.SaveSession(t.Context(), s))
+			time.Sleep(20 * time.Hour)
+			got, err := first.FindSession(t.Context(), "a1")
+			if err != nil || got == nil || got.Owner != "ann" || got.Capabilities != "{}" || !slices.Equal(got.Subscriptions, s.Subscriptions) || time.Since(got.SeenAt) != 20*time.Hour {
+				t.Errorf("%+v, %v", got, err)
+			}
+			if got, err := first.FindSession(t.Context(), "b2"); got != nil || err != nil {
+				t.Errorf("one that nobody opened: %+v, %v", got, err)
+			}
+			time.Sleep(5 * time.Hour)
+			if got, err := first.FindSession(t.Context(), "a1"); got != nil || err != nil {
+				t.Errorf("one that was idle for a day: %+v, %v", got, err)
+			}
+			check(t, first.OpenSession(t.Context(), Session{ID: "c3"})) // which forgets the idle one
+			for id, want := range map[string]bool{"a1": false, "c3": true} {
+				if ended, err := second.EndSession(t.Context(), id); ended != want || err != nil {
+					t.Errorf("%s ended: %t, %v; want %t", id, ended, err, want)
+				}
+			}
+		})
+	})
+}
+
+func TestDueJobsGoToOneReplica(t *testing.T) {
+	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
+		synctest.Test(t, func(t *testing.T) {
+			dir := place(t)
+			first, second := open(t, dir), open(t, dir)
+			defer second.Close()
+			defer first.Close()
+			due := func(j *Journal, limit int, want ...string) {
+				t.Helper()
+				rows, err := j.Due(t.Context(), 5*time.Minute, limit)
+				var ids []string
+				for _, r := range rows {
+					ids = append(ids, r.Job.RequestID)
+				}
+				slices.Sort(ids)
+				if err != nil || !slices.Equal(ids, want) {
+					t.Errorf("due %q, %v; want %q", ids, err, want)
+				}
+			}
+			accept(t, first, submission("old"), "id-0")
+			time.Sleep(25 * time.Hour)
+			for _, id := range []string{"id-1", "id-2", "id-3"} {
+				accept(t, first, submission(id), id)
+			}
+			accept(t, first, submission("done"), "id-done")
+			observe(t, first, pixazo.Job{RequestID: "id-done", Status: pixazo.Completed})
+			observe(t, first, pixazo.Job{RequestID: "foreign", Status: pixazo.Queued})
+			if granted, err := first.Claim(t.Context(), "id-3", 0); !granted || err != nil {
+				t.Error(granted, err)
+			}
+			due(first, 20, "id-1", "id-2")
+			due(second, 20)
+			time.Sleep(5 * time.Minute)
+			rows, err := first.Due(t.Context(), 5*time.Minute, 1)
+			if len(rows) != 1 || err != nil {
+				t.Errorf("%+v, %v", rows, err)
+			}
+			rest := slices.DeleteFunc([]string{"id-1", "id-2", "id-3"}, func(id string) bool { return id == rows[0].Job.RequestID })
+			due(second, 20, rest...)
+			time.Sleep(25 * time.Hour)
+			due(first, 20)
+		})
+	})
+}
+
+func TestUsage(t *testing.T) {
+	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
+		synctest.Test(t, func(t *testing.T) {
+			j := open(t, place(t))
+			defer j.Close()
+			begin := time.Now() // midnight
+			for _, owner := range []string{"ann", "bob", "ann"} {
+				ctx := WithOwner(t.Context(), owner)
+				in, _, err := j.Intend(ctx, submission("of "+owner+time.Now().String()))
+				check(t, err)
+				conclude(t, j, in, pixazo.Job{RequestID: in.Nonce, Status: pixazo.Queued}, nil)
+				time.Sleep(12 * time.Hour)
+			}
+			conclude(t, j, intend(t, j, submission("lost")), pixazo.Job{}, uncertain)
+			conclude(t, j, intend(t, j, submission("refused")), pixazo.Job{}, &pixazo.Error{Code: pixazo.OutOfCredits})
+			intend(t, j, submission("under way"))
+			want := []Used{{"ann", "2000-01-01", 1, 0}, {"bob", "2000-01-01", 1, 0}, {"", "2000-01-02", 0, 1}, {"ann", "2000-01-02", 1, 0}}
+			if used, err := j.Usage(t.Context(), begin); err != nil || !slices.Equal(used, want) {
+				t.Errorf("%+v, %v; want %+v", used, err, want)
+			}
+			if used, err := j.Usage(t.Context(), begin.AddDate(0, 0, 1)); err != nil || !slices.Equal(used, want[2:]) {
+				t.Errorf("since the second day %+v, %v", used, err)
+			}
+		})
+	})
+}
+
+func TestTidyDeletesWhatEndedLongAgo(t *testing.T) {
+	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
+		synctest.Test(t, func(t *testing.T) {
+			dir := place(t)
+			o := at(dir)
+			o.KeepDays = 7
+			j, forEver := New(o), open(t, dir)
+			defer j.Close()
+			defer forEver.Close()
+			finish := func(id string) {
+				accept(t, j, submission(id), id)
+				observe(t, j, pixazo.Job{RequestID: id, Status: pixazo.Completed})
+			}
+			finish("old")
+			accept(t, j, submission("unfinished"), "unfinished")
+			conclude(t, j, intend(t, j, submission("lost")), pixazo.Job{}, uncertain)
+			time.Sleep(4 * 24 * time.Hour)
+			finish("new")
+			time.Sleep(4 * 24 * time.Hour)
+			if n, err := forEver.Tidy(t.Context()); n != 0 || err != nil {
+				t.Errorf("for ever: %d, %v", n, err)
+			}
+			if n, err := j.Tidy(t.Context()); n != 1 || err != nil {
+				t.Errorf("%d deleted, %v; want 1", n, err)
+			}
+			if rows := list(t, j, All); len(rows) != 3 || find(t, j, "old") != nil {
+				t.Errorf("%d rows are left, want 3: %+v", len(rows), rows)
+			}
+		})
+	})
+}
+
+func TestTheLimitOfAUser(t *testing.T) {
+	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
+		j := open(t, place(t), Limits{PerHour: 5, PerUser: 2})
+		for _, tt := range []struct {
+			owner string
+			left  int // -1: the limit is reached
+		}{{"ann", 1}, {"ann", 0}, {"ann", -1}, {"bob", 1}, {"bob", 0}, {"cay", 0}, {"cay", -1}} {
+			in, _, err := j.Intend(WithOwner(t.Context(), tt.owner), submission("tides"+submission("").Nonce))
+			if tt.left < 0 && !pixazo.IsCode(err, pixazo.LimitReached) || tt.left >= 0 && (err != nil || in.Left != tt.left) {
+				t.Errorf("%s: %d left, %v; want %d", tt.owner, in.Left, err, tt.left)
+			}
+		}
+	})
+}
