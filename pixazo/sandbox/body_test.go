@@ -69,7 +69,7 @@ func TestWrongBodiesAreRefusedWithTheReason(t *testing.T) {
 		{`{"prompt":"p","files":[{"type":"base64","media_type":"image/png","data":"aGk"}]}`, "no valid base64"},
 		{`{"prompt":"p","files":[{"type":"file"}]}`, "of type url, asset_id or base64"},
 		{`{"prompt":"p","files":[{"url":"https://example.com/a"}]}`, "of type url, asset_id or base64"},
-		{`{"prompt":"p","files":[{"type":1}]}`, "a string or an object"},
+		{`{"prompt":"p","files":[{"type":1}]}`, "a string, or an object"},
 		{`{"prompt":"p","files":[null]}`, "files[0] must be a string"},
 		{`{"prompt":"p","files":[17]}`, "files[0] must be a string"},
 		{`{"prompt":"p","files":[""]}`, "files[0] must be an http"},

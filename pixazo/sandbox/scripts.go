@@ -73,7 +73,7 @@ var Scripts = []Script{
 	{Name: "drop-before", Meaning: "the connection is dropped without an answer, not accepted", when: beforeAccepting, answer: drop},
 	{Name: "drop-after", Meaning: "accepted, then the connection is dropped without an answer", when: afterAccepting, answer: drop},
 	{Name: "slow", Meaning: "accepted, the answer comes after 3 s", when: afterAccepting, answer: slow(3 * time.Second)},
-	{Name: "slow-forever", Meaning: "accepted, the answer never comes", when: afterAccepting, answer: hang},
+	{Name: "slow-forever", Meaning: "accepted, the answer never comes", when: afterAccepting, answer: slow(1 << 62)},
 	{Name: "truncated", Meaning: "accepted, the JSON of the answer ends after the request_id", when: afterAccepting, answer: truncate},
 	{Name: "html", Meaning: "accepted, the answer is an HTML page with status 200", when: afterAccepting, answer: html},
 	{Name: "oversized", Meaning: "accepted, the answer is valid JSON of more than 1 MiB", when: afterAccepting, answer: oversize},
@@ -192,12 +192,6 @@ func (s *Sandbox) hold(r *http.Request, d time.Duration) {
 	if !s.sleep(r.Context(), d) {
 		panic(http.ErrAbortHandler)
 	}
-}
-
-// hang holds the answer back for longer than anybody waits.
-func hang(s *Sandbox, _ http.ResponseWriter, r *http.Request, _ []byte) {
-	s.hold(r, 1<<62)
-	panic(http.ErrAbortHandler)
 }
 
 // truncate cuts after the first field, which is the request_id, and inside the
