@@ -114,32 +114,16 @@ func exitStatus(err error) int {
 }
 
 // fullVersion is the version with the commit it was built from, as in
-// "0.1.0 (76629bd, 2026-11-21)".
+// "0.1.0 (20261121101530-76629bdc1f22)".
 func fullVersion() string {
-	revision, about := commit, []string(nil)
-	if info, ok := debug.ReadBuildInfo(); ok && revision == "" {
-		date, modified := "", false
-		for _, s := range info.Settings {
-			switch s.Key {
-			case "vcs.revision":
-				revision = s.Value
-			case "vcs.time":
-				date, _, _ = strings.Cut(s.Value, "T")
-			case "vcs.modified":
-				modified = s.Value == "true"
-			}
-		}
-		if date != "" {
-			about = append(about, date)
-		}
-		if modified {
-			about = append(about, "modified")
-		}
+	built := commit
+	if info, ok := debug.ReadBuildInfo(); ok && built == "" {
+		built = strings.TrimPrefix(info.Main.Version, "v0.0.0-")
 	}
-	if revision == "" {
+	if built == "" || built == "(devel)" {
 		return version
 	}
-	return version + " (" + strings.Join(append([]string{revision[:min(7, len(revision))]}, about...), ", ") + ")"
+	return version + " (" + built + ")"
 }
 
 // printToken makes a token of the team server. The line for the tokens file goes
