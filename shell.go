@@ -58,10 +58,7 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 		fmt.Fprintln(stderr, "nothing is pending")
 		return nil
 	}
-	w := &waiter{settings: settings, json: settings.JSON, out: stdout, lines: map[string]string{}}
-	if !settings.JSON && isTerminal(stdout) {
-		w.terminal = true
-	}
+	w := &waiter{settings: settings, out: stdout, said: map[string]pixazo.Status{}}
 	timeout := settings.Shell.Timeout
 	if timeout == 0 {
 		timeout = noTimeout
@@ -78,7 +75,6 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 		}
 	}
 	waits.Wait()
-	w.clear()
 	switch {
 	case w.failed > 0:
 		return status{oneFailed, fmt.Errorf("%d of the videos failed, are uncertain or are not known", w.failed)}
@@ -105,13 +101,10 @@ func houseOf(settings config.Settings, gateway string, log *slog.Logger) (*house
 // waiter prints how waits go.
 type waiter struct {
 	settings config.Settings
-	json     bool
-	terminal bool
 
 	mu           sync.Mutex
 	out          io.Writer
-	lines        map[string]string // the newest of each job
-	shown        bool              // a progress line stands on the terminal
+	said         map[string]pixazo.Status // the newest of each job
 	failed, late int
 }
 
@@ -126,7 +119,6 @@ func (w *waiter) wait(ctx context.Context, h *house, id string, timeout time.Dur
 	view.RequestID = id
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.lines, id)
 	ended := row.Job.Done()
 	switch {
 	case errors.Is(err, context.Canceled) || err == nil && !ended:
@@ -134,8 +126,7 @@ func (w *waiter) wait(ctx context.Context, h *house, id string, timeout time.Dur
 	case err != nil || row.Job.Status.Failed():
 		w.failed++
 	}
-	w.clearLocked()
-	if w.json {
+	if w.settings.JSON {
 		object := struct {
 			jobs.View
 			Failure string `json:"failure,omitempty"`
@@ -187,42 +178,15 @@ func (w *waiter) saved(ctx context.Context, h *house, row journal.Row) (journal.
 	}
 }
 
-// progress shows how a wait goes: on a line of the terminal, or in a line for
-// each change.
+// progress prints a job's status if it is another one than before.
 func (w *waiter) progress(id string, p jobs.Progress) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	said := string(p.Row.Job.Status)
-	if said == "" {
-		said = "no status yet"
+	status := p.Row.Job.Status
+	if status != w.said[id] && !w.settings.JSON {
+		fmt.Fprintf(w.out, "%s  %s\n", id, status)
 	}
-	if w.json {
-		return
-	}
-	if !w.terminal {
-		if w.lines[id] != said {
-			fmt.Fprintf(w.out, "%s  %s\n", id, said)
-		}
-		w.lines[id] = said
-		return
-	}
-	w.lines[id] = said
-	w.clearLocked()
-	fmt.Fprintf(w.out, "%s: %s, %s since submission; %d pending", id, said, p.Age.Round(time.Second), len(w.lines))
-	w.shown = true
-}
-
-func (w *waiter) clear() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.clearLocked()
-}
-
-func (w *waiter) clearLocked() {
-	if w.shown {
-		fmt.Fprint(w.out, "\r\x1b[K")
-		w.shown = false
-	}
+	w.said[id] = status
 }
 
 // listVideos is the command list.
