@@ -9,6 +9,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -194,10 +195,7 @@ func (d *demo) submit(ctx context.Context) (job, error) {
 		d.line("  Stopping as soon as the submission is answered, so that the video is not lost.")
 	})
 	defer stop()
-	arguments := map[string]any{"prompt": d.Prompt}
-	if d.Prompt == "" {
-		arguments["prompt"] = defaultPrompt
-	}
+	arguments := map[string]any{"prompt": cmp.Or(d.Prompt, defaultPrompt)}
 	if !d.Live {
 		arguments["allow_duplicate"] = true // the clip of an earlier demo went with its sandbox
 	}

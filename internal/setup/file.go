@@ -23,9 +23,8 @@ const maxFile = 32 << 20
 type file struct {
 	path    string // behind links
 	user    string // the program that may have it open
-	content []byte
+	content []byte // nil when there is no file
 	mode    fs.FileMode
-	exists  bool
 }
 
 // readFile reads the file at path, which the program named user may have open.
@@ -34,7 +33,7 @@ func (o Options) readFile(path, user string) (file, error) {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return file{path: path, user: user, mode: 0o600}, nil
 	}
-	f := file{user: user, exists: true}
+	f := file{user: user}
 	var err error
 	if f.path, err = filepath.EvalSymlinks(path); errors.Is(err, fs.ErrNotExist) {
 		return file{}, fmt.Errorf("%s is a link to a file that does not exist", path)
@@ -79,7 +78,7 @@ func (o Options) whileLocked(user string, do func() error) error {
 // only its owner can read; "" when the file held nothing. A file that is
 // read-only, or was changed since it was read, stays as it is.
 func (o Options) replace(f file, content []byte) (backup string, err error) {
-	if f.exists && f.mode&0o200 == 0 {
+	if f.mode&0o200 == 0 {
 		return "", fmt.Errorf("%s is read-only", f.path)
 	}
 	dir := filepath.Dir(f.path)
@@ -130,7 +129,7 @@ func writeNew(dir, pattern string, content []byte, mode fs.FileMode) (path strin
 // unchanged returns an error when the file is no longer what was read.
 func (f file) unchanged() error {
 	now, err := os.ReadFile(f.path)
-	if !f.exists && errors.Is(err, fs.ErrNotExist) || f.exists && err == nil && bytes.Equal(now, f.content) {
+	if f.content == nil && errors.Is(err, fs.ErrNotExist) || f.content != nil && err == nil && bytes.Equal(now, f.content) {
 		return nil
 	}
 	return fmt.Errorf("%s was changed by another program just now; run this again", f.path)
