@@ -113,7 +113,7 @@ func openWith(t testing.TB, g jobs.Gateway, place journal.Options, options ...jo
 	if o.Rand == nil {
 		o.Rand = func() float64 { return 0.5 }
 	}
-	tracker := jobs.New(g, journal.New(place), o)
+	tracker := jobs.New(g, journal.New(engineOf(t, place)), o)
 	t.Cleanup(func() { end(tracker) })
 	return tracker
 }

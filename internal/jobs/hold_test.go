@@ -17,7 +17,7 @@ func TestASaveIsHeldOverProcesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		process := func() (*jobs.Tracker, *journal.Journal) {
-			j := journal.New(journal.Options{Dir: dir, Gateway: "test"})
+			j := journal.New(engineOf(t, journal.Options{Dir: dir, Gateway: "test"}))
 			tracker := jobs.New(&fakeGateway{}, j, jobs.Options{})
 			t.Cleanup(tracker.Close)
 			return tracker, j

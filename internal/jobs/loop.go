@@ -229,7 +229,7 @@ func (t *Tracker) turn(l *loop, attended bool, interval time.Duration) (due, nex
 		}
 		t.show(seen.row, nil)
 		next = t.interval(l, seen.row, attended)
-		return max(time.Until(seen.row.PolledAt.Add(next)), time.Second), next, false
+		return max(min(time.Until(seen.row.PolledAt.Add(next)), next), time.Second), next, false // PolledAt is by another clock
 	}
 	answer, err := t.poll(l.ctx, l.key.id, row, true)
 	if err != nil && l.ctx.Err() == nil {

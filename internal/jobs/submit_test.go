@@ -35,7 +35,11 @@ func accepting(id string, d time.Duration) func(context.Context, *pixazo.Prepare
 // raw is the database of a journal, past the journal.
 func raw(t testing.TB, dir string) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.ToSlash(filepath.Join(dir, "journal.db"))+"?mode=rw&_pragma=busy_timeout(5000)")
+	driver, source := "sqlite", "file:"+filepath.ToSlash(filepath.Join(dir, "journal.db"))+"?mode=rw&_pragma=busy_timeout(5000)"
+	if url, ok := schemas.Load(dir); ok {
+		driver, source = "pgx", url.(string)
+	}
+	db, err := sql.Open(driver, source)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -116,6 +117,16 @@ func (connection) CheckNamedValue(v *driver.NamedValue) error {
 }
 
 func (p *postgres) write(ctx context.Context, purpose purpose, f func(context.Context, *sql.DB) error) error {
+	defer fakeWrites.Add(1)
+	return p.retry(ctx, purpose, f)
+}
+
+func (p *postgres) read(ctx context.Context, f func(context.Context, querier) error) error {
+	return p.retry(ctx, statuses, func(ctx context.Context, db *sql.DB) error { return f(ctx, db) })
+}
+
+// retry runs f, and again when the connection broke and nothing was committed.
+func (p *postgres) retry(ctx context.Context, purpose purpose, f func(context.Context, *sql.DB) error) error {
 	ctx, cancel := context.WithTimeout(ctx, p.busy)
 	defer cancel()
 	err := p.use(ctx, purpose, f)
@@ -128,10 +139,6 @@ func (p *postgres) write(ctx context.Context, purpose purpose, f func(context.Co
 		err = p.use(ctx, purpose, f)
 	}
 	return p.explain(ctx, err)
-}
-
-func (p *postgres) read(ctx context.Context, f func(context.Context, querier) error) error {
-	return p.write(ctx, statuses, func(ctx context.Context, db *sql.DB) error { return f(ctx, db) })
 }
 
 // use runs f once the tables are there.
@@ -263,8 +270,17 @@ func (p *postgres) close() {
 	}
 }
 
-// version says that anybody may have written: that is looked at cheaply here.
-func (p *postgres) version(context.Context) (int64, error) { return time.Now().UnixMilli(), nil }
+// version says that somebody may have written, which is always so, except in fake
+// time: there nobody does but this process.
+func (p *postgres) version(context.Context) (int64, error) {
+	if p.fakeTime {
+		return fakeWrites.Load(), nil
+	}
+	return time.Now().UnixMilli(), nil
+}
+
+// fakeWrites counts the writes of all journals in fake time.
+var fakeWrites atomic.Int64
 
 func (p *postgres) state() string { return time.Now().UTC().Format("2006-01-02 15:04") }
 
