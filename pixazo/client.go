@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"time"
 
 	"pixazo-mcp/internal/text"
@@ -56,7 +57,6 @@ type Client struct {
 	origin string
 	http   *http.Client // for GETs
 	posts  *http.Client // makes a new connection for each request
-	log    *slog.Logger
 
 	// One element for each GET under way: of those that somebody waits for, and
 	// of the others.
@@ -77,17 +77,13 @@ func NewClient(config Config) (*Client, error) {
 		if err := CheckWebhookURL(config.WebhookURL); err != nil {
 			return nil, invalid("webhook URL", err.Error(), text.Quote(config.WebhookURL))
 		}
-		switch config.WebhookMode {
-		case "", "terminal", "sync":
-		default:
+		if !slices.Contains([]string{"", "terminal", "sync"}, config.WebhookMode) {
 			return nil, invalid("webhook mode", "must be terminal or sync", text.Quote(config.WebhookMode))
 		}
 	}
 	config.UserAgent = cmp.Or(config.UserAgent, "pixazo-mcp")
-	c := &Client{config: config, origin: origin, log: config.Logger, gets: make(chan struct{}, maxGets), polls: make(chan struct{}, maxGets)}
-	if c.log == nil {
-		c.log = slog.New(slog.DiscardHandler)
-	}
+	config.Logger = cmp.Or(config.Logger, slog.New(slog.DiscardHandler))
+	c := &Client{config: config, origin: origin, gets: make(chan struct{}, maxGets), polls: make(chan struct{}, maxGets)}
 	transport, posts := config.Transport, config.Transport
 	if transport == nil {
 		c.ownTransport = true
@@ -155,7 +151,7 @@ func (c *Client) repeat(ctx context.Context, r retry, once func() (Job, error)) 
 		if time.Since(start)+delay > r.span {
 			return job, err
 		}
-		c.log.Info("asking the gateway again", "after", delay, "error", err)
+		c.config.Logger.Info("asking the gateway again", "after", delay, "error", err)
 		timer := time.NewTimer(delay)
 		select {
 		case <-timer.C:
@@ -196,10 +192,10 @@ func (c *Client) exchange(client *http.Client, req *http.Request) (a answer, err
 	start := time.Now()
 	if req.Method == http.MethodPost {
 		// Nothing is logged between a submission's answer and its entry in the journal.
-		c.log.Debug("gateway exchange", "method", req.Method, "path", req.URL.Path)
+		c.config.Logger.Debug("gateway exchange", "method", req.Method, "path", req.URL.Path)
 	} else {
 		defer func() {
-			c.log.Debug("gateway exchange", "method", req.Method, "path", req.URL.Path, "status", a.status, "took", time.Since(start), "error", err)
+			c.config.Logger.Debug("gateway exchange", "method", req.Method, "path", req.URL.Path, "status", a.status, "took", time.Since(start), "error", err)
 		}()
 	}
 	// Only a transport that says it went for a connection and never got one

@@ -300,7 +300,7 @@ func checkBetween(t *testing.T, what string, got, low, high time.Duration) {
 // captureLog makes c log everything as text to what it returns.
 func captureLog(c *Client) *lockedBuffer {
 	log := &lockedBuffer{}
-	c.log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	c.config.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	return log
 }
 

@@ -551,12 +551,12 @@ func TestKeyPromptAndDataNeverReachTheLog(t *testing.T) {
 					c := newTestClient(t, newScript(t, tt.reply))
 					log := captureLog(c)
 					if handler == "JSON" {
-						c.log = slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+						c.config.Logger = slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 					}
 					_, err := submit(t.Context(), c, VideoRequest{Prompt: prompt, Files: []string{data}})
-					c.log.Warn("submission failed", "error", err) // as its callers log it
+					c.config.Logger.Warn("submission failed", "error", err) // as its callers log it
 					_, err = c.Status(t.Context(), testID, StatusOptions{})
-					c.log.Warn("status failed", "error", err)
+					c.config.Logger.Warn("status failed", "error", err)
 					got := log.String()
 					if !strings.Contains(got, "gateway exchange") {
 						t.Fatalf("the log has no exchange, so nothing was tested:\n%s", got)

@@ -140,7 +140,7 @@ func untilRetry(t *testing.T, c *Client) (ctx context.Context, retries func() in
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	n := 0
-	c.log = slog.New(retryWatcher{func() { n++; cancel() }})
+	c.config.Logger = slog.New(retryWatcher{func() { n++; cancel() }})
 	return ctx, func() int { return n }
 }
 

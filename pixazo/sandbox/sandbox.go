@@ -4,6 +4,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
@@ -80,23 +81,17 @@ type Sandbox struct {
 // New returns a Sandbox.
 func New(o Options) *Sandbox {
 	s := &Sandbox{
-		duration:   min(o.Duration, maxDuration),
+		duration:   min(cmp.Or(o.Duration, 8*time.Second), maxDuration),
 		key:        o.Key,
 		client:     http.Client{Timeout: 5 * time.Second},
 		accepted:   o.Accepted,
-		log:        o.Logger,
+		log:        cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 		remembered: map[uint32]bool{},
-	}
-	if o.Duration <= 0 {
-		s.duration = 8 * time.Second
 	}
 	if o.WebhookClient != nil {
 		s.client = *o.WebhookClient
 	}
 	s.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
 	// Counting on from a random start tells the jobs of one millisecond apart for
 	// certain within this process, and very likely between processes.
 	s.serial.Store(rand.Uint32())

@@ -138,7 +138,7 @@ func TestStatusFollowsTheJobInTheDocumentedShape(t *testing.T) {
 func TestDurationIsKeptWithinItsLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for set, want := range map[time.Duration]time.Duration{
-			0: 8 * time.Second, -time.Second: 8 * time.Second, time.Microsecond: time.Millisecond,
+			0: 8 * time.Second, -time.Second: time.Millisecond, time.Microsecond: time.Millisecond,
 			3500 * time.Microsecond: 3 * time.Millisecond, time.Minute: time.Minute, 100 * time.Hour: time.Hour,
 		} {
 			j, ok := parseID(submitPrompt(t, New(Options{Duration: set}), "A presenter."))
