@@ -188,7 +188,7 @@ func TestInvalidSettingsReachDoctorAsJSONAlone(t *testing.T) {
 }
 
 func TestCommandLineErrors(t *testing.T) {
-	const clients = "claude-desktop, claude-code, cursor, vscode, windsurf, zed, codex, gemini, goose"
+	const clients = "claude-desktop, claude-code, cursor, vscode, gemini, qwen, opencode, windsurf, zed, codex, goose"
 	const more = " (pixazo-mcp --help lists what there is)"
 	for _, tt := range []struct {
 		args []string

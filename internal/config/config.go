@@ -43,7 +43,7 @@ const (
 var commands = []string{"serve", "http", "token", "keep", "wait", "list", "demo", "doctor", "install", "uninstall"}
 
 // Clients are the names that Install and Uninstall know.
-var Clients = []string{"claude-desktop", "claude-code", "cursor", "vscode", "windsurf", "zed", "codex", "gemini", "goose"}
+var Clients = []string{"claude-desktop", "claude-code", "cursor", "vscode", "gemini", "qwen", "opencode", "windsurf", "zed", "codex", "goose"}
 
 // Settings is the outcome of Parse: every value is valid, every path absolute.
 // It holds the key behind a function, so that no way of printing it shows the
@@ -89,6 +89,7 @@ type Settings struct {
 	Setup struct {
 		Client  string // one of Clients, for install and uninstall
 		Print   bool   // show what would be written, and write nothing
+		Allow   bool   // the client is to use the tools without asking
 		URL     string // of a team server, to install that instead of this program
 		Invalid error  // for doctor --json, which reports it: the error that Parse returns otherwise
 	}
@@ -233,6 +234,7 @@ func (p *parser) table(s *Settings) []setting {
 		{name: "all", of: []string{List}, set: into(&s.Shell.All, parseBoolean)},
 		{name: "json", of: []string{Doctor, Wait, List}, set: into(&s.JSON, parseBoolean)},
 		{name: "url", kind: "URL", of: []string{Install}, set: into(&s.Setup.URL, parsePublicURL)},
+		{name: "allow", of: []string{Install}, set: into(&s.Setup.Allow, parseBoolean)},
 		{name: "print", of: []string{Install, Uninstall}, set: into(&s.Setup.Print, parseBoolean)},
 	}, p.httpTable(&s.HTTP)...)
 }

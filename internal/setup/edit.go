@@ -22,11 +22,45 @@ type entry struct {
 	Command string            `json:"command"`
 	Args    []string          `json:"args"`
 	Env     map[string]string `json:"env"`
-	URL     string            `json:"url"` // of a remote server, which has no command
+	URL     string            `json:"url"`   // of a remote server, which has no command
+	Trust   bool              `json:"trust"` // its tools run without asking
+}
+
+// UnmarshalJSON reads opencode's entries, too, where the command is a list.
+func (e *entry) UnmarshalJSON(raw []byte) error {
+	var listed struct {
+		Command     []string
+		Environment map[string]string
+	}
+	if json.Unmarshal(raw, &listed) == nil && len(listed.Command) > 0 {
+		*e = entry{Command: listed.Command[0], Args: listed.Command[1:], Env: listed.Environment}
+		return nil
+	}
+	type plain entry
+	return json.Unmarshal(raw, (*plain)(e))
 }
 
 func (e entry) equal(other entry) bool {
-	return e.Command == other.Command && e.URL == other.URL && slices.Equal(e.Args, other.Args) && maps.Equal(e.Env, other.Env)
+	return e.Command == other.Command && e.URL == other.URL && e.Trust == other.Trust && slices.Equal(e.Args, other.Args) && maps.Equal(e.Env, other.Env)
+}
+
+// member is a name and its value in JSON.
+type member struct{ name, value string }
+
+// members returns what an entry of a kind has to say; see client.
+func (e entry) members(kind string) (members []member) {
+	switch {
+	case e.URL != "":
+		members = []member{{"url", quote(e.URL)}}
+	case kind == "local":
+		members = []member{{"command", list(append([]string{e.Command}, e.Args...))}}
+	default:
+		members = []member{{"command", quote(e.Command)}, {"args", list(e.Args)}} // Zed wants args even when empty
+	}
+	if e.Trust {
+		members = append(members, member{"trust", "true"})
+	}
+	return members
 }
 
 // document is a client's configuration, parsed.
@@ -110,53 +144,54 @@ func (d *document) entries() (map[string]entry, error) {
 	return entries, nil
 }
 
-// put writes the entry of a name: it adds one, or gives the one that is there the
-// command and the arguments, or the URL, of e. entries are those of d before, and after. typed
-// entries say which transport they use.
-func (d *document) put(entries map[string]entry, name string, e entry, typed bool) (err error) {
+// put writes the entry of a name and a kind: it adds one, or gives the one that is
+// there what e says. entries are those of d before, and after.
+func (d *document) put(entries map[string]entry, name string, e entry, kind string) error {
 	old := entries[name]
+	e.Env, e.Trust = old.Env, e.Trust || old.Trust
 	path := "/" + d.servers + pointer(name)
-	there := d.value.Find(path) != nil
-	if !there {
-		err = d.addEntry(name, e, typed)
+	if d.value.Find(path) == nil {
+		if err := d.addEntry(name, e, kind); err != nil {
+			return err
+		}
+	} else {
+		before := old.members(kind)
+		for _, m := range e.members(kind) {
+			var err error
+			switch {
+			case slices.Contains(before, m):
+			case d.value.Find(path+pointer(m.name)) == nil:
+				err = d.add(path, m.name, m.value)
+			default:
+				err = d.patch("replace", path+pointer(m.name), m.value)
+			}
+			if err != nil {
+				return err
+			}
+		}
 	}
-	if there && old.Command != e.Command {
-		err = d.patch("replace", path+"/command", quote(e.Command))
-	}
-	if there && old.URL != e.URL {
-		err = d.patch("replace", path+"/url", quote(e.URL))
-	}
-	switch {
-	case err != nil:
-		return err
-	case !there || slices.Equal(old.Args, e.Args):
-	case d.value.Find(path+"/args") == nil:
-		err = d.add(path, "args", list(e.Args))
-	default:
-		err = d.patch("replace", path+"/args", list(e.Args))
-	}
-	if err != nil {
-		return err
-	}
-	entries[name] = entry{e.Command, e.Args, old.Env, e.URL}
+	entries[name] = e
 	return d.verify(entries)
 }
 
-func (d *document) addEntry(name string, e entry, typed bool) error {
+func (d *document) addEntry(name string, e entry, kind string) error {
 	if d.value.Find("/"+d.servers) == nil {
 		if err := d.add("", d.servers, "{}"); err != nil {
 			return err
 		}
 	}
-	value := d.line(3) + `"command": ` + quote(e.Command) + "," + d.line(3) + `"args": ` + list(e.Args) // Zed wants args even when empty
-	transport := "stdio"
-	if e.URL != "" {
-		value, transport = d.line(3)+`"url": `+quote(e.URL), "http"
+	members := e.members(kind)
+	if kind != "" && e.URL != "" {
+		kind = "http"
 	}
-	if typed {
-		value = d.line(3) + `"type": "` + transport + `",` + value
+	if kind != "" {
+		members = slices.Insert(members, 0, member{"type", quote(kind)})
 	}
-	return d.add("/"+d.servers, name, "{"+value+d.line(2)+"}")
+	var lines []string
+	for _, m := range members {
+		lines = append(lines, d.line(3)+quote(m.name)+": "+m.value)
+	}
+	return d.add("/"+d.servers, name, "{"+strings.Join(lines, ",")+d.line(2)+"}")
 }
 
 // remove takes the entries of names out. entries are those of d before, and

@@ -21,7 +21,7 @@ func putOurs(d *document) error {
 	if err != nil {
 		return err
 	}
-	return d.put(entries, "pixazo", entry{Command: "/opt/pixazo-mcp", Args: mergeArgs(entries["pixazo"].Args, ourArgs)}, false)
+	return d.put(entries, "pixazo", entry{Command: "/opt/pixazo-mcp", Args: mergeArgs(entries["pixazo"].Args, ourArgs)}, "")
 }
 
 // putTests are configurations before and after.
@@ -192,7 +192,7 @@ func TestPutWritesTheTypeWhereItIsUsual(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.put(map[string]entry{}, "p", entry{Command: "c"}, true); err != nil {
+	if err := d.put(map[string]entry{}, "p", entry{Command: "c"}, "stdio"); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := string(d.text()), "{\n  \"servers\": {\n    \"p\": {\n      \"type\": \"stdio\",\n      \"command\": \"c\",\n      \"args\": []\n    }\n  }\n}\n"; got != want {

@@ -4,6 +4,7 @@
 package setup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,11 +69,24 @@ func (o Options) install(ctx context.Context) error {
 			return err
 		}
 	}
-	if c.restart != "" {
-		o.line("%s", c.restart)
+	for _, line := range []string{o.allowed(c), c.note, c.restart} {
+		if line != "" {
+			o.line("%s", line)
+		}
 	}
 	o.line("To check the installation, run: %s doctor", o.Executable)
 	return nil
+}
+
+// allowed says what --allow has done.
+func (o Options) allowed(c client) string {
+	switch {
+	case !o.Settings.Setup.Allow:
+		return ""
+	case c.trust != "":
+		return "With this entry " + c.title + " does not ask before a video is paid for. The limits, --max-videos-per-hour and --max-videos-per-day, still hold."
+	}
+	return "The entry can't say that nobody is to be asked. " + cmp.Or(c.allow, "Allow the tools in "+c.title+" itself, when it asks.")
 }
 
 // edit is a change to a configuration.
@@ -123,7 +137,7 @@ func (o Options) plan(c client, name string, e entry) (edit, error) {
 	if !c.edited {
 		return ed, nil
 	}
-	if err := d.put(entries, name, e, c.typed); err != nil {
+	if err := d.put(entries, name, e, c.kind); err != nil {
 		return edit{}, fmt.Errorf("%s: %w", c.file, err)
 	}
 	ed.text = d.text()
@@ -273,7 +287,7 @@ func (o Options) entry(c client) (name string, e entry, err error) {
 	if ok, _ := regexp.MatchString(`[/\\]go-build[0-9]*[/\\]`, o.Executable+" "+target); ok {
 		return "", entry{}, errors.New("go run starts a temporary file that a client would not find again; build the program and use that: go build . && ./pixazo-mcp install " + c.name)
 	}
-	name, e = liveName, entry{Command: filepath.Clean(o.Executable), Args: o.Settings.EntryArgs()}
+	name, e = liveName, entry{Command: filepath.Clean(o.Executable), Args: o.Settings.EntryArgs(), Trust: o.Settings.Setup.Allow && c.trust != ""}
 	if o.Settings.Sandbox {
 		name, e.Args = sandboxName, append([]string{"--sandbox"}, e.Args...)
 	}
@@ -289,11 +303,15 @@ func (o Options) entry(c client) (name string, e entry, err error) {
 // it.
 func (c client) snippet(name string, e entry) string {
 	if c.template != "" {
-		return fmt.Sprintf(c.template, name, quote(e.Command), list(e.Args))
+		entry := fmt.Sprintf(c.template, name, quote(e.Command), list(e.Args))
+		if e.Trust {
+			entry += c.trust + "\n"
+		}
+		return entry
 	}
 	d, err := parse(nil, c.servers)
 	if err == nil {
-		err = d.addEntry(name, e, c.typed)
+		err = d.addEntry(name, e, c.kind)
 	}
 	if err != nil {
 		return "" // never, of an empty document

@@ -146,6 +146,9 @@ func TestConfigurationsAreWhereEachSystemHasThem(t *testing.T) {
 		{"linux", nil, "codex", ".codex/config.toml"},
 		{"linux", []string{"CODEX_HOME=HOME/c"}, "codex", "c/config.toml"},
 		{"linux", nil, "gemini", ".gemini/settings.json"},
+		{"windows", nil, "qwen", ".qwen/settings.json"},
+		{"windows", nil, "opencode", ".config/opencode/opencode.json"},
+		{"linux", []string{"XDG_CONFIG_HOME=HOME/x"}, "opencode", "x/opencode/opencode.json"},
 		{"darwin", nil, "goose", ".config/goose/config.yaml"},
 		{"windows", nil, "goose", "AppData/Roaming/Block/goose/config/config.yaml"},
 	} {
@@ -175,7 +178,7 @@ func TestInstallReachesThePackagedApp(t *testing.T) {
 }
 
 func TestInstallTwiceAndUninstall(t *testing.T) {
-	for _, name := range config.Clients[:4] {
+	for _, name := range config.Clients[:7] {
 		b := newBench(t, runtime.GOOS)
 		t.Chdir(b.home)
 		b.mustRun("install", name, "--sandbox", "--output-dir", "out", "--files-dir", "~/a", "--files-dir", b.home)
@@ -553,8 +556,9 @@ func TestSnippetsAreWhatEachClientReads(t *testing.T) {
 	want := map[string]string{
 		"windsurf": "{\n  \"mcpServers\": {\n    \"pixazo\": {\n      \"command\": " + program + ",\n      \"args\": " + args + "\n    }\n  }\n}\n",
 		"zed":      "{\n  \"context_servers\": {\n    \"pixazo\": {\n      \"command\": " + program + ",\n      \"args\": " + args + "\n    }\n  }\n}\n",
-		"codex":    "[mcp_servers.pixazo]\ncommand = " + program + "\nargs = " + args + "\n",
+		"codex":    "[mcp_servers.pixazo]\ncommand = " + program + "\nargs = " + args + "\nrequired = true\n",
 		"gemini":   "{\n  \"mcpServers\": {\n    \"pixazo\": {\n      \"command\": " + program + ",\n      \"args\": " + args + "\n    }\n  }\n}\n",
+		"opencode": "{\n  \"mcp\": {\n    \"pixazo\": {\n      \"type\": \"local\",\n      \"command\": [" + program + ", " + args[1:] + "\n    }\n  }\n}\n",
 		"goose": "extensions:\n  pixazo:\n    enabled: true\n    type: stdio\n    name: pixazo\n    description: Videos through the Pixazo gateway\n    cmd: " + program +
 			"\n    args: " + args + "\n    timeout: 300\n",
 	}
@@ -564,6 +568,60 @@ func TestSnippetsAreWhatEachClientReads(t *testing.T) {
 		if got := b.o.find(name).snippet("pixazo", e); got != want {
 			t.Errorf("%s:\n%s\nwant\n%s", name, got, want)
 		}
+	}
+}
+
+// Without --allow an entry is as it is; with it, and from then on, it has the
+// client's word for tools that run without asking.
+func TestInstallAllow(t *testing.T) {
+	for _, tt := range []struct{ client, entry, said string }{
+		{"gemini", `"trust": true`, "does not ask before a video is paid for"},
+		{"qwen", `"trust": true`, "does not ask before a video is paid for"},
+		{"codex", `default_tools_approval_mode = "approve"`, "does not ask before a video is paid for"},
+		{"claude-code", "", "--allowedTools mcp__pixazo"},
+		{"opencode", "", "unless its permission setting"},
+		{"cursor", "", "Allow the tools in Cursor itself"},
+	} {
+		b := newBench(t, runtime.GOOS)
+		written := func(args ...string) string {
+			b.mustRun(append([]string{"install", tt.client, "--sandbox"}, args...)...)
+			if file := b.o.find(tt.client); file.edited {
+				return b.read(file.file)
+			}
+			return b.out.String()
+		}
+		if got := written(); strings.Contains(got, "trust") || strings.Contains(got, "approval") || strings.Contains(b.out.String(), tt.said) {
+			t.Errorf("%s without --allow: %s%s", tt.client, got, b.out.String())
+		}
+		if got := written("--allow"); !strings.Contains(got, tt.entry) || !strings.Contains(b.out.String(), tt.said) {
+			t.Errorf("%s with --allow: %s%s", tt.client, got, b.out.String())
+		}
+		if got := written(); b.o.find(tt.client).edited && !strings.Contains(got, tt.entry) {
+			t.Errorf("%s afterwards: %s", tt.client, got)
+		}
+	}
+}
+
+func TestAnEntryOfOpencodeIsBroughtUpToDate(t *testing.T) {
+	b := newBench(t, "linux")
+	file := b.path(".config/opencode/opencode.jsonc")
+	b.write(file, `{
+  // mine
+  "mcp": {
+    "pixazo-sandbox": { "type": "local", "enabled": true, "command": ["/old/pixazo-mcp", "--sandbox", "--max-wait=30s"], "environment": { "A": "b" } }
+  }
+}
+`, 0o600)
+	b.mustRun("install", "opencode", "--sandbox", "--log-level=debug")
+	want := `{
+  // mine
+  "mcp": {
+    "pixazo-sandbox": { "type": "local", "enabled": true, "command": [` + quote(b.o.Executable) + `, "--sandbox", "--log-level=debug", "--max-wait=30s"], "environment": { "A": "b" } }
+  }
+}
+`
+	if got := b.read(file); got != want {
+		t.Errorf("got %s\nwant %s", got, want)
 	}
 }
 

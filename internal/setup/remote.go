@@ -18,10 +18,10 @@ import (
 // brings it up to date there; what else is in the entry, such as headers, stays.
 func (o Options) installURL(c client) error {
 	s := o.Settings
-	if s.Sandbox || len(s.EntryArgs()) > 0 {
+	if s.Sandbox || s.Setup.Allow || len(s.EntryArgs()) > 0 {
 		return errors.New("--url names a server that has settings of its own; leave out the other flags")
 	}
-	if !c.edited || c.name == "claude-desktop" {
+	if !c.remote {
 		o.line("Add it in %s itself, as a remote server (in Claude: Settings, Connectors, Add custom connector): %s", c.title, s.Setup.URL)
 		return nil
 	}
@@ -34,7 +34,7 @@ func (o Options) installURL(c client) error {
 		return fmt.Errorf("%s: its entry %q starts a program; take it out first: pixazo-mcp uninstall %s", c.file, liveName, c.name)
 	}
 	e := entry{URL: s.Setup.URL}
-	if err := d.put(entries, liveName, e, c.typed); err != nil {
+	if err := d.put(entries, liveName, e, c.kind); err != nil {
 		return fmt.Errorf("%s: %w", c.file, err)
 	}
 	if err := o.apply(c, liveName, edit{file: f, text: d.text(), entry: e}); err != nil || s.Setup.Print {

@@ -64,8 +64,13 @@ type client struct {
 
 	// For clients whose configuration install edits.
 	edited  bool
-	typed   bool   // entries say "type": "stdio"
+	remote  bool   // also with the address of a team server
+	kind    string // the "type" of an entry; "local" is opencode's, whose command is a list with the arguments
 	restart string // what makes the client read its configuration again
+
+	trust string // what of an entry has its tools run without asking: "trust", or a line for the template
+	allow string // where there is no such thing: a sentence on what to do instead
+	note  string // what else somebody who uses it has to know
 
 	// template is an entry in a format other than JSON, which is only printed:
 	// of its name, its command and its arguments.
@@ -73,7 +78,7 @@ type client struct {
 }
 
 const (
-	tomlEntry = "[mcp_servers.%s]\ncommand = %s\nargs = %s\n"
+	tomlEntry = "[mcp_servers.%s]\ncommand = %s\nargs = %s\nrequired = true\n" // else a first turn may begin without the tools
 	yamlEntry = "extensions:\n  %[1]s:\n    enabled: true\n    type: stdio\n    name: %[1]s\n    description: Videos through the Pixazo gateway\n" +
 		"    cmd: %[2]s\n    args: %[3]s\n    timeout: 300\n"
 )
@@ -101,17 +106,34 @@ func (o Options) clients() []client {
 		{name: "claude-desktop", title: "Claude Desktop", servers: "mcpServers", file: join(desktop, "claude_desktop_config.json"),
 			edited: true, restart: "Quit Claude Desktop and start it again."},
 		{name: "claude-code", title: "Claude Code", servers: "mcpServers", file: join(absoluteOr(o.env("CLAUDE_CONFIG_DIR"), home), ".claude.json"),
-			edited: true, typed: true, restart: "Start a new session of Claude Code."},
+			edited: true, remote: true, kind: "stdio", restart: "Start a new session of Claude Code.",
+			allow: `Start it with --allowedTools mcp__pixazo, or put "mcp__pixazo" into permissions.allow of its settings.json.`},
 		{name: "cursor", title: "Cursor", servers: "mcpServers", file: join(home, ".cursor", "mcp.json"),
-			edited: true, restart: "Restart Cursor."},
+			edited: true, remote: true, restart: "Restart Cursor."},
 		{name: "vscode", title: "VS Code", servers: "servers", file: join(appData, "Code", "User", "mcp.json"),
-			edited: true, typed: true, restart: "VS Code shows it in MCP: List Servers."},
+			edited: true, remote: true, kind: "stdio", restart: "VS Code shows it in MCP: List Servers."},
+		{name: "gemini", title: "Gemini CLI", servers: "mcpServers", file: join(home, ".gemini", "settings.json"),
+			edited: true, trust: "trust", restart: "Start a new session of Gemini CLI.",
+			note: "Gemini CLI starts no servers in folders that it does not trust, and gives them none of your variables that look like keys."},
+		{name: "qwen", title: "Qwen Code", servers: "mcpServers", file: join(home, ".qwen", "settings.json"),
+			edited: true, trust: "trust", restart: "Start a new session of Qwen Code."},
+		{name: "opencode", title: "opencode", servers: "mcp", file: opencodeFile(join(absoluteOr(o.env("XDG_CONFIG_HOME"), join(home, ".config")), "opencode")),
+			edited: true, kind: "local", restart: "Start opencode again.", allow: "opencode asks nobody, unless its permission setting says so."},
 		{name: "windsurf", title: "Windsurf", servers: "mcpServers", file: join(home, ".codeium", "windsurf", "mcp_config.json")},
 		{name: "zed", title: "Zed", servers: "context_servers", file: join(zed, "settings.json")},
-		{name: "codex", title: "Codex", servers: "mcp_servers", file: join(absoluteOr(o.env("CODEX_HOME"), join(home, ".codex")), "config.toml"), template: tomlEntry},
-		{name: "gemini", title: "Gemini CLI", servers: "mcpServers", file: join(home, ".gemini", "settings.json")},
+		{name: "codex", title: "Codex", servers: "mcp_servers", file: join(absoluteOr(o.env("CODEX_HOME"), join(home, ".codex")), "config.toml"), template: tomlEntry,
+			trust: `default_tools_approval_mode = "approve"`, note: "Codex gives servers few of your variables, and no key: keep it in its file."},
 		{name: "goose", title: "goose", servers: "extensions", file: join(goose, "config.yaml"), template: yamlEntry},
 	}
+}
+
+// opencodeFile returns which of its two configurations opencode has in dir.
+func opencodeFile(dir string) string {
+	file := join(dir, "opencode.json")
+	if _, err := os.Stat(file + "c"); err == nil && file != "" {
+		return file + "c"
+	}
+	return file
 }
 
 // packagedDesktop returns the folder that the packaged Claude Desktop app reads,
