@@ -26,7 +26,7 @@ function part(text, there) {
   if (got.includes(want)) return 'whole';
   let n = want.length;
   while (n > 40 && !got.includes(want.slice(0, n))) n--;
-  return n > 40 ? `the first ${n} characters` : 'not';
+  return n > 40 ? `the first ${Math.ceil(n / 10) * 10} characters or so` : 'not';
 }
 
 // differences says how two schemas differ, in paths.
@@ -37,8 +37,8 @@ function differences(want, got, path = '') {
   return [...new Set([...Object.keys(want), ...Object.keys(got)])].sort().flatMap((key) => differences(want[key], got[key], path ? `${path}.${key}` : key));
 }
 
-// form says in which form the model saw a result.
-function form(text, result) {
+// form says in which form the model saw a result of a call.
+function form({ text, args }, result) {
   const words = result.content.map((c) => c.text ?? '').join('\n');
   if (text === words) return 'our text';
   try {
@@ -46,10 +46,10 @@ function form(text, result) {
   } catch {} // it is not JSON
   const escaped = JSON.stringify(words).slice(1, -1);
   const structured = result.structuredContent && JSON.stringify(result.structuredContent);
-  let seen = text;
+  let seen = text.replaceAll(JSON.stringify(args), '{arguments}');
   if (structured) seen = seen.replaceAll(structured, '{structuredContent}');
   seen = seen.replaceAll(words, '{our text}').replaceAll(escaped, '{our text, as a JSON string}');
-  return seen.replace(/[\d.]+ seconds/g, 'N seconds');
+  return seen.replace(/[\d.]+ seconds/g, 'N seconds').replaceAll('\n', '\\n');
 }
 
 // golden returns the text of an application's golden.
@@ -85,8 +85,9 @@ export function golden(title, version, runs) {
     const answers = answersTo(run.wire, 'tools/call');
     let n = 0;
     const told = run.results.map((r) => {
-      const answer = answers[n]?.params.name === r.tool ? answers[n++] : undefined;
-      const seen = answer ? form(r.text, answer.result) : `refused by the application: ${r.text.replace(/\s+/g, ' ').slice(0, 200)}`;
+      const asked = answers[n]?.params;
+      const answer = asked?.name === r.tool && isDeepStrictEqual(asked.arguments, r.args) ? answers[n++] : undefined;
+      const seen = answer ? form(r, answer.result) : `refused by the application: ${r.text.replace(/\s+/g, ' ').slice(0, 200)}`;
       return `  ${r.tool}${answer?.result.isError ? ', an error' : ''}: ${seen}${r.error ? ' (marked as an error)' : ''}`;
     });
     // The number of waits is not the application's.

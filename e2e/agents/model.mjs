@@ -15,9 +15,12 @@ import { createServer } from 'node:http';
 const ours = ['generate_video', 'get_status', 'wait_for_video', 'list_videos', 'download_video'];
 
 // own is our name of a tool that an application calls NAME, with its prefix.
-export const own = (name = '') => ours.find((n) => name === n || name.endsWith('_' + n));
+export const own = (name = '') => ours.find((n) => name === n || name.endsWith('_' + n) || name.endsWith('.' + n));
 
 const words = (content) => (typeof content === 'string' ? content : (content ?? []).map((part) => part.text ?? part.refusal ?? '').join('\n'));
+
+// spaced is the name of a tool in a namespace, for us.
+const spaced = (namespace, name) => (namespace ? `${namespace}.${name}` : name);
 
 // results pairs calls with their answers, in the order of the answers.
 function results(calls, answers) {
@@ -35,9 +38,10 @@ const protocols = {
     path: /\/v1\/messages$/,
     read(body) {
       const parts = body.messages.flatMap((m) => (typeof m.content === 'string' ? [{ type: 'text', text: m.content }] : m.content).map((part) => ({ role: m.role, ...part })));
+      const said = (role) => parts.filter((p) => p.role === role && p.type === 'text').map((p) => p.text);
       return {
-        system: words(body.system),
-        first: parts.filter((p) => p.role === 'user' && p.type === 'text').map((p) => p.text).join('\n'),
+        system: [words(body.system), ...said('system')].join('\n'),
+        first: said('user').join('\n'),
         tools: (body.tools ?? []).map((t) => ({ name: t.name, description: t.description, schema: t.input_schema, deferred: t.defer_loading })),
         calls: parts.filter((p) => p.type === 'tool_use').map((p) => ({ id: p.id, name: p.name, args: p.input })),
         answers: parts.filter((p) => p.type === 'tool_result').map((p) => ({ id: p.tool_use_id, text: words(p.content), error: p.is_error })),
@@ -69,8 +73,8 @@ const protocols = {
       return {
         system: [body.instructions, said('developer'), said('system'), ...new Set(tools.map((t) => t.about).filter(Boolean))].join('\n'),
         first: said('user'),
-        tools: tools.map((t) => ({ name: (t.namespace ?? '') + (t.name ?? t.type), namespace: t.namespace, bare: t.name, description: t.description, schema: t.parameters })),
-        calls: body.input.filter((i) => i.type === 'function_call').map((i) => ({ id: i.call_id, name: (i.namespace ?? '') + i.name, args: JSON.parse(i.arguments) })),
+        tools: tools.map((t) => ({ name: spaced(t.namespace, t.name ?? t.type), namespace: t.namespace, bare: t.name, description: t.description, schema: t.parameters })),
+        calls: body.input.filter((i) => i.type === 'function_call').map((i) => ({ id: i.call_id, name: spaced(i.namespace, i.name), args: JSON.parse(i.arguments) })),
         answers: body.input.filter((i) => i.type === 'function_call_output').map((i) => ({ id: i.call_id, text: words(i.output), error: i.output?.success === false })),
       };
     },
@@ -126,7 +130,7 @@ const protocols = {
         first: parts.filter((p) => p.role === 'user' && p.text).map((p) => p.text).join('\n'),
         tools: (body.tools ?? []).flatMap((t) => t.functionDeclarations ?? []).map((f) => ({ name: f.name, description: f.description, schema: f.parametersJsonSchema ?? f.parameters })),
         calls: parts.filter((p) => p.functionCall).map(({ functionCall: c }, id) => ({ id, name: c.name, args: c.args })),
-        answers: parts.filter((p) => p.functionResponse).map(({ functionResponse: r }, id) => ({ id, text: Object.keys(r.response).join() === 'output' ? r.response.output : JSON.stringify(r.response) })),
+        answers: parts.filter((p) => p.functionResponse).map(({ functionResponse: r }, id) => ({ id, text: Object.entries(r.response).map(([key, value]) => (key === 'output' ? value : `${key}: ${value}`)).join('\n') })),
       };
     },
     write(action, id, model) {
@@ -148,7 +152,8 @@ function act(seen, action) {
   const tool = seen.tools.find((t) => own(t.name) === action.tool);
   if (tool && !tool.deferred) return { ...action, tool: tool.name, namespace: tool.namespace, bare: tool.bare };
   const search = seen.tools.find((t) => /^tool_?search$/i.test(t.name));
-  if (search && seen.calls.filter((c) => c.name === search.name).length < 3) return { tool: search.name, args: { query: 'select:' + seen.prefix + action.tool, max_results: 5 } };
+  const searches = seen.calls.filter((c) => c.name === search?.name && c.args.query?.endsWith(action.tool)).length;
+  if (search && searches < 2) return { tool: search.name, args: { query: 'select:' + seen.prefix + action.tool, max_results: 5 } };
   return { text: `There is no tool ${action.tool}.` };
 }
 
@@ -164,7 +169,7 @@ export async function startModel(prefix) {
     for await (const chunk of request) raw += chunk;
     const protocol = Object.values(protocols).find((p) => p.path.test(pathname));
     if (request.method !== 'POST' || !protocol) {
-      if (!/count_?tokens$/i.test(pathname)) record.unknown.push(`${request.method} ${pathname}`);
+      if (request.method === 'POST' && !/count_?tokens$/i.test(pathname)) record.unknown.push(`${request.method} ${pathname}`);
       response.writeHead(/count_?tokens$/i.test(pathname) ? 200 : 404, { 'content-type': 'application/json' });
       response.end('{"input_tokens": 1, "totalTokens": 1}');
       return;

@@ -6,11 +6,12 @@
 // --update writes the goldens anew, --slow plays the scenarios of a minute, too,
 // and --interrupts says how often each way to interrupt is tried.
 import { execFileSync, spawn } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { clients } from './clients.mjs';
+import { isDeepStrictEqual } from 'node:util';
+import { clients, name as entryName } from './clients.mjs';
 import { golden, readWire } from './golden.mjs';
 import { startModel } from './model.mjs';
 import { interrupted, must, scenarios } from './scenarios.mjs';
@@ -20,17 +21,55 @@ const [server, tmp, ...names] = process.argv.slice(2).filter((arg) => !arg.start
 const times = Number(options.find((o) => o.startsWith('--interrupts='))?.split('=')[1] ?? 1);
 const here = dirname(fileURLToPath(import.meta.url));
 
+const quoted = (text, start = text.indexOf('[mcp_servers')) => text.slice(start, text.indexOf('\n\n', start) + 1);
+
+// install has "pixazo-mcp install" write our entry into an application's
+// configuration, or puts there what it prints. It returns the file's path.
+function install(client, home, ...flags) {
+  const file = join(home, client.file);
+  const printed = execFileSync(server, ['install', client.install, '--sandbox', ...flags], { encoding: 'utf8', env: { HOME: home, PATH: process.env.PATH } });
+  if (file.endsWith('.toml')) appendFileSync(file, quoted(printed));
+  return file;
+}
+
+// entryIn returns our entry in a configuration.
+function entryIn(file) {
+  const text = readFileSync(file, 'utf8');
+  if (!file.endsWith('.toml')) return JSON.parse(text).mcpServers[entryName];
+  const [, body] = text.split(`[mcp_servers.${entryName}]\n`);
+  return Object.fromEntries(body.split('\n[')[0].split('\n').filter(Boolean).map((line) => line.split(/ = (.*)/)).map(([key, value]) => [key, JSON.parse(value)]));
+}
+
+// compare checks that the application's own command to add a server writes the
+// same entry as ours.
+function compare(client, folder) {
+  const entries = ['ours', 'theirs'].map((whose) => {
+    const home = join(folder, whose);
+    mkdirSync(dirname(join(home, client.file)), { recursive: true });
+    const args = ['--sandbox', `--state-dir=${home}/a b`];
+    if (whose === 'ours') writeFileSync(join(home, client.file), '');
+    if (whose === 'ours') return entryIn(install(client, home, `--state-dir=${folder}/theirs/a b`));
+    execFileSync(client.command[0], [...client.command.slice(1), ...client.add(server, args)], { env: { HOME: home, PATH: process.env.PATH }, cwd: home, stdio: 'ignore' });
+    return entryIn(join(home, client.file));
+  });
+  const [{ required, ...ours }, { env, ...theirs }] = entries; // Claude Code adds an env without anything in it
+  must(isDeepStrictEqual(ours, theirs) && Object.keys(env ?? {}).length === 0, entries);
+}
+
 // play runs one scenario of an application, and returns what was seen of it.
 async function play(client, model, scenario, folder) {
   const path = (name) => join(folder, name);
   for (const name of ['home', 'work', 'state', 'output', 'records']) mkdirSync(path(name), { recursive: true });
   for (const name of scenario.files ?? []) copyFileSync(join(here, '../slides', name), join(path('work'), name));
 
-  const flags = ['--sandbox', ...scenario.flags.map((f) => f.replace('WORK', path('work'))), `--state-dir=${path('state')}`, `--output-dir=${path('output')}`, '--log-level=error'];
-  const entry = scenario.direct
-    ? { command: server, args: flags }
-    : { command: process.execPath, args: [join(here, '../clients/tee.mjs'), path('records'), server, ...flags] };
-  client.configure(path('home'), entry, model.url);
+  const flags = [...scenario.flags.map((f) => f.replace('WORK', path('work'))), `--state-dir=${path('state')}`, `--output-dir=${path('output')}`, '--log-level=error'];
+  mkdirSync(dirname(join(path('home'), client.file)), { recursive: true });
+  writeFileSync(join(path('home'), client.file), client.settings(model.url));
+  const file = install(client, path('home'), '--allow', ...flags);
+  if (!scenario.direct) {
+    writeFileSync(path('tee'), `#!/bin/sh\nexec '${process.execPath}' '${join(here, '../clients/tee.mjs')}' '${path('records')}' '${server}' "$@"\n`, { mode: 0o755 });
+    writeFileSync(file, readFileSync(file, 'utf8').replace(JSON.stringify(server), JSON.stringify(path('tee'))));
+  }
 
   const ours = (...args) => execFileSync(server, [...args, '--sandbox', `--state-dir=${path('state')}`], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
   const record = model.play(scenario.script);
@@ -64,6 +103,7 @@ async function play(client, model, scenario, folder) {
     return run;
   } catch (error) {
     const last = told.trim().split('\n').slice(-5).join('\n').slice(-1500);
+    if (error.late) throw error;
     throw new Error(`${error.message}\nasked: ${record.asked}; seen: ${JSON.stringify(run.results).slice(-1500)}\n${last}`);
   } finally {
     clearTimeout(timer);
@@ -109,13 +149,24 @@ for (const name of names) {
     }
   };
 
+  if (client.add) await attempt('install writes what the application itself would', (folder) => compare(client, folder));
   const runs = {};
   for (const [title, scenario] of Object.entries({ ...scenarios, ...client.scenarios })) {
     if (scenario.slow && !options.includes('--slow')) continue;
     runs[title] = await attempt(title, (folder) => play(client, model, scenario, folder));
   }
   for (const [way, end] of Object.entries(interrupts)) {
-    for (let i = 1; i <= times; i++) await attempt(`a submission interrupted by ${way}${times > 1 ? ` ${i} of ${times}` : ''}`, (folder) => play(client, model, interrupted(way, end), folder));
+    for (let i = 1; i <= times; i++) {
+      await attempt(`a submission interrupted by ${way}${times > 1 ? ` ${i} of ${times}` : ''}`, async (folder) => {
+        for (let tries = 1; ; tries++) {
+          try {
+            return await play(client, model, interrupted(end), `${folder}-${tries}`);
+          } catch (error) {
+            if (!error.late || tries === 5) throw error;
+          }
+        }
+      });
+    }
   }
   await attempt('what reaches the model is as in its golden', () => {
     const file = join(here, name, 'golden.txt');

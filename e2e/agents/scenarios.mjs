@@ -64,8 +64,8 @@ export const scenarios = {
   },
 
   'a job longer than one wait': {
-    flags: ['--sandbox-duration=7s'],
-    script: steps(generate('A presenter explains currents.'), wait({ timeout_seconds: 3 })),
+    flags: ['--sandbox-duration=12s'],
+    script: steps(generate('A presenter explains currents.'), wait({ timeout_seconds: 4 })),
     check(run) {
       const waits = run.results.slice(1);
       must(waits.length >= 2 && waits.every((r) => r.tool === 'wait_for_video'), run.results);
@@ -137,14 +137,15 @@ export const scenarios = {
 
 // interrupted is a submission during which the application is interrupted: end
 // does that.
-export const interrupted = (name, end) => ({
+export const interrupted = (end) => ({
   direct: true,
   flags: ['--sandbox-duration=2s'],
   script: steps(generate('A presenter explains snow. sandbox:slow')),
   async during(run, child) {
     must(await eventually(() => run.list().length === 1, 60), 'nothing was submitted');
-    await sleep(Math.random() * 2000);
-    must(!run.list()[0].request_id, 'it was submitted before it could be interrupted');
+    await sleep(Math.random() * 1500);
+    // The answer takes 3 s, which a busy computer may need for less.
+    if (run.list()[0].request_id) throw Object.assign(new Error('it was submitted before it could be interrupted'), { late: true });
     await end(child);
   },
   async check(run) {
