@@ -71,10 +71,14 @@ func serve(ctx context.Context, settings config.Settings, keepCommand func() *ex
 
 // register returns the MCP server with all that a client can call and read.
 func (h *house) register(starter *keeper.Starter) (*server.MCPServer, *resources.Videos) {
+	instructions := tools.Instructions(h.team)
+	if h.settings.ReadOnly {
+		instructions = tools.ReadOnlyInstructions
+	}
 	srv := server.NewMCPServer("pixazo-mcp", version,
 		server.WithTitle("Pixazo video"),
 		server.WithIcons(tools.Icon("pixazo-mcp")),
-		server.WithInstructions(tools.Instructions(h.team)),
+		server.WithInstructions(instructions),
 		server.WithToolCapabilities(false),
 		server.WithResourceCapabilities(true, h.team == nil),
 		server.WithPromptCapabilities(false),
@@ -90,15 +94,17 @@ func (h *house) register(starter *keeper.Starter) (*server.MCPServer, *resources
 		return s, err
 	}
 	tools.Register(srv, tools.Config{
-		Tracker:     h.tracker,
-		Saver:       h.saver,
-		Submit:      submit,
-		WaitCommand: func(clientName string) string { return waitCommand(h.settings, clientName) },
-		MaxWait:     h.settings.MaxWait,
-		KeyFile:     h.settings.APIKeyFile,
-		Files:       attach.Resolver{Dirs: h.settings.FilesDirs, FromRoots: h.settings.FilesFromRoots, Home: h.settings.Home},
-		Refuse:      func(tool string, arguments map[string]any) error { return refuse(h.settings, tool, arguments) },
-		Team:        h.team,
+		Tracker:      h.tracker,
+		Saver:        h.saver,
+		ReadOnly:     h.settings.ReadOnly,
+		ConfirmSpend: h.settings.ConfirmSpend,
+		Submit:       submit,
+		WaitCommand:  func(clientName string) string { return waitCommand(h.settings, clientName) },
+		MaxWait:      h.settings.MaxWait,
+		KeyFile:      h.settings.APIKeyFile,
+		Files:        attach.Resolver{Dirs: h.settings.FilesDirs, FromRoots: h.settings.FilesFromRoots, Home: h.settings.Home},
+		Refuse:       func(tool string, arguments map[string]any) error { return refuse(h.settings, tool, arguments) },
+		Team:         h.team,
 	})
 	mediaOrigins := []string{h.gatewayURL} // of the sandbox, or of a gateway that serves media itself
 	if !h.settings.Sandbox {
@@ -107,7 +113,7 @@ func (h *house) register(starter *keeper.Starter) (*server.MCPServer, *resources
 	if h.links != nil {
 		mediaOrigins = append(mediaOrigins, h.links.Origin)
 	}
-	videos := resources.Register(srv, h.tracker, resources.Options{MediaOrigins: append(mediaOrigins, h.settings.MediaOrigins...), Team: h.team != nil})
+	videos := resources.Register(srv, h.tracker, resources.Options{MediaOrigins: append(mediaOrigins, h.settings.MediaOrigins...), Team: h.team != nil, ReadOnly: h.settings.ReadOnly})
 	return srv, videos
 }
 
@@ -154,10 +160,10 @@ func (s savedJobs) AddSaved(ctx context.Context, requestID string, files []downl
 // Settings.Key refuses what the key file and resources need.
 func refuse(settings config.Settings, tool string, arguments map[string]any) error {
 	needed := append([]string{"", "sandbox"}, map[string][]string{
-		"generate_video": {"state-dir", "max-videos-per-hour", "max-videos-per-day", "files-format", "auto-save", "keeper", "notify", "webhook-url", "webhook-mode"},
+		"generate_video": {"state-dir", "max-videos-per-hour", "max-videos-per-day", "files-format", "auto-save", "keeper", "notify", "webhook-url", "webhook-mode", "read-only", "confirm-spend"},
 		"wait_for_video": {"max-wait"},
 		"list_videos":    {"state-dir"},
-		"download_video": {"output-dir", "max-download", "max-wait"},
+		"download_video": {"read-only", "output-dir", "max-download", "max-wait"},
 	}[tool]...)
 	switch {
 	case !settings.Sandbox:

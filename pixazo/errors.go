@@ -33,6 +33,7 @@ const (
 	NotReady            Code = "not_ready"
 	FileRefused         Code = "file_refused"
 	DownloadFailed      Code = "download_failed"
+	NotConfirmed        Code = "not_confirmed"
 	Cancelled           Code = "cancelled"
 )
 
@@ -70,6 +71,7 @@ var Codes = []CodeInfo{
 	{NotReady, "the video is not finished yet; the message has its status", "Call wait_for_video, then call again.", ""},
 	{FileRefused, "a local file that may not be read or written; the message names the setting that would allow it", "Correct it, or leave the file out, and call again. Only the user can open a folder, in this server's settings.", "no"},
 	{DownloadFailed, "the finished video could not be saved; the message says why", "Call get_status and show the user its video_urls; call download_video again once the cause is mended, or in a few minutes.", ""},
+	{NotConfirmed, "with --confirm-spend the user is asked before each video, and has not said yes", "Tell the user. Call again only if they want the video after all; where the client shows no question, it takes another client, or a server that was not told to ask.", "no"},
 	{Cancelled, "the call was given up before anything was submitted, or the server is ending", "Call again if it is still wanted.", "no"},
 }
 

@@ -245,12 +245,15 @@ func continueVideos(ctx context.Context, tracker *jobs.Tracker, say func(string)
 }
 
 // registerPrompts adds the menu to s, in the words for a team if team is true.
-func registerPrompts(s *server.MCPServer, tracker *jobs.Tracker, team bool) {
+func registerPrompts(s *server.MCPServer, tracker *jobs.Tracker, options Options) {
 	say := func(words string) string { return words }
-	if team {
+	if options.Team {
 		say = teamWords.Replace
 	}
 	for _, each := range allPrompts {
+		if options.ReadOnly && each.text == nil {
+			continue // it leads to a video that is paid for
+		}
 		listed := mcp.Prompt{Name: each.name, Title: each.title, Description: each.description}
 		for _, a := range each.arguments {
 			listed.Arguments = append(listed.Arguments, mcp.PromptArgument{Name: a.name, Title: a.title, Description: say(a.description), Required: a.required})

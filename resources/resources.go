@@ -52,6 +52,8 @@ type Options struct {
 	// Team is for a server with several users: no video is a resource of its own,
 	// which all of them would see, and the guides say what differs.
 	Team bool
+
+	ReadOnly bool // the prompts that lead to new videos are left out
 }
 
 // Register adds every resource and prompt to s. Call it before the tracker is
@@ -68,7 +70,7 @@ func Register(s *server.MCPServer, tracker *jobs.Tracker, options Options) *Vide
 		})
 	}
 	registerPlayer(s, options.MediaOrigins)
-	registerPrompts(s, tracker, options.Team)
+	registerPrompts(s, tracker, options)
 	return register(s, tracker, options.Team)
 }
 

@@ -30,6 +30,7 @@ type generateResult struct {
 }
 
 func generateVideo(config Config) tool {
+	yes := newConfirmations(config.ConfirmSpend)
 	return define(config, definition{
 		name:  "generate_video",
 		title: "Generate a video",
@@ -46,9 +47,15 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 		player:  true,
 	}, func(ctx context.Context, req mcp.CallToolRequest, in generateArgs) (generateResult, error) {
 		begun := time.Now()
+		if err := yes.hear(ctx, req); err != nil {
+			return generateResult{}, err
+		}
 		tell := progress(ctx, req)
 		tell(0, 0, "SUBMITTING")
 		if err := config.attach(ctx, req, &in.VideoRequest); err != nil {
+			return generateResult{}, err
+		}
+		if err := yes.ask(ctx, req, in, config.MaxWait-answerTime, tell); err != nil {
 			return generateResult{}, err
 		}
 		stop := repeat(func() {
@@ -102,7 +109,7 @@ func (c Config) attach(ctx context.Context, req mcp.CallToolRequest, video *pixa
 	var roots []string
 	if c.Files.NeedsRoots(video.Files) {
 		_, answered := server.InputResponse(req.Params.InputResponses, rootsQuestion)
-		if !answered && hasRoots(ctx) {
+		if capabilities, _ := clientCapabilities(ctx); !answered && capabilities.Roots != nil {
 			return question{server.NewInputRequestBuilder("").Roots(rootsQuestion).ToolResult()}
 		}
 		if answer := server.RootsResponse(req.Params.InputResponses, rootsQuestion); answer != nil {
@@ -120,13 +127,3 @@ func (c Config) attach(ctx context.Context, req mcp.CallToolRequest, video *pixa
 type question struct{ result *mcp.CallToolResult }
 
 func (question) Error() string { return "the client is asked first" }
-
-// hasRoots reports whether the client said that it can name its roots: with the
-// call since 2026-07-28, else when it initialized.
-func hasRoots(ctx context.Context) bool {
-	if info := server.RequestProtocolInfoFromContext(ctx); info != nil && info.Modern {
-		return info.ClientCapabilities != nil && info.ClientCapabilities.Roots != nil
-	}
-	session, ok := server.ClientSessionFromContext(ctx).(server.SessionWithClientInfo)
-	return ok && session.GetClientCapabilities().Roots != nil
-}

@@ -73,6 +73,8 @@ type Settings struct {
 	WebhookURL       string        // "" for none
 	WebhookMode      string        // "terminal" or "sync", whether or not there is a URL
 	MediaOrigins     []string      // further origins of videos, for the player; a host may begin with "*."
+	ReadOnly         bool          // offer no tool that spends or writes
+	ConfirmSpend     bool          // ask the user before each video
 	LogLevel         slog.Level
 	LogFile          string // "" when the log goes to stderr
 
@@ -221,6 +223,8 @@ func (p *parser) table(s *Settings) []setting {
 		{name: "files-format", kind: "FORMAT", fallback: "strings", set: into(&s.FilesAsObjects, oneOf(objects, "must be one of strings, objects"))},
 		{name: "webhook-url", kind: "URL", set: into(&s.WebhookURL, parseWebhook)},
 		{name: "webhook-mode", kind: "MODE", fallback: "terminal", set: into(&s.WebhookMode, oneOf(modes, "must be terminal (one report, at the end) or sync (one at each step)"))},
+		{name: "read-only", set: into(&s.ReadOnly, parseBoolean)},
+		{name: "confirm-spend", set: into(&s.ConfirmSpend, parseBoolean)},
 		{name: "media-origins", kind: "URLS", set: into(&s.MediaOrigins, parseOrigins)},
 		{name: "log-level", kind: "LEVEL", fallback: "info", set: into(&s.LogLevel, oneOf(levels, "must be debug, info, warn or error"))},
 		{name: "log-file", kind: "FILE", set: into(&s.LogFile, p.absolute)},

@@ -1,7 +1,7 @@
-// This file asks the client which folders it offers, its roots. A request of
-// ours is the older way, up to 2025-11-25: a client of 2026-07-28 is told in
-// the answer to its call what is missing, and mcp-go sees to that
-// (specification 2026-07-28, "Multi Round-Trip Requests").
+// This file asks the client: which folders it offers, its roots, and what a
+// person says. A request of ours is the older way, up to 2025-11-25: a client of
+// 2026-07-28 is told in the answer to its call what is missing (specification
+// 2026-07-28, "Multi Round-Trip Requests").
 
 package stdio
 
@@ -32,7 +32,7 @@ type questions struct {
 	session *wire.Session
 	log     *slog.Logger
 	asked   atomic.Int64
-	pending sync.Map        // channels of results, by id as it stands in the message
+	pending sync.Map        // func(result json.RawMessage), by id as it stands in the message
 	ended   context.Context // done when no more answers will come
 }
 
@@ -44,7 +44,7 @@ func (q *questions) answer(id string, result, failure json.RawMessage) bool {
 		if failure != nil && string(failure) != "null" {
 			q.log.Debug("the client answered with an error", "error", text.Clean(string(failure), 500))
 		}
-		replied.(chan json.RawMessage) <- result
+		replied.(func(json.RawMessage))(result)
 	}
 	return ok
 }
@@ -69,23 +69,41 @@ func (q *questions) listRoots(ctx context.Context) (*mcp.ListRootsResult, error)
 	return &result, nil
 }
 
+// elicit asks whoever uses the client, on behalf of the call in ctx. answered is
+// called with the result, nil for an error, when there is an answer: also after
+// the call.
+func (q *questions) elicit(ctx context.Context, params mcp.ElicitationParams, answered func(result json.RawMessage)) error {
+	id, err := q.send(ctx, mcp.MethodElicitationCreate, &params, answered)
+	if err != nil {
+		q.pending.Delete(id)
+	}
+	return err
+}
+
+// send sends a request on behalf of the call in ctx. Its answer goes to answered,
+// which must not block.
+func (q *questions) send(ctx context.Context, method mcp.MCPMethod, params *mcp.ElicitationParams, answered func(result json.RawMessage)) (id string, err error) {
+	// The client's own ids are another set (specification, "Requests"); a word
+	// keeps them apart for readers of a log, too.
+	id = fmt.Sprintf(`"pixazo-%d"`, q.asked.Add(1))
+	q.pending.Store(id, answered)
+	if q.ended.Err() != nil {
+		return id, errNoAnswers
+	}
+	return id, q.session.Send(ctx, struct {
+		JSONRPC string                 `json:"jsonrpc"`
+		ID      json.RawMessage        `json:"id"`
+		Method  mcp.MCPMethod          `json:"method"`
+		Params  *mcp.ElicitationParams `json:"params,omitempty"`
+	}{mcp.JSONRPC_VERSION, json.RawMessage(id), method, params})
+}
+
 // ask sends a request without parameters, on behalf of the call in ctx, and
 // returns the result in the answer.
 func (q *questions) ask(ctx context.Context, method mcp.MCPMethod) (json.RawMessage, error) {
-	// The client's own ids are another set (specification, "Requests"); a word
-	// keeps them apart for readers of a log, too.
-	id := fmt.Sprintf(`"pixazo-%d"`, q.asked.Add(1))
 	replied := make(chan json.RawMessage, 1)
-	q.pending.Store(id, replied)
+	id, err := q.send(ctx, method, nil, func(result json.RawMessage) { replied <- result })
 	defer q.pending.Delete(id)
-	if q.ended.Err() != nil {
-		return nil, errNoAnswers
-	}
-	err := q.session.Send(ctx, struct {
-		JSONRPC string          `json:"jsonrpc"`
-		ID      json.RawMessage `json:"id"`
-		Method  mcp.MCPMethod   `json:"method"`
-	}{mcp.JSONRPC_VERSION, json.RawMessage(id), method})
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 	q := &questions{log: options.Logger, ended: input}
 	// Calls outlive ctx: its end begins the drain and does not cut them off.
 	session, err := wire.Open(context.WithoutCancel(ctx), srv, "stdio", w.write, wire.Options{
-		Subscribe: options.Subscribe, ListRoots: q.listRoots, Answer: q.answer, Logger: options.Logger,
+		Subscribe: options.Subscribe, ListRoots: q.listRoots, Elicit: q.elicit, Answer: q.answer, Logger: options.Logger,
 	})
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)

@@ -5,6 +5,8 @@ package wire
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -47,6 +49,14 @@ func (s *Session) ListRoots(ctx context.Context, _ mcp.ListRootsRequest) (*mcp.L
 		return &mcp.ListRootsResult{}, nil
 	}
 	return s.options.ListRoots(ctx)
+}
+
+// Elicit asks whoever uses the client; see Options.
+func (s *Session) Elicit(ctx context.Context, params mcp.ElicitationParams, answered func(result json.RawMessage)) error {
+	if s.options.Elicit == nil {
+		return errors.ErrUnsupported
+	}
+	return s.options.Elicit(ctx, params, answered)
 }
 
 // ClientName returns what the client of the call in ctx calls itself, "" if it

@@ -29,6 +29,11 @@ type Options struct {
 	// nil means that it has none.
 	ListRoots func(ctx context.Context) (*mcp.ListRootsResult, error)
 
+	// Elicit asks whoever uses the client, on behalf of the call in ctx; answered
+	// is called with the result, nil for an error, when there is an answer: also
+	// after the call. Nil means that nobody can be asked.
+	Elicit func(ctx context.Context, params mcp.ElicitationParams, answered func(result json.RawMessage)) error
+
 	// Answer takes the client's answer to a request of the transport's, with
 	// the id as it stands in the message, and reports whether there was such a
 	// request. It must not block. Nil means that there are none.
