@@ -11,6 +11,7 @@ import (
 
 	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/pixazo"
 )
 
 type downloadArgs struct {
@@ -79,7 +80,7 @@ func downloadVideo(config Config) tool {
 		if err != nil {
 			return downloadResult{}, err
 		}
-		row := jobs.Row{Job: s.Job}
+		row := jobs.Row{Job: pixazo.Job{RequestID: in.RequestID}}
 		if known, err := config.Tracker.Find(ctx, in.RequestID); err == nil && known != nil {
 			row = *known
 		}

@@ -68,9 +68,10 @@ func (p *part) fetch(ctx context.Context, link string) error {
 func (p *part) try(ctx context.Context, link *url.URL) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	window := time.NewTicker(p.options.Window)
-	defer window.Stop()
-	go p.watch(ctx, window.C, cancel)
+	p.timer = time.AfterFunc(p.options.Window, func() {
+		cancel(fmt.Errorf("less than %d kB/s came for %s", p.options.LeastRate/1000, p.options.Window))
+	})
+	defer p.timer.Stop()
 
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, link.String(), nil)
 	if err != nil {
@@ -96,31 +97,23 @@ func (p *part) try(ctx context.Context, link *url.URL) error {
 		return explain(ctx, err)
 	}
 	defer resp.Body.Close()
-	window.Reset(p.options.Window) // from the header on, bytes are what counts
+	p.startWindow() // from the header on, bytes are what counts
 	if err := p.accept(resp); err != nil {
 		return err
 	}
 	return p.copyBody(ctx, resp.Body)
 }
 
-// watch cancels a try in which less than LeastRate came during a window, until
-// ctx ends.
-func (p *part) watch(ctx context.Context, window <-chan time.Time, cancel context.CancelCauseFunc) {
-	least := int64(float64(p.options.LeastRate) * p.options.Window.Seconds())
-	for before := p.came.Load(); ; before = p.came.Load() {
-		select {
-		case <-ctx.Done():
-			return
-		case <-window:
-		}
-		if p.came.Load()-before < least {
-			cancel(fmt.Errorf("less than %d kB/s came for %s", p.options.LeastRate/1000, p.options.Window))
-		}
+// startWindow gives the try another Window, in which bytes must come at LeastRate.
+func (p *part) startWindow() {
+	if p.timer != nil { // else p is a copy
+		p.missing = int64(float64(p.options.LeastRate) * p.options.Window.Seconds())
+		p.timer.Reset(p.options.Window)
 	}
 }
 
-// explain sorts an error of the connection: one of our own as it is, others as
-// transient, in words without the address, which may be a signed one.
+// explain returns an error of this package unchanged, and any other error of the
+// connection as transient, in words without the address, which may be signed.
 func explain(ctx context.Context, err error) error {
 	if e, ok := errors.AsType[*pixazo.Error](err); ok {
 		return e

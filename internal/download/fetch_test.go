@@ -657,7 +657,7 @@ func TestExpiredLinks(t *testing.T) {
 			}
 			wantFile(t, saved.Files[0], whole)
 			wantTree(t, h.out, "v.mp4")
-			if got := saved.Job.VideoURLs; !slices.Equal(got, []string{fresh(m)}) {
+			if got := h.jobs.Find(t.Context(), videoID).Job.VideoURLs; !slices.Equal(got, []string{fresh(m)}) {
 				t.Errorf("the answer names %q, want the fresh link", got)
 			}
 		})

@@ -17,7 +17,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -40,11 +39,12 @@ const (
 type part struct {
 	*transfer
 	file      *os.File
-	done      int64        // bytes in the file
-	total     int64        // bytes of the whole video; -1 when it is not known
-	etag      string       // of what is in the file; "" when there is no strong one
-	mediaType string       // "" until a head was seen
-	came      atomic.Int64 // bytes that came in all tries; watch reads it
+	done      int64       // bytes in the file
+	total     int64       // bytes of the whole video; -1 when it is not known
+	etag      string      // of what is in the file; "" when there is no strong one
+	mediaType string      // "" until a head was seen
+	timer     *time.Timer // ends a try that is too slow
+	missing   int64       // bytes that have to come before it does
 }
 
 // write saves the ith video, which fill writes into a part: whole and on the
@@ -152,8 +152,13 @@ func (p *part) Write(b []byte) (int, error) {
 	}
 	n, err := p.file.Write(b)
 	p.done += int64(n)
-	p.came.Add(int64(n))
-	p.setDone(p.done, max(p.total, 0))
+	if p.missing -= int64(n); p.missing <= 0 {
+		p.startWindow()
+	}
+	p.here.Store(p.whole + p.done)
+	if len(p.job.VideoURLs) == 1 {
+		p.size.Store(max(p.total, 0))
+	}
 	return n, p.diskError(err)
 }
 

@@ -8,12 +8,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -146,19 +143,13 @@ type Request struct {
 	Dir       string // the output folder, an absolute path; "" for that of the Saver
 	Filename  string // a name or relative path; "" for one made of date, prompt and id
 	Overwrite bool   // whether a file of that name is replaced
-
-	// byItself takes a file of that name for the video: an earlier try wrote it
-	// down, and files have their names once they are whole.
-	byItself bool
 }
 
 // Saved is the result of a Save.
 type Saved struct {
-	Job     pixazo.Job
-	Files   []File        // one a video URL; none while Pending
-	Already bool          // nothing was fetched: the files were there and intact
-	Took    time.Duration // of fetching and writing
-	Pending bool          // the call timed out, and the transfer goes on
+	Files   []File // one a video URL; none while Pending
+	Already bool   // nothing was fetched: the files were there and intact
+	Pending bool   // the call timed out, and the transfer goes on
 }
 
 // Progress is what a caller of Save hears.
@@ -193,16 +184,7 @@ func (s *Saver) Save(ctx context.Context, req Request, timeout time.Duration, re
 // written, and ends the save with its error. When ctx ends, it waits until the
 // transfer has removed its unfinished file, or recorded a whole one.
 func (s *Saver) SaveByItself(ctx context.Context, dir, requestID, name string, named func(name string) error) error {
-	if name == "" {
-		var err error
-		if name, err = s.freeName(ctx, dir, requestID); err == nil {
-			err = named(name)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	t := &transfer{Saver: s, req: Request{RequestID: requestID, Dir: dir, Filename: name, byItself: true}, job: pixazo.Job{RequestID: requestID}}
+	t := &transfer{Saver: s, req: Request{RequestID: requestID, Dir: dir, Filename: name}, named: named}
 	ended := make(chan error, 1)
 	go func() {
 		_, err := t.run(ctx)
@@ -219,26 +201,6 @@ func (s *Saver) SaveByItself(ctx context.Context, dir, requestID, name string, n
 	case <-time.After(endTime):
 		return ctx.Err()
 	}
-}
-
-// freeName returns a name for the first video of a job that no file in dir has
-// yet.
-func (s *Saver) freeName(ctx context.Context, dir, requestID string) (string, error) {
-	known := s.jobs.Find(ctx, requestID)
-	name := known.defaultName(requestID)
-	for n := 1; n <= maxNames; n++ {
-		free := filepath.ToSlash(pathOf(numbered(name, n), 0, known.Job.MediaType))
-		if _, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(free))); errors.Is(err, fs.ErrNotExist) {
-			return free, nil
-		}
-	}
-	return "", failed("there are too many files of that name")
-}
-
-// defaultName returns the name of a job's video without its ending.
-func (k Known) defaultName(requestID string) string {
-	asked := cmp.Or(k.SubmittedAt, k.Job.CreatedAt, pixazo.IDTime(requestID), k.Job.CompletedAt, time.Now())
-	return defaultName(asked, k.Prompt, requestID)
 }
 
 // attend checks req, joins or starts its transfer and waits for it, as Save
@@ -277,7 +239,7 @@ func (s *Saver) attend(ctx context.Context, req Request, timeout time.Duration, 
 			timedOut = true
 		case <-tick.C:
 			if report != nil {
-				report(t.soFar())
+				report(Progress{t.here.Load(), t.size.Load()})
 			}
 		}
 	}
@@ -292,7 +254,7 @@ func (s *Saver) join(ctx context.Context, req Request) *transfer {
 	if t == nil {
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		stop := context.AfterFunc(s.ctx, cancel)
-		t = &transfer{Saver: s, req: req, cancel: cancel, ended: make(chan struct{}), job: pixazo.Job{RequestID: req.RequestID}}
+		t = &transfer{Saver: s, req: req, cancel: cancel, ended: make(chan struct{})}
 		s.transfers[req] = t
 		s.running.Go(func() {
 			t.saved, t.err = t.run(ctx)
@@ -323,7 +285,7 @@ func (s *Saver) detach(t *transfer) (Saved, error) {
 		return Saved{}, context.Canceled
 	}
 	t.detached = true
-	return Saved{Job: t.job, Pending: true}, nil
+	return Saved{Pending: true}, nil
 }
 
 // leave takes a waiter off t, and cancels t if there are no more.

