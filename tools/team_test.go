@@ -22,6 +22,7 @@ import (
 	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/journal"
+	"pixazo-mcp/internal/journal/pgtest"
 	"pixazo-mcp/pixazo"
 	"pixazo-mcp/pixazo/sandbox"
 )
@@ -30,8 +31,7 @@ import (
 type teamOf struct {
 	t          *testing.T
 	gatewayURL string
-	state, out string
-	key        []byte
+	state, out string       // state is a folder, or the URL of a database
 	fetched    atomic.Int32 // videos
 	links      *download.Links
 }
@@ -59,7 +59,11 @@ func (team *teamOf) replica(saves bool) *server.MCPServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := journal.New(journal.Options{Dir: team.state, Gateway: "test"})
+	o := journal.Options{Gateway: "test", Dir: team.state}
+	if strings.Contains(team.state, "://") {
+		o.Dir, o.Database = "", team.state
+	}
+	j := journal.New(o)
 	key, err := download.LinkKey(team.out)
 	if err != nil {
 		t.Fatal(err)
@@ -77,13 +81,13 @@ func (team *teamOf) replica(saves bool) *server.MCPServer {
 			return row.Owner, files, nil
 		}}
 	team.links = links
-	o := jobs.Options{Team: true}
+	jo := jobs.Options{Team: true}
 	config := Config{MaxWait: 20 * time.Second, KeyFile: keyFile, Team: &Team{MaxBody: 8_000_000}}
 	if saves {
-		o.SavedLink = func(r jobs.Row, f jobs.SavedFile) string { return links.To(r.Nonce, r.Owner, download.File(f)) }
+		jo.SavedLink = func(r jobs.Row, f jobs.SavedFile) string { return links.To(r.Nonce, r.Owner, download.File(f)) }
 		config.Team.Folder = func(owner string) string { return download.Folder(team.out, owner) }
 	}
-	config.Tracker = jobs.New(client, j, o)
+	config.Tracker = jobs.New(client, j, jo)
 	config.Submit = directly(config.Tracker)
 	config.Saver = download.New(savedJobs{config.Tracker}, download.Options{GatewayURL: team.gatewayURL, Team: true})
 	t.Cleanup(func() {
@@ -262,24 +266,27 @@ func TestATeamAsksWhoRunsTheServer(t *testing.T) {
 
 // However many replicas are asked, a video is fetched once.
 func TestReplicasFetchAVideoOnce(t *testing.T) {
-	team := newTeam(t)
-	one, other := team.replica(true), team.replica(true)
-	id := team.made(one, "token:ada", "sandbox:media-slow")
-	team.fetched.Store(0)
-	var asks sync.WaitGroup
-	for _, srv := range []*server.MCPServer{one, other, one, other} {
-		asks.Go(func() {
-			if text, s, isError := team.call(srv, "token:ada", "download_video", map[string]any{"request_id": id}); isError || s["saved_url"] == nil {
-				t.Error(text)
-			}
-		})
-	}
-	asks.Wait()
-	if n := team.fetched.Load(); n != 1 {
-		t.Errorf("fetched %d times", n)
-	}
-	entries, err := os.ReadDir(download.Folder(team.out, "token:ada"))
-	if err != nil || len(entries) != 1 {
-		t.Errorf("the folder has %v, %v", entries, err)
-	}
+	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
+		team := newTeam(t)
+		team.state = place(t)
+		one, other := team.replica(true), team.replica(true)
+		id := team.made(one, "token:ada", "sandbox:media-slow")
+		team.fetched.Store(0)
+		var asks sync.WaitGroup
+		for _, srv := range []*server.MCPServer{one, other, one, other} {
+			asks.Go(func() {
+				if text, s, isError := team.call(srv, "token:ada", "download_video", map[string]any{"request_id": id}); isError || s["saved_url"] == nil {
+					t.Error(text)
+				}
+			})
+		}
+		asks.Wait()
+		if n := team.fetched.Load(); n != 1 {
+			t.Errorf("fetched %d times", n)
+		}
+		entries, err := os.ReadDir(download.Folder(team.out, "token:ada"))
+		if err != nil || len(entries) != 1 {
+			t.Errorf("the folder has %v, %v", entries, err)
+		}
+	})
 }

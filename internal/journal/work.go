@@ -51,9 +51,9 @@ func (j *Journal) ClaimSave(ctx context.Context, row int64) (granted bool, err e
 // saving the row's video. It counts no try, and another file may be saved of a
 // video that was saved before.
 func (j *Journal) HoldSave(ctx context.Context, row int64) (granted bool, err error) {
-	now := time.Now()
-	return j.updateOne(ctx, `UPDATE jobs SET save_until = $1 WHERE row = $2 AND (save_until <= $3 OR save_until > $4)`,
-		milli(now.Add(saveLease)), row, milli(now), milli(now.Add(maxAhead)))
+	now := j.now()
+	return j.updateOne(ctx, `UPDATE jobs SET save_until = `+now+` + $1 WHERE row = $2 AND (save_until <= `+now+` OR save_until > `+now+` + $3)`,
+		saveLease.Milliseconds(), row, maxAhead.Milliseconds())
 }
 
 // LeaveSave ends what HoldSave granted.
