@@ -256,7 +256,7 @@ func (p *part) fetchFresh(ctx context.Context, i int) (err error) {
 	for range 2 {
 		if !p.asked || err != nil {
 			if askErr := p.ask(ctx); askErr != nil && err != nil {
-				return failed("%v, and the gateway can't be asked for a fresh one: %v", err, askErr)
+				return &pixazo.Error{Code: pixazo.DownloadFailed, Err: askErr, Message: fmt.Sprintf("the video could not be saved: %v, and the gateway can't be asked for a fresh one: %v", err, askErr)}
 			} else if askErr != nil {
 				return askErr
 			}

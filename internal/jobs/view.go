@@ -78,10 +78,8 @@ func (t *Tracker) View(ctx context.Context, r Row) View {
 	v := ViewOf(r, time.Now(), typical)
 	if t.options.Team {
 		v.SavedPath, v.SavedURL = "", t.SavedURL(r, 0)
-		if code, _, _ := strings.Cut(v.SaveError, ":"); v.SavedURL != "" {
+		if v.SavedURL != "" {
 			v.SaveError = ""
-		} else if code != string(pixazo.DownloadFailed) { // other words may name files of the server
-			v.SaveError = code
 		}
 	}
 	return v
@@ -117,8 +115,10 @@ func (t *Tracker) Shown(err error) error {
 	case pixazo.JournalUnavailable:
 		shown.Message = "the server's journal can't be used just now"
 	case pixazo.DuplicateUncertain:
-		if before, _, cut := strings.Cut(e.Message, journal.KeptAs); cut {
-			shown.Message = before
+		shown.Message, _, _ = strings.Cut(e.Message, journal.KeptAs)
+	default:
+		if cause, ok := errors.AsType[*pixazo.Error](e.Err); ok {
+			shown.Message = strings.ReplaceAll(e.Message, cause.Message, t.Shown(cause).(*pixazo.Error).Message)
 		}
 	}
 	if shown.Message != e.Message {

@@ -353,7 +353,7 @@ func (k *Keeper) trySave(ctx context.Context, row journal.Row) {
 	case ctx.Err() != nil: // the process ends; another one goes on
 		return
 	case err != nil:
-		failure = err.Error()
+		failure = k.o.Tracker.Shown(err).Error()
 		next = time.Now().Add(saveAgain[min(row.Save.Tries, len(saveAgain)-1)])
 		k.o.Logger.Warn("a video could not be saved", "request_id", row.Job.RequestID, "try", row.Save.Tries+1, "error", err)
 	}

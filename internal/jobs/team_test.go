@@ -2,6 +2,8 @@ package jobs_test
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,4 +68,27 @@ func TestASaveIsHeldOverProcesses(t *testing.T) {
 			killed.Close()
 		}
 	})
+}
+
+// What a user of a team server reads names neither its files nor its database,
+// however deep in an error they stand.
+func TestShownErrorsNameNothingOfTheServer(t *testing.T) {
+	secret := "open /srv/pixazo/key: permission denied"
+	lost := &pixazo.Error{Code: pixazo.JournalUnavailable, Message: secret}
+	for _, err := range []error{
+		lost,
+		&pixazo.Error{Code: pixazo.MissingAPIKey, Message: secret},
+		&pixazo.Error{Code: pixazo.DuplicateUncertain, Message: "it was sent before" + journal.KeptAs + secret},
+		&pixazo.Error{Code: pixazo.SubmissionUncertain, Err: lost, Message: "it is not known what became of it: " + secret},
+		&pixazo.Error{Code: pixazo.DownloadFailed, Err: &pixazo.Error{Code: pixazo.Cancelled, Err: lost, Message: "not asked: " + secret}, Message: "no link: not asked: " + secret},
+	} {
+		for _, team := range []bool{false, true} {
+			tracker := jobs.New(&fakeGateway{}, journal.New(journal.Options{Dir: t.TempDir()}), jobs.Options{Team: team})
+			defer tracker.Close()
+			shown := tracker.Shown(err)
+			if strings.Contains(shown.Error(), "/srv") == team || errors.Unwrap(shown) != errors.Unwrap(err) || !strings.HasPrefix(shown.Error(), string(err.(*pixazo.Error).Code)+": ") {
+				t.Errorf("to a team: %v; %v is shown as %v", team, err, shown)
+			}
+		}
+	}
 }
