@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"code.dny.dev/ssrf"
 
@@ -122,16 +123,12 @@ func checkProxied(u *url.URL) error {
 		return failed("through a proxy its address must be https on port 443; got %s", text.Quote(shownURL(u)))
 	case err == nil && isPublic(address):
 		return nil
-	case err == nil || top == host || top < "A" || strings.EqualFold(top, "localhost") || !isASCII(host):
+	case err == nil || top == host || top < "A" || strings.EqualFold(top, "localhost") || strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }):
 		// Names without a dot are within the network, a number at the end is an
 		// address in another notation, and other letters may become either.
 		return failed("its host %s is not one of the public internet", text.Quote(u.Host))
 	}
 	return nil
-}
-
-func isASCII(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7e })
 }
 
 // refusePrivate is asked before each connection is made, with the address that

@@ -129,7 +129,7 @@ func (t *transfer) saveVideo(ctx context.Context, i int, known []File) (File, er
 	}
 	name := pathOf(t.name, i, t.job.MediaType)
 	if t.named != nil { // files have their names once they are whole
-		if file, err := t.wholeFile(name, i); err == nil {
+		if file, err := t.read(File{Path: filepath.Join(t.root.Name(), name), MediaType: t.job.MediaType, Video: i}); err == nil {
 			return file, nil
 		}
 	}
@@ -141,19 +141,6 @@ func (t *transfer) saveVideo(ctx context.Context, i int, known []File) (File, er
 	}
 	t.fetched = true
 	return t.write(ctx, i, func(p *part) error { return p.fetchFresh(ctx, i) })
-}
-
-// wholeFile returns the file that an earlier try put under name.
-func (t *transfer) wholeFile(name string, i int) (File, error) {
-	saved := File{Path: filepath.Join(t.root.Name(), name), MediaType: t.job.MediaType, Video: i}
-	f, info, err := t.open(saved)
-	if err != nil {
-		return File{}, err
-	}
-	defer f.Close()
-	saved.Bytes = info.Size()
-	saved.SHA256, err = sumOf(f)
-	return saved, err
 }
 
 // record adds to the journal those of files that it does not have yet.
@@ -171,16 +158,20 @@ func (t *transfer) record(ctx context.Context, known, files []File) {
 // isIntact reports whether a saved file is below the output folder and still
 // what it was.
 func (t *transfer) isIntact(saved File) bool {
-	f, info, err := t.open(saved)
+	now, err := t.read(saved)
+	return err == nil && now == saved
+}
+
+// read returns what is at the path of a file below the output folder.
+func (t *transfer) read(file File) (File, error) {
+	f, info, err := t.open(file)
 	if err != nil {
-		return false
+		return File{}, err
 	}
 	defer f.Close()
-	if info.Size() != saved.Bytes {
-		return false
-	}
-	sum, err := sumOf(f)
-	return err == nil && sum == saved.SHA256
+	file.Bytes = info.Size()
+	file.SHA256, err = sumOf(f)
+	return file, err
 }
 
 // sumOf returns the SHA-256 of what it reads, in hexadecimal.
