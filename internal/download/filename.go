@@ -1,6 +1,6 @@
-// This file names saved videos: a name that says what it is where none was
-// asked for, and the rules for one that was. A name must do on every system,
-// whatever this one is, since folders are shared and synced.
+// This file makes the names of saved videos, and checks those that are asked for.
+// A name must do on every system, whatever this one is, since folders are shared
+// and synced.
 
 package download
 

@@ -1,5 +1,5 @@
-// This file is an unfinished file: what has come of it, whether it is a video,
-// and how it gets its name once it is whole.
+// This file writes one video into a file with a temporary name, checks that it is
+// a video, and renames the file once it is whole.
 
 package download
 

@@ -17,8 +17,10 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// endTime is how long the end of a transfer is waited for: a disk may not answer.
-const endTime = time.Second
+const (
+	endTime     = time.Second // how long the end of a transfer is waited for: a disk may not answer
+	failureTime = time.Hour   // how long a failure that nobody waited for is kept
+)
 
 // Jobs is what a Saver needs to know of video jobs, and where it says what it
 // saved.
@@ -263,11 +265,17 @@ func (s *Saver) join(ctx context.Context, req Request) *transfer {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			close(t.ended)
-			// A failure that nobody waited for is kept for the next call, which
-			// would start the same transfer anew else.
 			if t.err == nil || t.waiting > 0 {
 				s.forget(t)
+				return
 			}
+			// A failure that nobody waited for is kept for the next call, which
+			// would start the same transfer anew else.
+			time.AfterFunc(failureTime, func() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.forget(t)
+			})
 		})
 	}
 	t.waiting++
