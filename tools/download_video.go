@@ -53,6 +53,9 @@ func (c Config) addSaved(r *jobResult, row jobs.Row, s download.Saved) savedResu
 			result.FurtherURLs = append(result.FurtherURLs, c.Tracker.SavedURL(row, f.Video))
 		}
 	}
+	if c.Team != nil && r.SavedURL == "" { // the journal is away
+		r.NextStep = "The video is saved on the server, but there is no link to it just now: call download_video again in a minute."
+	}
 	if len(s.Files) > 1 {
 		r.NextStep += c.Team.say(" further_files has the others.", " further_urls has the others.")
 	}
