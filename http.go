@@ -44,8 +44,8 @@ func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) 
 	if warning := settings.KeyWarning(); warning != "" {
 		log.Warn(warning)
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(math.MaxInt64) // main's is for one person
+	if os.Getenv("GOMEMLIMIT") == "" { // main's is for one person
+		debug.SetMemoryLimit(memoryFor(settings.HTTP.MaxWaits))
 	}
 	listener, err := net.Listen("tcp", settings.HTTP.Address)
 	if err != nil {
@@ -85,6 +85,15 @@ func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) 
 	}
 	h.drain(handler, server)
 	return err
+}
+
+// memoryFor returns how much memory may be in use before garbage is collected
+// early. A wait needs 55 kB: stacks, buffers, and what the call is about.
+func memoryFor(waits int) int64 {
+	if waits == 0 {
+		return math.MaxInt64
+	}
+	return 90<<20 + int64(waits)*56<<10
 }
 
 // drain lets what is under way come to its end, in this order: no new calls, the
