@@ -8,7 +8,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 tmp=$(mktemp -d)
 clone=$tmp/clone
-trap 'rm -rf "$tmp"' EXIT
+service=$(service postgresql status 2>/dev/null || true)
+cleanup() {
+  rm -rf "$tmp"
+  [[ $service = *online* ]] || service postgresql stop > /dev/null 2>&1 || true
+}
+trap cleanup EXIT
 mkdir "$clone" "$tmp/home"
 git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$clone" # a clone as it stands here
 export GOPATH=${GOPATH:-$(go env GOPATH)} GOCACHE=$(go env GOCACHE)
@@ -25,6 +30,7 @@ awk '
 # Root has no sudo in a container, and another HOME is none of its business.
 cat > "$tmp/run" <<'RUN'
 set -eu
+trap 'kill $(jobs -p) $(cat ~/team/nginx.pid) 2>/dev/null || true' EXIT
 sudo() { if [ "$1" = -u ]; then runuser -u "$2" -- "${@:3}"; else "$@"; fi; }
 cd "$1"
 RUN
