@@ -7,12 +7,14 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
@@ -116,6 +118,7 @@ func notConfirmed(why string) error {
 func (c *confirmations) add(key [sha256.Size]byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	maps.DeleteFunc(c.yes, func(_ [sha256.Size]byte, at time.Time) bool { return time.Since(at) >= yesFor })
 	c.yes[key] = time.Now()
 }
 
@@ -128,14 +131,15 @@ func (c *confirmations) take(key [sha256.Size]byte) bool {
 	return ok && time.Since(at) < yesFor
 }
 
-// requestKey is the same for calls of one session with the same arguments.
+// requestKey is the same for calls of one owner and session with the same
+// arguments. (A client of 2026-07-28 has no session.)
 func requestKey(ctx context.Context, req mcp.CallToolRequest) [sha256.Size]byte {
 	session := ""
 	if s := server.ClientSessionFromContext(ctx); s != nil {
 		session = s.SessionID()
 	}
 	arguments, _ := json.Marshal(req.GetArguments()) // which came as JSON
-	return sha256.Sum256(append([]byte(session+"\n"), arguments...))
+	return sha256.Sum256(append([]byte(jobs.Owner(ctx)+"\n"+session+"\n"), arguments...))
 }
 
 // spendMessage is the question, for a person.
