@@ -94,20 +94,24 @@ func newHouse(settings config.Settings, log *slog.Logger) (*house, error) {
 	}
 	h.journal = journal.New(o)
 	h.tracker = jobs.New(gateway, h.journal, jo)
-	h.saver = download.New(savedJobs{h.tracker}, download.Options{
-		Dir:        settings.OutputDir,
-		Team:       settings.Command == config.HTTP,
-		MaxBytes:   settings.MaxDownload,
-		GatewayURL: h.gatewayURL,
-		UserAgent:  "pixazo-mcp/" + version,
-		Proxy:      http.ProxyFromEnvironment,
-		Logger:     log,
-	})
+	h.saver = h.newSaver()
 	h.close = func() {
 		h.tracker.Close()
 		stop()
 	}
 	return h, nil
+}
+
+func (h *house) newSaver() *download.Saver {
+	return download.New(savedJobs{h.tracker}, download.Options{
+		Dir:        h.settings.OutputDir,
+		Team:       h.settings.Command == config.HTTP,
+		MaxBytes:   h.settings.MaxDownload,
+		GatewayURL: h.gatewayURL,
+		UserAgent:  "pixazo-mcp/" + version,
+		Proxy:      http.ProxyFromEnvironment,
+		Logger:     h.log,
+	})
 }
 
 // submit submits a request in this process, under a nonce.
