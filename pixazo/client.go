@@ -152,11 +152,9 @@ func (c *Client) repeat(ctx context.Context, r retry, once func() (Job, error)) 
 			return job, err
 		}
 		c.config.Logger.Info("asking the gateway again", "after", delay, "error", err)
-		timer := time.NewTimer(delay)
 		select {
-		case <-timer.C:
+		case <-time.After(delay):
 		case <-ctx.Done():
-			timer.Stop()
 		}
 		if ctx.Err() != nil || time.Since(start) > r.span+time.Second {
 			return job, err

@@ -186,14 +186,12 @@ func (t *Tracker) run(l *loop) {
 		default:
 			<-t.following
 		}
-		timer := time.NewTimer(due)
 		select {
-		case <-timer.C:
+		case <-time.After(due):
 		case <-l.wake:
 			interval = 0
 		case <-l.ctx.Done():
 		}
-		timer.Stop()
 	}
 }
 

@@ -83,9 +83,7 @@ func (t *Tracker) Submit(ctx context.Context, p *pixazo.Prepared, o SubmitOption
 	})
 	var passed <-chan time.Time
 	if o.Listen > 0 {
-		timer := time.NewTimer(o.Listen)
-		defer timer.Stop()
-		passed = timer.C
+		passed = time.After(o.Listen)
 	}
 	select {
 	case o := <-done:

@@ -387,10 +387,8 @@ func age(row journal.Row) (time.Duration, bool) {
 
 // sleep reports whether d passed before ctx was done.
 func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return true
 	case <-ctx.Done():
 		return false

@@ -103,10 +103,8 @@ func (j *Journal) changed(ctx context.Context, since, begin int64, f func([]Row)
 
 // sleep reports whether d passed before ctx was done.
 func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return true
 	case <-ctx.Done():
 		return false

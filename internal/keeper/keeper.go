@@ -220,10 +220,8 @@ func (k *Keeper) sleep(ctx context.Context, pending bool) {
 	if pending {
 		pause = lookAt
 	}
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(pause):
 	case <-k.wake:
 	case <-ctx.Done():
 	}
@@ -364,10 +362,8 @@ func (k *Keeper) trySave(ctx context.Context, row journal.Row) {
 
 // wait reports whether d passed before ctx was done.
 func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return true
 	case <-ctx.Done():
 		return false

@@ -71,12 +71,10 @@ func (s *Starter) Submit(ctx context.Context, req Request, listen time.Duration)
 	done := make(chan outcome, 1)
 	s.handing.Add(1)
 	go func() { done <- s.hand(context.WithoutCancel(ctx), p, nonce, req) }()
-	timer := time.NewTimer(listen)
-	defer timer.Stop()
 	select {
 	case o := <-done:
 		return o.submission, o.err
-	case <-timer.C:
+	case <-time.After(listen):
 		return s.stillSending(ctx, nonce, prompt)
 	case <-ctx.Done():
 		return jobs.Submission{}, &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "the call was cancelled while the video request was on its way, and the request goes on", Err: ctx.Err()}

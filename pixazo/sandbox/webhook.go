@@ -108,10 +108,8 @@ func (s *Sandbox) post(to *url.URL, body []byte) error {
 
 // sleep reports false if it was cut short, by ctx or by Close.
 func (s *Sandbox) sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 	case <-ctx.Done():
 	case <-s.ctx.Done():
 	}
