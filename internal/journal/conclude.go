@@ -238,8 +238,8 @@ func idTime(job pixazo.Job) time.Time {
 
 // Settle gives the submission of nonce the job that it was accepted as: one that
 // the gateway has just confirmed and that a callback to this very submission named.
-// The answer of the submission may be lost, or still to come. The id must be one
-// that no row has, made between a minute before the submission and the end of its
+// The answer of the submission may be lost, or still to come. The id must be
+// in no other row, and made between a minute before the submission and the end of its
 // lease. The row is as it stands then: without the job when it is not this one's.
 func (j *Journal) Settle(ctx context.Context, nonce string, job pixazo.Job) (seen Observation, err error) {
 	made := idTime(job)
@@ -247,7 +247,7 @@ func (j *Journal) Settle(ctx context.Context, nonce string, job pixazo.Job) (see
 		if !made.IsZero() {
 			if _, err := tx.ExecContext(ctx, `UPDATE jobs SET state = 'accepted', request_id = $1, failure = '' WHERE nonce = $2 AND request_id IS NULL
 				AND state IN ('submitting', 'uncertain', 'replaced') AND submitted_at <= $3 AND lease_until >= $4
-				AND NOT EXISTS (SELECT 1 FROM jobs WHERE gateway = $5 AND request_id = $1)`,
+				AND NOT EXISTS (SELECT 1 FROM jobs WHERE gateway = $5 AND request_id = $1 AND state <> 'alias')`,
 				job.RequestID, nonce, milli(made.Add(time.Minute)), milli(made), j.gateway); err != nil {
 				return err
 			}

@@ -1,5 +1,5 @@
-// This file writes down what is about to be sent: the rules on duplicates and
-// limits, in one transaction with the intent.
+// This file writes the intent of a submission before its POST, and checks the
+// rules on duplicates and limits in the same transaction.
 
 package journal
 
@@ -91,8 +91,8 @@ func (j *Journal) pullBack(ctx context.Context, tx *sql.Tx, now time.Time) error
 	return err
 }
 
-// standsInTheWay returns an equal submission for which in is not to be sent,
-// nil when there is none.
+// standsInTheWay returns the newest equal submission that forbids sending in, by
+// the rules on duplicates; nil when none does.
 func (j *Journal) standsInTheWay(ctx context.Context, tx *sql.Tx, in Intent) (*Row, error) {
 	row, err := j.one(ctx, tx, `WHERE gateway = $1 AND owner = $2 AND fingerprint = $3
 		AND (state IN ('submitting', 'uncertain')
@@ -118,8 +118,8 @@ func (j *Journal) standsInTheWay(ctx context.Context, tx *sql.Tx, in Intent) (*R
 // KeptAs is what stands before the path of a damaged journal, in errors.
 const KeptAs = "; the damaged file is kept as "
 
-// checkReplaced refuses a request that the journal does not know, while a
-// damaged one was replaced not long ago: the request may have been in that one.
+// checkReplaced returns duplicate_uncertain for a request that has no row, when a
+// damaged journal was replaced in the last two hours: it may have had the row.
 func (j *Journal) checkReplaced(ctx context.Context, tx *sql.Tx, in Intent) error {
 	kept, at := j.newestAside()
 	if age := in.submitted.Sub(at); kept == "" || age > replacedSpan || age < -maxAhead {

@@ -37,25 +37,25 @@ func (j *Journal) checkLimits(ctx context.Context, q querier, owner string) (lef
 		if l.most <= 0 {
 			continue
 		}
-		// The newest that count, at most as many as the limit.
 		args := []any{j.gateway, l.span.Milliseconds(), l.most, owner}
 		if l.of == "" {
 			args = args[:3]
 		}
-		ages, err := query(ctx, q, scanNumber, `SELECT `+now+` - submitted_at FROM jobs WHERE gateway = $1 AND submitted_at > `+now+` - $2
-			AND state IN ('submitting', 'accepted', 'uncertain', 'replaced', 'alias')`+l.of+` ORDER BY submitted_at DESC LIMIT $3`, args...)
-		if err != nil {
+		// The newest that count, at most as many as the limit.
+		var n int
+		var oldest int64
+		if err := q.QueryRowContext(ctx, `SELECT COUNT(*), COALESCE(`+now+` - MIN(submitted_at), 0) FROM (SELECT submitted_at FROM jobs WHERE gateway = $1 AND submitted_at > `+now+` - $2
+			AND state IN ('submitting', 'accepted', 'uncertain', 'replaced', 'alias')`+l.of+` ORDER BY submitted_at DESC LIMIT $3) AS counted`, args...).Scan(&n, &oldest); err != nil {
 			return 0, err
 		}
-		n := len(ages)
 		if rest := l.most - n; left < 0 || rest < left {
 			left = rest
 		}
 		if n < l.most {
 			continue
 		}
-		oldest := time.Duration(max(ages[n-1], 0)) * time.Millisecond
-		next := time.Now().Add(l.span - oldest + time.Second - 1).Truncate(time.Second) // shown to the second, and true then
+		age := time.Duration(max(oldest, 0)) * time.Millisecond
+		next := time.Now().Add(l.span - age + time.Second - 1).Truncate(time.Second) // shown to the second, and true then
 		if wait := time.Until(next); refusal == nil || wait > refusal.RetryAfter {
 			refusal = &pixazo.Error{Code: pixazo.LimitReached, RetryAfter: wait, Message: fmt.Sprintf(
 				"the limit of "+l.words+"; the next one is possible at %s, in %s", l.most, next.Format(time.RFC3339), wait.Round(time.Second))}

@@ -224,10 +224,11 @@ func (p *postgres) explain(ctx context.Context, err error) error {
 		return err
 	}
 	words := ""
+	_, unmade := errors.AsType[*pgconn.ConnectError](err)
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		words = "the database does not answer in time"
-	case away(err):
+	case away(err) || unmade:
 		words = "the database can't be reached, or takes no writes"
 	default:
 		if e, ok := errors.AsType[*pgconn.PgError](err); ok {

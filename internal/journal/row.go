@@ -131,7 +131,7 @@ func encode(value any) string {
 	return string(raw)
 }
 
-// columns is what scan reads. An intent whose lease has ended, or ends more than
+// columns are the columns that scan reads. An intent whose lease has ended, or ends more than
 // a lease from now because a clock was set back, is uncertain.
 func (j *Journal) columns() string {
 	return `row, owner, CASE WHEN ` + j.lapsed() + ` THEN 'uncertain' ELSE state END, COALESCE(request_id, ''), prompt, request,
@@ -140,12 +140,12 @@ func (j *Journal) columns() string {
 	save_folder, save_name, save_tries, save_next, save_error, notify, told_at, attended_until`
 }
 
-// lapsed is the condition of an intent that nobody is sending any more.
+// lapsed is the SQL condition of an intent whose lease has ended.
 func (j *Journal) lapsed() string {
 	return "(state = 'submitting' AND NOT " + j.leased() + ")"
 }
 
-// leased is the condition of a row whose lease has not ended. A lease that ends
+// leased is the SQL condition of a row whose lease has not ended. A lease that ends
 // far ahead was written under another clock and does not count.
 func (j *Journal) leased() string {
 	now := j.now()

@@ -12,5 +12,6 @@ CREATE INDEX sessions_seen ON sessions (seen_at);
 
 ALTER TABLE jobs ADD COLUMN sweep_at BIGINT NOT NULL DEFAULT 0; -- when it is to be asked for next, whoever waits
 DROP INDEX jobs_open;
+DROP INDEX jobs_request_id;
+CREATE UNIQUE INDEX jobs_request_id ON jobs (gateway, request_id, owner) WHERE request_id IS NOT NULL AND state <> 'alias';
 CREATE INDEX jobs_sweep ON jobs (gateway, sweep_at) WHERE ended = 0 AND request_id IS NOT NULL AND state <> 'alias';
-CREATE INDEX jobs_named ON jobs (gateway, request_id) WHERE request_id IS NOT NULL; -- of any owner

@@ -1,5 +1,5 @@
-// This file holds what is still to be done for jobs without anybody asking:
-// following them, saving their videos, giving notice; and who does it.
+// This file finds the jobs that are to be followed, saved or told of without a
+// call, and gives each task to one process.
 
 package journal
 
