@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"pixazo-mcp/internal/text"
@@ -20,34 +21,45 @@ import (
 
 // gauges are what stands now.
 func (s *Server) gauges() {
-	count := func(f func() int) func() float64 {
-		return func() float64 {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			return float64(f())
-		}
-	}
-	s.o.Metrics.NewGauge("pixazo_mcp_requests_open", count(func() int { return s.open }))
-	s.o.Metrics.NewGauge("pixazo_mcp_streams_open", count(func() int { return len(s.streams) }))
+	s.o.Metrics.NewGauge("pixazo_mcp_streams_open", func() float64 { return float64(len(s.streamsOf(func(*stream) bool { return true }))) })
 	s.o.Metrics.NewGauge("pixazo_mcp_bodies_bytes", func() float64 { return float64(s.bodies.Load()) })
 }
 
-func (s *Server) count(status int) {
-	s.o.Metrics.GetOrCreateCounter(fmt.Sprintf("pixazo_http_requests_total{code=%q}", strconv.Itoa(cmp.Or(status, http.StatusOK)))).Inc()
+func (s *Server) count(route string, status int) {
+	s.counter("pixazo_http_requests_total{route=%q,code=%q}", route, strconv.Itoa(cmp.Or(status, http.StatusOK))).Inc()
+}
+
+func (s *Server) counter(format string, labels ...any) *metrics.Counter {
+	return s.o.Metrics.GetOrCreateCounter(fmt.Sprintf(format, labels...))
+}
+
+// begun counts a call of a tool in until done is called.
+func (s *Server) begun(q *request) (done func()) {
+	if q.tool == "" {
+		return func() {}
+	}
+	open := s.counter("pixazo_mcp_calls_open{tool=%q}", q.label(s))
+	open.Inc()
+	return open.Dec
+}
+
+// label is the name of the tool for metrics, which only those that there are may
+// have.
+func (q *request) label(s *Server) string {
+	if s.srv.GetTool(q.tool) == nil {
+		return "unknown"
+	}
+	return q.tool
 }
 
 // note counts a request that was answered and logs it.
 func (s *Server) note(q *request, answer mcp.JSONRPCMessage, took time.Duration) {
 	outcome, level := outcomeOf(answer), slog.LevelDebug
-	if q.name != "" {
-		tool := q.name
-		if s.srv.GetTool(tool) == nil {
-			tool = "unknown"
-		}
+	if q.tool != "" {
 		level = slog.LevelInfo
-		s.o.Metrics.GetOrCreateCounter(fmt.Sprintf("pixazo_mcp_calls_total{tool=%q,outcome=%q}", tool, outcome)).Inc()
+		s.counter("pixazo_mcp_calls_total{tool=%q,outcome=%q}", q.label(s), outcome).Inc()
 	}
-	s.log.Log(context.Background(), level, "answered", "method", text.Clean(q.Method, 50), "tool", text.Clean(q.name, 50), "user", text.Clean(q.user.Name, 50), "outcome", outcome, "took", took.Round(time.Millisecond))
+	s.log.Log(context.Background(), level, "answered", "method", text.Clean(q.Method, 50), "tool", text.Clean(q.tool, 50), "user", text.Clean(q.user.Name, 50), "outcome", outcome, "took", took.Round(time.Millisecond))
 }
 
 // outcomeOf is "ok", "cancelled", "refused", or the code with which a tool

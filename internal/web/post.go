@@ -27,7 +27,7 @@ type request struct {
 	session *journal.Session // nil for none
 	modern  bool             // of 2026-07-28 or later
 	params  json.RawMessage
-	name    string // of the tool, for tools/call
+	tool    string // that is called, "" for none
 	uri     string // of the resource
 }
 
@@ -57,8 +57,8 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, user identity.User
 		a.end(http.StatusBadRequest, *err)
 		return
 	}
-	if id := r.Header.Get(mcp.HeaderSessionID); id != "" && !q.modern && m.Method != string(mcp.MethodInitialize) {
-		if q.session, ok = s.session(w, r, id); !ok {
+	if r.Header.Get(mcp.HeaderSessionID) != "" && !q.modern && m.Method != string(mcp.MethodInitialize) {
+		if q.session = s.session(w, r); q.session == nil {
 			return
 		}
 	}
@@ -70,11 +70,9 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, user identity.User
 	case m.Method == string(mcp.MethodSubscriptionsListen) && !a.events:
 		http.Error(w, "a stream of news needs a client that accepts text/event-stream", http.StatusNotAcceptable)
 	default:
-		if s.o.Identity != nil {
-			if err := s.o.Identity.Allows(user, q.name); err != nil {
-				s.refuse(w, err)
-				return
-			}
+		if err := s.o.Identity.Allows(user, q.tool); err != nil {
+			s.refuse(w, err)
+			return
 		}
 		s.call(r.Context(), a, q)
 	}
@@ -132,7 +130,7 @@ func (q *request) decode(h http.Header) *mcp.JSONRPCError {
 	_ = json.Unmarshal(body.Params, &params) // mcp-go says what is wrong with it
 	q.params, q.uri = body.Params, params.URI
 	if q.Method == string(mcp.MethodToolsCall) {
-		q.name = params.Name
+		q.tool = params.Name
 	}
 	header, meta := h.Get(mcp.HeaderProtocolVersion), params.Meta.ProtocolVersion()
 	q.modern = mcp.IsModernProtocol(header) || mcp.IsModernProtocol(meta)
@@ -205,6 +203,7 @@ func (s *Server) call(ctx context.Context, a *reply, q *request) {
 	case q.Method == string(mcp.MethodInitialize):
 		a.events = a.events && !a.json // its session must be known before the first byte
 	}
+	defer s.begun(q)()
 	a.watch()
 	answer := session.Do(ctx, q.Message)
 	if _, ok := answer.(mcp.JSONRPCResponse); ok && !q.modern {

@@ -343,7 +343,10 @@ func TestMetrics(t *testing.T) {
 		`pixazo_mcp_calls_total{tool="fails",outcome="not_found"} 1`,
 		`pixazo_mcp_calls_total{tool="unknown",outcome="refused"} 1`,
 		`pixazo_mcp_calls_total{tool="block",outcome="cancelled"} 1`,
+		`pixazo_mcp_calls_open{tool="block"} 0`,
+		`pixazo_mcp_sessions_opened_total 1`,
 		`pixazo_mcp_requests_open 0`,
+		`pixazo_http_requests_total{route="/mcp",code="202"} 2`,
 	} {
 		if !strings.Contains(out.String(), want+"\n") {
 			t.Errorf("no %s in\n%s", want, out.String())

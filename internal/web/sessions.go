@@ -16,7 +16,6 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
-	"pixazo-mcp/internal/identity"
 	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/wire"
 )
@@ -65,24 +64,30 @@ func (s *Server) openSession(ctx context.Context, h http.Header, owner string) e
 	err := s.o.Sessions.OpenSession(ctx, journal.Session{ID: hash(id), Owner: owner, Capabilities: "{}"})
 	if err == nil {
 		h.Set(mcp.HeaderSessionID, id)
+		s.counter("pixazo_mcp_sessions_opened_total").Inc()
 	}
 	return err
 }
 
-// session returns the session that a request names, or answers that there is
-// none: 404 makes a client begin a new one.
-func (s *Server) session(w http.ResponseWriter, r *http.Request, given string) (*journal.Session, bool) {
+// session returns the session that a request names. Without one it answers why
+// and returns nil: 404 makes a client begin a new one.
+func (s *Server) session(w http.ResponseWriter, r *http.Request) *journal.Session {
+	given := r.Header.Get(mcp.HeaderSessionID)
+	if given == "" {
+		http.Error(w, "the header Mcp-Session-Id is missing", http.StatusBadRequest)
+		return nil
+	}
 	session, err := s.find(r.Context(), hash(given), true)
-	if err != nil {
+	switch {
+	case err != nil:
 		s.log.Warn("a session could not be read", "error", err)
 		unavailable(w, "the session can't be looked up at the moment")
-		return nil, false
-	}
-	if session == nil || session.Owner != journal.Owner(r.Context()) {
+		return nil
+	case session == nil || session.Owner != journal.Owner(r.Context()):
 		http.Error(w, "there is no such session; begin one with initialize", http.StatusNotFound)
-		return nil, false
+		return nil
 	}
-	return session, true
+	return session
 }
 
 // find returns a session, nil if there is none. What was read a moment ago
@@ -121,14 +126,9 @@ func (s *Server) drop(id string) {
 }
 
 // delete ends a session.
-func (s *Server) delete(w http.ResponseWriter, r *http.Request, _ identity.User) {
-	given := r.Header.Get(mcp.HeaderSessionID)
-	if given == "" {
-		http.Error(w, "the header Mcp-Session-Id is missing", http.StatusBadRequest)
-		return
-	}
-	session, ok := s.session(w, r, given)
-	if !ok {
+func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
+	session := s.session(w, r)
+	if session == nil {
 		return
 	}
 	ended, err := s.o.Sessions.EndSession(r.Context(), session.ID)
@@ -190,35 +190,31 @@ func (s *Server) subscribe(ctx context.Context, id, uri string, wanted bool) err
 
 // get sends the news of a session until the client leaves. The newest stream of
 // a session ends its older ones: what is told is told once.
-func (s *Server) get(w http.ResponseWriter, r *http.Request, user identity.User) {
+func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 	a := newReply(w, r)
 	if !a.events {
 		http.Error(w, "the client must accept text/event-stream", http.StatusNotAcceptable)
 		return
 	}
-	given := r.Header.Get(mcp.HeaderSessionID)
-	if given == "" {
-		http.Error(w, "the header Mcp-Session-Id is missing", http.StatusBadRequest)
-		return
-	}
-	session, ok := s.session(w, r, given)
-	if !ok {
+	session := s.session(w, r)
+	if session == nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	st := &stream{owner: user.Owner, session: session.ID, name: rand.Text(), end: cancel, changed: make(chan struct{}, 1)}
+	st := &stream{owner: session.Owner, session: session.ID, name: rand.Text(), end: cancel, changed: make(chan struct{}, 1)}
 	if !s.begin(st) {
 		unavailable(w, "too many streams at once")
 		return
 	}
 	defer s.forget(st)
-	if err := s.o.Sessions.Signal(ctx, strings.Join([]string{signalStream, st.session, st.name}, " ")); err != nil {
-		unavailable(w, "no news can be told at the moment")
-		return
+	err := s.o.Sessions.Signal(ctx, signalStream+" "+st.session+" "+st.name)
+	var news *wire.Session
+	if err == nil {
+		news, err = wire.Open(ctx, s.srv, st.name, a.send, wire.Options{Subscribe: s.o.Subscribe, Logger: s.log})
 	}
-	news, err := wire.Open(ctx, s.srv, st.name, a.send, wire.Options{Subscribe: s.o.Subscribe, Logger: s.log})
 	if err != nil {
+		s.log.Warn("a stream of news could not be begun", "error", err)
 		unavailable(w, "no news can be told at the moment")
 		return
 	}

@@ -91,13 +91,15 @@ type Server struct {
 	log *slog.Logger
 	mux *http.ServeMux
 
+	local   bool         // without authentication
 	bodies  atomic.Int64 // bytes in flight
 	changes sync.Mutex   // held while a session is read and written
 
+	work sync.WaitGroup   // MCP requests
+	open *metrics.Counter // of them
+
 	mu       sync.Mutex
 	draining bool
-	open     int                 // MCP requests
-	idle     chan struct{}       // closed when there are none any more while draining
 	calls    map[string]inFlight // by callKey
 	streams  map[*stream]struct{}
 	known    map[string]knownSession
@@ -113,7 +115,7 @@ func New(srv *server.MCPServer, o Options) *Server {
 		o.Metrics = metrics.NewSet()
 	}
 	s := &Server{
-		srv: srv, o: o, log: o.Logger, mux: http.NewServeMux(), idle: make(chan struct{}),
+		srv: srv, o: o, log: o.Logger, mux: http.NewServeMux(), open: o.Metrics.NewCounter("pixazo_mcp_requests_open"),
 		calls: map[string]inFlight{}, streams: map[*stream]struct{}{}, known: map[string]knownSession{}, limiters: map[string]*rate.Limiter{},
 	}
 	const prm = "/.well-known/oauth-protected-resource"
@@ -123,11 +125,12 @@ func New(srv *server.MCPServer, o Options) *Server {
 		s.mux.HandleFunc(path, s.mcp)
 	}
 	s.mux.HandleFunc("/mcp", s.mcp)
-	if o.Identity != nil {
-		metadata := anyOrigin(o.Identity.Metadata())
-		s.mux.Handle(prm, metadata)
-		s.mux.Handle(prm+path, metadata)
+	if s.local = o.Identity == nil; s.local {
+		s.o.Identity = (*identity.Verifier)(nil) // which takes everybody
 	}
+	metadata := anyOrigin(s.o.Identity.Metadata())
+	s.mux.Handle(prm, metadata)
+	s.mux.Handle(prm+path, metadata)
 	if o.Callback != nil && len(o.WebhookSecret) > 0 {
 		s.mux.HandleFunc("POST "+webhookPath+"{token}", s.webhook)
 	}
@@ -147,7 +150,7 @@ func New(srv *server.MCPServer, o Options) *Server {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := &response{ResponseWriter: w, control: http.NewResponseController(w)}
 	s.mux.ServeHTTP(out, r)
-	s.count(out.status)
+	s.count(r.Pattern, out.status)
 }
 
 // mcp serves the MCP endpoint.
@@ -169,23 +172,28 @@ func (s *Server) mcp(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	user, ok := s.identify(w, r)
-	if !ok || !s.inTime(w, user.Owner) {
+	user, err := s.o.Identity.Identify(r)
+	if err != nil {
+		s.refuse(w, err)
+		return
+	}
+	if !s.inTime(w, user.Owner) {
 		return
 	}
 	if !s.enter() {
 		unavailable(w, "the server is shutting down")
 		return
 	}
-	defer s.leave()
+	defer s.work.Done()
+	defer s.open.Dec()
 	r = r.WithContext(journal.WithOwner(r.Context(), user.Owner))
 	switch r.Method {
 	case http.MethodPost:
 		s.post(w, r, user)
 	case http.MethodGet:
-		s.get(w, r, user)
+		s.get(w, r)
 	case http.MethodDelete:
-		s.delete(w, r, user)
+		s.delete(w, r)
 	}
 }
 
@@ -194,7 +202,7 @@ func (s *Server) mcp(w http.ResponseWriter, r *http.Request) {
 // called must be that of this computer, too: else a page could give its own name
 // this computer's address.
 func (s *Server) origin(w http.ResponseWriter, r *http.Request) bool {
-	if s.o.Identity == nil && !isLocal(r.Host) {
+	if s.local && !isLocal(r.Host) {
 		http.Error(w, "without authentication this server answers as localhost alone", http.StatusForbidden)
 		return false
 	}
@@ -237,19 +245,6 @@ func anyOrigin(h http.Handler) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
-}
-
-// identify returns who calls, or answers why that is not known.
-func (s *Server) identify(w http.ResponseWriter, r *http.Request) (identity.User, bool) {
-	if s.o.Identity == nil {
-		return identity.User{}, true
-	}
-	user, err := s.o.Identity.Identify(r)
-	if err != nil {
-		s.refuse(w, err)
-		return user, false
-	}
-	return user, true
 }
 
 // refuse answers with an identity.Refusal.
@@ -302,31 +297,18 @@ func unavailable(w http.ResponseWriter, why string) {
 func (s *Server) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining {
-		return false
+	if !s.draining {
+		s.work.Add(1)
+		s.open.Inc()
 	}
-	s.open++
-	return true
-}
-
-func (s *Server) leave() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.open--
-	if s.draining && s.open == 0 {
-		close(s.idle)
-	}
+	return !s.draining
 }
 
 // Drain begins the end: MCP requests are refused from here on, and streams of
 // news end with their results. Calls in flight go on.
 func (s *Server) Drain() {
 	s.mu.Lock()
-	already := s.draining
 	s.draining = true
-	if !already && s.open == 0 {
-		close(s.idle)
-	}
 	s.mu.Unlock()
 	for _, st := range s.streamsOf(func(*stream) bool { return true }) {
 		st.end()
@@ -335,8 +317,13 @@ func (s *Server) Drain() {
 
 // Wait returns when all calls are answered, after Drain, or ctx ends.
 func (s *Server) Wait(ctx context.Context) error {
+	idle := make(chan struct{})
+	go func() {
+		s.work.Wait()
+		close(idle)
+	}()
 	select {
-	case <-s.idle:
+	case <-idle:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
