@@ -39,6 +39,7 @@ fuzz: ## fuzz every target for FUZZTIME
 bench: ## take the figures of docs/performance.md
 	go test -run '^$$' -bench 'ColdStart|IdleMemory' -benchtime 100x .
 	go test -run '^$$' -bench GetStatus -benchtime 1000x .
+	go test -run '^$$' -bench Team -benchtime 1x .
 	go test -run '^$$' -bench Waiters -benchtime 20x ./internal/jobs
 	go test -run '^$$' -bench SubmitJournal -benchtime 200x ./internal/jobs
 	go test -run '^$$' -bench Download -benchtime 5x ./internal/download

@@ -19,15 +19,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/VictoriaMetrics/metrics"
-
 	"pixazo-mcp/internal/config"
 	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/identity"
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/web"
-	"pixazo-mcp/pixazo"
 	"pixazo-mcp/tools"
 )
 
@@ -243,59 +240,3 @@ func (h *house) tidy(ctx context.Context) {
 		}
 	}
 }
-
-// serveMetrics serves /metrics at an address of its own, where the settings have
-// one. A second replica on one machine may find it taken, and does without.
-func (h *house) serveMetrics() (stop func()) {
-	address := h.settings.HTTP.MetricsAddress
-	if address == "" {
-		return func() {}
-	}
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		h.log.Error("--metrics-address: no metrics are served", "error", err)
-		return func() {}
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
-		h.metrics.WritePrometheus(w)
-		metrics.WriteProcessMetrics(w)
-	})
-	server := newHTTPServer(mux, h.log)
-	server.WriteTimeout = 10 * time.Second
-	go func() { _ = server.Serve(listener) }()
-	return func() { _ = server.Close() }
-}
-
-// counted counts what is asked of the gateway.
-type counted struct {
-	*pixazo.Client
-	metrics *metrics.Set
-}
-
-// Submit implements jobs.Gateway.
-func (c counted) Submit(ctx context.Context, p *pixazo.Prepared, o pixazo.SubmitOptions) (pixazo.Job, error) {
-	job, err := c.Client.Submit(ctx, p, o)
-	c.count("submissions", err)
-	return job, err
-}
-
-// Status implements jobs.Gateway.
-func (c counted) Status(ctx context.Context, requestID string, o pixazo.StatusOptions) (pixazo.Job, error) {
-	job, err := c.Client.Status(ctx, requestID, o)
-	c.count("polls", err)
-	return job, err
-}
-
-func (c counted) count(what string, err error) {
-	outcome := "ok"
-	if err != nil {
-		outcome = "failed"
-		if e, ok := errors.AsType[*pixazo.Error](err); ok {
-			outcome = string(e.Code)
-		}
-	}
-	c.metrics.GetOrCreateCounter(fmt.Sprintf("pixazo_gateway_%s_total{outcome=%q}", what, outcome)).Inc()
-}
-
-var _ jobs.Gateway = counted{}

@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"pixazo-mcp/internal/journal/pgtest"
+	"pixazo-mcp/pixazo/sandbox"
 	"regexp"
 	"strings"
 	"testing"
@@ -26,11 +29,16 @@ type site struct {
 
 // startHTTP runs the command on a free port, with the sandbox.
 func startHTTP(t *testing.T, args ...string) *site {
+	return startReplica(t, nil, append([]string{"--sandbox", "--sandbox-duration=1s", "--state-dir=" + t.TempDir()}, args...)...)
+}
+
+// startReplica runs the command on a free port.
+func startReplica(t *testing.T, env []string, args ...string) *site {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	s := &site{t: t, stop: stop, ended: make(chan error, 1), stderr: &syncBuffer{}, header: http.Header{}}
-	args = append([]string{"http", "--sandbox", "--sandbox-duration=1s", "--address=127.0.0.1:0", "--metrics-address=none", "--state-dir=" + t.TempDir()}, args...)
-	go func() { s.ended <- run(ctx, args, nil, nil, strings.NewReader(""), io.Discard, s.stderr) }()
+	args = append([]string{"http", "--address=127.0.0.1:0", "--metrics-address=none"}, args...)
+	go func() { s.ended <- run(ctx, args, env, nil, strings.NewReader(""), io.Discard, s.stderr) }()
 	t.Cleanup(func() {
 		stop()
 		<-s.ended
@@ -48,7 +56,12 @@ func startHTTP(t *testing.T, args ...string) *site {
 
 func (s *site) post(method, params string) *http.Response {
 	s.t.Helper()
-	q, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, s.url, strings.NewReader(fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":%q,"params":%s}`, method, params)))
+	return s.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":%q,"params":%s}`, method, params))
+}
+
+func (s *site) send(message string) *http.Response {
+	s.t.Helper()
+	q, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, s.url, strings.NewReader(message))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -136,4 +149,40 @@ func TestHTTPIsNotForOthersWithoutAuthentication(t *testing.T) {
 			t.Errorf("%s: %v", args, err)
 		}
 	}
+}
+
+// A client's calls go to whichever replica the proxy picks.
+func TestHTTPWithTwoReplicas(t *testing.T) {
+	gateway := sandbox.New(sandbox.Options{Duration: time.Hour, Key: "sandbox"})
+	t.Cleanup(gateway.Close)
+	at := httptest.NewServer(gateway)
+	t.Cleanup(at.Close)
+	env := []string{"PIXAZO_DATABASE_URL=" + pgtest.URL(t), "PIXAZO_API_KEY=sandbox"}
+	a, b := startReplica(t, env, "--gateway-url="+at.URL), startReplica(t, env, "--gateway-url="+at.URL)
+	session := a.post("initialize", `{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}`).Header.Get("Mcp-Session-Id")
+	a.header.Set("Mcp-Session-Id", session)
+	b.header.Set("Mcp-Session-Id", session)
+	made, _ := b.call("generate_video", `{"prompt":"a cat on a mat"}`)
+	waiting := a.post("tools/call", fmt.Sprintf(`{"name":"wait_for_video","arguments":{"request_id":%q,"timeout_seconds":50},"_meta":{"progressToken":7}}`, made["request_id"]))
+	begun := time.Now()
+	b.send(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`)
+	rest, err := io.ReadAll(waiting.Body)
+	if err != nil || strings.Contains(string(rest), `"id":1,`) || time.Since(begun) > 10*time.Second {
+		t.Errorf("after %s: %s, %v", time.Since(begun), rest, err)
+	}
+	q, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, b.url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Header = b.header
+	if answer, err := http.DefaultClient.Do(q); err != nil || answer.StatusCode != 204 {
+		t.Fatal(answer, err)
+	}
+	for range 100 { // until a has heard of it
+		if answer := a.post("ping", "{}"); answer.StatusCode == 404 {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Error("the other replica takes a session that has ended")
 }

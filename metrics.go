@@ -1,0 +1,71 @@
+// This file counts what the team server asks of the gateway, and serves what is
+// counted.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"pixazo-mcp/pixazo"
+)
+
+// serveMetrics serves /metrics at an address of its own, where the settings have
+// one. A second replica on one machine may find it taken, and does without.
+func (h *house) serveMetrics() (stop func()) {
+	address := h.settings.HTTP.MetricsAddress
+	if address == "" {
+		return func() {}
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		h.log.Error("--metrics-address: no metrics are served", "error", err)
+		return func() {}
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		h.metrics.WritePrometheus(w)
+		metrics.WriteProcessMetrics(w)
+	})
+	server := newHTTPServer(mux, h.log)
+	server.WriteTimeout = 10 * time.Second
+	go func() { _ = server.Serve(listener) }()
+	return func() { _ = server.Close() }
+}
+
+// counted counts what is asked of the gateway.
+type counted struct {
+	*pixazo.Client
+	metrics *metrics.Set
+}
+
+// Submit implements jobs.Gateway.
+func (c counted) Submit(ctx context.Context, p *pixazo.Prepared, o pixazo.SubmitOptions) (pixazo.Job, error) {
+	job, err := c.Client.Submit(ctx, p, o)
+	c.count("submissions", err)
+	return job, err
+}
+
+// Status implements jobs.Gateway.
+func (c counted) Status(ctx context.Context, requestID string, o pixazo.StatusOptions) (pixazo.Job, error) {
+	job, err := c.Client.Status(ctx, requestID, o)
+	c.count("polls", err)
+	return job, err
+}
+
+func (c counted) count(what string, err error) {
+	outcome := "ok"
+	if err != nil {
+		outcome = "failed"
+		if e, ok := errors.AsType[*pixazo.Error](err); ok {
+			outcome = string(e.Code)
+		}
+	}
+	c.metrics.GetOrCreateCounter(fmt.Sprintf("pixazo_gateway_%s_total{outcome=%q}", what, outcome)).Inc()
+}
