@@ -55,9 +55,19 @@ func playerFor(mediaOrigins []string) string {
 	return strings.Replace(playerPage, noOrigins, "const local = "+string(list)+";", 1)
 }
 
-// registerPlayer adds the player to s. Clients let it load media from these
-// origins alone.
-func registerPlayer(s *server.MCPServer, mediaOrigins []string) {
+// teamPage says of a team server who can mend what a user can't.
+var teamPage = strings.NewReplacer(
+	"Look for it in the Pixazo dashboard before you try again.", "Ask whoever runs this server before you try again.",
+	`Pixazo needs a good key. Put one into this server\'s settings.`, "This server has no good key. Ask whoever runs it.",
+	"Add some in the Pixazo dashboard.", "Ask whoever runs this server.",
+	`Wait, or raise it in this server\'s settings.`, "Wait, or ask whoever runs this server.",
+	"the Pixazo dashboard knows more", "ask whoever runs this server",
+	"This account has no such video.", "There is no such video of yours.",
+)
+
+// registerPlayer adds the player to s, in the words for a team if team is true.
+// Clients let it load media from these origins alone.
+func registerPlayer(s *server.MCPServer, mediaOrigins []string, team bool) {
 	// csp stands on the content, not on the list's entry: so the specification
 	// wants it (Resource Discovery). A list may be empty, an entry never.
 	csp := map[string]any{}
@@ -70,6 +80,9 @@ func registerPlayer(s *server.MCPServer, mediaOrigins []string) {
 		"prefersBorder": true,
 	}}
 	page := playerFor(mediaOrigins)
+	if team {
+		page = teamPage.Replace(page)
+	}
 	// mcp-go lists by name: the guide comes first.
 	s.AddResource(mcp.NewResource(jobs.PlayerURI, "video-player",
 		mcp.WithResourceTitle("Video player"),

@@ -69,7 +69,7 @@ func Register(s *server.MCPServer, tracker *jobs.Tracker, options Options) *Vide
 			return []mcp.ResourceContents{mcp.TextResourceContents{URI: g.uri(), MIMEType: "text/markdown", Text: preface + g.text()}}, nil
 		})
 	}
-	registerPlayer(s, options.MediaOrigins)
+	registerPlayer(s, options.MediaOrigins, options.Team)
 	registerPrompts(s, tracker, options)
 	return register(s, tracker, options.Team)
 }

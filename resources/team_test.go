@@ -129,6 +129,14 @@ func TestATeamIsToldWhatItsServerIs(t *testing.T) {
 			t.Errorf("a prompt speaks of %s: %s", word, menu)
 		}
 	}
+	if page := askAs(t, s, "token:ada", "resources/read", map[string]any{"uri": jobs.PlayerURI}); !strings.Contains(page, "Ask whoever runs this server") {
+		t.Error("the player does not say whom to ask")
+	}
+	for _, words := range []string{"Pixazo dashboard", `server\'s settings`, "This account"} {
+		if strings.Contains(teamPage.Replace(playerPage), words) || !strings.Contains(playerPage, words) {
+			t.Errorf("the player speaks of %s", words)
+		}
+	}
 	if guide := askAs(t, s, "token:ada", "resources/read", map[string]any{"uri": jobs.PromptingGuideURI}); !strings.Contains(guide, "This is a team server.") {
 		t.Errorf("guide: %.200s", guide)
 	}
