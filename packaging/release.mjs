@@ -6,7 +6,8 @@
 //	node packaging/release.mjs --check   says which of them are behind, and exits with 1
 //	node packaging/release.mjs OUT       writes a release's below OUT
 //
-// Whose release it is comes from the environment:
+// Whose release it is stands in owner.json, once somebody publishes it, and in
+// the environment, which goes first:
 //
 //	REPOSITORY  where the sources are, such as https://github.com/owner/pixazo-mcp
 //	VERSION     default: that of mcpb/manifest.json
@@ -17,12 +18,12 @@
 //	DOCUMENTATION, SUPPORT, PRIVACY  pages about it; default: docs/clients.md, issues and PRIVACY.md of REPOSITORY
 //	BUNDLES     folder with the .mcpb files of this version, whose hashes server.json needs
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const { env } = process;
+const env = { ...JSON.parse(readFileSync(join(here, "owner.json"), "utf8")), ...process.env };
 const source = JSON.parse(readFileSync(join(here, "mcpb/manifest.json"), "utf8"));
 const { name, description, license, keywords, homepage, author } = source;
 const title = source.display_name;
