@@ -114,7 +114,7 @@ func TestTokensFileRefuses(t *testing.T) {
 		"Alice" + line[len("alice"):]:             "line 1: a name must be of",
 		"a\u202ex" + line[len("alice"):]:          "line 1: a name must be of",
 		strings.Repeat("a", 65) + line[5:]:        "line 1: a name must be of",
-		strings.Repeat("# much\n", 200_000):       "too large",
+		strings.Repeat("# much\n", 200_000):       "larger than 1024 KiB",
 		"-" + line + "\n# " + line + "\n-" + line: "line 1: a name must be of",
 	} {
 		write(t, path, content)
