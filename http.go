@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,6 +50,10 @@ func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) 
 		return fmt.Errorf("--address (PIXAZO_ADDRESS): %w", err)
 	}
 	settings.HTTP.Address = listener.Addr().String() // of port 0, too
+	if settings.Sandbox && settings.HTTP.WebhookSecret.Reveal() == "" {
+		// So that its callbacks are tried as well.
+		settings.HTTP.WebhookSecret = config.NewSecret(rand.Text())
+	}
 	h, err := newHouse(settings, log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
