@@ -307,11 +307,9 @@ func (s *Server) cancellable(key string, c inFlight) (done func()) {
 
 // cancelled cancels a call of a session, here or on another replica.
 func (s *Server) cancelled(w http.ResponseWriter, r *http.Request, key string) {
-	if !s.cancel(key) {
-		if err := s.o.Sessions.Signal(r.Context(), signalCancel+" "+key); err != nil {
-			unavailable(w, "the call can't be cancelled at the moment")
-			return
-		}
+	if !s.cancel(key) && s.o.Sessions.Signal(r.Context(), signalCancel+" "+key) != nil {
+		unavailable(w, "the call can't be cancelled at the moment")
+		return
 	}
 	w.WriteHeader(http.StatusAccepted)
 }

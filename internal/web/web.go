@@ -12,7 +12,6 @@ import (
 	"crypto/subtle"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -29,6 +28,7 @@ import (
 	"pixazo-mcp/internal/identity"
 	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/wire"
+	"pixazo-mcp/pixazo"
 )
 
 const (
@@ -204,7 +204,7 @@ func (s *Server) mcp(w http.ResponseWriter, r *http.Request) {
 // called must be that of this computer, too: else a page could give its own name
 // this computer's address.
 func (s *Server) origin(w http.ResponseWriter, r *http.Request) bool {
-	if s.local && !isLocal(r.Host) {
+	if s.local && !pixazo.IsLoopback((&url.URL{Host: r.Host}).Hostname()) {
 		http.Error(w, "without authentication this server answers as localhost alone", http.StatusForbidden)
 		return false
 	}
@@ -226,14 +226,6 @@ func (s *Server) origin(w http.ResponseWriter, r *http.Request) bool {
 		h.Set("Access-Control-Max-Age", "7200")
 	}
 	return true
-}
-
-func isLocal(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // anyOrigin lets every page read what h answers.

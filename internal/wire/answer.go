@@ -4,8 +4,8 @@ package wire
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"regexp"
 	"runtime/debug"
@@ -48,7 +48,7 @@ func (s *Session) handle(ctx context.Context, message []byte) (response mcp.JSON
 
 // listen serves a stream of news. mcp-go returns when the request is cancelled.
 func (s *Session) listen(ctx context.Context, c *call, message []byte) mcp.JSONRPCMessage {
-	stream := newNews(ctx, s.writer, fmt.Sprintf("%s stream %d", s.id, s.streams.Add(1)), c, s.options.Subscribe)
+	stream := newNews(ctx, s.writer, rand.Text(), c, s.options.Subscribe)
 	stream.hear()
 	if err := s.srv.RegisterSession(ctx, stream); err != nil { // so that list changes reach it
 		return refusal(nil, mcp.INTERNAL_ERROR, err.Error())

@@ -52,7 +52,6 @@ type Session struct {
 	log     *slog.Logger
 	ctx     context.Context // of all calls
 	cancel  context.CancelFunc
-	streams atomic.Int64 // subscriptions/listen requests so far
 
 	info         atomic.Pointer[mcp.Implementation]
 	capabilities atomic.Pointer[mcp.ClientCapabilities]
