@@ -29,6 +29,7 @@ func TestOnPostgreSQL(t *testing.T) {
 		"TestStatusesAndWaitsGoOnWithoutAJournal",
 		"TestTheJournalIsUsedAgainOnceItCanBe",
 		"TestKeyAndAttachmentsAreNotInTheJournal",
+		"TestACallbackIsRefusedWhileTheJournalIsAway",
 	}, "|")+")$")
 	cmd.Env = append(os.Environ(), onPostgreSQL+"=1", "PIXAZO_TEST_DATABASE_URL="+pgtest.URL(t))
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -251,7 +251,8 @@ func (t *Tracker) held(key jobKey) (time.Duration, error) {
 
 // interval returns how long to wait between two polls of a job: an eighth of its
 // age, within limits, give or take 10 %. The age counts from the job's creation,
-// so that a second wait goes on where the first one stopped.
+// so that a second wait goes on where the first one stopped. With callbacks polls
+// are only for those that were missed.
 func (t *Tracker) interval(l *loop, row journal.Row, attended bool) time.Duration {
 	age, ok := age(row)
 	if !ok {
@@ -259,8 +260,12 @@ func (t *Tracker) interval(l *loop, row journal.Row, attended bool) time.Duratio
 	}
 	least, most := 5*time.Second, time.Minute
 	switch {
+	case attended && t.options.Callbacks:
+		least, most = 15*time.Second, 15*time.Second
 	case attended:
 		least, most = time.Second, 15*time.Second
+	case t.options.Callbacks:
+		least, most = sweepAfter, sweepAfter
 	case age > 6*time.Hour:
 		least, most = 10*time.Minute, 10*time.Minute
 	}

@@ -26,7 +26,6 @@ type SubmitOptions struct {
 	AllowDuplicate bool
 	Nonce          string        // names the submission in the journal; "" means a random one
 	Listen         time.Duration // how long the call lasts at most, whatever the gateway takes; 0 means until the outcome is known
-	CallbackURL    string        // where the gateway tells of the job, in place of the client's setting
 	SaveTo         string        // absolute path of the folder that the video is to be saved in; "" when it is not
 	Notify         bool          // whether a desktop notice is wanted
 }
@@ -132,7 +131,7 @@ func (t *Tracker) submit(ctx context.Context, p *pixazo.Prepared, o SubmitOption
 		case err != nil:
 			return Submission{}, err
 		case other == nil:
-			return t.send(ctx, p, o, in)
+			return t.send(ctx, p, in)
 		}
 		if s, stands, err := t.join(ctx, *other); stands {
 			s.ByForm = other.Exact != p.Exact
@@ -142,8 +141,8 @@ func (t *Tracker) submit(ctx context.Context, p *pixazo.Prepared, o SubmitOption
 }
 
 // send sends p, whose intent is in the journal.
-func (t *Tracker) send(ctx context.Context, p *pixazo.Prepared, o SubmitOptions, in journal.Intent) (Submission, error) {
-	job, err := t.post(ctx, p, o, in)
+func (t *Tracker) send(ctx context.Context, p *pixazo.Prepared, in journal.Intent) (Submission, error) {
+	job, err := t.post(ctx, p, in)
 	// Nothing comes between the answer and its entry in the journal.
 	row, journalErr := t.journal.Conclude(in, job, err)
 	if journalErr != nil {
@@ -168,7 +167,7 @@ func (t *Tracker) send(ctx context.Context, p *pixazo.Prepared, o SubmitOptions,
 }
 
 // post has the gateway's client send the request, and keeps its lease meanwhile.
-func (t *Tracker) post(ctx context.Context, p *pixazo.Prepared, o SubmitOptions, in journal.Intent) (pixazo.Job, error) {
+func (t *Tracker) post(ctx context.Context, p *pixazo.Prepared, in journal.Intent) (pixazo.Job, error) {
 	if err := ctx.Err(); err != nil {
 		return pixazo.Job{}, cancelled(err)
 	}
@@ -182,7 +181,7 @@ func (t *Tracker) post(ctx context.Context, p *pixazo.Prepared, o SubmitOptions,
 	again, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(t.draining, cancel)()
-	return t.gateway.Submit(again, p, pixazo.SubmitOptions{CallbackURL: o.CallbackURL, Again: func(ctx context.Context) error {
+	return t.gateway.Submit(again, p, pixazo.SubmitOptions{CallbackURL: t.options.CallbackURL(in.Nonce), Again: func(ctx context.Context) error {
 		err := t.journal.Renew(ctx, in)
 		if err == nil {
 			return nil

@@ -40,13 +40,22 @@ const (
 
 // Options adjusts a Tracker.
 type Options struct {
+	// Callbacks says that the gateway's callbacks reach Callback, here or in
+	// another process. The gateway is then asked less often.
+	Callbacks bool
+
+	// CallbackURL returns where the gateway tells of the job of a submission, ""
+	// for the client's setting; nil means always that.
+	CallbackURL func(nonce string) string
+
 	Account  func() string  // names the key as it is now, by hash, in the journal; nil without one
 	MaxWaits int            // waits at once before Wait stops waiting; 0 means 64
 	Rand     func() float64 // random numbers in [0, 1) that spread the polls; nil means math/rand
 	Logger   *slog.Logger   // nil means none
 
-	// Team says that the users are not on this computer: nothing that they are
-	// shown names its disk, its database or its settings. SavedLink then returns
+	// Team says that the users are many, and not on this computer. Only jobs in the
+	// journal are known: the gateway is not asked whether there is another one. And
+	// nothing that they are shown names the disk, database or settings. SavedLink then returns
 	// a link to a saved video, "" if there is none; nil where no video is saved.
 	Team      bool
 	SavedLink func(Row, SavedFile) string
@@ -62,10 +71,11 @@ type Tracker struct {
 
 	draining    context.Context // done when the program ends
 	drain       context.CancelFunc
-	submissions sync.WaitGroup
+	submissions sync.WaitGroup // and looks because of callbacks
 	running     sync.WaitGroup // loops, and the reader of news
 
 	following chan struct{} // a slot for each poll under way of a job that is only followed
+	heeding   chan struct{} // the same for looks because of callbacks
 
 	mu         sync.Mutex
 	loops      map[jobKey]*loop
@@ -75,7 +85,8 @@ type Tracker struct {
 	listened   int // number of the newest listener
 	interested int // waits and followers
 	news       context.CancelFunc
-	told       map[int64]told // by row
+	told       map[int64]told   // by row
+	hints      map[string]*hint // by nonce
 	typical    time.Duration
 	typicalAt  time.Time // when typical was looked up
 }
@@ -99,9 +110,13 @@ func New(gateway Gateway, j *journal.Journal, options Options) *Tracker {
 	if options.Rand == nil {
 		options.Rand = rand.Float64
 	}
+	if options.CallbackURL == nil {
+		options.CallbackURL = func(string) string { return "" }
+	}
 	t := &Tracker{
 		gateway: gateway, journal: j, options: options, log: options.Logger,
-		following: make(chan struct{}, maxFollowing), loops: map[jobKey]*loop{}, memories: map[jobKey]memory{}, listeners: map[int]func(Event){}, told: map[int64]told{},
+		following: make(chan struct{}, maxFollowing), heeding: make(chan struct{}, maxHeeding),
+		loops: map[jobKey]*loop{}, memories: map[jobKey]memory{}, listeners: map[int]func(Event){}, told: map[int64]told{}, hints: map[string]*hint{},
 	}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
@@ -114,8 +129,8 @@ func New(gateway Gateway, j *journal.Journal, options Options) *Tracker {
 // not accepted is not tried again. What was sent goes on.
 func (t *Tracker) Drain() { t.drain() }
 
-// Finish waits for submissions in flight until ctx ends. No Submit may begin any
-// more.
+// Finish waits for submissions in flight until ctx ends. No Submit or Callback may
+// begin any more.
 func (t *Tracker) Finish(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
@@ -150,8 +165,8 @@ func (t *Tracker) Close() {
 // than a second old, or when another poll is under way and lasts. A job that the
 // gateway does not show in the first 30 s after its submission is returned as it
 // is known here; its status may be "". A job that the journal does not know is
-// asked for only by the one person of stdio; Fits then says how many uncertain
-// submissions it may be, and a single one becomes this job.
+// asked for unless Options.Team; Fits then says how many uncertain submissions it
+// may be, and a single one becomes this job.
 //
 // Errors are those of pixazo.Client.Status, together with what is known of the
 // job.
@@ -174,15 +189,15 @@ func (t *Tracker) Status(ctx context.Context, requestID string) (journal.Observa
 	}
 }
 
-// known returns what is known of the job that a call names, nil when it may only
-// be the gateway that knows it. Errors: invalid_argument; not_found for somebody
-// else's job, since who asks for one that is not his must not learn of it.
+// known returns the row of the job that a call names, nil when perhaps only the
+// gateway knows it. Errors: invalid_argument; in a team not_found, in the same
+// words for a job of another owner and for one that nobody has.
 func (t *Tracker) known(ctx context.Context, requestID string) (*journal.Row, error) {
 	if err := pixazo.CheckRequestID(requestID); err != nil {
 		return nil, err
 	}
 	row, err := t.Find(ctx, requestID)
-	if row != nil || journal.Owner(ctx) == "" {
+	if row != nil || !t.options.Team {
 		return row, nil
 	}
 	if err == nil {
@@ -235,11 +250,17 @@ func (t *Tracker) Observe(ctx context.Context, job pixazo.Job) (journal.Observat
 		delete(t.memories, keyOf(seen.Row))
 		t.mu.Unlock()
 	}
+	t.spread(seen)
+	return seen, err
+}
+
+// spread gives what was observed to those who wait for the job, and a change to
+// listeners.
+func (t *Tracker) spread(seen journal.Observation) {
 	t.show(seen.Row, nil)
 	if seen.Changed || seen.Added {
 		t.tell(seen.Row, seen.Added)
 	}
-	return seen, err
 }
 
 // observeAlone is Observe when the journal can't be used, with that error.

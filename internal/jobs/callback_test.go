@@ -1,0 +1,303 @@
+// This file tests callbacks: that they are only hints, what they settle, and who
+// hears of them.
+
+package jobs_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
+	"pixazo-mcp/pixazo"
+)
+
+// replicas are trackers of a team over one journal, as its processes.
+func replicas(t *testing.T, g jobs.Gateway, n int, limits ...journal.Limits) (all []*jobs.Tracker) {
+	t.Helper()
+	place := journal.Options{Dir: t.TempDir(), Gateway: "https://gateway.example"}
+	if len(limits) > 0 {
+		place.Limits = limits[0]
+	}
+	for range n {
+		all = append(all, openWith(t, g, place, jobs.Options{
+			Team: true, Callbacks: true, MaxWaits: 100,
+			CallbackURL: func(nonce string) string { return "https://mcp.example/webhook/" + nonce },
+		}))
+	}
+	return all
+}
+
+func callback(t *testing.T, tracker *jobs.Tracker, nonce, id string) {
+	t.Helper()
+	if err := tracker.Callback(t.Context(), nonce, id); err != nil {
+		t.Fatalf("callback: %v", err)
+	}
+}
+
+func as(t *testing.T, owner string) context.Context { return journal.WithOwner(t.Context(), owner) }
+
+func TestACallbackAtOneReplicaWakesAWaiterAtAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ended atomic.Bool
+		g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
+			if ended.Load() {
+				return finished(id, pixazo.Completed), nil
+			}
+			return processing(id), nil
+		}}
+		trackers := replicas(t, g, 2)
+		s, err := trackers[0].Submit(as(t, "alice"), request(), jobs.SubmitOptions{Nonce: "n-1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, start := s.Row.Job.RequestID, time.Now()
+		time.AfterFunc(22*time.Second, func() {
+			ended.Store(true)
+			callback(t, trackers[0], "n-1", id)
+		})
+		outcome, err := trackers[1].Wait(as(t, "alice"), id, time.Minute, nil)
+		if took := time.Since(start); err != nil || outcome.End != jobs.Finished || took > 23*time.Second {
+			t.Errorf("after %v: %+v, %v; want the end within a second of the callback", took, outcome, err)
+		}
+		wantPolls(t, g.milliseconds(id, start), []int64{0, 15000, 22000})
+		// What comes again changes nothing and asks nothing.
+		heard := hear(t, trackers[0])
+		ended.Store(false)
+		for range 5 {
+			callback(t, trackers[0], "n-1", id)
+			time.Sleep(3 * time.Second)
+		}
+		heard.want(t)
+		if n := g.count(); n != 3 {
+			t.Errorf("%d polls, want no more than 3", n)
+		}
+	})
+}
+
+// A callback brings the request_id of a submission whose answer was lost, or is
+// still waited for.
+func TestACallbackSettlesALostAnswer(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		answer time.Duration // after which the connection breaks
+		calls  time.Duration // after which the callback comes
+	}{
+		{"lost", 0, 10 * time.Second},
+		{"still to come", 4 * time.Minute, 10 * time.Second},
+		{"lost long after", 4 * time.Minute, 5 * time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				id, start := uuidID(time.Now().Add(time.Second)), time.Now()
+				var told atomic.Value
+				g := &fakeGateway{status: func(_ context.Context, asked string, poll int) (pixazo.Job, error) {
+					if asked != id {
+						return pixazo.Job{}, failing(pixazo.NotFound, asked)
+					}
+					if poll == 0 && time.Since(start) < 20*time.Second {
+						return pixazo.Job{}, failing(pixazo.NotFound, asked) // not yet visible
+					}
+					return finished(id, pixazo.Completed), nil
+				}}
+				g.submit = func(_ context.Context, _ *pixazo.Prepared, o pixazo.SubmitOptions) (pixazo.Job, error) {
+					told.Store(o.CallbackURL)
+					time.Sleep(tt.answer)
+					return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "")
+				}
+				trackers := replicas(t, g, 2)
+				heard := hear(t, trackers[1])
+				sent := make(chan error, 1)
+				go func() {
+					_, err := trackers[0].Submit(as(t, "alice"), request(), jobs.SubmitOptions{Nonce: "n-1"})
+					sent <- err
+				}()
+				time.Sleep(tt.calls)
+				if told.Load() != "https://mcp.example/webhook/n-1" {
+					t.Errorf("callback URL %q", told.Load())
+				}
+				callback(t, trackers[1], "n-1", "forged")
+				callback(t, trackers[1], "n-1", id)
+				time.Sleep(5 * time.Second)
+				row, err := trackers[0].Find(as(t, "alice"), id)
+				if err != nil || row == nil || row.State != journal.Accepted || row.Job.Status != pixazo.Completed {
+					t.Errorf("5 s after the callback: %+v, %v", row, err)
+				}
+				heard.want(t, id+" COMPLETED")
+				// The answer, when it comes, takes nothing away.
+				if err := <-sent; (err == nil) != (tt.answer > tt.calls) {
+					t.Errorf("Submit: %v", err)
+				}
+				if row, err := trackers[0].Find(as(t, "alice"), id); err != nil || row == nil || row.State != journal.Accepted {
+					t.Errorf("after the answer: %+v, %v", row, err)
+				}
+			})
+		})
+	}
+}
+
+func TestForgedCallbacksChangeNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		other := uuidID(time.Now()) // of another owner's submission
+		g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) { return finished(id, pixazo.Completed), nil }}
+		g.submit = func(_ context.Context, p *pixazo.Prepared, _ pixazo.SubmitOptions) (pixazo.Job, error) {
+			if p.Prompt == "lost" {
+				return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "")
+			}
+			return pixazo.Job{RequestID: other, Status: pixazo.Queued}, nil
+		}
+		tracker := replicas(t, g, 1)[0]
+		for owner, p := range map[string]string{"alice": "lost", "bob": "accepted"} {
+			_, _ = tracker.Submit(as(t, owner), prompt("%s", p), jobs.SubmitOptions{Nonce: "of " + owner})
+		}
+		for _, c := range [][2]string{
+			{"of alice", other}, {"of alice", "made-up"}, {"of alice", uuidID(time.Now().Add(-time.Hour))}, {"of alice", uuidID(time.Now().Add(time.Hour))},
+			{"of bob", uuidID(time.Now().Add(time.Second))}, {"nobody's", other},
+		} {
+			callback(t, tracker, c[0], c[1])
+			time.Sleep(3 * time.Second)
+		}
+		if err := tracker.Callback(t.Context(), "of alice", "no id\n"); !pixazo.IsCode(err, pixazo.InvalidArgument) {
+			t.Errorf("no request_id: %v", err)
+		}
+		for _, owner := range []string{"alice", "bob"} {
+			page, err := tracker.List(as(t, owner), journal.All, 100, "")
+			if err != nil || len(page.Rows) != 1 || page.Rows[0].Job.Done() || (page.Rows[0].State == journal.Uncertain) != (owner == "alice") {
+				t.Errorf("%s's list: %+v, %v", owner, page.Rows, err)
+			}
+		}
+	})
+}
+
+func TestACallbackIsRefusedWhileTheJournalIsAway(t *testing.T) {
+	tracker := openTracker(t, &fakeGateway{}, os.DevNull, jobs.Options{Team: true, Callbacks: true})
+	if err := tracker.Callback(t.Context(), "n-1", "id-1"); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
+		t.Errorf("%v", err)
+	}
+}
+
+// However many callbacks come, the gateway is asked once a second.
+func TestCallbacksAskOnceASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &fakeGateway{}
+		trackers := replicas(t, g, 2)
+		s, err := trackers[0].Submit(as(t, "alice"), request(), jobs.SubmitOptions{Nonce: "n-1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, start := s.Row.Job.RequestID, time.Now()
+		for range 100 {
+			callback(t, trackers[0], "n-1", id)
+			callback(t, trackers[1], "n-1", id)
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(5 * time.Second)
+		polls := g.milliseconds(id, start)
+		if len(polls) < 9 || len(polls) > 12 {
+			t.Errorf("%d polls in 10 s, want one a second: %v", len(polls), polls)
+		}
+		for i := range len(polls) - 1 {
+			if polls[i+1]-polls[i] < 1000 {
+				t.Errorf("polls after %v ms, want at least a second between two", polls)
+			}
+		}
+	})
+}
+
+// A look that fails is tried again.
+func TestACallbackIsHeldUntilTheGatewayAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		id, start := uuidID(time.Now()), time.Now()
+		g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
+			if time.Since(start) < 2*time.Minute {
+				return pixazo.Job{}, failing(pixazo.GatewayUnreachable, id)
+			}
+			return finished(id, pixazo.Completed), nil
+		}}
+		g.submit = func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
+			return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "")
+		}
+		tracker := replicas(t, g, 1)[0]
+		_, _ = tracker.Submit(as(t, "alice"), request(), jobs.SubmitOptions{Nonce: "n-1"})
+		callback(t, tracker, "n-1", id)
+		time.Sleep(4 * time.Minute)
+		if row, err := tracker.Find(as(t, "alice"), id); err != nil || row == nil || !row.Job.Done() {
+			t.Errorf("%+v, %v", row, err)
+		}
+		if n := g.count(); n > 9 {
+			t.Errorf("%d looks, want less and less", n)
+		}
+	})
+}
+
+func TestTheSweepFindsWhatNoCallbackTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &fakeGateway{}
+		trackers := replicas(t, g, 2)
+		start := time.Now()
+		for i := range 30 {
+			if _, err := trackers[0].Submit(as(t, fmt.Sprint("owner ", i)), prompt("p %d", i), jobs.SubmitOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var sweeps sync.WaitGroup
+		for _, tracker := range trackers {
+			sweeps.Go(func() { tracker.Sweep(ctx) })
+		}
+		time.Sleep(16 * time.Minute)
+		cancel()
+		sweeps.Wait()
+		for i := range 30 {
+			polls := g.milliseconds(fmt.Sprintf("own-%d", i+1), start)
+			if len(polls) < 3 || len(polls) > 4 || !slices.IsSorted(polls) || polls[1]-polls[0] < 300_000 {
+				t.Errorf("job %d was asked for after %v ms, want once in five minutes", i, polls)
+			}
+		}
+	})
+}
+
+// Limits hold over all, and for each; another's request is no duplicate.
+func TestLimitsAndDuplicatesOfManyCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &fakeGateway{}
+		trackers := replicas(t, g, 2, journal.Limits{PerHour: 30, PerUser: 4})
+		var mu sync.Mutex
+		accepted, ids := map[string]int{}, map[string]bool{}
+		var calls sync.WaitGroup
+		for i := range 20 {
+			owner := fmt.Sprint("owner ", i%10)
+			for n := range 4 { // two of each request, at both replicas
+				calls.Go(func() {
+					s, err := trackers[n%2].Submit(as(t, owner), prompt("p %d", i/10*2+n/2), jobs.SubmitOptions{})
+					mu.Lock()
+					defer mu.Unlock()
+					switch {
+					case err == nil && !s.Duplicate:
+						accepted[owner]++
+						ids[s.Row.Job.RequestID] = true
+					case err != nil && !pixazo.IsCode(err, pixazo.LimitReached):
+						t.Errorf("%s: %v", owner, err)
+					}
+				})
+			}
+		}
+		calls.Wait()
+		total := 0
+		for owner, n := range accepted {
+			total += n
+			if n > 4 {
+				t.Errorf("%s has %d videos, want at most 4", owner, n)
+			}
+		}
+		if total != 30 || len(ids) != 30 || g.submissions != 30 {
+			t.Errorf("%d accepted as %d jobs by %d submissions, want 30", total, len(ids), g.submissions)
+		}
+	})
+}
