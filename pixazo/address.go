@@ -22,7 +22,7 @@ const MediaOrigin = "https://*.r2.dev"
 
 var (
 	errGateway = errors.New("must be an https URL of just a host and perhaps a port (http only to this computer), such as " + DefaultGatewayURL)
-	errWebhook = errors.New("must be an https URL of at most 2,000 characters, all of them ASCII")
+	errWebhook = errors.New("must be an https URL of at most 2,000 characters, all of them ASCII (http only to this computer)")
 )
 
 // ParseGatewayURL returns the origin that s names, see OriginOf. "" means
@@ -72,11 +72,12 @@ func normalHost(host string) string {
 
 // CheckWebhookURL returns an error that holds the rule, and nothing of s, unless
 // s can be given to the gateway as the address of a webhook: it travels in a
-// header, so it must be of printable ASCII.
+// header, so it must be of printable ASCII. The gateway takes https only; http to
+// this computer is for the sandbox.
 func CheckWebhookURL(s string) error {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" || OriginOf(u) == "" || strings.HasSuffix(u.Host, ":") || len(s) > 2000 ||
-		strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if err != nil || OriginOf(u) == "" || u.Scheme != "https" && (u.Scheme != "http" || !IsLoopback(normalHost(u.Hostname()))) ||
+		strings.HasSuffix(u.Host, ":") || len(s) > 2000 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errWebhook
 	}
 	return nil

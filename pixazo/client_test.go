@@ -52,7 +52,7 @@ func TestGatewayURLMustBeAnHTTPSOriginOrLoopback(t *testing.T) {
 	}
 }
 
-func TestWebhookMustBeHTTPSWithAKnownMode(t *testing.T) {
+func TestWebhookMustBeHTTPSOrLocalWithAKnownMode(t *testing.T) {
 	for _, tt := range []struct {
 		url, mode string
 		want      string // the refusal's field; "" when there is none
@@ -64,7 +64,9 @@ func TestWebhookMustBeHTTPSWithAKnownMode(t *testing.T) {
 		{"https://h.example/" + strings.Repeat("a", 2000-len("https://h.example/")), "", ""},
 		{"https://h.example/" + strings.Repeat("a", 2001-len("https://h.example/")), "", "webhook URL"},
 		{"http://hooks.example.com", "", "webhook URL"},
-		{"http://127.0.0.1", "", "webhook URL"},
+		{"http://127.0.0.1:8080/x", "", ""},
+		{"http://localhost", "", ""},
+		{"http://127.0.0.1.example", "", "webhook URL"},
 		{"hooks.example.com", "", "webhook URL"},
 		{"https://", "", "webhook URL"},
 		{"https:hooks", "", "webhook URL"},

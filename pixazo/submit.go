@@ -4,7 +4,6 @@
 package pixazo
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,8 +27,8 @@ const (
 
 // SubmitOptions adjusts one submission.
 type SubmitOptions struct {
-	// CallbackURL is the webhook URL of this submission; "" means that of
-	// Config.
+	// CallbackURL is the webhook URL of this submission, which is called once,
+	// when the job has ended; "" means the URL and mode of Config.
 	CallbackURL string
 
 	// Again is asked before the request is sent another time, which its error
@@ -50,6 +49,11 @@ type SubmitOptions struct {
 // that nothing was accepted; submission_uncertain means that it may have been,
 // and then RequestID is set if the answer names one.
 func (c *Client) Submit(ctx context.Context, p *Prepared, o SubmitOptions) (Job, error) {
+	if o.CallbackURL != "" {
+		if err := CheckWebhookURL(o.CallbackURL); err != nil {
+			return Job{}, invalid("callback URL", err.Error(), "another one") // which holds a secret
+		}
+	}
 	notAccepted := func(err error) bool { return errors.Is(err, errNotSent) || IsCode(err, RateLimited) }
 	r := retry{tries: submitTries, span: submitSpan, may: notAccepted, again: o.Again}
 	job, err := c.repeat(ctx, r, func() (Job, error) { return c.submitOnce(ctx, p, o.CallbackURL) })
@@ -66,10 +70,14 @@ func (c *Client) submitOnce(ctx context.Context, p *Prepared, callbackURL string
 	}
 	req.ContentLength = p.body.size()
 	req.Header.Set("Content-Type", "application/json")
-	if callback := cmp.Or(callbackURL, c.config.WebhookURL); callback != "" {
-		req.Header.Set("X-Webhook-URL", callback)
-		if c.config.WebhookMode != "" {
-			req.Header.Set("X-Webhook-Mode", c.config.WebhookMode)
+	mode := "terminal"
+	if callbackURL == "" {
+		callbackURL, mode = c.config.WebhookURL, c.config.WebhookMode
+	}
+	if callbackURL != "" {
+		req.Header.Set("X-Webhook-URL", callbackURL)
+		if mode != "" {
+			req.Header.Set("X-Webhook-Mode", mode)
 		}
 	}
 	a, err := c.exchange(c.posts, req)

@@ -105,6 +105,26 @@ func TestSubmitSendsWebhookHeadersWhenSet(t *testing.T) {
 	}
 }
 
+func TestASubmissionHasACallbackOfItsOwn(t *testing.T) {
+	s := newScript(t, answered(200, queuedBody))
+	c := newTestClient(t, s, func(config *Config) { config.WebhookURL, config.WebhookMode = "https://hooks.example.com", "sync" })
+	p, err := Prepare(VideoRequest{Prompt: "p"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, url := range []string{"http://mcp.example/webhook/secret", "mcp.example", "https://mcp.example/secret\r\nX: y"} {
+		if _, err := c.Submit(t.Context(), p, SubmitOptions{CallbackURL: url}); !IsCode(err, InvalidArgument) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	if _, err := c.Submit(t.Context(), p, SubmitOptions{CallbackURL: "http://127.0.0.1:8080/webhook/secret"}); err != nil {
+		t.Fatal(err)
+	}
+	if h := s.arrivals()[0].header; len(s.arrivals()) != 1 || h.Get("X-Webhook-URL") != "http://127.0.0.1:8080/webhook/secret" || h.Get("X-Webhook-Mode") != "terminal" {
+		t.Errorf("%v", h)
+	}
+}
+
 func TestSubmitReadsTheAcceptedJob(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -337,7 +337,7 @@ func TestParseWordsErrors(t *testing.T) {
 		{"size", []string{"--max-download=2G"}, nil,
 			`--max-download (PIXAZO_MAX_DOWNLOAD): must be a size from 1B to 1TB, such as 500MB or 1.5GB (KB and KiB both mean 1024 bytes, and so on up); got "2G"`},
 		{"user info hidden", []string{"--webhook-url", "http://user:secret@h.example/x?token=secret"}, nil,
-			`--webhook-url (PIXAZO_WEBHOOK_URL): must be an https URL of at most 2,000 characters, all of them ASCII; got "http://…@h.example/x?…"`},
+			`--webhook-url (PIXAZO_WEBHOOK_URL): must be an https URL of at most 2,000 characters, all of them ASCII (http only to this computer); got "http://…@h.example/x?…"`},
 		{"live and sandbox", []string{"demo", "--live", "--sandbox"}, nil,
 			`--live and --sandbox: the demo uses the gateway, which spends credits, or the sandbox; got both`},
 		{"limit that is no number", []string{"--max-videos-per-hour=many"}, nil,

@@ -37,9 +37,10 @@
 //
 // # Webhooks
 //
-// X-Webhook-URL (https only) and X-Webhook-Mode are honoured as documented: one
-// POST of the status body when the job ends or, in sync mode, one at each poll
-// cycle as well. A delivery that fails or is not answered with 2xx is made up
-// to five times. Redirects are not followed. Deliveries live in the process
-// that took the submission and end with [Sandbox.Close].
+// X-Webhook-URL (https, or http to this computer) and X-Webhook-Mode are honoured
+// as documented: one POST of the status body when the job ends or, in sync mode,
+// one at each poll cycle as well. A delivery that fails or is not answered with 2xx
+// is made up to five times; after three callbacks in a row that failed so, the URL
+// gets no more. Redirects are not followed. Deliveries live in the process that
+// took the submission and end with [Sandbox.Close].
 package sandbox

@@ -74,6 +74,7 @@ type Sandbox struct {
 
 	mu         sync.Mutex
 	remembered map[uint32]bool // checksums of the prompts whose script played once
+	failures   map[string]int  // callbacks in a row that could not be delivered, by URL
 	closed     bool
 	deliveries sync.WaitGroup
 }
@@ -87,6 +88,7 @@ func New(o Options) *Sandbox {
 		accepted:   o.Accepted,
 		log:        cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 		remembered: map[uint32]bool{},
+		failures:   map[string]int{},
 	}
 	if o.WebhookClient != nil {
 		s.client = *o.WebhookClient
@@ -191,7 +193,7 @@ func (s *Sandbox) accept(w http.ResponseWriter, r *http.Request, j job, hook web
 	if s.accepted != nil {
 		s.accepted(id, body)
 	}
-	if hook.url != nil {
+	if hook.url != nil && !script.mute {
 		s.mu.Lock()
 		if !s.closed {
 			s.deliveries.Go(func() { s.follow(j, own, hook) })

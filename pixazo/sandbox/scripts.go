@@ -26,6 +26,8 @@ type Script struct {
 	done     bool              // the job has ended when it is submitted
 	linkLife time.Duration     // how long a media URL works after the status that named it; 0 for ever
 	two      bool              // the job has two videos
+	mute     bool              // no webhook is delivered
+	twice    bool              // each webhook is delivered twice
 }
 
 // moment is when a script plays.
@@ -113,6 +115,8 @@ var Scripts = []Script{
 	{Name: "stuck", Meaning: "the job stays PROCESSING for ever", when: atEnd, alter: stick},
 	{Name: "status-429-day", Meaning: "status requests answer 429 with Retry-After: 86400 in the job's middle third", when: middleThird, answer: limit("86400")},
 	{Name: "extras", Meaning: "the finished job's output also has duration, thumbnail_url, subtitle_url, captioned_video_url, gif_url and title", when: atEnd, alter: addExtras},
+	{Name: "webhook-lost", Meaning: "no webhook is delivered", mute: true},
+	{Name: "webhook-twice", Meaning: "each webhook is delivered twice", twice: true},
 }
 
 // findScript returns the position in Scripts, plus one, of the prompt's first

@@ -124,6 +124,8 @@ func TestEveryScriptPlaysAsDescribed(t *testing.T) {
 		{"stuck", "QUEUED", end("PROCESSING"), 0},
 		{"status-429-day", "QUEUED", middle("429"), 0},
 		{"extras", "QUEUED", smooth, 0},
+		{"webhook-lost", "QUEUED", smooth, 0}, // what happens to webhooks is in webhook_test.go
+		{"webhook-twice", "QUEUED", smooth, 0},
 	} {
 		played[c.name] = true
 		t.Run("sandbox:"+c.name, func(t *testing.T) {

@@ -13,6 +13,8 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,6 +49,8 @@ func TestWebhookPostsAtTheDocumentedTimes(t *testing.T) {
 		{"sync", "a", "sync", 4500 * time.Millisecond, []string{"1s PROCESSING", "2s PROCESSING", "3s PROCESSING", "4s PROCESSING", "4.5s COMPLETED"}},
 		{"terminal, never", "sandbox:stuck", "", 8 * time.Second, nil},
 		{"sync at once", "sandbox:finished", "sync", 8 * time.Second, []string{"0s COMPLETED"}},
+		{"lost", "sandbox:webhook-lost", "sync", 8 * time.Second, nil},
+		{"twice", "sandbox:webhook-twice", "", 8 * time.Second, []string{"8s COMPLETED", "8s COMPLETED"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -147,7 +151,7 @@ func TestWebhookHeadersAreChecked(t *testing.T) {
 	s := New(Options{})
 	defer s.Close()
 	for _, c := range []struct{ name, value string }{
-		{"X-Webhook-URL", "http://hook.test/"}, {"X-Webhook-URL", "hook.test"}, {"X-Webhook-URL", "https://"}, {"X-Webhook-URL", "https://%zz"},
+		{"X-Webhook-URL", "http://hook.test/"}, {"X-Webhook-URL", "http://127.0.0.1.hook.test/"}, {"X-Webhook-URL", "http://192.168.0.1/"}, {"X-Webhook-URL", "hook.test"}, {"X-Webhook-URL", "https://"}, {"X-Webhook-URL", "https://%zz"},
 		{"X-Webhook-Mode", "always"}, {"X-Webhook-Mode", "Terminal"},
 	} {
 		response := call(s, "POST", submitPath, `{"prompt":"p"}`, c.name, c.value)
@@ -177,18 +181,66 @@ func TestCloseEndsWebhooks(t *testing.T) {
 	})
 }
 
-func TestWebhookReachesAnHTTPSServer(t *testing.T) {
-	got := make(chan string, 1)
-	hook := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		got <- string(body)
-	}))
-	defer hook.Close()
-	s := New(Options{Duration: 20 * time.Millisecond, WebhookClient: hook.Client()})
-	defer s.Close()
-	id := submitPrompt(t, s, "a", "X-Webhook-URL", hook.URL+"/in")
-	body := <-got
-	if want := call(s, "GET", statusPath+id, "").Body.String(); body != want {
-		t.Errorf("callback %s\nstatus %s", body, want)
+// By the documents persistent failures may stop further deliveries. Other URLs go
+// on, and a success begins anew.
+func TestPersistentFailuresStopDeliveries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var failing atomic.Bool
+		failing.Store(true)
+		var mu sync.Mutex
+		arrived := map[string]int{}
+		s := New(Options{Duration: time.Second, WebhookClient: &http.Client{Transport: receiver(func(r *http.Request, _ statusBody) (int, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			arrived[r.URL.Path]++
+			if failing.Load() && r.URL.Path == "/bad" {
+				return 500, nil
+			}
+			return 200, nil
+		})}})
+		send := func(path string) {
+			submitPrompt(t, s, "a", "X-Webhook-URL", "https://hook.test"+path)
+			pass(time.Minute)
+		}
+		send("/bad")
+		send("/bad")
+		failing.Store(false)
+		send("/bad")
+		failing.Store(true)
+		for range 5 {
+			send("/bad")
+			send("/good")
+		}
+		s.Close()
+		if want := 2*maxDeliveries + 1 + maxFailures*maxDeliveries; arrived["/bad"] != want || arrived["/good"] != 5 {
+			t.Errorf("%v deliveries, want %d to the bad one and 5", arrived, want)
+		}
+	})
+}
+
+func TestWebhookReachesAServer(t *testing.T) {
+	for name, start := range map[string]func(http.Handler) *httptest.Server{"http": httptest.NewServer, "https": httptest.NewTLSServer} {
+		for _, mode := range []string{"terminal", "sync"} {
+			t.Run(name+" "+mode, func(t *testing.T) {
+				var tries atomic.Int32
+				got := make(chan string, 10)
+				hook := start(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					body, _ := io.ReadAll(r.Body)
+					if tries.Add(1) == 1 {
+						w.WriteHeader(http.StatusServiceUnavailable) // it comes again
+						return
+					}
+					got <- string(body)
+				}))
+				defer hook.Close()
+				s := New(Options{Duration: 20 * time.Millisecond, WebhookClient: hook.Client()})
+				defer s.Close()
+				id := submitPrompt(t, s, "a", "X-Webhook-URL", hook.URL+"/in", "X-Webhook-Mode", mode)
+				body := <-got
+				if want := call(s, "GET", statusPath+id, "").Body.String(); body != want {
+					t.Errorf("callback %s\nstatus %s", body, want)
+				}
+			})
+		}
 	}
 }
