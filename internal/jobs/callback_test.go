@@ -145,7 +145,9 @@ func TestACallbackSettlesALostAnswer(t *testing.T) {
 func TestForgedCallbacksChangeNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		other := uuidID(time.Now()) // of another owner's submission
-		g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) { return finished(id, pixazo.Completed), nil }}
+		g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
+			return finished(id, pixazo.Completed), nil
+		}}
 		g.submit = func(_ context.Context, p *pixazo.Prepared, _ pixazo.SubmitOptions) (pixazo.Job, error) {
 			if p.Prompt == "lost" {
 				return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "")

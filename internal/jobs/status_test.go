@@ -126,6 +126,26 @@ func TestAJobOfSomebodyElseIsNotFound(t *testing.T) {
 	}
 }
 
+func TestAJobOfAnotherKeySaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
+			return pixazo.Job{}, failing(pixazo.NotFound, id)
+		}}
+		of := func(account string) jobs.Options { return jobs.Options{Account: func() string { return account }} }
+		before, now := openTracker(t, g, dir, of("old")), openTracker(t, g, dir, of("new"))
+		id := mustSubmit(t, before)
+		time.Sleep(time.Minute)
+		for tracker, want := range map[*jobs.Tracker]bool{before: false, now: true} {
+			_, err := tracker.Status(t.Context(), id)
+			if !pixazo.IsCode(err, pixazo.NotFound) || strings.Contains(err.Error(), "submitted with another API key") != want {
+				t.Errorf("%v", err)
+			}
+			time.Sleep(time.Minute)
+		}
+	})
+}
+
 func TestAJobThatIsFoundSettlesTheUncertainSubmissionThatItFits(t *testing.T) {
 	for _, tt := range []struct {
 		uncertain, fits int

@@ -7,6 +7,7 @@ package jobs
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -31,7 +32,7 @@ const (
 	pollLimit     = 30 * time.Second       // one poll with all its tries: as long as it is claimed
 	explicitEvery = time.Second            // an answer this young serves a caller who asks
 	explicitLimit = 2 * time.Second        // how long such a caller waits for another's poll
-	lookAgain     = 100 * time.Millisecond // how often what another call or process does is looked at
+	lookAgain     = 100 * time.Millisecond // after which what another call or process does is looked at again
 	typicalFor    = time.Minute            // how long the typical duration is not looked up again
 	retryLimit    = time.Minute            // the longest Retry-After that is obeyed
 
@@ -232,6 +233,11 @@ func (t *Tracker) poll(ctx context.Context, requestID string, row *journal.Row, 
 	if age, ok := age(known); ok && age < notYetVisible && pixazo.IsCode(err, pixazo.NotFound) {
 		t.show(known, nil)
 		return journal.Observation{Row: known}, nil
+	}
+	if e, ok := errors.AsType[*pixazo.Error](err); ok && known.Account != "" && known.Account != t.options.Account() && pixazo.IsCode(err, pixazo.NotFound, pixazo.Unauthorized) {
+		other := *e
+		other.Message += "; the video was submitted with another API key than the present one, and perhaps only that key's account can ask for it"
+		err = &other
 	}
 	return journal.Observation{Row: known}, err
 }

@@ -31,6 +31,7 @@ const (
 type Row struct {
 	ID            int64  // in the order of submission or of first sight
 	Owner         string // whose it is; "" for the one person of stdio
+	Account       string // of the key that it was submitted with, by hash; "" for a job made elsewhere
 	State         State
 	Job           pixazo.Job
 	Prompt        string
@@ -134,7 +135,7 @@ func encode(value any) string {
 // columns are the columns that scan reads. An intent whose lease has ended, or ends more than
 // a lease from now because a clock was set back, is uncertain.
 func (j *Journal) columns() string {
-	return `row, owner, CASE WHEN ` + j.lapsed() + ` THEN 'uncertain' ELSE state END, COALESCE(request_id, ''), prompt, request,
+	return `row, owner, account, CASE WHEN ` + j.lapsed() + ` THEN 'uncertain' ELSE state END, COALESCE(request_id, ''), prompt, request,
 	COALESCE(fingerprint, ''), exact, COALESCE(nonce, ''), failure, status, error, output, polling_url, saved_files,
 	submitted_at, created_at, updated_at, completed_at, checked_at, polled_at, changed_at,
 	save_folder, save_name, save_tries, save_next, save_error, notify, told_at, attended_until`
@@ -156,7 +157,7 @@ func scan(from func(...any) error) (Row, error) {
 	var r Row
 	var failure, out, saved string
 	var submitted, created, updated, completed, checked, polled, changed, next, notify, told, attended int64
-	err := from(&r.ID, &r.Owner, &r.State, &r.Job.RequestID, &r.Prompt, &r.Request,
+	err := from(&r.ID, &r.Owner, &r.Account, &r.State, &r.Job.RequestID, &r.Prompt, &r.Request,
 		&r.Fingerprint, &r.Exact, &r.Nonce, &failure, &r.Job.Status, &r.Job.Error, &out, &r.Job.PollingURL, &saved,
 		&submitted, &created, &updated, &completed, &checked, &polled, &changed,
 		&r.Save.Folder, &r.Save.Name, &r.Save.Tries, &next, &r.Save.Error, &notify, &told, &attended)

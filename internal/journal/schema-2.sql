@@ -15,3 +15,4 @@ DROP INDEX jobs_open;
 DROP INDEX jobs_request_id;
 CREATE UNIQUE INDEX jobs_request_id ON jobs (gateway, request_id, owner) WHERE request_id IS NOT NULL AND state <> 'alias';
 CREATE INDEX jobs_sweep ON jobs (gateway, sweep_at) WHERE ended = 0 AND request_id IS NOT NULL AND state <> 'alias';
+CREATE INDEX jobs_to_save ON jobs (gateway, save_next) WHERE status = 'COMPLETED' AND save_folder <> '' AND saved_files = '' AND save_tries < 4;

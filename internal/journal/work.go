@@ -6,6 +6,8 @@ package journal
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"slices"
 	"time"
 )
 
@@ -24,27 +26,56 @@ func (s Save) Due(now time.Time) bool {
 	return !s.Next.After(now) || s.Next.After(now.Add(longestPause+maxAhead))
 }
 
-// Work returns the jobs of all owners that were submitted with the account less
-// than within ago and for which something is to be done without anybody asking:
-// they are unfinished, are to be saved, or their notice was not given.
-func (j *Journal) Work(ctx context.Context, account string, within time.Duration) (rows []Row, err error) {
+// Work returns the jobs of all owners that were submitted less than within ago, with
+// one of the accounts or, when accounts is nil, with any, and for which something
+// is to be done without anybody asking: they are unfinished, are to be saved, or
+// their notice was not given.
+func (j *Journal) Work(ctx context.Context, accounts []string, within time.Duration) (rows []Row, err error) {
 	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
-		rows, err = j.many(ctx, q, `WHERE gateway = $1 AND account = $2 AND submitted_at > `+j.now()+` - $3 AND state NOT IN ('refused', 'replaced', 'alias')
-			AND (ended = 0 OR notify = 1 AND told_at = 0 OR status = 'COMPLETED' AND save_folder <> '' AND saved_files = '' AND save_tries < $4) ORDER BY row`,
-			j.gateway, account, within.Milliseconds(), MaxSaves)
+		rows, err = j.many(ctx, q, `WHERE gateway = $1 AND submitted_at > `+j.now()+` - $2 AND state NOT IN ('refused', 'replaced', 'alias')
+			AND (ended = 0 OR notify = 1 AND told_at = 0 OR `+toSave+`) ORDER BY row`, j.gateway, within.Milliseconds())
+		if accounts != nil {
+			rows = slices.DeleteFunc(rows, func(r Row) bool { return !slices.Contains(accounts, r.Account) })
+		}
 		return err
 	})
 	return rows, err
+}
+
+// toSave is the condition of a row whose video is to be saved without being asked.
+var toSave = fmt.Sprintf(`status = 'COMPLETED' AND save_folder <> '' AND saved_files = '' AND save_tries < %d`, MaxSaves)
+
+// Saves returns at most limit finished jobs of all owners, submitted less than
+// within ago, that are to be saved now.
+func (j *Journal) Saves(ctx context.Context, within time.Duration, limit int) (rows []Row, err error) {
+	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
+		rows, err = j.many(ctx, q, `WHERE gateway = $1 AND submitted_at > `+j.now()+` - $2 AND `+toSave+` AND `+j.saveDue()+` ORDER BY save_next, row LIMIT $3`,
+			j.gateway, within.Milliseconds(), limit)
+		return err
+	})
+	return rows, err
+}
+
+// saveDue is the condition of a row that nobody is saving and whose next try is
+// due. Times far ahead were written under another clock.
+func (j *Journal) saveDue() string {
+	now := j.now()
+	return fmt.Sprintf(`(save_next <= %[1]s OR save_next > %[1]s + %[2]d) AND (save_until <= %[1]s OR save_until > %[1]s + %[3]d)`,
+		now, (longestPause + maxAhead).Milliseconds(), maxAhead.Milliseconds())
+}
+
+// Adopt writes that the key of account can be asked for the row's job, too.
+func (j *Journal) Adopt(ctx context.Context, row int64, account string) error {
+	_, err := j.updateOne(ctx, `UPDATE jobs SET account = $1 WHERE row = $2`, account, row)
+	return err
 }
 
 // ClaimSave reports whether the caller may save the row's video now: it is to be
 // saved, was not saved before, a try is due and no process is at it. The claim
 // lasts 60 s unless RenewSave prolongs it.
 func (j *Journal) ClaimSave(ctx context.Context, row int64) (granted bool, err error) {
-	now := j.now()
-	return j.updateOne(ctx, `UPDATE jobs SET save_until = `+now+` + $1, save_tries = save_tries + 1 WHERE row = $2 AND status = 'COMPLETED' AND save_folder <> ''
-		AND saved_files = '' AND save_tries < $3 AND (save_next <= `+now+` OR save_next > `+now+` + $5) AND (save_until <= `+now+` OR save_until > `+now+` + $4)`,
-		saveLease.Milliseconds(), row, MaxSaves, maxAhead.Milliseconds(), (longestPause + maxAhead).Milliseconds())
+	return j.updateOne(ctx, `UPDATE jobs SET save_until = `+j.now()+` + $1, save_tries = save_tries + 1 WHERE row = $2 AND `+toSave+` AND `+j.saveDue(),
+		saveLease.Milliseconds(), row)
 }
 
 // HoldSave is ClaimSave for somebody who asked: it reports whether no process is
@@ -79,6 +110,13 @@ func (j *Journal) NameSave(ctx context.Context, row int64, name string) error {
 // again, or with "" when the files are recorded.
 func (j *Journal) EndSave(ctx context.Context, row int64, failure string, next time.Time) error {
 	_, err := j.updateOne(ctx, `UPDATE jobs SET save_until = 0, save_error = $1, save_next = `+j.now()+` + $2, changed_at = `+j.now()+` WHERE row = $3`, failure, until(next), row)
+	return err
+}
+
+// DropSave ends the claim of a save that was given up on the way. It does not
+// count as a try.
+func (j *Journal) DropSave(ctx context.Context, row int64) error {
+	_, err := j.updateOne(ctx, `UPDATE jobs SET save_until = 0, save_tries = save_tries - 1 WHERE row = $1 AND save_until > 0`, row)
 	return err
 }
 

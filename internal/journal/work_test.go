@@ -30,10 +30,21 @@ func TestSavingIsClaimedOnce(t *testing.T) {
 					t.Fatalf("claim: %t, %v; want %t", got, err, want)
 				}
 			}
+			due := func(want int) {
+				t.Helper()
+				if rows, err := second.Saves(t.Context(), time.Hour, 10); err != nil || len(rows) != want {
+					t.Errorf("%d are to be saved now, %v; want %d", len(rows), err, want)
+				}
+			}
 			claim(first, false) // not finished
+			due(0)
 			observe(t, first, pixazo.Job{RequestID: "id-1", Status: pixazo.Completed})
+			due(1)
 			claim(first, true)
 			claim(second, false)
+			due(0)
+			check(t, first.DropSave(t.Context(), row.ID))
+			claim(first, true)
 			time.Sleep(50 * time.Second)
 			if err := first.RenewSave(t.Context(), row.ID); err != nil {
 				t.Fatal(err)
@@ -75,8 +86,8 @@ func TestWork(t *testing.T) {
 		other.Account = "other"
 		accept(t, j, other, "id-2")
 		observe(t, j, pixazo.Job{RequestID: "foreign", Status: pixazo.Queued})
-		work := func() (ids []string) {
-			rows, err := j.Work(t.Context(), "key", time.Hour)
+		work := func(accounts ...string) (ids []string) {
+			rows, err := j.Work(t.Context(), accounts, time.Hour)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,12 +96,19 @@ func TestWork(t *testing.T) {
 			}
 			return ids
 		}
-		if ids := work(); len(ids) != 1 || ids[0] != "id-1" {
+		if ids := work("key"); len(ids) != 1 || ids[0] != "id-1" {
 			t.Errorf("work %q, want the one job of this key", ids)
 		}
+		if ids := work(); len(ids) != 2 {
+			t.Errorf("work %q, want the jobs of all keys", ids)
+		}
 		observe(t, j, pixazo.Job{RequestID: "id-1", Status: pixazo.Completed})
-		if ids := work(); len(ids) != 0 {
+		if ids := work("key"); len(ids) != 0 {
 			t.Errorf("work %q, want none: it is neither saved nor told of", ids)
+		}
+		check(t, j.Adopt(t.Context(), find(t, j, "id-2").ID, "key"))
+		if ids := work("key"); len(ids) != 1 || ids[0] != "id-2" {
+			t.Errorf("work %q, want the job that the key can be asked for", ids)
 		}
 	})
 }

@@ -26,7 +26,13 @@ const (
 	idleLook = time.Minute      // how often while nothing is
 	leaseFor = 60 * time.Second // of the watch, renewed three times as often
 	stopFor  = time.Minute      // how long keepers are asked to end
-	maxAhead = 2 * time.Minute  // a stored time further ahead was written under another clock
+
+	adoptEvery = 10 * time.Minute // how often jobs of other keys are looked at
+	adoptAfter = 15 * time.Minute // since the gateway last answered for one of them
+	adoptFor   = 10 * time.Second // how long the gateway is asked for them
+
+	maxSaving = 4               // downloads at once
+	maxAhead  = 2 * time.Minute // a stored time further ahead was written under another clock
 )
 
 // The names of the leases. A keeper has one as long as it lives.
@@ -69,7 +75,11 @@ type Keeper struct {
 	due     time.Time // when the next save is
 	pending bool
 
-	accounts []string // of the keys it had: a new key does not lose the jobs of the old one
+	accounts []string  // of the keys it had: a new key does not lose the jobs of the old one
+	adopted  time.Time // when jobs of other keys were looked at
+	strays   bool      // whether there were any
+
+	downloads chan struct{} // a slot for each save under way
 
 	mu       sync.Mutex
 	followed map[int64]func() // what ends following a row
@@ -78,7 +88,7 @@ type Keeper struct {
 
 // New returns a keeper.
 func New(o Options) *Keeper {
-	return &Keeper{o: o, wake: make(chan struct{}, 1), followed: map[int64]func(){}, saving: map[int64]bool{}}
+	return &Keeper{o: o, wake: make(chan struct{}, 1), downloads: make(chan struct{}, maxSaving), followed: map[int64]func(){}, saving: map[int64]bool{}}
 }
 
 // WatchLease is the name of the lease of whoever watches the jobs of a gateway
@@ -93,109 +103,19 @@ func (k *Keeper) Run(ctx context.Context) {
 	defer k.o.Tracker.Listen(func(jobs.Event) { k.hurry() })()
 	seen, pending := "", false
 	for ctx.Err() == nil {
-		if state := k.o.Journal.State(); pending || state != seen {
+		if state := k.o.Journal.State(); pending || k.strays || state != seen {
 			seen, pending = state, k.look(ctx)
 		}
-		k.sleep(ctx, pending)
+		k.sleep(ctx, pauseOf(pending))
 	}
 }
 
-// RunAlone is Run for a process of its own. It ends also when nothing is pending
-// and submitting is closed, when a newer keeper has taken over, when it is asked
-// to, when the journal is gone, and after six hours; but not before submitting is
-// closed.
-func (k *Keeper) RunAlone(ctx context.Context, submitting <-chan struct{}) {
-	defer k.end()
-	defer k.o.Tracker.Listen(func(jobs.Event) { k.hurry() })()
-	w := watch{lease: journal.Lease{Name: WatchLease(k.o.Gateway, k.o.Account()), Holder: holder(k.o.Version)}, begun: time.Now()}
-	for ctx.Err() == nil && k.goesOn(ctx, &w) {
-		sent := closed(submitting)
-		if sent && k.o.Journal.Unwritten() {
-			k.o.Journal.WriteOutcomes()
-		}
-		if sent && !k.o.Journal.Exists() && !k.o.Journal.Unwritten() {
-			return
-		}
-		pending := k.look(ctx)
-		if sent && (!pending && !k.o.Journal.Unwritten() || time.Since(w.begun) > lifetime) {
-			break
-		}
-		k.sleep(ctx, true)
+// pauseOf returns how long it is to the next look.
+func pauseOf(pending bool) time.Duration {
+	if pending {
+		return lookAt
 	}
-	k.finish(context.WithoutCancel(ctx), w.lease, submitting)
-}
-
-// watch is a keeper's place among others.
-type watch struct {
-	lease   journal.Lease
-	renewed time.Time // zero until the lease was taken
-	begun   time.Time
-}
-
-// goesOn takes or renews the lease of w, once there is a journal. It returns false
-// when a newer keeper has it, or all keepers are asked to end. A journal that
-// can't be read or written says nothing.
-func (k *Keeper) goesOn(ctx context.Context, w *watch) bool {
-	if !k.o.Journal.Exists() {
-		return true
-	}
-	held, err := k.o.Journal.Leases(ctx, "")
-	if err != nil {
-		return true
-	}
-	has := ""
-	for _, l := range held {
-		switch l.Name {
-		case w.lease.Name:
-			has = l.Holder
-		case stopLease:
-			// By this process's own clock: one that began since is not meant.
-			if asked := stopFor - time.Until(l.Until); asked <= time.Since(w.begun) {
-				k.o.Logger.Info("asked to end")
-				return false
-			}
-		}
-	}
-	w.lease.Until = time.Now().Add(leaseFor)
-	kept := true
-	switch {
-	case w.renewed.IsZero() || has == "": // or the journal was replaced, or a clock was set
-		err = k.o.Journal.Take(ctx, w.lease)
-	case has != w.lease.Holder:
-		kept = false
-	case time.Since(w.renewed) > leaseFor/3:
-		kept, err = k.o.Journal.Keep(ctx, w.lease)
-	default:
-		return true
-	}
-	switch {
-	case err != nil:
-	case !kept:
-		k.o.Logger.Info("a newer keeper has taken over")
-		return false
-	default:
-		w.renewed = time.Now()
-	}
-	return true
-}
-
-// finish waits until submitting is closed and leaves the lease. As long as that
-// takes, another lease shows that this process is still there.
-func (k *Keeper) finish(ctx context.Context, lease journal.Lease, submitting <-chan struct{}) {
-	sending := journal.Lease{Name: sendLease + lease.Holder, Holder: lease.Holder}
-	for !closed(submitting) {
-		sending.Until = time.Now().Add(leaseFor)
-		_ = k.o.Journal.Take(ctx, sending)
-		_ = k.o.Journal.Leave(ctx, lease)
-		select {
-		case <-submitting:
-		case <-time.After(leaseFor / 3):
-		}
-	}
-	_ = k.o.Journal.Leave(ctx, lease)
-	if !sending.Until.IsZero() {
-		_ = k.o.Journal.Leave(ctx, sending)
-	}
+	return idleLook
 }
 
 func closed(c <-chan struct{}) bool {
@@ -215,11 +135,7 @@ func (k *Keeper) hurry() {
 }
 
 // sleep waits until the next look.
-func (k *Keeper) sleep(ctx context.Context, pending bool) {
-	pause := idleLook
-	if pending {
-		pause = lookAt
-	}
+func (k *Keeper) sleep(ctx context.Context, pause time.Duration) {
 	select {
 	case <-time.After(pause):
 	case <-k.wake:
@@ -253,6 +169,12 @@ func (k *Keeper) look(ctx context.Context) (pending bool) {
 		k.o.Logger.Warn("the journal could not be looked at", "error", err)
 		return k.busy()
 	}
+	return k.begin(ctx, rows)
+}
+
+// begin begins what is to be done for rows, ends following all others, and reports
+// whether anything is pending.
+func (k *Keeper) begin(ctx context.Context, rows []journal.Row) (pending bool) {
 	follow := map[int64]bool{}
 	for _, row := range rows {
 		switch {
@@ -279,19 +201,47 @@ func (k *Keeper) look(ctx context.Context) (pending bool) {
 	return pending || len(k.saving) > 0
 }
 
-// work returns the rows of the keys that this keeper had.
-func (k *Keeper) work(ctx context.Context) (rows []journal.Row, err error) {
-	if account := k.o.Account(); !slices.Contains(k.accounts, account) {
-		k.accounts = append(k.accounts, account)
+// work returns the rows of the keys that this keeper had, and of those whose jobs
+// the present key can be asked for.
+func (k *Keeper) work(ctx context.Context) ([]journal.Row, error) {
+	account := k.o.Account()
+	if !slices.Contains(k.accounts, account) {
+		k.accounts, k.adopted = append(k.accounts, account), time.Time{}
 	}
-	for _, account := range k.accounts {
-		more, err := k.o.Journal.Work(ctx, account, within)
-		if err != nil {
+	if account != "" && time.Since(k.adopted) >= adoptEvery {
+		if err := k.adopt(ctx, account); err != nil {
 			return nil, err
 		}
-		rows = append(rows, more...)
+		k.adopted = time.Now()
 	}
-	return rows, nil
+	return k.o.Journal.Work(ctx, k.accounts, within)
+}
+
+// adopt takes over the jobs of other keys for which the gateway answers nobody any
+// more, such as those of a key that was replaced, as far as it answers the present
+// one.
+func (k *Keeper) adopt(ctx context.Context, account string) error {
+	rows, err := k.o.Journal.Work(ctx, nil, within)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, adoptFor)
+	defer cancel()
+	k.strays = false
+	for _, row := range rows {
+		if slices.Contains(k.accounts, row.Account) || !row.Pending() && !toSave(row) {
+			continue
+		}
+		k.strays = true
+		if time.Since(row.SubmittedAt) < adoptAfter || time.Since(row.LastCheckedAt) < adoptAfter || ctx.Err() != nil {
+			continue
+		}
+		if _, err := k.o.Tracker.Status(journal.WithOwner(ctx, row.Owner), row.Job.RequestID); err == nil {
+			k.o.Logger.Info("a job of another key goes on with the present one", "request_id", row.Job.RequestID)
+			_ = k.o.Journal.Adopt(ctx, row.ID, account)
+		}
+	}
+	return nil
 }
 
 func (k *Keeper) busy() bool {
@@ -333,6 +283,12 @@ func (k *Keeper) save(ctx context.Context, row journal.Row) {
 // trySave saves the row's video, if its turn comes to this process, and writes
 // how it ended.
 func (k *Keeper) trySave(ctx context.Context, row journal.Row) {
+	select {
+	case k.downloads <- struct{}{}:
+		defer func() { <-k.downloads }()
+	case <-ctx.Done():
+		return
+	}
 	granted, err := k.o.Journal.ClaimSave(ctx, row.ID)
 	if err != nil || !granted {
 		return
@@ -346,9 +302,11 @@ func (k *Keeper) trySave(ctx context.Context, row journal.Row) {
 	})
 	err = k.o.Save(ctx, row, func(name string) error { return k.o.Journal.NameSave(ctx, row.ID, name) })
 	cancel()
-	failure, next := "", time.Time{}
+	failure, next, ended := "", time.Time{}, ctx.Err() != nil
+	ctx = context.WithoutCancel(ctx)
 	switch {
-	case ctx.Err() != nil: // the process ends; another one goes on
+	case err != nil && ended: // another process goes on
+		_ = k.o.Journal.DropSave(ctx, row.ID)
 		return
 	case err != nil:
 		failure = k.o.Tracker.Shown(err).Error()
@@ -368,31 +326,4 @@ func wait(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// tell gives the row's notice when there is one to be given.
-func (k *Keeper) tell(ctx context.Context, row journal.Row) {
-	now := time.Now()
-	notice, due := noticeDue(row, now)
-	if !due {
-		return
-	}
-	first, err := k.o.Journal.Tell(ctx, row.ID)
-	attended := row.Save.Attended.After(now) && row.Save.Attended.Before(now.Add(maxAhead))
-	if err != nil || !first || k.o.Notify == nil || attended {
-		return
-	}
-	k.tasks.Go(func() {
-		if err := k.o.Notify(context.WithoutCancel(ctx), notice); err != nil {
-			k.o.Logger.Debug("no notice could be given", "error", err)
-		}
-	})
-}
-
-// noticeDue returns the notice of a row that wants one and had none.
-func noticeDue(row journal.Row, now time.Time) (Notice, bool) {
-	if !row.Save.Notify || !row.Save.Told.IsZero() {
-		return Notice{}, false
-	}
-	return noticeOf(row, now)
 }

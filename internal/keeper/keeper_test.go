@@ -514,6 +514,78 @@ func TestANewKeyDoesNotLoseTheJobsOfTheOldOne(t *testing.T) {
 	}
 }
 
+// The key was replaced while no keeper ran, or the one that runs can't use its key
+// any more: a process with the new key goes on, and asks for what is not its own
+// only now and then.
+func TestAProcessWithANewKeyTakesOverTheJobsOfTheOldOne(t *testing.T) {
+	for _, alone := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			dir := t.TempDir()
+			g := &gateway{takes: 30 * time.Minute, end: pixazo.Completed}
+			before := newHouseOf(t, dir, g, "gateway", func() string { return "old" })
+			if _, err := before.submit(t, "tides"); err != nil {
+				t.Fatal(err)
+			}
+			before.close()
+			h := newHouseOf(t, dir, g, "gateway", func() string { return "new" })
+			defer h.close()
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan struct{})
+			if alone { // as a server has it, which looks once a minute
+				go func() {
+					defer close(ended)
+					WatchOver(ctx, h.keeper, func() error { return errors.New("none") })
+				}()
+			} else {
+				go func() { defer close(ended); h.keeper.Run(ctx) }()
+			}
+			time.Sleep(10 * time.Minute)
+			g.mu.Lock()
+			if g.polls > 0 {
+				t.Errorf("%d polls of a job that somebody may follow", g.polls)
+			}
+			g.mu.Unlock()
+			time.Sleep(30 * time.Minute)
+			cancel()
+			<-ended
+			if len(h.saver.saved) != 1 {
+				t.Errorf("saved %q", h.saver.saved)
+			}
+		})
+	}
+}
+
+// A save that the process's end cuts off is no try.
+func TestASaveThatIsCutOffCountsAsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, t.TempDir(), &gateway{end: pixazo.Completed})
+		defer h.close()
+		row, err := h.submit(t, "tides")
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.keeper.o.Save = func(ctx context.Context, _ journal.Row, _ func(string) error) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		for range 5 {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			h.keeper.Run(ctx)
+			cancel()
+		}
+		if r := h.row(t, row.Job.RequestID); r.Save.Tries != 0 || r.Save.Error != "" {
+			t.Errorf("%+v", r.Save)
+		}
+		h.keeper.o.Save = h.saver.save
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		h.keeper.Run(ctx)
+		if len(h.saver.saved) != 1 {
+			t.Errorf("saved %q", h.saver.saved)
+		}
+	})
+}
+
 func TestALostLeaseIsTakenAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, t.TempDir(), nil)

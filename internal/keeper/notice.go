@@ -3,6 +3,7 @@
 package keeper
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"os"
@@ -49,4 +50,31 @@ func about(prompt string) string { return "“" + text.Clean(prompt, 80) + "”"
 // holder names this process in a lease.
 func holder(version string) string {
 	return fmt.Sprintf("%s pid %d %s", version, os.Getpid(), rand.Text())
+}
+
+// tell gives the row's notice when there is one to be given.
+func (k *Keeper) tell(ctx context.Context, row journal.Row) {
+	now := time.Now()
+	notice, due := noticeDue(row, now)
+	if !due {
+		return
+	}
+	first, err := k.o.Journal.Tell(ctx, row.ID)
+	attended := row.Save.Attended.After(now) && row.Save.Attended.Before(now.Add(maxAhead))
+	if err != nil || !first || k.o.Notify == nil || attended {
+		return
+	}
+	k.tasks.Go(func() {
+		if err := k.o.Notify(context.WithoutCancel(ctx), notice); err != nil {
+			k.o.Logger.Debug("no notice could be given", "error", err)
+		}
+	})
+}
+
+// noticeDue returns the notice of a row that wants one and had none.
+func noticeDue(row journal.Row, now time.Time) (Notice, bool) {
+	if !row.Save.Notify || !row.Save.Told.IsZero() {
+		return Notice{}, false
+	}
+	return noticeOf(row, now)
 }

@@ -24,9 +24,9 @@ func WatchOver(ctx context.Context, k *Keeper, start func() error) {
 		pending, watched, err := k.survey(ctx)
 		switch {
 		case err != nil:
-		case !pending:
+		case !pending && !k.strays:
 			idle = state
-		case !watched && start() != nil:
+		case pending && !watched && start() != nil:
 			k.Run(ctx)
 		}
 	}
