@@ -148,11 +148,15 @@ func (h *house) starter(command func() *exec.Cmd) *keeper.Starter {
 }
 
 // watch does what is to be done without anybody asking, until ctx is done: in
-// this process, or by having a keeper where one is missing.
+// this process, beside the other replicas of a team, or by having a keeper where
+// one is missing.
 func (h *house) watch(ctx context.Context, s *keeper.Starter) {
-	if s.Command == nil {
+	switch {
+	case h.settings.Command == config.HTTP:
+		h.keeper().RunReplica(ctx, h.settings.HTTP.WebhookSecret.Reveal() != "")
+	case s.Command == nil:
 		h.keeper().Run(ctx)
-		return
+	default:
+		keeper.WatchOver(ctx, h.keeper(), s.Watch)
 	}
-	keeper.WatchOver(ctx, h.keeper(), s.Watch)
 }

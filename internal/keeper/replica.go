@@ -1,0 +1,47 @@
+// This file is a replica of a team server, which does a keeper's work beside
+// others, without a leader: claims in the journal say whose turn it is.
+
+package keeper
+
+import (
+	"context"
+	"time"
+
+	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
+)
+
+const (
+	replicaLook = 10 * time.Second // how often it looks for what is due, or was left behind
+	replicaRows = 100              // videos that it saves, or has waiting for that, at once
+)
+
+// RunReplica is Run for a replica of a team, beside others: for the jobs of all
+// keys, until ctx is done. With callbacks unfinished jobs are only swept.
+func (k *Keeper) RunReplica(ctx context.Context, callbacks bool) {
+	defer k.end()
+	defer k.o.Tracker.Listen(func(jobs.Event) { k.hurry() })()
+	defer k.o.Tracker.Follow(ctx, "")() // to hear of what other replicas see
+	if callbacks {
+		k.tasks.Go(func() { k.o.Tracker.Sweep(ctx) })
+	}
+	for ctx.Err() == nil {
+		begun := time.Now()
+		var rows []journal.Row
+		var err error
+		if callbacks {
+			rows, err = k.o.Journal.Saves(ctx, within, replicaRows)
+		} else {
+			rows, err = k.o.Journal.Work(ctx, nil, within)
+		}
+		if err != nil {
+			k.o.Logger.Warn("the journal could not be looked at", "error", err)
+		} else {
+			k.begin(ctx, rows)
+		}
+		// However much happens, or there is to read, most of the time is for others.
+		if wait(ctx, min(max(lookAt, 50*time.Since(begun)), idleLook)) {
+			k.sleep(ctx, replicaLook)
+		}
+	}
+}

@@ -1,0 +1,110 @@
+// These tests hold what the replicas of a team do without anybody asking.
+
+package keeper
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
+	"pixazo-mcp/pixazo"
+)
+
+// submitAs submits a request of an owner, whose video has a folder of its own.
+func (h *house) submitAs(t *testing.T, owner, prompt string) string {
+	t.Helper()
+	p, err := pixazo.Prepare(pixazo.VideoRequest{Prompt: prompt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := h.tracker.Submit(journal.WithOwner(t.Context(), owner), p, jobs.SubmitOptions{SaveTo: "/videos/" + owner})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Row.Job.RequestID
+}
+
+// The videos of all owners, and of all keys, are followed and saved once, below
+// their owner's folder, while nobody waits. With callbacks they are swept.
+func TestReplicasFollowAndSaveEachVideoOnce(t *testing.T) {
+	for _, callbacks := range []bool{false, true} {
+		t.Run(fmt.Sprint("callbacks ", callbacks), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir, g := t.TempDir(), &gateway{takes: 12 * time.Minute, end: pixazo.Completed}
+				var all []*house
+				var mu sync.Mutex
+				folders := map[string]string{}
+				ctx, cancel := context.WithCancel(t.Context())
+				var replicas sync.WaitGroup
+				for i := range 3 {
+					h := newHouseOf(t, dir, g, "gateway", func() string { return fmt.Sprint("key ", i) })
+					defer h.close()
+					save := h.keeper.o.Save
+					h.keeper.o.Save = func(ctx context.Context, row journal.Row, named func(string) error) error {
+						mu.Lock()
+						folders[row.Owner] += row.Save.Folder
+						mu.Unlock()
+						time.Sleep(3 * time.Second)
+						return save(ctx, row, named)
+					}
+					all = append(all, h)
+					replicas.Go(func() { h.keeper.RunReplica(ctx, callbacks) })
+				}
+				for i := range 10 {
+					all[i%3].submitAs(t, fmt.Sprint("owner-", i), "tides")
+				}
+				time.Sleep(25 * time.Minute)
+				cancel()
+				replicas.Wait()
+				for i := range 10 {
+					owner := fmt.Sprint("owner-", i)
+					if folders[owner] != "/videos/"+owner {
+						t.Errorf("the video of %s was saved in %q, want once in its folder", owner, folders[owner])
+					}
+				}
+				if most := 10 * 4; callbacks && g.polls > most {
+					t.Errorf("%d polls, want at most %d: one in five minutes", g.polls, most)
+				}
+				for _, h := range all {
+					if len(h.notices) > 0 {
+						t.Errorf("notices %v", h.notices)
+					}
+				}
+			})
+		})
+	}
+}
+
+// What a replica was doing when it was killed, another one does within a lease.
+func TestAReplicaIsReplacedWithinALease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, g := t.TempDir(), &gateway{takes: time.Minute, end: pixazo.Completed}
+		killed, other := newHouse(t, dir, g), newHouse(t, dir, g)
+		defer other.close()
+		id := killed.submitAs(t, "alice", "tides")
+		time.Sleep(2 * time.Minute)
+		ctx := journal.WithOwner(t.Context(), "alice")
+		if _, err := killed.tracker.Status(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+		row, err := killed.journal.Find(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if granted, err := killed.journal.ClaimSave(ctx, row.ID); !granted || err != nil {
+			t.Fatal(granted, err)
+		}
+		killed.close()
+		running, cancel := context.WithTimeout(t.Context(), 75*time.Second)
+		defer cancel()
+		other.keeper.RunReplica(running, true)
+		if len(other.saver.saved) != 1 {
+			t.Errorf("saved %q", other.saver.saved)
+		}
+	})
+}
