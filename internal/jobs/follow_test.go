@@ -33,7 +33,7 @@ func TestFollowedJobsArePolledLessAndLessOften(t *testing.T) {
 		{"an hour", time.Hour, 5 * time.Minute, []int64{0, 60, 120, 180, 240}},
 		{"more than six hours", 6*time.Hour + time.Minute, 31 * time.Minute, []int64{0, 600, 1200, 1800}},
 		{"until it is two days old", 48*time.Hour - 11*time.Minute, time.Hour, []int64{0, 600}},
-		{"two days", 48*time.Hour + time.Second, 100 * time.Hour, nil},
+		{"two days", 48*time.Hour + time.Second, time.Hour, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

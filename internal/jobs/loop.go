@@ -221,13 +221,15 @@ func (t *Tracker) turn(l *loop, attended bool, interval time.Duration) (due, nex
 	if age, ok := age(seen.row); !attended && ok && age > followTo {
 		return followTo, 0, false // until somebody waits for it
 	}
-	if granted, err := t.journal.Claim(l.ctx, l.key.id, interval); !granted && err == nil {
+	if granted, err := t.journal.Claim(l.ctx, l.key.id, interval); !granted {
 		if now, _ := t.Find(l.ctx, l.key.id); now != nil {
 			seen.row = *now
 		}
-		t.show(seen.row, nil)
-		next = t.interval(l, seen.row, attended)
-		return max(min(time.Until(seen.row.PolledAt.Add(next)), next), time.Second), next, false // PolledAt is by another clock
+		if err == nil || time.Since(seen.row.PolledAt).Abs() < interval { // else nobody can claim a poll, and each process polls for itself
+			t.show(seen.row, nil)
+			next = t.interval(l, seen.row, attended)
+			return max(min(time.Until(seen.row.PolledAt.Add(next)), next), time.Second), next, false // PolledAt is by another clock
+		}
 	}
 	answer, err := t.poll(l.ctx, l.key.id, row, true)
 	if err != nil && l.ctx.Err() == nil {

@@ -19,6 +19,7 @@ import (
 const (
 	renewEvery     = 10 * time.Second // how often the lease of a submission under way is renewed
 	refreshTimeout = 5 * time.Second  // for the present state of a duplicate
+	joinedEvery    = time.Second / 2  // how often a submission under way is looked at by those who joined it
 )
 
 // SubmitOptions says how a request is submitted.
@@ -196,8 +197,8 @@ func (t *Tracker) post(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 // way when it was given up before anything was sent, or its job failed.
 func (t *Tracker) join(ctx context.Context, r journal.Row) (_ Submission, stands bool, _ error) {
 	nonce, at := r.Nonce, r.SubmittedAt
-	for r.State == journal.Submitting {
-		if !sleep(ctx, lookAgain) {
+	for pause := lookAgain; r.State == journal.Submitting; pause = min(2*pause, joinedEvery) {
+		if !sleep(ctx, pause) {
 			return Submission{}, true, unseen(ctx.Err())
 		}
 		now, err := t.journal.ByNonce(ctx, nonce)
