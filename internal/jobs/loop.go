@@ -173,7 +173,7 @@ func (t *Tracker) run(l *loop) {
 				return
 			}
 		}
-		if now := time.Now(); attended && now.Sub(told) >= attendEvery {
+		if now := time.Now(); attended && !t.options.Team && now.Sub(told) >= attendEvery { // a team gets no notices
 			told = now
 			_ = t.journal.Attend(l.ctx, l.key.id, now.Add(attendFor))
 		}
@@ -200,11 +200,11 @@ func (t *Tracker) run(l *loop) {
 // the next turn is due, and the interval that is to have passed then.
 func (t *Tracker) turn(l *loop, attended bool, interval time.Duration) (due, next time.Duration, polled bool) {
 	seen, _ := t.look(l)
-	row, err := t.known(l.ctx, l.key.id)
-	if row == nil && seen.row.State != "" {
-		row = &seen.row // the journal can't be used
-	}
-	if row != nil {
+	var row *journal.Row // as it was seen last, unless this is the first turn
+	var err error
+	if seen.looks > 0 && seen.row.State != "" {
+		row = &seen.row
+	} else if row, err = t.known(l.ctx, l.key.id); row != nil {
 		seen.row = *row
 	}
 	if interval == 0 {
