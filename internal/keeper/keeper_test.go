@@ -407,7 +407,7 @@ func TestAKeeperEndsAfterItsSubmission(t *testing.T) {
 					newer := newHouse(t, dir, h.gateway)
 					defer newer.close()
 					newer.alone(t)
-					time.Sleep(5 * time.Second)
+					time.Sleep(5500 * time.Millisecond) // between two looks
 					want = 2
 				}
 				stopped := make(chan int, 1)
