@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -113,7 +114,11 @@ func newHouseOf(t *testing.T, dir string, g *gateway, name string, account func(
 	if g.begun == nil {
 		g.begun = map[string]time.Time{}
 	}
-	h := &house{gateway: g, journal: journal.New(journal.Options{Dir: dir, Gateway: name})}
+	o := journal.Options{Dir: dir, Gateway: name}
+	if strings.HasPrefix(dir, "postgres:") {
+		o.Dir, o.Database, o.FakeTime = "", dir, true
+	}
+	h := &house{gateway: g, journal: journal.New(o)}
 	h.tracker = jobs.New(g, h.journal, jobs.Options{Account: account})
 	h.saver = &saver{journal: h.journal}
 	h.keeper = New(Options{

@@ -12,8 +12,22 @@ import (
 
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/journal"
+	"pixazo-mcp/internal/journal/pgtest"
 	"pixazo-mcp/pixazo"
 )
+
+// overBoth runs f on fake time at a place for the embedded database, and at one in
+// PostgreSQL unless there is little time.
+func overBoth(t *testing.T, f func(t *testing.T, place string)) {
+	if testing.Short() {
+		synctest.Test(t, func(t *testing.T) { f(t, t.TempDir()) })
+		return
+	}
+	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
+		where := place(t)
+		synctest.Test(t, func(t *testing.T) { f(t, where) })
+	})
+}
 
 // submitAs submits a request of an owner, whose video has a folder of its own.
 func (h *house) submitAs(t *testing.T, owner, prompt string) string {
@@ -34,8 +48,8 @@ func (h *house) submitAs(t *testing.T, owner, prompt string) string {
 func TestReplicasFollowAndSaveEachVideoOnce(t *testing.T) {
 	for _, callbacks := range []bool{false, true} {
 		t.Run(fmt.Sprint("callbacks ", callbacks), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				dir, g := t.TempDir(), &gateway{takes: 12 * time.Minute, end: pixazo.Completed}
+			overBoth(t, func(t *testing.T, dir string) {
+				g := &gateway{takes: 4 * time.Minute, end: pixazo.Completed}
 				var all []*house
 				var mu sync.Mutex
 				folders := map[string]string{}
@@ -58,7 +72,7 @@ func TestReplicasFollowAndSaveEachVideoOnce(t *testing.T) {
 				for i := range 10 {
 					all[i%3].submitAs(t, fmt.Sprint("owner-", i), "tides")
 				}
-				time.Sleep(25 * time.Minute)
+				time.Sleep(8 * time.Minute)
 				cancel()
 				replicas.Wait()
 				for i := range 10 {
@@ -67,7 +81,7 @@ func TestReplicasFollowAndSaveEachVideoOnce(t *testing.T) {
 						t.Errorf("the video of %s was saved in %q, want once in its folder", owner, folders[owner])
 					}
 				}
-				if most := 10 * 4; callbacks && g.polls > most {
+				if most := 10 * 2; callbacks && g.polls > most {
 					t.Errorf("%d polls, want at most %d: one in five minutes", g.polls, most)
 				}
 				for _, h := range all {
@@ -82,8 +96,8 @@ func TestReplicasFollowAndSaveEachVideoOnce(t *testing.T) {
 
 // What a replica was doing when it was killed, another one does within a lease.
 func TestAReplicaIsReplacedWithinALease(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dir, g := t.TempDir(), &gateway{takes: time.Minute, end: pixazo.Completed}
+	overBoth(t, func(t *testing.T, dir string) {
+		g := &gateway{takes: time.Minute, end: pixazo.Completed}
 		killed, other := newHouse(t, dir, g), newHouse(t, dir, g)
 		defer other.close()
 		id := killed.submitAs(t, "alice", "tides")
