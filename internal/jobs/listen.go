@@ -52,8 +52,8 @@ func (t *Tracker) Added(row journal.Row) {
 	}
 }
 
-// tell calls the listeners, unless they have heard of the row as it stands: what
-// this process writes is also found in the journal, and may be found late.
+// tell calls the listeners, unless they were told of the row as it stands: the
+// journal also tells, and later, what this process wrote itself.
 func (t *Tracker) tell(row journal.Row, added bool) {
 	t.mu.Lock()
 	known := t.isTold(row)
@@ -120,8 +120,8 @@ func (t *Tracker) readNews(ctx context.Context, begin time.Time) {
 	}, nil)
 }
 
-// found shows and tells a row that was found changed in the journal. Rows behind
-// newest were not seen before.
+// found shows and tells a row that the journal says has changed. A row with a
+// number above newest was not seen before.
 func (t *Tracker) found(row journal.Row, begin time.Time, newest int64) {
 	t.mu.Lock()
 	known, before := t.isTold(row), t.told[row.ID].state
@@ -133,7 +133,7 @@ func (t *Tracker) found(row journal.Row, begin time.Time, newest int64) {
 	if silent || known {
 		return
 	}
-	sent := before == stateOf(journal.Row{State: journal.Submitting})
+	outcome := before == stateOf(journal.Row{State: journal.Submitting}) // of a submission that was seen under way
 	t.show(row, nil)
-	t.tell(row, sent || row.ID > newest && (row.State == journal.Foreign || !row.SubmittedAt.Before(begin)))
+	t.tell(row, outcome || row.ID > newest && (row.State == journal.Foreign || !row.SubmittedAt.Before(begin)))
 }

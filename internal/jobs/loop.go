@@ -69,8 +69,8 @@ func (t *Tracker) Follow(ctx context.Context, requestID string) (stop func()) {
 }
 
 // attach adds waiters and followers to the job's loop, which begins with row if
-// there is none. A waiter counts looks after since: those of somebody who only
-// follows are not recent enough.
+// there is none. since is how many looks there were: a waiter needs another one,
+// since the newest of a job that was only followed may be a minute old.
 func (t *Tracker) attach(key jobKey, row *journal.Row, waiters, followers int) (l *loop, since int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -137,7 +137,7 @@ func (t *Tracker) show(row journal.Row, err error) {
 	}
 	done := row.Job.Done()
 	if done {
-		err = nil // it has ended, whether it can be asked for again or not
+		err = nil // why a later poll failed does not matter
 	}
 	unknown := row.State == "" && hopeless(err)
 	l.latest = snapshot{row: row, err: err, looks: l.latest.looks + 1, final: done || unknown}

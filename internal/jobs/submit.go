@@ -74,10 +74,10 @@ func (t *Tracker) Submit(ctx context.Context, p *pixazo.Prepared, o SubmitOption
 	}
 	done := make(chan outcome, 1)
 	wanted, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	stays := context.AfterFunc(ctx, giveUp)
+	detach := context.AfterFunc(ctx, giveUp)
 	t.submissions.Go(func() {
 		defer giveUp()
-		defer stays()
+		defer detach()
 		s, err := t.submit(wanted, p, o)
 		done <- outcome{s, err}
 	})
@@ -89,12 +89,12 @@ func (t *Tracker) Submit(ctx context.Context, p *pixazo.Prepared, o SubmitOption
 	case o := <-done:
 		return o.Submission, o.err
 	case <-passed:
-		stays() // whoever was answered may end ctx
+		detach() // the end of ctx, after the call was answered, means nothing
 	case <-ctx.Done():
 	}
 	row := t.underWay(ctx, p, o)
 	select {
-	case o := <-done: // both at once: what is known counts
+	case o := <-done: // it came while the row was read
 		return o.Submission, o.err
 	default:
 	}
@@ -144,10 +144,10 @@ func (t *Tracker) submit(ctx context.Context, p *pixazo.Prepared, o SubmitOption
 // send sends p, whose intent is in the journal.
 func (t *Tracker) send(ctx context.Context, p *pixazo.Prepared, in journal.Intent) (Submission, error) {
 	job, err := t.post(ctx, p, in)
-	// Nothing comes between the answer and its entry in the journal.
+	// The outcome is written before anything else is done with it.
 	row, journalErr := t.journal.Conclude(in, job, err)
 	if journalErr != nil {
-		// The one line that must not be missed: it may hold the only trace.
+		// This line may be the only trace of a video that is paid for.
 		t.log.Error("the outcome of a submission could not be written into the journal",
 			"request_id", cmp.Or(job.RequestID, requestIDOf(err)), "error", journalErr.Error(), "outcome", err)
 	}
@@ -176,7 +176,7 @@ func (t *Tracker) post(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 	defer stop()
 	t.submissions.Go(func() {
 		for sleep(lease, renewEvery) {
-			_ = t.journal.Renew(context.WithoutCancel(lease), in) // one that fails shows when the lease has ended
+			_ = t.journal.Renew(context.WithoutCancel(lease), in) // a failed one matters only when the lease has ended, which the next try notices
 		}
 	})
 	again, cancel := context.WithCancel(ctx)
@@ -187,7 +187,7 @@ func (t *Tracker) post(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 		if err == nil {
 			return nil
 		}
-		// Somebody may have taken it for uncertain meanwhile, and acted on that.
+		// Another process may have seen the intent as uncertain, and acted on that.
 		return &pixazo.Error{Code: pixazo.Cancelled, Err: err, Message: "the gateway did not take the request at first, and it was not sent again: " + words(err)}
 	}})
 }
@@ -211,7 +211,7 @@ func (t *Tracker) join(ctx context.Context, r journal.Row) (_ Submission, stands
 		return Submission{}, !pixazo.IsCode(r.Failure, pixazo.Cancelled), r.Failure
 	}
 	stands = true
-	if r.Job.RequestID != "" { // an uncertain one may be none any more
+	if r.Job.RequestID != "" { // a status may settle an uncertain one
 		r, stands = t.refresh(ctx, r)
 	}
 	if r.State == journal.Accepted || r.State == journal.Foreign {

@@ -30,8 +30,8 @@ const (
 
 	notYetVisible = 30 * time.Second       // how long after submission a 404 means nothing
 	pollLimit     = 30 * time.Second       // one poll with all its tries: as long as it is claimed
-	explicitEvery = time.Second            // an answer this young serves a caller who asks
-	explicitLimit = 2 * time.Second        // how long such a caller waits for another's poll
+	explicitEvery = time.Second            // a status that was asked for less than this ago answers a call
+	explicitLimit = 2 * time.Second        // how long a call waits for a poll of somebody else that is under way
 	lookAgain     = 100 * time.Millisecond // after which what another call or process does is looked at again
 	typicalFor    = time.Minute            // how long the typical duration is not looked up again
 	retryLimit    = time.Minute            // the longest Retry-After that is obeyed
@@ -250,7 +250,7 @@ func (t *Tracker) poll(ctx context.Context, requestID string, row *journal.Row, 
 // it is a change, to listeners. The answer counts also with an error, which says
 // why the journal could not take it.
 func (t *Tracker) Observe(ctx context.Context, job pixazo.Job) (journal.Observation, error) {
-	ctx = context.WithoutCancel(ctx) // what was said was said, whoever asked
+	ctx = context.WithoutCancel(ctx) // the answer counts, whether its caller is still there or not
 	seen, err := t.journal.Observe(ctx, job)
 	if err != nil {
 		seen = t.observeAlone(ctx, job, err)
@@ -272,14 +272,14 @@ func (t *Tracker) spread(seen journal.Observation) {
 	}
 }
 
-// observeAlone is Observe when the journal can't be used, with that error.
+// observeAlone is Observe without a journal: unwritten is why it can't be used.
 func (t *Tracker) observeAlone(ctx context.Context, job pixazo.Job, unwritten error) journal.Observation {
 	before, _ := t.Find(ctx, job.RequestID)
 	if before == nil {
 		before = &journal.Row{Owner: journal.Owner(ctx)}
 	}
 	row := *before
-	if !before.Job.Done() || job.Done() { // else a slow answer from before the end
+	if !before.Job.Done() || job.Done() { // else job is an older answer that came late
 		row.State, row.Job, row.LastCheckedAt = journal.Accepted, job, time.Now()
 	}
 	t.remember(keyOf(row), func(m *memory) { *m = memory{row: &row} })

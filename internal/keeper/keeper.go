@@ -69,7 +69,7 @@ type Keeper struct {
 	wake  chan struct{}
 	tasks sync.WaitGroup
 
-	// What look found the last time, and in which version of the journal.
+	// What the last look found, and in which version of the journal.
 	version int64
 	looked  time.Time
 	due     time.Time // when the next save is

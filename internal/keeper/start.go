@@ -67,7 +67,7 @@ func (s *Starter) Submit(ctx context.Context, req Request, listen time.Duration)
 	if p == nil {
 		return s.Direct(ctx, req, nonce, max(listen, time.Millisecond))
 	}
-	// From here on this process never sends the request.
+	// The keeper may get the request from here on, so this process must not send it.
 	done := make(chan outcome, 1)
 	s.handing.Add(1)
 	go func() { done <- s.hand(context.WithoutCancel(ctx), p, nonce, req) }()
