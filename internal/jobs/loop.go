@@ -13,6 +13,8 @@ import (
 )
 
 const (
+	maxAttending = 64 // turns at once for jobs that somebody waits for: more would only wait for the client and the journal
+
 	// Polls of followed jobs under way at once. They leave most of what the client
 	// has for polls to the jobs that somebody waits for.
 	maxFollowing = 8
@@ -163,15 +165,17 @@ func (t *Tracker) run(l *loop) {
 		t.mu.Lock()
 		attended := l.waiters > 0
 		t.mu.Unlock()
-		if !attended {
-			select {
-			case t.following <- struct{}{}:
-			case <-l.wake:
-				interval = 0
-				continue
-			case <-l.ctx.Done():
-				return
-			}
+		slots := t.following
+		if attended {
+			slots = t.attending
+		}
+		select {
+		case slots <- struct{}{}:
+		case <-l.wake:
+			interval = 0
+			continue
+		case <-l.ctx.Done():
+			return
 		}
 		if now := time.Now(); attended && !t.options.Team && now.Sub(told) >= attendEvery { // a team gets no notices
 			told = now
@@ -179,12 +183,10 @@ func (t *Tracker) run(l *loop) {
 		}
 		var polled bool
 		due, interval, polled = t.turn(l, attended, interval)
-		switch {
-		case attended:
-		case polled:
-			time.AfterFunc(followPause, func() { <-t.following })
-		default:
-			<-t.following
+		if polled && !attended {
+			time.AfterFunc(followPause, func() { <-slots })
+		} else {
+			<-slots
 		}
 		select {
 		case <-time.After(due):

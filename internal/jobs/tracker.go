@@ -75,7 +75,8 @@ type Tracker struct {
 	submissions sync.WaitGroup // and looks because of callbacks
 	running     sync.WaitGroup // loops, and the reader of news
 
-	following chan struct{} // a slot for each poll under way of a job that is only followed
+	attending chan struct{} // a slot for each poll under way of a job that somebody waits for
+	following chan struct{} // the same for jobs that are only followed
 	heeding   chan struct{} // the same for looks because of callbacks
 
 	mu         sync.Mutex
@@ -116,7 +117,7 @@ func New(gateway Gateway, j *journal.Journal, options Options) *Tracker {
 	}
 	t := &Tracker{
 		gateway: gateway, journal: j, options: options, log: options.Logger,
-		following: make(chan struct{}, maxFollowing), heeding: make(chan struct{}, maxHeeding),
+		attending: make(chan struct{}, maxAttending), following: make(chan struct{}, maxFollowing), heeding: make(chan struct{}, maxHeeding),
 		loops: map[jobKey]*loop{}, memories: map[jobKey]memory{}, listeners: map[int]func(Event){}, told: map[int64]told{}, hints: map[string]*hint{},
 	}
 	if t.log == nil {
