@@ -3,6 +3,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -26,6 +27,9 @@ type Observation struct {
 // submission that it fits; else it is foreign. An answer from before the job's
 // end, come late, changes nothing.
 func (j *Journal) Observe(ctx context.Context, job pixazo.Job) (seen Observation, err error) {
+	if same, err := j.observeSame(ctx, job); err != nil || same != nil {
+		return Observation{Row: *cmp.Or(same, &Row{})}, err
+	}
 	known := false
 	err = j.change(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
 		seen, known, err = j.observeKnown(ctx, tx, job)
@@ -39,6 +43,25 @@ func (j *Journal) Observe(ctx context.Context, job pixazo.Job) (seen Observation
 		return err
 	})
 	return seen, err
+}
+
+// observeSame writes that job is as its row says, and returns the row, nil when it
+// is not so. It is Observe for most answers, in one statement.
+func (j *Journal) observeSame(ctx context.Context, job pixazo.Job) (row *Row, err error) {
+	err = j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) error {
+		found, err := scan(db.QueryRowContext(ctx, `UPDATE jobs SET checked_at = `+j.now()+`, updated_at = $1, lease_until = 0
+			WHERE gateway = $2 AND owner = $3 AND request_id = $4 AND state IN ('accepted', 'foreign') AND ended = 0 AND status = $5 AND error = $6 AND output = $7
+			AND polling_url = CASE WHEN $8 = '' THEN polling_url ELSE $8 END AND created_at = CASE WHEN CAST($9 AS BIGINT) = 0 THEN created_at ELSE $9 END
+			RETURNING `+j.columns(), milli(job.UpdatedAt), j.gateway, Owner(ctx), job.RequestID, job.Status, job.Error, j.encodeOutput(job),
+			job.PollingURL, milli(job.CreatedAt)).Scan)
+		if row = nil; errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		found.Job = j.absolute(found.Job)
+		row = &found
+		return err
+	})
+	return row, err
 }
 
 // observeKnown writes job into its row, if it has one.
