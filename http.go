@@ -142,6 +142,9 @@ func (h *house) forTeam(o *journal.Options, jo *jobs.Options) error {
 	o.File, o.Database, o.Limits.PerUser = "team.db", s.DatabaseURL.Reveal(), s.MaxVideosPerUser
 	jo.Team, jo.MaxWaits = true, cmp.Or(s.MaxWaits, math.MaxInt)
 	h.team = &tools.Team{MaxBody: s.MaxBody}
+	if secret := s.WebhookSecret.Reveal(); secret != "" {
+		jo.Callbacks, jo.CallbackURL = true, web.CallbackURL(h.endpoint(), []byte(secret))
+	}
 	dir := h.settings.OutputDir
 	if dir == "" {
 		return nil
@@ -187,6 +190,9 @@ func (h *house) webOptions() (web.Options, error) {
 	}
 	if verifier != nil {
 		o.Identity = verifier
+	}
+	if secret := s.WebhookSecret.Reveal(); secret != "" {
+		o.WebhookSecret, o.Callback = []byte(secret), h.tracker.Callback
 	}
 	if h.links != nil {
 		o.Videos = h.links

@@ -7,14 +7,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
-	"pixazo-mcp/internal/journal/pgtest"
-	"pixazo-mcp/pixazo/sandbox"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"pixazo-mcp/internal/journal/pgtest"
+	"pixazo-mcp/pixazo/sandbox"
 )
 
 // site is a run of the command http.
@@ -185,4 +189,33 @@ func TestHTTPWithTwoReplicas(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	t.Error("the other replica takes a session that has ended")
+}
+
+// The answer to a submission is lost; the callback tells what became of it.
+func TestHTTPLearnsOfALostAnswerByCallback(t *testing.T) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	_ = free.Close()
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte(strings.Repeat("s", 40)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := startHTTP(t, "--address="+address, "--public-url=http://"+address+"/mcp", "--webhook-secret-file="+secret)
+	lost := s.post("tools/call", `{"name":"generate_video","arguments":{"prompt":"sandbox:drop-after a lighthouse"}}`)
+	if body, err := io.ReadAll(lost.Body); err != nil || !strings.Contains(string(body), "submission_uncertain") {
+		t.Fatalf("%s %v", body, err)
+	}
+	for begun := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		listed, _ := s.call("list_videos", `{}`)
+		videos := fmt.Sprint(listed["videos"])
+		if strings.Contains(videos, "status:COMPLETED") && strings.Contains(videos, "request_id:heygen-video-agent_") {
+			return
+		}
+		if time.Since(begun) > 6*time.Second { // a second for the video, five after the callback
+			t.Fatalf("%s\n%s", videos, s.stderr)
+		}
+	}
 }
