@@ -200,6 +200,9 @@ func TestWithoutAuthentication(t *testing.T) {
 	for host, status := range map[string]int{"localhost": 200, "127.0.0.1:8080": 200, "[::1]:80": 200, "localhost:1": 200, "evil.example": 403, "evil.example:8080": 403, "127.0.0.1.evil.example": 403, "localhost.evil.example": 403} {
 		rows = append(rows, row{name: host, body: ping, header: "Host: " + host, status: status})
 	}
+	for origin, status := range map[string]int{"http://localhost:8080": 200, "http://localhost:3000": 403, "https://localhost:8080": 403, "http://evil.example": 403, "null": 403} {
+		rows = append(rows, row{name: "a page of " + origin, body: ping, header: "Host: localhost:8080\nOrigin: " + origin, status: status})
+	}
 	r.try(t, c, rows)
 	if got := messages(t, c.post(t.Context(), c.call("1", "hello", ""))); got[0].text() != "hello " {
 		t.Errorf("got %+v", got)

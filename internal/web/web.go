@@ -202,7 +202,7 @@ func (s *Server) mcp(w http.ResponseWriter, r *http.Request) {
 // origin refuses pages in browsers that are not allowed, and lets the others
 // read the answers. Without authentication the name under which the server was
 // called must be that of this computer, too: else a page could give its own name
-// this computer's address.
+// this computer's address. A page of this very address may then call.
 func (s *Server) origin(w http.ResponseWriter, r *http.Request) bool {
 	if s.local && !pixazo.IsLoopback((&url.URL{Host: r.Host}).Hostname()) {
 		http.Error(w, "without authentication this server answers as localhost alone", http.StatusForbidden)
@@ -214,7 +214,7 @@ func (s *Server) origin(w http.ResponseWriter, r *http.Request) bool {
 	}
 	h := w.Header()
 	h.Add("Vary", "Origin")
-	if !slices.Contains(s.o.AllowedOrigins, origin) {
+	if !slices.Contains(s.o.AllowedOrigins, origin) && !(s.o.Identity == nil && origin == "http://"+r.Host) {
 		http.Error(w, "pages of this origin are not allowed (--allowed-origins)", http.StatusForbidden)
 		return false
 	}
