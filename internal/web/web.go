@@ -214,7 +214,7 @@ func (s *Server) origin(w http.ResponseWriter, r *http.Request) bool {
 	}
 	h := w.Header()
 	h.Add("Vary", "Origin")
-	if !slices.Contains(s.o.AllowedOrigins, origin) && !(s.o.Identity == nil && origin == "http://"+r.Host) {
+	if !slices.Contains(s.o.AllowedOrigins, origin) && !(s.local && origin == "http://"+r.Host) {
 		http.Error(w, "pages of this origin are not allowed (--allowed-origins)", http.StatusForbidden)
 		return false
 	}
