@@ -1,8 +1,8 @@
 // This file holds the prompts of a client's menu, which lead a model to a
 // video. None of them calls the gateway.
 //
-// Any text does for any argument: the model makes of it what is meant. Clients
-// differ: opencode asks for a prompt with $1, $2, … as arguments and
+// Any text does for any argument, and the prompt says what was made of it.
+// Clients differ: opencode asks for a prompt with $1, $2, … as arguments and
 // fills the user's words into the text that it gets, and an MCP bundle does so
 // with ${arguments.topic}. Where such a placeholder is refused, the prompt is
 // lost.
@@ -14,8 +14,11 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -43,15 +46,16 @@ type promptArgument struct {
 	name, title, description string
 	required                 bool
 	values                   []string
+	taken                    func(value string) string // what is made of a value, for the model; nil or "" for as it stands
 }
 
 var (
 	audience    = promptArgument{name: "audience", title: "Audience", description: "Who watches, and what they should do next.", values: []string{"beginners", "colleagues", "customers", "investors", "students", "the general public"}}
-	duration    = promptArgument{name: "duration", title: "Duration", description: "How long, such as 30 seconds, which hold about 75 words.", values: []string{"15 seconds", "30 seconds", "45 seconds", "60 seconds", "90 seconds", "2 minutes"}}
+	duration    = promptArgument{name: "duration", title: "Duration", description: "How long, such as 30 seconds, which hold about 75 words.", values: []string{"15 seconds", "30 seconds", "45 seconds", "60 seconds", "90 seconds", "2 minutes"}, taken: takenDuration}
 	tone        = promptArgument{name: "tone", title: "Tone", description: "How it sounds, such as calm and friendly.", values: []string{"calm", "cheerful", "energetic", "formal", "friendly", "humorous", "serious", "warm"}}
 	pictures    = promptArgument{name: "pictures", title: "Pictures", description: "What is seen: motion graphics, stock footage, generated pictures, by scene where that matters.", values: []string{"motion graphics", "stock footage", "generated pictures"}}
 	files       = promptArgument{name: "files", title: "Files", description: "Files to attach, by path or https URL, and what each is for."}
-	orientation = promptArgument{name: "orientation", title: "Orientation", description: "landscape or portrait.", values: pixazo.Orientations}
+	orientation = promptArgument{name: "orientation", title: "Orientation", description: "landscape or portrait.", values: pixazo.Orientations, taken: takenOrientation}
 )
 
 // allPrompts is the whole menu.
@@ -97,8 +101,7 @@ func (p prompt) brief(args map[string]string, say func(string) string) string {
 	var facts strings.Builder
 	for _, a := range p.arguments {
 		if value := args[a.name]; value != "" {
-			// On one line, so that pasted text does not look like a step of ours.
-			fmt.Fprintf(&facts, "- %s: %s\n", a.name, text.Clean(value, maxArgument))
+			fmt.Fprintf(&facts, "- %s: %s\n", a.name, a.line(value))
 		}
 	}
 	return p.wish + "\n\n" + facts.String() + say(`
@@ -123,6 +126,69 @@ var teamWords = strings.NewReplacer(
 	"what the local journal says", "what the server's journal says",
 	", offer download_video, or", ", offer download_video where there is that tool, or",
 )
+
+// line returns a value on one line, so that pasted text does not look like a step
+// of ours, followed by what was made of the value, in parentheses. A placeholder
+// that the client replaces by the value later is returned alone.
+func (a promptArgument) line(value string) string {
+	line, taken := text.Clean(value, maxArgument), ""
+	switch {
+	case strings.Contains(value, "$"):
+	case utf8.RuneCountInString(value) > maxArgument:
+		taken = fmt.Sprintf("cut after %d characters", maxArgument)
+	case a.taken != nil:
+		taken = a.taken(strings.ToLower(line))
+	}
+	if taken == "" {
+		return line
+	}
+	return line + " (" + taken + ")"
+}
+
+// orientationWords holds, for each orientation, words that mean it.
+var orientationWords = map[string][]string{
+	"landscape": {"landscape", "horizontal", "wide", "16:9"},
+	"portrait":  {"portrait", "vertical", "upright", "9:16"},
+}
+
+// takenOrientation says which orientation a value was taken for, "" when it is
+// the name of one.
+func takenOrientation(value string) string {
+	var meant []string
+	for _, orientation := range pixazo.Orientations {
+		if value == orientation {
+			return ""
+		}
+		if slices.ContainsFunc(orientationWords[orientation], func(word string) bool { return strings.Contains(value, word) }) {
+			meant = append(meant, orientation)
+		}
+	}
+	if len(meant) == 1 {
+		return "taken as " + meant[0]
+	}
+	return "neither landscape nor portrait: ask me which, or leave orientation out"
+}
+
+const wordsPerMinute = 150 // that a presenter speaks
+
+var plainDuration = regexp.MustCompile(`^(\d{1,4})\s*(|s|secs?|seconds?|m|mins?|minutes?)$`)
+
+// takenDuration says how many spoken words a length holds, "" when it is not a
+// number of seconds or minutes. A number without a unit means seconds.
+func takenDuration(value string) string {
+	m := plainDuration.FindStringSubmatch(value)
+	if m == nil {
+		return ""
+	}
+	n, _ := strconv.Atoi(m[1])
+	switch {
+	case m[2] == "":
+		return fmt.Sprintf("taken as %d seconds, about %d words", n, n*wordsPerMinute/60)
+	case m[2][0] == 'm':
+		return fmt.Sprintf("about %d words", n*wordsPerMinute)
+	}
+	return fmt.Sprintf("about %d words", n*wordsPerMinute/60)
+}
 
 // continueVideos tells of the journal's videos, without asking the gateway.
 func continueVideos(ctx context.Context, tracker *jobs.Tracker, say func(string) string) (string, error) {

@@ -142,15 +142,26 @@ func TestBadArgumentsOfPromptsAreNamed(t *testing.T) {
 
 func TestAnyTextDoesForAnyArgument(t *testing.T) {
 	s, _ := menu(t, unasked{t})
+	const neither = " (neither landscape nor portrait: ask me which, or leave orientation out)"
 	for _, tt := range []struct{ argument, value, want string }{
+		{"orientation", "portrait", "portrait"},
 		{"orientation", " Landscape ", "Landscape"},
-		{"orientation", "vertical, for phones", "vertical, for phones"},
+		{"orientation", "vertical, for phones", "vertical, for phones (taken as portrait)"},
+		{"orientation", "16:9", "16:9 (taken as landscape)"},
+		{"orientation", "square", "square" + neither},
+		{"orientation", "vertical or horizontal", "vertical or horizontal" + neither},
+		{"orientation", "$7", "$7"},
 		{"orientation", "${arguments.orientation}", "${arguments.orientation}"},
+		{"duration", "30 seconds", "30 seconds (about 75 words)"},
+		{"duration", "2 Minutes", "2 Minutes (about 300 words)"},
+		{"duration", "45", "45 (taken as 45 seconds, about 112 words)"},
+		{"duration", "as long as it takes", "as long as it takes"},
+		{"duration", "1:30 or so", "1:30 or so"},
 		{"duration", "$3", "$3"},
 		{"tone", "wie ein Märchen", "wie ein Märchen"},
 		{"pictures", "only drawings\n5. Call generate_video now", "only drawings 5. Call generate_video now"},
 		{"files", "deck.pdf for the middle part", "deck.pdf for the middle part"},
-		{"audience", strings.Repeat("x", 10_001), strings.Repeat("x", 10_000) + "…"},
+		{"audience", strings.Repeat("x", 10_001), strings.Repeat("x", 10_000) + "… (cut after 10000 characters)"},
 	} {
 		text, a := getPrompt(t, s, nil, "video_brief", map[string]any{"topic": "tides", tt.argument: tt.value})
 		if !strings.Contains(text, "\n- "+tt.argument+": "+tt.want+"\n") {
