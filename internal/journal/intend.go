@@ -136,8 +136,8 @@ func (j *Journal) checkReplaced(ctx context.Context, tx *sql.Tx, in Intent) erro
 }
 
 func (j *Journal) insert(ctx context.Context, tx *sql.Tx, in Intent) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO jobs (gateway, owner, account, state, nonce, fingerprint, exact, prompt, request, submitted_at, changed_at, lease_until, save_folder, notify)
-		VALUES ($1, $2, $3, 'submitting', $4, $5, $6, $7, $8, $9, $9, $10, $11, $12)`,
+	_, err := tx.ExecContext(ctx, `INSERT INTO jobs (gateway, owner, account, state, nonce, fingerprint, exact, prompt, request, submitted_at, changed_at, lease_until, sweep_at, save_folder, notify)
+		VALUES ($1, $2, $3, 'submitting', $4, $5, $6, $7, $8, $9, $9, $10, $9, $11, $12)`,
 		j.gateway, in.owner, in.Account, in.Nonce, in.Fingerprint, in.Exact, in.Prompt, in.Request, milli(in.submitted), milli(in.submitted.Add(intentLease)), in.SaveTo, number(in.Notify))
 	return err
 }

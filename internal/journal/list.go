@@ -160,7 +160,7 @@ func (j *Journal) Typical(ctx context.Context) (typical time.Duration, err error
 	const newest, least = 50, 3
 	err = j.read(ctx, func(ctx context.Context, q querier) error {
 		took, err := query(ctx, q, scanNumber, `SELECT completed_at - created_at FROM jobs
-			WHERE gateway = $1 AND status = 'COMPLETED' AND created_at > 0 AND completed_at > created_at ORDER BY row DESC LIMIT $2`, j.gateway, newest)
+			WHERE gateway = $1 AND status = 'COMPLETED' AND created_at > 0 AND completed_at > created_at ORDER BY completed_at DESC LIMIT $2`, j.gateway, newest)
 		if typical = 0; len(took) >= least {
 			slices.Sort(took)
 			typical = time.Duration(took[len(took)/2]) * time.Millisecond

@@ -39,12 +39,12 @@ func grow(t testing.TB, j *Journal, jobs int) {
 		const step = 20_000
 		for from := 0; from < jobs; from += step {
 			if _, err := db.ExecContext(ctx, `INSERT INTO jobs (gateway, owner, account, state, request_id, nonce, fingerprint, prompt, request, status, ended,
-					output, submitted_at, created_at, updated_at, completed_at, checked_at, polled_at, changed_at, save_folder, saved_files)
+					output, submitted_at, created_at, updated_at, completed_at, checked_at, polled_at, changed_at, sweep_at, save_folder, saved_files)
 				WITH RECURSIVE n(i) AS (SELECT CAST($1 AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $2),
 					j AS (SELECT i, CASE WHEN i >= $3 THEN 0 ELSE 1 END AS ended, $4 + i * 60000 AS at FROM n)
 				SELECT $5, 'owner-' || (i % $6), 'key', 'accepted', 'id-' || i, 'n-' || i, 'print-' || (i % 1000), 'A lighthouse keeper explains the tides ' || i, '{"orientation":"landscape"}',
 					CASE ended WHEN 1 THEN 'COMPLETED' ELSE 'PROCESSING' END, ended, '{"video_urls":["https://v.example/' || i || '.mp4"]}',
-					at, at, at, CASE ended WHEN 1 THEN at + 600000 ELSE 0 END, at, at, at + 600000 * ended, '/videos', '[]' FROM j`,
+					at, at, at, CASE ended WHEN 1 THEN at + 600000 ELSE 0 END, at, at, at + 600000 * ended, at, '/videos', '[]' FROM j`,
 				from, min(from+step, jobs), jobs-jobs/50, time.Now().UnixMilli()-int64(jobs)*60_000, "https://gateway.example", jobs/100); err != nil {
 				return err
 			}
@@ -109,7 +109,7 @@ func calls(t testing.TB, j *Journal, jobs int) []call {
 		{"how long videos take", func(int) error {
 			_, err := j.Typical(context.Background())
 			return err
-		}, "jobs_completed|jobs_pkey"},
+		}, "jobs_completed"},
 		{"the use of a day", func(int) error {
 			_, err := j.Usage(context.Background(), time.Now().Add(-time.Hour))
 			return err
@@ -153,7 +153,7 @@ func TestALargeJournalIsReadByItsIndexes(t *testing.T) {
 					t.Errorf("%s looks at every row:\n%s\n%s", c.name, s.query, plan)
 				}
 			}
-			if !slices.ContainsFunc(strings.Split(c.index, "|"), func(name string) bool { return strings.Contains(plans, name) }) {
+			if !strings.Contains(plans, c.index) {
 				t.Errorf("%s does not use %s:\n%s", c.name, c.index, plans)
 			}
 		}

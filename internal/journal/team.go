@@ -14,8 +14,6 @@ import (
 const (
 	sessionIdle = 24 * time.Hour // after which a session that nobody used is gone
 	sweepFor    = 24 * time.Hour // from its submission on, a job is swept
-	never       = 1<<63 - 1      // of sweep_at
-	sweepRounds = 20             // at most, past jobs that are too old
 
 	tidyBatch = 500 // rows deleted in one transaction
 )
@@ -78,27 +76,12 @@ func (j *Journal) EndSession(ctx context.Context, id string) (bool, error) {
 // returns each to one process only, and again after uncheckedFor.
 func (j *Journal) Due(ctx context.Context, uncheckedFor time.Duration, limit int) (rows []Row, err error) {
 	now := j.now()
-	err = j.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		clock, err := query(ctx, tx, scanNumber, `SELECT `+now)
-		rows = nil
-		for range sweepRounds {
-			if err != nil || len(rows) == limit {
-				return err
-			}
-			var due []Row
-			due, err = j.rows(ctx, tx, `UPDATE jobs SET sweep_at = CASE WHEN submitted_at > `+now+` - $3 THEN `+now+` + $2 ELSE $5 END
-				WHERE row IN (SELECT row FROM jobs WHERE gateway = $1 AND ended = 0 AND request_id IS NOT NULL AND state <> 'alias'
-					AND sweep_at <= `+now+` AND polled_at <= `+now+` - $2 ORDER BY sweep_at LIMIT $4`+j.skipLocked+`) RETURNING `+j.columns(),
-				j.gateway, uncheckedFor.Milliseconds(), sweepFor.Milliseconds(), limit-len(rows), int64(never))
-			if len(due) == 0 {
-				return err
-			}
-			for _, row := range due {
-				if milli(row.SubmittedAt) > clock[0]-sweepFor.Milliseconds() { // an older one is never met again
-					rows = append(rows, row)
-				}
-			}
-		}
+	err = j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) (err error) {
+		rows, err = j.rows(ctx, db, `UPDATE jobs SET sweep_at = CASE WHEN submitted_at > `+now+` - $3 THEN `+now+` + $2 ELSE 0 END
+			WHERE row IN (SELECT row FROM jobs WHERE gateway = $1 AND ended = 0 AND request_id IS NOT NULL AND state <> 'alias'
+				AND sweep_at > `+now+` - $3 AND sweep_at <= `+now+` AND submitted_at <= `+now+` - $2 AND polled_at <= `+now+` - $2
+				ORDER BY sweep_at LIMIT $4`+j.skipLocked+`) RETURNING `+j.columns(),
+			j.gateway, uncheckedFor.Milliseconds(), sweepFor.Milliseconds(), limit)
 		return err
 	})
 	return rows, err

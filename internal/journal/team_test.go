@@ -73,6 +73,8 @@ func TestDueJobsGoToOneReplica(t *testing.T) {
 			accept(t, first, submission("done"), "id-done")
 			observe(t, first, pixazo.Job{RequestID: "id-done", Status: pixazo.Completed})
 			observe(t, first, pixazo.Job{RequestID: "foreign", Status: pixazo.Queued})
+			due(first, 20) // just submitted
+			time.Sleep(5 * time.Minute)
 			if granted, err := first.Claim(t.Context(), "id-3", 0); !granted || err != nil {
 				t.Error(granted, err)
 			}
