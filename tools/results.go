@@ -88,11 +88,13 @@ func (c Config) whileMade(ctx context.Context, row jobs.Row, v jobs.View) string
 	if row.Save.Notify {
 		step += ", and that a notice on the desktop tells when"
 	}
-	step += ", and end your turn."
+	step += ", and end your turn. If the user wants to wait or a next step needs the video, "
 	if command := c.waitCommand(ctx); command != "" {
-		step += " To be woken when it is done, run in the background: " + command + " " + v.RequestID + " ."
+		step += "do not call wait_for_video again and again, but run this in the background, which ends when the video is done: " + command + " " + v.RequestID + " ."
+	} else {
+		step += "call wait_for_video with this request_id."
 	}
-	return step + " Call wait_for_video with this request_id only if the user wants to wait or a next step needs the video. Do not call generate_video again for it."
+	return step + " Do not call generate_video again for it."
 }
 
 // waitCommand returns the command with which the agent of the client waits in a

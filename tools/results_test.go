@@ -36,7 +36,7 @@ import (
 const (
 	forTest = `{"request_id":"` + testID + `"}`
 
-	making     = "The video is being made, which takes 5 to 45 minutes: tell the user so, and end your turn. Call wait_for_video with this request_id only if the user wants to wait or a next step needs the video. Do not call generate_video again for it."
+	making     = "The video is being made, which takes 5 to 45 minutes: tell the user so, and end your turn. If the user wants to wait or a next step needs the video, call wait_for_video with this request_id. Do not call generate_video again for it."
 	waitOn     = "The video is still being made: call wait_for_video with this request_id again, and do not call generate_video again."
 	completed  = `{"request_id":"` + testID + `","status":"COMPLETED","error":null,"output":{"media_url":["https://media.example/v.mp4?a=1&b=2"],"media_type":"video/mp4"},"created_at":"2026-05-22T13:17:32.110Z","updated_at":"2026-05-22 13:19:23","completed_at":"2026-05-22 13:19:23"}`
 	failedJob  = `{"request_id":"` + testID + `","status":"FAILED","error":"the script was refused","output":null,"created_at":"2026-05-22T13:17:32.110Z","updated_at":"2026-05-22 13:19:23","completed_at":"2026-05-22 13:19:23"}`
