@@ -46,10 +46,11 @@ func (j *Journal) Work(ctx context.Context, accounts []string, within time.Durat
 var toSave = fmt.Sprintf(`status = 'COMPLETED' AND save_folder <> '' AND saved_files = '' AND save_tries < %d`, MaxSaves)
 
 // Saves returns at most limit finished jobs of all owners, submitted less than
-// within ago, that are to be saved now.
+// within ago, that are to be saved now. The sum in it keeps SQLite from the index
+// of submitted_at, under which there are many more than in jobs_to_save.
 func (j *Journal) Saves(ctx context.Context, within time.Duration, limit int) (rows []Row, err error) {
 	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
-		rows, err = j.many(ctx, q, `WHERE gateway = $1 AND submitted_at > `+j.now()+` - $2 AND `+toSave+` AND `+j.saveDue()+` ORDER BY save_next, row LIMIT $3`,
+		rows, err = j.many(ctx, q, `WHERE gateway = $1 AND submitted_at + 0 > `+j.now()+` - $2 AND `+toSave+` AND `+j.saveDue()+` ORDER BY save_next, row LIMIT $3`,
 			j.gateway, within.Milliseconds(), limit)
 		return err
 	})
