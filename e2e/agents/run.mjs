@@ -1,10 +1,11 @@
 // Drives applications with a model that plays scripts, one scenario after the
 // other, each in an empty home. Usage:
 //
-//   node run.mjs [--update] [--slow] [--interrupts=N] SERVER TMP CLIENT...
+//   node run.mjs [--update] [--slow] [--interrupts=N] [--only=WORDS] SERVER TMP CLIENT...
 //
 // --update writes the goldens anew, --slow plays the scenarios of a minute, too,
-// and --interrupts says how often each way to interrupt is tried.
+// --interrupts says how often each way to interrupt is tried, and --only leaves
+// out what has not these words in its title.
 import { execFileSync, spawn } from 'node:child_process';
 import { appendFileSync, copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -18,7 +19,9 @@ import { interrupted, must, scenarios } from './scenarios.mjs';
 
 const options = process.argv.slice(2).filter((arg) => arg.startsWith('--'));
 const [server, tmp, ...names] = process.argv.slice(2).filter((arg) => !arg.startsWith('--'));
-const times = Number(options.find((o) => o.startsWith('--interrupts='))?.split('=')[1] ?? 1);
+const option = (name) => options.find((o) => o.startsWith(`--${name}=`))?.split('=')[1];
+const times = Number(option('interrupts') ?? 1);
+const only = option('only') ?? '';
 const here = dirname(fileURLToPath(import.meta.url));
 
 const quoted = (text, start = text.indexOf('[mcp_servers')) => text.slice(start, text.indexOf('\n\n', start) + 1);
@@ -137,6 +140,7 @@ for (const name of names) {
   const model = await startModel(client.prefix);
   let n = 0;
   const attempt = async (title, step) => {
+    if (!title.includes(only)) return undefined;
     const begun = Date.now();
     try {
       const value = await step(join(tmp, name, String(++n)));

@@ -123,6 +123,16 @@ export const scenarios = {
     },
   },
 
+  // Without a person these applications can't show the question.
+  'a user who would be asked first': {
+    flags: ['--confirm-spend'],
+    script: steps(generate('A presenter explains money.')),
+    check(run) {
+      called(run, 'generate_video');
+      must(/not_confirmed: /.test(run.results[0].text) && run.list().length === 0, run.results);
+    },
+  },
+
   // The application ends in the ordinary way, and the video is saved all the same.
   'a video that is done after the application has ended': {
     direct: true,
