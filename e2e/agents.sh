@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Drives applications that people use, pinned, with a model on loopback that
-# plays scripts: e2e/agents.sh [--update] [--slow] [--interrupts=N] [--only=WORDS] CLIENT...
+# plays scripts: e2e/agents.sh [--update] [--slow] [--interrupts=N] [--only=REGEXP] CLIENT...
 # The clients are the folders of e2e/agents. Needs Go, npm, and unshare and ip,
 # which take the network away. Runs from any directory.
 set -euo pipefail
