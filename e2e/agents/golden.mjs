@@ -81,7 +81,7 @@ export function golden(title, version, runs) {
   lines.push('');
 
   for (const [name, run] of Object.entries(runs)) {
-    if (!run?.wire?.length) continue;
+    if (!run?.wire?.length || run.slow) continue;
     const answers = answersTo(run.wire, 'tools/call');
     let n = 0;
     const told = run.results.map((r) => {

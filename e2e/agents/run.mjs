@@ -77,7 +77,7 @@ async function play(client, model, scenario, folder) {
   const ours = (...args) => execFileSync(server, [...args, '--sandbox', `--state-dir=${path('state')}`], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], timeout: 20_000 });
   const record = model.play(scenario.script);
   const run = {
-    record, output: path('output'),
+    record, slow: scenario.slow, output: path('output'),
     list: () => ours('list', '--json').split('\n').filter(Boolean).map((line) => JSON.parse(line)),
     get results() { return record.seen.at(-1)?.results ?? []; },
   };
