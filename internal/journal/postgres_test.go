@@ -128,7 +128,7 @@ func TestTextsThatPostgreSQLRefuses(t *testing.T) {
 	if _, err := j.Find(WithOwner(t.Context(), bad), bad); err != nil {
 		t.Error(err)
 	}
-	check(t, j.OpenSession(t.Context(), Session{ID: bad, Capabilities: bad, Subscriptions: []string{bad}}))
+	check(t, j.OpenSession(t.Context(), Session{ID: bad, Subscriptions: []string{bad}}))
 	check(t, j.Signal(t.Context(), bad))
 }
 

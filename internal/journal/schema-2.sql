@@ -4,7 +4,6 @@
 CREATE TABLE sessions (
 	id            TEXT PRIMARY KEY, -- sha256 of the id that was given out, in hexadecimal
 	owner         TEXT NOT NULL,
-	capabilities  TEXT NOT NULL,
 	subscriptions TEXT NOT NULL, -- JSON
 	seen_at       BIGINT NOT NULL
 );
@@ -14,8 +13,6 @@ ALTER TABLE jobs ADD COLUMN sweep_at BIGINT NOT NULL DEFAULT 0; -- from when on 
 DROP INDEX jobs_open;
 DROP INDEX jobs_completed;
 CREATE INDEX jobs_completed ON jobs (gateway, completed_at) WHERE status = 'COMPLETED';
-DROP INDEX jobs_request_id;
-CREATE UNIQUE INDEX jobs_request_id ON jobs (gateway, request_id, owner) WHERE request_id IS NOT NULL AND state <> 'alias';
 DROP INDEX jobs_submitted;
 DROP INDEX jobs_submitted_by;
 CREATE INDEX jobs_submitted ON jobs (gateway, submitted_at, state); -- which limits are counted by

@@ -8,6 +8,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -22,9 +23,8 @@ const (
 type Session struct {
 	ID            string // sha256 of the id that was given out, in hexadecimal
 	Owner         string
-	Capabilities  string // JSON
 	Subscriptions []string
-	SeenAt        time.Time // when it was opened or saved last; set by the journal
+	SeenAt        time.Time // when it was opened, or written last; set by the journal
 }
 
 // OpenSession writes a new session, and forgets those that were idle for a day.
@@ -33,8 +33,8 @@ func (j *Journal) OpenSession(ctx context.Context, s Session) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE seen_at < `+j.now()+` - $1`, sessionIdle.Milliseconds()); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO sessions (id, owner, capabilities, subscriptions, seen_at) VALUES ($1, $2, $3, $4, `+j.now()+`)`,
-			s.ID, s.Owner, s.Capabilities, encode(s.Subscriptions))
+		_, err := tx.ExecContext(ctx, `INSERT INTO sessions (id, owner, subscriptions, seen_at) VALUES ($1, $2, $3, `+j.now()+`)`,
+			s.ID, s.Owner, encode(s.Subscriptions))
 		return err
 	})
 }
@@ -44,8 +44,8 @@ func (j *Journal) OpenSession(ctx context.Context, s Session) error {
 func (j *Journal) FindSession(ctx context.Context, id string) (s *Session, err error) {
 	err = j.read(ctx, func(ctx context.Context, q querier) error {
 		found, subscriptions, seen := Session{ID: id}, "", int64(0)
-		err := q.QueryRowContext(ctx, `SELECT owner, capabilities, subscriptions, seen_at FROM sessions WHERE id = $1 AND seen_at >= `+j.now()+` - $2`,
-			id, sessionIdle.Milliseconds()).Scan(&found.Owner, &found.Capabilities, &subscriptions, &seen)
+		err := q.QueryRowContext(ctx, `SELECT owner, subscriptions, seen_at FROM sessions WHERE id = $1 AND seen_at >= `+j.now()+` - $2`,
+			id, sessionIdle.Milliseconds()).Scan(&found.Owner, &subscriptions, &seen)
 		if s = nil; errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
@@ -58,12 +58,35 @@ func (j *Journal) FindSession(ctx context.Context, id string) (s *Session, err e
 	return s, err
 }
 
-// SaveSession writes that the session was used now, and its subscriptions. One
-// that has ended stays so.
-func (j *Journal) SaveSession(ctx context.Context, s Session) error {
-	_, err := j.updateOne(ctx, `UPDATE sessions SET capabilities = $1, subscriptions = $2, seen_at = `+j.now()+` WHERE id = $3`,
-		s.Capabilities, encode(s.Subscriptions), s.ID)
+// UseSession writes that the session was used now.
+func (j *Journal) UseSession(ctx context.Context, id string) error {
+	_, err := j.updateOne(ctx, `UPDATE sessions SET seen_at = `+j.now()+` WHERE id = $1`, id)
 	return err
+}
+
+// Subscribe writes that the session wants to hear of uri, or not any more. What
+// other replicas write at the same time stays. A session that has ended stays so.
+func (j *Journal) Subscribe(ctx context.Context, id, uri string, wanted bool) error {
+	return j.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		var before string // as it stands once the row is locked
+		err := tx.QueryRowContext(ctx, `UPDATE sessions SET seen_at = `+j.now()+` WHERE id = $1 RETURNING subscriptions`, id).Scan(&before)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		var uris []string
+		if err == nil {
+			err = json.Unmarshal([]byte(before), &uris)
+		}
+		if err != nil {
+			return err
+		}
+		uris = slices.DeleteFunc(uris, func(u string) bool { return u == uri })
+		if wanted {
+			uris = append(uris, uri)
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE sessions SET subscriptions = $1 WHERE id = $2`, encode(uris), id)
+		return err
+	})
 }
 
 // EndSession ends the session and reports whether there was one.

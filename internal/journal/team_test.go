@@ -1,7 +1,9 @@
 package journal
 
 import (
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,14 +21,13 @@ func TestSessions(t *testing.T) {
 			first, second := open(t, dir), open(t, dir)
 			defer second.Close()
 			defer first.Close()
-			s := Session{ID: "a1", Owner: "ann", Capabilities: "{}"}
+			s := Session{ID: "a1", Owner: "ann"}
 			check(t, first.OpenSession(t.Context(), s))
 			time.Sleep(20 * time.Hour)
-			s.Subscriptions = []string{"pixazo://videos/1"}
-			check(t, second.SaveSession(t.Context(), s))
+			check(t, second.UseSession(t.Context(), "a1"))
 			time.Sleep(20 * time.Hour)
 			got, err := first.FindSession(t.Context(), "a1")
-			if err != nil || got == nil || got.Owner != "ann" || got.Capabilities != "{}" || !slices.Equal(got.Subscriptions, s.Subscriptions) || time.Since(got.SeenAt) != 20*time.Hour {
+			if err != nil || got == nil || got.Owner != "ann" || got.Subscriptions != nil || time.Since(got.SeenAt) != 20*time.Hour {
 				t.Errorf("%+v, %v", got, err)
 			}
 			if got, err := first.FindSession(t.Context(), "b2"); got != nil || err != nil {
@@ -43,6 +44,45 @@ func TestSessions(t *testing.T) {
 				}
 			}
 		})
+	})
+}
+
+func TestSubscriptionsOfOneSessionAtTwoReplicas(t *testing.T) {
+	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
+		dir := place(t)
+		first, second := open(t, dir), open(t, dir)
+		defer second.Close()
+		defer first.Close()
+		check(t, first.OpenSession(t.Context(), Session{ID: "a1", Owner: "ann"}))
+		var want []string
+		var work sync.WaitGroup
+		for i := range 20 {
+			j, uri := []*Journal{first, second}[i%2], fmt.Sprint("pixazo://videos/", i)
+			if i%4 < 2 {
+				want = append(want, uri)
+			}
+			work.Go(func() {
+				err := j.Subscribe(t.Context(), "a1", uri, true)
+				if err == nil && i%4 >= 2 {
+					err = j.Subscribe(t.Context(), "a1", uri, false)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		work.Wait()
+		check(t, first.Subscribe(t.Context(), "a1", want[0], true)) // once more
+		got, err := second.FindSession(t.Context(), "a1")
+		check(t, err)
+		slices.Sort(want)
+		if slices.Sort(got.Subscriptions); !slices.Equal(got.Subscriptions, want) {
+			t.Errorf("got %q, want %q", got.Subscriptions, want)
+		}
+		check(t, first.Subscribe(t.Context(), "none", "pixazo://videos/1", true))
+		if got, err := first.FindSession(t.Context(), "none"); got != nil || err != nil {
+			t.Errorf("a session that nobody opened: %+v, %v", got, err)
+		}
 	})
 }
 

@@ -61,7 +61,7 @@ func callKey(session, id string) string { return hash(session + " " + id) }
 // openSession begins a session and puts its id into the answer's headers.
 func (s *Server) openSession(ctx context.Context, h http.Header, owner string) error {
 	id := rand.Text()
-	err := s.o.Sessions.OpenSession(ctx, journal.Session{ID: hash(id), Owner: owner, Capabilities: "{}"})
+	err := s.o.Sessions.OpenSession(ctx, journal.Session{ID: hash(id), Owner: owner})
 	if err == nil {
 		h.Set(mcp.HeaderSessionID, id)
 		s.counter("pixazo_mcp_sessions_opened_total").Inc()
@@ -105,7 +105,7 @@ func (s *Server) find(ctx context.Context, id string, cached bool) (*journal.Ses
 		return nil, err
 	}
 	if time.Since(session.SeenAt) > seenEvery {
-		if err := s.o.Sessions.SaveSession(ctx, *session); err != nil {
+		if err := s.o.Sessions.UseSession(ctx, id); err != nil {
 			return nil, err
 		}
 	}
@@ -169,19 +169,7 @@ func (s *Server) check(session *journal.Session) wire.Subscribe {
 
 // subscribe keeps in a session that it wants to hear of uri, or not any more.
 func (s *Server) subscribe(ctx context.Context, id, uri string, wanted bool) error {
-	s.changes.Lock()
-	defer s.changes.Unlock()
-	session, err := s.find(ctx, id, false)
-	if err != nil || session == nil || slices.Contains(session.Subscriptions, uri) == wanted {
-		return err
-	}
-	changed := *session
-	if wanted {
-		changed.Subscriptions = append(slices.Clone(session.Subscriptions), uri)
-	} else {
-		changed.Subscriptions = slices.DeleteFunc(slices.Clone(session.Subscriptions), func(u string) bool { return u == uri })
-	}
-	if err := s.o.Sessions.SaveSession(ctx, changed); err != nil {
+	if err := s.o.Sessions.Subscribe(ctx, id, uri, wanted); err != nil {
 		return err
 	}
 	s.drop(id)

@@ -53,7 +53,8 @@ type Identity interface {
 type Sessions interface {
 	OpenSession(context.Context, journal.Session) error
 	FindSession(ctx context.Context, id string) (*journal.Session, error)
-	SaveSession(context.Context, journal.Session) error
+	UseSession(ctx context.Context, id string) error
+	Subscribe(ctx context.Context, id, uri string, wanted bool) error
 	EndSession(ctx context.Context, id string) (bool, error)
 	Signal(ctx context.Context, text string) error // to Server.Signalled of every replica
 }
@@ -90,9 +91,8 @@ type Server struct {
 	log *slog.Logger
 	mux *http.ServeMux
 
-	local   bool         // without authentication
-	bodies  atomic.Int64 // bytes in flight
-	changes sync.Mutex   // held while a session is read and written
+	local  bool         // without authentication
+	bodies atomic.Int64 // bytes in flight
 
 	work sync.WaitGroup   // MCP requests
 	open *metrics.Counter // of them

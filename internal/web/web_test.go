@@ -63,8 +63,18 @@ func (t *team) FindSession(_ context.Context, id string) (found *journal.Session
 	return found, err
 }
 
-func (t *team) SaveSession(_ context.Context, s journal.Session) error {
-	return t.do(func() error { s.SeenAt = time.Now(); t.sessions[s.ID] = s; return nil })
+func (t *team) UseSession(context.Context, string) error { return t.do(func() error { return nil }) }
+
+func (t *team) Subscribe(_ context.Context, id, uri string, wanted bool) error {
+	return t.do(func() error {
+		s := t.sessions[id]
+		s.Subscriptions = slices.DeleteFunc(slices.Clone(s.Subscriptions), func(u string) bool { return u == uri })
+		if wanted {
+			s.Subscriptions = append(s.Subscriptions, uri)
+		}
+		t.sessions[id] = s
+		return nil
+	})
 }
 
 func (t *team) EndSession(_ context.Context, id string) (ended bool, err error) {
