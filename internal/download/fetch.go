@@ -52,6 +52,9 @@ func (p *part) fetch(ctx context.Context, link string) error {
 			return ctx.Err()
 		case !errors.As(err, &again):
 			return err
+		case try == fetchTries && p.options.Team && p.through(u) != "":
+			p.options.Logger.Warn("a video could not be fetched"+p.through(u), "request_id", p.req.RequestID, "error", again.error)
+			return failed("%d tries failed, through a proxy of the server", fetchTries)
 		case try == fetchTries:
 			return failed("%d tries failed, the last one since %v%s", fetchTries, again.error, p.through(u))
 		}

@@ -203,6 +203,11 @@ func TestFailureNamesTheProxy(t *testing.T) {
 	_, err := h.save(t, "", false)
 	wantFailure(t, err, pixazo.DownloadFailed, "Forbidden (through the proxy "+p.Listener.Addr().String()+", by HTTPS_PROXY)")
 
+	h.reopen(t, func(o *download.Options) { o.Proxy, o.Team = http.ProxyURL(u), true })
+	if _, err = h.save(t, "", false); err == nil || strings.Contains(err.Error(), p.Listener.Addr().String()) || strings.Contains(err.Error(), "HTTPS_PROXY") {
+		t.Errorf("a team is told %v", err)
+	}
+
 	h.reopen(t, func(o *download.Options) {
 		o.Proxy = func(*http.Request) (*url.URL, error) { return nil, fmt.Errorf("invalid proxy address s3cr3t") }
 	})
