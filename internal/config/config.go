@@ -213,7 +213,7 @@ func (p *parser) table(s *Settings) []setting {
 		{name: "auto-save", fallback: "true", set: into(&s.AutoSave, parseBoolean)},
 		{name: "keeper", fallback: "true", set: into(&s.Keeper, parseBoolean)},
 		{name: "notify", kind: "WHEN", fallback: "auto", set: into(&s.Notify, parseNotify)},
-		{name: "max-download", kind: "SIZE", fallback: "2GB", set: into(&s.MaxDownload, parseSize)},
+		{name: "max-download", kind: "SIZE", fallback: "2GB", set: into(&s.MaxDownload, parseSizeLimit)},
 		{name: filesDir, kind: "DIR", set: p.addFilesDir},
 		{name: "files-from-roots", fallback: "false", set: into(&s.FilesFromRoots, parseBoolean)},
 		{name: "max-wait", kind: "DURATION", fallback: "50s", set: into(&s.MaxWait, durations(time.Second, 10*time.Minute, "must be a duration between 1s and 10m, such as 50s"))},

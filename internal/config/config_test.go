@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -231,7 +232,7 @@ func TestParseTakesDurations(t *testing.T) {
 
 func TestParseTakesSizes(t *testing.T) {
 	for in, want := range map[string]int64{
-		"1": 1, "1B": 1, "007": 7, "1024": 1024, "1.9": 1, "1KB": 1024, "1kib": 1024, "1.5GB": 3 << 29, "1.5 GiB": 3 << 29, ".5mb": 512 << 10,
+		"0": math.MaxInt64, "1": 1, "1B": 1, "007": 7, "1024": 1024, "1.9": 1, "1KB": 1024, "1kib": 1024, "1.5GB": 3 << 29, "1.5 GiB": 3 << 29, ".5mb": 512 << 10,
 		"2 \t gb": 2 << 30, "0.001KB": 1, "1TB": 1 << 40, "1tib": 1 << 40, "1099511627775": 1<<40 - 1, "1073741824 KB": 1 << 40,
 	} {
 		if s := mustParse(t, []string{"--max-download", in}); s.MaxDownload != want {
@@ -269,7 +270,7 @@ func TestParseRefusesValues(t *testing.T) {
 		{"sandbox", "must be true or false", []string{"maybe", "2", "-"}},
 		{"files-from-roots", "must be true or false", []string{"maybe", "2", "-"}},
 		{"max-download", "must be a size from 1B to 1TB, such as 500MB or 1.5GB", []string{
-			"big", "0", "0.5", "0.9B", "-1", "-1GB", "+1GB", "GB", ".", "1..5GB", "1,5GB", "1e3", "0x10", "1_000", "Inf", "NaN", "1ib", "1G", "1Gb/s", "1 G B", "1PB",
+			"big", "0.5", "0.9B", "-1", "-1GB", "+1GB", "GB", ".", "1..5GB", "1,5GB", "1e3", "0x10", "1_000", "Inf", "NaN", "1ib", "1G", "1Gb/s", "1 G B", "1PB",
 			"1.1TB", "1025GB", "1099511627777", "99999999999999999999",
 		}},
 		{"max-videos-per-hour", "must be a whole number from 0 (no limit) to 1,000,000",

@@ -97,6 +97,14 @@ func parseSize(v string) (int64, error) {
 	return 0, errors.New("must be a size from 1B to 1TB, such as 500MB or 1.5GB (KB and KiB both mean 1024 bytes, and so on up)")
 }
 
+// parseSizeLimit takes 0 for no limit.
+func parseSizeLimit(v string) (int64, error) {
+	if v == "0" {
+		return math.MaxInt64, nil
+	}
+	return parseSize(v)
+}
+
 func parseWebhook(v string) (string, error) { return v, pixazo.CheckWebhookURL(v) }
 
 // parseOrigins reads a list of what a content security policy may name. Whatever
