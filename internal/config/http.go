@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"net"
 	"net/url"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -175,11 +177,19 @@ func isLoopback(address string) bool {
 	return err == nil && pixazo.IsLoopback(strings.ToLower(host))
 }
 
+// taken are the first names in the paths of the server's other addresses.
+var taken = []string{".well-known", "healthz", "readyz", "usage", "videos", "webhook"}
+
+var publicPath = text.Pattern(`^[A-Za-z0-9._~/-]*$`)
+
 // parsePublicURL takes a URL in the one form that everybody compares it in.
 func parsePublicURL(v string) (string, error) {
 	u, origin := httpURL(v)
-	if u == nil || origin+u.Path != v || strings.HasSuffix(v, "/") || strings.Contains(u.Path, "//") {
-		return "", errors.New("must be an https URL (http only on this computer) such as https://mcp.example.com/mcp: the host in lower case, no port that goes without saying, no slash at the end")
+	if u == nil || origin+u.Path != v || !publicPath().MatchString(u.Path) || strings.TrimSuffix(path.Clean("/"+u.Path), "/") != u.Path {
+		return "", errors.New("must be an https URL (http only on this computer) such as https://mcp.example.com/mcp: the host in lower case, no port that goes without saying, no slash at the end, in the path only letters, digits and - . _ ~ /")
+	}
+	if first, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/"); slices.Contains(taken, first) {
+		return "", errors.New("must be an https URL whose path does not begin with " + strings.Join(taken, ", ") + ": those are this server's other addresses")
 	}
 	return v, nil
 }

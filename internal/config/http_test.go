@@ -154,6 +154,8 @@ func TestPublicURLIsExact(t *testing.T) {
 		"https://mcp.example.com/mcp/": false, "https://mcp.example.com/": false, "http://mcp.example.com/mcp": false, "https://MCP.example.com/mcp": false, "https://mcp.example.com:443/mcp": false,
 		"https://mcp.example.com/mcp?x": false, "https://mcp.example.com/mcp#x": false, "https://u@mcp.example.com/mcp": false, "mcp.example.com/mcp": false, "https://mcp.example.com//mcp": false,
 		"https://mcp.example.com/m%63p": false, "https://mcp.example.com./mcp": false, "ftp://mcp.example.com/mcp": false,
+		"https://mcp.example.com/{x}": false, "https://mcp.example.com/a b": false, "https://mcp.example.com/a/../mcp": false, "https://mcp.example.com/healthz": false,
+		"https://mcp.example.com/usage": false, "https://mcp.example.com/videos/mcp": false, "https://mcp.example.com/webhook/mcp": false, "https://mcp.example.com/.well-known/x": false, "https://mcp.example.com/videos2": true,
 	} {
 		_, err := Parse([]string{"http", "--public-url", v, "--tokens-file=/t"}, nil, testVersion, io.Discard)
 		if (err == nil) != taken || err != nil && !strings.Contains(err.Error(), "--public-url (PIXAZO_PUBLIC_URL): must be an https URL") {

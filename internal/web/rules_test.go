@@ -322,6 +322,14 @@ func TestOtherAddresses(t *testing.T) {
 			t.Errorf("%s %s: %d %q", tt.method, tt.path, w.Code, w.Body)
 		}
 	}
+	root := newTeam().replica(t, func(o *Options) { o.PublicURL = "https://mcp.example.com" })
+	for path, want := range map[string]int{"/": 401, "/mcp": 401, "/x": 404, "/.well-known/oauth-protected-resource": 200} {
+		method := map[bool]string{true: "GET", false: "POST"}[want == 200]
+		w := httptest.NewRecorder()
+		if root.web.ServeHTTP(w, httptest.NewRequest(method, path, nil)); w.Code != want {
+			t.Errorf("at the root, %s: %d, want %d", path, w.Code, want)
+		}
+	}
 	notReady = errors.New("connection refused")
 	if w := ask("GET", "/readyz", ""); w.Code != 503 {
 		t.Errorf("/readyz without the database: %d", w.Code)

@@ -8,6 +8,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -119,17 +120,19 @@ func New(srv *server.MCPServer, o Options) *Server {
 	}
 	const prm = "/.well-known/oauth-protected-resource"
 	path := "/mcp"
-	if u, err := url.Parse(o.PublicURL); err == nil && u.Path != "" && u.Path != "/" && u.Path != path {
+	s.mux.HandleFunc(path, s.mcp)
+	if u, err := url.Parse(o.PublicURL); err == nil && u.Host != "" && u.Path != path {
 		path = u.Path
-		s.mux.HandleFunc(path, s.mcp)
+		s.mux.HandleFunc(cmp.Or(path, "/{$}"), s.mcp)
 	}
-	s.mux.HandleFunc("/mcp", s.mcp)
 	if s.local = o.Identity == nil; s.local {
 		s.o.Identity = (*identity.Verifier)(nil) // which takes everybody
 	}
 	metadata := anyOrigin(s.o.Identity.Metadata())
 	s.mux.Handle(prm, metadata)
-	s.mux.Handle(prm+path, metadata)
+	if path != "" {
+		s.mux.Handle(prm+path, metadata)
+	}
 	if o.Callback != nil && len(o.WebhookSecret) > 0 {
 		s.mux.HandleFunc("POST "+webhookPath+"{token}", s.webhook)
 	}
