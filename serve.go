@@ -113,7 +113,7 @@ func (h *house) register(starter *keeper.Starter) (*server.MCPServer, *resources
 	if h.links != nil {
 		mediaOrigins = append(mediaOrigins, h.links.Origin)
 	}
-	videos := resources.Register(srv, h.tracker, resources.Options{MediaOrigins: append(mediaOrigins, h.settings.MediaOrigins...), Team: h.team != nil, ReadOnly: h.settings.ReadOnly})
+	videos := resources.Register(srv, h.tracker, resources.Options{MediaOrigins: append(mediaOrigins, h.settings.MediaOrigins...), Team: h.team != nil, ReadOnly: h.settings.ReadOnly, NoSaving: srv.GetTool("download_video") == nil})
 	return srv, videos
 }
 

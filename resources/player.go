@@ -65,13 +65,16 @@ var teamPage = strings.NewReplacer(
 	"This account has no such video.", "There is no such video of yours.",
 )
 
-// registerPlayer adds the player to s, in the words for a team if team is true.
-// Clients let it load media from these origins alone.
-func registerPlayer(s *server.MCPServer, mediaOrigins []string, team bool) {
+// canSave is when the page has a button to save a video that is not saved yet.
+const canSave = "!saved() && (!shown || !can.serverTools)"
+
+// registerPlayer adds the player to s. Clients let it load media from the origins
+// of o alone.
+func registerPlayer(s *server.MCPServer, o Options) {
 	// csp stands on the content, not on the list's entry: so the specification
 	// wants it (Resource Discovery). A list may be empty, an entry never.
 	csp := map[string]any{}
-	if origins := slices.DeleteFunc(slices.Clone(mediaOrigins), func(o string) bool { return o == "" }); len(origins) > 0 {
+	if origins := slices.DeleteFunc(slices.Clone(o.MediaOrigins), func(o string) bool { return o == "" }); len(origins) > 0 {
 		csp["resourceDomains"] = origins
 	}
 	meta := map[string]any{"ui": map[string]any{
@@ -79,9 +82,12 @@ func registerPlayer(s *server.MCPServer, mediaOrigins []string, team bool) {
 		"permissions":   map[string]any{"clipboardWrite": map[string]any{}}, // for the link
 		"prefersBorder": true,
 	}}
-	page := playerFor(mediaOrigins)
-	if team {
+	page := playerFor(o.MediaOrigins)
+	if o.Team {
 		page = teamPage.Replace(page)
+	}
+	if o.NoSaving {
+		page = strings.Replace(page, canSave, "!saved()", 1)
 	}
 	// mcp-go lists by name: the guide comes first.
 	s.AddResource(mcp.NewResource(jobs.PlayerURI, "video-player",

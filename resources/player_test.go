@@ -26,7 +26,7 @@ func TestThePlayerIsReadInBothEras(t *testing.T) {
 	for _, tt := range tests {
 		for _, era := range eras {
 			s := server.NewMCPServer("test", "1", server.WithResourceCapabilities(true, true))
-			registerPlayer(s, tt.origins, false)
+			registerPlayer(s, Options{MediaOrigins: tt.origins})
 			a := askServer(t, s, era.meta, "resources/read", map[string]any{"uri": jobs.PlayerURI})
 			var got struct {
 				Contents []struct {

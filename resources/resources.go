@@ -54,6 +54,7 @@ type Options struct {
 	Team bool
 
 	ReadOnly bool // the prompts that lead to new videos are left out
+	NoSaving bool // there is no download_video, which the player would call
 }
 
 // Register adds every resource and prompt to s. Call it before the tracker is
@@ -69,7 +70,7 @@ func Register(s *server.MCPServer, tracker *jobs.Tracker, options Options) *Vide
 			return []mcp.ResourceContents{mcp.TextResourceContents{URI: g.uri(), MIMEType: "text/markdown", Text: preface + g.text()}}, nil
 		})
 	}
-	registerPlayer(s, options.MediaOrigins, options.Team)
+	registerPlayer(s, options)
 	registerPrompts(s, tracker, options)
 	return register(s, tracker, options.Team)
 }

@@ -62,6 +62,7 @@ var teamAdvice = map[pixazo.Code]string{
 		", who sees the account: only if there is no such video, call generate_video as before with allow_duplicate: true.",
 	pixazo.DuplicateUncertain: "With a request_id, call wait_for_video. Without one, look at list_videos in some minutes; if it stays uncertain, tell the user to ask " + runner +
 		", who sees the account: only if there is no such video, call generate_video with allow_duplicate: true, which may pay for it a second time.",
+	pixazo.GatewayUnreachable: "Call again in a minute; if it stays so, tell the user to ask " + runner + ".",
 	pixazo.LimitReached:       "Tell the user: they can wait, or ask " + runner + ", whose limits these are.",
 	pixazo.JournalUnavailable: "Call again in a minute; if it stays so, tell the user to ask " + runner + ".",
 	pixazo.FileRefused:        "Correct it, or leave the file out, and call again.",
