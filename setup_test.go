@@ -180,7 +180,7 @@ func TestVersionCanBeSetByTheLinker(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	out, err := exec.Command(path, "--version").Output()
-	if err != nil || string(out) != "pixazo-mcp 9.8.7 (0123456)\n" {
+	if err != nil || string(out) != "pixazo-mcp 9.8.7 (0123456789abcdef)\n" {
 		t.Errorf("%v: %q", err, out)
 	}
 }
