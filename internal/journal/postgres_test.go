@@ -27,7 +27,12 @@ import (
 )
 
 func TestReplicasDecideOneAfterTheOther(t *testing.T) {
-	place := pgtest.URL(t)
+	for _, settings := range []string{"", "&default_transaction_isolation=repeatable%20read"} {
+		t.Run(settings, func(t *testing.T) { decideOneAfterTheOther(t, pgtest.URL(t)+settings) })
+	}
+}
+
+func decideOneAfterTheOther(t *testing.T, place string) {
 	const users, limit, perUser = 4, 10, 4
 	var wg sync.WaitGroup
 	var mu sync.Mutex
