@@ -147,7 +147,7 @@ func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, o outcome, intent Ro
 	var saved []SavedFile
 	var checked time.Time
 	switch {
-	case intent.Job.RequestID != "" && (job.RequestID == "" || job.RequestID == intent.Job.RequestID):
+	case intent.Job.RequestID != "" && intent.State != Alias && (job.RequestID == "" || job.RequestID == intent.Job.RequestID):
 		// The job was seen before its submission was answered, and its row settled.
 		intent.Job.PollingURL = cmp.Or(intent.Job.PollingURL, job.PollingURL)
 		o.failure, state, job, saved, checked = nil, Accepted, intent.Job, intent.Saved, intent.LastCheckedAt

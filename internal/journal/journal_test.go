@@ -265,6 +265,22 @@ func TestOneRequestIDForTwoSubmissions(t *testing.T) {
 	})
 }
 
+// An outcome whose commit was not answered is written once more.
+func TestAnOutcomeIsWrittenTwice(t *testing.T) {
+	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
+		j := open(t, place(t))
+		accept(t, j, submission("tides"), "id-1")
+		for _, id := range []string{"id-1", "id-2"} { // an earlier row's, and its own
+			in := intend(t, j, allowed(submission(id)))
+			for range 2 {
+				if row := conclude(t, j, in, pixazo.Job{RequestID: id, Status: pixazo.Queued}, nil); row.Job.RequestID != id || row.State != Accepted {
+					t.Errorf("%s: %+v", id, row)
+				}
+			}
+		}
+	})
+}
+
 func uncertainConclude(j *Journal, prompt, id string) error {
 	in, _, err := j.Intend(context.Background(), submission(prompt))
 	if err != nil {
