@@ -94,6 +94,9 @@ func (l *listener) listen(ctx context.Context) error {
 			return err
 		}
 	}
+	if l.signal != nil {
+		l.signal("")
+	}
 	l.mark = now
 	payloads, ended := make(chan string, maxPayloads), make(chan error, 1)
 	go func() {

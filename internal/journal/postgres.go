@@ -80,7 +80,7 @@ func newPostgres(o Options) (*postgres, dialect) {
 		}
 	}
 	config.RuntimeParams["default_transaction_isolation"] = "read committed" // who has waited for the lock sees what was decided meanwhile
-	for _, other := range config.Fallbacks { // of several servers, the one that takes writes
+	for _, other := range config.Fallbacks {                                 // of several servers, the one that takes writes
 		if other.Host != config.Host && config.ValidateConnect == nil {
 			config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 		}

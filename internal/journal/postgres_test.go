@@ -184,8 +184,10 @@ func (w watching) heard(t *testing.T, j *Journal) {
 	for timeout := time.After(20 * time.Second); ; {
 		_ = j.Signal(t.Context(), "ready")
 		select {
-		case <-w.signals:
-			return
+		case s := <-w.signals:
+			if s != "" {
+				return
+			}
 		case <-time.After(10 * time.Millisecond):
 		case <-timeout:
 			t.Fatal("no signal was heard")
@@ -215,6 +217,14 @@ func TestOneReplicaHearsTheOther(t *testing.T) {
 	kill(t, place)
 	observe(t, a, pixazo.Job{RequestID: "id-1", Status: pixazo.Completed})
 	w.until(t, is("id-1", pixazo.Completed))
+	for lost := false; !lost; { // that signals may have been lost is told as well
+		select {
+		case s := <-w.signals:
+			lost = s == ""
+		case <-time.After(20 * time.Second):
+			t.Fatal("nobody says that signals may have been lost")
+		}
+	}
 	w.heard(t, b)
 	if err := a.Signal(t.Context(), strings.Repeat("x", 8000)); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
 		t.Errorf("a signal that is too long: %v", err)

@@ -19,7 +19,8 @@ const (
 // Watch calls f with the rows of any owner whose state, status or saved files
 // anybody changed since begin, and with submissions that were under way then,
 // until ctx ends. A row may come again unchanged. It calls signal with each
-// Signal. Neither may block; one that is nil is not called.
+// Signal, and "" when some may have been lost. Neither may block; one that is nil
+// is not called.
 func (j *Journal) Watch(ctx context.Context, begin time.Time, f func([]Row), signal func(string)) {
 	j.watch(ctx, j, begin, f, signal)
 }

@@ -144,6 +144,15 @@ func TestSubscriptionsUpTo20251125(t *testing.T) {
 	c.at(b).subscribe("3", "unsubscribe", "x://before")
 	a.until(slices.DeleteFunc(want, func(s string) bool { return s == "alice x://before" })...)
 
+	team.mu.Lock()
+	for id, s := range team.sessions {
+		s.Subscriptions = []string{"x://unheard"}
+		team.sessions[id] = s
+	}
+	team.mu.Unlock()
+	a.web.Signalled("") // after the database was away
+	a.until("alice x://unheard")
+
 	if got := c.subscribe("4", "subscribe", "y://z"); got.Error == nil || got.Error.Message != "there is no such thing" {
 		t.Errorf("an unknown uri: %+v", got)
 	}

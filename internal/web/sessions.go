@@ -318,19 +318,29 @@ func (s *Server) Signalled(text string) {
 	word, rest, _ := strings.Cut(text, " ")
 	id, name, _ := strings.Cut(rest, " ")
 	switch word {
+	case "": // some may be lost
+		s.mu.Lock()
+		clear(s.known)
+		s.mu.Unlock()
+		s.followAgain(func(*stream) bool { return true })
 	case signalCancel:
 		s.cancel(rest)
 	case signalChange:
 		s.drop(id)
-		for _, st := range s.streamsOf(func(st *stream) bool { return st.session == id }) {
-			select {
-			case st.changed <- struct{}{}:
-			default:
-			}
-		}
+		s.followAgain(func(st *stream) bool { return st.session == id })
 	case signalStream:
 		for _, st := range s.streamsOf(func(st *stream) bool { return st.session == id && st.name != name }) {
 			st.end()
+		}
+	}
+}
+
+// followAgain has streams look at what their sessions want to hear of.
+func (s *Server) followAgain(which func(*stream) bool) {
+	for _, st := range s.streamsOf(which) {
+		select {
+		case st.changed <- struct{}{}:
+		default: // it will look, or has no session
 		}
 	}
 }
