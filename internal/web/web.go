@@ -128,7 +128,7 @@ func New(srv *server.MCPServer, o Options) *Server {
 	if s.local = o.Identity == nil; s.local {
 		s.o.Identity = (*identity.Verifier)(nil) // which takes everybody
 	}
-	metadata := anyOrigin(s.o.Identity.Metadata())
+	metadata := s.o.Identity.Metadata()
 	s.mux.Handle(prm, metadata)
 	if path != "" {
 		s.mux.Handle(prm+path, metadata)
@@ -229,19 +229,6 @@ func (s *Server) origin(w http.ResponseWriter, r *http.Request) bool {
 		h.Set("Access-Control-Max-Age", "7200")
 	}
 	return true
-}
-
-// anyOrigin lets every page read what h answers.
-func anyOrigin(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Access-Control-Allow-Origin", "*")
-		w.Header().Set("Access-Control-Allow-Headers", "*")
-		if r.Method == http.MethodOptions {
-			w.WriteHeader(http.StatusNoContent)
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
 }
 
 // refuse answers with an identity.Refusal.
