@@ -69,6 +69,7 @@ func newPostgres(o Options) (*postgres, dialect) {
 	config, err := pgx.ParseConfig(o.Database)
 	if err != nil { // whose words may hold the password
 		p.broken = errors.New("the database URL can't be read: it must be like postgres://user:password@host:5432/name")
+		p.log.Error("no video can be made", "error", p.broken)
 		return p, d
 	}
 	if config.ConnectTimeout == 0 {
