@@ -1,24 +1,27 @@
 // The job through MCP Inspector's command line, which starts a new server for
-// every call. Usage: node inspector.mjs VERSION ERA PROGRAM OUTPUT_DIR COMMAND [ARG...]
-// VERSION is 0.15 or 2, ERA is legacy or modern (2 only).
+// every call, or a new session. Usage: node inspector.mjs VERSION ERA PROGRAM OUTPUT_DIR SERVER...
+// (place of report.mjs). VERSION is 0.15 or 2, ERA is legacy or modern (2 only).
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, sep } from 'node:path';
 import { promisify } from 'node:util';
-import { check, leave, must, note } from './report.mjs';
+import { check, headers, leave, must, note, place } from './report.mjs';
 
-const [version, era, program, outputDir, command, ...args] = process.argv.slice(2);
+const [version, era, program, ...behind] = process.argv.slice(2);
+const { outputDir, url, token, command, args } = place(behind);
 const two = version === '2';
 const run = promisify(execFile);
 const tmp = mkdtempSync(join(tmpdir(), 'inspector-'));
 process.on('exit', () => rmSync(tmp, { recursive: true, force: true }));
 const config = join(tmp, 'mcp.json');
-writeFileSync(config, JSON.stringify({ mcpServers: { pixazo: { type: 'stdio', command, args } } }));
+writeFileSync(config, JSON.stringify({ mcpServers: { pixazo: url ? { type: 'streamable-http', url, headers: headers(token) } : { type: 'stdio', command, args } } }));
+// The old one takes no URL from a file.
+const server = url && !two ? [url.href, '--transport', 'http'] : ['--config', config, '--server', 'pixazo'];
 
 // inspect makes one call; the Inspector has to exit with this status.
 async function inspect(status, ...call) {
-  const options = ['--cli', '--config', config, '--server', 'pixazo', ...two ? ['--protocol-era', era, '--format', 'json'] : []];
+  const options = ['--cli', ...server, ...two ? ['--protocol-era', era, '--format', 'json'] : []];
   let got;
   try {
     const { stdout, stderr } = await run(process.execPath, [program, ...options, ...call], { timeout: 30_000, maxBuffer: 1 << 24, env: { ...process.env, HOME: tmp } });
@@ -59,7 +62,8 @@ await check('wait_for_video brings the video', async () => {
 });
 await check('download_video saves it', async () => {
   const { structuredContent: saved } = await tool(0, 'download_video', { request_id: id, filename: 'tides.mp4' });
-  must(saved.saved_path.startsWith(outputDir + sep) && existsSync(saved.saved_path), saved);
+  if (url) must((await fetch(saved.saved_url)).ok, saved);
+  else must(saved.saved_path.startsWith(outputDir + sep) && existsSync(saved.saved_path), saved);
 });
 await check('list_videos has it', async () => {
   const { structuredContent: list } = await tool(0, 'list_videos', { limit: 5 });

@@ -1,6 +1,6 @@
-// Judges what a server wrote, from the records of tee.mjs: every line against
-// the protocol's schema of the revision that is spoken there, the order of
-// things, and what the tools' own schemas promise.
+// Judges what a server wrote, from the records of tee.mjs and http.mjs: every
+// message against the protocol's schema of the revision that is spoken there, the
+// order of things, and what the tools' own schemas promise.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
@@ -69,18 +69,22 @@ export class Tools {
 export const read = (folder) => readdirSync(folder).sort().map((name) =>
   readFileSync(join(folder, name), 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line)));
 
-// judge looks through a record: what is wrong in it, and how many lines the
-// server wrote. later gets checks for when the tools are known; signals says
-// that the client may end the server with SIGTERM.
-export function judge(entries, tools, later, signals = false) {
+// converse looks through messages: [">", line, place] of the client and
+// ["<", line, place] of the server. The place of a message over HTTP has its
+// exchange, in which a request has its progress and its answer, its session, if
+// any, and the revision of its headers; over stdio it is empty. converse returns
+// what is wrong, how many lines the server wrote, in which revisions, and the
+// requests. later gets checks for when the tools are known.
+export function converse(messages, tools, later) {
   const wrong = [];
-  const requests = new Map(); // of the client, by id: {message, version, progress, answered, cancelled, over}
+  const requests = new Map(); // of the client, by key: {message, place, version, progress, answered, cancelled, over}
   const tokens = new Map(); // requests by progress token
   const asked = new Map(); // of the server, by id
-  let negotiated; // what initialize agreed on
+  const negotiated = new Map(); // what initialize agreed on, by session
   let listed = []; // pages of tools/list
   let lines = 0;
   const spoken = new Set();
+  const key = (id, place) => JSON.stringify([id, place.exchange]);
   const complain = (line, problems) => {
     if (problems.length > 0) wrong.push(`${problems.join('\n  ')}\n  in ${line.slice(0, 1500)}`);
   };
@@ -93,22 +97,22 @@ export function judge(entries, tools, later, signals = false) {
     return revisions.get(name);
   };
 
-  const fromClient = (line) => {
+  const fromClient = (line, place) => {
     const message = JSON.parse(line);
     if (message.method === undefined) {
       asked.delete(message.id);
     } else if (message.id !== undefined) {
-      const request = { message, progress: -Infinity, version: message.params?._meta?.[versionKey] };
-      requests.set(message.id, request);
+      const request = { message, place, progress: -Infinity, version: message.params?._meta?.[versionKey] };
+      requests.set(key(message.id, place), request);
       const token = message.params?._meta?.progressToken;
-      if (token !== undefined) tokens.set(token, request);
-    } else if (message.method === 'notifications/cancelled') {
-      const request = requests.get(message.params.requestId);
+      if (token !== undefined) tokens.set(key(token, place), request);
+    } else if (message.method === 'notifications/cancelled' && (place.exchange === undefined || place.session !== undefined)) {
+      const request = [...requests.values()].findLast((r) => r.message.id === message.params.requestId && r.place.session === place.session);
       if (request) request.cancelled = requests.size;
     }
   };
 
-  const fromServer = (line) => {
+  const fromServer = (line, place) => {
     lines++;
     let message;
     try {
@@ -118,45 +122,47 @@ export function judge(entries, tools, later, signals = false) {
     }
     if (message === null || typeof message !== 'object' || Array.isArray(message)) return complain(line, ['not one message']);
     const problems = [];
+    const agreed = negotiated.get(place.session) ?? place.version;
     if (message.method !== undefined && message.id !== undefined) {
       asked.set(message.id, message);
-      problems.push(...revision(negotiated ?? modern, line).request(message));
+      problems.push(...revision(agreed ?? modern, line).request(message));
     } else if (message.method !== undefined) {
       const { method, params = {} } = message;
-      let name = negotiated ?? modern;
+      let name = agreed ?? modern;
       if (params._meta?.[subscriptionKey] !== undefined) {
         name = modern;
-        const stream = requests.get(params._meta[subscriptionKey]);
+        const stream = requests.get(key(params._meta[subscriptionKey], place));
         if (stream?.message.method !== 'subscriptions/listen') problems.push('there is no such subscription');
         else if (stream.over || stream.answered) problems.push('the subscription is over');
       } else if (method === 'notifications/progress') {
-        const request = tokens.get(params.progressToken);
+        const request = tokens.get(key(params.progressToken, place));
         if (!request) problems.push('nobody gave this progress token');
         else {
-          name = request.version ?? negotiated ?? modern;
+          name = request.version ?? agreed ?? modern;
           if (request.answered) problems.push('progress after the answer');
           if (request.cancelled) problems.push('progress after the cancellation');
           if (!(params.progress > request.progress)) problems.push(`progress does not rise from ${request.progress}`);
           request.progress = params.progress;
         }
-      } else if (negotiated === undefined) {
+      } else if (agreed === undefined) {
         problems.push('a notification outside of a subscription, and nobody has initialized');
       }
       problems.push(...revision(name, line).notification(message));
     } else {
-      const request = requests.get(message.id);
+      const request = requests.get(key(message.id, place));
       if (!request) return complain(line, ['nobody asked for this']);
       if (request.answered) problems.push('a second answer');
       if (request.cancelled) problems.push('an answer to a cancelled request');
       request.answered = true;
       // News of a stream may cross its cancellation on the way. Once a later
       // request is answered, the server has read it.
-      const place = [...requests.keys()].indexOf(message.id);
-      for (const earlier of requests.values()) earlier.over ||= earlier.cancelled <= place;
+      const turn = [...requests.values()].indexOf(request);
+      for (const earlier of requests.values()) earlier.over ||= earlier.cancelled <= turn;
       const { method, params } = request.message;
-      if (method === 'initialize') negotiated = message.result?.protocolVersion ?? negotiated;
+      const chosen = method === 'initialize' ? message.result?.protocolVersion : undefined;
+      if (chosen) negotiated.set(place.session, chosen);
       const unsupported = message.error?.code === -32022; // the answer is of a revision that there is
-      const name = unsupported ? modern : request.version ?? negotiated ?? modern;
+      const name = unsupported ? modern : request.version ?? chosen ?? agreed ?? modern;
       problems.push(...revision(name, line).answer(message, method));
       if (method === 'tools/list' && message.result && problems.length === 0) {
         listed.push(...message.result.tools);
@@ -170,20 +176,30 @@ export function judge(entries, tools, later, signals = false) {
     complain(line, problems);
   };
 
-  for (const [kind, ...rest] of entries) {
-    if (kind === '>') fromClient(rest[0]);
-    else if (kind === '<') fromServer(rest[0]);
-    else if (kind === '< cut off') wrong.push(`the last line has no end: ${rest[0].slice(0, 500)}`);
+  for (const [kind, line, place = {}] of messages) {
+    if (kind === '>') fromClient(line, place);
+    else if (kind === '<') fromServer(line, place);
+    else if (kind === 'gone') { // the client closed the stream, and can't hear an answer
+      for (const request of requests.values()) if (request.place.exchange === place.exchange) request.cancelled ??= requests.size;
+    }
   }
-  for (const [id, { message, answered, cancelled }] of requests) {
-    if (!answered && !cancelled && message.method !== 'subscriptions/listen') wrong.push(`request ${JSON.stringify(id)}, ${message.method}, has no answer`);
+  for (const { message, answered, cancelled } of requests.values()) {
+    if (!answered && !cancelled && message.method !== 'subscriptions/listen') wrong.push(`request ${JSON.stringify(message.id)}, ${message.method}, has no answer`);
   }
   for (const message of asked.values()) wrong.push(`the client did not answer ${JSON.stringify(message)}`);
+  return { wrong, lines, spoken, requests: [...requests.values()] };
+}
+
+// judge looks through a record of tee.mjs. signals says that the client may end
+// the server with SIGTERM.
+export function judge(entries, tools, later, signals = false) {
+  const { wrong, lines, spoken, requests } = converse(entries.filter(([kind]) => kind === '>' || kind === '<'), tools, later);
+  for (const [kind, line] of entries) if (kind === '< cut off') wrong.push(`the last line has no end: ${line.slice(0, 500)}`);
 
   // The client closes the input, and the server leaves on its own. Some
   // clients send SIGTERM too, or to a process that they only asked for its
   // revisions; it leaves as well then, and owes no answer.
-  const probe = [...requests.values()].every(({ message }) => message.method === 'server/discover');
+  const probe = requests.every(({ message }) => message.method === 'server/discover');
   const end = entries.filter(([kind]) => ['eof', 'signal', 'exit'].includes(kind)).map((e) => e.join(' ').trim());
   const fine = signals || probe ? /^((eof|signal SIGTERM), )+exit 0$/ : /^eof, exit 0$/;
   if (!fine.test(end.join(', '))) wrong.push(`the end is ${end.join(', ') || 'missing'}, want eof, exit 0`);

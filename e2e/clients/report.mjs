@@ -30,3 +30,12 @@ export function must(truth, what) {
 }
 
 export const leave = () => process.exit(failed ? 1 : 0);
+
+// arguments of a driver behind its own: OUTPUT_DIR, and then COMMAND [ARG...] of
+// a server over stdio, or URL [TOKEN OTHER_TOKEN] of one over HTTP.
+export function place([outputDir, first, ...rest]) {
+  return /^http:/.test(first) ? { outputDir, url: new URL(first), token: rest[0], otherToken: rest[1] } : { outputDir, command: first, args: rest };
+}
+
+// headers are those that a token goes in.
+export const headers = (token) => (token ? { Authorization: `Bearer ${token}` } : {});

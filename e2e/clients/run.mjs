@@ -1,19 +1,25 @@
-// Runs every client against the server and judges what the server wrote.
-// Usage: node run.mjs SERVER GO_CLIENTS INSPECTOR2 TMP: the built server, the
-// built program of gosdk, the Inspector 2.x program, a folder for everything.
+// Runs every client against the server, over stdio and over HTTP, and judges what
+// the server wrote.
+// Usage: node run.mjs SERVER GO_CLIENTS INSPECTOR2 TMP [NAME]: the built server, the
+// built program of gosdk, the Inspector 2.x program, a folder for everything, and
+// a regular expression that picks clients.
 import { spawn } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { judgeHTTP, record } from './http.mjs';
 import { judge, read, Tools } from './record.mjs';
 
-const [server, goClients, inspector2, tmp] = process.argv.slice(2);
+const [server, goClients, inspector2, tmp, picked = ''] = process.argv.slice(2);
 const here = dirname(fileURLToPath(import.meta.url));
 const node = process.execPath;
 const inspector0 = join(here, 'node_modules/@modelcontextprotocol/inspector-cli/build/cli.js');
 
-// How each driver is started, with the output folder after it.
-const clients = [
+// How each driver is started, with the output folder and the server after it.
+const overStdio = [
   { name: 'Inspector 0.15', start: [node, join(here, 'inspector.mjs'), '0.15', 'legacy', inspector0], revision: '2025-06-18', signals: true },
   { name: 'Inspector 2, legacy', start: [node, join(here, 'inspector.mjs'), '2', 'legacy', inspector2], revision: '2025-11-25' },
   { name: 'Inspector 2, modern', start: [node, join(here, 'inspector.mjs'), '2', 'modern', inspector2], revision: '2026-07-28' },
@@ -26,6 +32,12 @@ const clients = [
     { name: `mcp-go, ${revision}`, start: [goClients, 'mcpgo', revision], revision },
   ]),
 ];
+// Each of them but those of old revisions; and once with a token for each user.
+const overHTTP = overStdio.filter(({ revision, signals }) => signals || revision >= '2025-11-25').map((client) => ({ ...client, name: `${client.name}, HTTP`, http: true, tokens: [] }));
+const clients = [
+  ...overStdio, ...overHTTP,
+  ...overHTTP.filter(({ name }) => /SDK (1|2, modern)|Go SDK|mcp-go/.test(name)).map((client) => ({ ...client, name: `${client.name} with tokens`, tokens: ['the token of alice', 'the token of bob'] })),
+].filter(({ name }) => new RegExp(picked).test(name));
 
 let passed = 0;
 let failed = 0;
@@ -42,12 +54,45 @@ function drive(client, i) {
     mkdirSync(path, { recursive: true });
     return path;
   };
-  const [records, state, output] = ['records', 'state', 'output'].map(folder);
+  const [records, state, output, home] = ['records', 'state', 'output', 'home'].map(folder);
+  const env = { PATH: process.env.PATH, HOME: home };
+  const flags = ['--sandbox', '--sandbox-duration=1s', `--state-dir=${state}`, `--output-dir=${output}`];
+  if (client.http) return overProxy(client, output, flags, env);
   client.records = records;
-  const command = [...client.start, output, node, join(here, 'tee.mjs'), records,
-    server, '--sandbox', '--sandbox-duration=1s', `--state-dir=${state}`, `--output-dir=${output}`, '--files-from-roots', '--log-level=error'];
+  return run([...client.start, output, node, join(here, 'tee.mjs'), records, server, ...flags, '--files-from-roots', '--log-level=error'], env);
+}
+
+// overProxy runs a driver against a server over HTTP, through a proxy.
+async function overProxy(client, output, flags, env) {
+  let origin;
+  const proxy = await record(() => origin);
+  const users = join(output, '..', 'tokens');
+  writeFileSync(users, ['alice', 'bob'].map((name) => `${name} sha256:${createHash('sha256').update(`the token of ${name}`).digest('hex')}\n`).join(''), { mode: 0o600 });
+  const child = spawn(server, ['http', '--address=127.0.0.1:0', `--public-url=${proxy.origin}/mcp`, '--metrics-address=none', '--max-calls-per-minute=0',
+    ...client.tokens.length > 0 ? [`--tokens-file=${users}`] : [], ...flags], { stdio: ['ignore', 'ignore', 'pipe'], env });
+  const exit = once(child, 'exit');
+  const log = [];
+  await new Promise((resolve) => {
+    createInterface(child.stderr).on('line', (line) => {
+      log.push(line);
+      const at = /serving MCP.* address=(\S+)/.exec(line);
+      if (at) resolve(origin = `http://${at[1]}`);
+    });
+    exit.then(resolve);
+  });
+  const result = await run([...client.start, output, `${proxy.origin}/mcp`, ...client.tokens], env);
+  child.kill('SIGTERM');
+  const [code] = await exit;
+  if (code !== 0) result.errors += `the server's exit is ${code}:\n${log.slice(-20).join('\n')}`;
+  proxy.close();
+  client.entries = proxy.entries;
+  return result;
+}
+
+// run runs a driver to its end.
+function run(command, env) {
   return new Promise((resolve) => {
-    const child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env.PATH, HOME: folder('home') } });
+    const child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'], env });
     let out = '';
     let errors = '';
     child.stdout.on('data', (chunk) => (out += chunk));
@@ -61,17 +106,17 @@ function drive(client, i) {
   });
 }
 
-// Most of the time is spent waiting for videos: three at a time.
+// Most of the time is spent waiting for videos: six at a time.
 const results = [];
 let next = 0;
-await Promise.all([1, 2, 3].map(async () => {
+await Promise.all([1, 2, 3, 4, 5, 6].map(async () => {
   while (next < clients.length) {
     const i = next++;
     results[i] = await drive(clients[i], i);
   }
 }));
 
-const tools = new Tools();
+const toolsOf = { stdio: new Tools(), http: new Tools() }; // they differ in their words
 const later = [];
 let lines = 0;
 for (const [i, client] of clients.entries()) {
@@ -84,9 +129,9 @@ for (const [i, client] of clients.entries()) {
   client.wrong = [];
   const spoken = new Set();
   client.lines = 0;
-  for (const entries of read(client.records)) {
+  for (const entries of client.http ? [client.entries] : read(client.records)) {
     const checks = [];
-    const judged = judge(entries, tools, checks, client.signals);
+    const judged = client.http ? judgeHTTP(entries, toolsOf.http, checks) : judge(entries, toolsOf.stdio, checks, client.signals);
     client.wrong.push(...judged.wrong);
     client.lines += judged.lines;
     judged.spoken.forEach((revision) => spoken.add(revision));

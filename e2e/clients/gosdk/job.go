@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -98,14 +100,20 @@ func fileURL(path string) string {
 	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path)}).String()
 }
 
+// do calls a tool that has to answer with no error.
+func do(ctx context.Context, c client, name string, args map[string]any, token string) (map[string]any, error) {
+	res, err := c.call(ctx, name, args, token)
+	if err == nil && res.isError {
+		err = errors.New(res.text)
+	}
+	return res.structured, err
+}
+
 // job is the same as job.mjs.
-func job(ctx context.Context, r *report, c client, revision, outputDir string) {
+func job(ctx context.Context, r *report, c client, at place, other func() (client, error)) {
+	revision, outputDir, team := at.revision, at.outputDir, at.url != ""
 	tool := func(name string, args map[string]any, token string) (map[string]any, error) {
-		res, err := c.call(ctx, name, args, token)
-		if err == nil && res.isError {
-			err = errors.New(res.text)
-		}
-		return res.structured, err
+		return do(ctx, c, name, args, token)
 	}
 	refused := func(err error, code int) error {
 		if err == nil {
@@ -153,17 +161,25 @@ func job(ctx context.Context, r *report, c client, revision, outputDir string) {
 			return err
 		}
 		path, _ := saved["saved_path"].(string)
-		file, err := os.ReadFile(path)
-		sum := sha256.Sum256(file)
-		return errors.Join(err, must(filepath.Dir(path) == outputDir && saved["sha256"] == hex.EncodeToString(sum[:]), "got %v", saved))
-	})
-	r.check("a file below a root of the client is attached", func() error {
-		if err := os.WriteFile(filepath.Join(outputDir, "notes.txt"), []byte("Tides come and go."), 0o600); err != nil {
-			return err
+		link, _ := saved["saved_url"].(string)
+		var file []byte
+		if team {
+			file, err = get(ctx, link)
+		} else {
+			file, err = os.ReadFile(path)
 		}
-		made, err := tool("generate_video", map[string]any{"prompt": "A presenter explains the notes.", "files": []string{"notes.txt"}}, "")
-		return errors.Join(err, must(made["request_id"] != nil, "got %v", made))
+		sum := sha256.Sum256(file)
+		return errors.Join(err, must((team || filepath.Dir(path) == outputDir) && saved["sha256"] == hex.EncodeToString(sum[:]), "got %v", saved))
 	})
+	if !team {
+		r.check("a file below a root of the client is attached", func() error {
+			if err := os.WriteFile(filepath.Join(outputDir, "notes.txt"), []byte("Tides come and go."), 0o600); err != nil {
+				return err
+			}
+			made, err := tool("generate_video", map[string]any{"prompt": "A presenter explains the notes.", "files": []string{"notes.txt"}}, "")
+			return errors.Join(err, must(made["request_id"] != nil, "got %v", made))
+		})
+	}
 	r.check("a wrong argument is an error result", func() error {
 		res, err := c.call(ctx, "generate_video", map[string]any{"prompt": "A presenter.", "orientatoin": "portrait"}, "")
 		return errors.Join(err, must(res.isError && strings.HasPrefix(res.text, "invalid_argument: "), "got %v", res))
@@ -176,14 +192,14 @@ func job(ctx context.Context, r *report, c client, revision, outputDir string) {
 	r.check("the resources and the template are listed", func() error {
 		uris, err := c.resources(ctx)
 		templates, err2 := c.templates(ctx)
-		return errors.Join(err, err2, must(slices.Contains(uris, "pixazo://guide/prompting") && slices.Contains(uris, "pixazo://videos/"+id), "got %q", uris),
+		return errors.Join(err, err2, must(slices.Contains(uris, "pixazo://guide/prompting") && slices.Contains(uris, "pixazo://videos/"+id) == !team, "got %q", uris),
 			must(slices.Contains(templates, template), "got %q", templates))
 	})
 	r.check("the resources can be read", func() error {
 		mediaType, text, err := c.read(ctx, "pixazo://guide/prompting")
 		_, recent, err2 := c.read(ctx, "pixazo://videos")
 		_, one, err3 := c.read(ctx, "pixazo://videos/"+id)
-		return errors.Join(err, err2, err3, must(mediaType == "text/markdown" && strings.HasPrefix(text, "# "), "got %s %.80q", mediaType, text),
+		return errors.Join(err, err2, err3, must(mediaType == "text/markdown" && strings.Contains("\n"+text, "\n# "), "got %s %.80q", mediaType, text),
 			must(strings.Contains(recent, id) && strings.Contains(one, "COMPLETED"), "got %s and %s", recent, one))
 	})
 	r.check("an unknown resource is a protocol error", func() error {
@@ -246,8 +262,80 @@ func job(ctx context.Context, r *report, c client, revision, outputDir string) {
 		done, err := tool("wait_for_video", map[string]any{"request_id": made["request_id"], "timeout_seconds": 30}, "")
 		return errors.Join(err, must(done["status"] == "COMPLETED", "got %v", done))
 	})
+	if team {
+		r.check("a second client is apart", func() error {
+			second, err := other()
+			if err != nil {
+				return err
+			}
+			return errors.Join(apart(ctx, c, second, id, at.token != ""), second.close())
+		})
+	}
 	if revision != modern {
 		r.check("it answers a ping", func() error { return c.ping(ctx) })
 	}
 	r.check("it ends", c.close)
+}
+
+// get opens a link.
+func get(ctx context.Context, link string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, link, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return body, errors.Join(err, must(resp.StatusCode == http.StatusOK, "%s: %s", link, resp.Status))
+}
+
+// apart looks whether a second client hears and sees what is not its own.
+func apart(ctx context.Context, first, second client, id string, users bool) error {
+	list, err := do(ctx, second, "list_videos", map[string]any{}, "")
+	if err != nil {
+		return err
+	}
+	line, _ := json.Marshal(list)
+	if err := must(strings.Contains(string(line), id) == !users, "list_videos: %s", line); err != nil {
+		return err
+	}
+	if users {
+		for _, name := range []string{"get_status", "wait_for_video", "download_video"} {
+			res, err := second.call(ctx, name, map[string]any{"request_id": id}, "")
+			if err = errors.Join(err, must(strings.HasPrefix(res.text, "not_found: "), "%s: %v", name, res)); err != nil {
+				return err
+			}
+		}
+		if _, text, err := second.read(ctx, "pixazo://videos/"+id); err == nil {
+			return fmt.Errorf("another's resource: %s", text)
+		}
+	}
+	before := len(first.heard().updated)
+	made := [2]map[string]any{}
+	failed := [2]error{}
+	var both sync.WaitGroup
+	var end func() error
+	for i, c := range []client{first, second} {
+		if made[i], err = do(ctx, c, "generate_video", map[string]any{"prompt": fmt.Sprintf("A presenter explains ebb and flow, part %d.", i)}, ""); err != nil {
+			return err
+		}
+	}
+	uri := fmt.Sprintf("pixazo://videos/%v", made[1]["request_id"])
+	if end, err = second.follow(ctx, uri); err != nil {
+		return err
+	}
+	for i, c := range []client{first, second} { // with the same progress token
+		both.Go(func() {
+			done, err := do(ctx, c, "wait_for_video", map[string]any{"request_id": made[i]["request_id"], "timeout_seconds": 30}, "both")
+			failed[i] = errors.Join(err, must(done["status"] == "COMPLETED" && done["request_id"] == made[i]["request_id"], "got %v", done),
+				must(c.heard().until(ctx, func() bool { return c.heard().progress["both"] > 0 }), "no progress"))
+		})
+	}
+	both.Wait()
+	h := second.heard()
+	return errors.Join(failed[0], failed[1], must(h.until(ctx, func() bool { return len(h.updated) > 0 }), "no news"),
+		must(!slices.ContainsFunc(h.updated, func(u string) bool { return u != uri }) && len(first.heard().updated) == before, "heard of %q and %q", first.heard().updated[before:], h.updated), end())
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	mcpclient "github.com/mark3labs/mcp-go/client"
@@ -26,8 +27,21 @@ func (r roots) ListRoots(context.Context, mcp.ListRootsRequest) (*mcp.ListRootsR
 	return &mcp.ListRootsResult{Roots: []mcp.Root{{URI: fileURL(string(r))}}}, nil
 }
 
-func mcpgo(ctx context.Context, revision, root string, command []string) (client, error) {
-	made := mcpclient.NewClient(transport.NewStdio(command[0], nil, command[1:]...), mcpclient.WithRootsHandler(roots(root)))
+func mcpgo(ctx context.Context, p place) (client, error) {
+	var over transport.Interface
+	if p.url == "" {
+		over = transport.NewStdio(p.command[0], nil, p.command[1:]...)
+	} else {
+		options := []transport.StreamableHTTPCOption{transport.WithHTTPBasicClient(p.withToken())}
+		if p.revision != modern { // it listens on the session's stream, which there is none of since
+			options = append(options, transport.WithContinuousListening(), transport.WithHTTPLogger(slog.New(slog.DiscardHandler)))
+		}
+		var err error
+		if over, err = transport.NewStreamableHTTP(p.url, options...); err != nil {
+			return nil, err
+		}
+	}
+	made := mcpclient.NewClient(over, mcpclient.WithRootsHandler(roots(p.outputDir)))
 	c := &mcpgoClient{client: made}
 	made.OnNotification(func(n mcp.JSONRPCNotification) {
 		switch fields := n.Params.AdditionalFields; n.Method {
@@ -42,7 +56,7 @@ func mcpgo(ctx context.Context, revision, root string, command []string) (client
 	}
 	request := mcp.InitializeRequest{}
 	request.Params.ClientInfo = mcp.Implementation{Name: "mcp-go", Version: "1"}
-	request.Params.ProtocolVersion = revision
+	request.Params.ProtocolVersion = p.revision
 	var err error
 	c.hello, err = made.Initialize(ctx, request)
 	return c, err

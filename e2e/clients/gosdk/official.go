@@ -17,19 +17,23 @@ type officialClient struct {
 	told    heard
 }
 
-func official(ctx context.Context, revision, root string, command []string) (client, error) {
+func official(ctx context.Context, p place) (client, error) {
 	c := &officialClient{}
-	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Stderr = os.Stderr
+	var transport mcp.Transport = &mcp.StreamableClientTransport{Endpoint: p.url, HTTPClient: p.withToken()}
+	if p.url == "" {
+		cmd := exec.Command(p.command[0], p.command[1:]...)
+		cmd.Stderr = os.Stderr
+		transport = &mcp.CommandTransport{Command: cmd}
+	}
 	made := mcp.NewClient(&mcp.Implementation{Name: "go-sdk", Version: "1"}, &mcp.ClientOptions{
 		ProgressNotificationHandler: func(_ context.Context, req *mcp.ProgressNotificationClientRequest) {
 			c.told.progressed(fmt.Sprint(req.Params.ProgressToken))
 		},
 		ResourceUpdatedHandler: func(_ context.Context, req *mcp.ResourceUpdatedNotificationRequest) { c.told.update(req.Params.URI) },
 	})
-	made.AddRoots(&mcp.Root{URI: fileURL(root)})
+	made.AddRoots(&mcp.Root{URI: fileURL(p.outputDir)})
 	var err error
-	c.session, err = made.Connect(ctx, &mcp.CommandTransport{Command: cmd}, &mcp.ClientSessionOptions{ProtocolVersion: revision})
+	c.session, err = made.Connect(ctx, transport, &mcp.ClientSessionOptions{ProtocolVersion: p.revision})
 	return c, err
 }
 
