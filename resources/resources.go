@@ -5,6 +5,7 @@ package resources
 import (
 	"context"
 	"embed"
+	"strings"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -62,12 +63,12 @@ type Options struct {
 // subscriptions, which Videos.Subscribe begins, and, but for a team, list changes.
 func Register(s *server.MCPServer, tracker *jobs.Tracker, options Options) *Videos {
 	for _, g := range guides {
-		preface := ""
+		text := g.text()
 		if options.Team {
-			preface = teamPreface
+			text = teamPreface + teamGuide.Replace(text)
 		}
-		s.AddResource(g.resource(preface), func(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
-			return []mcp.ResourceContents{mcp.TextResourceContents{URI: g.uri(), MIMEType: "text/markdown", Text: preface + g.text()}}, nil
+		s.AddResource(g.resource(len(text)), func(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
+			return []mcp.ResourceContents{mcp.TextResourceContents{URI: g.uri(), MIMEType: "text/markdown", Text: text}}, nil
 		})
 	}
 	registerPlayer(s, options)
@@ -79,12 +80,18 @@ func Register(s *server.MCPServer, tracker *jobs.Tracker, options Options) *Vide
 const teamPreface = "> This is a team server. It runs on another computer than the user's: `files` takes URLs, asset IDs and data, but no paths; " +
 	"a saved video is a link (`saved_url`); settings, key, credits and dashboard are those of whoever runs the server: ask them where the text says to change or to look at one.\n\n"
 
-func (g guide) resource(preface string) mcp.Resource {
+// teamGuide says of a team server what the preface alone would leave false.
+var teamGuide = strings.NewReplacer(
+	" and that the video will be saved in their folder and announced by itself, and\n   end your turn.", ", and\n   end your turn.",
+	"say where it is saved (`saved_path`), or show the URL in `video_urls`, which expires.", "show its `saved_url`, where there is one, or the URL in `video_urls`; both expire.",
+)
+
+func (g guide) resource(size int) mcp.Resource {
 	return mcp.NewResource(g.uri(), g.topic+"-guide",
 		mcp.WithResourceTitle(g.title),
 		mcp.WithResourceDescription(g.description),
 		mcp.WithMIMEType("text/markdown"),
-		mcp.WithResourceSize(int64(len(preface)+len(g.text()))),
+		mcp.WithResourceSize(int64(size)),
 		mcp.WithAnnotations(both, g.priority, ""),
 	)
 }

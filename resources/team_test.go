@@ -137,6 +137,12 @@ func TestATeamIsToldWhatItsServerIs(t *testing.T) {
 			t.Errorf("the player speaks of %s", words)
 		}
 	}
+	guide := askAs(t, s, "token:ada", "resources/read", map[string]any{"uri": jobs.PromptingGuideURI})
+	for _, words := range []string{"saved in their folder", "saved_path"} {
+		if strings.Contains(guide, words) || !strings.Contains(guides[0].text(), words) {
+			t.Errorf("the guide speaks of %s", words)
+		}
+	}
 	nothing := server.NewMCPServer("test", "1")
 	registerPlayer(nothing, Options{NoSaving: true})
 	if page := askAs(t, nothing, "", "resources/read", map[string]any{"uri": jobs.PlayerURI}); strings.Contains(page, "can.serverTools)") || strings.Count(playerPage, canSave) != 1 {
