@@ -47,6 +47,10 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, user identity.User
 		return
 	}
 	defer release()
+	if values(body) > maxValues {
+		http.Error(w, fmt.Sprintf("the message has more than %d values", maxValues), http.StatusRequestEntityTooLarge)
+		return
+	}
 	m, refused := wire.Read(body)
 	if refused != nil {
 		a.end(http.StatusBadRequest, *refused)
@@ -111,6 +115,23 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (body []byte, rele
 	taken := int64(len(body))
 	s.bodies.Add(taken - size)
 	return body, func() { s.bodies.Add(-taken) }, true
+}
+
+// values returns about how many values are in a JSON text: each takes far more
+// memory than the character that it may be.
+func values(raw []byte) (n int) {
+	quoted := false
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == ',' || c == '[' || c == '{'):
+			n++
+		}
+	}
+	return n
 }
 
 // decode reads of which era a message is, and what it names. The error refuses

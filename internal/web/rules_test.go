@@ -175,6 +175,14 @@ func TestBodies(t *testing.T) {
 	if n := r.web.bodies.Load(); n != 0 {
 		t.Errorf("%d bytes are held for nothing", n)
 	}
+	large := newTeam().start(t, nil)
+	with := func(params string) string {
+		return `{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":` + params + `}}`
+	}
+	large.try(t, &client{t: t, r: large, user: "alice"}, []row{
+		{name: "many values", body: with("[" + strings.Repeat("[],", maxValues/2+1) + "[]]"), status: 413},
+		{name: "many commas in a string", body: with(`"\"` + strings.Repeat(",[{", maxValues) + `"`), status: 200},
+	})
 	r.web.bodies.Store(maxBodies - int64(len(ping)))
 	r.try(t, c, []row{
 		{name: "there is just room", body: ping, status: 200},

@@ -34,6 +34,7 @@ import (
 
 const (
 	maxBodies   = 64 << 20 // bytes of all bodies in flight
+	maxValues   = 10_000   // in a body
 	bodyTime    = time.Minute
 	maxLimiters = 10_000 // users whose rate is remembered
 	maxStreams  = 50     // streams of news of one user at once
