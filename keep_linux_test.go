@@ -173,23 +173,6 @@ func (u *user) gone(within time.Duration) {
 	}
 }
 
-// soon waits until what other processes do has come to be, and reports whether it
-// has within the time.
-func soon(within time.Duration, holds func() bool) bool {
-	ticker := time.NewTicker(10 * time.Millisecond)
-	defer ticker.Stop()
-	for timeout := time.After(within); ; {
-		if holds() {
-			return true
-		}
-		select {
-		case <-ticker.C:
-		case <-timeout:
-			return holds()
-		}
-	}
-}
-
 // saved are the names in the user's folder of videos.
 func (u *user) saved() (names []string) {
 	entries, err := os.ReadDir(u.videos)

@@ -636,6 +636,23 @@ func TestCallRightBeforeTheEndOfInputIsSubmitted(t *testing.T) {
 	}
 }
 
+// soon waits until what other processes do has come to be, and reports whether it
+// has within the time.
+func soon(within time.Duration, holds func() bool) bool {
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for timeout := time.After(within); ; {
+		if holds() {
+			return true
+		}
+		select {
+		case <-ticker.C:
+		case <-timeout:
+			return holds()
+		}
+	}
+}
+
 // waitFor polls a log for a line that another process writes.
 func waitFor(t *testing.T, log fmt.Stringer, part string) {
 	t.Helper()

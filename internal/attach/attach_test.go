@@ -406,7 +406,7 @@ func TestErrorsNameTheSettingThatOpensAFolder(t *testing.T) {
 		{"a link from one folder into another", Resolver{Dirs: []string{files, other}}, nil, "out prefix/a.png", ""},
 	}
 	for _, tt := range tests {
-		if runtime.GOOS == "windows" && tt.name == "the whole file system" {
+		if runtime.GOOS == "windows" && strings.HasPrefix(tt.name, "the whole file system") {
 			continue // it has no path there
 		}
 		got, err := tt.r.Read([]string{tt.item}, tt.roots)

@@ -392,6 +392,9 @@ func BenchmarkParse(b *testing.B) {
 
 func TestValuesShowPathsAsTheyAre(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "me@work", "what?")
+	if runtime.GOOS == "windows" { // which has no such names
+		path = filepath.Join(t.TempDir(), "me@work")
+	}
 	for _, v := range mustParse(t, []string{"--output-dir", path, "--webhook-url", "https://u:p@h.example/x?t=1"}).Values() {
 		if v.Name == "output-dir" && v.Text != path || v.Name == "webhook-url" && v.Text != "https://…@h.example/x?…" {
 			t.Errorf("%+v", v)

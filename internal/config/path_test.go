@@ -219,6 +219,9 @@ func TestRefusedPathIsEmpty(t *testing.T) {
 	for _, name := range []string{"api-key-file", "state-dir", "output-dir", "files-dir", "log-file"} {
 		for _, args := range [][]string{{"--" + name, "$HOME/x"}, {"--" + name + "=%APPDATA%\\x"}, nil} {
 			env := []string{homeLine(t.TempDir())}
+			if args == nil && name == "files-dir" && runtime.GOOS == "windows" {
+				continue // a list may quote its paths there
+			}
 			if args == nil {
 				env = append(env, variable(name)+`="quoted"`)
 			}
