@@ -131,12 +131,27 @@ func TestAYesComesWithTheCallOf2026(t *testing.T) {
 		p.send(string(line))
 		return p.receive()
 	}
+	state := ""
 	answer := func(action string) map[string]any {
-		return map[string]any{"inputResponses": map[string]any{"spend": map[string]any{"action": action}}}
+		return map[string]any{"inputResponses": map[string]any{"spend": map[string]any{"action": action}}, "requestState": state}
 	}
-	if got := call(nil); !strings.Contains(got, `"resultType":"input_required"`) || !strings.Contains(got, "elicitation/create") || !strings.Contains(got, "Prompt: ") {
-		t.Fatalf("no question: %s", got)
+	question := func(got string) {
+		t.Helper()
+		var m struct{ Result struct{ RequestState string } }
+		if err := json.Unmarshal([]byte(got), &m); err != nil || !strings.Contains(got, `"resultType":"input_required"`) || !strings.Contains(got, "elicitation/create") || !strings.Contains(got, "Prompt: ") {
+			t.Fatalf("no question: %s", got)
+		}
+		state = m.Result.RequestState
 	}
+	question(call(nil))
+	old := state
+	another := answer("accept") // to the question about another video
+	another["arguments"] = generate("another")
+	question(call(another))
+	if state = ""; old == state {
+		t.Error("a question has no name")
+	}
+	question(call(answer("accept"))) // that nobody was asked for
 	if got := call(answer("decline")); !strings.Contains(got, "not_confirmed: the user said no") {
 		t.Errorf("a no: %s", got)
 	}

@@ -5,6 +5,7 @@ package tools
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -37,12 +38,13 @@ func newConfirmations(wanted bool) *confirmations {
 	return &confirmations{yes: map[[sha256.Size]byte]time.Time{}}
 }
 
-// hear takes in the answer that comes with a call of 2026-07-28.
+// hear takes in the answer that comes with a call of 2026-07-28. One to another
+// question than the one about this call's arguments is no answer.
 func (c *confirmations) hear(ctx context.Context, req mcp.CallToolRequest) error {
 	if c == nil {
 		return nil
 	}
-	if _, answered := server.InputResponse(req.Params.InputResponses, spendQuestion); !answered {
+	if _, answered := server.InputResponse(req.Params.InputResponses, spendQuestion); !answered || req.Params.RequestState != asked(ctx, req) {
 		return nil
 	}
 	answer := server.ElicitationResponse(req.Params.InputResponses, spendQuestion)
@@ -51,6 +53,12 @@ func (c *confirmations) hear(ctx context.Context, req mcp.CallToolRequest) error
 	}
 	c.add(requestKey(ctx, req))
 	return nil
+}
+
+// asked names the question about a call, which its answer has to name.
+func asked(ctx context.Context, req mcp.CallToolRequest) string {
+	key := keyOf(ctx, "", req)
+	return hex.EncodeToString(key[:])
 }
 
 // ask returns nil once the user has said that the video may be paid for, at most
@@ -72,7 +80,7 @@ func (c *confirmations) ask(ctx context.Context, req mcp.CallToolRequest, in gen
 	case e == nil || e.Form == nil && e.URL != nil:
 		return errNotAsked
 	case modern:
-		return question{server.NewInputRequestBuilder("").Elicit(spendQuestion, params).ToolResult()}
+		return question{server.NewInputRequestBuilder(asked(ctx, req)).Elicit(spendQuestion, params).ToolResult()}
 	case !ok:
 		return errNotAsked
 	}
@@ -138,6 +146,11 @@ func requestKey(ctx context.Context, req mcp.CallToolRequest) [sha256.Size]byte 
 	if s := server.ClientSessionFromContext(ctx); s != nil {
 		session = s.SessionID()
 	}
+	return keyOf(ctx, session, req)
+}
+
+// keyOf is requestKey of a session.
+func keyOf(ctx context.Context, session string, req mcp.CallToolRequest) [sha256.Size]byte {
 	arguments, _ := json.Marshal(req.GetArguments()) // which came as JSON
 	return sha256.Sum256(append([]byte(jobs.Owner(ctx)+"\n"+session+"\n"), arguments...))
 }

@@ -150,7 +150,11 @@ func inputRequired(result *mcp.CallToolResult) any {
 			requests[id] = map[string]any{"method": each.Method, "params": struct{}{}}
 		}
 	}
-	return map[string]any{"resultType": result.ResultType, "inputRequests": requests}
+	answer := map[string]any{"resultType": result.ResultType, "inputRequests": requests}
+	if result.RequestState != "" {
+		answer["requestState"] = result.RequestState
+	}
+	return answer
 }
 
 func refusal(id any, code int, message string) mcp.JSONRPCError {
