@@ -126,6 +126,35 @@ func TestSubmissionIsHeardOfEvery5Seconds(t *testing.T) {
 	})
 }
 
+// A model that looks when it is worth it, as each answer says, pays for few turns.
+func TestAVideoOf40MinutesCostsAModelAtMost5Calls(t *testing.T) {
+	for takes, most := range map[time.Duration]int{5 * time.Minute: 2, 20 * time.Minute: 4, 40 * time.Minute: 5} {
+		synctest.Test(t, func(t *testing.T) {
+			begun := time.Now()
+			g := &gatewayOf{status: func(id string) (pixazo.Job, error) {
+				if time.Since(begun) < takes {
+					return pixazo.Job{RequestID: id, Status: pixazo.Processing}, nil
+				}
+				return pixazo.Job{RequestID: id, Status: pixazo.Completed, VideoURLs: []string{"https://media.example/1"}}, nil
+			}}
+			h := newHouseOf(t, g, journal.Options{Dir: t.TempDir()})
+			r, calls := h.submit("x"), 1
+			for r.Structured["done"] == false && calls < 50 {
+				if step := fmt.Sprint(r.Structured["next_step"]); !strings.Contains(step, "end your turn") {
+					t.Fatalf("next_step %q", step)
+				}
+				time.Sleep(time.Duration(r.Structured["check_again_seconds"].(float64))*time.Second + 5*time.Second) // a turn takes a while
+				r = h.call(t.Context(), "get_status", `{"request_id":"id-1"}`)
+				calls++
+			}
+			if r.Structured["status"] != "COMPLETED" || calls > most {
+				t.Errorf("a video of %s took %d calls, want at most %d: %s", takes, calls, most, r.text())
+			}
+			t.Logf("a video of %s: %d calls, the last after %s", takes, calls, time.Since(begun))
+		})
+	}
+}
+
 func TestDuplicateByFormSaysSo(t *testing.T) {
 	h := newHouseOf(t, &gatewayOf{}, journal.Options{Dir: t.TempDir()})
 	h.submit("caf\u00e9 au lait")

@@ -242,7 +242,7 @@ func TestListShowsEveryVideoAsTheJournalHasIt(t *testing.T) {
 2000-01-01T00:06:00Z | SUBMITTING | false | never | none | "submitting"
   elapsed_seconds: 0
 not known | PROCESSING | false | 2000-01-01T00:06:00Z | elsewhere-1 | ""
-  check_again_seconds: 60
+  check_again_seconds: 300
 2000-01-01T00:05:00Z | UNCERTAIN | false | never | id-of-uncertain | "uncertain with id"
   elapsed_seconds: 60
   check_again_seconds: 240
@@ -259,7 +259,7 @@ not known | PROCESSING | false | 2000-01-01T00:06:00Z | elsewhere-1 | ""
   elapsed_seconds: 60
 2000-01-01T00:00:00Z | QUEUED | false | never | id-of-queued | "queued"
   elapsed_seconds: 360
-  check_again_seconds: 45
+  check_again_seconds: 420
 next_step: Those without a request_id may have been accepted.` + advice(pixazo.SubmissionUncertain)
 		r := h.list("")
 		if r.text() != want {

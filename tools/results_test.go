@@ -70,7 +70,7 @@ func TestAnswersOfTheTools(t *testing.T) {
 				"created_at: 2026-05-22T13:17:32Z\ncompleted_at: 2026-05-22T13:19:23Z\nelapsed_seconds: 110\nlast_checked_at: 2000-01-01T00:00:00Z\n" +
 				"next_step: Tell the user that no video was made, and why; a new generate_video is a new charge, so let them decide."},
 		{"status of a job in the works", "get_status", forTest, `{"request_id":"` + testID + `","status":"processing"}`,
-			"request_id: " + testID + "\nstatus: PROCESSING\ndone: false\ncheck_again_seconds: 60\nlast_checked_at: 2000-01-01T00:00:00Z\n" +
+			"request_id: " + testID + "\nstatus: PROCESSING\ndone: false\ncheck_again_seconds: 300\nlast_checked_at: 2000-01-01T00:00:00Z\n" +
 				"next_step: " + making},
 		{"finished without a video", "get_status", forTest, `{"request_id":"` + testID + `","status":"COMPLETED","output":null}`,
 			"request_id: " + testID + "\nstatus: COMPLETED\ndone: true\nlast_checked_at: 2000-01-01T00:00:00Z\n" +
@@ -83,7 +83,7 @@ func TestAnswersOfTheTools(t *testing.T) {
 				"created_at: 2026-05-22T13:17:32Z\ncompleted_at: 2026-05-22T13:19:23Z\nelapsed_seconds: 110\nlast_checked_at: 2000-01-01T00:00:00Z\n" +
 				"next_step: Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video.\nwait_expired: false"},
 		{"a wait that expires", "wait_for_video", forTest, `{"request_id":"` + testID + `","status":"RENDERING"}`,
-			"request_id: " + testID + "\nstatus: RENDERING\ndone: false\ncheck_again_seconds: 60\nlast_checked_at: 2000-01-01T00:00:41Z\nnext_step: " + waitOn + "\nwait_expired: true"},
+			"request_id: " + testID + "\nstatus: RENDERING\ndone: false\ncheck_again_seconds: 300\nlast_checked_at: 2000-01-01T00:00:41Z\nnext_step: " + waitOn + "\nwait_expired: true"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

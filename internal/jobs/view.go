@@ -36,6 +36,7 @@ const (
 	shownPrompt  = 200             // characters
 	stalledAfter = time.Hour       // without a change
 	firstLook    = 5 * time.Minute // when a look is worth it first, before the journal knows how long videos take
+	longestPause = 20 * time.Minute
 )
 
 // View is the form in which a job is shown. What is not known is left out; times are RFC 3339
@@ -168,7 +169,11 @@ func ViewOf(r Row, now time.Time, typical time.Duration) View {
 	}
 	if changed := cmp.Or(r.ChangedAt, created); !v.Done && v.RequestID != "" && !changed.IsZero() {
 		v.TypicalSeconds = int(typical.Seconds())
-		v.CheckAgainSeconds = int(checkAgain(now.Sub(created), typical).Seconds())
+		var age time.Duration // 0 when not known
+		if !created.IsZero() {
+			age = now.Sub(created)
+		}
+		v.CheckAgainSeconds = int(checkAgain(age, typical).Seconds())
 		v.Stalled = now.Sub(changed) > stalledAfter
 	}
 	v.Orientation, v.Files = ordered(r.Request)
@@ -185,12 +190,13 @@ func status(r Row) string {
 }
 
 // checkAgain returns how long to leave alone a job of that age: until it may be
-// done, and then as long as between two looks of whoever only watches.
+// done, and then as long again as it has taken, in whole minutes. Each look costs
+// a model a turn; one that looks so sees the end of 40 minutes at its fourth.
 func checkAgain(age, typical time.Duration) time.Duration {
 	if left := cmp.Or(typical, firstLook) - age; left > 0 {
 		return max(left, time.Second)
 	}
-	return min(max(age/8, 5*time.Second), time.Minute)
+	return min(age.Truncate(time.Minute)+time.Minute, longestPause)
 }
 
 // ordered reads the description of a request: its orientation, and a line for
