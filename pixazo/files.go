@@ -101,6 +101,57 @@ func SizeRule(size, total int64) string {
 	return ""
 }
 
+// FileRefusals gathers why items of files can't be taken, so that one error names
+// them all: a caller mends them in one go.
+type FileRefusals struct{ list []fileRefusal }
+
+type fileRefusal struct {
+	index     int
+	code      Code
+	rule, got string
+}
+
+// Add adds that the item of that index breaks rule.
+func (r *FileRefusals) Add(index int, code Code, rule, got string) {
+	r.list = append(r.list, fileRefusal{index, code, rule, got})
+}
+
+// AddOther adds what Prepare would refuse among the items that have an attachment,
+// or need none.
+func (r *FileRefusals) AddOther(items []string, attached []*Attachment) {
+	for i, item := range items {
+		if slices.ContainsFunc(r.list, func(known fileRefusal) bool { return known.index == i }) {
+			continue
+		}
+		if _, rule := describe(item, attached[i]); rule != "" {
+			r.Add(i, FileRefused, rule, text.Quote(item))
+		}
+	}
+	slices.SortFunc(r.list, func(a, b fileRefusal) int { return a.index - b.index })
+}
+
+// Err returns the error that names them, nil if there are none. A rule that several
+// break is said once.
+func (r *FileRefusals) Err() error {
+	var said []string
+	for i, first := range r.list {
+		if slices.ContainsFunc(r.list[:i], func(before fileRefusal) bool { return before.rule == first.rule }) {
+			continue
+		}
+		sentence := fmt.Sprintf("files[%d] %s; got %s", first.index, first.rule, first.got)
+		for _, next := range r.list[i+1:] {
+			if next.rule == first.rule {
+				sentence += fmt.Sprintf("; so with files[%d], %s", next.index, next.got)
+			}
+		}
+		said = append(said, sentence)
+	}
+	if len(said) == 0 {
+		return nil
+	}
+	return &Error{Code: r.list[0].code, Message: strings.Join(said, ". ")}
+}
+
 // File describes an item of VideoRequest.Files. A URL or an asset ID has only
 // that; of a local file and of data there are type, size and hash.
 type File struct {

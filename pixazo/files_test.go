@@ -300,6 +300,17 @@ func TestSizesOfFilesAreLimitedEachAndInAll(t *testing.T) {
 	}
 }
 
+func TestOneRefusalNamesEveryFile(t *testing.T) {
+	_, err := Prepare(VideoRequest{Prompt: "p", Files: []string{"none", "asset_1", "a.html", "notes", "b.html"},
+		Attached: []*Attachment{2: {Name: "a.html", Data: []byte("x")}, 4: {Name: "b.html", Data: []byte("y")}}})
+	e := checkError(t, err, InvalidArgument)
+	for _, part := range []string{`files[0] must be an http(s) URL`, `; got "none". files[2] must not be HTML`, `; got "a.html"; so with files[4], "b.html". files[3] may be the name`, `; got "notes"`} {
+		if !strings.Contains(e.Message, part) {
+			t.Errorf("message %q lacks %q", e.Message, part)
+		}
+	}
+}
+
 func TestFilesAreSentInTheFormatThatIsSet(t *testing.T) {
 	req := VideoRequest{Prompt: `"files":[""]`, Orientation: "portrait",
 		Files: []string{"https://example.com/?a=1&b=2", "asset_1", "DATA:image/PNG;x=y;base64,AAAA", encoded(pngData), "a.gif"}, Attached: []*Attachment{4: {Name: "a.gif", Data: []byte(gifData)}}}

@@ -93,39 +93,40 @@ func containsKey(field string) error { return invalid(field, "contains the API k
 // addFiles checks and describes the files of req.
 func (p *Prepared) addFiles(req VideoRequest, key string) error {
 	var total int64
+	var refused FileRefusals
 	for i, item := range req.Files {
 		field, code := fmt.Sprintf("files[%d]", i), InvalidArgument
 		var a *Attachment
 		if i < len(req.Attached) && req.Attached[i] != nil {
 			a, code = req.Attached[i], FileRefused
 		}
-		refuse := func(rule, got string) error {
-			return &Error{Code: code, Message: fmt.Sprintf("%s %s; got %s", field, rule, got)}
-		}
 		if key != "" && strings.Contains(item, key) {
 			return containsKey(field)
 		}
 		f, rule := describe(item, a)
 		if rule != "" {
-			return refuse(rule, text.Quote(item))
+			refused.Add(i, code, rule, text.Quote(item))
+			continue
+		}
+		if rule = SizeRule(f.Size, total+f.Size); rule != "" {
+			refused.Add(i, code, rule, fmt.Sprintf("%d bytes in %s", f.Size, text.Quote(item)))
+			continue
 		}
 		total += f.Size
-		if rule = SizeRule(f.Size, total); rule != "" {
-			return refuse(rule, fmt.Sprintf("%d bytes in %s", f.Size, text.Quote(item)))
-		}
 		found, rule := f.read(key)
-		if rule != "" {
-			return refuse(rule, text.Quote(item))
-		}
-		if found {
+		switch {
+		case found:
 			return containsKey(field)
+		case rule != "":
+			refused.Add(i, code, rule, text.Quote(item))
+			continue
 		}
 		if w := f.warning(); w != "" {
 			p.Warnings = append(p.Warnings, field+": "+w)
 		}
 		p.Files = append(p.Files, f)
 	}
-	return nil
+	return refused.Err()
 }
 
 // normal returns r as it counts for the fingerprint.

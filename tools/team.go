@@ -38,13 +38,13 @@ func (t *Team) maxFiles() int64 { return t.MaxBody * 3 / 4 / 1_000_000 }
 
 // checkFiles refuses local files, which lie on another computer.
 func (t *Team) checkFiles(files []string) error {
+	var refused pixazo.FileRefusals
 	for i, item := range files {
 		if form := pixazo.FormOf(item); form == pixazo.LocalPath || form == pixazo.Ambiguous {
-			return &pixazo.Error{Code: pixazo.FileRefused, Message: fmt.Sprintf("files[%d] must be an http(s) URL, a HeyGen asset ID, or a data URI or base64 (%d MB in all): this server runs on another computer than the user's; got %s",
-				i, t.maxFiles(), text.Quote(item))}
+			refused.Add(i, pixazo.FileRefused, fmt.Sprintf("must be an http(s) URL, a HeyGen asset ID, or a data URI or base64 (%d MB in all): this server runs on another computer than the user's", t.maxFiles()), text.Quote(item))
 		}
 	}
-	return nil
+	return refused.Err()
 }
 
 // runner is who can mend what a user can't.

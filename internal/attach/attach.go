@@ -40,8 +40,8 @@ func (r Resolver) NeedsRoots(items []string) bool {
 // and nil for an item that is none. roots are the client's, as file:// URIs:
 // others are ignored, and all of them unless FromRoots.
 //
-// An error has code file_refused and names the item, the rule and what came. It
-// reads no more than Prepare takes.
+// An error has code file_refused and names each item that can't be sent, the rule
+// and what came. It reads no more than Prepare takes.
 func (r Resolver) Read(items, roots []string) ([]*pixazo.Attachment, error) {
 	attached := make([]*pixazo.Attachment, len(items))
 	if len(items) > pixazo.MaxFiles || !slices.ContainsFunc(items, isLocal) {
@@ -50,31 +50,36 @@ func (r Resolver) Read(items, roots []string) ([]*pixazo.Attachment, error) {
 	opened := r.openFolders(roots)
 	defer opened.close()
 	var total int64
+	var refused pixazo.FileRefusals
 	for i, item := range items {
 		if !isLocal(item) {
 			continue
-		}
-		refuse := func(rule, got string) error {
-			return &pixazo.Error{Code: pixazo.FileRefused, Message: fmt.Sprintf("files[%d] %s; got %s", i, rule, got)}
 		}
 		found, rule := opened.open(item, r.Home)
 		switch {
 		case found.file == nil && found.absent && pixazo.FormOf(item) == pixazo.Ambiguous:
 			continue // Prepare says what it may be
 		case found.file == nil:
-			return nil, refuse(rule, text.Quote(item))
+			refused.Add(i, pixazo.FileRefused, rule, text.Quote(item))
+			continue
+		}
+		if rule = pixazo.SizeRule(found.size, total+found.size); rule != "" {
+			_ = found.file.Close()
+			refused.Add(i, pixazo.FileRefused, rule, fmt.Sprintf("%d bytes in %s", found.size, text.Quote(item)))
+			continue
 		}
 		total += found.size
-		if rule = pixazo.SizeRule(found.size, total); rule != "" {
-			_ = found.file.Close()
-			return nil, refuse(rule, fmt.Sprintf("%d bytes in %s", found.size, text.Quote(item)))
-		}
 		data, rule := readAll(found.file, found.size)
 		_ = found.file.Close() // it was only read
 		if rule != "" {
-			return nil, refuse(rule, text.Quote(item))
+			refused.Add(i, pixazo.FileRefused, rule, text.Quote(item))
+			continue
 		}
 		attached[i] = &pixazo.Attachment{Name: found.name, Data: data}
+	}
+	if refused.Err() != nil {
+		refused.AddOther(items, attached)
+		return nil, refused.Err()
 	}
 	return attached, nil
 }
