@@ -689,6 +689,20 @@ func TestEndlessBodyIsLeftAtTheLimit(t *testing.T) {
 	}
 }
 
+// A user of a team can't fill its disk with one video.
+func TestATeamSavesAVideoUnderSomeNames(t *testing.T) {
+	m := wellBehaved(t, video(1000))
+	h := newHouse(t, m.URL, m.link())
+	h.reopen(t, func(o *download.Options) { o.Team = true })
+	for n := range 10 {
+		h.mustSave(t, fmt.Sprint("copy-", n))
+	}
+	_, err := h.save(t, "copy-10", false)
+	wantFailure(t, err, pixazo.FileRefused, "it is saved under 10 names")
+	h.mustSave(t, "copy-3")
+	h.mustSave(t, "")
+}
+
 // The real client's key must not go where the videos are.
 func TestKeyStaysWithTheGateway(t *testing.T) {
 	const key = "0123456789abcdef0123456789abcdef"

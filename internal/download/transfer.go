@@ -24,7 +24,10 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-const maxNames = 1000 // names that are tried when they are taken
+const (
+	maxNames  = 1000 // names that are tried when they are taken
+	maxCopies = 10   // of a video of a team, whose users don't see the disk that they fill
+)
 
 // transfer is one Save under way, for all callers that asked for the same.
 type transfer struct {
@@ -118,6 +121,7 @@ func (t *transfer) ask(ctx context.Context) error {
 // intact and has the name that was asked for, else a copy of one, else fetched.
 func (t *transfer) saveVideo(ctx context.Context, i int, known []File) (File, error) {
 	var other File
+	copies := 0
 	for _, file := range known {
 		if file.Video != i || !t.isIntact(file) {
 			continue
@@ -126,6 +130,7 @@ func (t *transfer) saveVideo(ctx context.Context, i int, known []File) (File, er
 			return file, nil
 		}
 		other = file
+		copies++
 	}
 	name := pathOf(t.name, i, t.job.MediaType)
 	if t.named != nil { // files have their names once they are whole
@@ -135,6 +140,9 @@ func (t *transfer) saveVideo(ctx context.Context, i int, known []File) (File, er
 	}
 	if err := t.checkName(name); err != nil {
 		return File{}, err
+	}
+	if t.options.Team && copies >= maxCopies {
+		return File{}, refused("filename must be left out, or be one that the video has: it is saved under %d names", copies)
 	}
 	if other.Path != "" {
 		return t.write(ctx, i, func(p *part) error { return p.copy(other) })
