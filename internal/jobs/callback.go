@@ -18,6 +18,7 @@ const (
 	maxHeeding = 16                     // looks at once
 	hintFor    = time.Hour              // how long a look that fails is tried again
 	busyPause  = 250 * time.Millisecond // before a look, while another poll of the job is under way
+	lookFor    = 900 * time.Millisecond // how long a callback is not answered before the look is over: it is to be within a second
 
 	sweepEvery = time.Minute
 	sweepAfter = 5 * time.Minute // jobs that nobody asked for since then are swept
@@ -35,7 +36,8 @@ type hint struct {
 // callback says is only a hint: the gateway is asked, soon and at most once a
 // second, and its answer is observed. A submission whose answer is lost, or
 // still to come, becomes the job, when its id is one of this submission (see
-// journal.Settle). It returns once the hint is held; one that can't be of use is
+// journal.Settle). It returns once that is done, or, when that takes long and the
+// id is in the journal, while the hint is held; one that can't be of use is
 // dropped.
 //
 // Errors: invalid_argument for what is no request_id; journal_unavailable, after
@@ -48,6 +50,25 @@ func (t *Tracker) Callback(ctx context.Context, nonce, requestID string) error {
 	if err != nil || !hinted(row, []string{requestID}) {
 		return err
 	}
+	if err := t.hold(nonce, requestID); err != nil {
+		return err
+	}
+	for begun := time.Now(); hinted(row, []string{requestID}); { // what is held is lost when this process is killed
+		if time.Since(begun) > lookFor || !sleep(ctx, lookAgain) {
+			if row.Job.RequestID != "" { // which the sweep asks for
+				return nil
+			}
+			return &pixazo.Error{Code: pixazo.JournalUnavailable, Message: "the submission is not settled yet"}
+		}
+		if row, err = t.journal.ByNonce(ctx, nonce); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hold has what callbacks of a submission named looked at.
+func (t *Tracker) hold(nonce, requestID string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	h := t.hints[nonce]
@@ -93,7 +114,7 @@ func (t *Tracker) heed(nonce string, h *hint) {
 		case lookFailed:
 			pause, backoff = backoff, min(2*backoff, slowly)
 		}
-		ends := !sleep(t.draining, pause) || found == lookedAt || time.Since(begun) > hintFor
+		ends := !t.rest(h, pause) || found == lookedAt || time.Since(begun) > hintFor
 		t.mu.Lock()
 		if ends && !h.newer {
 			delete(t.hints, nonce)
@@ -102,6 +123,20 @@ func (t *Tracker) heed(nonce string, h *hint) {
 		}
 		t.mu.Unlock()
 	}
+}
+
+// rest reports whether pause passed, or a second of it when another callback has
+// come, before the program ends.
+func (t *Tracker) rest(h *hint, pause time.Duration) bool {
+	for newer := false; pause > 0 && !newer; pause -= explicitEvery {
+		if !sleep(t.draining, min(pause, explicitEvery)) {
+			return false
+		}
+		t.mu.Lock()
+		newer = h.newer
+		t.mu.Unlock()
+	}
+	return true
 }
 
 // looked is what became of a look.
