@@ -30,7 +30,8 @@ import (
 )
 
 const (
-	finishTime = 10 * time.Minute // longer than any submission takes
+	lull       = 200 * time.Millisecond // between the last new connection and the refusal of new calls
+	finishTime = 10 * time.Minute       // longer than any submission takes
 	tidyEvery  = time.Hour
 	usageDays  = 31
 )
@@ -80,7 +81,7 @@ func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) 
 	watches.Go(func() { h.watch(watching, starter) })
 	watches.Go(func() { h.journal.Watch(watching, time.Now(), nil, handler.Signalled) })
 	watches.Go(func() { h.tidy(watching) })
-	log.Info("serving MCP", "at", h.endpoint(), "address", settings.HTTP.Address, "version", version, "gateway", h.gatewayURL, "sandbox", settings.Sandbox)
+	log.Info("serving MCP", "at", h.endpoint(), "version", version, "gateway", h.gatewayURL, "sandbox", settings.Sandbox)
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
@@ -104,13 +105,19 @@ func (h *house) drain(handler *web.Server, server *http.Server) {
 	h.log.Info("no new calls")
 	grace, cancel := context.WithTimeout(context.Background(), h.settings.HTTP.DrainTime)
 	defer cancel()
+	answered := make(chan error, 1)
+	go func() { answered <- server.Shutdown(grace) }() // which stops listening first: proxies turn to another replica then
+	select {
+	case err := <-answered: // there is nothing to be ended
+		answered <- err
+	case <-time.After(lull): // what came before is served
+	}
 	handler.Drain()
 	h.tracker.Drain()
 	h.saver.Drain()
-	if handler.Wait(grace) != nil {
+	if <-answered != nil {
 		h.log.Warn("calls still in flight are cut off")
 	}
-	_ = server.Shutdown(grace)
 	finish, cancel := context.WithTimeout(context.Background(), finishTime)
 	defer cancel()
 	h.tracker.Finish(finish)
