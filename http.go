@@ -81,7 +81,7 @@ func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) 
 	watches.Go(func() { h.watch(watching, starter) })
 	watches.Go(func() { h.journal.Watch(watching, time.Now(), nil, handler.Signalled) })
 	watches.Go(func() { h.tidy(watching) })
-	log.Info("serving MCP", "at", h.endpoint(), "version", version, "gateway", h.gatewayURL, "sandbox", settings.Sandbox)
+	log.Info("serving MCP", "at", h.endpoint(), "address", settings.HTTP.Address, "version", version, "gateway", h.gatewayURL, "sandbox", settings.Sandbox)
 	select {
 	case err = <-failed:
 	case <-ctx.Done():

@@ -186,20 +186,22 @@ func (u *user) saved() (names []string) {
 }
 
 // counting is a sandbox that counts what is accepted, by prompt, and polls, by
-// request_id, and whose answers to submissions come late.
+// request_id, notes when a callback was taken, and whose answers to submissions
+// come late.
 type counting struct {
 	*httptest.Server
 	arrived chan struct{} // hears of each submission, which is under way then
 
-	mu       sync.Mutex
-	accepted map[string][]string
-	polls    map[string]int
+	mu        sync.Mutex
+	accepted  map[string][]string
+	polls     map[string]int
+	delivered map[string]time.Time
 }
 
 func newCounting(t testing.TB, duration time.Duration, late func()) *counting {
 	t.Helper()
-	c := &counting{arrived: make(chan struct{}, 1000), accepted: map[string][]string{}, polls: map[string]int{}}
-	emulator := sandbox.New(sandbox.Options{Duration: duration, Key: secret, Accepted: func(id string, body []byte) {
+	c := &counting{arrived: make(chan struct{}, 1000), accepted: map[string][]string{}, polls: map[string]int{}, delivered: map[string]time.Time{}}
+	emulator := sandbox.New(sandbox.Options{Duration: duration, Key: secret, WebhookClient: &http.Client{Timeout: 5 * time.Second, Transport: c}, Accepted: func(id string, body []byte) {
 		var request struct{ Prompt string }
 		if err := json.Unmarshal(body, &request); err != nil {
 			t.Error(err)
@@ -220,6 +222,27 @@ func newCounting(t testing.TB, duration time.Duration, late func()) *counting {
 	}))
 	t.Cleanup(func() { emulator.Close(); c.CloseClientConnections(); c.Close() })
 	return c
+}
+
+// RoundTrip delivers a callback.
+func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
+	var status struct {
+		RequestID string `json:"request_id"`
+	}
+	body, err := r.GetBody()
+	if err == nil {
+		err = json.NewDecoder(body).Decode(&status)
+	}
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err == nil && resp.StatusCode/100 == 2 {
+		c.mu.Lock()
+		c.delivered[status.RequestID] = time.Now()
+		c.mu.Unlock()
+	}
+	return resp, err
 }
 
 // has reports whether the prompt was accepted.

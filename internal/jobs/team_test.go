@@ -80,6 +80,8 @@ func TestShownErrorsNameNothingOfTheServer(t *testing.T) {
 		&pixazo.Error{Code: pixazo.MissingAPIKey, Message: secret},
 		&pixazo.Error{Code: pixazo.DuplicateUncertain, Message: "it was sent before" + journal.KeptAs + secret},
 		&pixazo.Error{Code: pixazo.SubmissionUncertain, Err: lost, Message: "it is not known what became of it: " + secret},
+		&pixazo.Error{Code: pixazo.GatewayUnreachable, Message: "can't connect to the gateway: " + secret},
+		&pixazo.Error{Code: pixazo.SubmissionUncertain, Err: &pixazo.Error{Code: pixazo.GatewayUnreachable, Message: secret}, Message: "its outcome is unknown: " + secret},
 		&pixazo.Error{Code: pixazo.DownloadFailed, Err: &pixazo.Error{Code: pixazo.Cancelled, Err: lost, Message: "not asked: " + secret}, Message: "no link: not asked: " + secret},
 	} {
 		for _, team := range []bool{false, true} {

@@ -115,6 +115,8 @@ func (t *Tracker) Shown(err error) error {
 		shown.Message = "this server has no API key that can be used"
 	case pixazo.JournalUnavailable:
 		shown.Message = "the server's journal can't be used just now"
+	case pixazo.GatewayUnreachable: // by way of a proxy, perhaps
+		shown.Message = "the gateway can't be reached from this server, or does not answer"
 	case pixazo.DuplicateUncertain:
 		shown.Message, _, _ = strings.Cut(e.Message, journal.KeptAs)
 	default:

@@ -152,8 +152,11 @@ func (c *Cluster) Start(settings ...string) error {
 }
 
 // Stop stops the cluster as a crash would.
-func (c *Cluster) Stop() error {
-	return run(c.command("pg_ctl", "-w", "-D", c.dir, "-m", "immediate", "stop"))
+func (c *Cluster) Stop() error { return c.StopIn("immediate") }
+
+// StopIn stops the cluster in one of the modes of pg_ctl: immediate, or fast.
+func (c *Cluster) StopIn(mode string) error {
+	return run(c.command("pg_ctl", "-w", "-D", c.dir, "-m", mode, "stop"))
 }
 
 // Remove stops the cluster and removes its files.
