@@ -34,6 +34,19 @@ func TestReadingMakesNoFile(t *testing.T) {
 	}
 }
 
+func TestAJournalOfTheFirstVersionIsMigrated(t *testing.T) {
+	dir := t.TempDir()
+	db, err := sql.Open("sqlite", filepath.Join(dir, fileName))
+	check(t, err)
+	_, err = db.Exec(first + "PRAGMA user_version = 1; INSERT INTO jobs (gateway, state, request_id) VALUES ('" + at(dir).Gateway + "', 'accepted', 'id-0')")
+	check(t, errors.Join(err, db.Close()))
+	j := open(t, dir)
+	accept(t, j, submission("tides"), "id-1")
+	if rows := list(t, j, All); len(rows) != 2 || rows[1].Job.RequestID != "id-0" {
+		t.Errorf("%+v", rows)
+	}
+}
+
 // fill submits n videos and returns their ids.
 func fill(t *testing.T, j *Journal, n int) (ids []string) {
 	for i := range n {

@@ -170,7 +170,7 @@ var triggers string
 
 // pgMigrations take a database from version i to i+1. They are those of the
 // embedded database, with what PostgreSQL spells in another way.
-var pgMigrations = []string{strings.ReplaceAll(first, "INTEGER PRIMARY KEY AUTOINCREMENT", "BIGSERIAL PRIMARY KEY") + triggers}
+var pgMigrations = []string{strings.ReplaceAll(first, "INTEGER PRIMARY KEY AUTOINCREMENT", "BIGSERIAL PRIMARY KEY"), second + triggers}
 
 // migrate brings the tables to the newest version. A newer one than this program
 // knows is used as it is.

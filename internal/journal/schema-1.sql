@@ -35,31 +35,21 @@ CREATE TABLE jobs (
 	save_error   TEXT NOT NULL DEFAULT '',
 	notify       BIGINT NOT NULL DEFAULT 0, -- 1 when a desktop notice is wanted
 	told_at      BIGINT NOT NULL DEFAULT 0, -- when it was given
-	attended_until BIGINT NOT NULL DEFAULT 0, -- while a call waits for the job
-	sweep_at     BIGINT NOT NULL DEFAULT 0 -- from when on a team server asks for it again, whoever waits; 0 when it does not
+	attended_until BIGINT NOT NULL DEFAULT 0 -- while a call waits for the job
 );
-CREATE UNIQUE INDEX jobs_request_id ON jobs (gateway, request_id, owner) WHERE request_id IS NOT NULL AND state <> 'alias';
+CREATE UNIQUE INDEX jobs_request_id ON jobs (gateway, owner, request_id) WHERE request_id IS NOT NULL AND state <> 'alias';
 CREATE UNIQUE INDEX jobs_nonce ON jobs (nonce) WHERE nonce IS NOT NULL;
 CREATE INDEX jobs_owner ON jobs (gateway, owner, row);
 CREATE INDEX jobs_fingerprint ON jobs (gateway, owner, fingerprint, row);
-CREATE INDEX jobs_submitted ON jobs (gateway, submitted_at, state); -- which limits are counted by
-CREATE INDEX jobs_submitted_by ON jobs (gateway, owner, submitted_at, state);
+CREATE INDEX jobs_submitted ON jobs (gateway, submitted_at);
+CREATE INDEX jobs_submitted_by ON jobs (gateway, owner, submitted_at);
 CREATE INDEX jobs_changed ON jobs (gateway, changed_at);
-CREATE INDEX jobs_sweep ON jobs (gateway, sweep_at) WHERE ended = 0 AND request_id IS NOT NULL AND state <> 'alias';
+CREATE INDEX jobs_open ON jobs (gateway, row) WHERE ended = 0 AND request_id IS NOT NULL;
 CREATE INDEX jobs_uncertain ON jobs (gateway, owner, row) WHERE state IN ('submitting', 'uncertain', 'replaced');
-CREATE INDEX jobs_completed ON jobs (gateway, completed_at) WHERE status = 'COMPLETED';
-CREATE INDEX jobs_to_save ON jobs (gateway, save_next) WHERE status = 'COMPLETED' AND save_folder <> '' AND saved_files = '' AND save_tries < 4;
+CREATE INDEX jobs_completed ON jobs (gateway, row) WHERE status = 'COMPLETED';
 
 CREATE TABLE leases (
 	name   TEXT PRIMARY KEY, -- what is held, such as "watch" with gateway and account
 	holder TEXT NOT NULL,
 	until  BIGINT NOT NULL
 );
-
-CREATE TABLE sessions ( -- of a team server
-	id            TEXT PRIMARY KEY, -- sha256 of the id that was given out, in hexadecimal
-	owner         TEXT NOT NULL,
-	subscriptions TEXT NOT NULL, -- JSON
-	seen_at       BIGINT NOT NULL
-);
-CREATE INDEX sessions_seen ON sessions (seen_at);

@@ -13,10 +13,14 @@ import (
 // migrations take a journal from version i to i+1; PRAGMA user_version counts
 // them. They only add, since programs of two versions may share a journal, and
 // are never changed once released.
-var migrations = []string{first}
+var migrations = []string{first, second}
 
-//go:embed schema-1.sql
-var first string
+var (
+	//go:embed schema-1.sql
+	first string
+	//go:embed schema-2.sql
+	second string
+)
 
 // migrate brings the journal to the newest version and checks it as a whole:
 // a damaged page should be found before money depends on it.
