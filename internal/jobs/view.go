@@ -105,10 +105,14 @@ func (t *Tracker) SavedURL(r Row, video int) string {
 // Shown returns err as a user may read it. On a team server it names no file of
 // the server's and no setting; the log has it as it is.
 func (t *Tracker) Shown(err error) error {
-	e, ok := errors.AsType[*pixazo.Error](err)
-	if !ok || !t.options.Team {
-		return err
+	if e, ok := errors.AsType[*pixazo.Error](err); ok && t.options.Team {
+		return t.shown(e)
 	}
+	return err
+}
+
+// shown is Shown on a team server.
+func (t *Tracker) shown(e *pixazo.Error) *pixazo.Error {
 	shown := *e
 	switch e.Code {
 	case pixazo.MissingAPIKey:
@@ -121,7 +125,7 @@ func (t *Tracker) Shown(err error) error {
 		shown.Message, _, _ = strings.Cut(e.Message, journal.KeptAs)
 	default:
 		if cause, ok := errors.AsType[*pixazo.Error](e.Err); ok {
-			shown.Message = strings.ReplaceAll(e.Message, cause.Message, t.Shown(cause).(*pixazo.Error).Message)
+			shown.Message = strings.ReplaceAll(e.Message, cause.Message, t.shown(cause).Message)
 		}
 	}
 	if shown.Message != e.Message {

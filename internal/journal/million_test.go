@@ -170,7 +170,7 @@ func TestALargeJournalIsReadByItsIndexes(t *testing.T) {
 func BenchmarkLargeJournal(b *testing.B) {
 	for _, engine := range []string{"sqlite", "postgres"} {
 		b.Run(engine, func(b *testing.B) {
-			dir := ""
+			var dir string
 			if engine == "sqlite" {
 				dir = b.TempDir()
 			} else {

@@ -3,6 +3,7 @@
 package setup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,11 +16,11 @@ import (
 
 // checkClients looks for the entries of this program in the configurations of
 // all clients, and checks what they start.
-func (r *report) checkClients() (checks []Check) {
+func (r *report) checkClients(ctx context.Context) (checks []Check) {
 	for _, c := range r.clients() {
 		check := Check{Name: "client." + c.name, Status: statusOK}
 		var details, fixes []string
-		for _, found := range r.checkConfiguration(c) {
+		for _, found := range r.checkConfiguration(ctx, c) {
 			if found.Status == statusFail || check.Status == statusOK {
 				check.Status = found.Status
 			}
@@ -39,7 +40,7 @@ func (r *report) checkClients() (checks []Check) {
 
 // checkConfiguration returns a check without a name for each entry of this
 // program in c's configuration, or one for all of it; none if it does not exist.
-func (r *report) checkConfiguration(c client) (checks []Check) {
+func (r *report) checkConfiguration(ctx context.Context, c client) (checks []Check) {
 	if _, err := os.Lstat(c.file); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -54,7 +55,7 @@ func (r *report) checkConfiguration(c client) (checks []Check) {
 		switch e := entries[name]; {
 		case !r.ours(name, e):
 		case e.URL != "":
-			checks = append(checks, r.checkRemote(c, name, e))
+			checks = append(checks, r.checkRemote(ctx, c, name, e))
 		default:
 			checks = append(checks, r.checkEntry(c, name, e))
 		}

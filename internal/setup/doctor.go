@@ -124,7 +124,7 @@ func (r *report) check(ctx context.Context) []Check {
 	for _, v := range s.Values() {
 		checks = append(checks, Check{"setting." + v.Name, statusOK, cmp.Or(v.Text, "none") + " (" + v.From + ")", ""})
 	}
-	clients := r.checkClients()
+	clients := r.checkClients(ctx)
 	checks = append(checks, r.checkGateway(ctx)...)
 	state := r.checkFolder("state-dir", s.StateDir)
 	checks = append(checks, state)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -47,18 +48,18 @@ func (o Options) installURL(c client) error {
 
 // checkRemote checks whether a team server answers at the address of an entry. It
 // sends no token.
-func (r *report) checkRemote(c client, name string, e entry) Check {
+func (r *report) checkRemote(ctx context.Context, c client, name string, e entry) Check {
 	check := Check{Status: statusOK, Detail: fmt.Sprintf("%s: %s calls %s", c.file, name, e.URL)}
 	fail := func(what, fix string) Check {
 		check.Status, check.Detail, check.Fix = statusFail, check.Detail+", "+what, fix
 		return check
 	}
 	if !strings.HasPrefix(e.URL, "https://") {
-		if req, err := http.NewRequest(http.MethodGet, e.URL, nil); err != nil || !pixazo.IsLoopback(req.URL.Hostname()) {
+		if u, err := url.Parse(e.URL); err != nil || !pixazo.IsLoopback(u.Hostname()) {
 			return fail("which is no https address, so that others could read what is sent", "correct the url of the entry "+name+" by hand")
 		}
 	}
-	status, err := probe(e.URL)
+	status, err := probe(ctx, e.URL)
 	switch {
 	case err != nil:
 		return fail("which can't be reached: "+err.Error(), "ask whoever runs it, or look at the connection")
@@ -70,8 +71,8 @@ func (r *report) checkRemote(c client, name string, e entry) Check {
 }
 
 // probe asks for a URL, and returns the status of the answer.
-func probe(url string) (int, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+func probe(ctx context.Context, url string) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
