@@ -1,5 +1,5 @@
-// This file counts what the team server asks of the gateway, and serves what is
-// counted.
+// This file counts the team server's requests to the gateway, and serves all
+// metrics.
 
 package main
 
@@ -16,8 +16,9 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// serveMetrics serves /metrics at an address of its own, where the settings have
-// one. A second replica on one machine may find it taken, and does without.
+// serveMetrics serves /metrics at --metrics-address, if there is one. An address
+// that is taken, as by a second replica on the same machine, is logged, and no
+// metrics are served.
 func (h *house) serveMetrics() (stop func()) {
 	address := h.settings.HTTP.MetricsAddress
 	if address == "" {
@@ -39,7 +40,7 @@ func (h *house) serveMetrics() (stop func()) {
 	return func() { _ = server.Close() }
 }
 
-// counted counts what is asked of the gateway.
+// counted is the client with a counter for each kind of request and its outcome.
 type counted struct {
 	*pixazo.Client
 	metrics *metrics.Set

@@ -212,10 +212,7 @@ func listVideos(ctx context.Context, settings config.Settings, stdout, stderr io
 				raw, _ := json.Marshal(view)
 				_, err = fmt.Fprintf(stdout, "%s\n", raw)
 			} else {
-				at := row.SubmittedAt
-				if at.IsZero() {
-					at = row.Job.CreatedAt
-				}
+				at := cmp.Or(row.SubmittedAt, row.Job.CreatedAt)
 				_, err = fmt.Fprintf(stdout, "%s  %-10s  %s  %s\n", at.Local().Format("2006-01-02 15:04"), view.Status, view.RequestID,
 					strings.Join(append([]string{text.Clean(view.Prompt, 60)}, words(view, nil)[1:]...), "  "))
 			}
@@ -234,8 +231,7 @@ func listVideos(ctx context.Context, settings config.Settings, stdout, stderr io
 		fmt.Fprintln(stderr, "no videos; those of the sandbox are listed with --sandbox")
 	}
 	if held, err := h.journal.Leases(ctx, ""); err == nil && keeper.Running(held) != "" {
-		running := keeper.Running(held)
-		fmt.Fprintln(stderr, "a keeper watches what is pending:", running)
+		fmt.Fprintln(stderr, "a keeper watches what is pending:", keeper.Running(held))
 	}
 	return nil
 }

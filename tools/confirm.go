@@ -22,10 +22,11 @@ import (
 
 const (
 	spendQuestion = "spend"          // names the question in a call
-	yesFor        = 10 * time.Minute // how long a yes counts that came too late for its call
+	yesFor        = 10 * time.Minute // how long a yes that came after its call had ended counts for the next
 )
 
-// confirmations are the yeses that were not used yet. A nil one asks nobody.
+// confirmations are the user's confirmations that no call has used yet. Nil asks
+// nobody.
 type confirmations struct {
 	mu  sync.Mutex
 	yes map[[sha256.Size]byte]time.Time // when they came, by request
@@ -38,8 +39,9 @@ func newConfirmations(wanted bool) *confirmations {
 	return &confirmations{yes: map[[sha256.Size]byte]time.Time{}}
 }
 
-// hear takes in the answer that comes with a call of 2026-07-28. One to another
-// question than the one about this call's arguments is no answer.
+// hear reads the answer that a client of 2026-07-28 sends with its second call. An
+// answer to the question about other arguments counts as none; anything but a yes
+// is errDeclined.
 func (c *confirmations) hear(ctx context.Context, req mcp.CallToolRequest) error {
 	if c == nil {
 		return nil
@@ -55,14 +57,15 @@ func (c *confirmations) hear(ctx context.Context, req mcp.CallToolRequest) error
 	return nil
 }
 
-// asked names the question about a call, which its answer has to name.
+// asked returns the name of the question about a call, which the answer repeats.
 func asked(ctx context.Context, req mcp.CallToolRequest) string {
 	key := keyOf(ctx, "", req)
 	return hex.EncodeToString(key[:])
 }
 
-// ask returns nil once the user has said that the video may be paid for, at most
-// after within. A yes counts for one call.
+// ask returns nil once the user has agreed to pay for the video, and an error after
+// within at the latest. A yes counts for one call. tell is called now and then
+// while it waits.
 func (c *confirmations) ask(ctx context.Context, req mcp.CallToolRequest, in generateArgs, within time.Duration, tell func(value, total float64, message string)) error {
 	if c == nil {
 		return nil
@@ -130,7 +133,7 @@ func (c *confirmations) add(key [sha256.Size]byte) {
 	c.yes[key] = time.Now()
 }
 
-// take reports whether there is a yes, which is used up by that.
+// take uses up a yes, and reports whether there was one.
 func (c *confirmations) take(key [sha256.Size]byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

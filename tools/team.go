@@ -1,5 +1,5 @@
-// This file holds what the tools of a team server say otherwise: its users are
-// not on its computer, and its settings are somebody else's.
+// This file changes what the tools say where the server is a team's: its users have
+// no access to its disk or its settings.
 
 package tools
 
@@ -12,7 +12,7 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// say returns ours for a server on the user's computer, else teams.
+// say returns ours on the user's own computer, teams on a team server.
 func (t *Team) say(ours, teams string) string {
 	if t == nil {
 		return ours
@@ -20,7 +20,7 @@ func (t *Team) say(ours, teams string) string {
 	return teams
 }
 
-// words returns an input schema in words that are true of the server.
+// words returns an input schema with the descriptions that fit the server.
 func (t *Team) words(schema json.RawMessage) json.RawMessage {
 	if t == nil {
 		return schema
@@ -33,7 +33,7 @@ func (t *Team) words(schema json.RawMessage) json.RawMessage {
 	).Replace(string(schema)))
 }
 
-// maxFiles is how many megabytes of files a call can hold, in base64.
+// maxFiles returns how many megabytes of files fit into a call as base64.
 func (t *Team) maxFiles() int64 { return t.MaxBody * 3 / 4 / 1_000_000 }
 
 // checkFiles refuses local files, which lie on another computer.
@@ -47,7 +47,7 @@ func (t *Team) checkFiles(files []string) error {
 	return refused.Err()
 }
 
-// runner is who can mend what a user can't.
+// runner is whom a user is told to turn to.
 const runner = "whoever runs this server"
 
 // teamAdvice takes the place of what the user is asked to do on their own

@@ -107,8 +107,8 @@ func (l *Links) To(id, owner string, file File) string {
 	return l.Origin + path + "?exp=" + expires + "&sig=" + l.sign(path, expires)
 }
 
-// sign returns the signature of a link. The id in its path names one job of one
-// owner for good.
+// sign returns the signature of a link. The owner need not be in it: the id in the
+// path names one job of one owner for ever.
 func (l *Links) sign(path, expires string) string {
 	mac := hmac.New(sha256.New, l.Key)
 	mac.Write([]byte("video link\n" + path + "\n" + expires))

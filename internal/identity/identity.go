@@ -10,30 +10,31 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
 	"pixazo-mcp/internal/text"
 )
 
-// Options say whom to take.
+// Options configure a Verifier.
 type Options struct {
-	PublicURL  string       // what tokens must have been issued for; "" for none
-	Issuer     string       // "" for none
+	PublicURL  string       // the audience that access tokens must have; needed with Issuer
+	Issuer     string       // URL of the OAuth issuer; "" for none
 	Scopes     []string     // the scope to read, and the one to create if it is another; none: nobody needs one
-	TokensFile string       // "" for none
+	TokensFile string       // path; "" for none
 	HTTPClient *http.Client // whose transport asks the issuer; nil for the default
-	Logger     *slog.Logger
+	Logger     *slog.Logger // nil for none
 }
 
-// User is who calls.
+// User is an authenticated caller.
 type User struct {
 	Owner  string // "token:NAME", or the hex of a hash of issuer and subject
 	Name   string // for logs: one short line
 	Scopes []string
 }
 
-// Refusal is the answer to a call that isn't taken.
+// Refusal is the HTTP answer to a call that is not allowed.
 type Refusal struct {
 	Status    int
 	Challenge string // the WWW-Authenticate header; "" for none
@@ -43,7 +44,8 @@ type Refusal struct {
 // Error returns the message.
 func (r *Refusal) Error() string { return r.Message }
 
-// Verifier tells who calls. A nil one takes everybody, as the owner "".
+// Verifier authenticates callers. A nil Verifier lets everybody call, as the owner
+// "".
 type Verifier struct {
 	o      Options
 	tokens *tokens
@@ -121,12 +123,8 @@ func (v *Verifier) Allows(u User, tool string) error {
 		needed = v.o.Scopes
 		enough = needed[len(needed)-1:]
 	}
-	for _, scope := range u.Scopes {
-		for _, one := range enough {
-			if scope == one {
-				return nil
-			}
-		}
+	if slices.ContainsFunc(enough, func(scope string) bool { return slices.Contains(u.Scopes, scope) }) {
+		return nil
 	}
 	return &Refusal{http.StatusForbidden, v.challenge("insufficient_scope", needed), "the token lacks the scope " + enough[len(enough)-1]}
 }
@@ -150,7 +148,8 @@ func (v *Verifier) challenge(code string, scopes []string) string {
 	return strings.TrimSpace("Bearer " + strings.Join(params, ", "))
 }
 
-// complaint logs an error once, until it is another one or gone.
+// complaint logs an error when it first occurs, and again only after another one
+// or none.
 type complaint struct {
 	log  *slog.Logger
 	mu   sync.Mutex

@@ -50,8 +50,8 @@ func newIssuer(o Options) *issuer {
 	}
 }
 
-// user returns whose token it is, or why it is not taken, or an error when the
-// issuer can't be asked.
+// user returns the user of a token, or why the token is refused, or an error when
+// the issuer can't be asked.
 func (i *issuer) user(ctx context.Context, token string) (u User, why string, err error) {
 	if strings.Count(token, ".") != 2 {
 		return u, "the token is not known here", nil
@@ -150,10 +150,10 @@ func (n *notingKeys) VerifySignature(ctx context.Context, token string) ([]byte,
 // errIssuer is the error of an issuer that does not answer as it should.
 var errIssuer = errors.New("issuer unavailable")
 
-// sparing asks for an address at most once in 10 seconds, and answers from
-// memory else, since go-oidc asks for the keys at each token of an unknown key:
-// forged ones would have us bother the issuer. A failure is remembered for a
-// second. There are no redirects.
+// sparing requests an address at most once in 10 seconds, and answers from memory
+// otherwise: go-oidc fetches the keys for each token that is signed with an
+// unknown one, so forged tokens would flood the issuer. A failure is remembered
+// for a second. Redirects are not followed.
 type sparing struct {
 	base    http.RoundTripper
 	mu      sync.Mutex

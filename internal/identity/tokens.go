@@ -19,8 +19,8 @@ import (
 	"pixazo-mcp/internal/text"
 )
 
-// ownerOfToken is in front of the name of a user of the tokens file. The owner
-// of an issuer's user is hexadecimal, so none is taken for another.
+// ownerOfToken begins the owner of each user of the tokens file. The owner of an
+// issuer's user is hexadecimal, so the two never coincide.
 const ownerOfToken = "token:"
 
 var namePattern = text.Pattern(`^[a-z0-9]([a-z0-9._@-]{0,62}[a-z0-9])?$`)
@@ -53,8 +53,8 @@ type tokenUser struct {
 	sum  []byte
 }
 
-// find returns whose token it is. It compares with all of them, so that its time
-// tells nothing.
+// find returns the name of a token's user. It compares with the tokens of all
+// users, so that the time it takes gives nothing away.
 func (t *tokens) find(token string) (name string, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -71,8 +71,8 @@ func (t *tokens) find(token string) (name string, ok bool) {
 	return name, ok
 }
 
-// load reads the file. Whatever is wrong with it, the lines that are right count
-// from now on, and no others: a user who was taken out stays out.
+// load reads the file. Its error says what is wrong; the correct lines count from
+// now on, and nothing of an earlier state: a user who was taken out stays out.
 func (t *tokens) load() error {
 	t.users, t.seen = nil, nil
 	info, err := os.Stat(t.path) // before it is read: a later change is seen then

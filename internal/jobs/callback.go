@@ -1,5 +1,5 @@
-// This file takes in the gateway's callbacks, and looks at jobs whose callback
-// may have been missed.
+// This file follows up the gateway's callbacks, and polls jobs whose callback may
+// have been missed.
 
 package jobs
 
@@ -32,16 +32,15 @@ type hint struct {
 	newer bool     // a callback came since the last look began
 }
 
-// Callback takes in that a callback to the submission of nonce named a job. What a
-// callback says is only a hint: the gateway is asked, soon and at most once a
-// second, and its answer is observed. A submission whose answer is lost, or
-// still to come, becomes the job, when its id is one of this submission (see
-// journal.Settle). It returns once that is done, or, when that takes long and the
-// id is in the journal, while the hint is held; one that can't be of use is
-// dropped.
+// Callback notes that a callback to the address of nonce named a job. That is only
+// a hint: the gateway is asked for the job, soon and at most once a second, and
+// its answer is observed. A submission whose own answer is lost or still to come
+// gets the job if the two fit (see journal.Settle). Callback returns once the
+// answer is recorded, or, when that takes long and the id is in the journal, while
+// the hint is held in memory; one that is of no use is dropped.
 //
 // Errors: invalid_argument for what is no request_id; journal_unavailable, after
-// which the callback is to come again.
+// which the gateway should deliver the callback again.
 func (t *Tracker) Callback(ctx context.Context, nonce, requestID string) error {
 	if err := pixazo.CheckRequestID(requestID); err != nil {
 		return err
@@ -94,8 +93,8 @@ func hinted(row *journal.Row, named []string) bool {
 		(row.Job.RequestID == "" || slices.Contains(named, row.Job.RequestID))
 }
 
-// heed looks at what callbacks named, and again when another one comes. A look
-// that fails is tried again for an hour, less and less often, until the program
+// heed looks up what callbacks named, and again after each further one. A look that
+// fails is tried again for an hour, less and less often, or until the program
 // ends.
 func (t *Tracker) heed(nonce string, h *hint) {
 	begun, backoff := time.Now(), explicitEvery
@@ -176,8 +175,8 @@ func (t *Tracker) lookAt(nonce string, named []string) looked {
 	return lookedAt
 }
 
-// settle gives a submission without a request_id the job that its callbacks named,
-// once the gateway says that there is one.
+// settle gives a submission without a request_id one of the jobs that its callbacks
+// named, if the gateway knows it and it fits.
 func (t *Tracker) settle(ctx context.Context, row journal.Row, named []string) looked {
 	ctx, cancel := context.WithTimeout(ctx, pollLimit)
 	defer cancel()

@@ -82,7 +82,7 @@ type engine interface {
 	version(ctx context.Context) (int64, error)
 	// watch is Watch, over all processes.
 	watch(ctx context.Context, j *Journal, begin time.Time, f func([]Row), signal func(string))
-	// signal gives a text to watch in all other processes.
+	// signal gives a text to the watches of all processes.
 	signal(ctx context.Context, text string) error
 	// newestAside returns the path of the last damaged database that was set
 	// aside, by whichever process, and when; "" when there is none.
@@ -231,8 +231,8 @@ func transaction(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
 	return nil
 }
 
-// errCommit is the error of a transaction of which it is not known whether it
-// was carried out.
+// errCommit is the error of a failed commit: the transaction may have been carried
+// out all the same.
 type errCommit struct{ error }
 
 func (e errCommit) Unwrap() error { return e.error }

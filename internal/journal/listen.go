@@ -1,4 +1,4 @@
-// This file hears what is written into PostgreSQL, over a connection of its own.
+// This file is Watch in PostgreSQL: LISTEN on a connection of its own.
 
 package journal
 
@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	keepAlive   = 30 * time.Second // after which a silent connection is tried
+	keepAlive   = 30 * time.Second // how often the connection is tried
 	firstPause  = 100 * time.Millisecond
 	longPause   = 5 * time.Second // between two tries to connect
 	maxSignal   = 7900            // bytes; PostgreSQL takes 8,000
@@ -62,11 +62,11 @@ type listener struct {
 	signal func(string)
 
 	connected bool
-	mark      int64 // the database's time until which everything was told; 0 before the first connection
+	mark      int64 // the database's time, in milliseconds, until which all changes were reported; 0 before the first connection
 }
 
-// listen tells what is written until the connection is lost. What was written
-// since the last one was is told first.
+// listen reports what is written until the connection is lost; first what was
+// written since the previous one was lost.
 func (l *listener) listen(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -106,14 +106,14 @@ func (l *listener) listen(ctx context.Context) error {
 	for payload := range payloads {
 		if err := l.take(ctx, payload, payloads); err != nil {
 			cancel()
-			<-ended
+			_ = <-ended // of the cancelled ctx
 			return err
 		}
 	}
 	return <-ended
 }
 
-// begins listens from now on, and returns the database's time.
+// begins issues LISTEN, and returns the database's time.
 func (l *listener) begins(ctx context.Context, conn *pgx.Conn) (now int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.p.busy)
 	defer cancel()
@@ -132,8 +132,8 @@ func timeOf(ctx context.Context, conn *pgx.Conn) (now int64, err error) {
 	return now, err
 }
 
-// receive hands on what the connection brings, and now and then "t" with the
-// database's time: all that came before it was handed on.
+// receive puts each notification into payloads, and every 30 seconds "t" with the
+// database's time: all notifications before that time are in payloads then.
 func receive(ctx context.Context, conn *pgx.Conn, payloads chan<- string) error {
 	for tried := time.Now(); ; {
 		limited, cancel := context.WithDeadline(ctx, tried.Add(keepAlive))
@@ -161,7 +161,7 @@ func receive(ctx context.Context, conn *pgx.Conn, payloads chan<- string) error 
 	}
 }
 
-// take tells of a payload and of those that wait behind it.
+// take handles a payload and those queued behind it, and reads their rows at once.
 func (l *listener) take(ctx context.Context, payload string, more <-chan string) error {
 	var numbers []string
 	mark := l.mark

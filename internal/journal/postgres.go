@@ -96,7 +96,7 @@ func newPostgres(o Options) (*postgres, dialect) {
 	return p, d
 }
 
-// connector makes connections whose texts PostgreSQL takes.
+// connector makes connections that accept any text (see CheckNamedValue).
 type connector struct{ driver.Connector }
 
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
@@ -109,7 +109,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 
 type connection struct{ *stdlib.Conn }
 
-// CheckNamedValue takes out of a text what PostgreSQL refuses: NUL, and bytes that
+// CheckNamedValue replaces in a text what PostgreSQL refuses: NUL, and bytes that
 // are not UTF-8.
 func (connection) CheckNamedValue(v *driver.NamedValue) error {
 	if s := reflect.ValueOf(v.Value); s.Kind() == reflect.String {
@@ -133,7 +133,7 @@ func (p *postgres) retry(ctx context.Context, purpose purpose, f func(context.Co
 	defer cancel()
 	err := p.use(ctx, purpose, f)
 	if _, unknown := errors.AsType[errCommit](err); away(err) && !unknown && ctx.Err() == nil {
-		// The connections are of a server that was restarted, or is the first no more.
+		// The idle connections lead to a server that was restarted or demoted.
 		for i, db := range p.handles {
 			db.SetMaxIdleConns(0)
 			db.SetMaxIdleConns(connections[i])
@@ -209,8 +209,8 @@ func pgVersion(ctx context.Context, q querier) (version int, err error) {
 	return version, err
 }
 
-// away reports whether err is of a connection that broke or was not made, or of a
-// server that takes no writes any more: another one may.
+// away reports whether a connection broke or was not made, or its server is
+// shutting down or read-only: another server may take over.
 func away(err error) bool {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return strings.HasPrefix(e.Code, "57P") || e.Code == "25006"
@@ -219,8 +219,8 @@ func away(err error) bool {
 	return network || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }
 
-// explain returns the error of a database that can't be used. Where it is, and why
-// it can't be reached, is for the log alone.
+// explain returns err as a caller may see it. The database's address, and why it
+// can't be reached, go into the log only.
 func (p *postgres) explain(ctx context.Context, err error) error {
 	if _, ours := errors.AsType[*pixazo.Error](err); ours || err == nil {
 		return err
@@ -252,7 +252,7 @@ func (p *postgres) explain(ctx context.Context, err error) error {
 	return unavailable(err)
 }
 
-// explained is an error with words of its own.
+// explained is an error shown in other words.
 type explained struct {
 	words string
 	error
@@ -273,8 +273,8 @@ func (p *postgres) close() {
 	}
 }
 
-// version says that somebody may have written, which is always so, except in fake
-// time: there nobody does but this process.
+// version returns the present time, since somebody may always have written; in fake
+// time it counts the writes of this process, as no other writes then.
 func (p *postgres) version(context.Context) (int64, error) {
 	if p.fakeTime {
 		return fakeWrites.Load(), nil

@@ -1,5 +1,5 @@
-// This file holds what only the team server needs: sessions, the sweep of jobs
-// that nobody waits for, the use by owner and day, and the end of old rows.
+// This file holds what only the team server needs: sessions, the sweep of jobs that
+// nobody waits for, usage by owner and day, and the deletion of old rows.
 
 package journal
 
@@ -14,7 +14,7 @@ import (
 
 const (
 	sessionIdle = 24 * time.Hour // after which a session that nobody used is gone
-	sweepFor    = 24 * time.Hour // from its submission on, a job is swept
+	sweepFor    = 24 * time.Hour // how long a job is swept, from its submission on
 
 	tidyBatch = 500 // rows deleted in one transaction
 )

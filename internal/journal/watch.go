@@ -1,5 +1,5 @@
-// This file tells what anybody writes into the journal, and passes on what the
-// processes of a team tell each other.
+// This file reports what any process writes into the journal, and passes signals
+// between the replicas of a team.
 
 package journal
 
@@ -29,7 +29,7 @@ func (j *Journal) Watch(ctx context.Context, begin time.Time, f func([]Row), sig
 // With the embedded database it is heard in this process alone.
 func (j *Journal) Signal(ctx context.Context, text string) error { return j.signal(ctx, text) }
 
-// hearers are who wants to hear the signals of this process.
+// hearers are the signal functions of the Watches in this process.
 type hearers struct {
 	mu  sync.Mutex
 	all map[*func(string)]bool
@@ -45,8 +45,7 @@ func (h *hearers) signal(_ context.Context, text string) error {
 	return nil
 }
 
-// watch is Watch for an engine that is asked once a second whether somebody has
-// written.
+// watch is Watch for an engine whose version is read once a second.
 func (h *hearers) watch(ctx context.Context, j *Journal, begin time.Time, f func([]Row), signal func(string)) {
 	if signal != nil {
 		h.mu.Lock()

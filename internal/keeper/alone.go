@@ -1,5 +1,5 @@
-// This file is a keeper as a process of its own: its place among others, and when
-// it ends.
+// This file runs a keeper as a process of its own: it holds a lease, and decides
+// when to end.
 
 package keeper
 
@@ -36,7 +36,7 @@ func (k *Keeper) RunAlone(ctx context.Context, submitting <-chan struct{}) {
 	k.finish(context.WithoutCancel(ctx), w.lease, submitting)
 }
 
-// watch is a keeper's place among others.
+// watch is what a keeper process knows of its lease.
 type watch struct {
 	lease   journal.Lease
 	renewed time.Time // zero until the lease was taken

@@ -1,5 +1,5 @@
-// This file is a replica of a team server, which does a keeper's work beside
-// others, without a leader: claims in the journal say whose turn it is.
+// This file does a keeper's work in each replica of a team server. There is no
+// leader: claims in the journal decide which replica polls or saves.
 
 package keeper
 
@@ -13,11 +13,12 @@ import (
 
 const (
 	replicaLook = 10 * time.Second // how often it looks for what is due, or was left behind
-	replicaRows = 100              // videos that it saves, or has waiting for that, at once
+	replicaRows = 100              // at most this many videos being saved, or waiting for that, in one replica
 )
 
-// RunReplica is Run for a replica of a team, beside others: for the jobs of all
-// keys, until ctx is done. With callbacks unfinished jobs are only swept.
+// RunReplica is Run for one of several replicas: it works for the jobs of all keys
+// until ctx is done. With callbacks, unfinished jobs are not followed but swept
+// (see jobs.Tracker.Sweep).
 func (k *Keeper) RunReplica(ctx context.Context, callbacks bool) {
 	defer k.end()
 	defer k.o.Tracker.Listen(func(jobs.Event) { k.hurry() })()

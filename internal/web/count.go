@@ -19,12 +19,13 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// gauges are what stands now.
+// gauges registers what is open or held at the moment.
 func (s *Server) gauges() {
-	s.o.Metrics.NewGauge("pixazo_mcp_streams_open", func() float64 { return float64(len(s.streamsOf(func(*stream) bool { return true }))) })
+	s.o.Metrics.NewGauge("pixazo_mcp_streams_open", func() float64 { return float64(len(s.streamsOf(all))) })
 	s.o.Metrics.NewGauge("pixazo_mcp_bodies_bytes", func() float64 { return float64(s.bodies.Load()) })
 }
 
+// count counts a request by its route and the status of its answer.
 func (s *Server) count(route string, status int) {
 	s.counter("pixazo_http_requests_total{route=%q,code=%q}", route, strconv.Itoa(cmp.Or(status, http.StatusOK))).Inc()
 }
@@ -33,7 +34,7 @@ func (s *Server) counter(format string, labels ...any) *metrics.Counter {
 	return s.o.Metrics.GetOrCreateCounter(fmt.Sprintf(format, labels...))
 }
 
-// begun counts a call of a tool in until done is called.
+// begun counts a call of a tool as open until done is called.
 func (s *Server) begun(q *request) (done func()) {
 	if q.tool == "" {
 		return func() {}
@@ -43,8 +44,8 @@ func (s *Server) begun(q *request) (done func()) {
 	return open.Dec
 }
 
-// label is the name of the tool for metrics, which only those that there are may
-// have.
+// label returns the name of the tool for metrics, "unknown" for one that does not
+// exist: a client must not be able to make metrics.
 func (q *request) label(s *Server) string {
 	if s.srv.GetTool(q.tool) == nil {
 		return "unknown"
@@ -62,8 +63,8 @@ func (s *Server) note(q *request, answer mcp.JSONRPCMessage, took time.Duration)
 	s.log.Log(context.Background(), level, "answered", "method", text.Clean(q.Method, 50), "tool", text.Clean(q.tool, 50), "user", text.Clean(q.user.Name, 50), "outcome", outcome, "took", took.Round(time.Millisecond))
 }
 
-// outcomeOf is "ok", "cancelled", "refused", or the code with which a tool
-// failed.
+// outcomeOf returns "ok", "cancelled", "refused" for a JSON-RPC error, or the code
+// with which a tool failed; "failed" when it gave none.
 func outcomeOf(answer mcp.JSONRPCMessage) string {
 	switch a := answer.(type) {
 	case nil:

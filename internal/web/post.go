@@ -20,7 +20,7 @@ import (
 	"pixazo-mcp/internal/wire"
 )
 
-// request is a message on its way.
+// request is a message of a client, with what its headers and params say.
 type request struct {
 	wire.Message
 	user    identity.User
@@ -82,8 +82,8 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, user identity.User
 	}
 }
 
-// body reads the body of a request. release is to be called when it is no longer
-// used.
+// body reads the body of a request, within MaxBody and maxBodies. If it can't, it
+// answers why. The caller calls release when it no longer uses the body.
 func (s *Server) body(w http.ResponseWriter, r *http.Request) (body []byte, release func(), ok bool) {
 	size := r.ContentLength
 	if size < 0 {
@@ -134,8 +134,8 @@ func values(raw []byte) (n int) {
 	return n
 }
 
-// decode reads of which era a message is, and what it names. The error refuses
-// it: its headers must be those of its era.
+// decode sets the era of a message and the tool or resource that it names. It
+// returns the answer to one whose headers break the rules of its era.
 func (q *request) decode(h http.Header) *mcp.JSONRPCError {
 	var body struct {
 		Params json.RawMessage `json:"params"`
@@ -235,7 +235,7 @@ func (s *Server) call(ctx context.Context, a *reply, q *request) {
 	s.note(q, answer, time.Since(begun))
 }
 
-// keep keeps for later requests of the session what a request has changed of it.
+// keep writes what a request has changed for the later ones of its session.
 func (s *Server) keep(ctx context.Context, a *reply, q *request) error {
 	switch mcp.MCPMethod(q.Method) {
 	case mcp.MethodInitialize:

@@ -18,8 +18,8 @@ const (
 	silence   = 15 * time.Second // proxies cut connections that are silent for 60 s
 )
 
-// response gives each write its own deadline: a deadline for all would cut off
-// every wait.
+// response notes the status and gives each write a deadline of its own: one for
+// the whole answer would cut off every wait.
 type response struct {
 	http.ResponseWriter
 	control *http.ResponseController
@@ -51,8 +51,8 @@ func (w *response) limit() { _ = w.control.SetWriteDeadline(time.Now().Add(write
 
 var errOver = errors.New("the answer is complete")
 
-// reply answers one request: with JSON when nothing is said before the answer
-// and it comes soon, else with a stream of events.
+// reply answers one request: with JSON, or with a stream of events once anything,
+// even a sign of life, was written before the answer.
 type reply struct {
 	w            http.ResponseWriter
 	control      *http.ResponseController
@@ -88,7 +88,8 @@ func accepted(r *http.Request) (json, events bool) {
 	return json, events
 }
 
-// watch has something written when nothing was for a while.
+// watch begins to write a comment whenever nothing was written for the time of
+// silence.
 func (a *reply) watch() {
 	if a.events {
 		a.mu.Lock()
@@ -145,8 +146,8 @@ func (a *reply) event(message []byte) error {
 	return err
 }
 
-// end writes the answer, if any, and nothing from then on. The status is that of
-// an answer which comes as JSON.
+// end writes the answer, if any, with the status if it is JSON. Nothing is written
+// from then on.
 func (a *reply) end(status int, answer any) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -172,6 +173,7 @@ func (a *reply) end(status int, answer any) {
 	}
 }
 
+// seconds returns d for Retry-After, rounded up and at least 1.
 func seconds(d time.Duration) string {
 	return strconv.Itoa(int(max(d+time.Second-1, time.Second) / time.Second))
 }

@@ -43,19 +43,21 @@ type knownSession struct {
 // stream is a stream of news.
 type stream struct {
 	owner   string
-	session string // id, "" since 2026-07-28
+	session string // hash of its id; "" since 2026-07-28
 	name    string
 	end     func()
 	changed chan struct{} // holds an element when the session was changed
 }
 
-// hash is under which name an id is kept: who reads the database can't use it.
+// hash returns the form in which an id is kept, so that nobody who reads the
+// database can use it.
 func hash(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return hex.EncodeToString(sum[:])
 }
 
-// callKey names a call over all replicas, by its session, which has one user.
+// callKey names a call among those of all replicas. Its session binds it to a
+// user.
 func callKey(session, id string) string { return hash(session + " " + id) }
 
 // openSession begins a session and puts its id into the answer's headers.
@@ -90,8 +92,8 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) *journal.Sessio
 	return session
 }
 
-// find returns a session, nil if there is none. What was read a moment ago
-// counts where cached says so: a change is signalled.
+// find returns a session, nil if there is none. With cached, one that was read in
+// the last 10 seconds is not read again: changes are signalled.
 func (s *Server) find(ctx context.Context, id string, cached bool) (*journal.Session, error) {
 	s.mu.Lock()
 	known, ok := s.known[id]
@@ -118,7 +120,7 @@ func (s *Server) find(ctx context.Context, id string, cached bool) (*journal.Ses
 	return session, nil
 }
 
-// drop forgets how a session was read.
+// drop takes a session out of the cache.
 func (s *Server) drop(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,7 +179,7 @@ func (s *Server) subscribe(ctx context.Context, id, uri string, wanted bool) err
 }
 
 // get sends the news of a session until the client leaves. The newest stream of
-// a session ends its older ones: what is told is told once.
+// a session ends its older ones, so that nothing is sent twice.
 func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 	a := newReply(w, r)
 	if !a.events {
@@ -250,7 +252,8 @@ func (s *Server) follow(ctx context.Context, news *wire.Session, id string) bool
 	return true
 }
 
-// begin counts a stream in, unless its owner has too many or the server is ending.
+// begin adds a stream. It returns false when its owner has too many, or once Drain
+// was called.
 func (s *Server) begin(st *stream) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -267,6 +270,7 @@ func (s *Server) begin(st *stream) bool {
 	return true
 }
 
+// forget takes out a stream that has ended.
 func (s *Server) forget(st *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -313,16 +317,17 @@ func (s *Server) cancel(key string) bool {
 	return ok
 }
 
-// Signalled takes in what a replica has signalled.
+// Signalled handles what a replica, this one included, gave to Sessions.Signal; ""
+// when some of it may have been lost.
 func (s *Server) Signalled(text string) {
 	word, rest, _ := strings.Cut(text, " ")
 	id, name, _ := strings.Cut(rest, " ")
 	switch word {
-	case "": // some may be lost
+	case "":
 		s.mu.Lock()
 		clear(s.known)
 		s.mu.Unlock()
-		s.followAgain(func(*stream) bool { return true })
+		s.followAgain(all)
 	case signalCancel:
 		s.cancel(rest)
 	case signalChange:
@@ -335,7 +340,7 @@ func (s *Server) Signalled(text string) {
 	}
 }
 
-// followAgain has streams look at what their sessions want to hear of.
+// followAgain has streams read the subscriptions of their sessions again.
 func (s *Server) followAgain(which func(*stream) bool) {
 	for _, st := range s.streamsOf(which) {
 		select {
@@ -345,14 +350,17 @@ func (s *Server) followAgain(which func(*stream) bool) {
 	}
 }
 
-// streamsOf returns the streams of which wanted is true.
-func (s *Server) streamsOf(wanted func(*stream) bool) (all []*stream) {
+// all is for streamsOf.
+func all(*stream) bool { return true }
+
+// streamsOf returns the streams for which wanted returns true.
+func (s *Server) streamsOf(wanted func(*stream) bool) (found []*stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for st := range s.streams {
 		if wanted(st) {
-			all = append(all, st)
+			found = append(found, st)
 		}
 	}
-	return all
+	return found
 }

@@ -61,7 +61,7 @@ type Sessions interface {
 	Signal(ctx context.Context, text string) error // to Server.Signalled of every replica
 }
 
-// Options is what a Server works with. What is left out is not served.
+// Options configure a Server. Handlers that are left out are not served.
 type Options struct {
 	PublicURL string   // as users type it; its path is served beside /mcp
 	Identity  Identity // nil: no authentication, on loopback alone
@@ -73,20 +73,20 @@ type Options struct {
 	MaxBody        int64    // bytes
 
 	WebhookSecret []byte // of CallbackURL; with it callbacks are received
-	// Callback takes in that the gateway named requestID at the callback address
-	// of nonce. It returns once that is recorded or held.
+	// Callback is told that the gateway named requestID at the callback address of
+	// nonce. After an error the gateway is asked to deliver the callback again.
 	Callback func(ctx context.Context, nonce, requestID string) error
 
 	Videos     http.Handler // below /videos/
-	Usage      http.Handler
-	UsageToken string // who has it may read Usage
+	Usage      http.Handler // at /usage
+	UsageToken string       // the bearer token that Usage needs
 
 	Ready   func(context.Context) error // nil means yes
 	Metrics *metrics.Set                // nil means none
 	Logger  *slog.Logger                // nil means none
 }
 
-// Server is the HTTP handler of all addresses but those of metrics.
+// Server is the HTTP handler of all addresses but /metrics.
 type Server struct {
 	srv *server.MCPServer
 	o   Options
@@ -232,7 +232,8 @@ func (s *Server) origin(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// refuse answers with an identity.Refusal.
+// refuse answers with what err says, an *identity.Refusal, and with 503 for any
+// other error.
 func (s *Server) refuse(w http.ResponseWriter, err error) {
 	refusal, ok := errors.AsType[*identity.Refusal](err)
 	if !ok {
@@ -246,7 +247,8 @@ func (s *Server) refuse(w http.ResponseWriter, err error) {
 	http.Error(w, refusal.Message, refusal.Status)
 }
 
-// inTime holds a user to the calls of a minute.
+// inTime enforces CallsPerMinute: it answers 429 and returns false when the user
+// has made too many calls.
 func (s *Server) inTime(w http.ResponseWriter, owner string) bool {
 	n := s.o.CallsPerMinute
 	if n == 0 {
@@ -273,12 +275,14 @@ func (s *Server) inTime(w http.ResponseWriter, owner string) bool {
 	return false
 }
 
+// unavailable answers 503: the same request may succeed later.
 func unavailable(w http.ResponseWriter, why string) {
 	w.Header().Set("Retry-After", retryAfter)
 	http.Error(w, why, http.StatusServiceUnavailable)
 }
 
-// enter counts an MCP request in, unless the server is ending.
+// enter counts an MCP request as under way. It returns false once Drain was
+// called.
 func (s *Server) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -289,18 +293,19 @@ func (s *Server) enter() bool {
 	return !s.draining
 }
 
-// Drain begins the end: MCP requests are refused from here on, and streams of
-// news end with their results. Calls in flight go on.
+// Drain refuses MCP requests from here on, and ends streams of news. Calls in
+// flight go on.
 func (s *Server) Drain() {
 	s.mu.Lock()
 	s.draining = true
 	s.mu.Unlock()
-	for _, st := range s.streamsOf(func(*stream) bool { return true }) {
+	for _, st := range s.streamsOf(all) {
 		st.end()
 	}
 }
 
-// Wait returns when all calls are answered, after Drain, or ctx ends.
+// Wait returns when, after Drain, all calls are answered, or with the error of ctx
+// when that ends first.
 func (s *Server) Wait(ctx context.Context) error {
 	idle := make(chan struct{})
 	go func() {
@@ -315,7 +320,7 @@ func (s *Server) Wait(ctx context.Context) error {
 	}
 }
 
-// ready says whether new calls should come here.
+// ready serves /readyz: 503 while the server drains or Ready returns an error.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	draining := s.draining
@@ -335,7 +340,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// usage serves the operator, who has a token of their own.
+// usage serves /usage to the operator, who has a token of their own.
 func (s *Server) usage(w http.ResponseWriter, r *http.Request) {
 	given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if subtle.ConstantTimeCompare([]byte(given), []byte(s.o.UsageToken)) != 1 {

@@ -24,8 +24,9 @@ const (
 	callbackTime = 5 * time.Second
 )
 
-// CallbackURL returns what makes the callback address of a submission's nonce:
-// below the origin of publicURL, and known to nobody without the secret.
+// CallbackURL returns a function that makes the callback address for a
+// submission's nonce, below the origin of publicURL. Nobody can make one without
+// the secret. The addresses are "" when publicURL or the secret is missing.
 func CallbackURL(publicURL string, secret []byte) func(nonce string) string {
 	u, err := url.Parse(publicURL)
 	if err != nil || u.Host == "" || len(secret) == 0 {
@@ -41,9 +42,9 @@ func mac(secret []byte, nonce string) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
-// webhook takes in a callback. Nothing in it is believed but that there is news
-// of a job. An answer of 2xx ends its deliveries, so it says that the news is
-// recorded or held.
+// webhook receives a callback. It only tells which job to ask the gateway for. The
+// gateway delivers a callback until it is answered with 2xx, so that means that
+// the hint is held.
 func (s *Server) webhook(w http.ResponseWriter, r *http.Request) {
 	nonce, given, _ := strings.Cut(r.PathValue("token"), ".")
 	if nonce == "" || !hmac.Equal([]byte(given), []byte(mac(s.o.WebhookSecret, nonce))) {
