@@ -58,7 +58,7 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 		fmt.Fprintln(stderr, "nothing is pending")
 		return nil
 	}
-	w := &waiter{settings: settings, out: stdout, said: map[string]pixazo.Status{}}
+	w := &waiter{settings: settings, out: stdout, said: map[string]pixazo.Status{}, begun: time.Now(), live: isTerminal(stdout) && !settings.JSON}
 	timeout := settings.Shell.Timeout
 	if timeout == 0 {
 		timeout = noTimeout
@@ -70,11 +70,13 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 			return err
 		}
 		defer h.close()
+		w.count(len(ids))
 		for _, id := range ids {
 			waits.Go(func() { w.wait(ctx, h, id, timeout) })
 		}
 	}
 	waits.Wait()
+	w.show("")
 	switch {
 	case w.failed > 0:
 		return status{oneFailed, fmt.Errorf("%d of the videos failed, are uncertain or are not known", w.failed)}
@@ -106,6 +108,34 @@ type waiter struct {
 	out          io.Writer
 	said         map[string]pixazo.Status // the newest of each job
 	failed, late int
+
+	begun time.Time
+	live  bool   // whether out is a terminal, with a progress line at its end
+	left  int    // videos that are waited for
+	line  string // the progress line as it stands
+}
+
+// count adds n videos to wait for.
+func (w *waiter) count(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.left += n
+}
+
+// print prints a line above the progress line, which has to be shown anew. The
+// caller holds w.mu.
+func (w *waiter) print(line string) {
+	w.show("")
+	fmt.Fprintln(w.out, line)
+}
+
+// show replaces the progress line. The caller holds w.mu.
+func (w *waiter) show(line string) {
+	if w.line != "" {
+		fmt.Fprintf(w.out, "\r%*s\r", len(w.line), "") // older Windows consoles know no escapes
+	}
+	fmt.Fprint(w.out, line)
+	w.line = line
 }
 
 // wait waits for one job and prints how it ends.
@@ -119,6 +149,7 @@ func (w *waiter) wait(ctx context.Context, h *house, id string, timeout time.Dur
 	view.RequestID = id
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.left--
 	ended := row.Job.Done()
 	switch {
 	case errors.Is(err, context.Canceled) || err == nil && !ended:
@@ -135,10 +166,10 @@ func (w *waiter) wait(ctx context.Context, h *house, id string, timeout time.Dur
 			object.Failure = err.Error()
 		}
 		raw, _ := json.Marshal(object)
-		fmt.Fprintf(w.out, "%s\n", raw)
+		w.print(string(raw))
 		return
 	}
-	fmt.Fprintln(w.out, strings.Join(append([]string{id}, words(view, err)...), "  "))
+	w.print(strings.Join(append([]string{id}, words(view, err)...), "  "))
 }
 
 // words is what a line says of a video.
@@ -178,15 +209,19 @@ func (w *waiter) saved(ctx context.Context, h *house, row journal.Row) (journal.
 	}
 }
 
-// progress prints a job's status if it is another one than before.
+// progress prints a job's status if it is another one than before, and on a
+// terminal how far the wait is.
 func (w *waiter) progress(id string, p jobs.Progress) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	status := p.Row.Job.Status
 	if status != w.said[id] && !w.settings.JSON {
-		fmt.Fprintf(w.out, "%s  %s\n", id, status)
+		w.print(fmt.Sprintf("%s  %s", id, status))
 	}
 	w.said[id] = status
+	if w.live {
+		w.show(fmt.Sprintf("%d being made, waited %s", w.left, time.Since(w.begun).Round(time.Second)))
+	}
 }
 
 // listVideos is the command list.

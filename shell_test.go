@@ -88,6 +88,38 @@ func TestWaitAndList(t *testing.T) {
 	}
 }
 
+// terminal is a buffer that says it is one.
+type terminal struct{ syncBuffer }
+
+func (*terminal) isTerminal() bool { return true }
+
+func TestWaitShowsItsProgressOnATerminal(t *testing.T) {
+	dir := t.TempDir()
+	p := start(t, homes(dir), "--sandbox", "--sandbox-duration=2s", "--state-dir="+dir, "--output-dir="+dir, "--notify=false")
+	for _, prompt := range []string{"tides", "waves"} {
+		if r := p.call("generate_video", generate(prompt)); r.Result.IsError {
+			t.Fatal(r.text())
+		}
+	}
+	for name, args := range map[string][]string{"lines": nil, "JSON": {"--json"}} {
+		out := &terminal{}
+		err := run(context.Background(), append([]string{"wait", "--state-dir=" + dir, "--output-dir=" + dir}, args...), homes(dir), nil, strings.NewReader(""), out, &syncBuffer{})
+		if name == "JSON" { // both are done, and nothing is waited for
+			if said := out.String(); err != nil || strings.Contains(said, "\r") {
+				t.Errorf("%s: %q, %v", name, said, err)
+			}
+			continue
+		}
+		shown := "2 being made, waited 0s"
+		if said := out.String(); err != nil || !strings.Contains(said, "\n"+shown+"\r"+strings.Repeat(" ", len(shown))+"\r") || strings.Count(said, "  COMPLETED  ") != 2 || !strings.HasSuffix(said, ".mp4\n") {
+			t.Errorf("%s: %q, %v", name, said, err)
+		}
+	}
+	if err := p.end(); err != nil {
+		t.Error(err)
+	}
+}
+
 func lastLine(s string) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	return lines[len(lines)-1]
