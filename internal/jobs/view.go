@@ -198,7 +198,7 @@ func status(r Row) string {
 // a model a turn; one that looks so sees the end of 40 minutes at its fourth.
 func checkAgain(age, typical time.Duration) time.Duration {
 	if left := cmp.Or(typical, firstLook) - age; left > 0 {
-		return max(left, time.Second)
+		return (left + time.Second - 1).Truncate(time.Second) // or the next look came too early
 	}
 	return min(age.Truncate(time.Minute)+time.Minute, longestPause)
 }
