@@ -73,8 +73,13 @@ func deploy(t *testing.T, database string, users int, duration time.Duration, la
 		d.replicas = append(d.replicas, p)
 		t.Cleanup(func() {
 			p.kill()
+			log := p.log.String()
+			for _, word := range []string{"panic", "DATA RACE", secret, "the token of", "top-secret", "/webhook/", " of user-"} {
+				if strings.Contains(log, word) {
+					t.Errorf("the log of %s has %q", address, word)
+				}
+			}
 			if t.Failed() {
-				log := p.log.String()
 				t.Logf("the log of %s ends with\n%s", address, log[max(0, len(log)-20_000):])
 			}
 		})
@@ -141,7 +146,11 @@ func (d *deployment) startProxy(at []string) {
 	d.t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // which ends its workers as well
 		_ = cmd.Wait()
-		if errs, _ := os.ReadFile(filepath.Join(dir, "error.log")); d.t.Failed() {
+		errs, _ := os.ReadFile(filepath.Join(dir, "error.log"))
+		if bytes.Contains(errs, []byte("/webhook/")) || bytes.Contains(errs, []byte("sig=")) {
+			d.t.Error("the proxy's log has addresses that are secrets")
+		}
+		if d.t.Failed() {
 			d.t.Logf("nginx: %s\n%s", &out, errs[max(0, len(errs)-50000):])
 		}
 	})

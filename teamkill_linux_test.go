@@ -61,7 +61,8 @@ func TestATeamKilledAtAnyMomentLosesAndDoublesNothing(t *testing.T) {
 	begun := time.Now()
 	var asking sync.WaitGroup
 	for user := range users {
-		asking.Go(func() { s.ask(user) })
+		c := s.connect(s.proxy, user, user%2 == 1)
+		asking.Go(func() { s.ask(c) })
 	}
 	over := make(chan struct{})
 	go func() { asking.Wait(); close(over) }()
@@ -107,8 +108,7 @@ func (s *storm) watch(ctx context.Context) {
 
 // ask asks for a user's videos, one after the other, and for each again as long as
 // its request_id is not known.
-func (s *storm) ask(user int) {
-	c := caller{address: s.proxy, user: userName(user), modern: user%2 == 1}
+func (s *storm) ask(c caller) {
 	for n := range videosPerUser {
 		prompt := fmt.Sprintf("video %d of %s.%s", n, c.user, []string{"", " sandbox:webhook-twice", "", "", " sandbox:drop-after"}[n%5])
 		for try := range 4 {
@@ -130,7 +130,7 @@ func (s *storm) ask(user int) {
 	}
 }
 
-// call is caller.call, and counts.
+// call is caller.call, and counts. No call may find its session gone.
 func (s *storm) call(c caller, tool string, args map[string]any) (r toolResult, ok bool) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
@@ -138,6 +138,9 @@ func (s *storm) call(c caller, tool string, args map[string]any) (r toolResult, 
 	r, _, err := c.call(ctx, tool, args)
 	if err != nil {
 		s.failed.Add(1)
+		if strings.HasPrefix(err.Error(), "404") {
+			s.t.Errorf("%s: %v", c.user, err)
+		}
 	}
 	return r, err == nil
 }
