@@ -72,7 +72,7 @@ func (j *Journal) keep(o outcome) {
 // WriteOutcomes writes what could not be written before.
 func (j *Journal) WriteOutcomes() {
 	j.mu.Lock()
-	waiting := j.unwritten
+	waiting := slices.Clone(j.unwritten) // it changes on the way
 	j.mu.Unlock()
 	for _, o := range waiting {
 		if _, err := j.writeOutcome(o); err != nil {

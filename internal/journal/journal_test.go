@@ -595,6 +595,33 @@ func TestAnOutcomeThatCannotBeWrittenIsKnown(t *testing.T) {
 	}
 }
 
+func TestOutcomesAreWrittenAfterAll(t *testing.T) {
+	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
+		j := open(t, place(t))
+		var sent []Intent
+		for n := range 4 {
+			sent = append(sent, intend(t, j, submission(fmt.Sprint(n))))
+		}
+		for n, in := range sent { // as when the database was away
+			j.keep(newOutcome(in, pixazo.Job{RequestID: fmt.Sprint("id-", n), Status: pixazo.Queued}, nil))
+		}
+		var work sync.WaitGroup
+		for range 4 {
+			work.Go(j.WriteOutcomes)
+		}
+		work.Wait()
+		rows := list(t, j, All)
+		for _, row := range rows {
+			if row.State != Accepted || row.Job.RequestID == "" {
+				t.Errorf("%+v", row)
+			}
+		}
+		if j.Unwritten() || len(rows) != 4 {
+			t.Errorf("%d rows, still unwritten: %t", len(rows), j.Unwritten())
+		}
+	})
+}
+
 func TestOwnersDoNotSeeEachOther(t *testing.T) {
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		j := open(t, place(t))
