@@ -32,11 +32,12 @@ const overStdio = [
     { name: `mcp-go, ${revision}`, start: [goClients, 'mcpgo', revision], revision },
   ]),
 ];
-// Each of them but those of old revisions; and once with a token for each user.
-const overHTTP = overStdio.filter(({ revision, signals }) => signals || revision >= '2025-11-25').map((client) => ({ ...client, name: `${client.name}, HTTP`, http: true, tokens: [] }));
+const overHTTP = overStdio.map((client) => ({ ...client, name: `${client.name}, HTTP`, http: true, tokens: [] }));
+// And once with a token for each user.
+const withTokens = /Inspector 2, modern|SDK (1|2, modern)|(Go SDK|mcp-go), 202(5-11|6)/;
 const clients = [
   ...overStdio, ...overHTTP,
-  ...overHTTP.filter(({ name }) => /SDK (1|2, modern)|Go SDK|mcp-go/.test(name)).map((client) => ({ ...client, name: `${client.name} with tokens`, tokens: ['the token of alice', 'the token of bob'] })),
+  ...overHTTP.filter(({ name }) => withTokens.test(name)).map((client) => ({ ...client, name: `${client.name} with tokens`, tokens: ['the token of alice', 'the token of bob'] })),
 ].filter(({ name }) => new RegExp(picked).test(name));
 
 let passed = 0;
