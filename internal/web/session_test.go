@@ -5,11 +5,14 @@ package web
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"slices"
 	"strings"
@@ -312,4 +315,27 @@ func TestTooManyStreams(t *testing.T) {
 		t.Errorf("one more: %s", answer.Status)
 	}
 	r.connect("bob", true).listen(t.Context(), "1", `{"resourceSubscriptions":["x://a"]}`)
+}
+
+// The operator need not hear of clients that leave.
+func TestLogOfFailures(t *testing.T) {
+	var log bytes.Buffer
+	team := newTeam()
+	r := team.replica(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	team.setAway(errors.New("away"))
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	for ctx, want := range map[context.Context]int{left: 0, t.Context(): 1} {
+		for _, method := range []string{"GET", "DELETE"} {
+			log.Reset()
+			q := httptest.NewRequestWithContext(ctx, method, "http://127.0.0.1/mcp", nil)
+			q.Header.Set("Authorization", "Bearer alice")
+			q.Header.Set("Mcp-Session-Id", "x")
+			w := httptest.NewRecorder()
+			r.web.ServeHTTP(w, q)
+			if n := strings.Count(log.String(), "level=WARN"); n != want || w.Code != 503 {
+				t.Errorf("%s, left %t: %d, log %s", method, ctx == left, w.Code, &log)
+			}
+		}
+	}
 }

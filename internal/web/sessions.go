@@ -82,7 +82,7 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) *journal.Sessio
 	session, err := s.find(r.Context(), hash(given), true)
 	switch {
 	case err != nil:
-		s.log.Warn("a session could not be read", "error", err)
+		s.failed(r, "a session could not be read", err)
 		unavailable(w, "the session can't be looked up at the moment")
 		return nil
 	case session == nil || session.Owner != journal.Owner(r.Context()):
@@ -90,6 +90,14 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) *journal.Sessio
 		return nil
 	}
 	return session
+}
+
+// failed logs why a request failed, unless its client has left, which ends what
+// is done for it.
+func (s *Server) failed(r *http.Request, what string, err error) {
+	if r.Context().Err() == nil {
+		s.log.Warn(what, "error", err)
+	}
 }
 
 // find returns a session, nil if there is none. With cached, one that was read in
@@ -140,7 +148,7 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case err != nil:
-		s.log.Warn("a session could not be ended", "error", err)
+		s.failed(r, "a session could not be ended", err)
 		unavailable(w, "the session can't be ended at the moment")
 	case !ended:
 		http.Error(w, "there is no such session", http.StatusNotFound)
@@ -204,7 +212,7 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 		news, err = wire.Open(ctx, s.srv, st.name, a.send, wire.Options{Subscribe: s.o.Subscribe, Logger: s.log})
 	}
 	if err != nil {
-		s.log.Warn("a stream of news could not be begun", "error", err)
+		s.failed(r, "a stream of news could not be begun", err)
 		unavailable(w, "no news can be told at the moment")
 		return
 	}
