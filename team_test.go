@@ -12,6 +12,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -46,8 +49,8 @@ func teamServer(t *testing.T, args ...string) (address string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if found := regexp.MustCompile(`serving MCP.*at=(\S+)`).FindStringSubmatch(line); found != nil {
-			address = found[1]
+		if found := regexp.MustCompile(`serving MCP.*address=(\S+)`).FindStringSubmatch(line); found != nil {
+			address = "http://" + found[1] + "/mcp"
 		}
 	}
 	go func() { _, _ = io.Copy(io.Discard, lines) }()
@@ -141,5 +144,33 @@ func TestATeamsVideosAreSavedAnOwnerAFolder(t *testing.T) {
 	}
 	if used, _, _ := shell(t, state, "list", "--all", "--sandbox"); !strings.HasSuffix(used, "  1 videos, 0 uncertain  token:ada\n") {
 		t.Errorf("list --all: %s", used)
+	}
+}
+
+func TestReplicasInTheSandboxTakeEachOthersCallbacks(t *testing.T) {
+	state := "--state-dir=" + t.TempDir()
+	other, err := url.Parse(teamServer(t, state))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.Path = ""
+	came := make(chan int, 10)
+	proxy := &httputil.ReverseProxy{
+		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(other) },
+		ModifyResponse: func(r *http.Response) error { came <- r.StatusCode; return nil },
+	}
+	front := httptest.NewServer(proxy)
+	defer front.Close()
+	address := teamServer(t, state, "--public-url="+front.URL+"/mcp")
+	if text, made := callTeam(t, address, "", "generate_video", map[string]any{"prompt": "the sea"}); made["request_id"] == nil {
+		t.Fatal(text)
+	}
+	select {
+	case status := <-came:
+		if status != http.StatusAccepted {
+			t.Errorf("a callback is answered %d", status)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("no callback came")
 	}
 }
