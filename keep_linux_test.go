@@ -224,6 +224,14 @@ func newCounting(t testing.TB, duration time.Duration, late func()) *counting {
 	return c
 }
 
+// newHolding returns a gateway that answers no POST before answer is called.
+func newHolding(t *testing.T) (gateway *counting, answer func()) {
+	over := make(chan struct{})
+	answer = sync.OnceFunc(func() { close(over) })
+	t.Cleanup(answer)
+	return newCounting(t, time.Hour, func() { <-over }), answer
+}
+
 // RoundTrip delivers a callback.
 func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	var status struct {
@@ -445,10 +453,7 @@ func TestASilentGatewayIsAnsweredInTime(t *testing.T) {
 	for _, args := range [][]string{{"--max-wait=2s"}, {"--max-wait=2s", "--keeper=false"}, {"--max-wait=1s"}} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			t.Parallel()
-			over := make(chan struct{})
-			answer := sync.OnceFunc(func() { close(over) })
-			t.Cleanup(answer)
-			gateway := newCounting(t, time.Hour, func() { <-over })
+			gateway, answer := newHolding(t)
 			u := newUser(t, gateway.URL)
 			p, _ := u.serve(args...)
 			begun := time.Now()
@@ -471,10 +476,7 @@ func TestASilentGatewayIsAnsweredInTime(t *testing.T) {
 
 func TestKeepersAreStoppedAfterTheirSubmissions(t *testing.T) {
 	t.Parallel()
-	over := make(chan struct{})
-	answer := sync.OnceFunc(func() { close(over) })
-	t.Cleanup(answer)
-	gateway := newCounting(t, time.Hour, func() { <-over })
+	gateway, answer := newHolding(t)
 	u := newUser(t, gateway.URL)
 	p, _ := u.serve()
 	p.begin("generate_video", generate("tides"))
@@ -539,10 +541,7 @@ func TestADeletedStateDirectoryEndsItsKeeper(t *testing.T) {
 // A keeper is ended by a logout, say, while it sends.
 func TestSignalsDoNotCutAKeepersSubmissionOff(t *testing.T) {
 	t.Parallel()
-	over := make(chan struct{})
-	answer := sync.OnceFunc(func() { close(over) })
-	t.Cleanup(answer)
-	gateway := newCounting(t, time.Hour, func() { <-over })
+	gateway, answer := newHolding(t)
 	u := newUser(t, gateway.URL)
 	p, _ := u.serve()
 	p.begin("generate_video", generate("tides"))

@@ -482,8 +482,6 @@ func TestOneClaimAtATime(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			dir := place(t)
 			first, second := open(t, dir), open(t, dir)
-			defer second.Close()
-			defer first.Close()
 			accept(t, first, submission("tides"), "id-1")
 			claim := func(j *Journal, interval time.Duration, want bool) {
 				t.Helper()

@@ -106,7 +106,8 @@ func (l *listener) listen(ctx context.Context) error {
 	for payload := range payloads {
 		if err := l.take(ctx, payload, payloads); err != nil {
 			cancel()
-			_ = <-ended // of the cancelled ctx
+			for range payloads { // until receive has returned
+			}
 			return err
 		}
 	}

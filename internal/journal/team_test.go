@@ -19,8 +19,6 @@ func TestSessions(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			dir := place(t)
 			first, second := open(t, dir), open(t, dir)
-			defer second.Close()
-			defer first.Close()
 			s := Session{ID: "a1", Owner: "ann"}
 			check(t, first.OpenSession(t.Context(), s))
 			time.Sleep(20 * time.Hour)
@@ -51,8 +49,6 @@ func TestSubscriptionsOfOneSessionAtTwoReplicas(t *testing.T) {
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		dir := place(t)
 		first, second := open(t, dir), open(t, dir)
-		defer second.Close()
-		defer first.Close()
 		check(t, first.OpenSession(t.Context(), Session{ID: "a1", Owner: "ann"}))
 		var want []string
 		var work sync.WaitGroup
@@ -91,8 +87,6 @@ func TestDueJobsGoToOneReplica(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			dir := place(t)
 			first, second := open(t, dir), open(t, dir)
-			defer second.Close()
-			defer first.Close()
 			due := func(j *Journal, limit int, want ...string) {
 				t.Helper()
 				rows, err := j.Due(t.Context(), 5*time.Minute, limit)

@@ -20,8 +20,6 @@ func TestSavingIsClaimedOnce(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			dir := place(t)
 			first, second := open(t, dir), open(t, dir)
-			defer second.Close()
-			defer first.Close()
 			s := submission("tides")
 			s.SaveTo, s.Account, s.Notify = "/videos", "key", true
 			row := accept(t, first, s, "id-1")

@@ -106,16 +106,12 @@ func (k *Keeper) Run(ctx context.Context) {
 		if state := k.o.Journal.State(); pending || k.strays || state != seen {
 			seen, pending = state, k.look(ctx)
 		}
-		k.sleep(ctx, pauseOf(pending))
+		pause := idleLook
+		if pending {
+			pause = lookAt
+		}
+		k.sleep(ctx, pause)
 	}
-}
-
-// pauseOf returns how long it is to the next look.
-func pauseOf(pending bool) time.Duration {
-	if pending {
-		return lookAt
-	}
-	return idleLook
 }
 
 func closed(c <-chan struct{}) bool {
