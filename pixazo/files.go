@@ -180,8 +180,11 @@ func describe(item string, a *Attachment) (f File, rule string) {
 	}
 	switch FormOf(item) {
 	case WebURL:
-		if u, err := url.Parse(item); err != nil || u.Host == "" || u.User != nil || len(item) > 8192 {
+		switch u, err := url.Parse(item); {
+		case err != nil || u.Host == "" || u.User != nil || len(item) > 8192:
 			rule = "must be an http(s) URL with a host, without a password, of at most 8,192 characters"
+		case u.RawQuery == "": // which may ask for another format
+			rule = kindRule("", u.Path)
 		}
 		return File{URL: item}, rule
 	case AssetID:
@@ -341,14 +344,24 @@ func contentType(declared, name string, head []byte) (mediaType, rule string) {
 		mediaType == "application/octet-stream", mediaType == "application/zip", mediaType == "application/x-ole-storage":
 		mediaType = declared
 	}
+	switch rule = kindRule(mediaType, name); {
+	case strings.Contains(declared, "html"):
+		rule = kindRule(declared, "")
+	case rule == "" && !isAllowed(mediaType):
+		rule = "must be a picture, a video, audio, a PDF or text by its content, and not " + mediaType
+	}
+	return mediaType, rule
+}
+
+// kindRule returns the rule that content of this media type or with this name
+// breaks, whatever it holds, else "".
+func kindRule(mediaType, name string) string {
 	ending := strings.ToLower(path.Ext(name))
 	switch {
-	case strings.Contains(declared+mediaType, "html") || slices.Contains([]string{".html", ".htm", ".xhtml"}, ending):
-		return mediaType, "must not be HTML, which HeyGen rejects: export a PDF or take a picture of it"
+	case strings.Contains(mediaType, "html") || slices.Contains([]string{".html", ".htm", ".xhtml"}, ending):
+		return "must not be HTML, which HeyGen rejects: export a PDF or take a picture of it"
 	case officeTypes().MatchString(mediaType) || officeEndings().MatchString(ending):
-		return mediaType, "must not be an office document, since " + listed + ": export a PDF of it"
-	case !isAllowed(mediaType):
-		return mediaType, "must be a picture, a video, audio, a PDF or text by its content, and not " + mediaType
+		return "must not be an office document, since " + listed + ": export a PDF of it"
 	}
-	return mediaType, ""
+	return ""
 }

@@ -300,6 +300,28 @@ func TestSizesOfFilesAreLimitedEachAndInAll(t *testing.T) {
 	}
 }
 
+func TestURLsOfKindsThatHeyGenDoesNotTakeAreRefused(t *testing.T) {
+	const html, office = "must not be HTML, which HeyGen rejects", "must not be an office document, since HeyGen takes"
+	for url, rule := range map[string]string{
+		"https://example.com/deck.PPTX":             office,
+		"https://example.com/a%20b/notes.docx#2":    office,
+		"https://example.com/about.html":            html,
+		"https://example.com/deck.pptx?format=pdf":  "",
+		"https://example.com/":                      "",
+		"https://pptx.example.com":                  "",
+		"https://example.com/deck.pptx/preview.png": "",
+	} {
+		_, err := Prepare(VideoRequest{Prompt: "p", Files: []string{url}})
+		if rule == "" {
+			if err != nil {
+				t.Error(err)
+			}
+		} else if e := checkError(t, err, InvalidArgument); !strings.HasPrefix(e.Message, "files[0] "+rule) || !strings.HasSuffix(e.Message, "; got "+text.Quote(url)) {
+			t.Errorf("%s: %s", url, e.Message)
+		}
+	}
+}
+
 func TestOneRefusalNamesEveryFile(t *testing.T) {
 	_, err := Prepare(VideoRequest{Prompt: "p", Files: []string{"none", "asset_1", "a.html", "notes", "b.html"},
 		Attached: []*Attachment{2: {Name: "a.html", Data: []byte("x")}, 4: {Name: "b.html", Data: []byte("y")}}})
