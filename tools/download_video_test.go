@@ -152,6 +152,9 @@ func TestVideosAreSaved(t *testing.T) {
 					t.Errorf("the text says %s %d times: %s", path, n, text)
 				}
 			}
+			if tt.files < 2 && strings.Contains(text, "further_files") {
+				t.Errorf("the text has no files, and says so: %s", text)
+			}
 			if tt.files == 0 {
 				return
 			}

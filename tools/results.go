@@ -133,7 +133,7 @@ func addLines(lines *[]string, v reflect.Value) {
 			continue
 		}
 		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if strings.Contains(options, "omitempty") && value.IsZero() {
+		if strings.Contains(options, "omitempty") && (value.IsZero() || value.Kind() == reflect.Slice && value.Len() == 0) {
 			continue
 		}
 		var shown string
