@@ -248,7 +248,7 @@ func listVideos(ctx context.Context, settings config.Settings, stdout, stderr io
 				_, err = fmt.Fprintf(stdout, "%s\n", raw)
 			} else {
 				at := cmp.Or(row.SubmittedAt, row.Job.CreatedAt)
-				_, err = fmt.Fprintf(stdout, "%s  %-10s  %s  %s\n", at.Local().Format("2006-01-02 15:04"), view.Status, view.RequestID,
+				_, err = fmt.Fprintf(stdout, "%s  %-10s  %s  %s\n", at.Local().Format("2006-01-02 15:04"), view.Status, cmp.Or(view.RequestID, "none"),
 					strings.Join(append([]string{text.Clean(view.Prompt, 60)}, words(view, nil)[1:]...), "  "))
 			}
 			if err != nil {
