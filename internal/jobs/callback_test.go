@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -210,7 +211,11 @@ func TestForgedCallbacksChangeNothing(t *testing.T) {
 }
 
 func TestACallbackIsRefusedWhileTheJournalIsAway(t *testing.T) {
-	tracker := openTracker(t, &fakeGateway{}, os.DevNull, jobs.Options{Team: true, Callbacks: true})
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tracker := openTracker(t, &fakeGateway{}, file, jobs.Options{Team: true, Callbacks: true})
 	if err := tracker.Callback(t.Context(), "n-1", "id-1"); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
 		t.Errorf("%v", err)
 	}

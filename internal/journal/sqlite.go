@@ -119,7 +119,7 @@ func (e *embedded) write(ctx context.Context, p purpose, f func(context.Context,
 // rows: f is not called. One that can't be opened for writing is read without.
 func (e *embedded) read(ctx context.Context, f func(context.Context, querier) error) error {
 	for try := 1; ; try++ {
-		if _, err := os.Lstat(filepath.Join(e.dir, e.file)); e.dir == "" || errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(filepath.Join(e.dir, e.file)); e.dir == "" || errors.Is(err, fs.ErrNotExist) && !belowFile(e.dir) {
 			return nil
 		}
 		o, err := e.open()
@@ -137,6 +137,16 @@ func (e *embedded) read(ctx context.Context, f func(context.Context, querier) er
 			}
 		case err != nil || o.inPlace():
 			return unavailable(err)
+		}
+	}
+}
+
+// belowFile reports whether a file is in the place of dir or of a folder above it.
+// Windows says of what would lie there only that it does not exist.
+func belowFile(dir string) bool {
+	for ; ; dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
+			return err == nil && !info.IsDir()
 		}
 	}
 }
