@@ -156,8 +156,11 @@ func (l *Links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (l *Links) serve(w http.ResponseWriter, r *http.Request, owner string, file File) bool {
 	folder := Folder(l.Dir, owner)
 	name := nameBelow(folder, file.Path)
+	if name == "" {
+		return false
+	}
 	root, err := os.OpenRoot(folder)
-	if err != nil || name == "" {
+	if err != nil {
 		return false
 	}
 	defer root.Close()
