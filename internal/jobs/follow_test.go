@@ -201,7 +201,7 @@ func TestFollowedJobsDoNotStandInTheWayOfACall(t *testing.T) {
 		for range 7 {
 			time.Sleep(5 * time.Second)
 			start := time.Now()
-			if job, err := status(tracker, t.Context(), "asked"); err != nil || job.Status != pixazo.Processing || time.Since(start) > 0 {
+			if job, err := status(tracker, t.Context(), "asked"); err != nil || job.Status != pixazo.Processing || time.Since(start) > atOnce {
 				t.Errorf("%+v, %v after %v; want an answer at once", job, err, time.Since(start))
 			}
 		}
@@ -211,6 +211,10 @@ func TestFollowedJobsDoNotStandInTheWayOfACall(t *testing.T) {
 		}
 	})
 }
+
+// atOnce is what a call may take that waits for nothing but SQLite, which sleeps by
+// the clock of a bubble elsewhere than on Linux.
+const atOnce = 50 * time.Millisecond
 
 func TestPollsOfFollowedJobsAreSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -227,7 +231,7 @@ func TestPollsOfFollowedJobsAreSpread(t *testing.T) {
 			t.Errorf("%d polls in 10 s, want 20 a second", n)
 		}
 		start := time.Now()
-		if _, err := tracker.Wait(t.Context(), "id-299", 0, nil); err != nil || time.Since(start) > 0 {
+		if _, err := tracker.Wait(t.Context(), "id-299", 0, nil); err != nil || time.Since(start) > atOnce {
 			t.Errorf("a wait got %v after %v", err, time.Since(start))
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +45,7 @@ func TestAJobAsItIsShown(t *testing.T) {
 			`{"request_id":"id-1","status":"PROCESSING","done":false,"created_at":"2026-11-25T10:00:00Z","elapsed_seconds":7200,"check_again_seconds":1200,"stalled":true}`},
 		{"done and saved", jobs.Row{State: journal.Accepted, SubmittedAt: ago(2 * time.Hour), ChangedAt: ago(2 * time.Hour), Saved: []jobs.SavedFile{{Path: saved}}, Save: journal.Save{Error: "an earlier one"},
 			Job: pixazo.Job{RequestID: "id-1", Status: pixazo.Completed, VideoURLs: []string{"https://m/1.mp4?a=1&b=2"}, MediaType: "video/mp4", DurationSeconds: 31.5, ThumbnailURL: "https://m/1.png", SubtitleURL: "https://m/1.srt", CaptionedVideoURL: "https://m/2.mp4", CreatedAt: ago(2 * time.Hour), CompletedAt: ago(time.Hour)}}, time.Minute,
-			`{"request_id":"id-1","status":"COMPLETED","done":true,"video_urls":["https://m/1.mp4?a=1&b=2"],"media_type":"video/mp4","duration_seconds":31.5,"thumbnail_url":"https://m/1.png","subtitle_url":"https://m/1.srt","captioned_video_url":"https://m/2.mp4","created_at":"2026-11-25T10:00:00Z","completed_at":"2026-11-25T11:00:00Z","elapsed_seconds":3600,"saved_path":"` + filepath.ToSlash(saved) + `"}`},
+			`{"request_id":"id-1","status":"COMPLETED","done":true,"video_urls":["https://m/1.mp4?a=1&b=2"],"media_type":"video/mp4","duration_seconds":31.5,"thumbnail_url":"https://m/1.png","subtitle_url":"https://m/1.srt","captioned_video_url":"https://m/2.mp4","created_at":"2026-11-25T10:00:00Z","completed_at":"2026-11-25T11:00:00Z","elapsed_seconds":3600,"saved_path":` + strconv.Quote(saved) + `}`},
 		{"done, and its file is gone", jobs.Row{State: journal.Foreign, Saved: []jobs.SavedFile{{Path: saved + ".gone"}}, Save: journal.Save{Error: "the disk is full"}, Job: pixazo.Job{RequestID: "id-1", Status: pixazo.Completed}}, 0,
 			`{"request_id":"id-1","status":"COMPLETED","done":true,"save_error":"the disk is full"}`},
 		{"failed", jobs.Row{State: journal.Accepted, Job: pixazo.Job{RequestID: "id-1", Status: pixazo.Failed, Error: "no such avatar"}}, 0,

@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"modernc.org/sqlite"
@@ -119,7 +120,10 @@ func (e *embedded) write(ctx context.Context, p purpose, f func(context.Context,
 // rows: f is not called. One that can't be opened for writing is read without.
 func (e *embedded) read(ctx context.Context, f func(context.Context, querier) error) error {
 	for try := 1; ; try++ {
-		if _, err := os.Lstat(filepath.Join(e.dir, e.file)); e.dir == "" || errors.Is(err, fs.ErrNotExist) && !belowFile(e.dir) {
+		if _, err := os.Lstat(filepath.Join(e.dir, e.file)); e.dir == "" || errors.Is(err, fs.ErrNotExist) {
+			if belowFile(e.dir) {
+				return unavailable(&fs.PathError{Op: "open", Path: e.dir, Err: syscall.ENOTDIR})
+			}
 			return nil
 		}
 		o, err := e.open()
@@ -144,11 +148,12 @@ func (e *embedded) read(ctx context.Context, f func(context.Context, querier) er
 // belowFile reports whether a file is in the place of dir or of a folder above it.
 // Windows says of what would lie there only that it does not exist.
 func belowFile(dir string) bool {
-	for ; ; dir = filepath.Dir(dir) {
+	for ; dir != ""; dir = filepath.Dir(dir) {
 		if info, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
 			return err == nil && !info.IsDir()
 		}
 	}
+	return false
 }
 
 // readOnly runs f on a journal whose directory or disk takes no writes, not even
