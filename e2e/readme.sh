@@ -71,7 +71,7 @@ for page in *.md docs/*.md; do
   done
 done
 
-# A stranger reads no more; the rest belongs into docs/.
+# A stranger reads no more; the rest belongs in docs/.
 words=$(wc -w <README.md)
 [ "$words" -le 2600 ] || {
   failed=$((failed + 1))

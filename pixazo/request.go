@@ -34,9 +34,9 @@ var (
 type VideoRequest struct {
 	Prompt        string   `json:"prompt" jsonschema:"minLength=1,maxLength=10000" jsonschema_description:"What the video should show. 1 to 10,000 characters."`
 	Mode          string   `json:"mode,omitempty" jsonschema:"enum=generate,enum=chat,default=generate" jsonschema_description:"generate makes one video. chat opens a session that may never finish here."`
-	AvatarID      string   `json:"avatar_id,omitempty" jsonschema_description:"Only one that the user gave; a name belongs into the prompt. Left out: the agent picks."`
-	VoiceID       string   `json:"voice_id,omitempty" jsonschema_description:"Only one that the user gave; a name belongs into the prompt."`
-	StyleID       string   `json:"style_id,omitempty" jsonschema_description:"Only one that the user gave; a name belongs into the prompt."`
+	AvatarID      string   `json:"avatar_id,omitempty" jsonschema_description:"Only one that the user gave; a name belongs in the prompt. Left out: the agent picks."`
+	VoiceID       string   `json:"voice_id,omitempty" jsonschema_description:"Only one that the user gave; a name belongs in the prompt."`
+	StyleID       string   `json:"style_id,omitempty" jsonschema_description:"Only one that the user gave; a name belongs in the prompt."`
 	BrandKitID    string   `json:"brand_kit_id,omitempty" jsonschema_description:"Only one that the user gave."`
 	Orientation   string   `json:"orientation,omitempty" jsonschema:"enum=landscape,enum=portrait" jsonschema_description:"Left out: decided from the prompt."`
 	Files         []string `json:"files,omitempty" jsonschema:"maxItems=20" jsonschema_description:"At most 20 images, videos, sounds or documents, 20 MB each, 50 MB in all: paths on the user's computer (in a folder that they opened), http(s) URLs, HeyGen asset IDs, data URIs or base64. Say in the prompt what each is for."`

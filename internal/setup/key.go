@@ -38,7 +38,7 @@ func (o Options) ensureKey(ctx context.Context, path string) error {
 		return nil
 	}
 	if source, _ := o.Settings.KeySource(); source != "" && source != o.Settings.APIKeyFile {
-		o.line("%s is set here, but a client may not see it; the key belongs into %s.", source, path)
+		o.line("%s is set here, but a client may not see it; the key belongs in %s.", source, path)
 	}
 	line, err := o.readKey(ctx)
 	if err != nil {
