@@ -84,6 +84,20 @@ func TestAVideoIsPaidForAfterAYes(t *testing.T) {
 	}
 }
 
+func TestNobodyIsAskedAboutARequestThatCantBeSent(t *testing.T) {
+	t.Parallel()
+	p := asking(t, `{"elicitation":{}}`)
+	for code, args := range map[string]map[string]any{
+		"invalid_argument: prompt":   {"prompt": " \n"},
+		"invalid_argument: files[1]": {"prompt": "tides", "files": []string{"https://example.com/a.png", "https://example.com/deck.pptx"}},
+		"file_refused: files[0]":     {"prompt": "tides", "files": []string{"./lost.png"}},
+	} {
+		if r := p.call("generate_video", args); !strings.HasPrefix(r.text(), code) {
+			t.Errorf("got %s, want %s", r.text(), code)
+		}
+	}
+}
+
 // The call ends before the person answers, or because the client gives it up.
 func TestALateYesCountsForTheSameRequest(t *testing.T) {
 	t.Parallel()

@@ -55,6 +55,11 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 		if err := config.attach(ctx, req, &in.VideoRequest); err != nil {
 			return generateResult{}, err
 		}
+		if config.ConfirmSpend { // nobody is asked about a request that can't be sent
+			if _, err := pixazo.Prepare(in.VideoRequest); err != nil {
+				return generateResult{}, err
+			}
+		}
 		if err := yes.ask(ctx, req, in, config.MaxWait-answerTime, tell); err != nil {
 			return generateResult{}, err
 		}

@@ -30,6 +30,7 @@ func TestDuplicateIsAnsweredWithItsJob(t *testing.T) {
 	}{
 		{"at once", "", 0, "Nothing was submitted now: the same request was, 0s ago, and this is its job. " + making + another},
 		{"being made", "PROCESSING", 90*time.Second + 300*time.Millisecond, "Nothing was submitted now: the same request was, 1m30s ago, and this is its job. " + making + another},
+		{"being made, and its chat was lost", "PROCESSING", 15 * time.Minute, "Nothing was submitted now: the same request was, 15m0s ago, and this is its job. " + making + another},
 		{"finished", "COMPLETED", 9 * time.Minute,
 			"Nothing was submitted now: the same request was, 9m0s ago, and this is its job. Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video." + another},
 		{"failed", "FAILED", time.Second, ""},
