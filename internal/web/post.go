@@ -96,15 +96,16 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (body []byte, rele
 		tooLarge()
 		return nil, nil, false
 	}
-	if s.bodies.Add(size) > maxBodies {
-		s.bodies.Add(-size)
+	held := counted(size)
+	if s.bodies.Add(held) > maxBodies && held > 0 {
+		s.bodies.Add(-held)
 		unavailable(w, "too many large messages at once")
 		return nil, nil, false
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.MaxBody))
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // else it would cut off a wait
 	if err != nil {
-		s.bodies.Add(-size)
+		s.bodies.Add(-held)
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
 			tooLarge()
 		} else {
@@ -112,9 +113,18 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (body []byte, rele
 		}
 		return nil, nil, false
 	}
-	taken := int64(len(body))
-	s.bodies.Add(taken - size)
+	taken := counted(int64(len(body)))
+	s.bodies.Add(taken - held)
 	return body, func() { s.bodies.Add(-taken) }, true
+}
+
+// counted returns how much of maxBodies a body takes: a small one nothing, since
+// large ones that come slowly must not keep out everybody's calls.
+func counted(size int64) int64 {
+	if size <= smallBody {
+		return 0
+	}
+	return size
 }
 
 // values returns about how many values are in a JSON text: each takes far more

@@ -183,11 +183,17 @@ func TestBodies(t *testing.T) {
 		{name: "many values", body: with("[" + strings.Repeat("[],", maxValues/2+1) + "[]]"), status: 413},
 		{name: "many commas in a string", body: with(`"\"` + strings.Repeat(",[{", maxValues) + `"`), status: 200},
 	})
-	r.web.bodies.Store(maxBodies - int64(len(ping)))
-	r.try(t, c, []row{
-		{name: "there is just room", body: ping, status: 200},
-		{name: "there is no room", body: ping + " ", status: 503, answer: "Retry-After: " + retryAfter},
+	c = &client{t: t, r: large, user: "alice"}
+	some := ping + strings.Repeat(" ", smallBody)
+	large.web.bodies.Store(maxBodies - int64(len(some)))
+	large.try(t, c, []row{
+		{name: "there is just room", body: some, status: 200},
+		{name: "there is no room", body: some + " ", status: 503, answer: "Retry-After: " + retryAfter},
+		{name: "a small one needs none", body: ping, status: 200},
 	})
+	if n := large.web.bodies.Load(); n != maxBodies-int64(len(some)) {
+		t.Errorf("%d bytes are held", n)
+	}
 }
 
 func TestRate(t *testing.T) {

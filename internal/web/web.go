@@ -33,8 +33,9 @@ import (
 )
 
 const (
-	maxBodies   = 64 << 20 // bytes of all bodies in flight
-	maxValues   = 10_000   // in a body
+	maxBodies   = 64 << 20 // bytes of all bodies in flight that are not small
+	smallBody   = 64 << 10
+	maxValues   = 10_000 // in a body
 	bodyTime    = time.Minute
 	maxLimiters = 10_000 // users whose rate is remembered
 	maxStreams  = 50     // streams of news of one user at once
