@@ -114,7 +114,7 @@ func (p *part) place(from string, saved *File) error {
 		saved.Path = filepath.Join(p.root.Name(), name)
 		var err error
 		if p.req.Overwrite {
-			err = p.root.Rename(from, name)
+			err = replace(p.root, from, name)
 		} else {
 			err = moveTo(p.root, from, name)
 		}
@@ -130,6 +130,21 @@ func (p *part) place(from string, saved *File) error {
 		}
 	}
 	return failed("there are too many files of that name")
+}
+
+// replace renames a file below root, over one that has the new name. It tries again
+// for a second while another program has that open on Windows: a virus scanner or a
+// search index lets go of it.
+func replace(root *os.Root, from, name string) error {
+	err := root.Rename(from, name)
+	for range 10 {
+		if !isOpenElsewhere(err) {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+		err = root.Rename(from, name)
+	}
+	return err
 }
 
 // moveTo renames a file below root unless there is one of the new name. A link

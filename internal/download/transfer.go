@@ -218,7 +218,7 @@ func (t *transfer) checkName(name string) error {
 	}
 	// Renaming a file to its own name changes nothing, but Windows refuses it
 	// while another program has the file open.
-	if err := t.root.Rename(name, name); isOpenElsewhere(err) {
+	if err := replace(t.root, name, name); isOpenElsewhere(err) {
 		return t.nameError(err)
 	}
 	return nil
