@@ -7,6 +7,7 @@
 package identity
 
 import (
+	"cmp"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -59,9 +60,7 @@ func New(o Options) (*Verifier, error) {
 	if o.Issuer == "" && o.TokensFile == "" {
 		return nil, nil
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	v := &Verifier{o: o}
 	if o.TokensFile != "" {
 		v.tokens = &tokens{path: o.TokensFile, complain: complaint{log: o.Logger}}

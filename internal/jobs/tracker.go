@@ -116,12 +116,9 @@ func New(gateway Gateway, j *journal.Journal, options Options) *Tracker {
 		options.CallbackURL = func(string) string { return "" }
 	}
 	t := &Tracker{
-		gateway: gateway, journal: j, options: options, log: options.Logger,
+		gateway: gateway, journal: j, options: options, log: cmp.Or(options.Logger, slog.New(slog.DiscardHandler)),
 		attending: make(chan struct{}, maxAttending), following: make(chan struct{}, maxFollowing), heeding: make(chan struct{}, maxHeeding),
 		loops: map[jobKey]*loop{}, memories: map[jobKey]memory{}, listeners: map[int]func(Event){}, told: map[int64]told{}, hints: map[string]*hint{},
-	}
-	if t.log == nil {
-		t.log = slog.New(slog.DiscardHandler)
 	}
 	t.draining, t.drain = context.WithCancel(context.Background())
 	return t

@@ -114,9 +114,7 @@ const (
 // New returns the journal of o. It is opened at its first use, so that starting
 // the program costs nothing.
 func New(o Options) *Journal {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	o.Busy = cmp.Or(o.Busy, defaultBusy)
 	j := &Journal{gateway: o.Gateway, limits: o.Limits, keepDays: o.KeepDays, mediaOrigin: o.MediaOrigin, log: o.Logger}
 	if o.Database == "" {

@@ -6,6 +6,7 @@
 package stdio
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,9 +45,7 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 	if options.Grace == 0 {
 		options.Grace = 60 * time.Second
 	}
-	if options.Logger == nil {
-		options.Logger = slog.New(slog.DiscardHandler)
-	}
+	options.Logger = cmp.Or(options.Logger, slog.New(slog.DiscardHandler))
 	w := &lineWriter{out: out}
 	input, endOfInput := context.WithCancel(context.WithoutCancel(ctx))
 	defer endOfInput()

@@ -10,6 +10,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -70,9 +71,7 @@ type Session struct {
 // twice at a time, and may block; once it has failed it is not called any more,
 // and Broken says so.
 func New(ctx context.Context, srv *server.MCPServer, id string, out func(message []byte) error, options Options) *Session {
-	if options.Logger == nil {
-		options.Logger = slog.New(slog.DiscardHandler)
-	}
+	options.Logger = cmp.Or(options.Logger, slog.New(slog.DiscardHandler))
 	s := &Session{srv: srv, options: options, log: options.Logger, calls: map[string]*call{}}
 	s.news = newNews(ctx, newWriter(out), id, nil, options.Subscribe)
 	s.SetClientInfo(mcp.Implementation{})
