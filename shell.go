@@ -182,6 +182,9 @@ func words(v jobs.View, err error) []string {
 		all = append(all, v.SavedPath)
 	case len(v.VideoURLs) > 0:
 		all = append(all, v.VideoURLs...)
+		if v.SaveError != "" {
+			all = append(all, "not saved: "+v.SaveError)
+		}
 	case v.Error != "":
 		all = append(all, v.Error)
 	}
@@ -215,7 +218,7 @@ func (w *waiter) progress(id string, p jobs.Progress) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	status := p.Row.Job.Status
-	if status != w.said[id] && !w.settings.JSON {
+	if status != w.said[id] && !w.settings.JSON && !p.Row.Job.Done() { // the end is printed by wait
 		w.print(fmt.Sprintf("%s  %s", id, status))
 	}
 	w.said[id] = status

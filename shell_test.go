@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -48,11 +49,18 @@ func TestWaitAndList(t *testing.T) {
 		}
 		return id
 	}
-	good, bad, slow := submit("tides"), submit("sandbox:failed moon"), submit("sandbox:stuck")
+	good, bad, slow, page := submit("tides"), submit("sandbox:failed moon"), submit("sandbox:stuck"), submit("sandbox:media-html")
 
 	out, _, code := shell(t, dir, "wait", good, "--timeout=20s")
 	if last := lastLine(out); code != 0 || !strings.HasPrefix(last, good+"  COMPLETED  "+dir) || !strings.HasSuffix(last, ".mp4") {
 		t.Errorf("a video that is made: %d, %q", code, out)
+	}
+	if out, _, _ := shell(t, dir, "wait", good); strings.Count(out, "\n") != 1 {
+		t.Errorf("one that is done is told in more than a line: %q", out)
+	}
+	out, _, code = shell(t, dir, "wait", page)
+	if code != 0 || !strings.Contains(out, "/output.mp4  not saved: download_failed: ") {
+		t.Errorf("one that can't be saved: %d, %q", code, out)
 	}
 	out, _, code = shell(t, dir, "wait", "--timeout=20s", good, bad)
 	if code != 1 || !strings.Contains(out, bad+"  FAILED  ") {
@@ -77,8 +85,8 @@ func TestWaitAndList(t *testing.T) {
 		t.Errorf("as JSON: %d, %v, %q", code, err, out)
 	}
 	out, _, _ = shell(t, dir, "list", "--sandbox", "--json")
-	if lines := strings.Count(out, "\n"); lines != 3 {
-		t.Errorf("%d lines listed, want 3: %s", lines, out)
+	if lines := strings.Count(out, "\n"); lines != 4 {
+		t.Errorf("%d lines listed, want 4: %s", lines, out)
 	}
 	if out, _, _ = shell(t, dir, "list", "--sandbox"); !strings.Contains(out, "COMPLETED   "+good+"  tides  "+dir) {
 		t.Errorf("listed %s", out)
@@ -101,19 +109,21 @@ func TestWaitShowsItsProgressOnATerminal(t *testing.T) {
 			t.Fatal(r.text())
 		}
 	}
-	for name, args := range map[string][]string{"lines": nil, "JSON": {"--json"}} {
+	wait := func(args ...string) string {
 		out := &terminal{}
-		err := run(context.Background(), append([]string{"wait", "--state-dir=" + dir, "--output-dir=" + dir}, args...), homes(dir), nil, strings.NewReader(""), out, &syncBuffer{})
-		if name == "JSON" { // both are done, and nothing is waited for
-			if said := out.String(); err != nil || strings.Contains(said, "\r") {
-				t.Errorf("%s: %q, %v", name, said, err)
-			}
-			continue
+		if err := run(context.Background(), append([]string{"wait", "--state-dir=" + dir, "--output-dir=" + dir}, args...), homes(dir), nil, strings.NewReader(""), out, &syncBuffer{}); err != nil {
+			t.Error(err)
 		}
-		shown := "2 being made, waited 0s"
-		if said := out.String(); err != nil || !strings.Contains(said, "\n"+shown+"\r"+strings.Repeat(" ", len(shown))+"\r") || strings.Count(said, "  COMPLETED  ") != 2 || !strings.HasSuffix(said, ".mp4\n") {
-			t.Errorf("%s: %q, %v", name, said, err)
+		return out.String()
+	}
+	said := wait()
+	for _, part := range []string{`\n2 being made, waited \d+s\r +\r`, `[\r\n][^\r\n ]+  COMPLETED  [^\r\n]+\.mp4\n$`} {
+		if !regexp.MustCompile(part).MatchString(said) {
+			t.Errorf("%q does not match %s", said, part)
 		}
+	}
+	if said := wait("--json"); strings.Contains(said, "\r") { // nothing is pending any more
+		t.Errorf("as JSON: %q", said)
 	}
 	if err := p.end(); err != nil {
 		t.Error(err)
