@@ -360,7 +360,7 @@ func TestMetrics(t *testing.T) {
 	c.cancel("2")
 	r.wait(r.ended)
 	r.web.Drain()
-	_ = r.web.Wait(t.Context())
+	_ = r.http.Config.Shutdown(t.Context())
 	var out bytes.Buffer
 	r.web.o.Metrics.WritePrometheus(&out)
 	for _, want := range []string{

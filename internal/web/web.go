@@ -97,8 +97,7 @@ type Server struct {
 	local  bool         // without authentication
 	bodies atomic.Int64 // bytes in flight
 
-	work sync.WaitGroup   // MCP requests
-	open *metrics.Counter // of them
+	open *metrics.Counter // MCP requests under way
 
 	mu       sync.Mutex
 	draining bool
@@ -187,7 +186,6 @@ func (s *Server) mcp(w http.ResponseWriter, r *http.Request) {
 		unavailable(w, "the server is shutting down")
 		return
 	}
-	defer s.work.Done()
 	defer s.open.Dec()
 	r = r.WithContext(journal.WithOwner(r.Context(), user.Owner))
 	switch r.Method {
@@ -284,7 +282,6 @@ func (s *Server) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.draining {
-		s.work.Add(1)
 		s.open.Inc()
 	}
 	return !s.draining
@@ -298,22 +295,6 @@ func (s *Server) Drain() {
 	s.mu.Unlock()
 	for _, st := range s.streamsOf(all) {
 		st.end()
-	}
-}
-
-// Wait returns when, after Drain, all calls are answered, or with the error of ctx
-// when that ends first.
-func (s *Server) Wait(ctx context.Context) error {
-	idle := make(chan struct{})
-	go func() {
-		s.work.Wait()
-		close(idle)
-	}()
-	select {
-	case <-idle:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 
