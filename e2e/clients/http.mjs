@@ -107,6 +107,7 @@ export function judgeHTTP(entries, tools, later) {
         break;
       case 'event':
         if (/^event: message\ndata: [^\n]+$/.test(what)) said(what.slice(what.indexOf('data: ') + 6));
+        else if (e.method === 'GET' && e.version === '2025-11-25' && /^id: \S+\ndata:$/.test(what)) e.primed = (e.primed ?? 0) + 1;
         else if (what !== ':') complain(`an event that is none: ${JSON.stringify(what.slice(0, 200))}`);
         break;
       case 'body':
@@ -118,7 +119,8 @@ export function judgeHTTP(entries, tools, later) {
         messages.push(['gone', '', place]);
     }
   }
-  for (const [exchange, { method, body, status }] of exchanges) {
+  for (const [exchange, { method, body, status, version, type, primed }] of exchanges) {
+    if (method === 'GET' && version === '2025-11-25' && type === 'text/event-stream' && primed !== 1) wrong.push(`a stream of news begins with ${primed ?? 0} ids`);
     if (status === undefined && !entries.some(([kind, n]) => kind === 'gone' && n === exchange)) wrong.push(`${method} ${body.slice(0, 500)} has no answer`);
   }
   const { lines, spoken, ...talk } = converse(messages, tools, later);

@@ -44,7 +44,7 @@ test('nothing is wrong with good exchanges', () => {
   const list = { id: 4, method: 'tools/call', params: { name: 'list', arguments: {} } };
   for (const good of [
     [open, post({ method: 'notifications/initialized' }, none), post(call(2), stream, ':', progress(2), event(answer(2)))],
-    [open, post(undefined, { method: 'GET', ...stream }, ':', news, undefined), post(undefined, { ...none, method: 'DELETE', status: 204 }), post(ping(1), { status: 404, type: 'text/plain' })],
+    [open, post(undefined, { method: 'GET', ...stream }, 'id: a\ndata:', ':', news, undefined), post(undefined, { ...none, method: 'DELETE', status: 204 }), post(ping(1), { status: 404, type: 'text/plain' })],
     [open, post(old, stream, progress(2)), cancel],
     [post(listen(1), { ...stream, ...modern }, updated(1), undefined), post(listen(1), { ...stream, ...modern }, updated(1), undefined)],
     [open, post(generate, {}, answer(3, id)), post(list, {}, answer(4, id))],
@@ -56,6 +56,7 @@ for (const [name, entries, want] of [
   ['nothing at all', [open, post(ping(1), {}).slice(0, 1)], /has no answer/],
   ['an answer in another exchange', [open, post(ping(1), {}, pong(1)), post(ping(2), {}, pong(1))], /nobody asked/],
   ['an answer on the stream of news', [open, post(undefined, { method: 'GET', ...stream }, event(pong(0)))], /nobody asked/],
+  ['a stream of news without an id', [open, post(undefined, { method: 'GET', ...stream }, ':', undefined)], /begins with 0 ids/],
   ['progress in another exchange', [open, post(call(1), stream, event(answer(1))), post(call(2), stream, progress(1), event(answer(2)))], /nobody gave/],
   ['progress behind the answer', [open, post(call(1), stream, event(answer(1)), progress(1))], /behind the answer/],
   ['an answer to a cancelled call', [open, waiting, cancel, [['event', waiting[0][1], event(answer(2))]]], /cancelled request/],

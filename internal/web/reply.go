@@ -116,8 +116,25 @@ func (a *reply) write(message []byte) error {
 	return a.event(message)
 }
 
-// event writes an event. The caller holds a.mu.
+// prime writes an event that has nothing but an id, which clients since
+// 2025-11-25 name when they come again.
+func (a *reply) prime(id string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.put([]byte("id: " + id + "\ndata:\n\n"))
+}
+
+// event writes an event, or a comment when there is no message. The caller holds
+// a.mu.
 func (a *reply) event(message []byte) error {
+	if message == nil {
+		return a.put([]byte(":\n\n"))
+	}
+	return a.put(append(append([]byte("event: message\ndata: "), message...), "\n\n"...))
+}
+
+// put writes a piece of the stream. The caller holds a.mu.
+func (a *reply) put(piece []byte) error {
 	if !a.streaming {
 		a.streaming = true
 		h := a.w.Header()
@@ -126,11 +143,7 @@ func (a *reply) event(message []byte) error {
 		h.Set("X-Accel-Buffering", "no") // nginx would hold it back
 		a.w.WriteHeader(http.StatusOK)
 	}
-	line := []byte(":\n\n")
-	if message != nil {
-		line = append(append([]byte("event: message\ndata: "), message...), "\n\n"...)
-	}
-	_, err := a.w.Write(line)
+	_, err := a.w.Write(piece)
 	if err == nil {
 		err = a.control.Flush()
 	}

@@ -334,3 +334,22 @@ func TestLogOfFailures(t *testing.T) {
 		}
 	}
 }
+
+// The Go SDK gives up a session of which six streams have ended without an id.
+func TestStreamsBeginWithAnId(t *testing.T) {
+	c := newTeam().start(t, nil).connect("alice", false)
+	seen := map[string]bool{}
+	for _, version := range []string{"", "2025-06-18", "2025-11-25", "2025-11-25"} {
+		q := c.request(t.Context(), http.MethodGet, "")
+		if version != "" {
+			q.Header.Set("Mcp-Protocol-Version", version)
+		}
+		piece := make([]byte, 200)
+		n, err := c.do(q).Body.Read(piece)
+		got, begins := string(piece[:n]), strings.HasPrefix(string(piece[:n]), "id: ")
+		if err != nil || begins != (version == "2025-11-25") || seen[got] || begins && !strings.HasSuffix(got, "\ndata:\n\n") || !begins && got != ":\n\n" {
+			t.Errorf("%q begins with %q, %v", version, got, err)
+		}
+		seen[got] = begins
+	}
+}

@@ -220,7 +220,12 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 	defer news.Stop()
 	a.watch()
 	defer a.end(http.StatusOK, nil)
-	if a.write(nil) != nil { // so that the client knows that it is heard
+	begin := func() error { return a.write(nil) } // so that the client knows that it is heard
+	if r.Header.Get(mcp.HeaderProtocolVersion) >= mcp.LATEST_LEGACY_PROTOCOL_VERSION {
+		// The Go SDK gives its session up after six streams that ended without an id.
+		begin = func() error { return a.prime(st.name) }
+	}
+	if begin() != nil {
 		return
 	}
 	for {
