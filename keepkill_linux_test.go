@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -258,5 +259,56 @@ func TestAKeepersLogIsBounded(t *testing.T) {
 	}
 	if _, err := os.Stat(dir); err == nil {
 		t.Error("the directory was made again")
+	}
+}
+
+// A program that was updated runs beside one that was not: the keeper of the older
+// version ends once what it sends is answered, and the newer one watches its video.
+func TestAKeeperOfAnOlderVersionEndsAfterItsSubmission(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the program")
+	}
+	t.Parallel()
+	newer := filepath.Join(t.TempDir(), "pixazo-mcp")
+	if out, err := exec.Command("go", "build", "-ldflags=-X main.version=99.0.0", "-o", newer, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	over := make(chan struct{})
+	answer := sync.OnceFunc(func() { close(over) })
+	t.Cleanup(answer)
+	var sent atomic.Int32
+	gateway := newCounting(t, time.Hour, func() {
+		if sent.Add(1) == 1 {
+			<-over
+		}
+	})
+	u := newUser(t, gateway.URL)
+	one, _ := u.serve()
+	call := one.begin("generate_video", generate("tides"))
+	<-gateway.arrived
+	old := u.reader()
+	time.Sleep(2 * time.Second) // until it has its lease
+	cmd := exec.Command(newer)
+	cmd.Env = u.env
+	two := talkTo(t, cmd)
+	if r := two.call("generate_video", generate("waves")); r.Result.IsError {
+		t.Fatal(r.text())
+	}
+	time.Sleep(3 * time.Second) // until the old one has seen that it was taken over
+	if !slices.Contains(u.keepers(), old) {
+		t.Error("the old keeper ended while it was sending")
+	}
+	answer()
+	if r := one.await(call); r.Result.StructuredContent["request_id"] != gateway.accepted["tides"][0] {
+		t.Errorf("got %s", r.text())
+	}
+	if !soon(5*time.Second, func() bool { return !slices.Contains(u.keepers(), old) }) {
+		t.Error("the old keeper stays")
+	}
+	list := exec.Command(newer, "list")
+	list.Env = u.env
+	out, err := list.CombinedOutput()
+	if err != nil || len(u.keepers()) != 1 || !strings.Contains(string(out), "a keeper watches what is pending: version 99.0.0") || strings.Count(string(out), "heygen-video-agent_") != 2 {
+		t.Errorf("%d keepers run, %v: %s", len(u.keepers()), err, out)
 	}
 }
