@@ -76,7 +76,7 @@ func (c *pc) run(t *testing.T, args ...string) string {
 		t.Fatal(err)
 	}
 	defer context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })()
-	if err := cmd.Wait(); err != nil {
+	if err := cmd.Wait(); c.failed(err) {
 		t.Errorf("%s: %v", args, err)
 	}
 	return strings.ReplaceAll(out.String(), "\r\n", "\n")
@@ -86,14 +86,20 @@ func (c *pc) run(t *testing.T, args ...string) string {
 func (c *pc) serve(t *testing.T, dir string, args ...string) (*program, *exec.Cmd) {
 	t.Helper()
 	cmd := c.cmd(append(args, "--state-dir", c.path(filepath.Join(dir, "state")), "--output-dir", c.path(filepath.Join(dir, "videos")))...)
-	cmd.WaitDelay = time.Second // under Wine, a keeper has the stderr of its server
+	cmd.WaitDelay = time.Second
 	return talkTo(t, cmd), cmd
+}
+
+// failed reports whether the error of a process means that. Under Wine, a keeper
+// and Wine's own processes hold the stderr of the one that started them.
+func (c *pc) failed(err error) bool {
+	return err != nil && !(c.wine && errors.Is(err, exec.ErrWaitDelay))
 }
 
 // end ends a server, as p.end does.
 func (c *pc) end(t *testing.T, p *program) {
 	t.Helper()
-	if err := p.end(); err != nil && !(c.wine && errors.Is(err, exec.ErrWaitDelay)) {
+	if err := p.end(); c.failed(err) {
 		t.Errorf("at the end of input: %v\n%s", err, p.stderr)
 	}
 }
