@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -30,10 +31,10 @@ var galleryFile string
 
 // playerPage is the whole page: the gallery's elements and script are put into
 // the player's, whose functions they use.
-var playerPage = func() string {
+var playerPage = sync.OnceValue(func() string {
 	elements, script, _ := strings.Cut(strings.TrimSuffix(galleryFile, "</script>\n"), "<script>\n")
 	return strings.NewReplacer("<!-- gallery.html: elements -->\n", elements, "// gallery.html: script\n", script).Replace(playerFile)
-}()
+})
 
 // noOrigins is the page's list of http origins, as it stands in the file.
 const noOrigins = "const local = [];"
@@ -52,7 +53,7 @@ func playerFor(mediaOrigins []string) string {
 	if err != nil {
 		panic("resources: " + err.Error()) // strings can always be marshalled
 	}
-	return strings.Replace(playerPage, noOrigins, "const local = "+string(list)+";", 1)
+	return strings.Replace(playerPage(), noOrigins, "const local = "+string(list)+";", 1)
 }
 
 // teamPage says of a team server who can mend what a user can't.
@@ -82,13 +83,16 @@ func registerPlayer(s *server.MCPServer, o Options) {
 		"permissions":   map[string]any{"clipboardWrite": map[string]any{}}, // for the link
 		"prefersBorder": true,
 	}}
-	page := playerFor(o.MediaOrigins)
-	if o.Team {
-		page = teamPage.Replace(page)
-	}
-	if o.NoSaving {
-		page = strings.Replace(page, canSave, "!saved()", 1)
-	}
+	page := sync.OnceValue(func() string { // few clients ever read it
+		page := playerFor(o.MediaOrigins)
+		if o.Team {
+			page = teamPage.Replace(page)
+		}
+		if o.NoSaving {
+			page = strings.Replace(page, canSave, "!saved()", 1)
+		}
+		return page
+	})
 	// mcp-go lists by name: the guide comes first.
 	s.AddResource(mcp.NewResource(jobs.PlayerURI, "video-player",
 		mcp.WithResourceTitle("Video player"),
@@ -96,6 +100,6 @@ func registerPlayer(s *server.MCPServer, o Options) {
 		mcp.WithMIMEType(appType),
 		mcp.WithAnnotations([]mcp.Role{mcp.RoleUser}, 0.1, ""),
 	), func(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
-		return []mcp.ResourceContents{mcp.TextResourceContents{URI: jobs.PlayerURI, MIMEType: appType, Text: page, Meta: meta}}, nil
+		return []mcp.ResourceContents{mcp.TextResourceContents{URI: jobs.PlayerURI, MIMEType: appType, Text: page(), Meta: meta}}, nil
 	})
 }

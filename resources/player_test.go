@@ -60,7 +60,7 @@ func TestThePlayerKnowsTheHTTPOriginsOnly(t *testing.T) {
 		{[]string{"http://</script><script>alert(1)", "http://a\"b", "http://]"}, `["http://\u003c","http://a\"b","http://]"]`},
 		{[]string{"http://a&b"}, `["http://a\u0026b"]`},
 	} {
-		if got := playerFor(tt.origins); got != strings.Replace(playerPage, noOrigins, "const local = "+tt.want+";", 1) || !strings.Contains(got, "const local = "+tt.want+"; //") {
+		if got := playerFor(tt.origins); got != strings.Replace(playerPage(), noOrigins, "const local = "+tt.want+";", 1) || !strings.Contains(got, "const local = "+tt.want+"; //") {
 			t.Errorf("%q: want %s; got %s", tt.origins, tt.want, regexp.MustCompile("const local.*").FindString(got))
 		}
 	}
@@ -88,7 +88,7 @@ func TestTheGalleryIsInThePage(t *testing.T) {
 	for text, want := range map[string]int{
 		`<section id="gallery"`: 1, "function renderList()": 1, "// ---- The gallery": 1, "<script": 1, "</script>": 1, "</html>": 1, "gallery.html": 0,
 	} {
-		if n := strings.Count(playerPage, text); n != want {
+		if n := strings.Count(playerPage(), text); n != want {
 			t.Errorf("%q is there %d times, want %d", text, n, want)
 		}
 	}
@@ -97,7 +97,7 @@ func TestTheGalleryIsInThePage(t *testing.T) {
 // The page is read by every client that shows it, and it runs under a policy
 // that lets it load nothing but videos and their pictures.
 func TestThePlayerPageIsSmallAndSelfContained(t *testing.T) {
-	if n := len(playerPage); n >= 40_000 {
+	if n := len(playerPage()); n >= 40_000 {
 		t.Errorf("it has %d bytes", n)
 	}
 	for _, tt := range []struct{ pattern, why string }{
@@ -112,7 +112,7 @@ func TestThePlayerPageIsSmallAndSelfContained(t *testing.T) {
 		{`\beval\b|new Function|set(Timeout|Interval)\(\s*['"` + "`" + `]`, "text that becomes code"},
 		{`localStorage|sessionStorage|indexedDB|document\.cookie`, "storage that a sandboxed frame lacks"},
 	} {
-		if found := regexp.MustCompile(tt.pattern).FindString(playerPage); found != "" {
+		if found := regexp.MustCompile(tt.pattern).FindString(playerPage()); found != "" {
 			t.Errorf("%q: %s", found, tt.why)
 		}
 	}

@@ -133,7 +133,7 @@ func TestATeamIsToldWhatItsServerIs(t *testing.T) {
 		t.Error("the player does not say whom to ask")
 	}
 	for _, words := range []string{"Pixazo dashboard", `server\'s settings`, "This account"} {
-		if strings.Contains(teamPage.Replace(playerPage), words) || !strings.Contains(playerPage, words) {
+		if strings.Contains(teamPage.Replace(playerPage()), words) || !strings.Contains(playerPage(), words) {
 			t.Errorf("the player speaks of %s", words)
 		}
 	}
@@ -145,7 +145,7 @@ func TestATeamIsToldWhatItsServerIs(t *testing.T) {
 	}
 	nothing := server.NewMCPServer("test", "1")
 	registerPlayer(nothing, Options{NoSaving: true})
-	if page := askAs(t, nothing, "", "resources/read", map[string]any{"uri": jobs.PlayerURI}); strings.Contains(page, "can.serverTools)") || strings.Count(playerPage, canSave) != 1 {
+	if page := askAs(t, nothing, "", "resources/read", map[string]any{"uri": jobs.PlayerURI}); strings.Contains(page, "can.serverTools)") || strings.Count(playerPage(), canSave) != 1 {
 		t.Error("the player offers to save where nothing is saved")
 	}
 	if guide := askAs(t, s, "token:ada", "resources/read", map[string]any{"uri": jobs.PromptingGuideURI}); !strings.Contains(guide, "This is a team server.") {

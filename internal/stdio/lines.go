@@ -26,7 +26,7 @@ type lineReader struct {
 }
 
 func newLineReader(r io.Reader, max int) *lineReader {
-	return &lineReader{bufio.NewReaderSize(r, 64<<10), max}
+	return &lineReader{bufio.NewReaderSize(r, 16<<10), max}
 }
 
 // next returns the next line that is not blank, without its end ("\n" or
