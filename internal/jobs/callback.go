@@ -53,7 +53,7 @@ func (t *Tracker) Callback(ctx context.Context, nonce, requestID string) error {
 		return err
 	}
 	for begun := time.Now(); hinted(row, []string{requestID}); { // what is held is lost when this process is killed
-		if time.Since(begun) > lookFor || !sleep(ctx, lookAgain) {
+		if time.Since(begun) > lookFor || !journal.Sleep(ctx, lookAgain) {
 			if row.Job.RequestID != "" { // which the sweep asks for
 				return nil
 			}
@@ -128,7 +128,7 @@ func (t *Tracker) heed(nonce string, h *hint) {
 // come, before the program ends.
 func (t *Tracker) rest(h *hint, pause time.Duration) bool {
 	for newer := false; pause > 0 && !newer; pause -= explicitEvery {
-		if !sleep(t.draining, min(pause, explicitEvery)) {
+		if !journal.Sleep(t.draining, min(pause, explicitEvery)) {
 			return false
 		}
 		t.mu.Lock()
@@ -207,7 +207,7 @@ func (t *Tracker) settle(ctx context.Context, row journal.Row, named []string) l
 // Sweep asks once a minute, until ctx is done, for unfinished jobs of all owners
 // that nobody asked for in five minutes: their callback may have been missed.
 func (t *Tracker) Sweep(ctx context.Context) {
-	for sleep(ctx, sweepEvery) {
+	for journal.Sleep(ctx, sweepEvery) {
 		rows, err := t.journal.Due(ctx, sweepAfter, sweepMost)
 		if err != nil {
 			t.log.Warn("the journal could not be looked at for unfinished jobs", "error", err)

@@ -175,7 +175,7 @@ func (t *Tracker) post(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 	lease, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	t.submissions.Go(func() {
-		for sleep(lease, renewEvery) {
+		for journal.Sleep(lease, renewEvery) {
 			_ = t.journal.Renew(context.WithoutCancel(lease), in) // a failed one matters only when the lease has ended, which the next try notices
 		}
 	})
@@ -198,7 +198,7 @@ func (t *Tracker) post(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 func (t *Tracker) join(ctx context.Context, r journal.Row) (_ Submission, stands bool, _ error) {
 	nonce, at := r.Nonce, r.SubmittedAt
 	for pause := lookAgain; r.State == journal.Submitting; pause = min(2*pause, joinedEvery) {
-		if !sleep(ctx, pause) {
+		if !journal.Sleep(ctx, pause) {
 			return Submission{}, true, unseen(ctx.Err())
 		}
 		now, err := t.journal.ByNonce(ctx, nonce)

@@ -185,7 +185,7 @@ func (t *Tracker) Status(ctx context.Context, requestID string) (journal.Observa
 		if now, _ := t.Find(ctx, requestID); now != nil {
 			row = now
 		}
-		if time.Since(row.LastCheckedAt) < explicitEvery || time.Since(begun) > explicitLimit || !sleep(ctx, lookAgain) {
+		if time.Since(row.LastCheckedAt) < explicitEvery || time.Since(begun) > explicitLimit || !journal.Sleep(ctx, lookAgain) {
 			return journal.Observation{Row: *row}, nil
 		}
 	}
@@ -359,26 +359,13 @@ func (t *Tracker) HoldSave(ctx context.Context, requestID string) (release func(
 		case err != nil:
 			return func() {}, nil
 		case granted:
-			return t.renewSave(ctx, row.ID), nil
+			stop := t.journal.KeepSave(ctx, row.ID)
+			return func() {
+				stop()
+				_ = t.journal.LeaveSave(context.WithoutCancel(ctx), row.ID)
+			}, nil
 		}
-		sleep(ctx, time.Second)
-	}
-}
-
-// renewSave keeps a save held until release is called.
-func (t *Tracker) renewSave(ctx context.Context, row int64) (release func()) {
-	held, stop := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for sleep(held, 20*time.Second) {
-			_ = t.journal.RenewSave(held, row) // it ends by itself, and the files stay whole
-		}
-	}()
-	return func() {
-		stop()
-		<-ended
-		_ = t.journal.LeaveSave(context.WithoutCancel(ctx), row)
+		journal.Sleep(ctx, time.Second)
 	}
 }
 
@@ -411,14 +398,4 @@ func age(row journal.Row) (time.Duration, bool) {
 		}
 	}
 	return 0, false
-}
-
-// sleep reports whether d passed before ctx was done.
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

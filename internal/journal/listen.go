@@ -48,7 +48,7 @@ func (p *postgres) watch(ctx context.Context, j *Journal, begin time.Time, f fun
 		}
 		if ctx.Err() == nil {
 			_ = p.explain(ctx, err) // for the log
-			sleep(ctx, pause)
+			Sleep(ctx, pause)
 		}
 	}
 }

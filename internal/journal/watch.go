@@ -65,7 +65,7 @@ func (h *hearers) watch(ctx context.Context, j *Journal, begin time.Time, f func
 		return
 	}
 	var version int64
-	for since := begin.Add(-watchSlack); sleep(ctx, watchEvery); {
+	for since := begin.Add(-watchSlack); Sleep(ctx, watchEvery); {
 		now := time.Now()
 		v, err := j.version(ctx)
 		if err != nil || v == version {
@@ -101,8 +101,9 @@ func (j *Journal) changed(ctx context.Context, since, begin int64, f func([]Row)
 	}
 }
 
-// sleep reports whether d passed before ctx was done.
-func sleep(ctx context.Context, d time.Duration) bool {
+// Sleep reports whether d passed before ctx was done. The rooms above wait with it,
+// too.
+func Sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):
 		return true

@@ -100,6 +100,23 @@ func (j *Journal) RenewSave(ctx context.Context, row int64) error {
 	return err
 }
 
+// KeepSave renews the claim of a save that is under way until stop is called. Where
+// that fails, another process may begin the save as well; each file stays whole.
+func (j *Journal) KeepSave(ctx context.Context, row int64) (stop func()) {
+	kept, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for Sleep(kept, saveLease/3) {
+			_ = j.RenewSave(kept, row)
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended // else a late renewal would hold a save that has ended
+	}
+}
+
 // NameSave writes under which name, below its folder, the row's video is being
 // saved, so that a later try knows the file.
 func (j *Journal) NameSave(ctx context.Context, row int64, name string) error {

@@ -289,15 +289,9 @@ func (k *Keeper) trySave(ctx context.Context, row journal.Row) {
 	if err != nil || !granted {
 		return
 	}
-	under, cancel := context.WithCancel(ctx)
-	defer cancel()
-	k.tasks.Go(func() {
-		for wait(under, 20*time.Second) {
-			_ = k.o.Journal.RenewSave(under, row.ID)
-		}
-	})
+	stop := k.o.Journal.KeepSave(ctx, row.ID)
 	err = k.o.Save(ctx, row, func(name string) error { return k.o.Journal.NameSave(ctx, row.ID, name) })
-	cancel()
+	stop()
 	failure, next, ended := "", time.Time{}, ctx.Err() != nil
 	ctx = context.WithoutCancel(ctx)
 	switch {
@@ -311,15 +305,5 @@ func (k *Keeper) trySave(ctx context.Context, row journal.Row) {
 	}
 	if err := k.o.Journal.EndSave(ctx, row.ID, failure, next); err != nil {
 		k.o.Logger.Warn("how a save ended could not be written", "request_id", row.Job.RequestID, "error", err)
-	}
-}
-
-// wait reports whether d passed before ctx was done.
-func wait(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -16,7 +16,7 @@ import (
 // this process.
 func WatchOver(ctx context.Context, k *Keeper, start func() error) {
 	idle := "" // the state of the journal in which there was nothing to do
-	for wait(ctx, idleLook) {
+	for journal.Sleep(ctx, idleLook) {
 		state := k.o.Journal.State()
 		if state == idle {
 			continue
@@ -76,7 +76,7 @@ func Stop(ctx context.Context, j *journal.Journal) (n int, err error) {
 		if n = max(n, len(keepers)); err != nil || len(keepers) == 0 {
 			return n, err
 		}
-		if !wait(ctx, 200*time.Millisecond) {
+		if !journal.Sleep(ctx, 200*time.Millisecond) {
 			err = ctx.Err()
 		}
 	}

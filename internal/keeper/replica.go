@@ -41,7 +41,7 @@ func (k *Keeper) RunReplica(ctx context.Context, callbacks bool) {
 			k.begin(ctx, rows)
 		}
 		// However much happens, or there is to read, most of the time is for others.
-		if wait(ctx, min(max(lookAt, 50*time.Since(begun)), idleLook)) {
+		if journal.Sleep(ctx, min(max(lookAt, 50*time.Since(begun)), idleLook)) {
 			k.sleep(ctx, replicaLook)
 		}
 	}
