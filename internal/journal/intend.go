@@ -158,7 +158,7 @@ var errLost = errors.New("the submission took too long to be still known as unde
 // have acted on that.
 func (j *Journal) Renew(ctx context.Context, in Intent) error {
 	return j.write(ctx, outcomes, func(ctx context.Context, db *sql.DB) error {
-		result, err := db.ExecContext(ctx, `UPDATE jobs SET lease_until = `+j.now()+` + $1 WHERE nonce = $2 AND state = 'submitting' AND `+j.leased(), intentLease.Milliseconds(), in.Nonce)
+		result, err := db.ExecContext(ctx, `UPDATE jobs SET lease_until = `+j.now()+` + $1 WHERE nonce = $2 AND state = 'submitting' AND `+j.leased("lease_until"), intentLease.Milliseconds(), in.Nonce)
 		if err != nil {
 			return err
 		}

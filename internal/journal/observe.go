@@ -130,7 +130,7 @@ func (j *Journal) Claim(ctx context.Context, requestID string, interval time.Dur
 	err = j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) error {
 		now := j.now()
 		result, err := db.ExecContext(ctx, `UPDATE jobs SET lease_until = `+now+` + $1, polled_at = `+now+`
-			WHERE gateway = $2 AND owner = $3 AND request_id = $4 AND state <> 'alias' AND NOT `+j.leased()+` AND (polled_at <= `+now+` - $5 OR polled_at > `+now+` + $6)`,
+			WHERE gateway = $2 AND owner = $3 AND request_id = $4 AND state <> 'alias' AND NOT `+j.leased("lease_until")+` AND (polled_at <= `+now+` - $5 OR polled_at > `+now+` + $6)`,
 			pollLease.Milliseconds(), j.gateway, Owner(ctx), requestID, interval.Milliseconds(), maxAhead.Milliseconds())
 		if err != nil {
 			return err

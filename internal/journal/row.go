@@ -132,8 +132,8 @@ func encode(value any) string {
 	return string(raw)
 }
 
-// columns are the columns that scan reads. An intent whose lease has ended, or ends more than
-// a lease from now because a clock was set back, is uncertain.
+// columns returns the columns that scan reads. An intent whose lease has ended reads
+// as uncertain.
 func (j *Journal) columns() string {
 	return `row, owner, account, CASE WHEN ` + j.lapsed() + ` THEN 'uncertain' ELSE state END, COALESCE(request_id, ''), prompt, request,
 	COALESCE(fingerprint, ''), exact, COALESCE(nonce, ''), failure, status, error, output, polling_url, saved_files,
@@ -141,16 +141,19 @@ func (j *Journal) columns() string {
 	save_folder, save_name, save_tries, save_next, save_error, notify, told_at, attended_until`
 }
 
-// lapsed is the SQL condition of an intent whose lease has ended.
+// lapsed returns the SQL condition of an intent whose lease has ended.
 func (j *Journal) lapsed() string {
-	return "(state = 'submitting' AND NOT " + j.leased() + ")"
+	return "(state = 'submitting' AND NOT " + j.leased("lease_until") + ")"
 }
 
-// leased is the SQL condition of a row whose lease has not ended. A lease that ends
-// far ahead was written under another clock and does not count.
-func (j *Journal) leased() string {
-	now := j.now()
-	return fmt.Sprintf("(lease_until > %s AND lease_until <= %s + %d)", now, now, maxAhead.Milliseconds())
+// leased returns the SQL condition of a row whose lease, which ends at the time in
+// column, has not ended.
+func (j *Journal) leased(column string) string { return leased(column, j.now()) }
+
+// leased is Journal.leased with an expression for the time. A lease that ends far
+// ahead was written under another clock and does not count.
+func leased(column, now string) string {
+	return fmt.Sprintf("(%[1]s > %[2]s AND %[1]s <= %[2]s + %[3]d)", column, now, maxAhead.Milliseconds())
 }
 
 func scan(from func(...any) error) (Row, error) {

@@ -60,9 +60,7 @@ func (j *Journal) Saves(ctx context.Context, within time.Duration, limit int) (r
 // saveDue is the condition of a row that nobody is saving and whose next try is
 // due. Times far ahead were written under another clock.
 func (j *Journal) saveDue() string {
-	now := j.now()
-	return fmt.Sprintf(`(save_next <= %[1]s OR save_next > %[1]s + %[2]d) AND (save_until <= %[1]s OR save_until > %[1]s + %[3]d)`,
-		now, (longestPause + maxAhead).Milliseconds(), maxAhead.Milliseconds())
+	return fmt.Sprintf(`(save_next <= %[1]s OR save_next > %[1]s + %[2]d) AND NOT `, j.now(), (longestPause+maxAhead).Milliseconds()) + j.leased("save_until")
 }
 
 // Adopt writes that the key of account can be asked for the row's job, too.
@@ -83,9 +81,7 @@ func (j *Journal) ClaimSave(ctx context.Context, row int64) (granted bool, err e
 // saving the row's video. It counts no try, and another file may be saved of a
 // video that was saved before.
 func (j *Journal) HoldSave(ctx context.Context, row int64) (granted bool, err error) {
-	now := j.now()
-	return j.updateOne(ctx, `UPDATE jobs SET save_until = `+now+` + $1 WHERE row = $2 AND (save_until <= `+now+` OR save_until > `+now+` + $3)`,
-		saveLease.Milliseconds(), row, maxAhead.Milliseconds())
+	return j.updateOne(ctx, `UPDATE jobs SET save_until = `+j.now()+` + $1 WHERE row = $2 AND NOT `+j.leased("save_until"), saveLease.Milliseconds(), row)
 }
 
 // LeaveSave ends what HoldSave granted.
@@ -212,6 +208,5 @@ func leases(ctx context.Context, q querier, now, prefix string) ([]Lease, error)
 		err = scan(&l.Name, &l.Holder, &left)
 		l.Until = begun.Add(time.Duration(left) * time.Millisecond)
 		return l, err
-	}, `SELECT name, holder, until - `+now+` FROM leases WHERE substr(name, 1, length($1)) = $1 AND until > `+now+` AND until <= `+now+` + $2 ORDER BY name`,
-		prefix, maxAhead.Milliseconds())
+	}, `SELECT name, holder, until - `+now+` FROM leases WHERE substr(name, 1, length($1)) = $1 AND `+leased("until", now)+` ORDER BY name`, prefix)
 }
