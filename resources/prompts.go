@@ -14,7 +14,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -171,12 +170,12 @@ func takenOrientation(value string) string {
 
 const wordsPerMinute = 150 // that a presenter speaks
 
-var plainDuration = regexp.MustCompile(`^(\d{1,4})\s*(|s|secs?|seconds?|m|mins?|minutes?)$`)
+var plainDuration = text.Pattern(`^(\d{1,4})\s*(|s|secs?|seconds?|m|mins?|minutes?)$`)
 
 // takenDuration says how many spoken words a length holds, "" when it is not a
 // number of seconds or minutes. A number without a unit means seconds.
 func takenDuration(value string) string {
-	m := plainDuration.FindStringSubmatch(value)
+	m := plainDuration().FindStringSubmatch(value)
 	if m == nil {
 		return ""
 	}

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"maps"
-	"regexp"
 	"runtime/debug"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -18,7 +17,7 @@ import (
 // maxError is the longest message of an error, in characters.
 const maxError = 500
 
-var goValue = regexp.MustCompile(`json: cannot unmarshal (\w+).* into Go .*`)
+var goValue = text.Pattern(`json: cannot unmarshal (\w+).* into Go .*`)
 
 // answer returns mcp-go's answer to the request c, nil for none.
 func (s *Session) answer(ctx context.Context, c *call, message []byte) mcp.JSONRPCMessage {
@@ -133,7 +132,7 @@ func finish(response mcp.JSONRPCMessage, c *call) mcp.JSONRPCMessage {
 		}
 		// mcp-go repeats a client's own words, however long they are, and shows
 		// which Go value they did not fit into.
-		r.Error.Message = text.Clean(goValue.ReplaceAllString(r.Error.Message, "the JSON $1 is out of place or out of range"), maxError)
+		r.Error.Message = text.Clean(goValue().ReplaceAllString(r.Error.Message, "the JSON $1 is out of place or out of range"), maxError)
 		return r
 	}
 	return response
