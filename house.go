@@ -79,6 +79,9 @@ func newHouse(settings config.Settings, log *slog.Logger) (*house, error) {
 		h.gateway, o.MediaOrigin = "sandbox", h.gatewayURL
 	}
 	o.Gateway = h.gateway
+	if settings.Command == config.HTTP || settings.Shell.All { // the team's, which list --all reads
+		o.File, o.Database = "team.db", settings.HTTP.DatabaseURL.Reveal()
+	}
 	jo := jobs.Options{Account: h.client.Account, Logger: log}
 	var gateway jobs.Gateway = h.client
 	if settings.Command == config.HTTP {
@@ -88,9 +91,6 @@ func newHouse(settings config.Settings, log *slog.Logger) (*house, error) {
 			stop()
 			return nil, err
 		}
-	}
-	if settings.Shell.All { // list
-		o.File, o.Database = "team.db", settings.HTTP.DatabaseURL.Reveal()
 	}
 	h.journal = journal.New(o)
 	h.tracker = jobs.New(gateway, h.journal, jo)

@@ -24,6 +24,7 @@ import (
 	"pixazo-mcp/internal/identity"
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/journal"
+	"pixazo-mcp/internal/setup"
 	"pixazo-mcp/internal/web"
 	"pixazo-mcp/tools"
 )
@@ -32,7 +33,6 @@ const (
 	lull       = 200 * time.Millisecond // between the last new connection and the refusal of new calls
 	finishTime = 10 * time.Minute       // longer than any submission takes
 	tidyEvery  = time.Hour
-	usageDays  = 31
 )
 
 // serveHTTP serves MCP over HTTP until ctx ends.
@@ -145,7 +145,7 @@ func (h *house) endpoint() string {
 // forTeam puts what differs with http into the options of journal and tracker.
 func (h *house) forTeam(o *journal.Options, jo *jobs.Options) error {
 	s := h.settings.HTTP
-	o.File, o.Database, o.Limits.PerUser = "team.db", s.DatabaseURL.Reveal(), s.MaxVideosPerUser
+	o.Limits.PerUser = s.MaxVideosPerUser
 	jo.Team, jo.MaxWaits = true, cmp.Or(s.MaxWaits, math.MaxInt)
 	h.team = &tools.Team{MaxBody: s.MaxBody}
 	if secret := s.WebhookSecret.Reveal(); secret != "" {
@@ -206,9 +206,14 @@ func (h *house) webOptions() (web.Options, error) {
 	return o, nil
 }
 
-// usage answers how many videos each owner made on each day.
+// used returns how many videos each owner made on each of the last 31 days.
+func (h *house) used(ctx context.Context) ([]journal.Used, error) {
+	return h.journal.Usage(ctx, time.Now().AddDate(0, 0, -31))
+}
+
+// usage answers with them, as JSON.
 func (h *house) usage(w http.ResponseWriter, r *http.Request) {
-	used, err := h.journal.Usage(r.Context(), time.Now().AddDate(0, 0, -usageDays))
+	used, err := h.used(r.Context())
 	if err != nil {
 		h.log.Warn("the usage could not be read", "error", err)
 		http.Error(w, "the journal can't be read at the moment", http.StatusServiceUnavailable)
@@ -230,18 +235,14 @@ func probe(ctx context.Context, address string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
+	status, err := setup.Probe(ctx, "http://"+net.JoinHostPort(host, port)+"/readyz")
+	switch {
+	case err != nil:
 		return fmt.Errorf("not ready: %w", err)
+	case status != http.StatusOK:
+		return fmt.Errorf("not ready: HTTP status %d", status)
 	}
-	if resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("not ready: HTTP status %d", resp.StatusCode)
-	}
-	return errors.Join(err, resp.Body.Close())
+	return nil
 }
 
 // tidy deletes what --keep-days does not keep.

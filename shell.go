@@ -276,7 +276,7 @@ func listVideos(ctx context.Context, settings config.Settings, stdout, stderr io
 
 // listUsage lists what each owner of a team made on each of the last days.
 func listUsage(ctx context.Context, h *house, stdout io.Writer) error {
-	used, err := h.journal.Usage(ctx, time.Now().AddDate(0, 0, -usageDays))
+	used, err := h.used(ctx)
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func (r *report) checkRemote(ctx context.Context, c client, name string, e entry
 			return fail("which is no https address, so that others could read what is sent", "correct the url of the entry "+name+" by hand")
 		}
 	}
-	status, err := probe(ctx, e.URL)
+	status, err := Probe(ctx, e.URL)
 	switch {
 	case err != nil:
 		return fail("which can't be reached: "+err.Error(), "ask whoever runs it, or look at the connection")
@@ -70,8 +70,9 @@ func (r *report) checkRemote(ctx context.Context, c client, name string, e entry
 	return check
 }
 
-// probe asks for a URL, and returns the status of the answer.
-func probe(ctx context.Context, url string) (int, error) {
+// Probe asks for a URL, for 10 seconds at most, and returns the status of the answer.
+// No redirect is followed.
+func Probe(ctx context.Context, url string) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
