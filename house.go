@@ -25,7 +25,7 @@ import (
 	"pixazo-mcp/tools"
 )
 
-// house is what the settings give.
+// house holds the parts that the settings describe.
 type house struct {
 	settings config.Settings
 	log      *slog.Logger

@@ -172,7 +172,7 @@ func (w *waiter) wait(ctx context.Context, h *house, id string, timeout time.Dur
 	w.print(strings.Join(append([]string{id}, words(view, err)...), "  "))
 }
 
-// words is what a line says of a video.
+// words returns the columns of a line about a video, its status first.
 func words(v jobs.View, err error) []string {
 	all := []string{v.Status}
 	switch {

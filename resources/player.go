@@ -66,8 +66,9 @@ var teamPage = strings.NewReplacer(
 	"This account has no such video.", "There is no such video of yours.",
 )
 
-// canSave is when the page has a button to save a video that is not saved yet.
-const canSave = "!saved() && (!shown || !can.serverTools)"
+// hidesSave is the condition in the page that hides its button to save the video. A
+// saved video keeps the button, which then copies its place.
+const hidesSave = "!saved() && (!shown || !can.serverTools)"
 
 // registerPlayer adds the player to s. Clients let it load media from the origins
 // of o alone.
@@ -89,7 +90,7 @@ func registerPlayer(s *server.MCPServer, o Options) {
 			page = teamPage.Replace(page)
 		}
 		if o.NoSaving {
-			page = strings.Replace(page, canSave, "!saved()", 1)
+			page = strings.Replace(page, hidesSave, "!saved()", 1)
 		}
 		return page
 	})

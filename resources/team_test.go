@@ -145,7 +145,7 @@ func TestATeamIsToldWhatItsServerIs(t *testing.T) {
 	}
 	nothing := server.NewMCPServer("test", "1")
 	registerPlayer(nothing, Options{NoSaving: true})
-	if page := askAs(t, nothing, "", "resources/read", map[string]any{"uri": jobs.PlayerURI}); strings.Contains(page, "can.serverTools)") || strings.Count(playerPage(), canSave) != 1 {
+	if page := askAs(t, nothing, "", "resources/read", map[string]any{"uri": jobs.PlayerURI}); strings.Contains(page, "can.serverTools)") || strings.Count(playerPage(), hidesSave) != 1 {
 		t.Error("the player offers to save where nothing is saved")
 	}
 	if guide := askAs(t, s, "token:ada", "resources/read", map[string]any{"uri": jobs.PromptingGuideURI}); !strings.Contains(guide, "This is a team server.") {

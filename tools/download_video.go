@@ -36,8 +36,9 @@ type savedResult struct {
 	FurtherURLs  []string        `json:"further_urls,omitempty" jsonschema_description:"On a team server: links to them."`
 }
 
-// addSaved adds the files of a download to the result of its job, whose row is in
-// the journal.
+// addSaved writes into r, the result of a download, where the first file is and what to
+// do next, and returns the other facts about its files. row is the job's in the
+// journal.
 func (c Config) addSaved(r *jobResult, row jobs.Row, s download.Saved) savedResult {
 	if len(s.Files) == 0 {
 		return savedResult{}

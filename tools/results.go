@@ -71,8 +71,8 @@ func (c Config) saved() string {
 		"Show the user saved_url exactly as it stands: it opens the saved video for an hour, for whoever has it; download_video makes a new one.")
 }
 
-// savesItself reports whether whoever watches the job of row saves its video.
-// What was saved once is not saved again, also when the file was deleted.
+// savesItself reports whether the video of row will be saved without a call. A video
+// that was saved once is not saved again, even if its file was deleted.
 func savesItself(row jobs.Row) bool { return row.Save.Folder != "" && len(row.Saved) == 0 }
 
 // whileMade says what to do while a video is being made.

@@ -47,7 +47,7 @@ func (t *Team) checkFiles(files []string) error {
 	return refused.Err()
 }
 
-// runner is whom a user is told to turn to.
+// runner names the person to whom a team's users are sent.
 const runner = "whoever runs this server"
 
 // teamAdvice takes the place of what the user is asked to do on their own

@@ -82,8 +82,8 @@ type Config struct {
 	Team *Team // nil for a server on the user's own computer
 }
 
-// Team is what the tools of a team server know beside. Its Tracker knows that it
-// is one, too.
+// Team holds what differs for the tools of a team server. The Tracker of its Config
+// must have jobs.Options.Team set as well.
 type Team struct {
 	MaxBody int64                     // bytes of a call, in which the data of files come
 	Folder  func(owner string) string // where an owner's videos are saved; nil where none is saved

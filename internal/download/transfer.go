@@ -1,5 +1,5 @@
-// This file is one transfer: it finds what is saved already, fetches or copies
-// the rest, and records where the files are.
+// This file runs one transfer: it finds what is saved already, fetches or copies the
+// rest, and records where the files are.
 
 package download
 

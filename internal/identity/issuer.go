@@ -131,8 +131,9 @@ func (i *issuer) find() (oidc.KeySet, error) {
 	return i.keys, nil
 }
 
-// notingKeys keeps the error of an issuer that could not be asked for its keys:
-// the verifier makes a mere text of it.
+// notingKeys keeps the error of a request to the issuer for its keys. The verifier of
+// go-oidc puts only the text of it into its own error, which would then look like
+// that of a bad token.
 type notingKeys struct {
 	oidc.KeySet
 	err error

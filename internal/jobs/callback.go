@@ -25,8 +25,8 @@ const (
 	sweepMost  = 20              // jobs at once
 )
 
-// hint is what callbacks said of a submission, until the gateway was asked whether
-// it is true. Guarded by Tracker.mu.
+// hint holds the jobs that callbacks named for a submission, until the gateway has
+// confirmed or denied them. Guarded by Tracker.mu.
 type hint struct {
 	named []string // request_ids, oldest first
 	newer bool     // a callback came since the last look began
@@ -138,7 +138,7 @@ func (t *Tracker) rest(h *hint, pause time.Duration) bool {
 	return true
 }
 
-// looked is what became of a look.
+// looked is the result of asking the gateway because of a hint.
 type looked int
 
 const (

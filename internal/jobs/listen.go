@@ -38,7 +38,7 @@ func (t *Tracker) Listen(f func(Event)) (stop func()) {
 	}
 }
 
-// told is the row that listeners were told of last.
+// told holds the state of a row, as stateOf returns it, of which listeners heard last.
 type told struct {
 	state     string
 	changedAt time.Time

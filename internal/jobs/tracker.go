@@ -54,10 +54,10 @@ type Options struct {
 	Rand     func() float64 // random numbers in [0, 1) that spread the polls; nil means math/rand
 	Logger   *slog.Logger   // nil means none
 
-	// Team says that the users are many, and not on this computer. Only jobs in the
-	// journal are known: the gateway is not asked whether there is another one. And
-	// nothing that they are shown names the disk, database or settings. SavedLink then returns
-	// a link to a saved video, "" if there is none; nil where no video is saved.
+	// Team says that there are several users, on other computers. Only jobs in the
+	// journal are known then: the gateway is not asked for others. Nothing that users
+	// are shown names this computer's disk, database or settings. SavedLink returns a
+	// link to a saved video, "" if there is none; nil where no video is saved.
 	Team      bool
 	SavedLink func(Row, SavedFile) string
 }
@@ -96,7 +96,7 @@ type Tracker struct {
 // jobKey names a job over all owners.
 type jobKey struct{ owner, id string }
 
-// memory is what this process remembers of a job beside the journal.
+// memory holds what this process knows of a job and the journal does not.
 type memory struct {
 	row       *journal.Row // what the journal could not take; nil when it has everything
 	notBefore time.Time    // until when the gateway asked not to be polled

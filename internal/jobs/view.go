@@ -39,8 +39,8 @@ const (
 	longestPause = 20 * time.Minute
 )
 
-// View is the form in which a job is shown. What is not known is left out; times are RFC 3339
-// in UTC.
+// View is the form in which a job is shown. What is not known is left out; times are
+// RFC 3339 in UTC.
 type View struct {
 	RequestID         string   `json:"request_id,omitempty" jsonschema_description:"Names this video. Left out for a submission under way, or whose outcome is unknown."`
 	Status            string   `json:"status,omitempty" jsonschema_description:"The gateway's word: QUEUED, PROCESSING, COMPLETED, FAILED, ERROR, or another word while it works. SUBMITTING: under way. UNCERTAIN: perhaps accepted. REPLACED: was uncertain until another one was made instead."`
@@ -111,7 +111,7 @@ func (t *Tracker) Shown(err error) error {
 	return err
 }
 
-// shown is Shown on a team server.
+// shown implements Shown for a team server.
 func (t *Tracker) shown(e *pixazo.Error) *pixazo.Error {
 	shown := *e
 	switch e.Code {

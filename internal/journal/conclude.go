@@ -42,7 +42,7 @@ func newOutcome(in Intent, job pixazo.Job, failure error) outcome {
 	return o
 }
 
-// row is the outcome as a row, for callers that ask before it could be written.
+// row returns the outcome as a row, for callers that ask before it could be written.
 func (o outcome) row() *Row {
 	return &Row{Owner: o.in.owner, Account: o.in.Account, State: o.state, Job: o.job, Prompt: o.in.Prompt, Request: o.in.Request, Fingerprint: o.in.Fingerprint, Exact: o.in.Exact,
 		Nonce: o.in.Nonce, SubmittedAt: o.in.submitted, ChangedAt: o.at, Failure: o.failure, Save: Save{Folder: o.in.SaveTo, Notify: o.in.Notify}}

@@ -115,7 +115,7 @@ func (j *Journal) standsInTheWay(ctx context.Context, tx *sql.Tx, in Intent) (*R
 	return nil, j.checkReplaced(ctx, tx, in)
 }
 
-// KeptAs is what stands before the path of a damaged journal, in errors.
+// KeptAs precedes, in an error, the path of the damaged journal that was kept.
 const KeptAs = "; the damaged file is kept as "
 
 // checkReplaced returns duplicate_uncertain for a request that has no row, when a

@@ -70,19 +70,21 @@ type Journal struct {
 	unwritten []outcome // that the database could not take yet
 }
 
-// engine is where the rows are: in the embedded database (sqlite.go) or in
-// PostgreSQL (postgres.go).
+// engine opens, migrates and locks the database that has the rows: the embedded one
+// (sqlite.go) or PostgreSQL (postgres.go).
 type engine interface {
-	// write runs f on the database. f may run again, on another one.
+	// write runs f on the handle for p. When the database turns out to be damaged or
+	// replaced, or a connection broke before its commit, f runs again, on another one:
+	// it must then forget what it did before.
 	write(ctx context.Context, p purpose, f func(context.Context, *sql.DB) error) error
-	// read runs f on the database, unless there is none.
+	// read likewise runs f, which only reads, unless there is no database.
 	read(ctx context.Context, f func(context.Context, querier) error) error
 	// version returns a number that is another one after somebody has written;
 	// 0 while there is no database.
 	version(ctx context.Context) (int64, error)
-	// watch is Watch, over all processes.
+	// watch implements Watch.
 	watch(ctx context.Context, j *Journal, begin time.Time, f func([]Row), signal func(string))
-	// signal gives a text to the watches of all processes.
+	// signal implements Signal.
 	signal(ctx context.Context, text string) error
 	// newestAside returns the path of the last damaged database that was set
 	// aside, by whichever process, and when; "" when there is none.
@@ -92,7 +94,7 @@ type engine interface {
 	close()
 }
 
-// dialect is how the SQL of the engines differs.
+// dialect holds the pieces of SQL in which the engines differ.
 type dialect struct {
 	now        func() string // an expression: the time by the clock that counts, in milliseconds
 	lock       string        // a SELECT that waits for all decisions of others and returns the time; "" where there is one writer anyway
@@ -101,7 +103,8 @@ type dialect struct {
 	fakeTime   bool // now is this process's
 }
 
-// purpose is what a database handle is for.
+// purpose names a database handle by its use. Each use has connections of its own, so
+// that none waits for another.
 type purpose int
 
 const (

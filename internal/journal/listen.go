@@ -1,4 +1,4 @@
-// This file is Watch in PostgreSQL: LISTEN on a connection of its own.
+// This file implements Watch for PostgreSQL, by LISTEN on a connection of its own.
 
 package journal
 
@@ -53,7 +53,8 @@ func (p *postgres) watch(ctx context.Context, j *Journal, begin time.Time, f fun
 	}
 }
 
-// listener is one Watch.
+// listener holds one Watch: the functions that it calls, and until when it has reported
+// all changes.
 type listener struct {
 	j      *Journal
 	p      *postgres

@@ -99,8 +99,8 @@ func (j *Journal) update(ctx context.Context, tx *sql.Tx, before Row, job pixazo
 	return *after, nil
 }
 
-// observeNew writes a job whose request_id is in no row: into the uncertain submission that it
-// fits, or into a row of its own.
+// observeNew writes a job whose request_id is in no row: into the row of the uncertain
+// submission that it fits, or into a new row.
 func (j *Journal) observeNew(ctx context.Context, tx *sql.Tx, job pixazo.Job) (Observation, error) {
 	if seen, known, err := j.observeKnown(ctx, tx, job); err != nil || known { // another process was quicker
 		return seen, err

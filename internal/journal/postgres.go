@@ -1,5 +1,5 @@
-// This file is the journal in PostgreSQL, which the replicas of a team share: how
-// it is reached, migrated and locked. The clock that counts is the database's.
+// This file connects to, migrates and locks the journal in PostgreSQL, which the
+// replicas of a team share. All times are by the database's clock.
 
 package journal
 
@@ -35,11 +35,11 @@ const (
 	pgChannel = `'pixazo_' || hashtext(current_schema())`
 )
 
-// connections are how many each purpose may use. Decisions run one after the
-// other anyway.
+// connections holds the most connections for each purpose. Decisions run one after
+// the other anyway.
 var connections = [purposes]int{intents: 2, outcomes: 2, statuses: 8}
 
-// postgres is a PostgreSQL database as an engine.
+// postgres implements engine with PostgreSQL.
 type postgres struct {
 	config   *pgx.ConnConfig
 	broken   error // why config can't be used

@@ -100,8 +100,8 @@ func (j *Journal) encodeOutput(job pixazo.Job) string {
 	return o
 }
 
-// absolute returns job with this process's origin before media addresses that were
-// kept without one.
+// absolute returns job with Options.MediaOrigin put before the media addresses that
+// the journal keeps without an origin.
 func (j *Journal) absolute(job pixazo.Job) pixazo.Job {
 	return j.media(job, func(address string) string {
 		if strings.HasPrefix(address, "/") {

@@ -38,7 +38,7 @@ const (
 // companions are the endings of the files that SQLite keeps beside a database.
 var companions = []string{"-wal", "-shm"}
 
-// embedded is the embedded database as an engine.
+// embedded implements engine with SQLite, in a file.
 type embedded struct {
 	dir       string // made when it is needed; "" when there is no place for it
 	file      string // name in dir

@@ -148,8 +148,8 @@ func (j *Journal) Attend(ctx context.Context, requestID string, then time.Time) 
 	return err
 }
 
-// until is how long it is until then, in milliseconds, by this process's clock:
-// times go into the journal by the clock that counts.
+// until returns the milliseconds from now to then by this process's clock. Statements
+// add them to the time by the journal's clock, which may be another one.
 func until(then time.Time) int64 { return time.Until(then).Milliseconds() }
 
 // updateOne runs an UPDATE of at most one row, and reports whether there was one.

@@ -168,8 +168,9 @@ func (k *Keeper) look(ctx context.Context) (pending bool) {
 	return k.begin(ctx, rows)
 }
 
-// begin begins what is to be done for rows, ends following all others, and reports
-// whether anything is pending.
+// begin starts the tasks of rows in the background: it follows jobs that are
+// unfinished, saves their videos and gives notices. It ends following jobs that are
+// not in rows, and reports whether any task but notices is left.
 func (k *Keeper) begin(ctx context.Context, rows []journal.Row) (pending bool) {
 	follow := map[int64]bool{}
 	for _, row := range rows {

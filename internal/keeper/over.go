@@ -1,5 +1,5 @@
-// This file is what others do about keepers: a server that looks whether one is
-// missing, and commands that say which run, or end them.
+// This file holds what other processes do about keepers: a server starts one where it
+// is missing, and commands list them or end them.
 
 package keeper
 

@@ -118,8 +118,8 @@ func (d *document) text() []byte {
 	return append(slices.Clone(d.mark), packed...)
 }
 
-// entries returns what the entries start or call, by name. Of a name that is there twice the last
-// one counts, as for JSON.parse.
+// entries returns the entries by name, without those that neither start nor call
+// anything. Of a name that is there twice the last one counts, as for JSON.parse.
 func (d *document) entries() (map[string]entry, error) {
 	standard := d.value.Clone()
 	standard.Standardize()

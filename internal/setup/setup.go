@@ -205,10 +205,11 @@ func baseName(command string) string {
 	return strings.TrimSuffix(strings.ToLower(command[strings.LastIndexAny(command, `/\`)+1:]), ".exe")
 }
 
-// ours reports whether the entry of a name starts this program: by the program's
-// name, or as this very file; or calls a team server, by the entry's name alone. The file of an entry that has one
-// of our names may also begin with the program's name, as in pixazo-mcp-1.2, or
-// be called as this file was renamed.
+// ours reports whether the entry of a name is this program's. One that calls a server
+// is if it has our name. One that starts a program is if that has our program's name
+// or is this very file; under one of our names its file may also begin with the
+// program's name, as in pixazo-mcp-1.2, or have the name to which this file was
+// renamed.
 func (o Options) ours(name string, e entry) bool {
 	if e.URL != "" {
 		return name == liveName

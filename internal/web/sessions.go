@@ -363,7 +363,7 @@ func (s *Server) followAgain(which func(*stream) bool) {
 	}
 }
 
-// all is for streamsOf.
+// all makes streamsOf return every stream.
 func all(*stream) bool { return true }
 
 // streamsOf returns the streams for which wanted returns true.
