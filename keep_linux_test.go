@@ -515,14 +515,20 @@ func TestKeepersAreStoppedAfterTheirSubmissions(t *testing.T) {
 	}
 }
 
+// submit makes a video that must be accepted.
+func (p *program) submit(prompt string) {
+	p.t.Helper()
+	if r := p.call("generate_video", generate(prompt)); r.Result.IsError {
+		p.t.Fatal(r.text())
+	}
+}
+
 func TestADeletedStateDirectoryEndsItsKeeper(t *testing.T) {
 	t.Parallel()
 	gateway := newCounting(t, time.Hour, func() {})
 	u := newUser(t, gateway.URL)
 	p, cmd := u.serve()
-	if r := p.call("generate_video", generate("tides")); r.Result.IsError {
-		t.Fatal(r.text())
-	}
+	p.submit("tides")
 	killGroup(cmd)
 	<-p.ended
 	time.Sleep(2 * time.Second)
@@ -577,9 +583,7 @@ func TestProcess1DoesAKeepersWorkByItself(t *testing.T) {
 	cmd := exec.Command("unshare", "-pf", path)
 	cmd.Env = u.env
 	p := talkTo(t, cmd)
-	if r := p.call("generate_video", generate("tides")); r.Result.IsError {
-		t.Fatal(r.text())
-	}
+	p.submit("tides")
 	if n := len(u.keepers()); n != 0 {
 		t.Errorf("%d keepers run", n)
 	}

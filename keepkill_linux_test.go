@@ -102,9 +102,7 @@ func TestAKeeperThatIsKilledBeforeItsIntentHasSentNothing(t *testing.T) {
 	gateway := newCounting(t, time.Hour, func() {})
 	u := newUser(t, gateway.URL)
 	p, _ := u.serve()
-	if r := p.call("generate_video", generate("waves")); r.Result.IsError {
-		t.Fatal(r.text())
-	}
+	p.submit("waves")
 	first := u.keepers()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(u.state, "journal.db")+"?_txlock=immediate&_pragma=busy_timeout(5000)")
 	if err != nil {

@@ -31,14 +31,7 @@ after(async () => {
   cleanUp();
 });
 
-async function open(t, options) {
-  const host = await Host.open(browser, site, options);
-  t.after(async () => {
-    await host.close();
-    assert.deepEqual(host.errors, []);
-  });
-  return host;
-}
+const open = (t, options) => Host.show(t, browser, site, options);
 
 const list = (videos, more) => ({ content: [{ type: 'text', text: 'a list' }], structuredContent: { videos, next_step: 'Choose.', ...more } });
 const status = s => ({ content: [], structuredContent: s });

@@ -2,6 +2,7 @@
 // frame under the policy that the specification builds from the resource's
 // _meta, and it answers as the test says.
 
+import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -54,6 +55,16 @@ export class Host {
   sent = []; // every message of the player, with the time it came
   #answers = new Map();
   #nextID = 0;
+
+  // show opens a host for a test, and lets it not end with an error in its page.
+  static async show(t, browser, site, options) {
+    const host = await Host.open(browser, site, options);
+    t.after(async () => {
+      await host.close();
+      assert.deepEqual(host.errors, []);
+    });
+    return host;
+  }
 
   static async open(browser, site, options = {}) {
     const host = new Host();

@@ -26,15 +26,7 @@ after(async () => {
   cleanUp();
 });
 
-// open shows the player, and lets no test end with an error in its page.
-async function open(t, options) {
-  const host = await Host.open(browser, site, options);
-  t.after(async () => {
-    await host.close();
-    assert.deepEqual(host.errors, []);
-  });
-  return host;
-}
+const open = (t, options) => Host.show(t, browser, site, options);
 
 const structured = s => ({ content: [{ type: 'text', text: JSON.stringify(s) }], structuredContent: s });
 const failure = text => ({ isError: true, content: [{ type: 'text', text }] });

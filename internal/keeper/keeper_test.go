@@ -176,6 +176,14 @@ func (h *house) row(t *testing.T, id string) journal.Row {
 	return *row
 }
 
+// savedOnce wants one video to have been saved.
+func (h *house) savedOnce(t *testing.T) {
+	t.Helper()
+	if len(h.saver.saved) != 1 {
+		t.Errorf("saved %q", h.saver.saved)
+	}
+}
+
 func TestAVideoIsFollowedSavedAndTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, t.TempDir(), nil)
@@ -188,9 +196,7 @@ func TestAVideoIsFollowedSavedAndTold(t *testing.T) {
 		if took := time.Since(begun); took < 10*time.Minute || took > 12*time.Minute {
 			t.Errorf("it ended after %s, want soon after the video", took)
 		}
-		if len(h.saver.saved) != 1 {
-			t.Errorf("saved %q", h.saver.saved)
-		}
+		h.savedOnce(t)
 		if len(h.notices) != 1 || h.notices[0] != (Notice{"Video saved", "“tides”\nid-0.mp4"}) {
 			t.Errorf("notices %q", h.notices)
 		}
@@ -557,9 +563,7 @@ func TestAProcessWithANewKeyTakesOverTheJobsOfTheOldOne(t *testing.T) {
 			time.Sleep(30 * time.Minute)
 			cancel()
 			<-ended
-			if len(h.saver.saved) != 1 {
-				t.Errorf("saved %q", h.saver.saved)
-			}
+			h.savedOnce(t)
 		})
 	}
 }
@@ -589,9 +593,7 @@ func TestASaveThatIsCutOffCountsAsNone(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		h.keeper.Run(ctx)
-		if len(h.saver.saved) != 1 {
-			t.Errorf("saved %q", h.saver.saved)
-		}
+		h.savedOnce(t)
 	})
 }
 
@@ -616,9 +618,7 @@ func TestALostLeaseIsTakenAgain(t *testing.T) {
 			t.Errorf("ended %t, leases %+v", closed(ended), again)
 		}
 		<-ended
-		if len(h.saver.saved) != 1 {
-			t.Errorf("saved %q", h.saver.saved)
-		}
+		h.savedOnce(t)
 	})
 }
 
