@@ -220,7 +220,7 @@ func (h *house) usage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{"used": used})
+	_ = json.NewEncoder(w).Encode(map[string]any{"used": append([]journal.Used{}, used...)}) // null is no list
 }
 
 // probe returns an error unless the server at an address of this computer says

@@ -141,6 +141,33 @@ func TestHTTPEndsAWaitBeforeItEnds(t *testing.T) {
 	}
 }
 
+func TestHTTPUsageOfNothingIsAnEmptyList(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte(strings.Repeat("t", 40)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, env := range [][]string{nil, {"PIXAZO_DATABASE_URL=" + pgtest.URL(t)}} {
+		args := []string{"--sandbox", "--usage-token-file=" + token}
+		if env == nil {
+			args = append(args, "--state-dir="+t.TempDir())
+		}
+		s := startReplica(t, env, args...)
+		q, err := http.NewRequestWithContext(t.Context(), http.MethodGet, strings.TrimSuffix(s.url, "/mcp")+"/usage", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Header.Set("Authorization", "Bearer "+strings.Repeat("t", 40))
+		answer, err := http.DefaultClient.Do(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		if body, err := io.ReadAll(answer.Body); string(body) != `{"used":[]}`+"\n" {
+			t.Errorf("%s %s %v", answer.Status, body, err)
+		}
+	}
+}
+
 func TestHTTPIsNotForOthersWithoutAuthentication(t *testing.T) {
 	for _, args := range [][]string{
 		{"--address=:0"}, {"--address=0.0.0.0:0"}, {"--public-url=https://mcp.example.com/mcp"}, {"--files-dir=/tmp"}, {"--files-from-roots"},
