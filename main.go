@@ -72,14 +72,11 @@ func run(ctx context.Context, args, env []string, keepCommand func() *exec.Cmd, 
 		return serve(ctx, settings, keepCommand, stdin, stdout, stderr)
 	}
 	if err != nil {
-		if settings.Command == config.Wait {
-			return status{wrongUse, err}
-		}
-		return err
+		return status{wrongUse, err}
 	}
 	if settings.LogFile != "" && settings.Command != config.Doctor { // which reports it
 		if err := config.TryLogFile(settings.LogFile); err != nil {
-			return fmt.Errorf("--log-file (PIXAZO_LOG_FILE): must be a file that can be written; got %q: %w", settings.LogFile, err)
+			return status{wrongUse, fmt.Errorf("--log-file (PIXAZO_LOG_FILE): must be a file that can be written; got %q: %w", settings.LogFile, err)}
 		}
 	}
 	switch settings.Command {
@@ -131,7 +128,7 @@ func fullVersion() string {
 func printToken(name string, stdout, stderr io.Writer) error {
 	token, line, err := identity.NewToken(name)
 	if err != nil {
-		return fmt.Errorf("token: %w", err)
+		return status{wrongUse, fmt.Errorf("token: %w", err)}
 	}
 	fmt.Fprintf(stderr, "The token of %s, shown only this once (the other line is for the tokens file):\n\n  %s\n\n", name, token)
 	_, err = fmt.Fprintln(stdout, line)

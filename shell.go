@@ -38,7 +38,8 @@ type status struct {
 	error
 }
 
-// The exit statuses of wait, beside 0: all videos are completed.
+// The exit statuses of wait, beside 0: all videos are completed. After wrong use, the
+// other commands have the same one.
 const (
 	oneFailed = 1 // or is uncertain, or not known
 	wrongUse  = 2
