@@ -67,6 +67,7 @@ func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) 
 	}
 	o.Subscribe = videos.Subscribe
 	handler := web.New(srv, o)
+	h.journal.Hear(handler.Signalled)
 
 	server := newHTTPServer(handler, log)
 	failed := make(chan error, 1)
@@ -78,7 +79,6 @@ func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) 
 	defer watches.Wait()
 	defer stopWatching()
 	watches.Go(func() { h.watch(watching, starter) })
-	watches.Go(func() { h.journal.Watch(watching, time.Now(), nil, handler.Signalled) })
 	watches.Go(func() { h.tidy(watching) })
 	log.Info("serving MCP", "at", h.endpoint(), "address", settings.HTTP.Address, "version", version, "gateway", h.gatewayURL, "sandbox", settings.Sandbox)
 	select {

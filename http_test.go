@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -182,18 +183,24 @@ func TestHTTPIsNotForOthersWithoutAuthentication(t *testing.T) {
 	}
 }
 
-// A client's calls go to whichever replica the proxy picks.
-func TestHTTPWithTwoReplicas(t *testing.T) {
+// startReplicas runs two replicas on the database at url.
+func startReplicas(t *testing.T, url string) (a, b *site) {
 	gateway := sandbox.New(sandbox.Options{Duration: time.Hour, Key: "sandbox"})
 	t.Cleanup(gateway.Close)
 	at := httptest.NewServer(gateway)
 	t.Cleanup(at.Close)
-	env := []string{"PIXAZO_DATABASE_URL=" + pgtest.URL(t), "PIXAZO_API_KEY=sandbox"}
-	a, b := startReplica(t, env, "--gateway-url="+at.URL), startReplica(t, env, "--gateway-url="+at.URL)
+	env := []string{"PIXAZO_DATABASE_URL=" + url, "PIXAZO_API_KEY=sandbox"}
+	return startReplica(t, env, "--gateway-url="+at.URL), startReplica(t, env, "--gateway-url="+at.URL)
+}
+
+// cancelElsewhere begins a session and a wait at a, and cancels the wait at b.
+func cancelElsewhere(t *testing.T, a, b *site, prompt string) {
+	t.Helper()
+	a.header.Del("Mcp-Session-Id")
 	session := a.post("initialize", `{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}`).Header.Get("Mcp-Session-Id")
 	a.header.Set("Mcp-Session-Id", session)
 	b.header.Set("Mcp-Session-Id", session)
-	made, _ := b.call("generate_video", `{"prompt":"a cat on a mat"}`)
+	made, _ := b.call("generate_video", fmt.Sprintf(`{"prompt":%q}`, prompt))
 	waiting := a.post("tools/call", fmt.Sprintf(`{"name":"wait_for_video","arguments":{"request_id":%q,"timeout_seconds":50},"_meta":{"progressToken":7}}`, made["request_id"]))
 	begun := time.Now()
 	b.send(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`)
@@ -201,6 +208,12 @@ func TestHTTPWithTwoReplicas(t *testing.T) {
 	if err != nil || strings.Contains(string(rest), `"id":1,`) || time.Since(begun) > 10*time.Second {
 		t.Errorf("after %s: %s, %v", time.Since(begun), rest, err)
 	}
+}
+
+// A client's calls go to whichever replica the proxy picks.
+func TestHTTPWithTwoReplicas(t *testing.T) {
+	a, b := startReplicas(t, pgtest.URL(t))
+	cancelElsewhere(t, a, b, "a cat on a mat")
 	q, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, b.url, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -216,6 +229,32 @@ func TestHTTPWithTwoReplicas(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	t.Error("the other replica takes a session that has ended")
+}
+
+// A replica hears of rows and signals on one connection, and again after the
+// database was away.
+func TestHTTPHearsOnOneConnection(t *testing.T) {
+	pgtest.URL(t) // or skip
+	database, err := pgtest.NewCluster()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(database.Remove)
+	a, b := startReplicas(t, database.URL)
+	// What listens has asked for the time last.
+	const listening = `(SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pixazo-mcp' AND query LIKE 'SELECT (extract(epoch FROM clock_timestamp())%')`
+	for _, prompt := range []string{"before", "after"} {
+		pgtest.Exec(t, database.URL, `DO $$ BEGIN
+			FOR tries IN 1..400 LOOP EXIT WHEN `+listening+` >= 2; PERFORM pg_sleep(0.05), pg_stat_clear_snapshot(); END LOOP;
+			ASSERT `+listening+` = 2, 'two replicas do not listen on two connections';
+		END $$`)
+		cancelElsewhere(t, a, b, prompt)
+		if prompt == "before" {
+			if err := errors.Join(database.Stop(), database.Start()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // The answer to a submission is lost; the callback tells what became of it.

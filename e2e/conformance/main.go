@@ -46,7 +46,7 @@ func main() {
 			return func() {}, nil
 		},
 	})
-	go sessions.Watch(context.Background(), time.Now(), nil, handler.Signalled)
+	sessions.Hear(handler.Signalled)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)

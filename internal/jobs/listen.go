@@ -117,7 +117,7 @@ func (t *Tracker) readNews(ctx context.Context, begin time.Time) {
 			highest = max(highest, row.ID)
 		}
 		newest = highest
-	}, nil)
+	})
 }
 
 // found shows and tells a row that the journal says has changed. A row with a

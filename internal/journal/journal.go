@@ -68,6 +68,7 @@ type Journal struct {
 
 	mu        sync.Mutex
 	unwritten []outcome // that the database could not take yet
+	hear      func(string)
 }
 
 // engine opens, migrates and locks the database that has the rows: the embedded one
@@ -83,9 +84,9 @@ type engine interface {
 	// 0 while there is no database.
 	version(ctx context.Context) (int64, error)
 	// watch implements Watch.
-	watch(ctx context.Context, j *Journal, begin time.Time, f func([]Row), signal func(string))
+	watch(ctx context.Context, j *Journal, begin time.Time, f func([]Row))
 	// signal implements Signal.
-	signal(ctx context.Context, text string) error
+	signal(ctx context.Context, j *Journal, text string) error
 	// newestAside returns the path of the last damaged database that was set
 	// aside, by whichever process, and when; "" when there is none.
 	newestAside() (path string, at time.Time)

@@ -21,9 +21,10 @@ const (
 	maxPayloads = 10_000          // that wait to be looked at
 )
 
-func (p *postgres) signal(ctx context.Context, text string) error {
+func (p *postgres) signal(ctx context.Context, j *Journal, text string) error {
 	if p.fakeTime {
-		return p.hearers.signal(ctx, text)
+		j.heard(text)
+		return nil
 	}
 	if len(text) > maxSignal {
 		return unavailable(fmt.Errorf("a signal has at most %d bytes; this one has %d", maxSignal, len(text)))
@@ -35,12 +36,12 @@ func (p *postgres) signal(ctx context.Context, text string) error {
 }
 
 // watch listens, and connects again when the connection is lost.
-func (p *postgres) watch(ctx context.Context, j *Journal, begin time.Time, f func([]Row), signal func(string)) {
+func (p *postgres) watch(ctx context.Context, j *Journal, begin time.Time, f func([]Row)) {
 	if p.fakeTime || p.broken != nil {
-		p.hearers.watch(ctx, j, begin, f, signal)
+		j.look(ctx, begin, f)
 		return
 	}
-	l := listener{j: j, p: p, begin: begin, f: f, signal: signal}
+	l := listener{j: j, p: p, begin: begin, f: f}
 	for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, longPause) {
 		err := l.listen(ctx)
 		if l.connected {
@@ -53,14 +54,13 @@ func (p *postgres) watch(ctx context.Context, j *Journal, begin time.Time, f fun
 	}
 }
 
-// listener holds one Watch: the functions that it calls, and until when it has reported
+// listener holds one Watch: the function that it calls, and until when it has reported
 // all changes.
 type listener struct {
-	j      *Journal
-	p      *postgres
-	begin  time.Time
-	f      func([]Row)
-	signal func(string)
+	j     *Journal
+	p     *postgres
+	begin time.Time
+	f     func([]Row)
 
 	connected bool
 	mark      int64 // the database's time, in milliseconds, until which all changes were reported; 0 before the first connection
@@ -90,14 +90,10 @@ func (l *listener) listen(ctx context.Context) error {
 	if l.mark == 0 {
 		begin = now - time.Since(l.begin).Milliseconds()
 	}
-	if l.f != nil {
-		if err := l.j.changed(ctx, begin-watchSlack.Milliseconds(), begin, l.f); err != nil {
-			return err
-		}
+	if err := l.j.changed(ctx, begin-watchSlack.Milliseconds(), begin, l.f); err != nil {
+		return err
 	}
-	if l.signal != nil {
-		l.signal("")
-	}
+	l.j.heard("")
 	l.mark = now
 	payloads, ended := make(chan string, maxPayloads), make(chan error, 1)
 	go func() {
@@ -171,13 +167,11 @@ func (l *listener) take(ctx context.Context, payload string, more <-chan string)
 		number, err := strconv.ParseInt(strings.TrimPrefix(payload, "t"), 10, 64)
 		switch {
 		case strings.HasPrefix(payload, "s"):
-			if l.signal != nil {
-				l.signal(payload[1:])
-			}
+			l.j.heard(payload[1:])
 		case err != nil: // not of this program
 		case strings.HasPrefix(payload, "t"):
 			mark = number
-		case l.f != nil:
+		default:
 			numbers = append(numbers, payload)
 		}
 		if len(numbers) >= 500 || len(more) == 0 {
@@ -185,17 +179,15 @@ func (l *listener) take(ctx context.Context, payload string, more <-chan string)
 		}
 		payload = <-more
 	}
-	var rows []Row
-	err := l.j.read(ctx, func(ctx context.Context, q querier) (err error) {
-		if rows = nil; len(numbers) > 0 {
+	if len(numbers) > 0 {
+		var rows []Row
+		err := l.j.read(ctx, func(ctx context.Context, q querier) (err error) {
 			rows, err = l.j.many(ctx, q, `WHERE gateway = $1 AND row = ANY($2::bigint[]) ORDER BY changed_at`, l.j.gateway, "{"+strings.Join(numbers, ",")+"}")
+			return err
+		})
+		if err != nil {
+			return err
 		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if len(rows) > 0 {
 		l.f(rows)
 	}
 	l.mark = mark

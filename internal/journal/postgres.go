@@ -47,7 +47,6 @@ type postgres struct {
 	busy     time.Duration // how long one use of the database may take
 	fakeTime bool
 	log      *slog.Logger
-	hearers  // of fakeTime
 
 	mu       sync.Mutex
 	migrated bool

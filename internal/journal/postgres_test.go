@@ -147,13 +147,14 @@ func watch(t *testing.T, j *Journal) watching {
 	w := watching{make(chan Row, 1000), make(chan string, 1000)}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
+	j.Hear(func(s string) { w.signals <- s })
 	go func() {
 		defer close(done)
 		j.Watch(ctx, time.Now(), func(rows []Row) {
 			for _, r := range rows {
 				w.rows <- r
 			}
-		}, func(s string) { w.signals <- s })
+		})
 	}()
 	t.Cleanup(func() { cancel(); <-done })
 	return w

@@ -45,7 +45,6 @@ type embedded struct {
 	busy      time.Duration
 	log       *slog.Logger
 	unwritten func() bool // whether outcomes wait to be written
-	hearers
 
 	mu           sync.Mutex
 	current      *files // nil while none is open

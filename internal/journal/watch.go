@@ -5,9 +5,6 @@ package journal
 
 import (
 	"context"
-	"maps"
-	"slices"
-	"sync"
 	"time"
 )
 
@@ -18,52 +15,45 @@ const (
 
 // Watch calls f with the rows of any owner whose state, status or saved files
 // anybody changed since begin, and with submissions that were under way then,
-// until ctx ends. A row may come again unchanged. It calls signal with each
-// Signal, and "" when some may have been lost. Neither may block; one that is nil
-// is not called.
-func (j *Journal) Watch(ctx context.Context, begin time.Time, f func([]Row), signal func(string)) {
-	j.watch(ctx, j, begin, f, signal)
+// until ctx ends. A row may come again unchanged. f must not block. On PostgreSQL
+// it also hears the signals of all processes, which Hear is told of.
+func (j *Journal) Watch(ctx context.Context, begin time.Time, f func([]Row)) {
+	j.watch(ctx, j, begin, f)
 }
 
-// Signal gives a text to the Watch of every process of the journal, this one too.
-// With the embedded database it is heard in this process alone.
-func (j *Journal) Signal(ctx context.Context, text string) error { return j.signal(ctx, text) }
+// Signal gives a text to every process of the journal that watches it, this one
+// too. With the embedded database it is heard in this process alone.
+func (j *Journal) Signal(ctx context.Context, text string) error { return j.signal(ctx, j, text) }
 
-// hearers are the signal functions of the Watches in this process.
-type hearers struct {
-	mu  sync.Mutex
-	all map[*func(string)]bool
+// Hear has f called with each Signal, and with "" when some may have been lost. It
+// must not block.
+func (j *Journal) Hear(f func(text string)) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.hear = f
 }
 
-func (h *hearers) signal(_ context.Context, text string) error {
-	h.mu.Lock()
-	all := slices.Collect(maps.Keys(h.all))
-	h.mu.Unlock()
-	for _, f := range all {
-		(*f)(text)
+// heard passes on a signal.
+func (j *Journal) heard(text string) {
+	j.mu.Lock()
+	f := j.hear
+	j.mu.Unlock()
+	if f != nil {
+		f(text)
 	}
+}
+
+func (*embedded) watch(ctx context.Context, j *Journal, begin time.Time, f func([]Row)) {
+	j.look(ctx, begin, f)
+}
+
+func (*embedded) signal(_ context.Context, j *Journal, text string) error {
+	j.heard(text)
 	return nil
 }
 
-// watch is Watch for an engine whose version is read once a second.
-func (h *hearers) watch(ctx context.Context, j *Journal, begin time.Time, f func([]Row), signal func(string)) {
-	if signal != nil {
-		h.mu.Lock()
-		if h.all == nil {
-			h.all = map[*func(string)]bool{}
-		}
-		h.all[&signal] = true
-		h.mu.Unlock()
-		defer func() {
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			delete(h.all, &signal)
-		}()
-	}
-	if f == nil {
-		<-ctx.Done()
-		return
-	}
+// look is Watch for an engine whose version is read once a second.
+func (j *Journal) look(ctx context.Context, begin time.Time, f func([]Row)) {
 	var version int64
 	for since := begin.Add(-watchSlack); Sleep(ctx, watchEvery); {
 		now := time.Now()
