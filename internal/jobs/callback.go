@@ -36,8 +36,8 @@ type hint struct {
 // a hint: the gateway is asked for the job, soon and at most once a second, and
 // its answer is observed. A submission whose own answer is lost or still to come
 // gets the job if the two fit (see journal.Settle). Callback returns once the
-// answer is recorded, or, when that takes long and the id is in the journal, while
-// the hint is held in memory; one that is of no use is dropped.
+// answer is recorded, or, when that takes long and the id is in the journal, once
+// the next sweep is to ask for the job; one that is of no use is dropped.
 //
 // Errors: invalid_argument for what is no request_id; journal_unavailable, after
 // which the gateway should deliver the callback again.
@@ -52,10 +52,10 @@ func (t *Tracker) Callback(ctx context.Context, nonce, requestID string) error {
 	if err := t.hold(nonce, requestID); err != nil {
 		return err
 	}
-	for begun := time.Now(); hinted(row, []string{requestID}); { // what is held is lost when this process is killed
+	for begun := time.Now(); hinted(row, []string{requestID}); { // what is held in memory is lost when this process is killed
 		if time.Since(begun) > lookFor || !journal.Sleep(ctx, lookAgain) {
-			if row.Job.RequestID != "" { // which the sweep asks for
-				return nil
+			if row.Job.RequestID != "" {
+				return t.journal.SweepSoon(context.WithoutCancel(ctx), nonce)
 			}
 			return &pixazo.Error{Code: pixazo.JournalUnavailable, Message: "the submission is not settled yet"}
 		}
@@ -205,7 +205,8 @@ func (t *Tracker) settle(ctx context.Context, row journal.Row, named []string) l
 }
 
 // Sweep asks once a minute, until ctx is done, for unfinished jobs of all owners
-// that nobody asked for in five minutes: their callback may have been missed.
+// that nobody asked for in five minutes, since their callback may have been missed,
+// and for those whose callback could not be followed up at once.
 func (t *Tracker) Sweep(ctx context.Context) {
 	for journal.Sleep(ctx, sweepEvery) {
 		rows, err := t.journal.Due(ctx, sweepAfter, sweepMost)
@@ -217,7 +218,7 @@ func (t *Tracker) Sweep(ctx context.Context) {
 			if left, _ := t.held(keyOf(row)); left > 0 || ctx.Err() != nil {
 				continue
 			}
-			if granted, err := t.journal.Claim(owners, row.Job.RequestID, sweepAfter); granted && err == nil {
+			if granted, err := t.journal.Claim(owners, row.Job.RequestID, explicitEvery); granted && err == nil {
 				_, _ = t.poll(owners, row.Job.RequestID, &row, true)
 			}
 		}

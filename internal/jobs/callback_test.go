@@ -305,6 +305,40 @@ func TestACallbackIsHeldUntilTheGatewayAnswers(t *testing.T) {
 	})
 }
 
+// What was taken while the gateway did not answer is asked for by the next sweep,
+// at whichever replica.
+func TestACallbackOutlivesItsReplica(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var away atomic.Bool
+		away.Store(true)
+		trackers := replicas(t, &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
+			if away.Load() {
+				return pixazo.Job{}, failing(pixazo.GatewayUnreachable, id)
+			}
+			return finished(id, pixazo.Completed), nil
+		}}, 2)
+		s, err := trackers[0].Submit(as(t, "alice"), request(), jobs.SubmitOptions{Nonce: "n-1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := s.Row.Job.RequestID
+		if err := trackers[0].Callback(t.Context(), "n-1", id); err != nil {
+			t.Errorf("it is not taken: %v", err)
+		}
+		trackers[0].Drain()
+		away.Store(false)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); trackers[1].Sweep(ctx) }()
+		time.Sleep(61 * time.Second)
+		if row, err := trackers[1].Find(as(t, "alice"), id); err != nil || row == nil || !row.Job.Done() {
+			t.Errorf("a minute later: %+v, %v", row, err)
+		}
+		cancel()
+		<-done
+	})
+}
+
 func TestTheSweepFindsWhatNoCallbackTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{}

@@ -101,10 +101,10 @@ func TestDueJobsGoToOneReplica(t *testing.T) {
 			}
 			accept(t, first, submission("old"), "id-0")
 			time.Sleep(25 * time.Hour)
-			for _, id := range []string{"id-1", "id-2", "id-3"} {
-				accept(t, first, submission(id), id)
+			nonces := map[string]string{}
+			for _, id := range []string{"id-1", "id-2", "id-3", "id-done"} {
+				nonces[id] = accept(t, first, submission(id), id).Nonce
 			}
-			accept(t, first, submission("done"), "id-done")
 			observe(t, first, pixazo.Job{RequestID: "id-done", Status: pixazo.Completed})
 			observe(t, first, pixazo.Job{RequestID: "foreign", Status: pixazo.Queued})
 			due(first, 20) // just submitted
@@ -121,6 +121,15 @@ func TestDueJobsGoToOneReplica(t *testing.T) {
 			}
 			rest := slices.DeleteFunc([]string{"id-1", "id-2", "id-3"}, func(id string) bool { return id == rows[0].Job.RequestID })
 			due(second, 20, rest...)
+			check(t, first.SweepSoon(t.Context(), nonces["id-2"]))
+			check(t, first.SweepSoon(t.Context(), nonces["id-done"]))
+			if granted, err := first.Claim(t.Context(), "id-2", 0); !granted || err != nil {
+				t.Error(granted, err)
+			}
+			due(second, 20) // while it is being asked for
+			time.Sleep(time.Minute)
+			due(second, 20, "id-2")
+			due(first, 20)
 			time.Sleep(25 * time.Hour)
 			due(first, 20)
 		})
