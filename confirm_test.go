@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -191,5 +192,14 @@ func TestReadOnly(t *testing.T) {
 	p.nextID = 2
 	if r := p.call("generate_video", generate("tides")); r.Error == nil {
 		t.Errorf("it can be called all the same: %s", r.text())
+	}
+	said := list + p.call("list_videos", nil).text() + p.call("get_status", map[string]any{"request_id": "heygen-video-agent_none"}).text()
+	for _, request := range []string{`"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"x","version":"1"}}`,
+		`"prompts/list"`, `"prompts/get","params":{"name":"continue_videos"}`, `"resources/list"`, `"resources/templates/list"`, `"resources/read","params":{"uri":"pixazo://videos"}`} {
+		p.send(`{"jsonrpc":"2.0","id":99,"method":` + request + `}`)
+		said += p.receive()
+	}
+	if named := regexp.MustCompile(`generate_video|download_video|pixazo://guide[^"]*`).FindString(said); named != "" || !strings.Contains(said, "ui://pixazo/player") {
+		t.Errorf("a client hears of %s: %s", named, said)
 	}
 }

@@ -93,7 +93,7 @@ func (h *house) register(starter *keeper.Starter) (*server.MCPServer, *resources
 		}
 		return s, err
 	}
-	tools.Register(srv, tools.Config{
+	offered := tools.Config{
 		Tracker:      h.tracker,
 		Saver:        h.saver,
 		ReadOnly:     h.settings.ReadOnly,
@@ -105,7 +105,8 @@ func (h *house) register(starter *keeper.Starter) (*server.MCPServer, *resources
 		Files:        attach.Resolver{Dirs: h.settings.FilesDirs, FromRoots: h.settings.FilesFromRoots, Home: h.settings.Home},
 		Refuse:       func(tool string, arguments map[string]any) error { return refuse(h.settings, tool, arguments) },
 		Team:         h.team,
-	})
+	}
+	tools.Register(srv, offered)
 	mediaOrigins := []string{h.gatewayURL} // of the sandbox, or of a gateway that serves media itself
 	if !h.settings.Sandbox {
 		mediaOrigins = []string{pixazo.MediaOrigin, h.settings.GatewayURL}
@@ -113,7 +114,7 @@ func (h *house) register(starter *keeper.Starter) (*server.MCPServer, *resources
 	if h.links != nil {
 		mediaOrigins = append(mediaOrigins, h.links.Origin)
 	}
-	videos := resources.Register(srv, h.tracker, resources.Options{MediaOrigins: append(mediaOrigins, h.settings.MediaOrigins...), Team: h.team != nil, ReadOnly: h.settings.ReadOnly, NoSaving: srv.GetTool("download_video") == nil})
+	videos := resources.Register(srv, h.tracker, resources.Options{MediaOrigins: append(mediaOrigins, h.settings.MediaOrigins...), Team: h.team != nil, Missing: offered.Missing()})
 	return srv, videos
 }
 

@@ -70,6 +70,9 @@ var teamPage = strings.NewReplacer(
 // saved video keeps the button, which then copies its place.
 const hidesSave = "!saved() && (!shown || !can.serverTools)"
 
+// hidesAgain is that which hides its button to make another video.
+const hidesAgain = "!job.done || !view.prompt || view.cut || !can.message"
+
 // registerPlayer adds the player to s. Clients let it load media from the origins
 // of o alone.
 func registerPlayer(s *server.MCPServer, o Options) {
@@ -89,8 +92,11 @@ func registerPlayer(s *server.MCPServer, o Options) {
 		if o.Team {
 			page = teamPage.Replace(page)
 		}
-		if o.NoSaving {
+		if o.misses("download_video") {
 			page = strings.Replace(page, hidesSave, "!saved()", 1)
+		}
+		if o.misses("generate_video") {
+			page = strings.Replace(page, hidesAgain, "true", 1)
 		}
 		return page
 	})

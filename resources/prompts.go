@@ -123,7 +123,6 @@ var teamWords = strings.NewReplacer(
 	"tell me where it is saved, or show me its URLs as they stand; download_video saves it under another name.", "show me its saved_url or its video_urls as they stand.",
 	"Ask me to look at "+pixazo.CreditsURL+" before", "Have me ask whoever runs this server before",
 	"what the local journal says", "what the server's journal says",
-	", offer download_video, or", ", offer download_video where there is that tool, or",
 )
 
 // line returns a value on one line, so that pasted text does not look like a step
@@ -202,7 +201,7 @@ func continueVideos(ctx context.Context, tracker *jobs.Tracker, say func(string)
 	}{
 		{"Being made", jobs.Pending, "Call get_status for each and tell me how it stands. Call wait_for_video only if I want to wait."},
 		{"Outcome unknown", jobs.OnlyUncertain, "Each may have been accepted and charged. Ask me to look at " + pixazo.CreditsURL + " before anything is submitted again."},
-		{"Finished", jobs.Completed, "Links expire: for one that is not saved, offer download_video, or get_status for a fresh link."},
+		{"Finished", jobs.Completed, "Links expire: get_status names a fresh one. For one that is not saved, offer download_video."},
 	} {
 		page, err := tracker.List(ctx, part.filter, shown, "")
 		if err != nil {
@@ -235,22 +234,24 @@ func continueVideos(ctx context.Context, tracker *jobs.Tracker, say func(string)
 		b.WriteString(say(part.do) + "\n")
 	}
 	if some {
-		b.WriteString("\nDo not call generate_video for any of these: a new call is a new charge.\n")
+		b.WriteString("\n" + say("Do not call generate_video for any of these: a new call is a new charge.") + "\n")
 	} else {
 		// A client may keep the text and use it later, as a bundle's manifest does.
-		b.WriteString("\nThere is none in it yet; call list_videos to see whether that has changed. If there is still none, offer to make one: ask me what it should be about.\n")
+		b.WriteString("\n" + say("There is none in it yet; call list_videos to see whether that has changed. If there is still none, offer generate_video: ask me what it should be about.") + "\n")
 	}
 	return b.String(), nil
 }
 
 // registerPrompts adds the menu to s, in the words for a team if team is true.
 func registerPrompts(s *server.MCPServer, tracker *jobs.Tracker, options Options) {
-	say := func(words string) string { return words }
-	if options.Team {
-		say = teamWords.Replace
+	say := func(words string) string {
+		if options.Team {
+			words = teamWords.Replace(words)
+		}
+		return text.WithoutNaming(words, options.Missing)
 	}
 	for _, each := range allPrompts {
-		if options.ReadOnly && each.text == nil {
+		if options.misses("generate_video") && each.text == nil {
 			continue // it leads to a video that is paid for
 		}
 		listed := mcp.Prompt{Name: each.name, Title: each.title, Description: each.description}

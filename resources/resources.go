@@ -5,6 +5,8 @@ package resources
 import (
 	"context"
 	"embed"
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -54,18 +56,28 @@ type Options struct {
 	// which all of them would see, and the guides say what differs.
 	Team bool
 
-	ReadOnly bool // the prompts that lead to new videos are left out
-	NoSaving bool // there is no download_video, which the player would call
+	// Missing are the tools that the server does not offer. Without generate_video
+	// there are no guides, nor the prompts that lead to a video.
+	Missing []string
 }
+
+func (o Options) misses(tool string) bool { return slices.Contains(o.Missing, tool) }
 
 // Register adds every resource and prompt to s. Call it before the tracker is
 // used. The server should declare prompts, completions, and resources with
 // subscriptions, which Videos.Subscribe begins, and, but for a team, list changes.
 func Register(s *server.MCPServer, tracker *jobs.Tracker, options Options) *Videos {
 	for _, g := range guides {
+		if options.misses("generate_video") {
+			break
+		}
 		text := g.text()
 		if options.Team {
-			text = teamPreface + teamGuide.Replace(text)
+			saving := "a saved video is a link (`saved_url`)"
+			if options.misses("download_video") {
+				saving = "no video is saved, and there is no `download_video`"
+			}
+			text = fmt.Sprintf(teamPreface, saving) + teamGuide.Replace(text)
 		}
 		s.AddResource(g.resource(len(text)), func(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
 			return []mcp.ResourceContents{mcp.TextResourceContents{URI: g.uri(), MIMEType: "text/markdown", Text: text}}, nil
@@ -76,9 +88,9 @@ func Register(s *server.MCPServer, tracker *jobs.Tracker, options Options) *Vide
 	return register(s, tracker, options.Team)
 }
 
-// teamPreface stands before each guide of a team server.
+// teamPreface stands before each guide of a team server, with what becomes of videos.
 const teamPreface = "> This is a team server. It runs on another computer than the user's: `files` takes URLs, asset IDs and data, but no paths; " +
-	"a saved video is a link (`saved_url`); settings, key, credits and dashboard are those of whoever runs the server: ask them where the text says to change or to look at one.\n\n"
+	"%s; settings, key, credits and dashboard are those of whoever runs the server: ask them where the text says to change or to look at one.\n\n"
 
 // teamGuide says of a team server what the preface alone would leave false.
 var teamGuide = strings.NewReplacer(

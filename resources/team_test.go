@@ -144,9 +144,10 @@ func TestATeamIsToldWhatItsServerIs(t *testing.T) {
 		}
 	}
 	nothing := server.NewMCPServer("test", "1")
-	registerPlayer(nothing, Options{NoSaving: true})
-	if page := askAs(t, nothing, "", "resources/read", map[string]any{"uri": jobs.PlayerURI}); strings.Contains(page, "can.serverTools)") || strings.Count(playerPage(), hidesSave) != 1 {
-		t.Error("the player offers to save where nothing is saved")
+	registerPlayer(nothing, Options{Missing: []string{"download_video", "generate_video"}})
+	if page := askAs(t, nothing, "", "resources/read", map[string]any{"uri": jobs.PlayerURI}); strings.Contains(page, "can.serverTools)") || strings.Contains(page, "can.message;") ||
+		strings.Count(playerPage(), hidesSave) != 1 || strings.Count(playerPage(), hidesAgain) != 1 {
+		t.Error("the player offers what the server does not")
 	}
 	if guide := askAs(t, s, "token:ada", "resources/read", map[string]any{"uri": jobs.PromptingGuideURI}); !strings.Contains(guide, "This is a team server.") {
 		t.Errorf("guide: %.200s", guide)

@@ -32,7 +32,7 @@ func TestDuplicateIsAnsweredWithItsJob(t *testing.T) {
 		{"being made", "PROCESSING", 90*time.Second + 300*time.Millisecond, "Nothing was submitted now: the same request was, 1m30s ago, and this is its job. " + making + another},
 		{"being made, and its chat was lost", "PROCESSING", 15 * time.Minute, "Nothing was submitted now: the same request was, 15m0s ago, and this is its job. " + making + another},
 		{"finished", "COMPLETED", 9 * time.Minute,
-			"Nothing was submitted now: the same request was, 9m0s ago, and this is its job. Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video." + another},
+			"Nothing was submitted now: the same request was, 9m0s ago, and this is its job. Show the user the video_urls exactly as they stand. They expire. To keep the video, call download_video." + another},
 		{"failed", "FAILED", time.Second, ""},
 		{"long ago", "PROCESSING", 2 * time.Hour, ""},
 	} {
@@ -89,7 +89,7 @@ func TestSubmissionAnswersWithinMaxWait(t *testing.T) {
 			t.Errorf("the call took %v, want --max-wait without a second", took)
 		}
 		if r.IsError || r.Structured["status"] != "SUBMITTING" || r.Structured["done"] != false || r.Structured["request_id"] != nil ||
-			!strings.Contains(r.text(), "do not call generate_video again for it. list_videos has its request_id") {
+			!strings.Contains(r.text(), "Do not call generate_video again for it. list_videos has its request_id") {
 			t.Errorf("answer %s", r.text())
 		}
 		time.Sleep(20 * time.Second)

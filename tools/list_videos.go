@@ -97,7 +97,7 @@ func (c Config) list(ctx context.Context, in listArgs, limit int) (listResult, e
 	default:
 		steps = append(steps, "There is nothing to show.")
 	}
-	result.NextStep = strings.Join(steps, " ")
+	result.NextStep = c.offered(strings.Join(steps, " "))
 	return result, nil
 }
 

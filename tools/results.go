@@ -33,30 +33,30 @@ type jobResult struct {
 // show returns a row of the journal with what to do next.
 func (c Config) show(ctx context.Context, row jobs.Row) jobResult {
 	v := c.Tracker.View(ctx, row)
-	return jobResult{v, c.nextStep(ctx, row, v)}
+	return jobResult{v, c.offered(c.nextStep(ctx, row, v))}
 }
 
 // nextStep says what to do about the job of row, which v shows.
 func (c Config) nextStep(ctx context.Context, row jobs.Row, v jobs.View) string {
 	switch {
 	case v.Done && v.Status != string(pixazo.Completed):
-		return "Tell the user that no video was made, and why; a new generate_video is a new charge, so let them decide."
+		return "Tell the user that no video was made, and why. A new generate_video is a new charge, so let them decide."
 	case v.Done && v.SavedPath+v.SavedURL != "":
 		return c.saved()
 	case v.Done && len(v.VideoURLs) == 0:
 		return "The gateway names no URL for this finished video: call get_status again in a minute, and if there is still none give the user the request_id for " + c.Team.say("Pixazo's support", runner) + "."
 	case v.Done && v.SaveError != "":
-		return "Show the user the video_urls exactly as they stand. They expire, and the video could not be saved so far (save_error): download_video tries at once."
+		return "Show the user the video_urls exactly as they stand. They expire, and the video could not be saved so far (save_error). To try at once, call download_video."
 	case v.Done && savesItself(row):
 		return "Show the user the video_urls exactly as they stand. They expire; the video is being saved " + c.Team.say("below "+row.Save.Folder, "on the server") + " by itself."
 	case v.Done && c.Team != nil && c.Team.Folder == nil:
 		return "Show the user the video_urls exactly as they stand. They expire: tell the user to download the video soon; get_status names fresh ones."
 	case v.Done:
-		return "Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video."
+		return "Show the user the video_urls exactly as they stand. They expire. To keep the video, call download_video."
 	case v.Status == "UNCERTAIN":
 		return c.Team.advice(pixazo.SubmissionUncertain)
 	case v.RequestID == "":
-		return "The request is still on its way to the gateway: do not call generate_video again for it. list_videos has its request_id once the gateway has answered."
+		return "The request is still on its way to the gateway. Do not call generate_video again for it. list_videos has its request_id once the gateway has answered."
 	case v.Stalled:
 		return "Nothing has changed for an hour: tell the user, who can ask " + c.Team.say("Pixazo's support", runner) + " with the request_id. Do not call generate_video again for it."
 	case v.Status == "":
@@ -68,7 +68,7 @@ func (c Config) nextStep(ctx context.Context, row jobs.Row, v jobs.View) string 
 // saved says what to do about a video that is saved.
 func (c Config) saved() string {
 	return c.Team.say("Tell the user where the video is on their computer, as saved_path says.",
-		"Show the user saved_url exactly as it stands: it opens the saved video for an hour, for whoever has it; download_video makes a new one.")
+		"Show the user saved_url exactly as it stands: it opens the saved video for an hour, for whoever has it. To have a new link made, call download_video.")
 }
 
 // savesItself reports whether the video of row will be saved without a call. A video
@@ -169,24 +169,27 @@ func failure(config Config, d definition, err error) *mcp.CallToolResult {
 		e = &pixazo.Error{Code: pixazo.GatewayError, Message: err.Error()}
 	}
 	info := e.Code.Info()
-	sentences := []string{string(e.Code) + ": " + strings.TrimSuffix(e.Message, ".") + place(config, e) + "."}
+	said := string(e.Code) + ": " + strings.TrimSuffix(e.Message, ".") + place(config, e) + "."
+	var advice []string
 	switch {
 	case d.submits && info.Charged == "no":
-		sentences = append(sentences, "Nothing was submitted or charged.")
+		advice = append(advice, "Nothing was submitted or charged.")
 	case !d.submits && e.RequestID != "" && info.Charged == "no" || e.Code == pixazo.BadResponse || e.Code == pixazo.DownloadFailed:
-		sentences = append(sentences, "The video itself is not affected: do not call generate_video for it.")
+		advice = append(advice, "The video itself is not affected. Do not call generate_video for it.")
 	}
-	if advice := config.Team.advice(e.Code); advice != "" {
-		sentences = append(sentences, advice)
-	}
+	advice = append(advice, config.Team.advice(e.Code))
 	if config.Team != nil && strings.Contains(e.Message, "(--") {
-		sentences = append(sentences, "The settings that it names are those of "+runner+".")
+		advice = append(advice, "The settings that it names are those of "+runner+".")
 	}
 	if e.RequestID != "" {
-		sentences = append(sentences, "request_id: "+e.RequestID)
+		advice = append(advice, "request_id: "+e.RequestID)
 	}
-	return mcp.NewToolResultError(strings.Join(sentences, " "))
+	return mcp.NewToolResultError(strings.TrimSpace(said + " " + config.offered(strings.Join(advice, " "))))
 }
+
+// offered returns words of ours without the sentences that speak of a tool which
+// this server does not offer.
+func (c Config) offered(words string) string { return text.WithoutNaming(words, c.Missing()) }
 
 // place says where a key is put, when the error is that there is none.
 func place(config Config, e *pixazo.Error) string {

@@ -37,12 +37,15 @@ const (
 	forTest = `{"request_id":"` + testID + `"}`
 
 	making     = "The video is being made, which takes 5 to 45 minutes: tell the user so, and end your turn. If the user wants to wait or a next step needs the video, call wait_for_video with this request_id. Do not call generate_video again for it."
-	waitOn     = "The video is still being made: call wait_for_video with this request_id again, and do not call generate_video again."
+	waitOn     = "The video is still being made: call wait_for_video with this request_id again. Do not call generate_video again for it."
 	completed  = `{"request_id":"` + testID + `","status":"COMPLETED","error":null,"output":{"media_url":["https://media.example/v.mp4?a=1&b=2"],"media_type":"video/mp4"},"created_at":"2026-05-22T13:17:32.110Z","updated_at":"2026-05-22 13:19:23","completed_at":"2026-05-22 13:19:23"}`
 	failedJob  = `{"request_id":"` + testID + `","status":"FAILED","error":"the script was refused","output":null,"created_at":"2026-05-22T13:17:32.110Z","updated_at":"2026-05-22 13:19:23","completed_at":"2026-05-22 13:19:23"}`
 	badKey     = `{"error":"invalid subscription key"}`
 	testSuffix = " request_id: " + testID
 )
+
+// notReadOnly finds the tools that a read-only server does not offer.
+var notReadOnly = regexp.MustCompile("generate_video|download_video|allow_duplicate")
 
 // says is a gateway that answers everything alike.
 func says(status int, body string) func(*http.Request) (*http.Response, error) {
@@ -60,15 +63,15 @@ func TestAnswersOfTheTools(t *testing.T) {
 		{"submission that is finished already", "generate_video", `{"prompt":"x"}`, completed,
 			"request_id: " + testID + "\nstatus: COMPLETED\ndone: true\nvideo_urls: https://media.example/v.mp4?a=1&b=2\nmedia_type: video/mp4\n" +
 				"created_at: 2026-05-22T13:17:32Z\ncompleted_at: 2026-05-22T13:19:23Z\nelapsed_seconds: 110\nprompt: \"x\"\n" +
-				"next_step: Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video."},
+				"next_step: Show the user the video_urls exactly as they stand. They expire. To keep the video, call download_video."},
 		{"status of a finished job", "get_status", forTest, completed,
 			"request_id: " + testID + "\nstatus: COMPLETED\ndone: true\nvideo_urls: https://media.example/v.mp4?a=1&b=2\nmedia_type: video/mp4\n" +
 				"created_at: 2026-05-22T13:17:32Z\ncompleted_at: 2026-05-22T13:19:23Z\nelapsed_seconds: 110\nlast_checked_at: 2000-01-01T00:00:00Z\n" +
-				"next_step: Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video."},
+				"next_step: Show the user the video_urls exactly as they stand. They expire. To keep the video, call download_video."},
 		{"status of a failed job is an ordinary answer", "get_status", forTest, failedJob,
 			"request_id: " + testID + "\nstatus: FAILED\ndone: true\nerror: \"the script was refused\"\n" +
 				"created_at: 2026-05-22T13:17:32Z\ncompleted_at: 2026-05-22T13:19:23Z\nelapsed_seconds: 110\nlast_checked_at: 2000-01-01T00:00:00Z\n" +
-				"next_step: Tell the user that no video was made, and why; a new generate_video is a new charge, so let them decide."},
+				"next_step: Tell the user that no video was made, and why. A new generate_video is a new charge, so let them decide."},
 		{"status of a job in the works", "get_status", forTest, `{"request_id":"` + testID + `","status":"processing"}`,
 			"request_id: " + testID + "\nstatus: PROCESSING\ndone: false\ncheck_again_seconds: 300\nlast_checked_at: 2000-01-01T00:00:00Z\n" +
 				"next_step: " + making},
@@ -77,11 +80,11 @@ func TestAnswersOfTheTools(t *testing.T) {
 				"next_step: The gateway names no URL for this finished video: call get_status again in a minute, and if there is still none give the user the request_id for Pixazo's support."},
 		{"several videos", "get_status", forTest, `{"request_id":"` + testID + `","status":"COMPLETED","output":{"media_url":["https://a.example/1","https://a.example/2"]}}`,
 			"request_id: " + testID + "\nstatus: COMPLETED\ndone: true\nvideo_urls: https://a.example/1 https://a.example/2\nlast_checked_at: 2000-01-01T00:00:00Z\n" +
-				"next_step: Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video."},
+				"next_step: Show the user the video_urls exactly as they stand. They expire. To keep the video, call download_video."},
 		{"a wait that succeeds", "wait_for_video", forTest, completed,
 			"request_id: " + testID + "\nstatus: COMPLETED\ndone: true\nvideo_urls: https://media.example/v.mp4?a=1&b=2\nmedia_type: video/mp4\n" +
 				"created_at: 2026-05-22T13:17:32Z\ncompleted_at: 2026-05-22T13:19:23Z\nelapsed_seconds: 110\nlast_checked_at: 2000-01-01T00:00:00Z\n" +
-				"next_step: Show the user the video_urls exactly as they stand. They expire: to keep the video, call download_video.\nwait_expired: false"},
+				"next_step: Show the user the video_urls exactly as they stand. They expire. To keep the video, call download_video.\nwait_expired: false"},
 		{"a wait that expires", "wait_for_video", forTest, `{"request_id":"` + testID + `","status":"RENDERING"}`,
 			"request_id: " + testID + "\nstatus: RENDERING\ndone: false\ncheck_again_seconds: 300\nlast_checked_at: 2000-01-01T00:00:41Z\nnext_step: " + waitOn + "\nwait_expired: true"},
 	} {
@@ -168,17 +171,19 @@ func TestNextStepOfAJob(t *testing.T) {
 		{"in the works, saved by itself", saving, jobs.View{RequestID: "id", Status: "QUEUED"}, "45 minutes: tell the user so, and that it will be saved below /home/ada/Videos by itself, also when this chat is closed, and end your turn.", "download_video"},
 		{"in the works, with a notice", jobs.Row{Save: journal.Save{Notify: true}}, jobs.View{RequestID: "id", Status: "QUEUED"}, "tell the user so, and that a notice on the desktop tells when, and end", "saved"},
 		{"stalled", saving, jobs.View{RequestID: "id", Status: "PROCESSING", Stalled: true}, "Nothing has changed for an hour: tell the user", "wait_for_video"},
-		{"submitting", jobs.Row{}, jobs.View{Status: "SUBMITTING"}, "do not call generate_video again for it. list_videos has its request_id", "wait_for_video"},
+		{"submitting", jobs.Row{}, jobs.View{Status: "SUBMITTING"}, "Do not call generate_video again for it. list_videos has its request_id", "wait_for_video"},
 		{"uncertain", jobs.Row{}, jobs.View{Status: "UNCERTAIN"}, "allow_duplicate", "tell the user so"},
-		{"done", jobs.Row{}, done(keeps), "They expire: to keep the video, call download_video.", "saved"},
+		{"done", jobs.Row{}, done(keeps), "They expire. To keep the video, call download_video.", "saved"},
 		{"done, being saved by itself", saving, done(keeps), "the video is being saved below /home/ada/Videos by itself.", "download_video"},
-		{"done, not saved so far", saving, done(func(v *jobs.View) { v.SaveError = "disk full" }), "could not be saved so far (save_error): download_video tries at once.", "being saved"},
-		{"done, saved once and gone", saved, done(keeps), "to keep the video, call download_video.", "being saved"},
+		{"done, not saved so far", saving, done(func(v *jobs.View) { v.SaveError = "disk full" }), "could not be saved so far (save_error). To try at once, call download_video.", "being saved"},
+		{"done, saved once and gone", saved, done(keeps), "To keep the video, call download_video.", "being saved"},
 		{"saved", saved, done(func(v *jobs.View) { v.SavedPath = "/home/ada/Videos/v.mp4" }), "where the video is on their computer, as saved_path says.", "download_video"},
 		{"failed", saving, jobs.View{RequestID: "id", Status: "ERROR", Done: true}, "no video was made", "saved"},
 	} {
 		if got := (Config{}).nextStep(t.Context(), tt.row, tt.view); !strings.Contains(got, tt.want) || strings.Contains(got, tt.without) {
 			t.Errorf("%s: %s\nwant %s in it, and not %s", tt.name, got, tt.want, tt.without)
+		} else if got = (Config{ReadOnly: true}).offered(got); got == "" || notReadOnly.MatchString(got) {
+			t.Errorf("%s, read-only: %q", tt.name, got)
 		}
 	}
 }
@@ -275,7 +280,7 @@ func dropped(*http.Request) (*http.Response, error) { return nil, io.EOF }
 func TestErrorTexts(t *testing.T) {
 	var (
 		none      = " Nothing was submitted or charged."
-		unharmed  = " The video itself is not affected: do not call generate_video for it."
+		unharmed  = " The video itself is not affected. Do not call generate_video for it."
 		nothing   = none + " Call again in a minute."
 		uncertain = advice(pixazo.SubmissionUncertain)
 	)
@@ -380,7 +385,7 @@ func TestMissingKeySaysWhereToGetOneAndWhereToPutIt(t *testing.T) {
 			if tool == "generate_video" {
 				want += " Nothing was submitted or charged." + advice(pixazo.MissingAPIKey)
 			} else {
-				want += " The video itself is not affected: do not call generate_video for it." + advice(pixazo.MissingAPIKey) + testSuffix
+				want += " The video itself is not affected. Do not call generate_video for it." + advice(pixazo.MissingAPIKey) + testSuffix
 			}
 			if !strings.Contains(want, "https://api-console.pixazo.ai/api_keys") {
 				t.Errorf("%q does not say where keys are made", want)
@@ -407,6 +412,10 @@ func TestEveryCodeSaysWhatToDo(t *testing.T) {
 			if !regexp.MustCompile(`^` + string(info.Code) + `: what happened[^.]*\. [A-Z].*[.] request_id: id-1$`).MatchString(text) {
 				t.Errorf("%s: %q, want \"code: what happened. What to do. request_id: …\"", info.Code, text)
 			}
+			said := failure(Config{ReadOnly: true}, d, err).Content[0].(mcp.TextContent).Text
+			if !d.submits && (notReadOnly.MatchString(said) || !strings.HasSuffix(said, " request_id: id-1")) {
+				t.Errorf("read-only: %s", said)
+			}
 			if nothing := strings.Contains(text, "Nothing was submitted"); nothing != (d.submits && info.Charged == "no") {
 				t.Errorf("%s of %s, which may have been charged %q, says %s", info.Code, d.name, info.Charged, text)
 			}
@@ -423,7 +432,7 @@ func TestCancelledCalls(t *testing.T) {
 		defer cancel()
 		stopped, stop := context.WithCancel(t.Context())
 		time.AfterFunc(5*time.Second, stop)
-		want := "cancelled: the wait was cancelled. The video itself is not affected: do not call generate_video for it." + advice(pixazo.Cancelled) + testSuffix
+		want := "cancelled: the wait was cancelled. The video itself is not affected. Do not call generate_video for it." + advice(pixazo.Cancelled) + testSuffix
 		if r := h.call(stopped, "wait_for_video", forTest); !r.IsError || r.text() != want {
 			t.Errorf("a cancelled wait\n got %s\nwant %s", r.text(), want)
 		}

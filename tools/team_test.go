@@ -139,7 +139,7 @@ func TestATeamGetsLinks(t *testing.T) {
 	team := newTeam(t)
 	srv := team.replica(true)
 	id := team.made(srv, "token:ada", "sandbox:two-videos")
-	if text, _, _ := team.call(srv, "token:ada", "get_status", map[string]any{"request_id": id}); !strings.Contains(text, "to keep the video, call download_video") {
+	if text, _, _ := team.call(srv, "token:ada", "get_status", map[string]any{"request_id": id}); !strings.Contains(text, "To keep the video, call download_video") {
 		t.Errorf("before it is saved: %s", text)
 	}
 	text, s, isError := team.call(srv, "token:ada", "download_video", map[string]any{"request_id": id, "filename": "both"})

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -93,15 +94,23 @@ type Team struct {
 func Register(srv *server.MCPServer, config Config) {
 	all := loadSchemas()
 	for _, t := range table(config) {
-		if config.ReadOnly && !*t.Tool.Annotations.ReadOnlyHint {
-			continue
-		}
 		s := all[t.Tool.Name]
 		t.Tool.RawInputSchema, t.Tool.RawOutputSchema = config.Team.words(s.Input), s.Output
-		if t.Tool.Name != "download_video" || config.Team == nil || config.Team.Folder != nil {
+		if !slices.Contains(config.Missing(), t.Tool.Name) {
 			srv.AddTools(t.ServerTool)
 		}
 	}
+}
+
+// Missing returns the tools that this server does not offer.
+func (c Config) Missing() []string {
+	switch {
+	case c.ReadOnly:
+		return []string{"generate_video", "download_video"}
+	case c.Team != nil && c.Team.Folder == nil:
+		return []string{"download_video"}
+	}
+	return nil
 }
 
 // table is every tool. tools/list sorts it by name.
@@ -190,7 +199,7 @@ func define[In, Out any](config Config, d definition, handle func(context.Contex
 
 // requestArgs are the arguments of a tool that is about one job.
 type requestArgs struct {
-	RequestID string `json:"request_id" jsonschema:"minLength=1,maxLength=200" jsonschema_description:"As generate_video answered it."`
+	RequestID string `json:"request_id" jsonschema:"minLength=1,maxLength=200" jsonschema_description:"As it was answered, in full."`
 }
 
 // Validate checks the form of the request_id.

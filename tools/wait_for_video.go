@@ -71,12 +71,12 @@ func waitForVideo(config Config) tool {
 		case job.Status == "":
 			step = "No status could be seen yet: call wait_for_video with this request_id again."
 		default:
-			step = "The video is still being made: call wait_for_video with this request_id again, and do not call generate_video again."
+			step = "The video is still being made: call wait_for_video with this request_id again. Do not call generate_video again for it."
 		}
+		result.NextStep = config.offered(step)
 		if outcome.LastErr != nil && !job.Done() {
-			step += fmt.Sprintf(" The newest status check failed (%s).", config.Tracker.Shown(outcome.LastErr))
+			result.NextStep += fmt.Sprintf(" The newest status check failed (%s).", config.Tracker.Shown(outcome.LastErr))
 		}
-		result.NextStep = step
 		return result, nil
 	})
 }

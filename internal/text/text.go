@@ -59,6 +59,17 @@ func CleanAndHide(s, secret string, limit int) string {
 	return Clean(hide(Clean(s, len(s)), secret), limit)
 }
 
+// WithoutNaming returns words without the sentences in which one of names occurs.
+func WithoutNaming(words string, names []string) string {
+	var kept strings.Builder
+	for sentence := range strings.SplitAfterSeq(words, ". ") {
+		if !slices.ContainsFunc(names, func(name string) bool { return strings.Contains(sentence, name) }) {
+			kept.WriteString(sentence)
+		}
+	}
+	return strings.TrimRight(kept.String(), " ")
+}
+
 // Pattern returns a regular expression that is compiled when it is first used:
 // all of them together would cost each start of the program 0.5 ms.
 func Pattern(expression string) func() *regexp.Regexp {
