@@ -41,6 +41,7 @@ type watch struct {
 	lease   journal.Lease
 	renewed time.Time // zero until the lease was taken
 	begun   time.Time
+	first   bool // there was no journal yet, so another keeper that has the lease began later
 }
 
 // goesOn takes or renews the lease of w, once there is a journal. It returns false
@@ -48,6 +49,7 @@ type watch struct {
 // can't be read or written says nothing.
 func (k *Keeper) goesOn(ctx context.Context, w *watch) bool {
 	if !k.o.Journal.Exists() {
+		w.first = true
 		return true
 	}
 	held, err := k.o.Journal.Leases(ctx, "")
@@ -70,7 +72,7 @@ func (k *Keeper) goesOn(ctx context.Context, w *watch) bool {
 	w.lease.Until = time.Now().Add(leaseFor)
 	kept := true
 	switch {
-	case w.renewed.IsZero() || has == "": // or the journal was replaced, or a clock was set
+	case w.renewed.IsZero() && !w.first || has == "": // or the journal was replaced, or a clock was set
 		err = k.o.Journal.Take(ctx, w.lease)
 	case has != w.lease.Holder:
 		kept = false

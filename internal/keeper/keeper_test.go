@@ -447,6 +447,30 @@ func TestAKeeperEndsAfterItsSubmission(t *testing.T) {
 	}
 }
 
+// It looks once a second whether there is a journal, in which a newer keeper may have
+// taken the watch by then.
+func TestAKeeperFromBeforeTheJournalLeavesTheWatchToANewerOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		older, newer := newHouse(t, dir, &gateway{takes: time.Hour}), newHouse(t, dir, &gateway{takes: time.Hour})
+		defer older.close()
+		defer newer.close()
+		sent := make(chan struct{})
+		olderEnded := older.aloneWhile(t, sent)
+		synctest.Wait()
+		if _, err := newer.submit(t, "tides"); err != nil {
+			t.Fatal(err)
+		}
+		close(sent)
+		newerEnded := newer.alone(t)
+		time.Sleep(2 * time.Second)
+		if !closed(olderEnded) || closed(newerEnded) {
+			t.Errorf("ended: the older one %t, the newer one %t", closed(olderEnded), closed(newerEnded))
+		}
+		<-newerEnded
+	})
+}
+
 func TestAKeeperBegunAfterAStopStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, t.TempDir(), &gateway{takes: time.Hour, end: pixazo.Completed})
