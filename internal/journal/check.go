@@ -42,7 +42,7 @@ func Check(dir string) (Report, error) {
 	}
 	info, err := os.Stat(path)
 	if err == nil {
-		err = cutOff(path, info)
+		err = looksDamaged(path, info)
 	}
 	if err != nil {
 		return report, err

@@ -158,6 +158,7 @@ func TestFilesThatGoAwayWhileInUse(t *testing.T) {
 		}, 0, true},
 		{"the database", func(t *testing.T, dir string) { check(t, os.Remove(filepath.Join(dir, fileName))) }, 1, false},
 		{"the -wal", func(t *testing.T, dir string) { check(t, os.Remove(filepath.Join(dir, fileName+"-wal"))) }, 4, false},
+		{"the -shm", func(t *testing.T, dir string) { check(t, os.Remove(filepath.Join(dir, fileName+"-shm"))) }, 4, false},
 		{"the -wal and the -shm", func(t *testing.T, dir string) {
 			check(t, os.Remove(filepath.Join(dir, fileName+"-wal")))
 			check(t, os.Remove(filepath.Join(dir, fileName+"-shm")))
@@ -180,6 +181,11 @@ func TestFilesThatGoAwayWhileInUse(t *testing.T) {
 				t.Fatal(err)
 			}
 			conclude(t, j, in, pixazo.Job{RequestID: "id-more", Status: pixazo.Queued}, nil)
+			for _, companion := range companions { // else this process and the next one would not see each other's locks
+				if _, err := os.Stat(filepath.Join(dir, fileName+companion)); err != nil {
+					t.Error(err)
+				}
+			}
 			j.Close()
 			other := open(t, dir)
 			if rows := list(t, other, All); len(rows) != tt.rows || rows[0].Job.RequestID != "id-more" {
@@ -196,6 +202,56 @@ func check(t *testing.T, err error) {
 	}
 }
 
+// What a killed process leaves is in the -wal, and SQLite says nothing when it
+// takes that for an old one.
+func TestFilesThatAreDamagedAfterAKill(t *testing.T) {
+	write := func(name string, content []byte) func(*testing.T, string) {
+		return func(t *testing.T, dir string) { check(t, os.WriteFile(filepath.Join(dir, name), content, 0o600)) }
+	}
+	version := func(number int) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			db, err := sql.Open("sqlite", filepath.Join(dir, fileName))
+			check(t, err)
+			_, err = db.Exec(fmt.Sprintf("PRAGMA user_version = %d", number))
+			check(t, errors.Join(err, db.Close()))
+		}
+	}
+	for _, tt := range []struct {
+		name   string
+		damage func(t *testing.T, dir string)
+		code   pixazo.Code // of the same request; "" when it is answered with its job
+		says   string
+		rows   int // listed
+	}{
+		{"nothing", func(*testing.T, string) {}, "", "", 3},
+		{"an empty database", write(fileName, nil), "", "", 3},
+		{"a database that is cut off", write(fileName, []byte("SQLite format 3\x00")), "", "", 3},
+		{"a -wal of something else", write(fileName+"-wal", bytes.Repeat([]byte("garbage "), 9000)), pixazo.DuplicateUncertain, asidePrefix, 0},
+		{"a -wal of zeros", write(fileName+"-wal", make([]byte, 90000)), pixazo.DuplicateUncertain, asidePrefix, 0},
+		{"a lock of something else", write("journal.lock", bytes.Repeat([]byte("garbage "), 900)), pixazo.JournalUnavailable, "journal.lock can't be locked", 3},
+		{"a version below 0", version(-1), pixazo.JournalUnavailable, "already exists", 3},
+		{"a version of the future", version(99), "", "", 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			running, dir := t.TempDir(), t.TempDir()
+			fill(t, open(t, running), 3)
+			check(t, os.CopyFS(dir, os.DirFS(running)))
+			tt.damage(t, dir)
+			j := open(t, dir)
+			_, other, err := j.Intend(t.Context(), submission(fmt.Sprintf("%s %d", strings.Repeat("a long prompt ", 100), 1)))
+			switch {
+			case tt.code == "" && (err != nil || other == nil || other.Job.RequestID != "id-001"):
+				t.Errorf("the same request: %+v, %v; want its job", other, err)
+			case tt.code != "" && (!pixazo.IsCode(err, tt.code) || !strings.Contains(err.Error(), tt.says)):
+				t.Errorf("the same request: %v, want %s with %q", err, tt.code, tt.says)
+			}
+			if rows := list(t, j, All); len(rows) != tt.rows {
+				t.Errorf("%d rows, want %d", len(rows), tt.rows)
+			}
+		})
+	}
+}
+
 func TestALinkIsFollowedToARegularFileOnly(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("links need a privilege there")
@@ -204,13 +260,18 @@ func TestALinkIsFollowedToARegularFileOnly(t *testing.T) {
 	if out, err := exec.Command("mkfifo", "-m", "644", device).CombinedOutput(); err != nil {
 		t.Skipf("mkfifo: %v %s", err, out)
 	}
-	for _, target := range []string{os.DevNull, device, t.TempDir()} {
-		before, err := os.Stat(target)
-		check(t, err)
+	for target, says := range map[string]string{
+		os.DevNull: "not a regular file", device: "not a regular file", t.TempDir(): "not a regular file",
+		filepath.Join(t.TempDir(), "gone"): fileName + " is a link that leads nowhere", fileName: fileName + " is a link that leads nowhere",
+	} {
 		dir := t.TempDir()
 		check(t, os.Symlink(target, filepath.Join(dir, fileName)))
-		if _, _, err := open(t, dir).Intend(t.Context(), submission("tides")); !pixazo.IsCode(err, pixazo.JournalUnavailable) || !strings.Contains(err.Error(), "not a regular file") {
+		before, broken := os.Stat(target)
+		if _, _, err := open(t, dir).Intend(t.Context(), submission("tides")); !pixazo.IsCode(err, pixazo.JournalUnavailable) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: got %v", target, err)
+		}
+		if broken != nil {
+			continue
 		}
 		if after, err := os.Stat(target); err != nil || after.Mode() != before.Mode() {
 			t.Errorf("%s has mode %v, %v; had %v", target, after.Mode(), err, before.Mode())

@@ -53,6 +53,10 @@ func (e *embedded) replace(o *files, cause error) error {
 			return fmt.Errorf("%w, and can't be set aside while another program has it open (%v): quit the other clients, then try again", errDamaged, err)
 		}
 	}
+	if info, err := os.Stat(aside); err == nil && info.Size() == 0 {
+		// SQLite deletes the -wal of an empty file, and this one may have every row.
+		_ = os.Truncate(aside, smallestFile)
+	}
 	fresh, err := e.openLocked()
 	if err != nil {
 		return err
@@ -134,7 +138,7 @@ func (e *embedded) lock() (unlock func(), err error) {
 	tx, err := db.Begin()
 	if err != nil {
 		_ = db.Close()
-		return nil, err
+		return nil, fmt.Errorf("%s can't be locked: %s", path, err.Error()) // says nothing of the journal itself
 	}
 	return func() {
 		_ = tx.Rollback()

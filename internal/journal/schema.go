@@ -61,8 +61,9 @@ func intact(db *sql.DB) error {
 }
 
 // schemaVersion returns the version of a journal, 0 for an empty one. A newer
-// one than this program knows is used as it is: migrations only add.
+// one than this program knows is used as it is: migrations only add. None is
+// below 0.
 func schemaVersion(ctx context.Context, q querier) (version int, err error) {
 	err = q.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
-	return min(version, len(migrations)), err
+	return max(0, min(version, len(migrations))), err
 }

@@ -12,8 +12,10 @@ package journal
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/url"
@@ -32,7 +34,8 @@ const (
 	fileName = "journal.db" // unless Options says another
 	useTries = 3            // at most, while the journal is being replaced
 
-	smallestFile = 512 // bytes of the smallest SQLite database
+	smallestFile = 512        // bytes of the smallest SQLite database
+	walMagic     = 0x377f0682 // begins a -wal; its last bit may be set (sqlite.org/fileformat2.html, section 4.1)
 )
 
 // companions are the endings of the files that SQLite keeps beside a database.
@@ -55,10 +58,10 @@ type embedded struct {
 // files are the database's files in use. A handle has one connection, since one
 // writer at a time is SQLite's rule anyway.
 type files struct {
-	path    string
-	db, wal os.FileInfo
-	handles [purposes]*sql.DB
-	reads   *sql.DB
+	path         string
+	db, wal, shm os.FileInfo
+	handles      [purposes]*sql.DB
+	reads        *sql.DB
 }
 
 func (f *files) close() error {
@@ -72,9 +75,10 @@ func (f *files) close() error {
 }
 
 // inPlace reports whether f are the files that another process would open: only
-// a successful look at the same files says so.
+// a successful look at the same files says so. The -shm counts too: it has the
+// locks, and the order of what is in the -wal.
 func (f *files) inPlace() bool {
-	return f.db != nil && sameFile(f.path, f.db) && (f.wal == nil || sameFile(f.path+"-wal", f.wal))
+	return f.db != nil && sameFile(f.path, f.db) && (f.wal == nil || sameFile(f.path+"-wal", f.wal)) && (f.shm == nil || sameFile(f.path+"-shm", f.shm))
 }
 
 func sameFile(path string, was os.FileInfo) bool {
@@ -185,9 +189,12 @@ func (e *embedded) resolve() (string, error) {
 	path := filepath.Join(e.dir, e.file)
 	info, err := os.Lstat(path)
 	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
-		if path, err = filepath.EvalSymlinks(path); err == nil {
-			info, err = os.Lstat(path)
+		target, broken := filepath.EvalSymlinks(path)
+		if broken != nil {
+			return path, fmt.Errorf("%s is a link that leads nowhere: %s", path, broken.Error())
 		}
+		path = target
+		info, err = os.Lstat(path)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return path, nil
@@ -292,7 +299,7 @@ func (e *embedded) openLocked() (*files, error) {
 	}
 	o := &files{path: path}
 	if o.db, err = identity(path); err == nil {
-		if err := cutOff(path, o.db); err != nil {
+		if err := looksDamaged(path, o.db); err != nil {
 			return o, err
 		}
 	}
@@ -314,22 +321,38 @@ func (e *embedded) openLocked() (*files, error) {
 	if err == nil {
 		o.wal, err = identity(o.path + "-wal")
 	}
+	o.shm, _ = identity(o.path + "-shm") // not there when another handle of this process has the one that was deleted
 	if err != nil {
 		_ = o.close()
 	}
 	return o, err
 }
 
-// cutOff is the error of a file that is too short for a database. SQLite would
-// take it for a new one, and throw away what the -wal has.
-func cutOff(path string, info os.FileInfo) error {
-	if info.Size() >= smallestFile {
-		return nil
+// looksDamaged is the error of a file that is too short for a database, or whose
+// -wal begins as none does. SQLite would take either for a new one, and throw away
+// what the -wal has.
+func looksDamaged(path string, info os.FileInfo) error {
+	wal, err := os.Lstat(path + "-wal")
+	switch {
+	case info.Size() < smallestFile && (info.Size() > 0 || err == nil):
+		return fmt.Errorf("%w: it is cut off at %d bytes", errDamaged, info.Size())
+	case err == nil && wal.Mode().IsRegular() && !beginsAsWAL(path+"-wal"):
+		return fmt.Errorf("%w: its -wal does not begin as one", errDamaged)
 	}
-	if _, err := os.Lstat(path + "-wal"); info.Size() == 0 && err != nil {
-		return nil
+	return nil
+}
+
+// beginsAsWAL reports whether the file at path begins as a -wal does. One that has
+// no whole header yet, or can't be read, may be one.
+func beginsAsWAL(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return true
 	}
-	return fmt.Errorf("%w: it is cut off at %d bytes", errDamaged, info.Size())
+	defer f.Close()
+	var header [32]byte
+	_, err = io.ReadFull(f, header[:])
+	return err != nil || binary.BigEndian.Uint32(header[:])&^1 == walMagic
 }
 
 // makeFile makes the database file, readable to nobody else, if there is none.
