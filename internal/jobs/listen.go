@@ -13,7 +13,10 @@ import (
 	"pixazo-mcp/internal/journal"
 )
 
-const maxTold = 1000 // rows
+const (
+	maxTold  = 1000            // rows
+	clockSet = 2 * time.Minute // no news of this process come so late
+)
 
 // Event is a change of a job: of its status, of its saved files, or that it was
 // added to the journal.
@@ -69,10 +72,11 @@ func (t *Tracker) tell(row journal.Row, added bool) {
 }
 
 // isTold reports whether listeners know the row as it stands, or as it stood
-// later. The caller holds t.mu.
+// later: shortly, since much later is by a clock that was set. The caller holds t.mu.
 func (t *Tracker) isTold(row journal.Row) bool {
 	last, ok := t.told[row.ID]
-	return ok && row.ID != 0 && (last.state == stateOf(row) || row.ChangedAt.Before(last.changedAt))
+	later := last.changedAt.Sub(row.ChangedAt)
+	return ok && row.ID != 0 && (last.state == stateOf(row) || later > 0 && later < clockSet)
 }
 
 // noteTold keeps how listeners know a row. The caller holds t.mu.
@@ -80,7 +84,7 @@ func (t *Tracker) noteTold(row journal.Row) {
 	if len(t.told) >= maxTold {
 		clear(t.told)
 	}
-	if !row.ChangedAt.Before(t.told[row.ID].changedAt) {
+	if later := t.told[row.ID].changedAt.Sub(row.ChangedAt); later <= 0 || later >= clockSet {
 		t.told[row.ID] = told{stateOf(row), row.ChangedAt}
 	}
 }

@@ -40,6 +40,62 @@ func TestStatusIsAskedForWhateverTheGatewaySaidBefore(t *testing.T) {
 	})
 }
 
+// In a bubble it is the year 2000, and what was written before is of the future, as
+// after a clock that ran ahead.
+func TestAClockThatIsSetBackHidesNothing(t *testing.T) {
+	dir := t.TempDir()
+	g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
+		if id == "id-1" {
+			return processing(id), nil
+		}
+		return finished(id, pixazo.Completed), nil
+	}}
+	g.submit = func(_ context.Context, p *pixazo.Prepared, _ pixazo.SubmitOptions) (pixazo.Job, error) {
+		return pixazo.Job{RequestID: p.Prompt, Status: pixazo.Queued}, nil
+	}
+	ahead := openTracker(t, g, dir)
+	for _, id := range []string{"id-1", "id-2"} {
+		submit(t, ahead, prompt("%s", id))
+		if _, err := ahead.Status(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	end(ahead)
+	synctest.Test(t, func(t *testing.T) {
+		step := "STEP 1"
+		g := &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
+			if id == "id-1" {
+				return pixazo.Job{RequestID: id, Status: pixazo.Status(step)}, nil
+			}
+			job := finished(id, pixazo.Completed)
+			job.VideoURLs = []string{fmt.Sprint("https://media.example/", poll)}
+			return job, nil
+		}}
+		tracker := openTracker(t, g, dir)
+		for poll := range 3 { // fresh links
+			job, err := status(tracker, t.Context(), "id-2")
+			if want := fmt.Sprint("https://media.example/", poll); err != nil || len(job.VideoURLs) != 1 || job.VideoURLs[0] != want {
+				t.Errorf("%+v, %v; want %s", job, err, want)
+			}
+			time.Sleep(1100 * time.Millisecond)
+		}
+		heard := hear(t, tracker)
+		defer tracker.Follow(t.Context(), "")()
+		other := openTracker(t, g, dir)
+		_, _ = other.Status(t.Context(), "id-3") // has the tracker read what changed: all that is of the future
+		time.Sleep(1100 * time.Millisecond)
+		heard.want(t, "added id-1 PROCESSING", "added id-2 COMPLETED", "added id-3 COMPLETED")
+		for range 2 {
+			if _, err := tracker.Status(t.Context(), "id-1"); err != nil {
+				t.Fatal(err)
+			}
+			heard.want(t, "id-1 "+step)
+			step = "STEP 2"
+			time.Sleep(1100 * time.Millisecond)
+		}
+	})
+}
+
 func TestCallsAtOnceShareAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()

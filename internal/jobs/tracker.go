@@ -175,7 +175,7 @@ func (t *Tracker) Status(ctx context.Context, requestID string) (journal.Observa
 		return journal.Observation{}, err
 	}
 	for begun := time.Now(); ; {
-		if row != nil && row.Job.Done() && !row.PolledAt.IsZero() && time.Since(row.LastCheckedAt) < explicitEvery {
+		if row != nil && row.Job.Done() && !row.PolledAt.IsZero() && time.Since(row.LastCheckedAt).Abs() < explicitEvery {
 			return journal.Observation{Row: *row}, nil // for the price of a look
 		}
 		granted, err := t.journal.Claim(ctx, requestID, explicitEvery)
@@ -185,7 +185,7 @@ func (t *Tracker) Status(ctx context.Context, requestID string) (journal.Observa
 		if now, _ := t.Find(ctx, requestID); now != nil {
 			row = now
 		}
-		if time.Since(row.LastCheckedAt) < explicitEvery || time.Since(begun) > explicitLimit || !journal.Sleep(ctx, lookAgain) {
+		if time.Since(row.LastCheckedAt).Abs() < explicitEvery || time.Since(begun) > explicitLimit || !journal.Sleep(ctx, lookAgain) {
 			return journal.Observation{Row: *row}, nil
 		}
 	}

@@ -230,7 +230,7 @@ func (k *Keeper) adopt(ctx context.Context, account string) error {
 			continue
 		}
 		k.strays = true
-		if time.Since(row.SubmittedAt) < adoptAfter || time.Since(row.LastCheckedAt) < adoptAfter || ctx.Err() != nil {
+		if time.Since(row.SubmittedAt) < adoptAfter || time.Since(row.LastCheckedAt).Abs() < adoptAfter || ctx.Err() != nil {
 			continue
 		}
 		if _, err := k.o.Tracker.Status(journal.WithOwner(ctx, row.Owner), row.Job.RequestID); err == nil {
