@@ -212,6 +212,13 @@ func (d *document) remove(entries map[string]entry, names []string) error {
 		delete(entries, name)
 	}
 	d.tidy(servers, 1, comma)
+	open := hujson.Extra(nil)
+	if len(servers.Members) > 0 {
+		open = servers.Members[0].Name.BeforeExtra
+	}
+	if bytes.ContainsRune(servers.AfterExtra, '\n') && len(bytes.TrimSpace(servers.AfterExtra)) == 0 && !bytes.ContainsRune(open, '\n') {
+		servers.AfterExtra = open // an object in one line closes as it opens
+	}
 	return d.verify(entries)
 }
 

@@ -278,7 +278,8 @@ func TestRemoveTakesOutOursAlone(t *testing.T) {
 		{"the last, after a comment", `{"mcpServers": {"a": {} /* a */, "pixazo": {"command": "pixazo-mcp"}}}`, `{"mcpServers": {"a": {} /* a */}}`},
 		{"two at the end", `{"mcpServers": {"a": {} , "pixazo": {"command": "pixazo-mcp"} , "p": {"command": "pixazo-mcp"}}}`, `{"mcpServers": {"a": {} }}`},
 		{"a name with a slash", `{"mcpServers": {"a/b~c": {"command": "pixazo-mcp"}, "a": {"b~c": 1}}}`, `{"mcpServers": { "a": {"b~c": 1}}}`},
-		{"the only one", "{\n  \"mcpServers\": {\n    \"pixazo\": {\"command\": \"pixazo-mcp\"}\n  }\n}", "{\n  \"mcpServers\": {\n  }\n}"},
+		{"the only one", "{\n  \"mcpServers\": {\n    \"pixazo\": {\"command\": \"pixazo-mcp\"}\n  }\n}", "{\n  \"mcpServers\": {}\n}"},
+		{"on lines of its own among others in one line", "{\"mcpServers\": { \"a\": {},\n    \"pixazo\": {\"command\": \"pixazo-mcp\"}\n  }}", `{"mcpServers": { "a": {} }}`},
 		{"none", `{"mcpServers": {"pixazo": {"command": "npx"}, "b": 1}}`, `{"mcpServers": {"pixazo": {"command": "npx"}, "b": 1}}`},
 		{"no servers", `{}`, `{}`},
 	} {
