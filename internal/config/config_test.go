@@ -193,6 +193,11 @@ func TestValuesSayWhereTheyComeFrom(t *testing.T) {
 			t.Errorf("got %+v, want %+v", got[want.Name], want)
 		}
 	}
+	for _, row := range newParser(nil, &Settings{}).rows {
+		if row.kind == "" && row.of == nil && !row.team && got[row.name].Text == "" {
+			t.Errorf("%s is neither true nor false", row.name)
+		}
+	}
 	if _, there := got["live"]; there || strings.Contains(fmt.Sprint(got), testKey) {
 		t.Errorf("got %v", got)
 	}
