@@ -80,9 +80,9 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 	w.show("")
 	switch {
 	case w.failed > 0:
-		return status{oneFailed, fmt.Errorf("%d of the videos failed, are uncertain or are not known", w.failed)}
+		return status{oneFailed, fmt.Errorf("failed, uncertain or not known: %d of the videos", w.failed)}
 	case w.late > 0:
-		return status{timedOut, fmt.Errorf("%d of the videos are not done yet", w.late)}
+		return status{timedOut, fmt.Errorf("not done yet: %d of the videos", w.late)}
 	}
 	return nil
 }

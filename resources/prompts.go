@@ -239,7 +239,7 @@ func continueVideos(ctx context.Context, tracker *jobs.Tracker, say func(string)
 		// A client may keep the text and use it later, as a bundle's manifest does.
 		b.WriteString("\n" + say("There is none in it yet; call list_videos to see whether that has changed. If there is still none, offer generate_video: ask me what it should be about.") + "\n")
 	}
-	return b.String(), nil
+	return strings.TrimRight(b.String(), "\n"), nil
 }
 
 // registerPrompts adds the menu to s, in the words for a team if team is true.

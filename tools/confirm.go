@@ -121,9 +121,9 @@ var (
 	errNotAsked = notConfirmed("this client can't ask the user whether this video may be paid for")
 )
 
-// notConfirmed says why nothing was submitted.
+// notConfirmed says why nothing is submitted, which failure adds.
 func notConfirmed(why string) error {
-	return &pixazo.Error{Code: pixazo.NotConfirmed, Message: why + ", so nothing was submitted"}
+	return &pixazo.Error{Code: pixazo.NotConfirmed, Message: why}
 }
 
 func (c *confirmations) add(key [sha256.Size]byte) {
