@@ -3,7 +3,7 @@
 #   docker build -t pixazo-mcp .
 #   docker run -i --rm -e PIXAZO_API_KEY -v pixazo:/data pixazo-mcp
 #
-# The record of submissions and the videos are kept in the volume. -i keeps
+# The journal and the videos are kept in the volume. -i keeps
 # stdin open, over which the client speaks. VERSION and COMMIT are what the
 # program says of itself; by the label the MCP registry knows whose image it is
 # (packaging/release.mjs).
