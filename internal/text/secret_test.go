@@ -4,6 +4,7 @@
 package text
 
 import (
+	"encoding/base64"
 	"fmt"
 	"html"
 	"net/url"
@@ -49,6 +50,15 @@ func TestSecretIsHiddenHoweverItIsWritten(t *testing.T) {
 		"behind half an escape": `\u00` + secret,
 		"behind a percent sign": "%" + secret,
 		"behind an ampersand":   "&#" + secret,
+		"hexadecimal":           each("%02x", secret),
+		"hexadecimal, capitals": each("%02X", secret),
+		"base64":                base64.StdEncoding.EncodeToString([]byte(secret)),
+		"base64, one before it": base64.StdEncoding.EncodeToString([]byte(":" + secret)),
+		"base64, two before it": base64.StdEncoding.EncodeToString([]byte("a:" + secret)),
+		"base64 within more":    base64.StdEncoding.EncodeToString([]byte("key:" + secret + ".")),
+		"base64 in JSON":        strings.ReplaceAll(base64.StdEncoding.EncodeToString([]byte("a:"+secret)), "/", `\/`),
+		"base64 in a URL":       url.QueryEscape(base64.StdEncoding.EncodeToString([]byte("a:" + secret))),
+		"base64 for URLs":       base64.RawURLEncoding.EncodeToString([]byte("a:" + secret)),
 		"twice":                 secret + secret,
 		"its first half":        secret[:len(secret)/2],
 		"all but its end":       secret[:len(secret)-1],
@@ -67,13 +77,16 @@ func TestSecretIsHiddenHoweverItIsWritten(t *testing.T) {
 		for _, frame := range []string{"%s", "the key %s was revoked", "[%s]", "“%s”", "\u200b%s\u200b"} {
 			got := CleanAndHide(fmt.Sprintf(frame, form), secret, 5000)
 			left := strings.ToLower(got)
-			for _, part := range []string{secret[:8], secret[8:16], secret[18:26]} {
-				if strings.Contains(left, part) {
+			for _, part := range []string{secret[:8], secret[8:16], secret[18:26], each("%02x", secret[8:16]), "YjJkMzQ0ODc", "IyZDM0NDg3", "iMmQzNDQ4N"} {
+				if strings.Contains(left, strings.ToLower(part)) {
 					t.Errorf("%s: %q becomes %q", name, form, got)
 				}
 			}
 			if !strings.Contains(got, Redacted) || len(got) > 80 {
 				t.Errorf("%s: %q becomes %q", name, form, got)
+			}
+			if !Holds(fmt.Sprintf(frame, form), secret) {
+				t.Errorf("%s: %q is not found", name, form)
 			}
 		}
 	}
@@ -110,6 +123,9 @@ func TestOnlyTheSecretIsHidden(t *testing.T) {
 	} {
 		if got := CleanAndHide(tt.s, tt.secret, 1000); got != tt.want {
 			t.Errorf("%q becomes %q, want %q", tt.s, got, tt.want)
+		}
+		if Holds(tt.s, tt.secret) != strings.Contains(tt.want, Redacted) {
+			t.Errorf("Holds of %q", tt.s)
 		}
 	}
 }
