@@ -30,8 +30,8 @@ type answer struct {
 }
 
 // namedID returns the valid request_id that the answer names in its own field
-// of that name, or in that of its data or error object, the envelopes in which
-// HeyGen's own API answers; "" if there is none. One of our model goes first:
+// of that name, or in that of its data, error or detail object, the envelopes in
+// which HeyGen's own API and common frameworks answer; "" if there is none. One of our model goes first:
 // proxies put a request_id of their own into their error pages. The body may
 // break off behind it. An id deeper down, or in a text, may be another job's.
 func (a answer) namedID() string {
@@ -64,7 +64,7 @@ func idsIn(object []byte, envelopes bool) (ids []string) {
 			if id, ok := value.(string); ok {
 				ids = append(ids, id)
 			}
-		case "data", "error":
+		case "data", "error", "detail":
 			if envelopes {
 				ids = append(ids, idsIn(bytes.TrimLeft(rest, ": \t\r\n"), false)...)
 			}

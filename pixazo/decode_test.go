@@ -64,9 +64,11 @@ func TestStatusesEndAJobOrNot(t *testing.T) {
 		{`" error\n"`, Errored, true, true},
 		{`"RENDERING"`, "RENDERING", false, false},
 		{`"in  review"`, "IN REVIEW", false, false},
+		{`"completed."`, Completed, true, false},
+		{`"comp\u200bleted"`, Completed, true, false},
 		{`"CANCELLED"`, "CANCELLED", false, false},
 		{`"\u001b[31mqueued\u202e"`, "31MQUEUED", false, false},
-		{`"![x](https://evil.example/)"`, "XHTTPSEVILEXAMPLE", false, false},
+		{`"![x](https://evil.example/)"`, "X HTTPS EVIL EXAMPLE", false, false},
 		{`"` + strings.Repeat("x", 50) + `"`, Status(strings.Repeat("X", 40) + "…"), false, false},
 	} {
 		got, err := decodeJob([]byte(`{"request_id":"`+testID+`","status":`+tt.sent+`}`), "")

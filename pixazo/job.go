@@ -135,16 +135,17 @@ func (c *Client) decode(a answer, requestID string) (Job, error) {
 }
 
 // statusWord keeps letters, digits and spaces of a status, since it is shown
-// without quotation marks.
+// without quotation marks. A space takes the place of anything else: what stood on
+// both sides of it may be the key, which is looked for again.
 func (a answer) statusWord(value any) Status {
 	s, _ := value.(string)
 	word := strings.Map(func(r rune) rune {
-		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune(" _-", r) {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_-", r) {
 			return unicode.ToUpper(r)
 		}
-		return -1
+		return ' '
 	}, a.key.Clean(s, maxErrorLength))
-	return Status(text.Clean(word, maxStatusLength))
+	return Status(a.key.Clean(word, maxStatusLength))
 }
 
 // mediaType is a type and subtype, "" for anything else.

@@ -24,7 +24,8 @@ type Prepared struct {
 	Orientation string // landscape, portrait or ""
 
 	// Fingerprint is the SHA-256 of the request's normal form: Unicode NFC, runs
-	// of white space folded and trimmed, defaults filled in, data by its hash.
+	// of white space folded and trimmed, without control and formatting characters,
+	// defaults filled in, data by its hash.
 	// Requests with the same fingerprint ask for the same video.
 	Fingerprint string
 	Exact       string // the SHA-256 of the body
@@ -63,7 +64,7 @@ func (c *Client) Prepare(req VideoRequest) (*Prepared, error) {
 
 func prepare(req VideoRequest, key Key, objects bool) (*Prepared, error) {
 	for _, f := range req.texts() { // first, since errors show what came
-		if !key.IsZero() && strings.Contains(f.value, key.value()) {
+		if !key.IsZero() && (strings.Contains(f.value, key.value()) || text.Holds(f.value[:min(len(f.value), 8*MaxPromptLength)], key.value())) {
 			return nil, containsKey(f.name)
 		}
 	}
@@ -104,6 +105,9 @@ func (p *Prepared) addFiles(req VideoRequest, key string) error {
 			return containsKey(field)
 		}
 		f, rule := describe(item, a)
+		if text.Holds(f.URL+f.AssetID, key) {
+			return containsKey(field)
+		}
 		if rule != "" {
 			refused.Add(i, code, rule, text.Quote(item))
 			continue
@@ -132,7 +136,7 @@ func (p *Prepared) addFiles(req VideoRequest, key string) error {
 // normal returns r as it counts for the fingerprint.
 func (r VideoRequest) normal(files []File) VideoRequest {
 	for _, s := range []*string{&r.Prompt, &r.AvatarID, &r.VoiceID, &r.StyleID, &r.BrandKitID} {
-		*s = norm.NFC.String(strings.Join(strings.Fields(*s), " "))
+		*s = norm.NFC.String(text.Clean(*s, len(*s)))
 	}
 	r.Mode = cmp.Or(r.Mode, Modes[0])
 	r.Files = nil

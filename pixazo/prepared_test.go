@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/text/unicode/norm"
+
+	"pixazo-mcp/internal/text"
 )
 
 // sent returns the body of the submission of req.
@@ -47,6 +49,7 @@ func TestFingerprintIsThatOfTheNormalForm(t *testing.T) {
 		{"itself", base, true, true},
 		{"white space around", change(func(r *VideoRequest) { r.Prompt = "\u3000" + r.Prompt + " \n" }), true, false},
 		{"white space within", change(func(r *VideoRequest) { r.Prompt = "Café\u00a0tour: 1.\u202fOslo" }), true, false},
+		{"what can't be seen", change(func(r *VideoRequest) { r.Prompt = "\ufeffCa\u00adfé tour:\u200b 1. \u200eOs\u2060lo\x07" }), true, false},
 		{"decomposed", change(func(r *VideoRequest) { r.Prompt = "Cafe\u0301 tour: 1. Oslo" }), true, false},
 		{"the default, spelt out", change(func(r *VideoRequest) { r.Mode = "generate" }), true, false},
 		{"the default of incognito_mode", change(func(r *VideoRequest) { r.IncognitoMode = false }), true, true},
@@ -159,7 +162,7 @@ func normalForm(t *testing.T, body string) map[string]any {
 	}
 	for name, value := range fields {
 		if s, ok := value.(string); ok {
-			if s = norm.NFC.String(strings.Join(strings.Fields(s), " ")); s == "" {
+			if s = norm.NFC.String(text.Clean(s, len(s))); s == "" {
 				delete(fields, name)
 			} else {
 				fields[name] = s

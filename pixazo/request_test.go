@@ -169,11 +169,14 @@ func TestRequestThatHoldsTheKeyIsRefused(t *testing.T) {
 	for field, req := range map[string]VideoRequest{
 		"prompt":       {Prompt: "my key is " + key.value() + "."},
 		"avatar_id":    {Prompt: "p", AvatarID: key.value()},
+		"voice_id":     {Prompt: "p", VoiceID: strings.ToUpper(key.value())},
+		"style_id":     {Prompt: "p", StyleID: key.value()[:9] + "\u200b" + key.value()[9:]},
 		"brand_kit_id": {Prompt: "p", BrandKitID: " " + key.value()},
 		"mode":         {Prompt: "p", Mode: key.value()},
 		"orientation":  {Orientation: key.value()},
 		"files[0]":     {Prompt: "p", Files: []string{"https://x.example/?k=" + key.value()}},
 		"files[1]":     {Prompt: "p", Files: []string{"asset_1", key.value()}}, // which has the form of an asset ID
+		"files[3]":     {Prompt: "p", Files: []string{"asset_1", "asset_2", "asset_3", "https://x.example/?k=" + strings.ReplaceAll(jsonEscaped(key.value()), `\u00`, "%")}},
 		"files[2]":     {Prompt: "p", Files: []string{"asset_1", "asset_2", "./" + key.value()}},
 	} {
 		_, err := submit(t.Context(), c, req)

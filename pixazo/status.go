@@ -44,6 +44,9 @@ func (c *Client) Status(ctx context.Context, requestID string, o StatusOptions) 
 	if err := CheckRequestID(requestID); err != nil {
 		return Job{}, err
 	}
+	if key, _ := c.config.Key(); text.Holds(requestID, key.value()) { // the address is logged
+		return Job{}, containsKey("request_id")
+	}
 	documented := c.origin + statusPath + url.PathEscape(requestID)
 	address := documented
 	if c.isOwn(o.PollingURL) {

@@ -5,6 +5,8 @@ package pixazo
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -160,7 +162,7 @@ func TestStatusSendsTheKeyAndNothingElse(t *testing.T) {
 
 func TestStatusRefusesAnInvalidRequestIDUnsent(t *testing.T) {
 	s := newScript(t, answered(200, workingBody))
-	for _, id := range []string{"", "..", "a/b", "a b", "a\nb", "a?b"} {
+	for _, id := range []string{"", "..", "a/b", "a b", "a\nb", "a?b", testSecret, IDPrefix + strings.ToUpper(testSecret)} {
 		_, err := newTestClient(t, s).Status(t.Context(), id, StatusOptions{PollingURL: statusURL})
 		checkError(t, err, InvalidArgument)
 	}
@@ -276,6 +278,8 @@ func TestKeyRepeatedByTheGatewayIsHidden(t *testing.T) {
 		{"line break inside", testSecret[:9] + `\r\n` + testSecret[9:]},
 		{"percent-encoded", strings.ReplaceAll(jsonEscaped(testSecret), `\u00`, "%")},
 		{"HTML-escaped", strings.ReplaceAll(jsonEscaped(testSecret), `\u00`, ";&#x")[1:] + ";"},
+		{"hexadecimal", hex.EncodeToString([]byte(testSecret))},
+		{"base64 of a password", base64.StdEncoding.EncodeToString([]byte("key:" + testSecret))},
 		{"JSON in JSON", strings.ReplaceAll(jsonEscaped(testSecret), `\`, `\\`)},
 	} {
 		for _, tt := range []struct {
@@ -289,6 +293,7 @@ func TestKeyRepeatedByTheGatewayIsHidden(t *testing.T) {
 			{"failed job in another form", answered(200, `{"request_id":"`+testID+`","status":"FAILED","error":["`+form.key+`"]}`)},
 			{"failed job at the cut", answered(200, `{"request_id":"`+testID+`","status":"FAILED","error":"`+strings.Repeat("x", 980)+form.key+`"}`)},
 			{"status word", answered(200, `{"request_id":"`+testID+`","status":"`+form.key+`"}`)},
+			{"status word, with dots", answered(200, `{"request_id":"`+testID+`","status":"`+strings.Join(strings.Split(testSecret, ""), ".")+`"}`)},
 			{"request_id", answered(200, `{"request_id":"`+form.key+`","status":"QUEUED"}`)},
 			{"video", answered(200, `{"request_id":"`+testID+`","status":"COMPLETED","output":{"media_url":"https://x.example/?k=`+form.key+`","media_type":"`+form.key+`"}}`)},
 			{"at the cut of a long text", answered(400, `{"error":"`+strings.Repeat("x", 480)+form.key+`"}`)},

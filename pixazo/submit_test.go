@@ -358,6 +358,7 @@ func TestAnswerThatNamesAJobMayHaveBeenAccepted(t *testing.T) {
 		"of an accepted job":       queuedBody,
 		"in data":                  `{"code":429,"data":{"request_id":"` + testID + `","status":"QUEUED"}}`,
 		"in the error":             `{"error":{"message":"busy","code":"x","request_id":"` + testID + `"}}`,
+		"in the detail":            `{"detail":{"msg":"busy","request_id":"` + testID + `"}}`,
 		"twice, then null":         `{"request_id":"` + testID + `","request_id":null}`,
 		"in a list of one":         `[{"request_id":"` + testID + `"}]`,
 		"behind white space":       "\n\t {\n \"request_id\" :\n\"" + testID + "\" }",

@@ -83,7 +83,7 @@ func (c Config) submitted(s jobs.Submission, step string) string {
 	if s.Duplicate {
 		same := "the same request was"
 		if s.ByForm {
-			same = "a request that differs only in white space, in the form of its characters or in defaults was"
+			same = "a request that differs only in white space, in characters that can't be seen, in the form of others or in defaults was"
 		}
 		step = fmt.Sprintf("Nothing was submitted now: %s, %s ago, and this is its job. %s To pay for another video of it, call generate_video with allow_duplicate: true.",
 			same, s.Age.Round(time.Second), step)
