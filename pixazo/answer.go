@@ -110,13 +110,23 @@ func (a answer) details() string {
 }
 
 // aboutMoney matches the words of a 403 that means an empty account.
-var aboutMoney = text.Pattern(`(?i)(balance|credits?|funds)([^a-z]|$)`)
+var aboutMoney = text.Pattern(`(?i)credit|funds|balance([^rd]|$)`)
 
-// words is what the body of a refusal says, cleaned; "" when it says nothing.
+// words is what the body of a refusal says, cleaned; "" when it says nothing. A
+// text that is neither JSON nor a page of a proxy is the words themselves.
 func (a answer) words() string {
-	var body map[string]any
-	_ = json.Unmarshal(a.body, &body)
-	return a.shown(sayings(body), 500)
+	var body any
+	said := ""
+	err := json.Unmarshal(a.body, &body)
+	switch object, ok := body.(map[string]any); {
+	case ok:
+		said = cmp.Or(sayings(object), wordsOf(object["title"])) // RFC 9457
+	case err == nil:
+		said = wordsOf(body)
+	case len(a.body) <= maxErrorLength && !bytes.ContainsAny(a.body, "<{"):
+		said = string(a.body)
+	}
+	return a.shown(said, 500)
 }
 
 // shown makes the gateway's words fit to be shown.
@@ -130,7 +140,7 @@ func (a answer) shown(words string, limit int) string {
 // same kind, or a list of either.
 func sayings(object map[string]any) string {
 	said, place, notes := "", "", ""
-	for _, name := range []string{"error", "message", "msg", "detail", "failure_message"} {
+	for _, name := range []string{"error", "errors", "message", "msg", "detail", "error_description", "reason", "failure_message"} {
 		if s := wordsOf(object[name]); !strings.Contains(said, s) {
 			said = join(said, "; ", s)
 		}
