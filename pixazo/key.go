@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"unique"
 
@@ -39,24 +38,29 @@ func NewKey(s string) (Key, error) {
 			return Key{}, errors.New("the key holds a space, a line break or a character outside ASCII")
 		}
 	}
-	if strings.ContainsAny(s, "\"'`\\<>{}%&#;,$") {
+	if strings.ContainsAny(s, "\"'`\\<>{}[]()%&#;,$") || strings.Contains(s, "://") {
 		return Key{}, errors.New("the key holds a quotation mark, a bracket or another sign that does not belong to it; give the key alone")
 	}
 	if name, value, ok := strings.Cut(s, "="); ok && strings.Trim(value, "=") != "" && isName(name, "_") {
 		return Key{}, errors.New("the key begins with a name and an equals sign; give the key alone")
 	}
 	if isPlaceholder(s) {
-		return Key{}, errors.New("the key is a placeholder, not a key")
+		return Key{}, errors.New("the key is a placeholder, the name of one or of its file, not a key; give the key alone")
 	}
 	return Key{unique.Make(s)}, nil
 }
 
-// isPlaceholder reports whether s stands in documents and templates where a key
-// belongs, such as YOUR_API_KEY, null or xxxx.
+var (
+	// What stands in documents and templates where a key belongs, or before one.
+	placeholder      = text.Pattern(`^[x*0]*$|yourkey|apikey|subscriptionkey|^bearer:|^(null|none|nil|undefined|true|false|test|todo|example)$`)
+	placeholderWords = text.Pattern(`^[^0-9]*(^your|here$|changeme|replaceme|placeholder|redacted)[^0-9]*$`)
+)
+
+// isPlaceholder reports whether s stands for a key, such as YOUR_API_KEY, null or
+// xxxx, or names one, as the path of its file does.
 func isPlaceholder(s string) bool {
 	word := strings.NewReplacer("_", "", "-", "", ".", "").Replace(strings.ToLower(s))
-	return strings.HasPrefix(word, "your") && !strings.ContainsAny(word, "0123456789") || strings.Trim(word, "x*") == "" ||
-		slices.Contains([]string{"null", "none", "nil", "undefined", "true", "false", "apikey", "pixazoapikey", "subscriptionkey", "changeme"}, word)
+	return placeholder().MatchString(word) || placeholderWords().MatchString(word)
 }
 
 // IsZero reports whether there is no key.

@@ -41,30 +41,46 @@ func TestNewKeyTrimsAndChecks(t *testing.T) {
 // if the key was wrong.
 func TestWhatCantBeAKeyIsRefused(t *testing.T) {
 	for s, reason := range map[string]string{
-		`"` + testSecret + `"`:                "quotation mark",
-		"'" + testSecret + "'":                "quotation mark",
-		"`" + testSecret + "`":                "quotation mark",
-		"<" + testSecret + ">":                "bracket",
-		"{" + testSecret + "}":                "bracket",
-		"${PIXAZO_API_KEY}":                   "bracket",
-		"%PIXAZO_API_KEY%":                    "another sign",
-		testSecret + ";":                      "another sign",
-		testSecret + ",":                      "another sign",
-		"PIXAZO_API_KEY=" + testSecret:        "a name and an equals sign",
-		"key=" + testSecret + "==":            "a name and an equals sign",
-		"export PIXAZO_API_KEY=" + testSecret: "a space",
-		"Bearer " + testSecret:                "a space",
-		"YOUR_KEY":                            "a placeholder",
-		"your-api-key":                        "a placeholder",
-		"YOUR_SUBSCRIPTION_KEY":               "a placeholder",
-		"YOUR_PIXAZO_API_KEY_HERE":            "a placeholder",
-		"null":                                "a placeholder",
-		"None":                                "a placeholder",
-		"undefined":                           "a placeholder",
-		"xxxxxxxx-xxxx-xxxx":                  "a placeholder",
-		"********":                            "a placeholder",
-		"...":                                 "a placeholder",
-		"PIXAZO_API_KEY":                      "a placeholder",
+		`"` + testSecret + `"`:                    "quotation mark",
+		"'" + testSecret + "'":                    "quotation mark",
+		"`" + testSecret + "`":                    "quotation mark",
+		"<" + testSecret + ">":                    "bracket",
+		"{" + testSecret + "}":                    "bracket",
+		"${PIXAZO_API_KEY}":                       "bracket",
+		"%PIXAZO_API_KEY%":                        "another sign",
+		testSecret + ";":                          "another sign",
+		testSecret + ",":                          "another sign",
+		"PIXAZO_API_KEY=" + testSecret:            "a name and an equals sign",
+		"key=" + testSecret + "==":                "a name and an equals sign",
+		"export PIXAZO_API_KEY=" + testSecret:     "a space",
+		"Bearer " + testSecret:                    "a space",
+		"YOUR_KEY":                                "a placeholder",
+		"your-api-key":                            "a placeholder",
+		"YOUR_SUBSCRIPTION_KEY":                   "a placeholder",
+		"YOUR_PIXAZO_API_KEY_HERE":                "a placeholder",
+		"null":                                    "a placeholder",
+		"None":                                    "a placeholder",
+		"undefined":                               "a placeholder",
+		"xxxxxxxx-xxxx-xxxx":                      "a placeholder",
+		"********":                                "a placeholder",
+		"...":                                     "a placeholder",
+		"PIXAZO_API_KEY":                          "a placeholder",
+		"Ocp-Apim-Subscription-Key:" + testSecret: "a placeholder",
+		"api-key:" + testSecret:                   "a placeholder",
+		"Bearer:" + testSecret:                    "a placeholder",
+		"[" + testSecret + "]":                    "bracket",
+		"(key)":                                   "bracket",
+		"https://api-console.pixazo.ai/api_keys":  "another sign",
+		"~/.pixazo/api-key":                       "a placeholder",
+		"/home/ann/.pixazo/api-key.txt":           "a placeholder",
+		"my-api-key-2":                            "a placeholder",
+		"YOUR-KEY-123":                            "a placeholder",
+		"INSERT_KEY_HERE":                         "a placeholder",
+		"paste-your-key-here":                     "a placeholder",
+		"REPLACE_ME":                              "a placeholder",
+		"REDACTED":                                "a placeholder",
+		"000000":                                  "a placeholder",
+		"TODO":                                    "a placeholder",
 	} {
 		key, err := NewKey(s)
 		if err == nil || !key.IsZero() || !strings.Contains(err.Error(), reason) || strings.Contains(err.Error(), s) {
@@ -73,7 +89,7 @@ func TestWhatCantBeAKeyIsRefused(t *testing.T) {
 			checkNoKey(t, "the error", err.Error())
 		}
 	}
-	for _, s := range []string{"sandbox", "secret-1", "dGVzdA==", "id:" + testSecret, "your5c1f0e9a", "sk-proj_A.b~c+d/e", "nullable-key-1"} {
+	for _, s := range []string{"sandbox", "here5c1f0e9a", "coherently", "/A5c1f0e9a", "secret-1", "dGVzdA==", "id:" + testSecret, "your5c1f0e9a", "sk-proj_A.b~c+d/e", "nullable-key-1"} {
 		if key, err := NewKey(s); err != nil || key.value() != s {
 			t.Errorf("%q: error %v", s, err)
 		}
