@@ -1,11 +1,15 @@
-// These tests hold that a log line never holds up anything else.
+// These tests hold that a log line never holds up anything else, and what is in none.
 
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -69,5 +73,41 @@ func TestLogQueueTellsOfALineThatCanNeverFit(t *testing.T) {
 	q.close()
 	if want := "1 log lines were dropped here: nobody read the log\n"; out.String() != want {
 		t.Errorf("got %q", out.String())
+	}
+}
+
+// What comes behind an answer, on a connection that is kept, is logged by net/http as
+// it came.
+func TestNothingThatTheGatewayAddsIsLogged(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	ended := make(chan error, 1)
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			ended <- err
+			return
+		}
+		defer conn.Close()
+		in := bufio.NewReader(conn)
+		if _, err = http.ReadRequest(in); err == nil {
+			_, err = io.WriteString(conn, "HTTP/1.1 404 X\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 401 "+secret+"\r\n\r\n")
+		}
+		_, _ = io.Copy(io.Discard, in) // until the program has looked at it and closed the connection
+		ended <- err
+	}()
+	p, _ := startProcess(t, []string{"PIXAZO_API_KEY=" + secret, "PIXAZO_GATEWAY_URL=http://" + listener.Addr().String()}, "--log-level=debug")
+	answer := p.call("get_status", map[string]any{"request_id": "id-1"}).text()
+	if !strings.HasPrefix(answer, "not_found: ") {
+		t.Error(answer)
+	}
+	if err := errors.Join(<-ended, p.end()); err != nil {
+		t.Error(err)
+	}
+	if log := p.stderr.String(); strings.Contains(log, secret) || !strings.Contains(log, "gateway exchange") {
+		t.Errorf("the log has the key, or nothing:\n%s", log)
 	}
 }

@@ -45,7 +45,7 @@ func main() {
 	stderr := newLogQueue()
 	stderr.terminal = isTerminal(os.Stderr)
 	go stderr.copyTo(os.Stderr)
-	log.SetOutput(stderr) // for net/http, whose transports log by themselves
+	log.SetOutput(io.Discard) // net/http's transports log by themselves, and show what the gateway sent
 	err := run(ctx, os.Args[1:], config.WithHome(os.Environ()), keepCommand(), os.Stdin, os.Stdout, stderr)
 	if err != nil {
 		fmt.Fprintln(stderr, "pixazo-mcp:", err)
