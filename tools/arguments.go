@@ -177,8 +177,10 @@ func checkNames(args map[string]json.RawMessage, arguments []argument) error {
 		return refuse("%s is required; got %s", a.name, show(args[a.name]))
 	}
 	if unknown != "" {
-		nearest, _ := text.Nearest(unknown, names)
-		return refuse("unknown argument %s; the nearest known one is %q, of %s", text.Quote(unknown), nearest, strings.Join(names, ", "))
+		if nearest, slips := text.Nearest(unknown, names); slips < 3 {
+			return refuse("unknown argument %s; the nearest known one is %q, of %s", text.Quote(unknown), nearest, strings.Join(names, ", "))
+		}
+		return refuse("unknown argument %s, which is none of %s", text.Quote(unknown), strings.Join(names, ", "))
 	}
 	return nil
 }

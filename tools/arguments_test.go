@@ -44,14 +44,14 @@ func TestBadArgumentsAreRefusedInClearWords(t *testing.T) {
 		{"generate_video", `{"prompt":"x","promt":"y"}`, `unknown argument "promt"; the nearest known one is "prompt", of ` + videoFields + "." + correctSubmit},
 		{"generate_video", `{"prompt":"x","orientaton":"portrait"}`, `unknown argument "orientaton"; the nearest known one is "orientation", of ` + videoFields + "." + correctSubmit},
 		{"generate_video", `{"prompt":"x","Prompt":"y"}`, `unknown argument "Prompt"; the nearest known one is "prompt", of ` + videoFields + "." + correctSubmit},
-		{"generate_video", `{"prompt":"x","image_url":null}`, `unknown argument "image_url"; the nearest known one is "mode", of ` + videoFields + "." + correctSubmit},
+		{"generate_video", `{"prompt":"x","image_url":null}`, `unknown argument "image_url", which is none of ` + videoFields + "." + correctSubmit},
 		// Of a missing and an unknown one, the missing one first.
 		{"get_status", `{"requestId":"x"}`, `request_id is required; got the unknown argument "requestId", which is none of request_id.` + correct},
 		{"wait_for_video", `{"id":"x"}`, `request_id is required; got the unknown argument "id", which is none of request_id, timeout_seconds.` + correct},
 		{"generate_video", `{"prompt":null,"promt":"x"}`, `prompt is required; got the unknown argument "promt", which is none of ` + videoFields + "." + correctSubmit},
-		{"get_status", `{"request_id":"x","timeout_seconds":5}`, `unknown argument "timeout_seconds"; the nearest known one is "request_id", of request_id.` + correct},
+		{"get_status", `{"request_id":"x","timeout_seconds":5}`, `unknown argument "timeout_seconds", which is none of request_id.` + correct},
 		{"wait_for_video", `{"request_id":"x","timeout":5}`, `unknown argument "timeout"; the nearest known one is "timeout_seconds", of request_id, timeout_seconds.` + correct},
-		{"wait_for_video", `{"request_id":"x","avatar":"a"}`, `unknown argument "avatar"; the nearest known one is "request_id", of request_id, timeout_seconds.` + correct},
+		{"wait_for_video", `{"request_id":"x","avatar":"a"}`, `unknown argument "avatar", which is none of request_id, timeout_seconds.` + correct},
 		// Missing.
 		{"generate_video", ``, `prompt is required; got nothing.` + correctSubmit},
 		{"generate_video", `null`, `prompt is required; got nothing.` + correctSubmit},
@@ -112,7 +112,7 @@ func TestBadArgumentsAreRefusedInClearWords(t *testing.T) {
 		{"list_videos", `{"limit":1e308}`, `limit must be a whole number from 1 to 100; got the number 1e308.` + correct},
 		{"list_videos", `{"cursor":"2"}`, `cursor must be the next_cursor of an earlier list_videos; got "2".` + correct},
 		{"list_videos", `{"cursor":"a\u202e\nb"}`, `cursor must be the next_cursor of an earlier list_videos; got "a\u202e\nb".` + correct},
-		{"list_videos", `{"page":2}`, `unknown argument "page"; the nearest known one is "status", of status, limit, cursor.` + correct},
+		{"list_videos", `{"page":2}`, `unknown argument "page", which is none of status, limit, cursor.` + correct},
 		// Names of jobs.
 		{"get_status", `{"request_id":"../../x"}`, `request_id must be 1 to 200 letters, digits, dots, hyphens or underscores; got "../../x".` + correct},
 		{"wait_for_video", `{"request_id":"` + strings.Repeat("a", 201) + `"}`,
