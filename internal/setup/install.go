@@ -115,7 +115,10 @@ func (o Options) plan(c client, name string, e entry) (edit, error) {
 		if f, d, entries, err = o.open(c); err != nil {
 			return edit{}, err
 		}
-		if d.value.Find("/"+c.servers+pointer(name)) != nil && (entries[name].URL != "" || !o.ours(name, entries[name])) {
+		switch {
+		case entries[name].URL != "":
+			return edit{}, fmt.Errorf("%s: its entry %q calls a server; take it out first: pixazo-mcp uninstall %s", c.file, name, c.name)
+		case d.value.Find("/"+c.servers+pointer(name)) != nil && !o.ours(name, entries[name]):
 			return edit{}, fmt.Errorf("%s: its entry %q starts something else, or can't be read; rename it or take it out first", c.file, name)
 		}
 		e.Args, e.Env = mergeArgs(entries[name].Args, e.Args), entries[name].Env

@@ -23,7 +23,11 @@ func (o Options) installURL(c client) error {
 		return errors.New("--url names a server that has settings of its own; leave out the other flags")
 	}
 	if !c.remote {
-		o.line("Add it in %s itself, as a remote server (in Claude: Settings, Connectors, Add custom connector): %s", c.title, s.Setup.URL)
+		place := ""
+		if c.name == "claude-desktop" {
+			place = " (Settings, Connectors, Add custom connector)"
+		}
+		o.line("Add it in %s itself, as a remote server%s: %s", c.title, place, s.Setup.URL)
 		return nil
 	}
 	f, d, entries, err := o.open(c)

@@ -38,7 +38,7 @@ func TestInstallURL(t *testing.T) {
 		if got := b.read(c.file); !strings.Contains(got, `"headers": {"Authorization": "Bearer x"}, "url": "`+teamURL+`"`) {
 			t.Errorf("%s: %s", name, got)
 		}
-		if err := b.run("install", name); err == nil || !strings.Contains(err.Error(), "starts something else") {
+		if err := b.run("install", name); err == nil || !strings.Contains(err.Error(), "uninstall "+name) {
 			t.Errorf("%s: a program in its place: %v", name, err)
 		}
 		b.mustRun("uninstall", name)
