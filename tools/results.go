@@ -68,7 +68,7 @@ func (c Config) nextStep(ctx context.Context, row jobs.Row, v jobs.View) string 
 // saved says what to do about a video that is saved.
 func (c Config) saved() string {
 	return c.Team.say("Tell the user where the video is on their computer, as saved_path says.",
-		"Show the user saved_url exactly as it stands: it opens the saved video for an hour, for whoever has it. To have a new link made, call download_video.")
+		"Show the user saved_url exactly as it stands: it opens the saved video for an hour, for whoever has it. get_status names a new one.")
 }
 
 // savesItself reports whether the video of row will be saved without a call. A video

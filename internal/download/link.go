@@ -117,7 +117,7 @@ func (l *Links) sign(path, expires string) string {
 
 // ServeHTTP implements http.Handler, for paths that begin with /videos/.
 func (l *Links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	const noLink = "There is no such video: the link is not whole, or the video is gone. Ask for a new one with download_video."
+	const noLink = "There is no such video: the link is not whole, or the video is gone. Ask for a new one with get_status."
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
@@ -133,7 +133,7 @@ func (l *Links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if expires, err := strconv.ParseInt(q.Get("exp"), 10, 64); err != nil || time.Now().Unix() >= expires {
-		http.Error(w, "This link has expired. Ask for a new one with download_video.", http.StatusForbidden)
+		http.Error(w, "This link has expired. Ask for a new one with get_status.", http.StatusForbidden)
 		return
 	}
 	id, number, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/videos/"), "/")
