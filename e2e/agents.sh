@@ -24,7 +24,8 @@ done
 [ -x e2e/node_modules/.bin/node ] || npm ci --prefix e2e
 
 tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
+# An application, or a keeper that still sends, may write there for a moment more.
+trap 'rm -rf "$tmp" 2>/dev/null || { sleep 5; rm -rf "$tmp"; }' EXIT
 go build -o "$tmp/" .
 
 # A network of its own, which has nothing but loopback.
