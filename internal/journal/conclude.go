@@ -170,36 +170,24 @@ func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, o outcome, intent Ro
 		}
 		job = seen.Job
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = $1, request_id = NULLIF($2, ''), failure = $3, saved_files = $4, checked_at = $5, changed_at = `+j.now()+`,
-		lease_until = CASE WHEN $2 = '' THEN lease_until ELSE 0 END WHERE row = $6`,
-		state, job.RequestID, encodeFailure(o.failure), encodeSaved(saved), milli(checked), intent.ID)
-	if err == nil && state != Alias {
-		err = j.writeJob(ctx, tx, intent.ID, job)
+	if state == Alias {
+		job = pixazo.Job{RequestID: job.RequestID} // the rest is in the row that has the job
 	}
+	written, err := j.row(ctx, tx, `UPDATE jobs SET `+setJob+`, state = $9, request_id = NULLIF($10, ''), failure = $11, saved_files = $12, checked_at = $13, changed_at = `+j.now()+`,
+		lease_until = CASE WHEN $10 = '' THEN lease_until ELSE 0 END WHERE row = $14 RETURNING `+j.columns(),
+		j.jobValues(job, state, job.RequestID, encodeFailure(o.failure), encodeSaved(saved), milli(checked), intent.ID)...)
 	if err == nil && state == Accepted && o.in.AllowDuplicate {
 		// The person who allowed this one has decided about the earlier ones.
 		_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = 'replaced' WHERE gateway = $1 AND owner = $2 AND fingerprint = $3 AND row < $4
 			AND (state = 'uncertain' OR `+j.lapsed()+`)`, j.gateway, o.in.owner, o.in.Fingerprint, intent.ID)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return Row{}, err
-	}
-	if state == Alias {
+	case state == Alias:
 		return *seen, nil
 	}
-	written, err := j.one(ctx, tx, `WHERE row = $1`, intent.ID)
-	if err != nil {
-		return Row{}, err
-	}
 	return *written, nil
-}
-
-// writeJob writes what the gateway says of a job into a row, save for its id.
-func (j *Journal) writeJob(ctx context.Context, tx *sql.Tx, row int64, job pixazo.Job) error {
-	_, err := tx.ExecContext(ctx, `UPDATE jobs SET status = $1, error = $2, output = $3, polling_url = CASE WHEN $4 = '' THEN polling_url ELSE $4 END,
-		created_at = CASE WHEN CAST($5 AS BIGINT) = 0 THEN created_at ELSE $5 END, updated_at = $6, completed_at = $7, ended = $8 WHERE row = $9`,
-		job.Status, job.Error, j.encodeOutput(job), job.PollingURL, milli(job.CreatedAt), milli(job.UpdatedAt), milli(job.CompletedAt), number(job.Done()), row)
-	return err
 }
 
 // named returns the row of a job, nil when there is none. forUpdate may lock it.
@@ -213,19 +201,19 @@ func (j *Journal) named(ctx context.Context, q querier, owner, requestID, forUpd
 // settle gives an uncertain submission the job that it was accepted as: one that
 // the gateway has just confirmed, whose id was made between a minute before the
 // submission and the end of its lease. fits is how many submissions that may be;
-// only a single one is settled, and row is it.
-func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job) (row *Row, fits int, err error) {
+// only a single one is settled.
+func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job) (settled bool, fits int, err error) {
 	made := idTime(job)
 	if made.IsZero() {
-		return nil, 0, nil
+		return false, 0, nil
 	}
 	rows, err := j.many(ctx, tx, `WHERE gateway = $1 AND owner = $2 AND request_id IS NULL AND (state IN ('uncertain', 'replaced') OR `+j.lapsed()+`)
 		AND submitted_at <= $3 AND lease_until >= $4 ORDER BY row LIMIT 2`, j.gateway, Owner(ctx), milli(made.Add(time.Minute)), milli(made))
 	if err != nil || len(rows) != 1 {
-		return nil, len(rows), err
+		return false, len(rows), err
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = 'accepted', request_id = $1, failure = '' WHERE row = $2`, job.RequestID, rows[0].ID)
-	return &rows[0], 1, err
+	return true, 1, err
 }
 
 // idTime returns when the id of a job of our model was made, zero for another id.
@@ -258,8 +246,7 @@ func (j *Journal) Settle(ctx context.Context, nonce string, job pixazo.Job) (see
 		}
 		seen = Observation{Row: *row}
 		if row.Job.RequestID == job.RequestID && row.State != Alias {
-			seen.Row, err = j.update(ctx, tx, *row, job)
-			seen.Changed = seen.Row.Job.Status != row.Job.Status
+			seen, _, err = j.observeKnown(ctx, tx, row.Owner, job)
 		}
 		return err
 	})

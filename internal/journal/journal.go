@@ -247,15 +247,17 @@ type querier interface {
 
 // one returns the row that the rest of a SELECT names, nil when there is none.
 func (j *Journal) one(ctx context.Context, q querier, rest string, args ...any) (*Row, error) {
-	r, err := scan(q.QueryRowContext(ctx, `SELECT `+j.columns()+` FROM jobs `+rest, args...).Scan)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
+	return j.row(ctx, q, `SELECT `+j.columns()+` FROM jobs `+rest, args...)
+}
+
+// row returns the row that a statement answers with, by columns; nil when there is
+// none.
+func (j *Journal) row(ctx context.Context, q querier, statement string, args ...any) (*Row, error) {
+	rows, err := j.rows(ctx, q, statement, args...)
+	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
-	r.Job = j.absolute(r.Job)
-	return &r, nil
+	return &rows[0], nil
 }
 
 // many returns the rows that the rest of a SELECT names.

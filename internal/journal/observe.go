@@ -3,11 +3,9 @@
 package journal
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"slices"
 	"time"
 
@@ -27,12 +25,9 @@ type Observation struct {
 // submission that it fits; else it is foreign. An answer from before the job's
 // end, come late, changes nothing.
 func (j *Journal) Observe(ctx context.Context, job pixazo.Job) (seen Observation, err error) {
-	if same, err := j.observeSame(ctx, job); err != nil || same != nil {
-		return Observation{Row: *cmp.Or(same, &Row{})}, err
-	}
 	known := false
-	err = j.change(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
-		seen, known, err = j.observeKnown(ctx, tx, job)
+	err = j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) (err error) {
+		seen, known, err = j.observeKnown(ctx, db, Owner(ctx), job)
 		return err
 	})
 	if err != nil || known {
@@ -45,81 +40,54 @@ func (j *Journal) Observe(ctx context.Context, job pixazo.Job) (seen Observation
 	return seen, err
 }
 
-// observeSame writes that job is as its row says, and returns the row, nil when it
-// is not so. It is Observe for most answers, in one statement.
-func (j *Journal) observeSame(ctx context.Context, job pixazo.Job) (row *Row, err error) {
-	err = j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) error {
-		found, err := scan(db.QueryRowContext(ctx, `UPDATE jobs SET checked_at = `+j.now()+`, updated_at = $1, lease_until = 0
-			WHERE gateway = $2 AND owner = $3 AND request_id = $4 AND state IN ('accepted', 'foreign') AND ended = 0 AND status = $5 AND error = $6 AND output = $7
-			AND polling_url = CASE WHEN $8 = '' THEN polling_url ELSE $8 END AND created_at = CASE WHEN CAST($9 AS BIGINT) = 0 THEN created_at ELSE $9 END
-			RETURNING `+j.columns(), milli(job.UpdatedAt), j.gateway, Owner(ctx), job.RequestID, job.Status, job.Error, j.encodeOutput(job),
-			job.PollingURL, milli(job.CreatedAt)).Scan)
-		if row = nil; errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		found.Job = j.absolute(found.Job)
-		row = &found
-		return err
-	})
-	return row, err
-}
-
-// observeKnown writes job into its row, if it has one.
-func (j *Journal) observeKnown(ctx context.Context, tx *sql.Tx, job pixazo.Job) (Observation, bool, error) {
-	before, err := j.named(ctx, tx, Owner(ctx), job.RequestID, j.forUpdate)
-	if err != nil || before == nil {
+// observeKnown writes job into its row, if it has one. The answer of a job that has
+// ended stays when job has not.
+func (j *Journal) observeKnown(ctx context.Context, q querier, owner string, job pixazo.Job) (seen Observation, known bool, err error) {
+	now := j.now()
+	row, err := j.row(ctx, q, `UPDATE jobs SET `+setJob+`, state = CASE WHEN state IN ('uncertain', 'replaced') THEN 'accepted' ELSE state END, failure = '',
+		changed_at = CASE WHEN changed_at = 0 OR status <> $1 THEN `+now+` ELSE changed_at END, checked_at = `+now+`, lease_until = 0
+		WHERE gateway = $9 AND owner = $10 AND request_id = $11 AND state <> 'alias' AND (ended = 0 OR $8 = 1) RETURNING `+j.columns(),
+		j.jobValues(job, j.gateway, owner, job.RequestID)...)
+	if err == nil && row != nil {
+		return Observation{Row: *row, Changed: row.ChangedAt.Equal(row.LastCheckedAt)}, true, nil
+	}
+	if err == nil {
+		row, err = j.row(ctx, q, `UPDATE jobs SET lease_until = 0 WHERE gateway = $1 AND owner = $2 AND request_id = $3 AND state <> 'alias' RETURNING `+j.columns(),
+			j.gateway, owner, job.RequestID)
+	}
+	if err != nil || row == nil {
 		return Observation{}, false, err
 	}
-	after, err := j.update(ctx, tx, *before, job)
-	return Observation{Row: after, Changed: after.Job.Status != before.Job.Status}, true, err
+	return Observation{Row: *row}, true, nil
 }
 
-// update writes job into the row before, and returns the row.
-func (j *Journal) update(ctx context.Context, tx *sql.Tx, before Row, job pixazo.Job) (Row, error) {
-	if before.Job.Done() && !job.Done() {
-		_, err := tx.ExecContext(ctx, `UPDATE jobs SET lease_until = 0 WHERE row = $1`, before.ID)
-		return before, err
-	}
-	changed, now := "changed_at", j.now()
-	if before.ChangedAt.IsZero() || job.Status != before.Job.Status {
-		changed = now
-	}
-	err := j.writeJob(ctx, tx, before.ID, job)
-	if err == nil {
-		_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = CASE WHEN state IN ('uncertain', 'replaced') THEN 'accepted' ELSE state END, failure = '',
-			checked_at = `+now+`, changed_at = `+changed+`, lease_until = 0 WHERE row = $1`, before.ID)
-	}
-	if err != nil {
-		return Row{}, err
-	}
-	after, err := j.one(ctx, tx, `WHERE row = $1`, before.ID)
-	if err != nil {
-		return Row{}, err
-	}
-	return *after, nil
+// setJob sets the columns of what the gateway says of a job, save for its id, to
+// jobValues.
+const setJob = `status = $1, error = $2, output = $3, polling_url = CASE WHEN $4 = '' THEN polling_url ELSE $4 END,
+	created_at = CASE WHEN CAST($5 AS BIGINT) = 0 THEN created_at ELSE $5 END, updated_at = $6, completed_at = $7, ended = $8`
+
+// jobValues returns the first eight arguments of a statement with setJob, and more.
+func (j *Journal) jobValues(job pixazo.Job, more ...any) []any {
+	return append([]any{job.Status, job.Error, j.encodeOutput(job), job.PollingURL,
+		milli(job.CreatedAt), milli(job.UpdatedAt), milli(job.CompletedAt), number(job.Done())}, more...)
 }
 
 // observeNew writes a job whose request_id is in no row: into the row of the uncertain
 // submission that it fits, or into a new row.
 func (j *Journal) observeNew(ctx context.Context, tx *sql.Tx, job pixazo.Job) (Observation, error) {
-	if seen, known, err := j.observeKnown(ctx, tx, job); err != nil || known { // another process was quicker
+	owner := Owner(ctx)
+	if seen, known, err := j.observeKnown(ctx, tx, owner, job); err != nil || known { // another process was quicker
 		return seen, err
 	}
 	settled, fits, err := j.settle(ctx, tx, job)
+	if err == nil && !settled {
+		_, err = tx.ExecContext(ctx, `INSERT INTO jobs (gateway, owner, state, request_id) VALUES ($1, $2, 'foreign', $3)`, j.gateway, owner, job.RequestID)
+	}
 	if err != nil {
 		return Observation{}, err
 	}
-	if settled == nil {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO jobs (gateway, owner, state, request_id) VALUES ($1, $2, 'foreign', $3)`, j.gateway, Owner(ctx), job.RequestID); err != nil {
-			return Observation{}, err
-		}
-	}
-	row, err := j.named(ctx, tx, Owner(ctx), job.RequestID, "")
-	if err != nil {
-		return Observation{}, err
-	}
-	after, err := j.update(ctx, tx, *row, job)
-	return Observation{Row: after, Changed: true, Added: settled == nil, Fits: fits}, err
+	seen, _, err := j.observeKnown(ctx, tx, owner, job)
+	return Observation{Row: seen.Row, Changed: true, Added: !settled, Fits: fits}, err
 }
 
 // Claim reports whether the caller may poll a job now: no other poll of it is
@@ -156,23 +124,17 @@ func (j *Journal) Release(ctx context.Context, requestID string) error {
 // an older one with the same path.
 func (j *Journal) AddSaved(ctx context.Context, requestID string, saved []SavedFile) error {
 	return j.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		var row int64
-		var before string // as it stands once the row is locked
-		err := tx.QueryRowContext(ctx, `UPDATE jobs SET changed_at = `+j.now()+` WHERE gateway = $1 AND owner = $2 AND request_id = $3 AND state <> 'alias' RETURNING row, saved_files`,
-			j.gateway, Owner(ctx), requestID).Scan(&row, &before)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		if err != nil {
+		row, err := j.named(ctx, tx, Owner(ctx), requestID, j.forUpdate)
+		if err != nil || row == nil {
 			return err
 		}
 		all := slices.Clone(saved)
-		for _, old := range decodeSaved(before) {
+		for _, old := range row.Saved {
 			if !slices.ContainsFunc(saved, func(f SavedFile) bool { return f.Path == old.Path }) {
 				all = append(all, old)
 			}
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE jobs SET saved_files = $1 WHERE row = $2`, encodeSaved(all[:min(len(all), maxSaved)]), row)
+		_, err = tx.ExecContext(ctx, `UPDATE jobs SET saved_files = $1, changed_at = `+j.now()+` WHERE row = $2`, encodeSaved(all[:min(len(all), maxSaved)]), row.ID)
 		return err
 	})
 }
