@@ -25,7 +25,8 @@ func TestASaveIsHeldOverProcesses(t *testing.T) {
 			return tracker, j
 		}
 		one, _ := process()
-		other, killed := process()
+		other, others := process()
+		_, killed := process()
 		s, err := one.Submit(t.Context(), prepared(pixazo.VideoRequest{Prompt: "x"}), jobs.SubmitOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -51,9 +52,12 @@ func TestASaveIsHeldOverProcesses(t *testing.T) {
 			t.Errorf("held %v after the other one let go: %v", waited-10*time.Second, err)
 		}
 		again()
-		if granted, err := killed.HoldSave(t.Context(), s.Row.ID); !granted || err != nil { // and never renewed
-			t.Fatal(granted, err)
+		release, err = killed.HoldSave(t.Context(), s.Row.ID, false)
+		if release == nil || err != nil {
+			t.Fatal(err)
 		}
+		defer release()
+		killed.Close() // so that it is never renewed
 		again, waited, err = held(t.Context())
 		if err != nil || waited < time.Minute || waited > 62*time.Second {
 			t.Errorf("held %v after a process was killed: %v", waited, err)
@@ -65,7 +69,7 @@ func TestASaveIsHeldOverProcesses(t *testing.T) {
 				t.Errorf("%s: %v", unknown, err)
 			}
 			release()
-			killed.Close()
+			others.Close()
 		}
 	})
 }

@@ -352,20 +352,15 @@ func (t *Tracker) HoldSave(ctx context.Context, requestID string) (release func(
 		return func() {}, nil
 	}
 	for {
-		granted, err := t.journal.HoldSave(ctx, row.ID)
+		release, err := t.journal.HoldSave(ctx, row.ID, false)
 		switch {
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
 		case err != nil:
 			return func() {}, nil
-		case granted:
-			stop := t.journal.KeepSave(ctx, row.ID)
-			return func() {
-				stop()
-				_ = t.journal.LeaveSave(context.WithoutCancel(ctx), row.ID)
-			}, nil
+		case release != nil:
+			return release, nil
+		case !journal.Sleep(ctx, time.Second):
+			return nil, ctx.Err()
 		}
-		journal.Sleep(ctx, time.Second)
 	}
 }
 

@@ -71,7 +71,7 @@ type SavedFile struct {
 type Save struct {
 	Folder   string    // absolute path of the output folder; "" when it is not to be saved
 	Name     string    // below Folder, set before the first download; "" until then
-	Tries    int       // downloads that were begun
+	Tries    int       // downloads that came to an end
 	Next     time.Time // when the next try is due
 	Error    string    // why the newest try failed; "" when none did
 	Notify   bool      // whether a desktop notice is wanted

@@ -69,48 +69,35 @@ func (j *Journal) Adopt(ctx context.Context, row int64, account string) error {
 	return err
 }
 
-// ClaimSave reports whether the caller may save the row's video now: it is to be
-// saved, was not saved before, a try is due and no process is at it. The claim
-// lasts 60 s unless RenewSave prolongs it.
-func (j *Journal) ClaimSave(ctx context.Context, row int64) (granted bool, err error) {
-	return j.updateOne(ctx, `UPDATE jobs SET save_until = `+j.now()+` + $1, save_tries = save_tries + 1 WHERE row = $2 AND `+toSave+` AND `+j.saveDue(),
-		saveLease.Milliseconds(), row)
-}
-
-// HoldSave is ClaimSave for somebody who asked: it reports whether no process is
-// saving the row's video. It counts no try, and another file may be saved of a
-// video that was saved before.
-func (j *Journal) HoldSave(ctx context.Context, row int64) (granted bool, err error) {
-	return j.updateOne(ctx, `UPDATE jobs SET save_until = `+j.now()+` + $1 WHERE row = $2 AND NOT `+j.leased("save_until"), saveLease.Milliseconds(), row)
-}
-
-// LeaveSave ends what HoldSave granted.
-func (j *Journal) LeaveSave(ctx context.Context, row int64) error {
-	_, err := j.updateOne(ctx, `UPDATE jobs SET save_until = 0 WHERE row = $1`, row)
-	return err
-}
-
-// RenewSave prolongs the claim of a save that is under way.
-func (j *Journal) RenewSave(ctx context.Context, row int64) error {
-	_, err := j.updateOne(ctx, `UPDATE jobs SET save_until = `+j.now()+` + $1 WHERE row = $2`, saveLease.Milliseconds(), row)
-	return err
-}
-
-// KeepSave renews the claim of a save that is under way until stop is called. Where
-// that fails, another process may begin the save as well; each file stays whole.
-func (j *Journal) KeepSave(ctx context.Context, row int64) (stop func()) {
-	kept, cancel := context.WithCancel(context.WithoutCancel(ctx))
+// HoldSave gives the caller the saving of the row's video until it calls release,
+// which is nil while another process has it. Of a process that is killed it ends
+// within 60 s. byItself says that nobody asked: it is then given only if the video
+// is to be saved, was not saved before, and a try is due.
+func (j *Journal) HoldSave(ctx context.Context, row int64, byItself bool) (release func(), err error) {
+	free := `NOT ` + j.leased("save_until")
+	if byItself {
+		free = toSave + ` AND ` + j.saveDue()
+	}
+	ctx = context.WithoutCancel(ctx)
+	hold := func(condition string) (bool, error) {
+		return j.updateOne(ctx, `UPDATE jobs SET save_until = `+j.now()+` + $1 WHERE row = $2 AND `+condition, saveLease.Milliseconds(), row)
+	}
+	if granted, err := hold(free); !granted || err != nil {
+		return nil, err
+	}
+	kept, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		for Sleep(kept, saveLease/3) {
-			_ = j.RenewSave(kept, row)
+			_, _ = hold(`save_until > 0`) // where that fails, another process may begin the save as well; each file stays whole
 		}
 	}()
 	return func() {
 		cancel()
 		<-ended // else a late renewal would hold a save that has ended
-	}
+		_, _ = j.updateOne(ctx, `UPDATE jobs SET save_until = 0 WHERE row = $1`, row)
+	}, nil
 }
 
 // NameSave writes under which name, below its folder, the row's video is being
@@ -120,17 +107,10 @@ func (j *Journal) NameSave(ctx context.Context, row int64, name string) error {
 	return err
 }
 
-// EndSave writes how a save ended: with why it failed, and when it is tried
-// again, or with "" when the files are recorded.
+// EndSave writes how a try to save the row's video without being asked ended: with
+// why it failed, and when it is tried again, or with "" when the files are recorded.
 func (j *Journal) EndSave(ctx context.Context, row int64, failure string, next time.Time) error {
-	_, err := j.updateOne(ctx, `UPDATE jobs SET save_until = 0, save_error = $1, save_next = `+j.now()+` + $2, changed_at = `+j.now()+` WHERE row = $3`, failure, until(next), row)
-	return err
-}
-
-// DropSave ends the claim of a save that was given up on the way. It does not
-// count as a try.
-func (j *Journal) DropSave(ctx context.Context, row int64) error {
-	_, err := j.updateOne(ctx, `UPDATE jobs SET save_until = 0, save_tries = save_tries - 1 WHERE row = $1 AND save_until > 0`, row)
+	_, err := j.updateOne(ctx, `UPDATE jobs SET save_tries = save_tries + 1, save_error = $1, save_next = `+j.now()+` + $2, changed_at = `+j.now()+` WHERE row = $3`, failure, until(next), row)
 	return err
 }
 

@@ -23,11 +23,13 @@ func TestSavingIsClaimedOnce(t *testing.T) {
 			s := submission("tides")
 			s.SaveTo, s.Account, s.Notify = "/videos", "key", true
 			row := accept(t, first, s, "id-1")
-			claim := func(j *Journal, want bool) {
+			hold := func(j *Journal, want bool) (release func()) {
 				t.Helper()
-				if got, err := j.ClaimSave(t.Context(), row.ID); err != nil || got != want {
-					t.Fatalf("claim: %t, %v; want %t", got, err, want)
+				release, err := j.HoldSave(t.Context(), row.ID, true)
+				if err != nil || (release != nil) != want {
+					t.Fatalf("held: %t, %v; want %t", release != nil, err, want)
 				}
+				return release
 			}
 			due := func(want int) {
 				t.Helper()
@@ -35,37 +37,38 @@ func TestSavingIsClaimedOnce(t *testing.T) {
 					t.Errorf("%d are to be saved now, %v; want %d", len(rows), err, want)
 				}
 			}
-			claim(first, false) // not finished
+			hold(first, false) // not finished
 			due(0)
 			observe(t, first, pixazo.Job{RequestID: "id-1", Status: pixazo.Completed})
 			due(1)
-			claim(first, true)
-			claim(second, false)
+			release := hold(first, true)
+			hold(second, false)
 			due(0)
-			check(t, first.DropSave(t.Context(), row.ID))
-			claim(first, true)
-			time.Sleep(50 * time.Second)
-			if err := first.RenewSave(t.Context(), row.ID); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(50 * time.Second)
-			claim(second, false)
-			time.Sleep(11 * time.Second) // the first was killed
-			claim(second, true)
-			if err := second.EndSave(t.Context(), row.ID, "the disk is full", time.Now().Add(time.Minute)); err != nil {
-				t.Fatal(err)
-			}
-			claim(first, false)
-			if r := find(t, first, "id-1"); r.Save.Error != "the disk is full" || r.Save.Tries != 2 {
+			time.Sleep(10 * time.Minute)
+			hold(second, false)
+			release()
+			killed := open(t, dir)
+			release = hold(killed, true)
+			defer release() // which does nothing any more
+			killed.Close()
+			time.Sleep(59 * time.Second)
+			hold(second, false)
+			time.Sleep(2 * time.Second)
+			release = hold(second, true)
+			check(t, second.EndSave(t.Context(), row.ID, "the disk is full", time.Now().Add(time.Minute)))
+			release()
+			hold(first, false)
+			if r := find(t, first, "id-1"); r.Save.Error != "the disk is full" || r.Save.Tries != 1 {
 				t.Errorf("%+v", r.Save)
 			}
 			time.Sleep(time.Minute)
-			claim(first, true)
+			release = hold(first, true)
 			if err := first.AddSaved(t.Context(), "id-1", []SavedFile{{Path: "/videos/1.mp4"}}); err != nil {
 				t.Fatal(err)
 			}
+			release()
 			time.Sleep(time.Hour)
-			claim(second, false) // whether the file is still there or not
+			hold(second, false) // whether the file is still there or not
 			for _, want := range []bool{true, false} {
 				if got, err := second.Tell(t.Context(), row.ID); got != want || err != nil {
 					t.Errorf("the notice: %t, %v; want %t", got, err, want)

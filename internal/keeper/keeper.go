@@ -286,25 +286,21 @@ func (k *Keeper) trySave(ctx context.Context, row journal.Row) {
 	case <-ctx.Done():
 		return
 	}
-	granted, err := k.o.Journal.ClaimSave(ctx, row.ID)
-	if err != nil || !granted {
+	release, err := k.o.Journal.HoldSave(ctx, row.ID, true)
+	if err != nil || release == nil {
 		return
 	}
-	stop := k.o.Journal.KeepSave(ctx, row.ID)
-	err = k.o.Save(ctx, row, func(name string) error { return k.o.Journal.NameSave(ctx, row.ID, name) })
-	stop()
-	failure, next, ended := "", time.Time{}, ctx.Err() != nil
-	ctx = context.WithoutCancel(ctx)
-	switch {
-	case err != nil && ended: // another process goes on
-		_ = k.o.Journal.DropSave(ctx, row.ID)
-		return
-	case err != nil:
+	defer release()
+	failure, next := "", time.Time{}
+	if err := k.o.Save(ctx, row, func(name string) error { return k.o.Journal.NameSave(ctx, row.ID, name) }); err != nil {
+		if ctx.Err() != nil { // another process goes on
+			return
+		}
 		failure = k.o.Tracker.Shown(err).Error()
 		next = time.Now().Add(saveAgain[min(row.Save.Tries, len(saveAgain)-1)])
 		k.o.Logger.Warn("a video could not be saved", "request_id", row.Job.RequestID, "try", row.Save.Tries+1, "error", err)
 	}
-	if err := k.o.Journal.EndSave(ctx, row.ID, failure, next); err != nil {
+	if err := k.o.Journal.EndSave(context.WithoutCancel(ctx), row.ID, failure, next); err != nil {
 		k.o.Logger.Warn("how a save ended could not be written", "request_id", row.Job.RequestID, "error", err)
 	}
 }

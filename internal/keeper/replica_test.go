@@ -110,9 +110,11 @@ func TestAReplicaIsReplacedWithinALease(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if granted, err := killed.journal.ClaimSave(ctx, row.ID); !granted || err != nil {
-			t.Fatal(granted, err)
+		release, err := killed.journal.HoldSave(ctx, row.ID, true)
+		if release == nil || err != nil {
+			t.Fatal(err)
 		}
+		defer release()
 		killed.close()
 		running, cancel := context.WithTimeout(t.Context(), 75*time.Second)
 		defer cancel()
