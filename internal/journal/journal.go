@@ -80,8 +80,8 @@ type engine interface {
 	write(ctx context.Context, p purpose, f func(context.Context, *sql.DB) error) error
 	// read likewise runs f, which only reads, unless there is no database.
 	read(ctx context.Context, f func(context.Context, querier) error) error
-	// version returns a number that is another one after somebody has written;
-	// 0 while there is no database.
+	// version returns a number that is another one after any other process, or
+	// another method, has written to the journal; 0 while there is none.
 	version(ctx context.Context) (int64, error)
 	// watch implements Watch.
 	watch(ctx context.Context, j *Journal, begin time.Time, f func([]Row))
@@ -163,10 +163,6 @@ func (j *Journal) Exists() bool { return j.exists() }
 // State returns a text that is another one after anybody has written to the
 // journal; in PostgreSQL it is another one each minute. Nothing is opened for it.
 func (j *Journal) State() string { return j.state() }
-
-// Version returns a number that is another one after any other process, or
-// another method, has written to the journal; 0 while there is none.
-func (j *Journal) Version(ctx context.Context) (int64, error) { return j.version(ctx) }
 
 // Close writes the outcomes that could not be written before and lets go of the
 // journal. From then on nothing is written, or submitted.

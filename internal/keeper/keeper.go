@@ -69,12 +69,6 @@ type Keeper struct {
 	wake  chan struct{}
 	tasks sync.WaitGroup
 
-	// What the last look found, and in which version of the journal.
-	version int64
-	looked  time.Time
-	due     time.Time // when the next save is
-	pending bool
-
 	accounts []string  // of the keys it had: a new key does not lose the jobs of the old one
 	adopted  time.Time // when jobs of other keys were looked at
 	strays   bool      // whether there were any
@@ -96,8 +90,8 @@ func New(o Options) *Keeper {
 func WatchLease(gateway, account string) string { return watchLease + gateway + " " + account }
 
 // Run works until ctx is done. It looks at the journal once a second while
-// something is pending, else once a minute, and reads it only when somebody has
-// written to it.
+// something is pending, else once a minute, and then reads it only when somebody
+// has written to it.
 func (k *Keeper) Run(ctx context.Context) {
 	defer k.end()
 	defer k.o.Tracker.Listen(func(jobs.Event) { k.hurry() })()
@@ -150,22 +144,16 @@ func (k *Keeper) end() {
 	k.tasks.Wait()
 }
 
-// look begins what is to be done, and reports whether anything is pending. It
-// reads the journal when somebody has written to it, when a save is due, and else
-// once in half a minute, when a notice may be.
+// look begins what is to be done, and reports whether anything is pending.
 func (k *Keeper) look(ctx context.Context) (pending bool) {
-	version, err := k.o.Journal.Version(ctx)
-	if err == nil && version == k.version && time.Since(k.looked) < idleLook/2 && time.Now().Before(k.due) {
-		return k.pending
-	}
-	k.due = time.Now().Add(idleLook)
-	defer func() { k.version, k.looked, k.pending = version, time.Now(), pending }()
 	rows, err := k.work(ctx)
-	if err != nil {
-		k.o.Logger.Warn("the journal could not be looked at", "error", err)
-		return k.busy()
+	if err == nil {
+		return k.begin(ctx, rows)
 	}
-	return k.begin(ctx, rows)
+	k.o.Logger.Warn("the journal could not be looked at", "error", err)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.followed)+len(k.saving) > 0
 }
 
 // begin starts the tasks of rows in the background: it follows jobs that are
@@ -180,9 +168,6 @@ func (k *Keeper) begin(ctx context.Context, rows []journal.Row) (pending bool) {
 			k.follow(ctx, row)
 		case toSave(row):
 			pending = true
-			if next := row.Save.Next; next.After(time.Now()) && next.Before(k.due) {
-				k.due = next
-			}
 			k.save(ctx, row)
 		}
 		k.tell(ctx, row)
@@ -239,12 +224,6 @@ func (k *Keeper) adopt(ctx context.Context, account string) error {
 		}
 	}
 	return nil
-}
-
-func (k *Keeper) busy() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return len(k.followed)+len(k.saving) > 0
 }
 
 func (k *Keeper) follow(ctx context.Context, row journal.Row) {
