@@ -93,7 +93,7 @@ type Error struct {
 	RequestID  string        // the job, if one is known
 	HTTPStatus int           // the gateway's status code; 0 when there was no answer
 	RetryAfter time.Duration // how long the gateway asked to wait; 0 when it did not
-	Err        error         // the cause, if there is one
+	Err        error         `json:"-"` // the cause, if there is one
 }
 
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }

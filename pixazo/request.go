@@ -50,7 +50,7 @@ type VideoRequest struct {
 // Attachment is a local file that is sent with a request.
 type Attachment struct {
 	Name string // without its folder
-	Data []byte // as it is on disk; Prepare and Submit only read it
+	Data []byte `json:"-"` // as it is on disk; Prepare and Submit only read it
 }
 
 // LeftOut reports whether s, as an ID or another optional argument, says that

@@ -50,7 +50,7 @@ type Submission struct {
 
 	// JournalErr says why the journal does not have the accepted job; nil when it
 	// does.
-	JournalErr error
+	JournalErr *pixazo.Error
 }
 
 // Submit sends p to the gateway, once. When ctx is cancelled meanwhile, the caller
@@ -151,7 +151,8 @@ func (t *Tracker) send(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 		t.log.Error("the outcome of a submission could not be written into the journal",
 			"request_id", cmp.Or(job.RequestID, requestIDOf(err)), "error", journalErr.Error(), "outcome", err)
 	}
-	s := Submission{Row: row, Left: in.Left, JournalErr: journalErr}
+	s := Submission{Row: row, Left: in.Left}
+	s.JournalErr, _ = errors.AsType[*pixazo.Error](journalErr)
 	if row.Nonce != in.Nonce { // the gateway named the job of an earlier submission
 		s.Duplicate, s.Age = true, max(time.Since(row.SubmittedAt), 0)
 	}

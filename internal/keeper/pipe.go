@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/journal"
@@ -44,60 +43,25 @@ type Request struct {
 	AllowDuplicate bool
 }
 
-// wireRequest is a Request as it is sent. The data of attachments follows it.
+// wireRequest is a Request as it is sent. The data of its attachments follows it.
 type wireRequest struct {
-	Nonce          string
-	AllowDuplicate bool
-	Video          pixazo.VideoRequest
-	Attached       []*attachment
-}
-
-type attachment struct {
-	Name string
-	Size int64
+	Nonce string
+	Request
+	Attached []*pixazo.Attachment
 }
 
 // answer is what became of a request.
 type answer struct {
 	Submission jobs.Submission
-	JournalErr string     `json:",omitempty"`
-	Error      *wireError `json:",omitempty"`
-}
-
-// wireError is a pixazo.Error without its cause.
-type wireError struct {
-	Code       pixazo.Code
-	Message    string
-	RequestID  string
-	HTTPStatus int
-	RetryAfter time.Duration
+	Error      *pixazo.Error `json:",omitempty"`
 }
 
 func newAnswer(s jobs.Submission, err error) answer {
-	a := answer{Submission: s}
-	a.Submission.Row.Failure, a.Submission.JournalErr = nil, nil
-	if s.JournalErr != nil {
-		a.JournalErr = s.JournalErr.Error()
+	e, ok := errors.AsType[*pixazo.Error](err)
+	if err != nil && !ok {
+		e = &pixazo.Error{Code: pixazo.GatewayError, Message: err.Error()}
 	}
-	if err != nil {
-		e, ok := errors.AsType[*pixazo.Error](err)
-		if !ok {
-			e = &pixazo.Error{Code: pixazo.GatewayError, Message: err.Error()}
-		}
-		a.Error = &wireError{e.Code, e.Message, e.RequestID, e.HTTPStatus, e.RetryAfter}
-	}
-	return a
-}
-
-// result is the answer as the tracker gave it.
-func (a answer) result() (jobs.Submission, error) {
-	if e := a.Error; e != nil {
-		return jobs.Submission{}, &pixazo.Error{Code: e.Code, Message: e.Message, RequestID: e.RequestID, HTTPStatus: e.HTTPStatus, RetryAfter: e.RetryAfter}
-	}
-	if a.JournalErr != "" {
-		a.Submission.JournalErr = errors.New(a.JournalErr)
-	}
-	return a.Submission, nil
+	return answer{s, e}
 }
 
 func send(w io.Writer, message any) error {
@@ -141,26 +105,13 @@ func receiveInto(r io.Reader, limit uint64, message any) error {
 
 // sendRequest sends a request, whose attachments are not copied.
 func sendRequest(w io.Writer, nonce string, req Request) error {
-	wire := wireRequest{Nonce: nonce, AllowDuplicate: req.AllowDuplicate, Video: req.Video}
+	err := send(w, wireRequest{nonce, req, req.Video.Attached})
 	for _, a := range req.Video.Attached {
-		if a == nil {
-			wire.Attached = append(wire.Attached, nil)
-			continue
-		}
-		wire.Attached = append(wire.Attached, &attachment{a.Name, int64(len(a.Data))})
-	}
-	if err := send(w, wire); err != nil {
-		return err
-	}
-	for _, a := range req.Video.Attached {
-		if a == nil {
-			continue
-		}
-		if err := sendRaw(w, a.Data); err != nil {
-			return err
+		if a != nil && err == nil {
+			err = sendRaw(w, a.Data)
 		}
 	}
-	return nil
+	return err
 }
 
 // receiveRequest reads a whole request. ok is false when there is none: the
@@ -171,25 +122,14 @@ func receiveRequest(r io.Reader) (nonce string, req Request, ok bool, err error)
 		return "", Request{}, false, err
 	}
 	var wire wireRequest
-	if err := json.Unmarshal(raw, &wire); err != nil {
-		return "", Request{}, false, err
-	}
-	req = Request{Video: wire.Video, AllowDuplicate: wire.AllowDuplicate}
+	err = json.Unmarshal(raw, &wire)
 	for _, a := range wire.Attached {
-		if a == nil {
-			req.Video.Attached = append(req.Video.Attached, nil)
-			continue
+		if a != nil && err == nil {
+			a.Data, err = receive(r, pixazo.MaxFileBytes)
 		}
-		data, err := receive(r, pixazo.MaxFileBytes)
-		if err == nil && int64(len(data)) != a.Size {
-			err = io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			return "", Request{}, false, err
-		}
-		req.Video.Attached = append(req.Video.Attached, &pixazo.Attachment{Name: a.Name, Data: data})
 	}
-	return wire.Nonce, req, true, nil
+	wire.Video.Attached = wire.Attached
+	return wire.Nonce, wire.Request, err == nil, err
 }
 
 // submissionOf is a row, found in the journal, as the tracker would answer.

@@ -227,8 +227,10 @@ func (s *Starter) hand(ctx context.Context, p *process, nonce string, req Reques
 	s.handing.Done()
 	var a answer
 	if answerErr := receiveInto(p.out, maxMessage, &a); answerErr == nil {
-		submission, err := a.result()
-		return outcome{submission, err}
+		if a.Error != nil {
+			return outcome{err: a.Error}
+		}
+		return outcome{submission: a.Submission}
 	} else if err == nil {
 		err = answerErr
 	}
