@@ -3,10 +3,7 @@ package keeper
 import (
 	"context"
 	"os/exec"
-	"time"
 )
-
-const noticeTime = 10 * time.Second // for the desktop to take a notice
 
 // HasDesktop reports whether env is one in which notices can be shown.
 func HasDesktop(getenv func(string) string) bool { return getenv("SSH_CONNECTION") == "" }
@@ -14,8 +11,6 @@ func HasDesktop(getenv func(string) string) bool { return getenv("SSH_CONNECTION
 // Show shows a notice on the desktop. Its words are arguments of the script, and
 // so no part of it.
 func Show(ctx context.Context, n Notice) error {
-	ctx, cancel := context.WithTimeout(ctx, noticeTime)
-	defer cancel()
 	return exec.CommandContext(ctx, "osascript", "-e", "on run argv", "-e", "display notification (item 2 of argv) with title (item 1 of argv)", "-e", "end run",
 		"--", n.Title, n.Text).Run()
 }

@@ -5,10 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
-	"time"
 )
-
-const noticeTime = 20 * time.Second // for the desktop to take a notice; PowerShell starts slowly
 
 // HasDesktop reports whether env is one in which notices can be shown.
 func HasDesktop(getenv func(string) string) bool { return getenv("SSH_CONNECTION") == "" }
@@ -27,8 +24,6 @@ $id = '{1AC14E77-02E7-4E5D-B744-2EB1AE5198B7}\WindowsPowerShell\v1.0\powershell.
 
 // Show shows a notice on the desktop.
 func Show(ctx context.Context, n Notice) error {
-	ctx, cancel := context.WithTimeout(ctx, noticeTime)
-	defer cancel()
 	cmd := exec.CommandContext(ctx, "powershell.exe", "-NoProfile", "-NonInteractive", "-Command", toast)
 	cmd.Env = append(os.Environ(), "PIXAZO_NOTICE_TITLE="+n.Title, "PIXAZO_NOTICE_TEXT="+n.Text)
 	cmd.SysProcAttr = &syscall.SysProcAttr{HideWindow: true}

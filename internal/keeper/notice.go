@@ -15,15 +15,20 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// stalledAfter is how long a job does not change before somebody should look.
-const stalledAfter = time.Hour
+const (
+	stalledAfter = time.Hour        // how long a job does not change before somebody should look
+	noticeTime   = 20 * time.Second // for the desktop to take a notice; Windows' PowerShell starts slowly
+)
 
 // Notice is a title of ours, and a text that names the video.
 type Notice struct{ Title, Text string }
 
-// noticeOf returns the notice of a row as it stands; ok is false while there is
-// nothing to tell.
+// noticeOf returns the notice of a row as it stands. ok is false while there is
+// nothing to tell, and when none is wanted or it was given.
 func noticeOf(row journal.Row, now time.Time) (n Notice, ok bool) {
+	if !row.Save.Notify || !row.Save.Told.IsZero() {
+		return Notice{}, false
+	}
 	about := about(row.Prompt)
 	status := row.Job.Status
 	switch {
@@ -55,7 +60,7 @@ func holder(version string) string {
 // tell gives the row's notice when there is one to be given.
 func (k *Keeper) tell(ctx context.Context, row journal.Row) {
 	now := time.Now()
-	notice, due := noticeDue(row, now)
+	notice, due := noticeOf(row, now)
 	if !due {
 		return
 	}
@@ -65,16 +70,10 @@ func (k *Keeper) tell(ctx context.Context, row journal.Row) {
 		return
 	}
 	k.tasks.Go(func() {
-		if err := k.o.Notify(context.WithoutCancel(ctx), notice); err != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noticeTime)
+		defer cancel()
+		if err := k.o.Notify(ctx, notice); err != nil {
 			k.o.Logger.Debug("no notice could be given", "error", err)
 		}
 	})
-}
-
-// noticeDue returns the notice of a row that wants one and had none.
-func noticeDue(row journal.Row, now time.Time) (Notice, bool) {
-	if !row.Save.Notify || !row.Save.Told.IsZero() {
-		return Notice{}, false
-	}
-	return noticeOf(row, now)
 }

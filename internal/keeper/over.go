@@ -39,7 +39,7 @@ func (k *Keeper) survey(ctx context.Context) (pending, watched bool, err error) 
 		return false, false, err
 	}
 	for _, row := range rows {
-		_, tell := noticeDue(row, time.Now())
+		_, tell := noticeOf(row, time.Now())
 		pending = pending || tell || row.Pending() || toSave(row)
 	}
 	held, err := k.o.Journal.Leases(ctx, WatchLease(k.o.Gateway, k.o.Account()))

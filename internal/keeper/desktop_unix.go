@@ -1,3 +1,5 @@
+//go:build !darwin && !windows
+
 package keeper
 
 import (
@@ -9,12 +11,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/godbus/dbus/v5"
 )
-
-const noticeTime = 10 * time.Second // for the desktop to take a notice
 
 // HasDesktop reports whether env is one in which notices can be shown.
 func HasDesktop(getenv func(string) string) bool { return busAddress(getenv) != "" }
@@ -38,8 +37,6 @@ func busAddress(getenv func(string) string) string {
 
 // Show shows a notice on the desktop: over D-Bus, or else with notify-send.
 func Show(ctx context.Context, n Notice) error {
-	ctx, cancel := context.WithTimeout(ctx, noticeTime)
-	defer cancel()
 	address := busAddress(os.Getenv)
 	if address == "" {
 		return errors.New("there is no session bus")
