@@ -47,18 +47,7 @@ func Check(dir string) (Report, error) {
 	if err != nil {
 		return report, err
 	}
-	wal := func() bool { // has one that is not empty
-		info, err := os.Lstat(path + "-wal")
-		return err == nil && info.Size() > 0
-	}
-	// Even to read, SQLite would make the companions of a journal that nobody
-	// has open, and leave them there. Such a one is read without locks; when a
-	// server begins to write meanwhile, what was read means nothing.
-	alone := !wal()
-	err = e.look(&report, path, alone)
-	if err != nil && alone && wal() {
-		err = e.look(&report, path, false)
-	}
+	err = e.peek(path, func(db *sql.DB) error { return look(&report, db) })
 	if damaged(err) && !errors.Is(err, errDamaged) {
 		err = fmt.Errorf("%w: %w", errDamaged, err)
 	}
@@ -66,16 +55,7 @@ func Check(dir string) (Report, error) {
 }
 
 // look checks the journal as a whole, counts its jobs and reads its leases.
-func (e *embedded) look(report *Report, path string, alone bool) error {
-	how := "&mode=ro"
-	if alone {
-		how = "&immutable=1"
-	}
-	db, err := sql.Open("sqlite", dataSource(path, "deferred", e.busy)+how)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
+func look(report *Report, db *sql.DB) error {
 	if err := intact(db); err != nil {
 		return err
 	}
@@ -86,6 +66,40 @@ func (e *embedded) look(report *Report, path string, alone bool) error {
 	if err := db.QueryRow("SELECT count(*) FROM jobs").Scan(&report.Jobs); err != nil {
 		return err
 	}
+	var err error
 	report.Leases, err = leases(ctx, db, strconv.FormatInt(time.Now().UnixMilli(), 10), "")
 	return err
+}
+
+// peek runs f on the database file at path and writes nothing, not even the
+// companions that SQLite makes to read a journal that nobody has open: such a one
+// is read without locks. What was read of it means nothing when a server begins
+// to write meanwhile; f then runs again.
+func (e *embedded) peek(path string, f func(*sql.DB) error) error {
+	inUse := func() bool {
+		info, err := os.Lstat(path + "-wal")
+		return err == nil && info.Size() > 0
+	}
+	if !inUse() {
+		if err := readFile(path, unlocked, e.busy, f); err == nil || !inUse() {
+			return err
+		}
+	}
+	return readFile(path, shared, e.busy, f)
+}
+
+// The ways to open a database file for readFile.
+const (
+	shared   = "&mode=ro"     // while others may write
+	unlocked = "&immutable=1" // while nobody does
+)
+
+// readFile runs f on the database file at path, opened in one of these ways.
+func readFile(path, how string, busy time.Duration, f func(*sql.DB) error) error {
+	db, err := sql.Open("sqlite", dataSource(path, "deferred", busy)+how)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	return f(db)
 }

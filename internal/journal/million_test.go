@@ -231,13 +231,8 @@ func record(t *testing.T, j *Journal) *recorder {
 		files, err := e.open()
 		must(t, err)
 		r.prefix = "EXPLAIN QUERY PLAN "
-		for i, old := range append(files.handles[:], files.reads) {
-			fresh := open(opener{old.Driver().Open, dataSource(files.path, "immediate", time.Second)})
-			if i < len(files.handles) {
-				files.handles[i] = fresh
-			} else {
-				files.reads = fresh
-			}
+		for i, old := range files.handles {
+			files.handles[i] = open(opener{old.Driver().Open, dataSource(files.path, "immediate", time.Second)})
 			if r.db == nil {
 				r.db = old
 				t.Cleanup(func() { old.Close() })

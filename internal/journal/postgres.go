@@ -171,8 +171,7 @@ var triggers string
 // embedded database, with what PostgreSQL spells in another way.
 var pgMigrations = []string{strings.ReplaceAll(first, "INTEGER PRIMARY KEY AUTOINCREMENT", "BIGSERIAL PRIMARY KEY"), second + triggers}
 
-// migrate brings the tables to the newest version. A newer one than this program
-// knows is used as it is.
+// migrate brings the tables to the newest version.
 func (p *postgres) migrate(ctx context.Context) error {
 	db := p.handles[intents]
 	if version, err := pgVersion(ctx, db); err != nil || version >= len(pgMigrations) {
@@ -180,22 +179,9 @@ func (p *postgres) migrate(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), migrateTimeout)
 	defer cancel()
-	return transaction(ctx, db, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `SET LOCAL statement_timeout = 0; SELECT `+pgLock+`; CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)`); err != nil {
-			return err
-		}
-		version, err := pgVersion(ctx, tx) // again: another replica may have been quicker
-		if err != nil || version >= len(pgMigrations) {
-			return err
-		}
-		for _, migration := range pgMigrations[version:] {
-			if _, err := tx.ExecContext(ctx, migration); err != nil {
-				return err
-			}
-		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO schema_version (version) VALUES ($1)`, len(pgMigrations))
-		return err
-	})
+	return upgrade(ctx, db, pgMigrations,
+		`SET LOCAL statement_timeout = 0; SELECT `+pgLock+`; CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)`, pgVersion,
+		fmt.Sprintf(`INSERT INTO schema_version (version) VALUES (%d)`, len(pgMigrations)))
 }
 
 // pgVersion returns the version of the tables, 0 when there are none.

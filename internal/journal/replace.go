@@ -71,15 +71,12 @@ func (e *embedded) replace(o *files, cause error) error {
 // to, from both ends towards the damage, and returns how many it copied.
 func copyRows(from string, to *sql.DB) (copied int) {
 	for _, order := range []string{"ASC", "DESC"} {
-		for _, how := range []string{"&mode=ro", "&immutable=1"} {
-			db, err := sql.Open("sqlite", dataSource(from, "deferred", time.Second)+how)
-			if err != nil {
-				continue
-			}
-			n, err := copyInOrder(db, to, order)
-			copied += n
-			_ = db.Close()
-			if err == nil {
+		for _, how := range []string{shared, unlocked} {
+			if err := readFile(from, how, time.Second, func(db *sql.DB) error {
+				n, err := copyInOrder(db, to, order)
+				copied += n
+				return err
+			}); err == nil {
 				return copied
 			}
 		}

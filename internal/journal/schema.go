@@ -8,6 +8,7 @@ import (
 	"database/sql"
 	_ "embed"
 	"fmt"
+	"slices"
 )
 
 // migrations take a journal from version i to i+1; PRAGMA user_version counts
@@ -29,22 +30,31 @@ func migrate(db *sql.DB) error {
 	if err := intact(db); err != nil {
 		return err
 	}
-	version, err := schemaVersion(ctx, db)
-	if err != nil || version == len(migrations) {
+	if version, err := schemaVersion(ctx, db); err != nil || version >= len(migrations) {
 		return err // without a write, so that a locked journal can be read
 	}
+	return upgrade(ctx, db, migrations, "", schemaVersion, fmt.Sprintf("PRAGMA user_version = %d", len(migrations)))
+}
+
+// upgrade runs those of all migrations that the database has not had, in one
+// transaction. begin is a statement that keeps others from doing so at the same
+// time, and end writes the newest version down. A newer one than this program
+// knows is used as it is.
+func upgrade(ctx context.Context, db *sql.DB, all []string, begin string, versionOf func(context.Context, querier) (int, error), end string) error {
 	return transaction(ctx, db, func(tx *sql.Tx) error {
-		version, err := schemaVersion(ctx, tx) // again: another process may have been quicker
-		if err != nil || version == len(migrations) {
+		if _, err := tx.ExecContext(ctx, begin); err != nil {
 			return err
 		}
-		for _, migration := range migrations[version:] {
-			if _, err := tx.Exec(migration); err != nil {
+		version, err := versionOf(ctx, tx) // another process may have been quicker
+		if err != nil || version >= len(all) {
+			return err
+		}
+		for _, statements := range slices.Concat(all[version:], []string{end}) {
+			if _, err := tx.ExecContext(ctx, statements); err != nil {
 				return err
 			}
 		}
-		_, err = tx.Exec(fmt.Sprintf("PRAGMA user_version = %d", len(migrations)))
-		return err
+		return nil
 	})
 }
 
@@ -60,10 +70,9 @@ func intact(db *sql.DB) error {
 	return nil
 }
 
-// schemaVersion returns the version of a journal, 0 for an empty one. A newer
-// one than this program knows is used as it is: migrations only add. None is
+// schemaVersion returns the version of a journal, 0 for an empty one. None is
 // below 0.
 func schemaVersion(ctx context.Context, q querier) (version int, err error) {
 	err = q.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
-	return max(0, min(version, len(migrations))), err
+	return max(0, version), err
 }

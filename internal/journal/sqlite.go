@@ -27,7 +27,6 @@ import (
 	"time"
 
 	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 )
 
 const (
@@ -60,13 +59,14 @@ type embedded struct {
 type files struct {
 	path         string
 	db, wal, shm os.FileInfo
-	handles      [purposes]*sql.DB
-	reads        *sql.DB
+	handles      [purposes + 1]*sql.DB
 }
+
+const reads = purposes // of the embedded database
 
 func (f *files) close() error {
 	var errs []error
-	for _, db := range append(f.handles[:], f.reads) {
+	for _, db := range f.handles {
 		if db != nil {
 			errs = append(errs, db.Close())
 		}
@@ -131,9 +131,13 @@ func (e *embedded) read(ctx context.Context, f func(context.Context, querier) er
 		}
 		o, err := e.open()
 		if err == nil {
-			err = f(ctx, o.reads)
-		} else if !damaged(err) && !errors.Is(err, errClosed) {
-			return unavailable(e.readOnly(ctx, f))
+			err = f(ctx, o.handles[reads])
+		} else if !damaged(err) && !errors.Is(err, errClosed) { // its directory or disk takes no writes
+			path, err := e.resolve()
+			if err == nil {
+				err = e.peek(path, func(db *sql.DB) error { return f(ctx, db) })
+			}
+			return unavailable(err)
 		}
 		switch {
 		case o == nil || try == useTries:
@@ -157,29 +161,6 @@ func belowFile(dir string) bool {
 		}
 	}
 	return false
-}
-
-// readOnly runs f on a journal whose directory or disk takes no writes, not even
-// those of SQLite's own companions.
-func (e *embedded) readOnly(ctx context.Context, f func(context.Context, querier) error) error {
-	path, err := e.resolve()
-	if err != nil {
-		return err
-	}
-	for _, how := range []string{"&mode=ro", "&immutable=1"} {
-		var db *sql.DB
-		if db, err = sql.Open("sqlite", dataSource(path, "deferred", e.busy)+how); err != nil {
-			return err
-		}
-		if _, err = schemaVersion(ctx, db); err == nil {
-			err = f(ctx, db)
-		}
-		_ = db.Close()
-		if err == nil || damaged(err) {
-			return err
-		}
-	}
-	return err
 }
 
 // resolve returns the path of the database file. A link is followed once, here;
@@ -306,20 +287,16 @@ func (e *embedded) openLocked() (*files, error) {
 	if err := e.makeFile(o); err != nil {
 		return nil, err
 	}
-	if o.handles[intents], err = e.connect(o.path, "FULL", e.busy); err != nil {
-		return o, err
-	}
-	if err = migrate(o.handles[intents]); err == nil {
-		o.handles[outcomes], err = e.connect(o.path, "FULL", e.busy)
-	}
-	if err == nil {
-		o.handles[statuses], err = e.connect(o.path, "NORMAL", min(statusBusy, e.busy))
-	}
-	if err == nil {
-		o.reads, err = e.connect(o.path, "NORMAL", min(statusBusy, e.busy), "query_only(1)")
+	for p := range o.handles {
+		if o.handles[p], err = e.connect(path, purpose(p)); err == nil && purpose(p) == intents {
+			err = migrate(o.handles[p])
+		}
+		if err != nil {
+			break
+		}
 	}
 	if err == nil {
-		o.wal, err = identity(o.path + "-wal")
+		o.wal, err = identity(path + "-wal")
 	}
 	o.shm, _ = identity(o.path + "-shm") // not there when another handle of this process has the one that was deleted
 	if err != nil {
@@ -379,23 +356,23 @@ func (e *embedded) makeFile(o *files) error {
 	return err
 }
 
-// connect opens a handle whose statements wait busy for another's transaction.
-func (e *embedded) connect(path, synchronous string, busy time.Duration, pragmas ...string) (*sql.DB, error) {
-	pragmas = append([]string{"journal_mode(WAL)", "journal_size_limit(0)", "synchronous(" + synchronous + ")", "fullfsync(1)"}, pragmas...)
-	db, err := sql.Open("sqlite", dataSource(path, "immediate", busy, pragmas...))
+// connect opens a handle, whose statements wait for another's transaction. The
+// lock is held: switching a new file to WAL fails when another process does the same.
+func (e *embedded) connect(path string, p purpose) (*sql.DB, error) {
+	synchronous, busy, readOnly := "FULL", e.busy, 0
+	if p >= statuses {
+		synchronous, busy = "NORMAL", min(statusBusy, e.busy)
+	}
+	if p == reads {
+		readOnly = 1
+	}
+	db, err := sql.Open("sqlite", dataSource(path, "immediate", busy, "journal_mode(WAL)", "journal_size_limit(0)",
+		"synchronous("+synchronous+")", "fullfsync(1)", fmt.Sprintf("query_only(%d)", readOnly)))
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	// Switching a new file to WAL fails at once when another process does the
-	// same, whatever the busy timeout.
-	for deadline := time.Now().Add(busy); ; {
-		err = db.Ping()
-		if !code(err, sqlite3.SQLITE_BUSY) || time.Now().After(deadline) {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	err = db.Ping()
 	if err == nil {
 		err = keepCompanions(db)
 	}
