@@ -7,7 +7,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -26,17 +25,13 @@ func (s Save) Due(now time.Time) bool {
 	return !s.Next.After(now) || s.Next.After(now.Add(longestPause+maxAhead))
 }
 
-// Work returns the jobs of all owners that were submitted less than within ago, with
-// one of the accounts or, when accounts is nil, with any, and for which something
-// is to be done without anybody asking: they are unfinished, are to be saved, or
-// their notice was not given.
-func (j *Journal) Work(ctx context.Context, accounts []string, within time.Duration) (rows []Row, err error) {
+// Work returns the jobs of all owners and accounts that were submitted less than
+// within ago, and for which something is to be done without anybody asking: they
+// are unfinished, are to be saved, or their notice was not given.
+func (j *Journal) Work(ctx context.Context, within time.Duration) (rows []Row, err error) {
 	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
 		rows, err = j.many(ctx, q, `WHERE gateway = $1 AND submitted_at > `+j.now()+` - $2 AND state NOT IN ('refused', 'replaced', 'alias')
 			AND (ended = 0 OR notify = 1 AND told_at = 0 OR `+toSave+`) ORDER BY row`, j.gateway, within.Milliseconds())
-		if accounts != nil {
-			rows = slices.DeleteFunc(rows, func(r Row) bool { return !slices.Contains(accounts, r.Account) })
-		}
 		return err
 	})
 	return rows, err

@@ -21,7 +21,7 @@ func (k *Keeper) RunAlone(ctx context.Context, submitting <-chan struct{}) {
 	w := watch{lease: journal.Lease{Name: WatchLease(k.o.Gateway, k.o.Account()), Holder: holder(k.o.Version)}, begun: time.Now()}
 	for ctx.Err() == nil && k.goesOn(ctx, &w) {
 		sent := closed(submitting)
-		if sent && k.o.Journal.Unwritten() {
+		if sent {
 			k.o.Journal.WriteOutcomes()
 		}
 		if sent && !k.o.Journal.Exists() && !k.o.Journal.Unwritten() {

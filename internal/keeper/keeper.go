@@ -184,46 +184,44 @@ func (k *Keeper) begin(ctx context.Context, rows []journal.Row) (pending bool) {
 }
 
 // work returns the rows of the keys that this keeper had, and of those whose jobs
-// the present key can be asked for.
-func (k *Keeper) work(ctx context.Context) ([]journal.Row, error) {
+// the present key can be asked for: the jobs of other keys for which the gateway
+// answers nobody any more, such as those of a key that was replaced, are asked for
+// now and then, and taken over as far as it answers.
+func (k *Keeper) work(ctx context.Context) (own []journal.Row, err error) {
+	rows, err := k.o.Journal.Work(ctx, within)
+	if err != nil {
+		return nil, err
+	}
 	account := k.o.Account()
 	if !slices.Contains(k.accounts, account) {
 		k.accounts, k.adopted = append(k.accounts, account), time.Time{}
 	}
-	if account != "" && time.Since(k.adopted) >= adoptEvery {
-		if err := k.adopt(ctx, account); err != nil {
-			return nil, err
-		}
+	asks := account != "" && time.Since(k.adopted) >= adoptEvery
+	if asks {
 		k.adopted = time.Now()
-	}
-	return k.o.Journal.Work(ctx, k.accounts, within)
-}
-
-// adopt takes over the jobs of other keys for which the gateway answers nobody any
-// more, such as those of a key that was replaced, as far as it answers the present
-// one.
-func (k *Keeper) adopt(ctx context.Context, account string) error {
-	rows, err := k.o.Journal.Work(ctx, nil, within)
-	if err != nil {
-		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, adoptFor)
 	defer cancel()
 	k.strays = false
 	for _, row := range rows {
-		if slices.Contains(k.accounts, row.Account) || !row.Pending() && !toSave(row) {
+		if slices.Contains(k.accounts, row.Account) {
+			own = append(own, row)
+			continue
+		}
+		if !row.Pending() && !toSave(row) {
 			continue
 		}
 		k.strays = true
-		if time.Since(row.SubmittedAt) < adoptAfter || time.Since(row.LastCheckedAt).Abs() < adoptAfter || ctx.Err() != nil {
+		if !asks || time.Since(row.SubmittedAt) < adoptAfter || time.Since(row.LastCheckedAt).Abs() < adoptAfter || ctx.Err() != nil {
 			continue
 		}
 		if _, err := k.o.Tracker.Status(journal.WithOwner(ctx, row.Owner), row.Job.RequestID); err == nil {
 			k.o.Logger.Info("a job of another key goes on with the present one", "request_id", row.Job.RequestID)
 			_ = k.o.Journal.Adopt(ctx, row.ID, account)
+			own = append(own, row)
 		}
 	}
-	return nil
+	return own, nil
 }
 
 func (k *Keeper) follow(ctx context.Context, row journal.Row) {

@@ -33,7 +33,7 @@ func (k *Keeper) RunReplica(ctx context.Context, callbacks bool) {
 		if callbacks {
 			rows, err = k.o.Journal.Saves(ctx, within, replicaRows)
 		} else {
-			rows, err = k.o.Journal.Work(ctx, nil, within)
+			rows, err = k.o.Journal.Work(ctx, within)
 		}
 		if err != nil {
 			k.o.Logger.Warn("the journal could not be looked at", "error", err)
