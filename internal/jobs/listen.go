@@ -31,13 +31,11 @@ type Event struct {
 func (t *Tracker) Listen(f func(Event)) (stop func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.listened++
-	number := t.listened
-	t.listeners[number] = f
+	t.listeners[&f] = true
 	return func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		delete(t.listeners, number)
+		delete(t.listeners, &f)
 	}
 }
 
@@ -61,13 +59,13 @@ func (t *Tracker) tell(row journal.Row, added bool) {
 	t.mu.Lock()
 	known := t.isTold(row)
 	t.noteTold(row)
-	listeners := slices.Collect(maps.Values(t.listeners))
+	listeners := slices.Collect(maps.Keys(t.listeners))
 	t.mu.Unlock()
 	if known {
 		return
 	}
 	for _, f := range listeners {
-		f(Event{row, added})
+		(*f)(Event{row, added})
 	}
 }
 

@@ -50,7 +50,11 @@ type snapshot struct {
 	row   journal.Row
 	err   error // why the newest poll failed; nil if it did not
 	looks int
-	final bool // the job has ended, or err says that nobody knows it
+}
+
+// isFinal reports whether the job has ended, or nobody knows it.
+func (s snapshot) isFinal() bool {
+	return s.row.Job.Done() || s.row.State == "" && hopeless(s.err)
 }
 
 // Follow keeps a job of ctx's owner polled, less often than while somebody waits
@@ -62,8 +66,7 @@ func (t *Tracker) Follow(ctx context.Context, requestID string) (stop func()) {
 	if requestID == "" {
 		return sync.OnceFunc(func() { t.interest(-1) })
 	}
-	row, _ := t.Find(ctx, requestID)
-	l, _ := t.attach(jobKey{journal.Owner(ctx), requestID}, row, 0, 1)
+	l, _ := t.attach(jobKey{journal.Owner(ctx), requestID}, nil, 0, 1)
 	return sync.OnceFunc(func() {
 		t.detach(l, 0, 1)
 		t.interest(-1)
@@ -137,15 +140,13 @@ func (t *Tracker) show(row journal.Row, err error) {
 	if err != nil && l.latest.row.LastCheckedAt.After(row.LastCheckedAt) {
 		row = l.latest.row // somebody saw more while the poll was under way
 	}
-	done := row.Job.Done()
-	if done {
+	if row.Job.Done() {
 		err = nil // why a later poll failed does not matter
 	}
-	unknown := row.State == "" && hopeless(err)
-	l.latest = snapshot{row: row, err: err, looks: l.latest.looks + 1, final: done || unknown}
+	l.latest = snapshot{row: row, err: err, looks: l.latest.looks + 1}
 	close(l.changed)
 	l.changed = make(chan struct{})
-	if done || unknown && l.followers == 0 {
+	if row.Job.Done() || l.latest.isFinal() && l.followers == 0 {
 		t.end(l)
 	}
 }

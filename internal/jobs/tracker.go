@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pixazo-mcp/internal/journal"
@@ -79,12 +80,12 @@ type Tracker struct {
 	following chan struct{} // the same for jobs that are only followed
 	heeding   chan struct{} // the same for looks because of callbacks
 
+	waits atomic.Int64
+
 	mu         sync.Mutex
 	loops      map[jobKey]*loop
-	waits      int
 	memories   map[jobKey]memory
-	listeners  map[int]func(Event)
-	listened   int // number of the newest listener
+	listeners  map[*func(Event)]bool
 	interested int // waits and followers
 	news       context.CancelFunc
 	told       map[int64]told   // by row
@@ -118,7 +119,7 @@ func New(gateway Gateway, j *journal.Journal, options Options) *Tracker {
 	t := &Tracker{
 		gateway: gateway, journal: j, options: options, log: cmp.Or(options.Logger, slog.New(slog.DiscardHandler)),
 		attending: make(chan struct{}, maxAttending), following: make(chan struct{}, maxFollowing), heeding: make(chan struct{}, maxHeeding),
-		loops: map[jobKey]*loop{}, memories: map[jobKey]memory{}, listeners: map[int]func(Event){}, told: map[int64]told{}, hints: map[string]*hint{},
+		loops: map[jobKey]*loop{}, memories: map[jobKey]memory{}, listeners: map[*func(Event)]bool{}, told: map[int64]told{}, hints: map[string]*hint{},
 	}
 	t.draining, t.drain = context.WithCancel(context.Background())
 	return t

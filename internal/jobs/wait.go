@@ -55,11 +55,13 @@ func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Durat
 		return Outcome{}, err
 	}
 	start := time.Now()
-	if !t.enter() {
+	defer t.waits.Add(-1)
+	if t.waits.Add(1) > int64(t.options.MaxWaits) {
 		seen, err := t.Status(ctx, requestID)
 		return Outcome{Row: seen.Row, End: Busy}, err
 	}
-	defer t.exit()
+	t.interest(1)
+	defer t.interest(-1)
 	if row != nil && row.Job.Done() {
 		timeout = 0 // one look, for fresh addresses
 	}
@@ -79,7 +81,7 @@ func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Durat
 			outcome = Outcome{Row: seen.row, End: Finished}
 		}
 		switch {
-		case looked && seen.final:
+		case looked && seen.isFinal():
 			return outcome, outcome.LastErr
 		case looked && over:
 			return outcome, nil
@@ -105,25 +107,4 @@ func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Durat
 			return outcome, ctx.Err()
 		}
 	}
-}
-
-// enter counts a wait in, unless there are too many.
-func (t *Tracker) enter() bool {
-	t.mu.Lock()
-	room := t.waits < t.options.MaxWaits
-	if room {
-		t.waits++
-	}
-	t.mu.Unlock()
-	if room {
-		t.interest(1)
-	}
-	return room
-}
-
-func (t *Tracker) exit() {
-	t.mu.Lock()
-	t.waits--
-	t.mu.Unlock()
-	t.interest(-1)
 }

@@ -198,30 +198,23 @@ func (j *Journal) named(ctx context.Context, q querier, owner, requestID, forUpd
 	return j.one(ctx, q, `WHERE gateway = $1 AND owner = $2 AND request_id = $3 AND state <> 'alias'`+forUpdate, j.gateway, owner, requestID)
 }
 
-// settle gives an uncertain submission the job that it was accepted as: one that
-// the gateway has just confirmed, whose id was made between a minute before the
-// submission and the end of its lease. fits is how many submissions that may be;
-// only a single one is settled.
-func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job) (settled bool, fits int, err error) {
-	made := idTime(job)
-	if made.IsZero() {
+// settle gives a submission the job that it was accepted as: one that the gateway
+// has just confirmed, whose id was made between a minute before the submission and
+// the end of its lease. which is the condition of the submissions that it may be,
+// with the further arguments from $4 on. fits is how many it may be; only a single
+// one is settled.
+func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job, which string, more ...any) (settled bool, fits int, err error) {
+	made := pixazo.IDTime(job.RequestID)
+	if made.IsZero() || !strings.HasPrefix(job.RequestID, pixazo.IDPrefix) {
 		return false, 0, nil
 	}
-	rows, err := j.many(ctx, tx, `WHERE gateway = $1 AND owner = $2 AND request_id IS NULL AND (state IN ('uncertain', 'replaced') OR `+j.lapsed()+`)
-		AND submitted_at <= $3 AND lease_until >= $4 ORDER BY row LIMIT 2`, j.gateway, Owner(ctx), milli(made.Add(time.Minute)), milli(made))
+	rows, err := j.many(ctx, tx, `WHERE gateway = $1 AND request_id IS NULL AND submitted_at <= $2 AND lease_until >= $3 AND `+which+` ORDER BY row LIMIT 2`,
+		append([]any{j.gateway, milli(made.Add(time.Minute)), milli(made)}, more...)...)
 	if err != nil || len(rows) != 1 {
 		return false, len(rows), err
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = 'accepted', request_id = $1, failure = '' WHERE row = $2`, job.RequestID, rows[0].ID)
 	return true, 1, err
-}
-
-// idTime returns when the id of a job of our model was made, zero for another id.
-func idTime(job pixazo.Job) time.Time {
-	if !strings.HasPrefix(job.RequestID, pixazo.IDPrefix) {
-		return time.Time{}
-	}
-	return pixazo.IDTime(job.RequestID)
 }
 
 // Settle gives the submission of nonce the job that it was accepted as: one that
@@ -230,15 +223,10 @@ func idTime(job pixazo.Job) time.Time {
 // in no other row, and made between a minute before the submission and the end of its
 // lease. The row is as it stands then: without the job when it is not this one's.
 func (j *Journal) Settle(ctx context.Context, nonce string, job pixazo.Job) (seen Observation, err error) {
-	made := idTime(job)
 	err = j.decide(ctx, outcomes, func(ctx context.Context, tx *sql.Tx, _ time.Time) error {
-		if !made.IsZero() {
-			if _, err := tx.ExecContext(ctx, `UPDATE jobs SET state = 'accepted', request_id = $1, failure = '' WHERE nonce = $2 AND request_id IS NULL
-				AND state IN ('submitting', 'uncertain', 'replaced') AND submitted_at <= $3 AND lease_until >= $4
-				AND NOT EXISTS (SELECT 1 FROM jobs WHERE gateway = $5 AND request_id = $1 AND state <> 'alias')`,
-				job.RequestID, nonce, milli(made.Add(time.Minute)), milli(made), j.gateway); err != nil {
-				return err
-			}
+		if _, _, err := j.settle(ctx, tx, job, `nonce = $4 AND state IN ('submitting', 'uncertain', 'replaced')
+			AND NOT EXISTS (SELECT 1 FROM jobs AS others WHERE gateway = $1 AND request_id = $5 AND state <> 'alias')`, nonce, job.RequestID); err != nil {
+			return err
 		}
 		row, err := j.one(ctx, tx, `WHERE nonce = $1`+j.forUpdate, nonce)
 		if err != nil || row == nil {

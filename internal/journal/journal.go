@@ -182,7 +182,11 @@ func unavailable(err error) error {
 	if _, ok := errors.AsType[*pixazo.Error](err); ok || err == nil {
 		return err
 	}
-	return &pixazo.Error{Code: pixazo.JournalUnavailable, Message: "the journal can't be used: " + text.Clean(err.Error(), 300), Err: err}
+	return unavailableFor(err.Error(), err)
+}
+
+func unavailableFor(why string, err error) error {
+	return &pixazo.Error{Code: pixazo.JournalUnavailable, Message: "the journal can't be used: " + text.Clean(why, 300), Err: err}
 }
 
 // decide runs f in a transaction that no other decision about money, in any

@@ -231,20 +231,11 @@ func (p *postgres) explain(ctx context.Context, err error) error {
 	if !quiet {
 		p.log.Warn("the database can't be used", "error", err)
 	}
-	if words != "" {
-		err = explained{words, err}
+	if words == "" {
+		return unavailable(err)
 	}
-	return unavailable(err)
+	return unavailableFor(words, err)
 }
-
-// explained is an error shown in other words.
-type explained struct {
-	words string
-	error
-}
-
-func (e explained) Error() string { return e.words }
-func (e explained) Unwrap() error { return e.error }
 
 func (p *postgres) close() {
 	p.mu.Lock()
