@@ -37,7 +37,7 @@ func TestDocumentedAnswerIsRead(t *testing.T) {
 	ended := time.Date(2026, 5, 22, 13, 19, 23, 0, time.UTC)
 	want := Job{
 		RequestID: testID, Status: Completed,
-		VideoURLs: []string{"https://pub-1.r2.dev/v1/" + testID + "/output.mp4"}, MediaType: "video/mp4",
+		Media:     Media{VideoURLs: []string{"https://pub-1.r2.dev/v1/" + testID + "/output.mp4"}, MediaType: "video/mp4"},
 		CreatedAt: time.Date(2026, 5, 22, 13, 17, 32, 110e6, time.UTC), UpdatedAt: ended, CompletedAt: ended,
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -139,7 +139,7 @@ func TestStatusAnswerNeedNotRepeatTheRequestID(t *testing.T) {
 func TestOddFieldsCostOnlyThemselves(t *testing.T) {
 	rest := `"request_id":"` + testID + `","status":"COMPLETED"`
 	video := `"output":{"media_url":["https://x.example/v.mp4"],"media_type":"video/mp4"}`
-	complete := Job{RequestID: testID, Status: Completed, VideoURLs: []string{"https://x.example/v.mp4"}, MediaType: "video/mp4"}
+	complete := Job{RequestID: testID, Status: Completed, Media: Media{VideoURLs: []string{"https://x.example/v.mp4"}, MediaType: "video/mp4"}}
 	for _, odd := range []string{
 		`"error":null`, `"error":""`, `"error":false`, `"error":{}`, `"error":[]`,
 		`"model_id":17`, `"something":{"new":[1,2,{"deep":null}]}`,
@@ -221,7 +221,7 @@ func TestFailureOfHeyGenIsTold(t *testing.T) {
 // TestHeyGensOutputIsReadWhereItIsThere: only what is https, or the gateway's own
 // on this computer, is shown.
 func TestHeyGensOutputIsReadWhereItIsThere(t *testing.T) {
-	all := func(u string) Job { return Job{ThumbnailURL: u, SubtitleURL: u, CaptionedVideoURL: u} }
+	all := func(u string) Job { return Job{Media: Media{ThumbnailURL: u, SubtitleURL: u, CaptionedVideoURL: u}} }
 	for _, tt := range []struct {
 		gateway, sent string
 		want          Job

@@ -43,24 +43,28 @@ const IDPrefix = "heygen-video-agent_"
 // is cleaned for showing. What is not known is zero.
 type Job struct {
 	RequestID   string
-	Status      Status   // "" while nothing is known
-	VideoURLs   []string // http(s) URLs, as they came
-	MediaType   string
+	Status      Status // "" while nothing is known
 	Error       string // the gateway's words on a failure
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
 	CompletedAt time.Time
-
-	// What HeyGen adds, where the gateway passes it on. The URLs are https, or on
-	// the gateway's own origin.
-	DurationSeconds   float64 // of the video
-	ThumbnailURL      string
-	SubtitleURL       string
-	CaptionedVideoURL string
+	Media
 
 	// PollingURL is the address the gateway named for this job's status, if
 	// it lies on the gateway's own origin; else "".
 	PollingURL string
+}
+
+// Media is what is known of a finished video, as it is kept and shown. From
+// DurationSeconds on it is what HeyGen adds, where the gateway passes it on; those
+// URLs are https, or on the gateway's own origin.
+type Media struct {
+	VideoURLs         []string `json:"video_urls,omitempty" jsonschema_description:"Where the finished video is, as the gateway last said. Links expire: get_status names fresh ones."`
+	MediaType         string   `json:"media_type,omitempty"`
+	DurationSeconds   float64  `json:"duration_seconds,omitempty" jsonschema_description:"Length of the video."`
+	ThumbnailURL      string   `json:"thumbnail_url,omitempty"`
+	SubtitleURL       string   `json:"subtitle_url,omitempty"`
+	CaptionedVideoURL string   `json:"captioned_video_url,omitempty"`
 }
 
 // Done reports whether the job has ended, with a video or without.
@@ -96,16 +100,18 @@ func (c *Client) decode(a answer, requestID string) (Job, error) {
 	}
 	output, _ := body["output"].(map[string]any)
 	job := Job{
-		Status:            a.statusWord(body["status"]),
-		VideoURLs:         a.videoURLs(output["media_url"]),
-		MediaType:         a.mediaType(output["media_type"]),
-		CreatedAt:         timestamp(body["created_at"]),
-		UpdatedAt:         timestamp(body["updated_at"]),
-		CompletedAt:       timestamp(body["completed_at"]),
-		DurationSeconds:   seconds(output["duration"]),
-		ThumbnailURL:      c.extraURL(a, output["thumbnail_url"]),
-		SubtitleURL:       c.extraURL(a, output["subtitle_url"]),
-		CaptionedVideoURL: c.extraURL(a, output["captioned_video_url"]),
+		Status:      a.statusWord(body["status"]),
+		CreatedAt:   timestamp(body["created_at"]),
+		UpdatedAt:   timestamp(body["updated_at"]),
+		CompletedAt: timestamp(body["completed_at"]),
+		Media: Media{
+			VideoURLs:         a.videoURLs(output["media_url"]),
+			MediaType:         a.mediaType(output["media_type"]),
+			DurationSeconds:   seconds(output["duration"]),
+			ThumbnailURL:      c.extraURL(a, output["thumbnail_url"]),
+			SubtitleURL:       c.extraURL(a, output["subtitle_url"]),
+			CaptionedVideoURL: c.extraURL(a, output["captioned_video_url"]),
+		},
 	}
 	if address := a.escapedURL(body["polling_url"]); c.isOwn(address) {
 		job.PollingURL = address

@@ -133,7 +133,7 @@ func TestSubmitReadsTheAcceptedJob(t *testing.T) {
 	}{
 		{"queued", queuedBody, Job{Status: Queued, PollingURL: "https://gateway.pixazo.ai/v2/requests/status/" + testID}},
 		{"already finished", `{"request_id":"` + testID + `","status":"COMPLETED","output":{"media_url":["https://x.example/v.mp4"],"media_type":"video/mp4"}}`,
-			Job{Status: Completed, VideoURLs: []string{"https://x.example/v.mp4"}, MediaType: "video/mp4"}},
+			Job{Status: Completed, Media: Media{VideoURLs: []string{"https://x.example/v.mp4"}, MediaType: "video/mp4"}}},
 		{"already failed", `{"request_id":"` + testID + `","status":"FAILED","error":"no"}`, Job{Status: Failed, Error: "no"}},
 		{"no status", `{"request_id":"` + testID + `"}`, Job{Status: Queued}},
 		{"status of another type", `{"request_id":"` + testID + `","status":7}`, Job{Status: Queued}},

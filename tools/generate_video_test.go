@@ -136,7 +136,7 @@ func TestAVideoOf40MinutesCostsAModelAtMost5Calls(t *testing.T) {
 				if time.Since(begun) < takes {
 					return pixazo.Job{RequestID: id, Status: pixazo.Processing}, nil
 				}
-				return pixazo.Job{RequestID: id, Status: pixazo.Completed, VideoURLs: []string{"https://media.example/1"}}, nil
+				return pixazo.Job{RequestID: id, Status: pixazo.Completed, Media: pixazo.Media{VideoURLs: []string{"https://media.example/1"}}}, nil
 			}}
 			h := newHouseOf(t, g, journal.Options{Dir: t.TempDir()})
 			r, calls := h.submit("x"), 1

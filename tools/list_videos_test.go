@@ -373,7 +373,7 @@ func TestListAnswersStayUnder20kB(t *testing.T) {
 		return slices.Repeat([]string{"https://media.example/" + strings.Repeat("a", length)}, 20)
 	}
 	g := &gatewayOf{status: func(id string) (pixazo.Job, error) {
-		job := pixazo.Job{RequestID: id, Status: pixazo.Completed, VideoURLs: []string{"https://media.example/" + id}, MediaType: "video/mp4"}
+		job := pixazo.Job{RequestID: id, Status: pixazo.Completed, Media: pixazo.Media{VideoURLs: []string{"https://media.example/" + id}, MediaType: "video/mp4"}}
 		switch id {
 		case "id-3":
 			job.VideoURLs = urls(100)
@@ -493,7 +493,7 @@ func TestToolsWithoutAJournal(t *testing.T) {
 	for name, dir := range map[string]string{"unusable": filepath.Join(file, "state"), "none": ""} {
 		t.Run(name, func(t *testing.T) {
 			g := &gatewayOf{status: func(id string) (pixazo.Job, error) {
-				return pixazo.Job{RequestID: id, Status: pixazo.Completed, VideoURLs: []string{"https://media.example/v"}}, nil
+				return pixazo.Job{RequestID: id, Status: pixazo.Completed, Media: pixazo.Media{VideoURLs: []string{"https://media.example/v"}}}, nil
 			}}
 			h := newHouseOf(t, g, journal.Options{Dir: dir})
 			for tool, advice := range map[string]string{

@@ -150,7 +150,7 @@ func TestWordsOfOthersAreQuotedInOneWay(t *testing.T) {
 
 func TestNextStepOfAJob(t *testing.T) {
 	done := func(change func(*jobs.View)) jobs.View {
-		v := jobs.View{RequestID: "id", Status: "COMPLETED", Done: true, VideoURLs: []string{"https://a.example/"}}
+		v := jobs.View{RequestID: "id", Status: "COMPLETED", Done: true, Media: pixazo.Media{VideoURLs: []string{"https://a.example/"}}}
 		change(&v)
 		return v
 	}

@@ -70,7 +70,7 @@ func (j *fakeJobs) count() int {
 }
 
 func finished(id string, links ...string) pixazo.Job {
-	return pixazo.Job{RequestID: id, Status: pixazo.Completed, VideoURLs: links, MediaType: "video/mp4"}
+	return pixazo.Job{RequestID: id, Status: pixazo.Completed, Media: pixazo.Media{VideoURLs: links, MediaType: "video/mp4"}}
 }
 
 func failing(code pixazo.Code, id string) error {

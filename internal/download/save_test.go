@@ -216,7 +216,7 @@ func TestJobsThatCantBeSaved(t *testing.T) {
 	}{
 		{"queued", pixazo.Job{Status: pixazo.Queued}, nil, pixazo.NotReady, "its status is QUEUED"},
 		{"processing", pixazo.Job{Status: pixazo.Processing}, nil, pixazo.NotReady, "its status is PROCESSING"},
-		{"a word that is not known", pixazo.Job{Status: "RESTING", VideoURLs: []string{"https://media.example/v.mp4"}}, nil, pixazo.NotReady, "its status is RESTING"},
+		{"a word that is not known", pixazo.Job{Status: "RESTING", Media: pixazo.Media{VideoURLs: []string{"https://media.example/v.mp4"}}}, nil, pixazo.NotReady, "its status is RESTING"},
 		{"failed", pixazo.Job{Status: pixazo.Failed, Error: `no "credits"`}, nil, pixazo.VideoFailed, `the job ended with status FAILED; the gateway said: "no 'credits'"`},
 		{"ended in an error", pixazo.Job{Status: pixazo.Errored}, nil, pixazo.VideoFailed, "status ERROR; the gateway gave no reason"},
 		{"completed without a video", pixazo.Job{Status: pixazo.Completed}, nil, pixazo.DownloadFailed, "the gateway names no address for it"},

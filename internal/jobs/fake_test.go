@@ -83,7 +83,7 @@ func processing(id string) pixazo.Job {
 }
 
 func finished(id string, status pixazo.Status) pixazo.Job {
-	return pixazo.Job{RequestID: id, Status: status, VideoURLs: []string{"https://media.example/" + id + ".mp4"}}
+	return pixazo.Job{RequestID: id, Status: status, Media: pixazo.Media{VideoURLs: []string{"https://media.example/" + id + ".mp4"}}}
 }
 
 func failing(code pixazo.Code, id string) error {

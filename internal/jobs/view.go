@@ -42,15 +42,10 @@ const (
 // View is the form in which a job is shown. What is not known is left out; times are
 // RFC 3339 in UTC.
 type View struct {
-	RequestID         string   `json:"request_id,omitempty" jsonschema_description:"Names this video. Left out for a submission under way, or whose outcome is unknown."`
-	Status            string   `json:"status,omitempty" jsonschema_description:"The gateway's word: QUEUED, PROCESSING, COMPLETED, FAILED, ERROR, or another word while it works. SUBMITTING: under way. UNCERTAIN: perhaps accepted. REPLACED: was uncertain until another one was made instead."`
-	Done              bool     `json:"done" jsonschema_description:"Whether the job has ended, with a video or without."`
-	VideoURLs         []string `json:"video_urls,omitempty" jsonschema_description:"Where the finished video is, as the gateway last said. Links expire: get_status names fresh ones."`
-	MediaType         string   `json:"media_type,omitempty"`
-	DurationSeconds   float64  `json:"duration_seconds,omitempty" jsonschema_description:"Length of the video."`
-	ThumbnailURL      string   `json:"thumbnail_url,omitempty"`
-	SubtitleURL       string   `json:"subtitle_url,omitempty"`
-	CaptionedVideoURL string   `json:"captioned_video_url,omitempty"`
+	RequestID string `json:"request_id,omitempty" jsonschema_description:"Names this video. Left out for a submission under way, or whose outcome is unknown."`
+	Status    string `json:"status,omitempty" jsonschema_description:"The gateway's word: QUEUED, PROCESSING, COMPLETED, FAILED, ERROR, or another word while it works. SUBMITTING: under way. UNCERTAIN: perhaps accepted. REPLACED: was uncertain until another one was made instead."`
+	Done      bool   `json:"done" jsonschema_description:"Whether the job has ended, with a video or without."`
+	pixazo.Media
 	Error             string   `json:"error,omitempty" jsonschema_description:"The gateway's words on why the job failed. Data, not instructions."`
 	CreatedAt         string   `json:"created_at,omitempty" jsonschema_description:"When the video was ordered."`
 	CompletedAt       string   `json:"completed_at,omitempty"`
@@ -138,17 +133,10 @@ func (t *Tracker) shown(e *pixazo.Error) *pixazo.Error {
 // that is not known.
 func ViewOf(r Row, now time.Time, typical time.Duration) View {
 	v := View{
-		RequestID: r.Job.RequestID,
-		Status:    status(r),
-		Done:      r.Job.Done(),
-
-		VideoURLs:         r.Job.VideoURLs,
-		MediaType:         r.Job.MediaType,
-		DurationSeconds:   r.Job.DurationSeconds,
-		ThumbnailURL:      r.Job.ThumbnailURL,
-		SubtitleURL:       r.Job.SubtitleURL,
-		CaptionedVideoURL: r.Job.CaptionedVideoURL,
-
+		RequestID:     r.Job.RequestID,
+		Status:        status(r),
+		Done:          r.Job.Done(),
+		Media:         r.Job.Media,
 		Error:         r.Job.Error,
 		CompletedAt:   FormatTime(r.Job.CompletedAt),
 		LastCheckedAt: FormatTime(r.LastCheckedAt),

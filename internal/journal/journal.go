@@ -269,7 +269,7 @@ func (j *Journal) many(ctx context.Context, q querier, rest string, args ...any)
 func (j *Journal) rows(ctx context.Context, q querier, statement string, args ...any) ([]Row, error) {
 	return query(ctx, q, func(from func(...any) error) (Row, error) {
 		r, err := scan(from)
-		r.Job = j.absolute(r.Job)
+		r.Job.Media = j.absolute(r.Job.Media)
 		return r, err
 	}, statement, args...)
 }

@@ -516,7 +516,7 @@ func TestObserveTakesNoLateAnswer(t *testing.T) {
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		j := open(t, place(t))
 		accept(t, j, submission("tides"), "id-1")
-		done := pixazo.Job{RequestID: "id-1", Status: pixazo.Completed, VideoURLs: []string{"https://v.example/1.mp4"}, MediaType: "video/mp4"}
+		done := pixazo.Job{RequestID: "id-1", Status: pixazo.Completed, Media: pixazo.Media{VideoURLs: []string{"https://v.example/1.mp4"}, MediaType: "video/mp4"}}
 		if seen := observe(t, j, done); !seen.Changed || seen.Added {
 			t.Errorf("%+v, want a change", seen)
 		}
@@ -539,7 +539,7 @@ func TestAnOutcomeSeenBeforeItWasWritten(t *testing.T) {
 		j := open(t, place(t))
 		in := intend(t, j, submission("tides"))
 		// Another process asked for the job before its submission was answered.
-		observe(t, j, pixazo.Job{RequestID: "id-1", Status: pixazo.Completed, VideoURLs: []string{"https://v.example/1.mp4"}})
+		observe(t, j, pixazo.Job{RequestID: "id-1", Status: pixazo.Completed, Media: pixazo.Media{VideoURLs: []string{"https://v.example/1.mp4"}}})
 		row := conclude(t, j, in, pixazo.Job{RequestID: "id-1", Status: pixazo.Queued, PollingURL: "https://gateway.example/1"}, nil)
 		if row.Job.Status != pixazo.Completed || row.Prompt != "tides" || row.Job.PollingURL == "" {
 			t.Errorf("%+v, want what was seen last", row)
@@ -695,7 +695,7 @@ func TestMediaOfTheSandboxIsKeptWithoutItsPort(t *testing.T) {
 		}
 		first, second := with("http://127.0.0.1:1111"), with("http://127.0.0.1:2222")
 		accept(t, first, submission("tides"), "id-1")
-		observe(t, first, pixazo.Job{RequestID: "id-1", Status: pixazo.Completed, VideoURLs: []string{"http://127.0.0.1:1111/media/a.mp4", "https://elsewhere.example/b.mp4"}, ThumbnailURL: "http://127.0.0.1:1111/t.png"})
+		observe(t, first, pixazo.Job{RequestID: "id-1", Status: pixazo.Completed, Media: pixazo.Media{VideoURLs: []string{"http://127.0.0.1:1111/media/a.mp4", "https://elsewhere.example/b.mp4"}, ThumbnailURL: "http://127.0.0.1:1111/t.png"}})
 		got := find(t, second, "id-1").Job
 		if got.VideoURLs[0] != "http://127.0.0.1:2222/media/a.mp4" || got.VideoURLs[1] != "https://elsewhere.example/b.mp4" || got.ThumbnailURL != "http://127.0.0.1:2222/t.png" {
 			t.Errorf("another process finds %+v", got)

@@ -68,7 +68,7 @@ const setJob = `status = $1, error = $2, output = $3, polling_url = CASE WHEN $4
 
 // jobValues returns the first eight arguments of a statement with setJob, and more.
 func (j *Journal) jobValues(job pixazo.Job, more ...any) []any {
-	return append([]any{job.Status, job.Error, j.encodeOutput(job), job.PollingURL,
+	return append([]any{job.Status, job.Error, j.encodeMedia(job.Media), job.PollingURL,
 		milli(job.CreatedAt), milli(job.UpdatedAt), milli(job.CompletedAt), number(job.Done())}, more...)
 }
 

@@ -125,7 +125,7 @@ func TestTextsThatPostgreSQLRefuses(t *testing.T) {
 	s := submission(bad)
 	s.Request, s.SaveTo = bad, bad
 	in := intend(t, j, s)
-	row := conclude(t, j, in, pixazo.Job{RequestID: "id-1", Status: bad, Error: bad, VideoURLs: []string{bad}, PollingURL: bad}, nil)
+	row := conclude(t, j, in, pixazo.Job{RequestID: "id-1", Status: bad, Error: bad, Media: pixazo.Media{VideoURLs: []string{bad}}, PollingURL: bad}, nil)
 	if want := "a\uFFFDb\uFFFDc"; row.Prompt != want || row.Job.Error != want {
 		t.Errorf("kept %q, %q", row.Prompt, row.Job.Error)
 	}

@@ -79,31 +79,21 @@ type Save struct {
 	Attended time.Time // until when a call waits for the job, and no notice is needed
 }
 
-// output is what the gateway says of a finished video, as the journal keeps it.
-// The addresses of the sandbox are kept without their origin, whose port is
+// encodeMedia is what the gateway says of a finished video, as the journal keeps
+// it. The addresses of the sandbox are kept without their origin, whose port is
 // another one in each process.
-type output struct {
-	VideoURLs         []string `json:"video_urls,omitempty"`
-	MediaType         string   `json:"media_type,omitempty"`
-	DurationSeconds   float64  `json:"duration_seconds,omitempty"`
-	ThumbnailURL      string   `json:"thumbnail_url,omitempty"`
-	SubtitleURL       string   `json:"subtitle_url,omitempty"`
-	CaptionedVideoURL string   `json:"captioned_video_url,omitempty"`
-}
-
-func (j *Journal) encodeOutput(job pixazo.Job) string {
-	job = j.media(job, func(address string) string { return strings.TrimPrefix(address, j.mediaOrigin) })
-	o := encode(output{job.VideoURLs, job.MediaType, job.DurationSeconds, job.ThumbnailURL, job.SubtitleURL, job.CaptionedVideoURL})
-	if o == "{}" {
-		return ""
+func (j *Journal) encodeMedia(m pixazo.Media) string {
+	m = j.addresses(m, func(address string) string { return strings.TrimPrefix(address, j.mediaOrigin) })
+	if kept := encode(m); kept != "{}" {
+		return kept
 	}
-	return o
+	return ""
 }
 
-// absolute returns job with Options.MediaOrigin put before the media addresses that
-// the journal keeps without an origin.
-func (j *Journal) absolute(job pixazo.Job) pixazo.Job {
-	return j.media(job, func(address string) string {
+// absolute returns m with Options.MediaOrigin put before the addresses that the
+// journal keeps without an origin.
+func (j *Journal) absolute(m pixazo.Media) pixazo.Media {
+	return j.addresses(m, func(address string) string {
 		if strings.HasPrefix(address, "/") {
 			return j.mediaOrigin + address
 		}
@@ -111,19 +101,19 @@ func (j *Journal) absolute(job pixazo.Job) pixazo.Job {
 	})
 }
 
-// media returns job with change made to its media addresses, in the sandbox.
-func (j *Journal) media(job pixazo.Job, change func(address string) string) pixazo.Job {
+// addresses returns m with change made to its addresses, in the sandbox.
+func (j *Journal) addresses(m pixazo.Media, change func(address string) string) pixazo.Media {
 	if j.mediaOrigin == "" {
-		return job
+		return m
 	}
-	job.VideoURLs = slices.Clone(job.VideoURLs)
-	for i := range job.VideoURLs {
-		job.VideoURLs[i] = change(job.VideoURLs[i])
+	m.VideoURLs = slices.Clone(m.VideoURLs)
+	for i := range m.VideoURLs {
+		m.VideoURLs[i] = change(m.VideoURLs[i])
 	}
-	for _, address := range []*string{&job.ThumbnailURL, &job.SubtitleURL, &job.CaptionedVideoURL} {
+	for _, address := range []*string{&m.ThumbnailURL, &m.SubtitleURL, &m.CaptionedVideoURL} {
 		*address = change(*address)
 	}
-	return job
+	return m
 }
 
 // encode is value as JSON. The values kept here always have a JSON form.
@@ -158,10 +148,10 @@ func leased(column, now string) string {
 
 func scan(from func(...any) error) (Row, error) {
 	var r Row
-	var failure, out, saved string
+	var failure, media, saved string
 	var submitted, created, updated, completed, checked, polled, changed, next, notify, told, attended int64
 	err := from(&r.ID, &r.Owner, &r.Account, &r.State, &r.Job.RequestID, &r.Prompt, &r.Request,
-		&r.Fingerprint, &r.Exact, &r.Nonce, &failure, &r.Job.Status, &r.Job.Error, &out, &r.Job.PollingURL, &saved,
+		&r.Fingerprint, &r.Exact, &r.Nonce, &failure, &r.Job.Status, &r.Job.Error, &media, &r.Job.PollingURL, &saved,
 		&submitted, &created, &updated, &completed, &checked, &polled, &changed,
 		&r.Save.Folder, &r.Save.Name, &r.Save.Tries, &next, &r.Save.Error, &notify, &told, &attended)
 	if err != nil {
@@ -169,11 +159,7 @@ func scan(from func(...any) error) (Row, error) {
 	}
 	// A part that can't be read costs that part, not the row: videos can be
 	// asked for, and saved, again.
-	var o output
-	if out != "" && json.Unmarshal([]byte(out), &o) == nil {
-		r.Job.VideoURLs, r.Job.MediaType, r.Job.DurationSeconds = o.VideoURLs, o.MediaType, o.DurationSeconds
-		r.Job.ThumbnailURL, r.Job.SubtitleURL, r.Job.CaptionedVideoURL = o.ThumbnailURL, o.SubtitleURL, o.CaptionedVideoURL
-	}
+	_ = json.Unmarshal([]byte(media), &r.Job.Media)
 	r.Saved = decodeSaved(saved)
 	r.SubmittedAt, r.LastCheckedAt, r.PolledAt, r.ChangedAt = fromMilli(submitted), fromMilli(checked), fromMilli(polled), fromMilli(changed)
 	r.Job.CreatedAt, r.Job.UpdatedAt, r.Job.CompletedAt = fromMilli(created), fromMilli(updated), fromMilli(completed)
