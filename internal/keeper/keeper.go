@@ -90,18 +90,19 @@ func New(o Options) *Keeper {
 func WatchLease(gateway, account string) string { return watchLease + gateway + " " + account }
 
 // Run works until ctx is done. It looks at the journal once a second while
-// something is pending, else once a minute, and then reads it only when somebody
-// has written to it.
+// something is pending, or an outcome could not be written, else once a minute, and
+// then reads it only when somebody has written to it.
 func (k *Keeper) Run(ctx context.Context) {
 	defer k.end()
 	defer k.o.Tracker.Listen(func(jobs.Event) { k.hurry() })()
 	seen, pending := "", false
 	for ctx.Err() == nil {
+		k.o.Journal.WriteOutcomes()
 		if state := k.o.Journal.State(); pending || k.strays || state != seen {
 			seen, pending = state, k.look(ctx)
 		}
 		pause := idleLook
-		if pending {
+		if pending || k.o.Journal.Unwritten() {
 			pause = lookAt
 		}
 		k.sleep(ctx, pause)

@@ -711,6 +711,44 @@ func TestAnUnwrittenOutcomeIsWrittenIntoADirectoryThatWasDeleted(t *testing.T) {
 	})
 }
 
+// Another process would take the submission for uncertain until this one submits
+// again.
+func TestAnUnwrittenOutcomeIsWrittenOnceItCanBe(t *testing.T) {
+	for name, run := range map[string]func(*Keeper, context.Context){
+		"server":            func(k *Keeper, ctx context.Context) { k.Run(ctx) },
+		"server of keepers": func(k *Keeper, ctx context.Context) { WatchOver(ctx, k, func() error { return nil }) },
+		"replica":           func(k *Keeper, ctx context.Context) { k.RunReplica(ctx, true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := filepath.Join(t.TempDir(), "state")
+				h := newHouse(t, dir, nil)
+				defer h.close()
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan struct{})
+				go func() {
+					defer close(ended)
+					run(h.keeper, ctx)
+				}()
+				h.gateway.submit = func() error { return errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)) }
+				if row, err := h.submit(t, "tides"); err != nil || row.Job.RequestID != "id-0" || !h.journal.Unwritten() {
+					t.Fatalf("%+v, %v", row, err)
+				}
+				time.Sleep(10 * time.Minute)
+				if err := os.Remove(dir); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(idleLook + time.Second)
+				if h.journal.Unwritten() {
+					t.Error("it is not written")
+				}
+				cancel()
+				<-ended
+			})
+		})
+	}
+}
+
 func TestAServerStartsAMissingKeeper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, t.TempDir(), &gateway{takes: 3 * time.Hour, end: pixazo.Completed})

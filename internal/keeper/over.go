@@ -17,6 +17,7 @@ import (
 func WatchOver(ctx context.Context, k *Keeper, start func() error) {
 	idle := "" // the state of the journal in which there was nothing to do
 	for journal.Sleep(ctx, idleLook) {
+		k.o.Journal.WriteOutcomes()
 		state := k.o.Journal.State()
 		if state == idle {
 			continue

@@ -27,6 +27,7 @@ func (k *Keeper) RunReplica(ctx context.Context, callbacks bool) {
 		k.tasks.Go(func() { k.o.Tracker.Sweep(ctx) })
 	}
 	for ctx.Err() == nil {
+		k.o.Journal.WriteOutcomes()
 		begun := time.Now()
 		var rows []journal.Row
 		var err error
