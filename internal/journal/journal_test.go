@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,9 +23,6 @@ import (
 func open(t testing.TB, dir string, limits ...Limits) *Journal {
 	t.Helper()
 	o := at(dir)
-	if o.Database == "" {
-		o.Busy = 100 * time.Millisecond
-	}
 	if len(limits) > 0 {
 		o.Limits = limits[0]
 	}
@@ -42,11 +40,10 @@ func at(place string) Options {
 	return o
 }
 
-var nonces int
+var nonces atomic.Int64
 
 func submission(prompt string) Submission {
-	nonces++
-	return Submission{Prompt: prompt, Fingerprint: "print of " + prompt, Exact: "exact " + prompt, Nonce: fmt.Sprint("nonce-", nonces)}
+	return Submission{Prompt: prompt, Fingerprint: "print of " + prompt, Exact: "exact " + prompt, Nonce: fmt.Sprint("nonce-", nonces.Add(1))}
 }
 
 func allowed(s Submission) Submission { s.AllowDuplicate = true; return s }
@@ -96,6 +93,7 @@ func find(t testing.TB, j *Journal, id string) *Row {
 var uncertain = &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "the connection broke"}
 
 func TestWhatStandsInTheWayOfASubmission(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		for _, tt := range []struct {
 			name   string
@@ -185,6 +183,7 @@ func observe(t testing.TB, j *Journal, job pixazo.Job) Observation {
 }
 
 func TestALeaseThatEndedIsNotProlonged(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		synctest.Test(t, func(t *testing.T) {
 			dir := place(t)
@@ -220,6 +219,7 @@ func TestALeaseThatEndedIsNotProlonged(t *testing.T) {
 }
 
 func TestALeaseFarAheadHasEnded(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		j := open(t, place(t))
 		in := intend(t, j, submission("tides"))
@@ -239,6 +239,7 @@ func TestALeaseFarAheadHasEnded(t *testing.T) {
 }
 
 func TestOneRequestIDForTwoSubmissions(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		dir := place(t)
 		j := open(t, dir)
@@ -267,6 +268,7 @@ func TestOneRequestIDForTwoSubmissions(t *testing.T) {
 
 // An outcome whose commit was not answered is written once more.
 func TestAnOutcomeIsWrittenTwice(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		j := open(t, place(t))
 		accept(t, j, submission("tides"), "id-1")
@@ -297,6 +299,7 @@ func idAt(at time.Time, n int) string {
 }
 
 func TestAnUncertainSubmissionIsSettledByAnIDThatFits(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		for _, tt := range []struct {
 			name  string
@@ -345,6 +348,7 @@ func TestAnUncertainSubmissionIsSettledByAnIDThatFits(t *testing.T) {
 // A callback names the submission, so that others that the id would fit do not
 // matter, nor whether the answer is lost or still to come.
 func TestACallbackSettlesItsOwnSubmission(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		synctest.Test(t, func(t *testing.T) {
 			j := open(t, place(t))
@@ -406,6 +410,7 @@ func TestACallbackSettlesItsOwnSubmission(t *testing.T) {
 }
 
 func TestAReplacedRowLeavesTheList(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		j := open(t, place(t))
 		conclude(t, j, intend(t, j, submission("tides")), pixazo.Job{}, uncertain)
@@ -420,6 +425,7 @@ func TestAReplacedRowLeavesTheList(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		synctest.Test(t, func(t *testing.T) {
 			j := open(t, place(t), Limits{PerHour: 2, PerDay: 3})
@@ -452,6 +458,7 @@ func TestLimits(t *testing.T) {
 }
 
 func TestRowsFromTheFutureCountAsNow(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		synctest.Test(t, func(t *testing.T) {
 			j := open(t, place(t), Limits{PerHour: 1})
@@ -478,6 +485,7 @@ func TestRowsFromTheFutureCountAsNow(t *testing.T) {
 }
 
 func TestOneClaimAtATime(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		synctest.Test(t, func(t *testing.T) {
 			dir := place(t)
@@ -513,6 +521,7 @@ func TestOneClaimAtATime(t *testing.T) {
 }
 
 func TestObserveTakesNoLateAnswer(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		j := open(t, place(t))
 		accept(t, j, submission("tides"), "id-1")
@@ -535,6 +544,7 @@ func TestObserveTakesNoLateAnswer(t *testing.T) {
 }
 
 func TestAnOutcomeSeenBeforeItWasWritten(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		j := open(t, place(t))
 		in := intend(t, j, submission("tides"))
@@ -552,7 +562,10 @@ func TestAnOutcomeSeenBeforeItWasWritten(t *testing.T) {
 
 func TestAnOutcomeThatCannotBeWrittenIsKnown(t *testing.T) {
 	dir := t.TempDir()
-	j := open(t, dir)
+	o := at(dir)
+	o.Busy = 100 * time.Millisecond
+	j := New(o)
+	t.Cleanup(j.Close)
 	s := submission("tides")
 	in := intend(t, j, s)
 	other := open(t, dir)
@@ -594,6 +607,7 @@ func TestAnOutcomeThatCannotBeWrittenIsKnown(t *testing.T) {
 }
 
 func TestOutcomesAreWrittenAfterAll(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		j := open(t, place(t))
 		var sent []Intent
@@ -621,6 +635,7 @@ func TestOutcomesAreWrittenAfterAll(t *testing.T) {
 }
 
 func TestOwnersDoNotSeeEachOther(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		j := open(t, place(t))
 		ann, bob := WithOwner(t.Context(), "ann"), WithOwner(t.Context(), "bob")
@@ -643,6 +658,7 @@ func TestOwnersDoNotSeeEachOther(t *testing.T) {
 
 // Two processes save one video under two names at once.
 func TestEachPlaceOfAVideoIsRecorded(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		dir := place(t)
 		first, second := open(t, dir), open(t, dir)
@@ -684,6 +700,7 @@ func TestEachPlaceOfAVideoIsRecorded(t *testing.T) {
 }
 
 func TestMediaOfTheSandboxIsKeptWithoutItsPort(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		dir := place(t)
 		with := func(origin string) *Journal {

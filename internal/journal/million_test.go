@@ -139,6 +139,7 @@ func largeOptions(place string) Options {
 }
 
 func TestALargeJournalIsReadByItsIndexes(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		dir := place(t)
 		j := New(largeOptions(dir))

@@ -27,6 +27,7 @@ import (
 )
 
 func TestReplicasDecideOneAfterTheOther(t *testing.T) {
+	t.Parallel()
 	for _, settings := range []string{"", "&default_transaction_isolation=repeatable%20read"} {
 		t.Run(settings, func(t *testing.T) { decideOneAfterTheOther(t, pgtest.URL(t)+settings) })
 	}
@@ -81,6 +82,7 @@ func decideOneAfterTheOther(t *testing.T, place string) {
 
 // In a bubble of synctest the clock of this process is decades behind.
 func TestAReplicaWithAWrongClock(t *testing.T) {
+	t.Parallel()
 	place := pgtest.URL(t)
 	o := at(place)
 	o.Limits = Limits{PerHour: 3, PerUser: 2}
@@ -120,6 +122,7 @@ func TestAReplicaWithAWrongClock(t *testing.T) {
 }
 
 func TestTextsThatPostgreSQLRefuses(t *testing.T) {
+	t.Parallel()
 	j := open(t, pgtest.URL(t))
 	const bad = "a\x00b\xffc"
 	s := submission(bad)
@@ -299,6 +302,7 @@ func TestADatabaseThatIsAwayAndComesBack(t *testing.T) {
 }
 
 func TestADatabaseThatIsSlow(t *testing.T) {
+	t.Parallel()
 	place := pgtest.URL(t)
 	o := at(place)
 	o.Busy = 2 * time.Second
@@ -388,6 +392,7 @@ func TestNoErrorShowsThePassword(t *testing.T) {
 // A connection that breaks while a COMMIT is under way: nobody knows whether it was
 // carried out.
 func TestACommitWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
 	place := pgtest.URL(t)
 	u, err := url.Parse(place)
 	check(t, err)

@@ -15,6 +15,7 @@ import (
 // These tests hold what the team server keeps in the journal, on both engines.
 
 func TestSessions(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		synctest.Test(t, func(t *testing.T) {
 			dir := place(t)
@@ -46,6 +47,7 @@ func TestSessions(t *testing.T) {
 }
 
 func TestSubscriptionsOfOneSessionAtTwoReplicas(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		dir := place(t)
 		first, second := open(t, dir), open(t, dir)
@@ -83,6 +85,7 @@ func TestSubscriptionsOfOneSessionAtTwoReplicas(t *testing.T) {
 }
 
 func TestDueJobsGoToOneReplica(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		synctest.Test(t, func(t *testing.T) {
 			dir := place(t)
@@ -137,6 +140,7 @@ func TestDueJobsGoToOneReplica(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		synctest.Test(t, func(t *testing.T) {
 			j := open(t, place(t))
@@ -164,6 +168,7 @@ func TestUsage(t *testing.T) {
 }
 
 func TestTidyDeletesWhatEndedLongAgo(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		synctest.Test(t, func(t *testing.T) {
 			dir := place(t)
@@ -196,6 +201,7 @@ func TestTidyDeletesWhatEndedLongAgo(t *testing.T) {
 }
 
 func TestTheLimitOfAUser(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		j := open(t, place(t), Limits{PerHour: 5, PerUser: 2})
 		for _, tt := range []struct {

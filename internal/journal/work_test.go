@@ -17,6 +17,7 @@ import (
 // These tests hold what is done without anybody asking: once, by one process.
 
 func TestSavingIsClaimedOnce(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		synctest.Test(t, func(t *testing.T) {
 			dir := place(t)
@@ -80,6 +81,7 @@ func TestSavingIsClaimedOnce(t *testing.T) {
 }
 
 func TestWork(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		j := open(t, place(t))
 		s := submission("tides")
@@ -111,6 +113,7 @@ func TestWork(t *testing.T) {
 }
 
 func TestTheNewestTakesALease(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		synctest.Test(t, func(t *testing.T) {
 			j := open(t, place(t))

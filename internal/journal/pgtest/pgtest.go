@@ -32,7 +32,8 @@ func Engines(t *testing.T, f func(t *testing.T, place func(testing.TB) string)) 
 	})
 }
 
-// URL returns the URL of a schema that was made for the test and goes with it.
+// URL returns the URL of a schema that was made for the test and goes with it, or
+// with the cluster.
 // It skips the test where there is no PostgreSQL, unless PIXAZO_TEST_POSTGRES is
 // set.
 func URL(t testing.TB) string {
@@ -40,7 +41,9 @@ func URL(t testing.TB) string {
 	base := base(t)
 	schema := "test_" + strings.ToLower(rand.Text())
 	Exec(t, base, "CREATE SCHEMA "+schema)
-	t.Cleanup(func() { Exec(t, base, "DROP SCHEMA "+schema+" CASCADE") })
+	if os.Getenv("PIXAZO_TEST_DATABASE_URL") != "" {
+		t.Cleanup(func() { Exec(t, base, "DROP SCHEMA "+schema+" CASCADE") })
+	}
 	u, err := url.Parse(base)
 	if err != nil {
 		t.Fatal("PIXAZO_TEST_DATABASE_URL must be a URL")
