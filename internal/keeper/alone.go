@@ -28,7 +28,7 @@ func (k *Keeper) RunAlone(ctx context.Context, submitting <-chan struct{}) {
 			return
 		}
 		pending := k.look(ctx)
-		if sent && (!pending && !k.o.Journal.Unwritten() || time.Since(w.begun) > lifetime) {
+		if sent && (!pending && !k.o.Journal.Unwritten() || time.Since(w.begun) > k.lifetime) {
 			break
 		}
 		k.sleep(ctx, lookAt)

@@ -65,9 +65,10 @@ type Options struct {
 
 // Keeper does the work of one gateway and one key.
 type Keeper struct {
-	o     Options
-	wake  chan struct{}
-	tasks sync.WaitGroup
+	o        Options
+	lifetime time.Duration
+	wake     chan struct{}
+	tasks    sync.WaitGroup
 
 	accounts []string  // of the keys it had: a new key does not lose the jobs of the old one
 	adopted  time.Time // when jobs of other keys were looked at
@@ -82,7 +83,7 @@ type Keeper struct {
 
 // New returns a keeper.
 func New(o Options) *Keeper {
-	return &Keeper{o: o, wake: make(chan struct{}, 1), downloads: make(chan struct{}, maxSaving), followed: map[int64]func(){}, saving: map[int64]bool{}}
+	return &Keeper{o: o, lifetime: lifetime, wake: make(chan struct{}, 1), downloads: make(chan struct{}, maxSaving), followed: map[int64]func(){}, saving: map[int64]bool{}}
 }
 
 // WatchLease is the name of the lease of whoever watches the jobs of a gateway

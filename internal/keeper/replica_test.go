@@ -5,6 +5,7 @@ package keeper
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -16,10 +17,10 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// overBoth runs f on fake time at a place for the embedded database, and at one in
-// PostgreSQL unless there is little time.
+// overBoth runs f on fake time at a place for the embedded database and, with
+// PIXAZO_TEST_POSTGRES, at one in PostgreSQL.
 func overBoth(t *testing.T, f func(t *testing.T, place string)) {
-	if testing.Short() {
+	if os.Getenv("PIXAZO_TEST_POSTGRES") == "" {
 		synctest.Test(t, func(t *testing.T) { f(t, t.TempDir()) })
 		return
 	}
@@ -46,6 +47,7 @@ func (h *house) submitAs(t *testing.T, owner, prompt string) string {
 // The videos of all owners, and of all keys, are followed and saved once, below
 // their owner's folder, while nobody waits. With callbacks they are swept.
 func TestReplicasFollowAndSaveEachVideoOnce(t *testing.T) {
+	t.Parallel()
 	for _, callbacks := range []bool{false, true} {
 		t.Run(fmt.Sprint("callbacks ", callbacks), func(t *testing.T) {
 			overBoth(t, func(t *testing.T, dir string) {
@@ -96,6 +98,7 @@ func TestReplicasFollowAndSaveEachVideoOnce(t *testing.T) {
 
 // What a replica was doing when it was killed, another one does within a lease.
 func TestAReplicaIsReplacedWithinALease(t *testing.T) {
+	t.Parallel()
 	overBoth(t, func(t *testing.T, dir string) {
 		g := &gateway{takes: time.Minute, end: pixazo.Completed}
 		killed, other := newHouse(t, dir, g), newHouse(t, dir, g)

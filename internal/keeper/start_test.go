@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"io"
 	"log/slog"
 	"os"
@@ -31,6 +32,7 @@ func TestMain(m *testing.M) {
 		playKeeper(act)
 		return
 	}
+	_ = flag.Set("test.parallel", "8") // they wait for disks and processes
 	os.Exit(m.Run())
 }
 
