@@ -48,6 +48,7 @@ func callback(t *testing.T, tracker *jobs.Tracker, nonce, id string) {
 func as(t *testing.T, owner string) context.Context { return journal.WithOwner(t.Context(), owner) }
 
 func TestACallbackAtOneReplicaWakesAWaiterAtAnother(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var ended atomic.Bool
 		g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
@@ -117,6 +118,7 @@ func TestACallbackIsHeardAtAnotherReplicaAtOnce(t *testing.T) {
 // A callback brings the request_id of a submission whose answer was lost, or is
 // still waited for.
 func TestACallbackSettlesALostAnswer(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		answer time.Duration // after which the connection breaks
@@ -176,6 +178,7 @@ func TestACallbackSettlesALostAnswer(t *testing.T) {
 }
 
 func TestForgedCallbacksChangeNothing(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		other := uuidID(time.Now()) // of another owner's submission
 		g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
@@ -224,6 +227,7 @@ func TestACallbackIsRefusedWhileTheJournalIsAway(t *testing.T) {
 // A callback that alone knows the request_id is not taken before the journal has
 // it: it would be lost with the replica.
 func TestACallbackIsTakenWhenItsIDIsSafe(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var away atomic.Bool
 		away.Store(true)
@@ -253,6 +257,7 @@ func TestACallbackIsTakenWhenItsIDIsSafe(t *testing.T) {
 
 // However many callbacks come, the gateway is asked once a second.
 func TestCallbacksAskOnceASecond(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{}
 		trackers := replicas(t, g, 2)
@@ -281,6 +286,7 @@ func TestCallbacksAskOnceASecond(t *testing.T) {
 
 // A look that fails is tried again.
 func TestACallbackIsHeldUntilTheGatewayAnswers(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		id, start := uuidID(time.Now()), time.Now()
 		g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
@@ -340,6 +346,7 @@ func TestACallbackOutlivesItsReplica(t *testing.T) {
 }
 
 func TestTheSweepFindsWhatNoCallbackTold(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{}
 		trackers := replicas(t, g, 2)
@@ -368,6 +375,7 @@ func TestTheSweepFindsWhatNoCallbackTold(t *testing.T) {
 
 // Limits hold over all, and for each; another's request is no duplicate.
 func TestLimitsAndDuplicatesOfManyCallers(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{}
 		trackers := replicas(t, g, 2, journal.Limits{PerHour: 30, PerUser: 4})

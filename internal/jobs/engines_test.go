@@ -3,6 +3,8 @@
 package jobs_test
 
 import (
+	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -16,14 +18,23 @@ import (
 
 const onPostgreSQL = "PIXAZO_TEST_JOBS_ON_POSTGRESQL"
 
+// These tests wait for disks and databases, so that more of them run at once than
+// there are processors.
+func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "8")
+	os.Exit(m.Run())
+}
+
 // TestOnPostgreSQL runs the tests once more, in a process whose journals are in
-// PostgreSQL: a schema for each directory. Tests that look into the database file,
-// break it, or measure it are left out.
+// PostgreSQL: a schema for each directory. Without PIXAZO_TEST_POSTGRES these are
+// the tests of what processes share. Tests that look into the database file, break
+// it, or measure it are left out.
 func TestOnPostgreSQL(t *testing.T) {
 	if os.Getenv(onPostgreSQL) != "" || testing.Short() {
 		t.Skip("runs all the others again")
 	}
-	cmd := exec.Command(os.Args[0], "-test.timeout=5m", "-test.skip=^("+strings.Join([]string{
+	t.Parallel()
+	cmd := exec.Command(os.Args[0], "-test.skip=^("+strings.Join([]string{
 		"TestAThousandWaitsHoldUnder64MB",
 		"TestOutcomeThatCanNotBeWrittenIsKnownAndWrittenLater",
 		"TestStatusesAndWaitsGoOnWithoutAJournal",
@@ -31,6 +42,12 @@ func TestOnPostgreSQL(t *testing.T) {
 		"TestKeyAndAttachmentsAreNotInTheJournal",
 		"TestACallbackIsRefusedWhileTheJournalIsAway",
 	}, "|")+")$")
+	if os.Getenv("PIXAZO_TEST_POSTGRES") == "" {
+		cmd.Args = append(cmd.Args, "-test.run=Process|Callback|Sweep|Limit|Uncertain")
+	}
+	if deadline, ok := t.Deadline(); ok {
+		cmd.Args = append(cmd.Args, fmt.Sprint("-test.timeout=", time.Until(deadline)))
+	}
 	cmd.Env = append(os.Environ(), onPostgreSQL+"=1", "PIXAZO_TEST_DATABASE_URL="+pgtest.URL(t))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

@@ -22,6 +22,7 @@ import (
 )
 
 func TestFollowedJobsArePolledLessAndLessOften(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		age  time.Duration
@@ -56,6 +57,7 @@ func TestFollowedJobsArePolledLessAndLessOften(t *testing.T) {
 }
 
 func TestAWaiterHurriesAFollowedJob(t *testing.T) {
+	t.Parallel()
 	for _, age := range []time.Duration{time.Hour, 100 * time.Hour} { // the second is not polled for those who follow
 		synctest.Test(t, func(t *testing.T) {
 			g := &fakeGateway{}
@@ -81,6 +83,7 @@ func TestAWaiterHurriesAFollowedJob(t *testing.T) {
 
 // A wait of no time must not be answered with what a follower saw a minute ago.
 func TestAWaitLooksForItselfAtAFollowedJob(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
@@ -100,6 +103,7 @@ func TestAWaitLooksForItselfAtAFollowedJob(t *testing.T) {
 }
 
 func TestFollowingGoesOnWhateverTheGatewayAnswers(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		err  error
 		want time.Duration // between polls
@@ -176,6 +180,7 @@ func (c *counting) atOnce() int {
 }
 
 func TestFollowedJobsDoNotStandInTheWayOfACall(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var followed, awaited counting
 		client := realClient(t, pixazo.Config{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -217,6 +222,7 @@ func TestFollowedJobsDoNotStandInTheWayOfACall(t *testing.T) {
 const atOnce = 50 * time.Millisecond
 
 func TestPollsOfFollowedJobsAreSpread(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var polls counting
 		tracker := newTracker(t, &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
@@ -239,6 +245,7 @@ func TestPollsOfFollowedJobsAreSpread(t *testing.T) {
 
 // Followers in several processes cost a job one stream of polls.
 func TestFollowersInManyProcessesShareOnePollStream(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir, g := t.TempDir(), &fakeGateway{}
 		start, id := time.Now(), submit(t, openTracker(t, g, dir), request())

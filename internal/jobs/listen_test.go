@@ -55,6 +55,7 @@ func (h *hearing) want(t *testing.T, want ...string) {
 }
 
 func TestEachChangeIsHeardOnceInEveryProcess(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		state := pixazo.Processing
@@ -118,6 +119,7 @@ func TestEachChangeIsHeardOnceInEveryProcess(t *testing.T) {
 
 // A poll of one's own is heard of at once, and by nobody twice.
 func TestOwnChangesAreHeardAtOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
 			return pixazo.Job{RequestID: id, Status: pixazo.Status(fmt.Sprint("STEP ", poll))}, nil
@@ -141,6 +143,7 @@ func TestOwnChangesAreHeardAtOnce(t *testing.T) {
 
 // A callback reaches a waiting call without a poll, and each owner's alone.
 func TestACallbackIsHeardByWhoeverWaits(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{}
 		tracker := newTracker(t, g)

@@ -115,15 +115,13 @@ func TestAThousandWaitsHoldUnder64MB(t *testing.T) {
 		ids     []string
 		polls   int
 	}{
-		{"on a thousand jobs", inMemory, oldIDs(manyWaits), manyWaits},
-		{"on a thousand jobs over HTTP", loopback, oldIDs(manyWaits), manyWaits},
+		{"on a thousand jobs", loopback, oldIDs(manyWaits), manyWaits},
 		{"on one job", inMemory, sameID(manyWaits), 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			gateway, polls := tt.gateway(t)
 			tracker := openTracker(t, gateway, t.TempDir(), jobs.Options{MaxWaits: manyWaits})
 			inUse, system := held()
-			begin := time.Now()
 			stop := holdWaits(t, tracker, tt.ids)
 			inUse2, system2 := held()
 			n := polls()
@@ -133,15 +131,15 @@ func TestAThousandWaitsHoldUnder64MB(t *testing.T) {
 			if inUse2-inUse > memoryRoom || system2-system > memoryRoom {
 				t.Errorf("%d waits hold %.1f MB, and got %.1f MB from the system; want at most 64", manyWaits, mb(inUse2-inUse), mb(system2-system))
 			}
-			// Under the race detector it may take until the second polls are due.
-			if n != tt.polls && time.Since(begin) < 10*time.Second {
-				t.Errorf("%d polls, want %d", n, tt.polls)
+			if n < tt.polls {
+				t.Errorf("%d polls, want %d: not all of them wait", n, tt.polls)
 			}
 		})
 	}
 }
 
 func TestAThousandWaitersOfOneJobCostThePollsOfOne(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, n := range []int{1, manyWaits} {
 			g := &fakeGateway{}

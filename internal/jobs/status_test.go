@@ -21,6 +21,7 @@ import (
 
 // A user who asks may ask, also when the gateway said to come back tomorrow.
 func TestStatusIsAskedForWhateverTheGatewaySaidBefore(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
 			if poll == 0 {
@@ -97,6 +98,7 @@ func TestAClockThatIsSetBackHidesNothing(t *testing.T) {
 }
 
 func TestCallsAtOnceShareAnAnswer(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
@@ -127,6 +129,7 @@ func TestCallsAtOnceShareAnAnswer(t *testing.T) {
 
 // A poll that hangs must not hold up a call for the same job.
 func TestACallDoesNotWaitLongForAnothersPoll(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tracker := newTracker(t, &fakeGateway{status: hang})
 		id := mustSubmit(t, tracker)
@@ -141,6 +144,7 @@ func TestACallDoesNotWaitLongForAnothersPoll(t *testing.T) {
 }
 
 func TestAPollThatIsNeverAnsweredEnds(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		_, err := newTracker(t, &fakeGateway{status: hang}).Status(t.Context(), "id-1")
@@ -183,6 +187,7 @@ func TestAJobOfSomebodyElseIsNotFound(t *testing.T) {
 }
 
 func TestAJobOfAnotherKeySaysSo(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
@@ -203,6 +208,7 @@ func TestAJobOfAnotherKeySaysSo(t *testing.T) {
 }
 
 func TestAJobThatIsFoundSettlesTheUncertainSubmissionThatItFits(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		uncertain, fits int
 	}{{0, 0}, {1, 1}, {2, 2}} {
@@ -255,6 +261,7 @@ var unusable = map[string]func(t *testing.T) journal.Options{
 }
 
 func TestStatusesAndWaitsGoOnWithoutAJournal(t *testing.T) {
+	t.Parallel()
 	for name, place := range unusable {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -331,6 +338,7 @@ func TestTheJournalIsUsedAgainOnceItCanBe(t *testing.T) {
 }
 
 func TestTypicalDurationIsLookedUpOnceAMinute(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		created := time.Now().UTC()
 		g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {

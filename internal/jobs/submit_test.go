@@ -56,6 +56,7 @@ func execute(t testing.TB, db *sql.DB, statement string) {
 }
 
 func TestTheSameRequestIsAnsweredWithItsJobAsItStandsNow(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
@@ -85,6 +86,7 @@ func TestTheSameRequestIsAnsweredWithItsJobAsItStandsNow(t *testing.T) {
 }
 
 func TestAGatewayThatHangsDoesNotHoldUpADuplicate(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tracker := newTracker(t, &fakeGateway{status: hang})
 		id := mustSubmit(t, tracker)
@@ -113,6 +115,7 @@ func TestJobThatFailedUnseenIsNoDuplicate(t *testing.T) {
 }
 
 func TestSubmissionInFlightIsJoined(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		err     error
@@ -181,6 +184,7 @@ func requestID(err error) string {
 
 // Whoever joined a call still wants the video when that call's client leaves.
 func TestCallThatJoinedOneGivenUpSubmitsItself(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		var posts atomic.Int32
@@ -217,6 +221,7 @@ func TestCallThatJoinedOneGivenUpSubmitsItself(t *testing.T) {
 // "Nothing was submitted" would be wrong for a caller who leaves while another
 // call's POST is on its way.
 func TestCallThatJoinedAndLeftIsUncertain(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		g := &fakeGateway{submit: accepting("id-1", time.Minute)}
@@ -232,6 +237,7 @@ func TestCallThatJoinedAndLeftIsUncertain(t *testing.T) {
 }
 
 func TestUncertainSubmissionStandsInTheWayUntilAnotherIsAllowed(t *testing.T) {
+	t.Parallel()
 	for _, after := range []time.Duration{0, 24 * time.Hour, 365 * 24 * time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			g := &fakeGateway{}
@@ -262,6 +268,7 @@ func TestUncertainSubmissionStandsInTheWayUntilAnotherIsAllowed(t *testing.T) {
 // An answer that named an id and could not be read otherwise is uncertain until
 // the gateway knows the id.
 func TestAnUncertainSubmissionThatTheGatewayKnowsIsADuplicate(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		visible := false
 		tracker := newTracker(t, &fakeGateway{
@@ -291,6 +298,7 @@ func TestAnUncertainSubmissionThatTheGatewayKnowsIsADuplicate(t *testing.T) {
 
 // A model must not be told of a second video that is not being made.
 func TestASecondSubmissionThatIsGivenTheFirstOnesIDIsADuplicate(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{submit: accepting("id-1", 0)}
 		tracker := newTracker(t, g)
@@ -309,6 +317,7 @@ func TestASecondSubmissionThatIsGivenTheFirstOnesIDIsADuplicate(t *testing.T) {
 }
 
 func TestACallAnswersWhileTheGatewayIsSilent(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		g := &fakeGateway{submit: accepting("id-1", 66*time.Second)}
@@ -340,6 +349,7 @@ func TestACallAnswersWhileTheGatewayIsSilent(t *testing.T) {
 
 // A call that was answered is over, and its ctx with it.
 func TestASubmissionGoesOnAfterItsCallWasAnswered(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var posts atomic.Int32
 		tracker := newTracker(t, realClient(t, pixazo.Config{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -362,6 +372,7 @@ func TestASubmissionGoesOnAfterItsCallWasAnswered(t *testing.T) {
 }
 
 func TestAnOutcomeAtTheLastMomentCounts(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tracker := newTracker(t, &fakeGateway{submit: accepting("id-1", 20*time.Second-time.Millisecond)})
 		s, err := tracker.Submit(t.Context(), request(), jobs.SubmitOptions{Listen: 20 * time.Second, Nonce: "mine"})
@@ -375,6 +386,7 @@ func TestAnOutcomeAtTheLastMomentCounts(t *testing.T) {
 // Meanwhile its submission is taken for uncertain, the user allows another one,
 // and that is paid.
 func TestASuspendedSubmissionIsNotSentAgain(t *testing.T) {
+	t.Parallel()
 	for _, resolved := range []bool{true, false} {
 		t.Run(fmt.Sprintf("another one was allowed %t", resolved), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -417,6 +429,7 @@ func TestASuspendedSubmissionIsNotSentAgain(t *testing.T) {
 }
 
 func TestASubmissionThatStandsIsSentAgain(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var posts atomic.Int32
 		client := realClient(t, pixazo.Config{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -434,6 +447,7 @@ func TestASubmissionThatStandsIsSentAgain(t *testing.T) {
 // A disk that fills during a POST must not turn an accepted video into one that
 // nobody knows of.
 func TestOutcomeThatCanNotBeWrittenIsKnownAndWrittenLater(t *testing.T) {
+	t.Parallel()
 	for _, failure := range []error{nil, failing(pixazo.SubmissionUncertain, "id-1")} {
 		synctest.Test(t, func(t *testing.T) {
 			dir := t.TempDir()
@@ -490,6 +504,7 @@ func (h stuck) Handle(context.Context, slog.Record) error {
 }
 
 func TestNothingIsLoggedBetweenTheAnswerAndTheJournal(t *testing.T) {
+	t.Parallel()
 	for _, failure := range []error{nil, failing(pixazo.SubmissionUncertain, "id-1")} {
 		synctest.Test(t, func(t *testing.T) {
 			dir, log := t.TempDir(), stuck{slog.DiscardHandler, &atomic.Bool{}, make(chan struct{})}

@@ -16,6 +16,7 @@ import (
 // One process at a time saves a job's videos: another waits for it, also when it
 // takes long, and no longer than a minute for one that was killed.
 func TestASaveIsHeldOverProcesses(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		process := func() (*jobs.Tracker, *journal.Journal) {

@@ -22,6 +22,7 @@ import (
 )
 
 func TestSubmitIsNotCutByItsCaller(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var posts atomic.Int32
 		client := realClient(t, pixazo.Config{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -61,6 +62,7 @@ func TestSubmitIsNotCutByItsCaller(t *testing.T) {
 // While nothing was accepted, there is nothing to protect: a video that nobody
 // waits for any more must not be paid for.
 func TestSubmitIsNotTriedAgainForNobody(t *testing.T) {
+	t.Parallel()
 	leave := map[string]func(*jobs.Tracker, context.CancelFunc){
 		"the caller left": func(_ *jobs.Tracker, cancel context.CancelFunc) { cancel() },
 		"the program is ending": func(tracker *jobs.Tracker, _ context.CancelFunc) {
@@ -99,6 +101,7 @@ func TestSubmitIsNotTriedAgainForNobody(t *testing.T) {
 // A caller who left while the POST was on its way may have a paid video: the
 // error must not read like one after which it is safe to submit again.
 func TestSubmitIsUncertainToCallerWhoLeftHalfWay(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		tracker := newTracker(t, &fakeGateway{submit: func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
@@ -147,6 +150,7 @@ func TestSubmitErrorsComeAsTheyAre(t *testing.T) {
 // An unreadable answer may still have named the request_id. The job is then as
 // young as any other, and not yet being visible does not make it unknown.
 func TestUncertainSubmissionWithIDIsRemembered(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tracker := newTracker(t, &fakeGateway{
 			submit: func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
@@ -235,6 +239,7 @@ func TestStatusOfFailedRequestReturnsWhatIsKnownAndTheError(t *testing.T) {
 }
 
 func TestStatusOfYoungJobIsNotNotFound(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		id   func(t *testing.T, tracker *jobs.Tracker) string
@@ -267,6 +272,7 @@ func TestStatusOfYoungJobIsNotNotFound(t *testing.T) {
 }
 
 func TestDrainFinishesSubmissionsInFlight(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{submit: func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
 			time.Sleep(20 * time.Second)
@@ -307,6 +313,7 @@ func TestDrainFinishesSubmissionsInFlight(t *testing.T) {
 }
 
 func TestDrainGivesUpWhenItsContextEnds(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tracker := newTracker(t, &fakeGateway{submit: func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
 			time.Sleep(time.Hour)
@@ -327,6 +334,7 @@ func TestDrainGivesUpWhenItsContextEnds(t *testing.T) {
 }
 
 func TestDrainWithNothingInFlightTakesNoTime(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		tracker := newTracker(t, &fakeGateway{})
@@ -339,6 +347,7 @@ func TestDrainWithNothingInFlightTakesNoTime(t *testing.T) {
 }
 
 func TestDrainEndsWaitsAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		status func(ctx context.Context, id string, poll int) (pixazo.Job, error)
@@ -400,6 +409,7 @@ func realClient(t testing.TB, config pixazo.Config) *pixazo.Client {
 }
 
 func TestSubmitThroughARealClientReachesTheGatewayOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var posts []string
 		client := realClient(t, pixazo.Config{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {

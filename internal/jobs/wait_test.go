@@ -28,6 +28,7 @@ var newJobPolls = []int64{0, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 900
 	16218, 18245, 20526, 23092, 25978, 29225, 32879, 36989, 41612}
 
 func TestWaitPollsAtOnceAndThenOnTheSchedule(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{}
 		tracker := newTracker(t, g)
@@ -47,6 +48,7 @@ func TestWaitPollsAtOnceAndThenOnTheSchedule(t *testing.T) {
 // The age decides, not the wait: otherwise each of the many short waits that
 // clients allow would begin with a burst of polls.
 func TestPollsGoOnByTheJobsAge(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		id   func(t *testing.T, tracker *jobs.Tracker, age time.Duration) string
@@ -103,6 +105,7 @@ func seconds(n int64) (ms []int64) {
 }
 
 func TestPollsAreSpreadByTenPercent(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		random float64
 		want   []int64
@@ -121,6 +124,7 @@ func TestPollsAreSpreadByTenPercent(t *testing.T) {
 }
 
 func TestWaitHonoursRetryAfter(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var polls []int64
 		start := time.Now()
@@ -140,6 +144,7 @@ func TestWaitHonoursRetryAfter(t *testing.T) {
 }
 
 func TestAThousandWaitersShareOnePollStream(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{}
 		tracker := openTracker(t, g, t.TempDir(), jobs.Options{MaxWaits: 2000})
@@ -178,6 +183,7 @@ func TestAThousandWaitersShareOnePollStream(t *testing.T) {
 }
 
 func TestPollingStopsWhenTheLastWaiterLeaves(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{}
 		tracker := newTracker(t, g)
@@ -201,6 +207,7 @@ func TestPollingStopsWhenTheLastWaiterLeaves(t *testing.T) {
 // A waiter that is slow to leave a stream which has ended must not take the
 // next stream's place with it, or two would run side by side.
 func TestALateLeaverDoesNotDisturbTheNextStream(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
 			time.Sleep(time.Millisecond)
@@ -230,6 +237,7 @@ func TestALateLeaverDoesNotDisturbTheNextStream(t *testing.T) {
 }
 
 func TestAPollUnderWayIsGivenUpWhenTheLastWaiterLeaves(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var gaveUp atomic.Bool
 		tracker := newTracker(t, &fakeGateway{status: func(ctx context.Context, id string, _ int) (pixazo.Job, error) {
@@ -250,6 +258,7 @@ func TestAPollUnderWayIsGivenUpWhenTheLastWaiterLeaves(t *testing.T) {
 }
 
 func TestWaitersOfOneJobAllGetItsEnd(t *testing.T) {
+	t.Parallel()
 	for _, status := range []pixazo.Status{pixazo.Completed, pixazo.Failed, pixazo.Errored} {
 		t.Run(string(status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -281,6 +290,7 @@ func TestWaitersOfOneJobAllGetItsEnd(t *testing.T) {
 }
 
 func TestAFailedPollIsNotAFailedWait(t *testing.T) {
+	t.Parallel()
 	for _, code := range []pixazo.Code{pixazo.GatewayError, pixazo.GatewayUnreachable, pixazo.RateLimited, pixazo.BadResponse} {
 		t.Run(string(code), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -315,6 +325,7 @@ func TestAFailedPollIsNotAFailedWait(t *testing.T) {
 
 // The key may be put in place, or credits added, while somebody waits.
 func TestErrorsThatPollingCannotMendSlowTheWait(t *testing.T) {
+	t.Parallel()
 	for _, code := range []pixazo.Code{pixazo.MissingAPIKey, pixazo.Unauthorized, pixazo.OutOfCredits, pixazo.InvalidArgument, pixazo.NotFound} {
 		t.Run(string(code), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -345,6 +356,7 @@ func TestErrorsThatPollingCannotMendSlowTheWait(t *testing.T) {
 }
 
 func TestWaitForAJobThatNobodyKnowsEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, code := range []pixazo.Code{pixazo.NotFound, pixazo.MissingAPIKey, pixazo.Unauthorized, pixazo.InvalidArgument} {
 		for _, tt := range []struct {
 			name string
@@ -389,6 +401,7 @@ func TestWaitForAJobThatNobodyKnowsEndsAtOnce(t *testing.T) {
 }
 
 func TestAJobNotYetVisibleIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tracker := newTracker(t, &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
 			if poll < 5 {
@@ -411,6 +424,7 @@ func TestAJobNotYetVisibleIsWaitedFor(t *testing.T) {
 }
 
 func TestUnknownStatusWordsAreWaitedThrough(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		words := []pixazo.Status{"QUEUED", "RENDERING", "CANCELLED?", "DONE", "SUCCEEDED", "COMPLETED"}
 		tracker := newTracker(t, &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
@@ -429,6 +443,7 @@ func TestUnknownStatusWordsAreWaitedThrough(t *testing.T) {
 }
 
 func TestWaitOfNoTimePollsOnce(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		timeout time.Duration
@@ -468,6 +483,7 @@ func TestWaitOfNoTimePollsOnce(t *testing.T) {
 }
 
 func TestCancelledWaitReturnsTheLastJobAndTheError(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tracker := newTracker(t, &fakeGateway{})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -484,6 +500,7 @@ func TestCancelledWaitReturnsTheLastJobAndTheError(t *testing.T) {
 }
 
 func TestOneWaitTooManyAnswersAtOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{}
 		tracker := newTracker(t, g)
@@ -513,6 +530,7 @@ func TestOneWaitTooManyAnswersAtOnce(t *testing.T) {
 }
 
 func TestProgressIsHeardAtEachPollAndEveryFiveSeconds(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		type heard struct {
 			status      pixazo.Status
@@ -554,6 +572,7 @@ func TestProgressIsHeardAtEachPollAndEveryFiveSeconds(t *testing.T) {
 }
 
 func TestProgressIsHeardWhileAPollHangs(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tracker := newTracker(t, &fakeGateway{status: func(ctx context.Context, id string, _ int) (pixazo.Job, error) {
 			<-ctx.Done()
@@ -582,6 +601,7 @@ func TestWaitRefusesWhatIsNoRequestID(t *testing.T) {
 // Waits that come, go, finish and are cancelled at the same moments, for the
 // race detector.
 func TestWaitersComeAndGo(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tracker := newTracker(t, &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
 			if poll%7 == 6 {
@@ -607,6 +627,7 @@ func TestWaitersComeAndGo(t *testing.T) {
 
 // A gateway that asks for a day must not hide a paid video for a day.
 func TestRetryAfterIsObeyedUpToAMinute(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		asked, want time.Duration
 	}{{20 * time.Second, 20 * time.Second}, {100 * time.Second, time.Minute}, {24 * time.Hour, time.Minute}} {
@@ -636,6 +657,7 @@ func TestRetryAfterIsObeyedUpToAMinute(t *testing.T) {
 }
 
 func TestAWaitForAFinishedJobIsNotHeldUpByTheGateway(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{status: func(ctx context.Context, id string, poll int) (pixazo.Job, error) {
 			if poll == 0 {
@@ -656,6 +678,7 @@ func TestAWaitForAFinishedJobIsNotHeldUpByTheGateway(t *testing.T) {
 
 // Processes share a job's polls: each takes what another one saw.
 func TestWaitsInManyProcessesShareOnePollStream(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
@@ -699,6 +722,7 @@ func TestWaitsInManyProcessesShareOnePollStream(t *testing.T) {
 var midnight = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func TestAWaitHearsWithinASecondWhatAnotherProcessSaw(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		ended := false
@@ -724,6 +748,7 @@ func TestAWaitHearsWithinASecondWhatAnotherProcessSaw(t *testing.T) {
 }
 
 func TestSlowAnswerFromBeforeTheEndChangesNothing(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
 			if poll == 0 {
@@ -752,6 +777,7 @@ func TestSlowAnswerFromBeforeTheEndChangesNothing(t *testing.T) {
 }
 
 func TestJobThatHasEndedNeedsNoGateway(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
 			if poll == 0 {
