@@ -120,6 +120,7 @@ func listed(id int) string {
 }
 
 func TestLegacySubscriberHearsOfEachStatus(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t)
 		defer c.close()
@@ -162,6 +163,7 @@ func TestLegacySubscriberHearsOfEachStatus(t *testing.T) {
 }
 
 func TestUnsubscribeEndsThePolls(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t)
 		defer c.close()
@@ -190,6 +192,7 @@ func TestUnsubscribeEndsThePolls(t *testing.T) {
 }
 
 func TestEachStreamHearsWhatItAskedFor(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t)
 		defer c.close()
@@ -246,6 +249,7 @@ func TestEachStreamHearsWhatItAskedFor(t *testing.T) {
 }
 
 func TestSubscribersHearOfOtherProcesses(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t)
 		defer c.close()
@@ -276,6 +280,7 @@ func TestSubscribersHearOfOtherProcesses(t *testing.T) {
 }
 
 func TestCancelledStreamEndsThePolls(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t)
 		defer c.close()
@@ -291,6 +296,7 @@ func TestCancelledStreamEndsThePolls(t *testing.T) {
 }
 
 func TestEndOfTheSessionEndsThePolls(t *testing.T) {
+	t.Parallel()
 	for name, line := range map[string]func(string) string{
 		"legacy": func(uri string) string { return legacy(1, "subscribe", uri) },
 		"modern": func(uri string) string { return listen(1, `{"resourceSubscriptions":["`+uri+`"]}`) },
@@ -312,6 +318,7 @@ func TestEndOfTheSessionEndsThePolls(t *testing.T) {
 // A key that is put in place, credits that are bought, or a gateway that comes
 // back count without a new subscription.
 func TestSubscriptionGoesOnWhateverTheGatewayAnswers(t *testing.T) {
+	t.Parallel()
 	for _, code := range []pixazo.Code{
 		pixazo.MissingAPIKey, pixazo.Unauthorized, pixazo.OutOfCredits, pixazo.NotFound, pixazo.InvalidArgument, pixazo.GatewayUnreachable,
 	} {
@@ -340,6 +347,7 @@ func TestSubscriptionGoesOnWhateverTheGatewayAnswers(t *testing.T) {
 }
 
 func TestSubscriptionToWhatIsNotThere(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t)
 		defer c.close()

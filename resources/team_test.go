@@ -76,6 +76,7 @@ func TestATeamsUsersSeeTheirOwnVideosOnly(t *testing.T) {
 }
 
 func TestATeamsUsersHearOfTheirOwnVideosOnly(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{status: says(pixazo.Processing)}
 		s, v, made := newTeam(t, g)

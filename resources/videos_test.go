@@ -133,6 +133,7 @@ func read(t *testing.T, s *server.MCPServer, meta map[string]any, uri string) st
 }
 
 func TestRecentVideosAreReadFromTheJournalAlone(t *testing.T) {
+	t.Parallel()
 	for _, era := range eras {
 		t.Run(era.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -176,6 +177,7 @@ func TestRecentVideosAreReadFromTheJournalAlone(t *testing.T) {
 }
 
 func TestAVideoIsReadAsItStandsNow(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{}
 		s, _, tracker := newServer(t, g)
@@ -210,6 +212,7 @@ func TestAVideoIsReadAsItStandsNow(t *testing.T) {
 
 // A read does not hang on a slow gateway.
 func TestAReadHasPatienceWithTheGateway(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tracker := jobs.New(hangingGateway{}, journal.New(journal.Options{Dir: t.TempDir(), Gateway: "test"}), jobs.Options{})
 		defer tracker.Close()
@@ -422,6 +425,7 @@ func TestTheTemplateIsListedInBothEras(t *testing.T) {
 }
 
 func TestSubmittedVideosAreListed(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{}
 		s, _, tracker := newServer(t, g)
@@ -459,6 +463,7 @@ func TestSubmittedVideosAreListed(t *testing.T) {
 }
 
 func TestSubscribeRefusesWhatIsNotThere(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &fakeGateway{}
 		_, v, tracker := newServer(t, g)

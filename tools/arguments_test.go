@@ -289,6 +289,7 @@ func TestAliasesInAllCombinations(t *testing.T) {
 }
 
 func TestTimeoutOfAWait(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		timeout string // "" leaves it out
 		maxWait time.Duration

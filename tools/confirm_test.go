@@ -15,6 +15,7 @@ import (
 // A yes counts for the owner who said it, once, for ten minutes, and is not kept
 // for longer.
 func TestAYesIsOfOneOwner(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newConfirmations(true)
 		var req mcp.CallToolRequest

@@ -19,6 +19,7 @@ import (
 )
 
 func TestDuplicateIsAnsweredWithItsJob(t *testing.T) {
+	t.Parallel()
 	const (
 		another = " To pay for another video of it, call generate_video with allow_duplicate: true."
 	)
@@ -76,6 +77,7 @@ func TestDuplicateIsAnsweredWithItsJob(t *testing.T) {
 // A gateway may take a minute, and a client allow less. The answer counts later
 // all the same.
 func TestSubmissionAnswersWithinMaxWait(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &gatewayOf{submit: func(string) (pixazo.Job, error) {
 			time.Sleep(66 * time.Second)
@@ -104,6 +106,7 @@ func TestSubmissionAnswersWithinMaxWait(t *testing.T) {
 
 // Clients give up a call from which nothing comes.
 func TestSubmissionIsHeardOfEvery5Seconds(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &gatewayOf{submit: func(string) (pixazo.Job, error) {
 			time.Sleep(17 * time.Second)
@@ -129,6 +132,7 @@ func TestSubmissionIsHeardOfEvery5Seconds(t *testing.T) {
 
 // A model that looks when it is worth it, as each answer says, pays for few turns.
 func TestAVideoOf40MinutesCostsAModelAtMost5Calls(t *testing.T) {
+	t.Parallel()
 	for takes, most := range map[time.Duration]int{5 * time.Minute: 2, 20 * time.Minute: 4, 40 * time.Minute: 5} {
 		synctest.Test(t, func(t *testing.T) {
 			begun := time.Now()
@@ -185,6 +189,7 @@ func TestVideosLeft(t *testing.T) {
 
 // The gateway's dashboard may show what became of an uncertain submission.
 func TestStatusSettlesAnUncertainSubmission(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 2} {
 		synctest.Test(t, func(t *testing.T) {
 			g := &gatewayOf{submit: func(string) (pixazo.Job, error) {
@@ -238,6 +243,7 @@ func TestAllowDuplicatePaysForAnother(t *testing.T) {
 }
 
 func TestDuplicateOfAnUncertainSubmission(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ name, id, want string }{
 		{"nobody knows", "", ""},
 		{"with a request_id", "id-1", " request_id: id-1"},
@@ -268,6 +274,7 @@ func TestDuplicateOfAnUncertainSubmission(t *testing.T) {
 }
 
 func TestHourlyLimit(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &gatewayOf{}
 		h := newHouseOf(t, g, journal.Options{Dir: t.TempDir(), Limits: journal.Limits{PerHour: 2}})

@@ -234,6 +234,7 @@ func everything(t *testing.T) (h *house, finish func()) {
 }
 
 func TestListShowsEveryVideoAsTheJournalHasIt(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h, finish := everything(t)
 		finish = sync.OnceFunc(finish)
@@ -286,6 +287,7 @@ next_step: Those without a request_id may have been accepted.` + advice(pixazo.S
 }
 
 func TestListFilters(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h, finish := everything(t)
 		defer finish()

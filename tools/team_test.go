@@ -266,6 +266,7 @@ func TestATeamAsksWhoRunsTheServer(t *testing.T) {
 
 // However many replicas are asked, a video is fetched once.
 func TestReplicasFetchAVideoOnce(t *testing.T) {
+	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		team := newTeam(t)
 		team.state = place(t)
