@@ -89,9 +89,9 @@ func HasScheme(s, scheme string) bool {
 	return len(s) > len(scheme) && s[len(scheme)] == ':' && strings.EqualFold(s[:len(scheme)], scheme)
 }
 
-// SizeRule returns the limit that a file of size bytes breaks, in a request
+// sizeRule returns the limit that a file of size bytes breaks, in a request
 // with total bytes of files up to it, else "".
-func SizeRule(size, total int64) string {
+func sizeRule(size, total int64) string {
 	switch {
 	case size > MaxFileBytes:
 		return fmt.Sprintf("must have at most %d MB of data", MaxFileBytes>>20)
@@ -101,55 +101,38 @@ func SizeRule(size, total int64) string {
 	return ""
 }
 
-// FileRefusals gathers why items of files can't be taken, so that one error names
-// them all: a caller mends them in one go.
-type FileRefusals struct{ list []fileRefusal }
+// CheckFiles returns the error of the items of Files that can't be sent, nil if
+// there are none. It names all of them, so that a caller mends them in one go, and
+// says a rule that several break once. It looks at no more than the first bytes of
+// data.
+func (r VideoRequest) CheckFiles() error {
+	var p Prepared
+	return p.addFiles(r, "", false)
+}
 
-type fileRefusal struct {
+// refusedFile is an item of files that breaks a rule.
+type refusedFile struct {
 	index     int
-	code      Code
 	rule, got string
 }
 
-// Add adds that the item of that index breaks rule.
-func (r *FileRefusals) Add(index int, code Code, rule, got string) {
-	r.list = append(r.list, fileRefusal{index, code, rule, got})
-}
-
-// AddOther adds what Prepare would refuse among the items that have an attachment,
-// or need none.
-func (r *FileRefusals) AddOther(items []string, attached []*Attachment) {
-	for i, item := range items {
-		if slices.ContainsFunc(r.list, func(known fileRefusal) bool { return known.index == i }) {
-			continue
-		}
-		if _, rule := describe(item, attached[i]); rule != "" {
-			r.Add(i, FileRefused, rule, text.Quote(item))
-		}
-	}
-	slices.SortFunc(r.list, func(a, b fileRefusal) int { return a.index - b.index })
-}
-
-// Err returns the error that names them, nil if there are none. A rule that several
-// break is said once.
-func (r *FileRefusals) Err() error {
+// filesError words the error of CheckFiles.
+func filesError(code Code, refused []refusedFile) error {
 	var said []string
-	for i, first := range r.list {
-		if slices.ContainsFunc(r.list[:i], func(before fileRefusal) bool { return before.rule == first.rule }) {
+	for i, first := range refused {
+		same := func(other refusedFile) bool { return other.rule == first.rule }
+		if slices.ContainsFunc(refused[:i], same) {
 			continue
 		}
 		sentence := fmt.Sprintf("files[%d] %s; got %s", first.index, first.rule, first.got)
-		for _, next := range r.list[i+1:] {
-			if next.rule == first.rule {
+		for _, next := range refused[i+1:] {
+			if same(next) {
 				sentence += fmt.Sprintf("; so with files[%d], %s", next.index, next.got)
 			}
 		}
 		said = append(said, sentence)
 	}
-	if len(said) == 0 {
-		return nil
-	}
-	return &Error{Code: r.list[0].code, Message: strings.Join(said, ". ")}
+	return &Error{Code: code, Message: strings.Join(said, ". ")}
 }
 
 // File describes an item of VideoRequest.Files. A URL or an asset ID has only
@@ -170,6 +153,9 @@ type File struct {
 // describe returns what item is, with its attachment if it has one, or the rule
 // that it breaks. It looks at no more than the first bytes of data.
 func describe(item string, a *Attachment) (f File, rule string) {
+	if a != nil && a.unread() {
+		return File{Size: a.Size}, a.Refused
+	}
 	if a != nil {
 		f = File{Name: a.Name, Size: int64(len(a.Data)), data: a.Data}
 		f.MediaType, rule = contentType("", a.Name, a.Data[:min(len(a.Data), headLength)])

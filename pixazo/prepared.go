@@ -73,7 +73,7 @@ func prepare(req VideoRequest, key Key, objects bool) (*Prepared, error) {
 		return nil, err
 	}
 	p := &Prepared{Prompt: req.Prompt, Orientation: req.Orientation}
-	if err := p.addFiles(req, key.value()); err != nil {
+	if err := p.addFiles(req, key.value(), true); err != nil {
 		return nil, err
 	}
 	p.body = encode(req, p.Files, objects)
@@ -91,15 +91,17 @@ func prepare(req VideoRequest, key Key, objects bool) (*Prepared, error) {
 
 func containsKey(field string) error { return invalid(field, "contains the API key: remove it", "it") }
 
-// addFiles checks and describes the files of req.
-func (p *Prepared) addFiles(req VideoRequest, key string) error {
+// addFiles checks and describes the files of req. Unless whole is true it looks at
+// no more than the first bytes of data.
+func (p *Prepared) addFiles(req VideoRequest, key string, whole bool) error {
 	var total int64
-	var refused FileRefusals
+	var refused []refusedFile
+	code := InvalidArgument
 	for i, item := range req.Files {
-		field, code := fmt.Sprintf("files[%d]", i), InvalidArgument
+		field, got := fmt.Sprintf("files[%d]", i), text.Quote(item)
 		var a *Attachment
-		if i < len(req.Attached) && req.Attached[i] != nil {
-			a, code = req.Attached[i], FileRefused
+		if i < len(req.Attached) {
+			a = req.Attached[i]
 		}
 		if key != "" && strings.Contains(item, key) {
 			return containsKey(field)
@@ -108,29 +110,34 @@ func (p *Prepared) addFiles(req VideoRequest, key string) error {
 		if text.Holds(f.URL+f.AssetID, key) {
 			return containsKey(field)
 		}
-		if rule != "" {
-			refused.Add(i, code, rule, text.Quote(item))
-			continue
+		if rule == "" {
+			if rule = sizeRule(f.Size, total+f.Size); rule != "" {
+				got = fmt.Sprintf("%d bytes in %s", f.Size, got)
+			}
 		}
-		if rule = SizeRule(f.Size, total+f.Size); rule != "" {
-			refused.Add(i, code, rule, fmt.Sprintf("%d bytes in %s", f.Size, text.Quote(item)))
+		if rule == "" && whole {
+			var found bool
+			if found, rule = f.read(key); found {
+				return containsKey(field)
+			}
+		}
+		if rule != "" {
+			if a != nil && (refused == nil || a.unread()) {
+				code = FileRefused
+			}
+			refused = append(refused, refusedFile{i, rule, got})
 			continue
 		}
 		total += f.Size
-		found, rule := f.read(key)
-		switch {
-		case found:
-			return containsKey(field)
-		case rule != "":
-			refused.Add(i, code, rule, text.Quote(item))
-			continue
-		}
 		if w := f.warning(); w != "" {
 			p.Warnings = append(p.Warnings, field+": "+w)
 		}
 		p.Files = append(p.Files, f)
 	}
-	return refused.Err()
+	if refused != nil {
+		return filesError(code, refused)
+	}
+	return nil
 }
 
 // normal returns r as it counts for the fingerprint.

@@ -51,7 +51,13 @@ type VideoRequest struct {
 type Attachment struct {
 	Name string // without its folder
 	Data []byte `json:"-"` // as it is on disk; Prepare and Submit only read it
+
+	// Of a file that was not read, so that the request can't be sent:
+	Refused string `json:"-"` // the rule that it breaks, if it is not the size alone
+	Size    int64  `json:"-"`
 }
+
+func (a *Attachment) unread() bool { return a.Refused != "" || a.Size > 0 }
 
 // LeftOut reports whether s, as an ID or another optional argument, says that
 // there is none: "", or a word that models write for it.

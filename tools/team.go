@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strings"
 
-	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -38,13 +37,14 @@ func (t *Team) maxFiles() int64 { return t.MaxBody * 3 / 4 / 1_000_000 }
 
 // checkFiles refuses local files, which lie on another computer.
 func (t *Team) checkFiles(files []string) error {
-	var refused pixazo.FileRefusals
+	rule := fmt.Sprintf("must be an http(s) URL, a HeyGen asset ID, or a data URI or base64 (%d MB in all): this server runs on another computer than the user's", t.maxFiles())
+	video := pixazo.VideoRequest{Files: files, Attached: make([]*pixazo.Attachment, len(files))}
 	for i, item := range files {
 		if form := pixazo.FormOf(item); form == pixazo.LocalPath || form == pixazo.Ambiguous {
-			refused.Add(i, pixazo.FileRefused, fmt.Sprintf("must be an http(s) URL, a HeyGen asset ID, or a data URI or base64 (%d MB in all): this server runs on another computer than the user's", t.maxFiles()), text.Quote(item))
+			video.Attached[i] = &pixazo.Attachment{Refused: rule}
 		}
 	}
-	return refused.Err()
+	return video.CheckFiles()
 }
 
 // runner names the person to whom a team's users are sent.

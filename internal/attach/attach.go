@@ -13,7 +13,6 @@ import (
 	"slices"
 	"syscall"
 
-	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -50,36 +49,29 @@ func (r Resolver) Read(items, roots []string) ([]*pixazo.Attachment, error) {
 	opened := r.openFolders(roots)
 	defer opened.close()
 	var total int64
-	var refused pixazo.FileRefusals
+	unread := false
 	for i, item := range items {
 		if !isLocal(item) {
 			continue
 		}
 		found, rule := opened.open(item, r.Home)
-		switch {
-		case found.file == nil && found.absent && pixazo.FormOf(item) == pixazo.Ambiguous:
+		if found.absent && pixazo.FormOf(item) == pixazo.Ambiguous {
 			continue // Prepare says what it may be
-		case found.file == nil:
-			refused.Add(i, pixazo.FileRefused, rule, text.Quote(item))
-			continue
 		}
-		if rule = pixazo.SizeRule(found.size, total+found.size); rule != "" {
-			_ = found.file.Close()
-			refused.Add(i, pixazo.FileRefused, rule, fmt.Sprintf("%d bytes in %s", found.size, text.Quote(item)))
-			continue
+		a := &pixazo.Attachment{Name: found.name, Refused: rule}
+		if found.file != nil {
+			total += found.size
+			if found.size > pixazo.MaxFileBytes || total > pixazo.MaxFilesBytes {
+				a.Size = found.size
+			} else {
+				a.Data, a.Refused = readAll(found.file, found.size)
+			}
+			_ = found.file.Close() // it was only read
 		}
-		total += found.size
-		data, rule := readAll(found.file, found.size)
-		_ = found.file.Close() // it was only read
-		if rule != "" {
-			refused.Add(i, pixazo.FileRefused, rule, text.Quote(item))
-			continue
-		}
-		attached[i] = &pixazo.Attachment{Name: found.name, Data: data}
+		attached[i], unread = a, unread || a.Data == nil
 	}
-	if refused.Err() != nil {
-		refused.AddOther(items, attached)
-		return nil, refused.Err()
+	if unread {
+		return nil, pixazo.VideoRequest{Files: items, Attached: attached}.CheckFiles()
 	}
 	return attached, nil
 }
