@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"maps"
 	"runtime/debug"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -20,18 +19,22 @@ const maxError = 500
 var goValue = text.Pattern(`json: cannot unmarshal (\w+).* into Go .*`)
 
 // answer returns mcp-go's answer to the request c, nil for none.
-func (s *Session) answer(ctx context.Context, c *call, message []byte) mcp.JSONRPCMessage {
-	switch c.method {
-	case string(mcp.MethodInitialize):
-		message = readable(message)
-	case string(mcp.MethodToolsList), string(mcp.MethodPromptsList), string(mcp.MethodResourcesList), string(mcp.MethodResourcesTemplatesList):
-		if hasCursor(message) {
+func (s *Session) answer(ctx context.Context, c *call) mcp.JSONRPCMessage {
+	switch mcp.MCPMethod(c.Method) {
+	case mcp.MethodInitialize:
+		return s.handle(ctx, readable(c.Raw))
+	case mcp.MethodToolsList, mcp.MethodPromptsList, mcp.MethodResourcesList, mcp.MethodResourcesTemplatesList:
+		var params struct{ Cursor json.RawMessage }
+		c.Params(&params)
+		// mcp-go takes every cursor that is base64, but our lists come whole: no
+		// cursor was ever given out.
+		if cursor := string(params.Cursor); cursor != "" && cursor != "null" && cursor != `""` {
 			return refusal(nil, mcp.INVALID_PARAMS, "unknown cursor: the list comes whole, without one")
 		}
-	case string(mcp.MethodSubscriptionsListen):
-		return s.listen(ctx, c, message)
+	case mcp.MethodSubscriptionsListen:
+		return s.listen(ctx, c)
 	}
-	return s.handle(ctx, message)
+	return s.handle(ctx, c.Raw)
 }
 
 // handle passes a message to mcp-go. A panic there costs one answer only.
@@ -46,7 +49,7 @@ func (s *Session) handle(ctx context.Context, message []byte) (response mcp.JSON
 }
 
 // listen serves a stream of news. mcp-go returns when the request is cancelled.
-func (s *Session) listen(ctx context.Context, c *call, message []byte) mcp.JSONRPCMessage {
+func (s *Session) listen(ctx context.Context, c *call) mcp.JSONRPCMessage {
 	stream := newNews(ctx, s.writer, rand.Text(), c, s.options.Subscribe)
 	stream.hear()
 	if err := s.srv.RegisterSession(ctx, stream); err != nil { // so that list changes reach it
@@ -56,7 +59,7 @@ func (s *Session) listen(ctx context.Context, c *call, message []byte) mcp.JSONR
 	relaying, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	go stream.relay(relaying)
-	response := s.handle(s.srv.WithContext(ctx, stream), message)
+	response := s.handle(s.srv.WithContext(ctx, stream), c.Raw)
 	stream.flush()
 	return response
 }
@@ -68,52 +71,33 @@ func readable(message []byte) []byte {
 	if json.Unmarshal(message, &mcp.InitializeRequest{}) == nil {
 		return message
 	}
-	var request struct {
-		JSONRPC json.RawMessage `json:"jsonrpc,omitempty"`
-		ID      json.RawMessage `json:"id"`
-		Method  string          `json:"method"`
-		Params  struct {
-			Meta            json.RawMessage            `json:"_meta,omitempty"`
-			ProtocolVersion string                     `json:"protocolVersion"`
-			Capabilities    map[string]json.RawMessage `json:"capabilities"`
-			ClientInfo      mcp.Implementation         `json:"clientInfo"`
-		} `json:"params"`
+	var request map[string]json.RawMessage
+	var params struct {
+		Meta            json.RawMessage            `json:"_meta,omitempty"`
+		ProtocolVersion string                     `json:"protocolVersion"`
+		Capabilities    map[string]json.RawMessage `json:"capabilities"`
+		ClientInfo      mcp.Implementation         `json:"clientInfo"`
 	}
-	_ = json.Unmarshal(message, &request) // goes on behind a value of a wrong type
-	capabilities := request.Params.Capabilities
-	maps.DeleteFunc(capabilities, func(_ string, value json.RawMessage) bool {
-		return value[0] != '{' && string(value) != "true"
-	})
-	for name, value := range capabilities {
-		one, err := json.Marshal(map[string]json.RawMessage{name: value})
-		if err != nil || json.Unmarshal(one, &mcp.ClientCapabilities{}) != nil {
-			capabilities[name] = json.RawMessage("{}")
+	_ = json.Unmarshal(message, &request)          // an object, or it would not have come this far
+	_ = json.Unmarshal(request["params"], &params) // goes on behind a value of a wrong type
+	for name, value := range params.Capabilities {
+		one, _ := json.Marshal(map[string]json.RawMessage{name: value}) // which came as JSON
+		if value[0] != '{' && string(value) != "true" {
+			delete(params.Capabilities, name)
+		} else if json.Unmarshal(one, &mcp.ClientCapabilities{}) != nil {
+			params.Capabilities[name] = json.RawMessage("{}")
 		}
 	}
-	mended, err := json.Marshal(request)
-	if err != nil {
-		return message
-	}
+	request["params"], _ = json.Marshal(params) // as above
+	mended, _ := json.Marshal(request)
 	return mended
-}
-
-// hasCursor reports whether a request for a list names a place in it. mcp-go
-// takes every cursor that is base64, but our lists come whole: no cursor was
-// ever given out.
-func hasCursor(message []byte) bool {
-	var request struct {
-		Params struct{ Cursor json.RawMessage }
-	}
-	_ = json.Unmarshal(message, &request) // mcp-go says what is wrong with it
-	cursor := string(request.Params.Cursor)
-	return cursor != "" && cursor != "null" && cursor != `""`
 }
 
 // finish returns mcp-go's answer to c with three changes: the id is the
 // client's own, since mcp-go reads numbers as float64, which changes those
 // above 2^53; an error has the code of SetErrorCode; its message is short.
 func finish(response mcp.JSONRPCMessage, c *call) mcp.JSONRPCMessage {
-	id := json.RawMessage(c.id)
+	id := json.RawMessage(c.ID)
 	switch r := response.(type) {
 	case mcp.JSONRPCResponse:
 		r.ID = mcp.NewRequestId(id)

@@ -59,14 +59,16 @@ func Read(raw []byte) (m Message, refused *mcp.JSONRPCError) {
 	return m, nil
 }
 
+// Params decodes the params of m into what p points to, as far as they fit:
+// mcp-go says what is wrong with them.
+func (m Message) Params(p any) { _ = json.Unmarshal(m.Raw, &struct{ Params any }{p}) }
+
 // Cancelled returns the id of the request that a notification of cancellation
-// names, as it stands in the message.
+// names, as it stands in the message; "" for none.
 func (m Message) Cancelled() string {
-	var notification struct {
-		Params struct {
-			RequestID json.RawMessage `json:"requestId"`
-		} `json:"params"`
+	var params struct {
+		RequestID json.RawMessage `json:"requestId"`
 	}
-	_ = json.Unmarshal(m.Raw, &notification) // what is no id names no request
-	return string(bytes.TrimSpace(notification.Params.RequestID))
+	m.Params(&params)
+	return string(bytes.TrimSpace(params.RequestID))
 }

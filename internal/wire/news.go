@@ -47,9 +47,9 @@ type news struct {
 
 	open          atomic.Bool // list changes may be sent: initialize is answered, or the stream acknowledged
 	notifications chan mcp.JSONRPCNotification
-	changed       chan struct{}      // holds one element when there are pending ones
-	flushes       chan chan struct{} // what comes in is closed when all before it is sent
-	over          chan struct{}      // closed when relay has returned
+	changed       chan struct{} // holds one element when there are pending ones
+	flushes       chan struct{} // relay takes one when all before it is sent
+	over          chan struct{} // closed when relay has returned
 
 	subscriptions sync.Mutex // guards what follows
 	filter        mcp.SubscriptionFilter
@@ -73,7 +73,7 @@ func newNews(ctx context.Context, w *writer, id string, stream *call, subscribe 
 // hear makes the queues that relay reads. Without them news are dropped.
 func (n *news) hear() {
 	n.notifications = make(chan mcp.JSONRPCNotification, 100)
-	n.changed, n.flushes, n.over = make(chan struct{}, 1), make(chan chan struct{}), make(chan struct{})
+	n.changed, n.flushes, n.over = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 }
 
 // SessionID returns the id under which mcp-go knows the session.
@@ -197,12 +197,11 @@ func (n *news) note(uri string) {
 func (n *news) relay(ctx context.Context) {
 	defer close(n.over)
 	for {
-		var flushed chan struct{}
 		select {
 		case notification := <-n.notifications:
 			n.pass(notification, "")
 		case <-n.changed:
-		case flushed = <-n.flushes:
+		case <-n.flushes:
 		case <-ctx.Done():
 			return
 		}
@@ -212,20 +211,17 @@ func (n *news) relay(ctx context.Context) {
 		if n.stream == nil || n.open.Load() {
 			n.passChanges()
 		}
-		if flushed != nil {
-			close(flushed)
-		}
 	}
 }
 
 // flush returns when all news so far are sent: an answer comes after the news
 // of what its call has changed.
 func (n *news) flush() {
-	flushed := make(chan struct{})
-	select {
-	case n.flushes <- flushed:
-		<-flushed
-	case <-n.over:
+	for range 2 { // relay takes the second once it has sent what was there at the first
+		select {
+		case n.flushes <- struct{}{}:
+		case <-n.over:
+		}
 	}
 }
 
@@ -256,7 +252,7 @@ func (n *news) pass(notification mcp.JSONRPCNotification, uri string) {
 		}
 		meta := map[string]any{}
 		maps.Copy(meta, notification.Params.Meta)
-		meta[mcp.MetaKeySubscriptionID] = json.RawMessage(n.stream.id)
+		meta[mcp.MetaKeySubscriptionID] = json.RawMessage(n.stream.ID)
 		notification.Params.Meta = meta
 	}
 	_ = n.write(notification, func() bool { // a failed write closes broken

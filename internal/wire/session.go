@@ -115,7 +115,7 @@ func (s *Session) Take(raw []byte) {
 	case m.ID == "":
 		s.handle(s.ctx, m.Raw) // a notification: in order, and never answered
 	default:
-		s.begin(m.Method, m.ID, m.Raw)
+		s.begin(m)
 	}
 }
 
@@ -124,7 +124,7 @@ func (s *Session) Take(raw []byte) {
 func (s *Session) Do(ctx context.Context, m Message) mcp.JSONRPCMessage {
 	ctx, cancel := context.WithCancel(s.srv.WithContext(ctx, s))
 	defer cancel()
-	c := &call{id: m.ID, method: m.Method, cancel: cancel}
+	c := &call{Message: m, cancel: cancel}
 	s.mu.Lock()
 	stopped := s.stopped
 	s.calls[m.ID] = c
@@ -132,7 +132,7 @@ func (s *Session) Do(ctx context.Context, m Message) mcp.JSONRPCMessage {
 	if stopped {
 		cancel()
 	}
-	response := finish(s.answer(context.WithValue(ctx, callKey{}, c), c, m.Raw), c)
+	response := finish(s.answer(context.WithValue(ctx, callKey{}, c), c), c)
 	if !s.end(c) {
 		return nil
 	}
@@ -143,26 +143,26 @@ func (s *Session) Do(ctx context.Context, m Message) mcp.JSONRPCMessage {
 // which decides what the rest means. Subscriptions begin and end in turn: an
 // unsubscribe that overtook its subscribe would leave the resource subscribed
 // for good.
-func (s *Session) begin(method, id string, message []byte) {
+func (s *Session) begin(m Message) {
 	ctx, cancel := context.WithCancel(s.ctx)
-	c := &call{id: id, method: method, cancel: cancel, done: make(chan struct{})}
+	c := &call{Message: m, cancel: cancel, done: make(chan struct{})}
 	s.mu.Lock()
-	other := s.calls[id]
+	other := s.calls[m.ID]
 	taken := other != nil && !other.closed.Load()
 	if !taken {
-		s.calls[id] = c
+		s.calls[m.ID] = c
 	}
 	s.mu.Unlock()
 	if taken {
 		cancel()
-		s.Refuse(json.RawMessage(id), mcp.INVALID_REQUEST, "this id is in use by a request in flight")
+		s.Refuse(json.RawMessage(m.ID), mcp.INVALID_REQUEST, "this id is in use by a request in flight")
 		return
 	}
 	before := s.initialize
-	switch method {
-	case string(mcp.MethodInitialize):
+	switch mcp.MCPMethod(m.Method) {
+	case mcp.MethodInitialize:
 		before, s.initialize, s.inTurn = s.inTurn, c, c
-	case string(mcp.MethodResourcesSubscribe), string(mcp.MethodResourcesUnsubscribe):
+	case mcp.MethodResourcesSubscribe, mcp.MethodResourcesUnsubscribe:
 		before, s.inTurn = s.inTurn, c
 	}
 	s.run(func() {
@@ -171,11 +171,11 @@ func (s *Session) begin(method, id string, message []byte) {
 		if before != nil {
 			<-before.done
 		}
-		s.serve(context.WithValue(ctx, callKey{}, c), c, message)
+		s.serve(context.WithValue(ctx, callKey{}, c), c)
 		c.closed.Store(true)
 		s.mu.Lock()
-		if s.calls[id] == c {
-			delete(s.calls, id)
+		if s.calls[m.ID] == c {
+			delete(s.calls, m.ID)
 		}
 		s.mu.Unlock()
 	})
@@ -191,19 +191,19 @@ func (s *Session) run(f func()) {
 }
 
 // serve sends the answer to a request, unless it was given up before its turn.
-func (s *Session) serve(ctx context.Context, c *call, message []byte) {
+func (s *Session) serve(ctx context.Context, c *call) {
 	if ctx.Err() != nil {
 		return
 	}
-	response := s.answer(ctx, c, message)
+	response := s.answer(ctx, c)
 	if response == nil {
 		return
 	}
 	s.flush()
 	if err := s.send(ctx, finish(response, c), true); err != nil {
-		s.log.Debug("answer not sent", "method", c.method, "id", c.id, "error", err)
+		s.log.Debug("answer not sent", "method", c.Method, "id", c.ID, "error", err)
 	}
-	if _, ok := response.(mcp.JSONRPCResponse); ok && c.method == string(mcp.MethodInitialize) {
+	if _, ok := response.(mcp.JSONRPCResponse); ok && c.Method == string(mcp.MethodInitialize) {
 		s.open.Store(true)
 	}
 }
@@ -214,8 +214,8 @@ func (s *Session) Cancel(id string) {
 	s.mu.Lock()
 	c := s.calls[id]
 	s.mu.Unlock()
-	if c != nil && c.method != string(mcp.MethodInitialize) {
-		s.log.Debug("cancelled by the client", "method", c.method, "id", c.id)
+	if c != nil && c.Method != string(mcp.MethodInitialize) {
+		s.log.Debug("cancelled by the client", "method", c.Method, "id", c.ID)
 		c.closed.Store(true)
 		c.cancel()
 	}
@@ -242,7 +242,7 @@ func (s *Session) Stop() {
 	defer s.mu.Unlock()
 	s.stopped = true
 	for _, c := range s.calls {
-		if c.method == string(mcp.MethodSubscriptionsListen) {
+		if c.Method == string(mcp.MethodSubscriptionsListen) {
 			c.cancel()
 		}
 	}

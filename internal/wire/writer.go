@@ -14,8 +14,7 @@ var ErrClosed = errors.New("the call is answered or cancelled")
 
 // call is a request of the client that is being served.
 type call struct {
-	id     string // as it stands in the message, without white space around it
-	method string
+	Message
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the call is over
 
