@@ -26,96 +26,90 @@ type request struct {
 	user    identity.User
 	session *journal.Session // nil for none
 	modern  bool             // of 2026-07-28 or later
-	params  json.RawMessage
-	tool    string // that is called, "" for none
-	uri     string // of the resource
+	tool    string           // that is called, "" for none
+	uri     string           // of the resource
 }
 
 // post handles one message.
-func (s *Server) post(w http.ResponseWriter, r *http.Request, user identity.User) {
+func (s *Server) post(w http.ResponseWriter, r *http.Request, user identity.User) error {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		http.Error(w, "the content type must be application/json", http.StatusUnsupportedMediaType)
-		return
+		return refused(http.StatusUnsupportedMediaType, "the content type must be application/json")
 	}
 	a := newReply(w, r)
 	if !a.json && !a.events {
-		http.Error(w, "the client must accept application/json and text/event-stream", http.StatusNotAcceptable)
-		return
+		return refused(http.StatusNotAcceptable, "the client must accept application/json and text/event-stream")
 	}
-	body, release, ok := s.body(w, r)
-	if !ok {
-		return
+	body, release, err := s.body(w, r)
+	if err != nil {
+		return err
 	}
 	defer release()
 	if values(body) > maxValues {
-		http.Error(w, fmt.Sprintf("the message has more than %d values", maxValues), http.StatusRequestEntityTooLarge)
-		return
+		return refused(http.StatusRequestEntityTooLarge, fmt.Sprintf("the message has more than %d values", maxValues))
 	}
-	m, refused := wire.Read(body)
-	if refused != nil {
-		a.end(http.StatusBadRequest, *refused)
-		return
-	}
+	m, wrong := wire.Read(body)
 	q := &request{Message: m, user: user}
-	if err := q.decode(r.Header); err != nil {
-		a.end(http.StatusBadRequest, *err)
-		return
+	if wrong == nil {
+		wrong = q.decode(r.Header)
+	}
+	if wrong != nil {
+		a.end(http.StatusBadRequest, *wrong)
+		return nil
 	}
 	if r.Header.Get(mcp.HeaderSessionID) != "" && !q.modern && m.Method != string(mcp.MethodInitialize) {
-		if q.session = s.session(w, r); q.session == nil {
-			return
+		if q.session, err = s.session(r); err != nil {
+			return err
 		}
 	}
 	switch {
 	case m.Method == string(mcp.MethodNotificationCancelled) && q.session != nil:
-		s.cancelled(w, r, callKey(q.session.ID, m.Cancelled()))
+		if err := s.cancelled(r.Context(), callKey(q.session.ID, m.Cancelled())); err != nil {
+			return err
+		}
+		w.WriteHeader(http.StatusAccepted)
 	case m.Method == "" || m.ID == "": // an answer, or a notification that nothing of ours hears
 		w.WriteHeader(http.StatusAccepted)
 	case m.Method == string(mcp.MethodSubscriptionsListen) && !a.events:
-		http.Error(w, "a stream of news needs a client that accepts text/event-stream", http.StatusNotAcceptable)
+		return refused(http.StatusNotAcceptable, "a stream of news needs a client that accepts text/event-stream")
 	default:
 		if err := s.o.Identity.Allows(user, q.tool); err != nil {
-			s.refuse(w, err)
-			return
+			return err
 		}
-		s.call(r.Context(), a, q)
+		return s.call(r.Context(), a, q)
 	}
+	return nil
 }
 
-// body reads the body of a request, within MaxBody and maxBodies. If it can't, it
-// answers why. The caller calls release when it no longer uses the body.
-func (s *Server) body(w http.ResponseWriter, r *http.Request) (body []byte, release func(), ok bool) {
+// body reads the body of a request, within MaxBody and maxBodies. The caller calls
+// release when it no longer uses the body.
+func (s *Server) body(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
 	size := r.ContentLength
 	if size < 0 {
 		size = s.o.MaxBody
 	}
-	tooLarge := func() {
-		http.Error(w, fmt.Sprintf("the message is longer than %d bytes (--max-body); give large files as URLs", s.o.MaxBody), http.StatusRequestEntityTooLarge)
-	}
+	tooLarge := refused(http.StatusRequestEntityTooLarge, fmt.Sprintf("the message is longer than %d bytes (--max-body); give large files as URLs", s.o.MaxBody))
 	if size > s.o.MaxBody {
-		tooLarge()
-		return nil, nil, false
+		return nil, nil, tooLarge
 	}
 	held := counted(size)
+	release = func() { s.bodies.Add(-held) }
 	if s.bodies.Add(held) > maxBodies && held > 0 {
-		s.bodies.Add(-held)
-		unavailable(w, "too many large messages at once")
-		return nil, nil, false
+		release()
+		return nil, nil, unavailable("too many large messages at once")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.MaxBody))
+	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.MaxBody))
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // else it would cut off a wait
 	if err != nil {
-		s.bodies.Add(-held)
+		release()
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			tooLarge()
-		} else {
-			http.Error(w, "the message was cut off", http.StatusBadRequest)
+			return nil, nil, tooLarge
 		}
-		return nil, nil, false
+		return nil, nil, refused(http.StatusBadRequest, "the message was cut off")
 	}
-	taken := counted(int64(len(body)))
-	s.bodies.Add(taken - held)
-	return body, func() { s.bodies.Add(-taken) }, true
+	release()
+	held = counted(int64(len(body)))
+	s.bodies.Add(held)
+	return body, release, nil
 }
 
 // counted returns how much of maxBodies a body takes: a small one nothing, since
@@ -147,17 +141,13 @@ func values(raw []byte) (n int) {
 // decode sets the era of a message and the tool or resource that it names. It
 // returns the answer to one whose headers break the rules of its era.
 func (q *request) decode(h http.Header) *mcp.JSONRPCError {
-	var body struct {
-		Params json.RawMessage `json:"params"`
-	}
 	var params struct {
 		Meta *mcp.Meta `json:"_meta"`
 		Name string    `json:"name"`
 		URI  string    `json:"uri"`
 	}
-	_ = json.Unmarshal(q.Raw, &body)
-	_ = json.Unmarshal(body.Params, &params) // mcp-go says what is wrong with it
-	q.params, q.uri = body.Params, params.URI
+	q.Params(&params)
+	q.uri = params.URI
 	if q.Method == string(mcp.MethodToolsCall) {
 		q.tool = params.Name
 	}
@@ -188,7 +178,9 @@ func (q *request) decode(h http.Header) *mcp.JSONRPCError {
 		e.ID = mcp.NewRequestId(q.rawID())
 		return &e
 	}
-	if err := mcp.ValidateStandardHeaders(h.Get, header, mcp.MCPMethod(q.Method), q.params); err != nil {
+	var raw json.RawMessage
+	q.Params(&raw)
+	if err := mcp.ValidateStandardHeaders(h.Get, header, mcp.MCPMethod(q.Method), raw); err != nil {
 		return refuse(mcp.HEADER_MISMATCH, err.Error())
 	}
 	return nil
@@ -204,7 +196,7 @@ func (q *request) rawID() any {
 }
 
 // call handles a request.
-func (s *Server) call(ctx context.Context, a *reply, q *request) {
+func (s *Server) call(ctx context.Context, a *reply, q *request) error {
 	begun := time.Now()
 	if q.modern { // closing the connection is how such a client cancels
 		var cancel context.CancelFunc
@@ -224,9 +216,8 @@ func (s *Server) call(ctx context.Context, a *reply, q *request) {
 		defer s.cancellable(callKey(q.session.ID, q.ID), inFlight{session, q.ID})()
 	case q.modern && q.Method == string(mcp.MethodSubscriptionsListen):
 		st := &stream{owner: q.user.Owner, end: session.Stop}
-		if !s.begin(st) {
-			unavailable(a.w, "too many streams at once")
-			return
+		if err := s.begin(st); err != nil {
+			return err
 		}
 		defer s.forget(st)
 	case q.Method == string(mcp.MethodInitialize):
@@ -243,6 +234,7 @@ func (s *Server) call(ctx context.Context, a *reply, q *request) {
 	}
 	a.end(status(answer, q.modern), answer)
 	s.note(q, answer, time.Since(begun))
+	return nil
 }
 
 // keep writes what a request has changed for the later ones of its session.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -88,13 +89,16 @@ func accepted(r *http.Request) (json, events bool) {
 	return json, events
 }
 
+// comment is a piece of the stream that means nothing: a sign of life.
+const comment = ":\n\n"
+
 // watch begins to write a comment whenever nothing was written for the time of
 // silence.
 func (a *reply) watch() {
 	if a.events {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.quiet = time.AfterFunc(silence, func() { _ = a.write(nil) })
+		a.quiet = time.AfterFunc(silence, func() { _ = a.write([]byte(comment)) })
 	}
 }
 
@@ -103,37 +107,25 @@ func (a *reply) send(message []byte) error {
 	if !a.events {
 		return nil
 	}
-	return a.write(message)
+	return a.write(event(message))
 }
 
-// write writes an event, or a comment when there is no message.
-func (a *reply) write(message []byte) error {
+// event returns a message as a piece of the stream.
+func event(message []byte) []byte {
+	return slices.Concat([]byte("event: message\ndata: "), message, []byte("\n\n"))
+}
+
+// write writes a piece of the stream.
+func (a *reply) write(piece []byte) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.over {
 		return errOver
 	}
-	return a.event(message)
+	return a.put(piece)
 }
 
-// prime writes an event that has nothing but an id, which clients since
-// 2025-11-25 name when they come again.
-func (a *reply) prime(id string) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.put([]byte("id: " + id + "\ndata:\n\n"))
-}
-
-// event writes an event, or a comment when there is no message. The caller holds
-// a.mu.
-func (a *reply) event(message []byte) error {
-	if message == nil {
-		return a.put([]byte(":\n\n"))
-	}
-	return a.put(append(append([]byte("event: message\ndata: "), message...), "\n\n"...))
-}
-
-// put writes a piece of the stream. The caller holds a.mu.
+// put is write for a caller that holds a.mu.
 func (a *reply) put(piece []byte) error {
 	if !a.streaming {
 		a.streaming = true
@@ -177,7 +169,7 @@ func (a *reply) end(status int, answer any) {
 		a.w.WriteHeader(http.StatusAccepted)
 	case answer == nil || err != nil:
 	case a.streaming || !a.json && status == http.StatusOK:
-		_ = a.event(raw) // a client that is gone can't be told
+		_ = a.put(event(raw)) // a client that is gone can't be told
 	default:
 		a.w.Header().Set("Content-Type", "application/json")
 		a.w.Header().Set("Content-Length", strconv.Itoa(len(raw)))

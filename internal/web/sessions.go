@@ -71,33 +71,30 @@ func (s *Server) openSession(ctx context.Context, h http.Header, owner string) e
 	return err
 }
 
-// session returns the session that a request names. Without one it answers why
-// and returns nil: 404 makes a client begin a new one.
-func (s *Server) session(w http.ResponseWriter, r *http.Request) *journal.Session {
+// session returns the session that a request names: 404 makes a client begin a new
+// one.
+func (s *Server) session(r *http.Request) (*journal.Session, error) {
 	given := r.Header.Get(mcp.HeaderSessionID)
 	if given == "" {
-		http.Error(w, "the header Mcp-Session-Id is missing", http.StatusBadRequest)
-		return nil
+		return nil, refused(http.StatusBadRequest, "the header Mcp-Session-Id is missing")
 	}
 	session, err := s.find(r.Context(), hash(given), true)
 	switch {
 	case err != nil:
-		s.failed(r, "a session could not be read", err)
-		unavailable(w, "the session can't be looked up at the moment")
-		return nil
+		return nil, s.failed(r, "the session can't be looked up", err)
 	case session == nil || session.Owner != journal.Owner(r.Context()):
-		http.Error(w, "there is no such session; begin one with initialize", http.StatusNotFound)
-		return nil
+		return nil, refused(http.StatusNotFound, "there is no such session; begin one with initialize")
 	}
-	return session
+	return session, nil
 }
 
-// failed logs why a request failed, unless its client has left, which ends what
-// is done for it.
-func (s *Server) failed(r *http.Request, what string, err error) {
+// failed returns the refusal of a request that may succeed later, and logs why,
+// unless its client has left, which ends what is done for it.
+func (s *Server) failed(r *http.Request, what string, err error) error {
 	if r.Context().Err() == nil {
 		s.log.Warn(what, "error", err)
 	}
+	return unavailable(what + " at the moment")
 }
 
 // find returns a session, nil if there is none. With cached, one that was read in
@@ -136,10 +133,10 @@ func (s *Server) drop(id string) {
 }
 
 // delete ends a session.
-func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
-	session := s.session(w, r)
-	if session == nil {
-		return
+func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
+	session, err := s.session(r)
+	if err != nil {
+		return err
 	}
 	ended, err := s.o.Sessions.EndSession(r.Context(), session.ID)
 	if err == nil {
@@ -148,13 +145,12 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case err != nil:
-		s.failed(r, "a session could not be ended", err)
-		unavailable(w, "the session can't be ended at the moment")
+		return s.failed(r, "the session can't be ended", err)
 	case !ended:
-		http.Error(w, "there is no such session", http.StatusNotFound)
-	default:
-		w.WriteHeader(http.StatusNoContent)
+		return refused(http.StatusNotFound, "there is no such session")
 	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 // check returns a Subscribe that only looks whether session may subscribe: the
@@ -188,58 +184,52 @@ func (s *Server) subscribe(ctx context.Context, id, uri string, wanted bool) err
 
 // get sends the news of a session until the client leaves. The newest stream of
 // a session ends its older ones, so that nothing is sent twice.
-func (s *Server) get(w http.ResponseWriter, r *http.Request) {
+func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
 	a := newReply(w, r)
 	if !a.events {
-		http.Error(w, "the client must accept text/event-stream", http.StatusNotAcceptable)
-		return
+		return refused(http.StatusNotAcceptable, "the client must accept text/event-stream")
 	}
-	session := s.session(w, r)
-	if session == nil {
-		return
+	session, err := s.session(r)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	st := &stream{owner: session.Owner, session: session.ID, name: rand.Text(), end: cancel, changed: make(chan struct{}, 1)}
-	if !s.begin(st) {
-		unavailable(w, "too many streams at once")
-		return
+	if err := s.begin(st); err != nil {
+		return err
 	}
 	defer s.forget(st)
-	err := s.o.Sessions.Signal(ctx, signalStream+" "+st.session+" "+st.name)
+	err = s.o.Sessions.Signal(ctx, signalStream+" "+st.session+" "+st.name)
 	var news *wire.Session
 	if err == nil {
 		news, err = wire.Open(ctx, s.srv, st.name, a.send, wire.Options{Subscribe: s.o.Subscribe, Logger: s.log})
 	}
 	if err != nil {
-		s.failed(r, "a stream of news could not be begun", err)
-		unavailable(w, "no news can be told at the moment")
-		return
+		return s.failed(r, "no news can be told", err)
 	}
 	defer news.Close()
 	defer news.Stop()
 	a.watch()
 	defer a.end(http.StatusOK, nil)
-	begin := func() error { return a.write(nil) } // so that the client knows that it is heard
+	first := comment // so that the client knows that it is heard
 	if r.Header.Get(mcp.HeaderProtocolVersion) >= mcp.LATEST_LEGACY_PROTOCOL_VERSION {
 		// The Go SDK gives its session up after six streams that ended without an id.
-		begin = func() error { return a.prime(st.name) }
+		first = "id: " + st.name + "\ndata:\n\n"
 	}
-	if begin() != nil {
-		return
+	if a.write([]byte(first)) != nil {
+		return nil
 	}
-	for {
-		if !s.follow(ctx, news, st.session) {
-			return
-		}
+	for s.follow(ctx, news, st.session) {
 		select {
 		case <-st.changed:
 		case <-news.Broken():
-			return
+			return nil
 		case <-ctx.Done():
-			return
+			return nil
 		}
 	}
+	return nil
 }
 
 // follow subscribes to what the session wants to hear of. It returns false when
@@ -265,9 +255,8 @@ func (s *Server) follow(ctx context.Context, news *wire.Session, id string) bool
 	return true
 }
 
-// begin adds a stream. It returns false when its owner has too many, or once Drain
-// was called.
-func (s *Server) begin(st *stream) bool {
+// begin adds a stream, unless its owner has too many, or Drain was called.
+func (s *Server) begin(st *stream) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
@@ -277,10 +266,10 @@ func (s *Server) begin(st *stream) bool {
 		}
 	}
 	if s.draining || n >= maxStreams {
-		return false
+		return unavailable("too many streams at once")
 	}
 	s.streams[st] = struct{}{}
-	return true
+	return nil
 }
 
 // forget takes out a stream that has ended.
@@ -311,12 +300,11 @@ func (s *Server) cancellable(key string, c inFlight) (done func()) {
 }
 
 // cancelled cancels a call of a session, here or on another replica.
-func (s *Server) cancelled(w http.ResponseWriter, r *http.Request, key string) {
-	if !s.cancel(key) && s.o.Sessions.Signal(r.Context(), signalCancel+" "+key) != nil {
-		unavailable(w, "the call can't be cancelled at the moment")
-		return
+func (s *Server) cancelled(ctx context.Context, key string) error {
+	if !s.cancel(key) && s.o.Sessions.Signal(ctx, signalCancel+" "+key) != nil {
+		return unavailable("the call can't be cancelled at the moment")
 	}
-	w.WriteHeader(http.StatusAccepted)
+	return nil
 }
 
 // cancel cancels a call of this replica, and reports whether there is one.

@@ -117,10 +117,10 @@ func New(srv *server.MCPServer, o Options) *Server {
 	}
 	const prm = "/.well-known/oauth-protected-resource"
 	path := "/mcp"
-	s.mux.HandleFunc(path, s.mcp)
+	s.mux.HandleFunc(path, s.answering(s.mcp))
 	if u, err := url.Parse(o.PublicURL); err == nil && u.Host != "" && u.Path != path {
 		path = u.Path
-		s.mux.HandleFunc(cmp.Or(path, "/{$}"), s.mcp)
+		s.mux.HandleFunc(cmp.Or(path, "/{$}"), s.answering(s.mcp))
 	}
 	if s.local = o.Identity == nil; s.local {
 		s.o.Identity = (*identity.Verifier)(nil) // which takes everybody
@@ -131,16 +131,16 @@ func New(srv *server.MCPServer, o Options) *Server {
 		s.mux.Handle(prm+path, metadata)
 	}
 	if o.Callback != nil && len(o.WebhookSecret) > 0 {
-		s.mux.HandleFunc("POST "+webhookPath+"{token}", s.webhook)
+		s.mux.HandleFunc("POST "+webhookPath+"{token}", s.answering(s.webhook))
 	}
 	if o.Videos != nil {
 		s.mux.Handle("/videos/", o.Videos)
 	}
 	if o.Usage != nil && o.UsageToken != "" {
-		s.mux.HandleFunc("GET /usage", s.usage)
+		s.mux.HandleFunc("GET /usage", s.answering(s.usage))
 	}
 	s.mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
-	s.mux.HandleFunc("GET /readyz", s.ready)
+	s.mux.HandleFunc("GET /readyz", s.answering(s.ready))
 	s.gauges()
 	return s
 }
@@ -155,10 +155,40 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.count(r.Pattern, out.status)
 }
 
+// answering returns the handler that answers with what the error of h says: an
+// *identity.Refusal itself, and any other one 503.
+func (s *Server) answering(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		err := h(w, r)
+		if err == nil {
+			return
+		}
+		refusal, ok := errors.AsType[*identity.Refusal](err)
+		if !ok {
+			s.log.Error("a caller could not be identified", "error", err)
+			refusal = unavailable("it can't be checked who you are at the moment")
+		}
+		if refusal.Challenge != "" {
+			w.Header().Set("WWW-Authenticate", refusal.Challenge)
+		}
+		if refusal.Status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", retryAfter)
+		}
+		http.Error(w, refusal.Message, refusal.Status)
+	}
+}
+
+func refused(status int, why string) *identity.Refusal {
+	return &identity.Refusal{Status: status, Message: why}
+}
+
+// unavailable returns the refusal of a request that may succeed later.
+func unavailable(why string) *identity.Refusal { return refused(http.StatusServiceUnavailable, why) }
+
 // mcp serves the MCP endpoint.
-func (s *Server) mcp(w http.ResponseWriter, r *http.Request) {
-	if !s.origin(w, r) {
-		return
+func (s *Server) mcp(w http.ResponseWriter, r *http.Request) error {
+	if err := s.origin(w, r); err != nil {
+		return err
 	}
 	allowed := []string{http.MethodPost, http.MethodGet, http.MethodDelete, http.MethodOptions}
 	if mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion)) {
@@ -166,56 +196,50 @@ func (s *Server) mcp(w http.ResponseWriter, r *http.Request) {
 	}
 	if !slices.Contains(allowed, r.Method) {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		http.Error(w, r.Method+" is not allowed here", http.StatusMethodNotAllowed)
-		return
+		return refused(http.StatusMethodNotAllowed, r.Method+" is not allowed here")
 	}
 	if r.Method == http.MethodOptions {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		w.WriteHeader(http.StatusNoContent)
-		return
+		return nil
 	}
 	user, err := s.o.Identity.Identify(r)
-	if err != nil {
-		s.refuse(w, err)
-		return
+	if err == nil {
+		err = s.inTime(w, user.Owner)
 	}
-	if !s.inTime(w, user.Owner) {
-		return
+	if err != nil {
+		return err
 	}
 	if !s.enter() {
-		unavailable(w, "the server is shutting down")
-		return
+		return unavailable("the server is shutting down")
 	}
 	defer s.open.Dec()
 	r = r.WithContext(journal.WithOwner(r.Context(), user.Owner))
 	switch r.Method {
-	case http.MethodPost:
-		s.post(w, r, user)
 	case http.MethodGet:
-		s.get(w, r)
+		return s.get(w, r)
 	case http.MethodDelete:
-		s.delete(w, r)
+		return s.delete(w, r)
 	}
+	return s.post(w, r, user)
 }
 
 // origin refuses pages in browsers that are not allowed, and lets the others
 // read the answers. Without authentication the name under which the server was
 // called must be that of this computer, too: else a page could give its own name
 // this computer's address. A page of this very address may then call.
-func (s *Server) origin(w http.ResponseWriter, r *http.Request) bool {
+func (s *Server) origin(w http.ResponseWriter, r *http.Request) error {
 	if s.local && !pixazo.IsLoopback((&url.URL{Host: r.Host}).Hostname()) {
-		http.Error(w, "without authentication this server answers as localhost alone", http.StatusForbidden)
-		return false
+		return refused(http.StatusForbidden, "without authentication this server answers as localhost alone")
 	}
 	origin := r.Header.Get("Origin")
 	if origin == "" {
-		return true
+		return nil
 	}
 	h := w.Header()
 	h.Add("Vary", "Origin")
 	if !slices.Contains(s.o.AllowedOrigins, origin) && !(s.local && origin == "http://"+r.Host) {
-		http.Error(w, "pages of this origin are not allowed (--allowed-origins)", http.StatusForbidden)
-		return false
+		return refused(http.StatusForbidden, "pages of this origin are not allowed (--allowed-origins)")
 	}
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Set("Access-Control-Expose-Headers", "Mcp-Session-Id, WWW-Authenticate, Retry-After")
@@ -224,30 +248,14 @@ func (s *Server) origin(w http.ResponseWriter, r *http.Request) bool {
 		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, Last-Event-ID, Mcp-Protocol-Version, Mcp-Session-Id, Mcp-Method, Mcp-Name")
 		h.Set("Access-Control-Max-Age", "7200")
 	}
-	return true
+	return nil
 }
 
-// refuse answers with what err says, an *identity.Refusal, and with 503 for any
-// other error.
-func (s *Server) refuse(w http.ResponseWriter, err error) {
-	refusal, ok := errors.AsType[*identity.Refusal](err)
-	if !ok {
-		s.log.Error("a caller could not be identified", "error", err)
-		unavailable(w, "it can't be checked who you are at the moment")
-		return
-	}
-	if refusal.Challenge != "" {
-		w.Header().Set("WWW-Authenticate", refusal.Challenge)
-	}
-	http.Error(w, refusal.Message, refusal.Status)
-}
-
-// inTime enforces CallsPerMinute: it answers 429 and returns false when the user
-// has made too many calls.
-func (s *Server) inTime(w http.ResponseWriter, owner string) bool {
+// inTime enforces CallsPerMinute.
+func (s *Server) inTime(w http.ResponseWriter, owner string) error {
 	n := s.o.CallsPerMinute
 	if n == 0 {
-		return true
+		return nil
 	}
 	s.mu.Lock()
 	if len(s.limiters) >= maxLimiters {
@@ -262,18 +270,11 @@ func (s *Server) inTime(w http.ResponseWriter, owner string) bool {
 	turn := limiter.Reserve()
 	wait := turn.Delay()
 	if wait == 0 {
-		return true
+		return nil
 	}
 	turn.Cancel()
 	w.Header().Set("Retry-After", seconds(wait))
-	http.Error(w, "too many calls in a minute", http.StatusTooManyRequests)
-	return false
-}
-
-// unavailable answers 503: the same request may succeed later.
-func unavailable(w http.ResponseWriter, why string) {
-	w.Header().Set("Retry-After", retryAfter)
-	http.Error(w, why, http.StatusServiceUnavailable)
+	return refused(http.StatusTooManyRequests, "too many calls in a minute")
 }
 
 // enter counts an MCP request as under way. It returns false once Drain was
@@ -299,32 +300,31 @@ func (s *Server) Drain() {
 }
 
 // ready serves /readyz: 503 while the server drains or Ready returns an error.
-func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+func (s *Server) ready(_ http.ResponseWriter, r *http.Request) error {
 	s.mu.Lock()
 	draining := s.draining
 	s.mu.Unlock()
 	if draining {
-		unavailable(w, "draining")
-		return
+		return unavailable("draining")
+	}
+	if s.o.Ready == nil {
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), readyTime)
 	defer cancel()
-	if s.o.Ready == nil {
-		return
-	}
 	if err := s.o.Ready(ctx); err != nil {
 		s.log.Warn("not ready", "error", err)
-		unavailable(w, "the journal can't be read at the moment")
+		return unavailable("the journal can't be read at the moment")
 	}
+	return nil
 }
 
 // usage serves /usage to the operator, who has a token of their own.
-func (s *Server) usage(w http.ResponseWriter, r *http.Request) {
+func (s *Server) usage(w http.ResponseWriter, r *http.Request) error {
 	given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if subtle.ConstantTimeCompare([]byte(given), []byte(s.o.UsageToken)) != 1 {
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		http.Error(w, "the token of --usage-token-file is needed", http.StatusUnauthorized)
-		return
+		return &identity.Refusal{Status: http.StatusUnauthorized, Challenge: "Bearer", Message: "the token of --usage-token-file is needed"}
 	}
 	s.o.Usage.ServeHTTP(w, r)
+	return nil
 }

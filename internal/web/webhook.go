@@ -45,11 +45,10 @@ func mac(secret []byte, nonce string) string {
 // webhook receives a callback. It only tells which job to ask the gateway for. The
 // gateway delivers a callback until it is answered with 2xx, so that means that
 // the hint is held.
-func (s *Server) webhook(w http.ResponseWriter, r *http.Request) {
+func (s *Server) webhook(w http.ResponseWriter, r *http.Request) error {
 	nonce, given, _ := strings.Cut(r.PathValue("token"), ".")
 	if nonce == "" || !hmac.Equal([]byte(given), []byte(mac(s.o.WebhookSecret, nonce))) {
-		http.NotFound(w, r)
-		return
+		return refused(http.StatusNotFound, "not found")
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(callbackTime))
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCallback))
@@ -57,19 +56,18 @@ func (s *Server) webhook(w http.ResponseWriter, r *http.Request) {
 		RequestID string `json:"request_id"`
 	}
 	if err != nil || json.Unmarshal(raw, &body) != nil || pixazo.CheckRequestID(body.RequestID) != nil {
-		http.Error(w, "a callback has a request_id, and no more than 64 kB", http.StatusBadRequest)
-		return
+		return refused(http.StatusBadRequest, "a callback has a request_id, and no more than 64 kB")
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), callbackTime)
 	defer cancel()
 	err = s.o.Callback(ctx, nonce, body.RequestID)
 	switch {
-	case err == nil:
-		w.WriteHeader(http.StatusAccepted)
 	case pixazo.IsCode(err, pixazo.NotFound):
-		http.NotFound(w, r)
-	default:
+		return refused(http.StatusNotFound, "not found")
+	case err != nil:
 		s.log.Warn("a callback could not be recorded, and is asked for again", "error", text.Clean(err.Error(), 300))
-		unavailable(w, "not recorded; please deliver it again")
+		return unavailable("not recorded; please deliver it again")
 	}
+	w.WriteHeader(http.StatusAccepted)
+	return nil
 }
