@@ -5,7 +5,6 @@ package tools
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -29,14 +28,14 @@ const (
 // nobody.
 type confirmations struct {
 	mu  sync.Mutex
-	yes map[[sha256.Size]byte]time.Time // when they came, by request
+	yes map[string]time.Time // when they came, by request
 }
 
 func newConfirmations(wanted bool) *confirmations {
 	if !wanted {
 		return nil
 	}
-	return &confirmations{yes: map[[sha256.Size]byte]time.Time{}}
+	return &confirmations{yes: map[string]time.Time{}}
 }
 
 // hear reads the answer that a client of 2026-07-28 sends with its second call. An
@@ -46,7 +45,7 @@ func (c *confirmations) hear(ctx context.Context, req mcp.CallToolRequest) error
 	if c == nil {
 		return nil
 	}
-	if _, answered := server.InputResponse(req.Params.InputResponses, spendQuestion); !answered || req.Params.RequestState != asked(ctx, req) {
+	if _, answered := server.InputResponse(req.Params.InputResponses, spendQuestion); !answered || req.Params.RequestState != requestKey(ctx, req) {
 		return nil
 	}
 	answer := server.ElicitationResponse(req.Params.InputResponses, spendQuestion)
@@ -55,12 +54,6 @@ func (c *confirmations) hear(ctx context.Context, req mcp.CallToolRequest) error
 	}
 	c.add(requestKey(ctx, req))
 	return nil
-}
-
-// asked returns the name of the question about a call, which the answer repeats.
-func asked(ctx context.Context, req mcp.CallToolRequest) string {
-	key := keyOf(ctx, "", req)
-	return hex.EncodeToString(key[:])
 }
 
 // ask returns nil once the user has agreed to pay for the video, and an error after
@@ -83,7 +76,7 @@ func (c *confirmations) ask(ctx context.Context, req mcp.CallToolRequest, in gen
 	case e == nil || e.Form == nil && e.URL != nil:
 		return errNotAsked
 	case modern:
-		return question{server.NewInputRequestBuilder(asked(ctx, req)).Elicit(spendQuestion, params).ToolResult()}
+		return question{server.NewInputRequestBuilder(key).Elicit(spendQuestion, params).ToolResult()}
 	case !ok:
 		return errNotAsked
 	}
@@ -126,15 +119,15 @@ func notConfirmed(why string) error {
 	return &pixazo.Error{Code: pixazo.NotConfirmed, Message: why}
 }
 
-func (c *confirmations) add(key [sha256.Size]byte) {
+func (c *confirmations) add(key string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	maps.DeleteFunc(c.yes, func(_ [sha256.Size]byte, at time.Time) bool { return time.Since(at) >= yesFor })
+	maps.DeleteFunc(c.yes, func(_ string, at time.Time) bool { return time.Since(at) >= yesFor })
 	c.yes[key] = time.Now()
 }
 
 // take uses up a yes, and reports whether there was one.
-func (c *confirmations) take(key [sha256.Size]byte) bool {
+func (c *confirmations) take(key string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at, ok := c.yes[key]
@@ -142,20 +135,11 @@ func (c *confirmations) take(key [sha256.Size]byte) bool {
 	return ok && time.Since(at) < yesFor
 }
 
-// requestKey is the same for calls of one owner and session with the same
-// arguments. (A client of 2026-07-28 has no session.)
-func requestKey(ctx context.Context, req mcp.CallToolRequest) [sha256.Size]byte {
-	session := ""
-	if s := server.ClientSessionFromContext(ctx); s != nil {
-		session = s.SessionID()
-	}
-	return keyOf(ctx, session, req)
-}
-
-// keyOf is requestKey of a session.
-func keyOf(ctx context.Context, session string, req mcp.CallToolRequest) [sha256.Size]byte {
+// requestKey is the same for calls of one owner with the same arguments. It also
+// names the question about them, which the answer repeats.
+func requestKey(ctx context.Context, req mcp.CallToolRequest) string {
 	arguments, _ := json.Marshal(req.GetArguments()) // which came as JSON
-	return sha256.Sum256(append([]byte(jobs.Owner(ctx)+"\n"+session+"\n"), arguments...))
+	return fmt.Sprintf("%x", sha256.Sum256(append([]byte(jobs.Owner(ctx)+"\n"), arguments...)))
 }
 
 // spendMessage is the question, for a person.
@@ -176,14 +160,12 @@ func spendMessage(in generateArgs) string {
 // clientCapabilities returns what the client of a call said that it can do: with
 // the call since 2026-07-28, else when it initialized.
 func clientCapabilities(ctx context.Context) (capabilities mcp.ClientCapabilities, modern bool) {
-	if info := server.RequestProtocolInfoFromContext(ctx); info != nil && info.Modern {
-		if info.ClientCapabilities != nil {
-			capabilities = *info.ClientCapabilities
-		}
-		return capabilities, true
-	}
-	if session, ok := server.ClientSessionFromContext(ctx).(server.SessionWithClientInfo); ok {
+	info := server.RequestProtocolInfoFromContext(ctx)
+	modern = info != nil && info.Modern
+	if modern {
+		capabilities = *info.ClientCapabilities
+	} else if session, ok := server.ClientSessionFromContext(ctx).(server.SessionWithClientInfo); ok {
 		capabilities = session.GetClientCapabilities()
 	}
-	return capabilities, false
+	return capabilities, modern
 }

@@ -20,7 +20,7 @@ func TestAYesIsOfOneOwner(t *testing.T) {
 		c := newConfirmations(true)
 		var req mcp.CallToolRequest
 		req.Params.Arguments = json.RawMessage(`{"prompt":"x"}`)
-		of := func(owner string) [32]byte { return requestKey(journal.WithOwner(context.Background(), owner), req) }
+		of := func(owner string) string { return requestKey(journal.WithOwner(context.Background(), owner), req) }
 		c.add(of("token:ada"))
 		if c.take(of("token:bob")) {
 			t.Error("the yes of another counts")
