@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/mark3labs/mcp-go/server"
+
 	"pixazo-mcp/internal/text"
 )
 
@@ -175,30 +177,21 @@ func (v *Verifier) Metadata() http.Handler {
 	if v == nil || v.issuer == nil {
 		return http.NotFoundHandler()
 	}
-	document, err := text.JSON(map[string]any{
-		"resource":                 v.o.PublicURL,
-		"resource_name":            "Pixazo video",
-		"authorization_servers":    []string{v.o.Issuer},
-		"scopes_supported":         append([]string{}, v.o.Scopes...),
-		"bearer_methods_supported": []string{"header"},
-	}, "")
-	if err != nil {
-		panic(err) // strings alone
-	}
+	document := server.NewProtectedResourceMetadataHandler(server.ProtectedResourceMetadataConfig{
+		Resource:               v.o.PublicURL,
+		ResourceName:           "Pixazo video",
+		AuthorizationServers:   []string{v.o.Issuer},
+		ScopesSupported:        v.o.Scopes,
+		BearerMethodsSupported: []string{"header"},
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Access-Control-Allow-Origin", "*")
-		switch r.Method {
-		case http.MethodGet, http.MethodHead:
-			h.Set("Content-Type", "application/json")
-			_, _ = w.Write(document) // the client may be gone
-		case http.MethodOptions:
-			h.Set("Access-Control-Allow-Methods", "GET")
-			h.Set("Access-Control-Allow-Headers", "MCP-Protocol-Version")
-			w.WriteHeader(http.StatusNoContent)
-		default:
-			h.Set("Allow", "GET, HEAD, OPTIONS")
-			w.WriteHeader(http.StatusMethodNotAllowed)
+		if r.Method != http.MethodOptions {
+			document.ServeHTTP(w, r)
+			return
 		}
+		// mcp-go does not let a page send the version of the protocol along.
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("Access-Control-Allow-Headers", "MCP-Protocol-Version")
+		w.WriteHeader(http.StatusNoContent)
 	})
 }
