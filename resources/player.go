@@ -36,42 +36,34 @@ var playerPage = sync.OnceValue(func() string {
 	return strings.NewReplacer("<!-- gallery.html: elements -->\n", elements, "// gallery.html: script\n", script).Replace(playerFile)
 })
 
-// noOrigins is the page's list of http origins, as it stands in the file.
-const noOrigins = "const local = [];"
+// pageServer is what the page has to know of the server.
+type pageServer struct {
+	Local   []string `json:"local"` // the only http origins from which it takes videos, such as the sandbox's; of https ones the client's policy decides
+	Missing []string `json:"missing"`
+	Team    bool     `json:"team"`
+}
 
-// playerFor returns the page, which takes http addresses from the http origins
-// among mediaOrigins alone, such as the sandbox's. (https ones it takes from
-// anywhere, and the client's policy decides.)
-func playerFor(mediaOrigins []string) string {
-	local := []string{}
-	for _, o := range mediaOrigins {
-		if u, err := url.Parse(o); err == nil && u.Scheme == "http" && u.Host != "" {
-			local = append(local, "http://"+strings.TrimSuffix(strings.ToLower(u.Host), ":80")) // as a browser writes it
-		}
-	}
-	list, err := json.Marshal(local) // which escapes what could end a script element
+// inPage returns the line of the page that has it. JSON escapes what could end a
+// script element.
+func (p pageServer) inPage() string {
+	raw, err := json.Marshal(p)
 	if err != nil {
 		panic("resources: " + err.Error()) // strings can always be marshalled
 	}
-	return strings.Replace(playerPage(), noOrigins, "const local = "+string(list)+";", 1)
+	return "const server = " + string(raw) + ";"
 }
 
-// teamPage says of a team server who can mend what a user can't.
-var teamPage = strings.NewReplacer(
-	"Look for it in the Pixazo dashboard before you try again.", "Ask whoever runs this server before you try again.",
-	`Pixazo needs a good key. Put one into this server\'s settings.`, "This server has no good key. Ask whoever runs it.",
-	"Add some in the Pixazo dashboard.", "Ask whoever runs this server.",
-	`Wait, or raise it in this server\'s settings.`, "Wait, or ask whoever runs this server.",
-	"the Pixazo dashboard knows more", "ask whoever runs this server",
-	"This account has no such video.", "There is no such video of yours.",
-)
-
-// hidesSave is the condition in the page that hides its button to save the video. A
-// saved video keeps the button, which then copies its place.
-const hidesSave = "!saved() && (!shown || !can.serverTools)"
-
-// hidesAgain is that which hides its button to make another video.
-const hidesAgain = "!job.done || !view.prompt || view.cut || !can.message"
+// playerFor returns the page for a server.
+func playerFor(o Options) string {
+	p := pageServer{Local: []string{}, Missing: o.Missing, Team: o.Team}
+	unknown := pageServer{Local: []string{}}.inPage() // as it stands in the file
+	for _, origin := range o.MediaOrigins {
+		if u, err := url.Parse(origin); err == nil && u.Scheme == "http" && u.Host != "" {
+			p.Local = append(p.Local, "http://"+strings.TrimSuffix(strings.ToLower(u.Host), ":80")) // as a browser writes it
+		}
+	}
+	return strings.Replace(playerPage(), unknown, p.inPage(), 1)
+}
 
 // registerPlayer adds the player to s. Clients let it load media from the origins
 // of o alone.
@@ -87,19 +79,7 @@ func registerPlayer(s *server.MCPServer, o Options) {
 		"permissions":   map[string]any{"clipboardWrite": map[string]any{}}, // for the link
 		"prefersBorder": true,
 	}}
-	page := sync.OnceValue(func() string { // few clients ever read it
-		page := playerFor(o.MediaOrigins)
-		if o.Team {
-			page = teamPage.Replace(page)
-		}
-		if o.misses("download_video") {
-			page = strings.Replace(page, hidesSave, "!saved()", 1)
-		}
-		if o.misses("generate_video") {
-			page = strings.Replace(page, hidesAgain, "true", 1)
-		}
-		return page
-	})
+	page := sync.OnceValue(func() string { return playerFor(o) }) // few clients ever read it
 	// mcp-go lists by name: the guide comes first.
 	s.AddResource(mcp.NewResource(jobs.PlayerURI, "video-player",
 		mcp.WithResourceTitle("Video player"),

@@ -38,7 +38,7 @@ func TestThePlayerIsReadInBothEras(t *testing.T) {
 				t.Fatalf("%s, %s: %+v, %v", era.name, tt.name, a, err)
 			}
 			c := got.Contents[0]
-			if c.URI != jobs.PlayerURI || c.MIMEType != "text/html;profile=mcp-app" || c.Text != playerFor(tt.origins) {
+			if c.URI != jobs.PlayerURI || c.MIMEType != "text/html;profile=mcp-app" || c.Text != playerFor(Options{MediaOrigins: tt.origins}) {
 				t.Errorf("%s, %s: got %s, %s, %d bytes", era.name, tt.name, c.URI, c.MIMEType, len(c.Text))
 			}
 			want := map[string]any{"ui": map[string]any{"csp": tt.csp, "permissions": map[string]any{"clipboardWrite": map[string]any{}}, "prefersBorder": true}}
@@ -60,8 +60,8 @@ func TestThePlayerKnowsTheHTTPOriginsOnly(t *testing.T) {
 		{[]string{"http://</script><script>alert(1)", "http://a\"b", "http://]"}, `["http://\u003c","http://a\"b","http://]"]`},
 		{[]string{"http://a&b"}, `["http://a\u0026b"]`},
 	} {
-		if got := playerFor(tt.origins); got != strings.Replace(playerPage(), noOrigins, "const local = "+tt.want+";", 1) || !strings.Contains(got, "const local = "+tt.want+"; //") {
-			t.Errorf("%q: want %s; got %s", tt.origins, tt.want, regexp.MustCompile("const local.*").FindString(got))
+		if got := playerFor(Options{MediaOrigins: tt.origins}); !strings.Contains(got, `const server = {"local":`+tt.want+`,"missing":null,"team":false}; //`) || strings.Count(got, "const server = ") != 1 {
+			t.Errorf("%q: want %s; got %s", tt.origins, tt.want, regexp.MustCompile("const server.*").FindString(got))
 		}
 	}
 }

@@ -130,12 +130,14 @@ func TestATeamIsToldWhatItsServerIs(t *testing.T) {
 			t.Errorf("a prompt speaks of %s: %s", word, menu)
 		}
 	}
-	if page := askAs(t, s, "token:ada", "resources/read", map[string]any{"uri": jobs.PlayerURI}); !strings.Contains(page, "Ask whoever runs this server") {
-		t.Error("the player does not say whom to ask")
+	if page := askAs(t, s, "token:ada", "resources/read", map[string]any{"uri": jobs.PlayerURI}); !strings.Contains(page, `\"team\":true};`) {
+		t.Error("the player is not told that this is a team's server")
 	}
 	for _, words := range []string{"Pixazo dashboard", `server\'s settings`, "This account"} {
-		if strings.Contains(teamPage.Replace(playerPage()), words) || !strings.Contains(playerPage(), words) {
-			t.Errorf("the player speaks of %s", words)
+		for line := range strings.Lines(playerPage()) {
+			if strings.Contains(line, words) && !strings.Contains(line, "say('") {
+				t.Errorf("the player speaks of %s to a team: %s", words, line)
+			}
 		}
 	}
 	guide := askAs(t, s, "token:ada", "resources/read", map[string]any{"uri": jobs.PromptingGuideURI})
@@ -146,8 +148,8 @@ func TestATeamIsToldWhatItsServerIs(t *testing.T) {
 	}
 	nothing := server.NewMCPServer("test", "1")
 	registerPlayer(nothing, Options{Missing: []string{"download_video", "generate_video"}})
-	if page := askAs(t, nothing, "", "resources/read", map[string]any{"uri": jobs.PlayerURI}); strings.Contains(page, "can.serverTools)") || strings.Contains(page, "can.message;") ||
-		strings.Count(playerPage(), hidesSave) != 1 || strings.Count(playerPage(), hidesAgain) != 1 {
+	if page := askAs(t, nothing, "", "resources/read", map[string]any{"uri": jobs.PlayerURI}); !strings.Contains(page, `\"missing\":[\"download_video\",\"generate_video\"]`) ||
+		strings.Count(playerPage(), "!offers('download_video')") != 1 || strings.Count(playerPage(), "!offers('generate_video')") != 1 {
 		t.Error("the player offers what the server does not")
 	}
 	if guide := askAs(t, s, "token:ada", "resources/read", map[string]any{"uri": jobs.PromptingGuideURI}); !strings.Contains(guide, "This is a team server.") {
