@@ -135,7 +135,7 @@ func TestATeamIsToldWhatItsServerIs(t *testing.T) {
 	}
 	for _, words := range []string{"Pixazo dashboard", `server\'s settings`, "This account"} {
 		for line := range strings.Lines(playerPage()) {
-			if strings.Contains(line, words) && !strings.Contains(line, "say('") {
+			if strings.Contains(line, words) && !strings.Contains(line, "byServer('") {
 				t.Errorf("the player speaks of %s to a team: %s", words, line)
 			}
 		}
