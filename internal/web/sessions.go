@@ -279,23 +279,15 @@ func (s *Server) forget(st *stream) {
 	delete(s.streams, st)
 }
 
-// inFlight is a call that can be cancelled.
-type inFlight struct {
-	session *wire.Session
-	id      string
-}
-
 // cancellable lets a call be cancelled by its key until done is called.
-func (s *Server) cancellable(key string, c inFlight) (done func()) {
+func (s *Server) cancellable(key string, cancel func()) (done func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.calls[key] = c
+	s.calls[key] = cancel
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.calls[key] == c {
-			delete(s.calls, key)
-		}
+		delete(s.calls, key)
 	}
 }
 
@@ -310,10 +302,10 @@ func (s *Server) cancelled(ctx context.Context, key string) error {
 // cancel cancels a call of this replica, and reports whether there is one.
 func (s *Server) cancel(key string) bool {
 	s.mu.Lock()
-	c, ok := s.calls[key]
+	cancel, ok := s.calls[key]
 	s.mu.Unlock()
 	if ok {
-		c.session.Cancel(c.id)
+		cancel()
 	}
 	return ok
 }

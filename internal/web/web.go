@@ -101,7 +101,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	draining bool
-	calls    map[string]inFlight // by callKey
+	calls    map[string]func() // cancel one, by callKey
 	streams  map[*stream]struct{}
 	known    map[string]knownSession
 	limiters map[string]*rate.Limiter
@@ -113,7 +113,7 @@ func New(srv *server.MCPServer, o Options) *Server {
 	o.Metrics = cmp.Or(o.Metrics, metrics.NewSet())
 	s := &Server{
 		srv: srv, o: o, log: o.Logger, mux: http.NewServeMux(), open: o.Metrics.NewCounter("pixazo_mcp_requests_open"),
-		calls: map[string]inFlight{}, streams: map[*stream]struct{}{}, known: map[string]knownSession{}, limiters: map[string]*rate.Limiter{},
+		calls: map[string]func(){}, streams: map[*stream]struct{}{}, known: map[string]knownSession{}, limiters: map[string]*rate.Limiter{},
 	}
 	const prm = "/.well-known/oauth-protected-resource"
 	path := "/mcp"
