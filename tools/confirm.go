@@ -24,27 +24,16 @@ const (
 	yesFor        = 10 * time.Minute // how long a yes that came after its call had ended counts for the next
 )
 
-// confirmations are the user's confirmations that no call has used yet. Nil asks
-// nobody.
+// confirmations are the user's confirmations that no call has used yet.
 type confirmations struct {
 	mu  sync.Mutex
 	yes map[string]time.Time // when they came, by request
-}
-
-func newConfirmations(wanted bool) *confirmations {
-	if !wanted {
-		return nil
-	}
-	return &confirmations{yes: map[string]time.Time{}}
 }
 
 // hear reads the answer that a client of 2026-07-28 sends with its second call. An
 // answer to the question about other arguments counts as none; anything but a yes
 // is errDeclined.
 func (c *confirmations) hear(ctx context.Context, req mcp.CallToolRequest) error {
-	if c == nil {
-		return nil
-	}
 	if _, answered := server.InputResponse(req.Params.InputResponses, spendQuestion); !answered || req.Params.RequestState != requestKey(ctx, req) {
 		return nil
 	}
@@ -60,9 +49,6 @@ func (c *confirmations) hear(ctx context.Context, req mcp.CallToolRequest) error
 // within at the latest. A yes counts for one call. tell is called now and then
 // while it waits.
 func (c *confirmations) ask(ctx context.Context, req mcp.CallToolRequest, in generateArgs, within time.Duration, tell func(value, total float64, message string)) error {
-	if c == nil {
-		return nil
-	}
 	key := requestKey(ctx, req)
 	if c.take(key) {
 		return nil
@@ -122,6 +108,9 @@ func notConfirmed(why string) error {
 func (c *confirmations) add(key string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.yes == nil {
+		c.yes = map[string]time.Time{}
+	}
 	maps.DeleteFunc(c.yes, func(_ string, at time.Time) bool { return time.Since(at) >= yesFor })
 	c.yes[key] = time.Now()
 }

@@ -17,7 +17,7 @@ import (
 func TestAYesIsOfOneOwner(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newConfirmations(true)
+		var c confirmations
 		var req mcp.CallToolRequest
 		req.Params.Arguments = json.RawMessage(`{"prompt":"x"}`)
 		of := func(owner string) string { return requestKey(journal.WithOwner(context.Background(), owner), req) }

@@ -71,8 +71,7 @@ func downloadVideo(config Config) tool {
 			"Saves a finished video (COMPLETED) on the server and answers with a link to it, saved_url, which is good for an hour, for whoever has it; a further call makes a new one.") +
 			" Free. A video that is saved already is not downloaded again. While it answers wait_expired: true, call it again with the same arguments.",
 		// overwrite replaces a file.
-		hints:  hints{readOnly: false, destructive: true, idempotent: true, openWorld: true},
-		player: true,
+		hints: hints{readOnly: false, destructive: true, idempotent: true, openWorld: true},
 	}, func(ctx context.Context, req mcp.CallToolRequest, in downloadArgs) (downloadResult, error) {
 		tell := progress(ctx, req)
 		asked := download.Request{RequestID: in.RequestID, Filename: in.Filename, Overwrite: in.Overwrite}

@@ -30,7 +30,7 @@ type generateResult struct {
 }
 
 func generateVideo(config Config) tool {
-	yes := newConfirmations(config.ConfirmSpend)
+	var yes confirmations
 	return define(config, definition{
 		name:  "generate_video",
 		title: "Generate a video",
@@ -44,11 +44,12 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 		hints:   hints{readOnly: false, destructive: true, idempotent: false, openWorld: true},
 		aliases: map[string]string{"avatar": "avatar_id", "voice": "voice_id"},
 		submits: true,
-		player:  true,
 	}, func(ctx context.Context, req mcp.CallToolRequest, in generateArgs) (generateResult, error) {
 		begun := time.Now()
-		if err := yes.hear(ctx, req); err != nil {
-			return generateResult{}, err
+		if config.ConfirmSpend {
+			if err := yes.hear(ctx, req); err != nil {
+				return generateResult{}, err
+			}
 		}
 		tell := progress(ctx, req)
 		tell(0, 0, "SUBMITTING")
@@ -56,12 +57,13 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 			return generateResult{}, err
 		}
 		if config.ConfirmSpend { // nobody is asked about a request that can't be sent
-			if _, err := pixazo.Prepare(in.VideoRequest); err != nil {
+			_, err := pixazo.Prepare(in.VideoRequest)
+			if err == nil {
+				err = yes.ask(ctx, req, in, config.MaxWait-answerTime, tell)
+			}
+			if err != nil {
 				return generateResult{}, err
 			}
-		}
-		if err := yes.ask(ctx, req, in, config.MaxWait-answerTime, tell); err != nil {
-			return generateResult{}, err
 		}
 		stop := repeat(func() {
 			waited := time.Since(begun).Seconds()

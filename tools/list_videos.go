@@ -42,7 +42,6 @@ func listVideos(config Config) tool {
 		title:       "List the videos",
 		description: `Lists the videos that ` + config.Team.say("were submitted on this computer", "this user submitted") + `, newest first: status, prompt, times and every request_id. Call it to find a request_id, or before submitting to see whether it was. Free. Reads the ` + config.Team.say("local", "server's") + ` journal alone: a pending video may be done by now, which get_status tells.`,
 		hints:       hints{readOnly: true, destructive: false, idempotent: true, openWorld: false},
-		player:      true,
 	}, func(ctx context.Context, _ mcp.CallToolRequest, in listArgs) (listResult, error) {
 		limit := defaultList
 		if in.Limit != nil {

@@ -140,26 +140,17 @@ type definition struct {
 	hints                    hints
 	aliases                  map[string]string // unadvertised argument names, and what they mean
 	submits                  bool              // whether calling it may spend money, for the wording of errors
-	player                   bool              // whether a client that can shows its result in the player
-}
-
-// playerMeta attaches the player to a tool (MCP Apps 2026-01-26, Resource
-// Discovery), and lets the player call it. The second name is the one that
-// older clients know.
-func playerMeta() *mcp.Meta {
-	return mcp.NewMetaFromMap(map[string]any{
-		"ui":             map[string]any{"resourceUri": jobs.PlayerURI, "visibility": []string{"model", "app"}},
-		"ui/resourceUri": jobs.PlayerURI,
-	})
 }
 
 // define makes a tool of a definition and a handler.
 func define[In, Out any](config Config, d definition, handle func(context.Context, mcp.CallToolRequest, In) (Out, error)) tool {
 	arguments := argumentsOf(reflect.TypeFor[In]())
-	var meta *mcp.Meta
-	if d.player {
-		meta = playerMeta()
-	}
+	// Attaches the player (MCP Apps 2026-01-26, Resource Discovery), and lets it
+	// call the tool. The second name is the one that older clients know.
+	meta := mcp.NewMetaFromMap(map[string]any{
+		"ui":             map[string]any{"resourceUri": jobs.PlayerURI, "visibility": []string{"model", "app"}},
+		"ui/resourceUri": jobs.PlayerURI,
+	})
 	return tool{in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](), ServerTool: server.ServerTool{
 		Tool: mcp.Tool{
 			Meta:        meta,

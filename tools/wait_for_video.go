@@ -46,7 +46,6 @@ func waitForVideo(config Config) tool {
 		title:       "Wait for a video",
 		description: `Waits for a video, 45 seconds a call; only if the user wants to wait or a next step needs it, since a video takes 5 to 45 minutes. While it answers wait_expired: true, call it again with the same request_id. Free. A wait that ends or is cancelled does not touch the video; a failed video is an error with the gateway's reason.`,
 		hints:       hints{readOnly: true, destructive: false, idempotent: true, openWorld: true},
-		player:      true,
 	}, func(ctx context.Context, req mcp.CallToolRequest, in waitArgs) (waitResult, error) {
 		tell := progress(ctx, req)
 		outcome, err := config.Tracker.Wait(ctx, in.RequestID, in.timeout(config.MaxWait), func(p jobs.Progress) { tell(p.Waited.Seconds(), 0, waited(p)) })
