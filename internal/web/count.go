@@ -3,12 +3,9 @@
 package web
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,17 +15,6 @@ import (
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
-
-// gauges registers what is open or held at the moment.
-func (s *Server) gauges() {
-	s.o.Metrics.NewGauge("pixazo_mcp_streams_open", func() float64 { return float64(len(s.streamsOf(all))) })
-	s.o.Metrics.NewGauge("pixazo_mcp_bodies_bytes", func() float64 { return float64(s.bodies.Load()) })
-}
-
-// count counts a request by its route and the status of its answer.
-func (s *Server) count(route string, status int) {
-	s.counter("pixazo_http_requests_total{route=%q,code=%q}", route, strconv.Itoa(cmp.Or(status, http.StatusOK))).Inc()
-}
 
 func (s *Server) counter(format string, labels ...any) *metrics.Counter {
 	return s.o.Metrics.GetOrCreateCounter(fmt.Sprintf(format, labels...))

@@ -237,15 +237,23 @@ func (s *Server) call(ctx context.Context, a *reply, q *request) error {
 	return nil
 }
 
-// keep writes what a request has changed for the later ones of its session.
+// keep writes what a request has changed for the later ones of its session, which
+// initialize begins: its id goes into the answer's headers.
 func (s *Server) keep(ctx context.Context, a *reply, q *request) error {
-	switch mcp.MCPMethod(q.Method) {
-	case mcp.MethodInitialize:
-		return s.openSession(ctx, a.w.Header(), q.user.Owner)
-	case mcp.MethodResourcesSubscribe, mcp.MethodResourcesUnsubscribe:
-		if q.session != nil {
-			return s.subscribe(ctx, q.session.ID, q.uri, mcp.MCPMethod(q.Method) == mcp.MethodResourcesSubscribe)
+	method := mcp.MCPMethod(q.Method)
+	switch {
+	case method == mcp.MethodInitialize:
+		id := rand.Text()
+		if err := s.o.Sessions.OpenSession(ctx, journal.Session{ID: hash(id), Owner: q.user.Owner}); err != nil {
+			return err
 		}
+		a.w.Header().Set(mcp.HeaderSessionID, id)
+		s.counter("pixazo_mcp_sessions_opened_total").Inc()
+	case q.session != nil && (method == mcp.MethodResourcesSubscribe || method == mcp.MethodResourcesUnsubscribe):
+		if err := s.o.Sessions.Subscribe(ctx, q.session.ID, q.uri, method == mcp.MethodResourcesSubscribe); err != nil {
+			return err
+		}
+		return s.changed(ctx, q.session.ID)
 	}
 	return nil
 }

@@ -66,27 +66,22 @@ type reply struct {
 	quiet     *time.Timer
 }
 
+// newReply returns the reply to r, to a client that takes what its Accept says.
 func newReply(w http.ResponseWriter, r *http.Request) *reply {
 	a := &reply{w: w, control: http.NewResponseController(w)}
-	a.json, a.events = accepted(r)
-	return a
-}
-
-// accepted reports whether JSON and events are taken by a client.
-func accepted(r *http.Request) (json, events bool) {
 	values := r.Header.Values("Accept")
 	if len(values) == 0 {
-		return true, true
+		values = []string{"*/*"}
 	}
 	for kind := range strings.SplitSeq(strings.Join(values, ","), ",") {
 		media, parameters, err := mime.ParseMediaType(kind)
 		if q, given := parameters["q"]; err != nil || given && strings.Trim(q, "0.") == "" {
 			continue
 		}
-		json = json || media == "application/json" || media == "application/*" || media == "*/*"
-		events = events || media == "text/event-stream" || media == "text/*" || media == "*/*"
+		a.json = a.json || media == "application/json" || media == "application/*" || media == "*/*"
+		a.events = a.events || media == "text/event-stream" || media == "text/*" || media == "*/*"
 	}
-	return json, events
+	return a
 }
 
 // comment is a piece of the stream that means nothing: a sign of life.

@@ -60,17 +60,6 @@ func hash(id string) string {
 // user.
 func callKey(session, id string) string { return hash(session + " " + id) }
 
-// openSession begins a session and puts its id into the answer's headers.
-func (s *Server) openSession(ctx context.Context, h http.Header, owner string) error {
-	id := rand.Text()
-	err := s.o.Sessions.OpenSession(ctx, journal.Session{ID: hash(id), Owner: owner})
-	if err == nil {
-		h.Set(mcp.HeaderSessionID, id)
-		s.counter("pixazo_mcp_sessions_opened_total").Inc()
-	}
-	return err
-}
-
 // session returns the session that a request names: 404 makes a client begin a new
 // one.
 func (s *Server) session(r *http.Request) (*journal.Session, error) {
@@ -132,6 +121,12 @@ func (s *Server) drop(id string) {
 	delete(s.known, id)
 }
 
+// changed tells all replicas that a session has changed, or ended.
+func (s *Server) changed(ctx context.Context, id string) error {
+	s.drop(id)
+	return s.o.Sessions.Signal(ctx, signalChange+" "+id)
+}
+
 // delete ends a session.
 func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
 	session, err := s.session(r)
@@ -140,8 +135,7 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
 	}
 	ended, err := s.o.Sessions.EndSession(r.Context(), session.ID)
 	if err == nil {
-		s.drop(session.ID)
-		err = s.o.Sessions.Signal(r.Context(), signalChange+" "+session.ID)
+		err = s.changed(r.Context(), session.ID)
 	}
 	switch {
 	case err != nil:
@@ -171,15 +165,6 @@ func (s *Server) check(session *journal.Session) wire.Subscribe {
 		}
 		return func() {}, err
 	}
-}
-
-// subscribe keeps in a session that it wants to hear of uri, or not any more.
-func (s *Server) subscribe(ctx context.Context, id, uri string, wanted bool) error {
-	if err := s.o.Sessions.Subscribe(ctx, id, uri, wanted); err != nil {
-		return err
-	}
-	s.drop(id)
-	return s.o.Sessions.Signal(ctx, signalChange+" "+id)
 }
 
 // get sends the news of a session until the client leaves. The newest stream of

@@ -12,6 +12,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -141,7 +142,8 @@ func New(srv *server.MCPServer, o Options) *Server {
 	}
 	s.mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	s.mux.HandleFunc("GET /readyz", s.answering(s.ready))
-	s.gauges()
+	o.Metrics.NewGauge("pixazo_mcp_streams_open", func() float64 { return float64(len(s.streamsOf(all))) })
+	o.Metrics.NewGauge("pixazo_mcp_bodies_bytes", func() float64 { return float64(s.bodies.Load()) })
 	return s
 }
 
@@ -152,7 +154,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = out.control.SetReadDeadline(time.Now().Add(bodyTime)) // a recorder of a test has none
 	}
 	s.mux.ServeHTTP(out, r)
-	s.count(r.Pattern, out.status)
+	s.counter("pixazo_http_requests_total{route=%q,code=%q}", r.Pattern, fmt.Sprint(cmp.Or(out.status, http.StatusOK))).Inc()
 }
 
 // answering returns the handler that answers with what the error of h says: an
