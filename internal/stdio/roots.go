@@ -54,13 +54,33 @@ func (q *questions) answer(id string, result, failure json.RawMessage) bool {
 // error, where the tool can say better what it can't do. The error is that of a
 // call which nobody waits for any more.
 func (q *questions) listRoots(ctx context.Context) (*mcp.ListRootsResult, error) {
-	answer, err := q.ask(ctx, mcp.MethodListRoots)
-	if ctx.Err() != nil || errors.Is(err, wire.ErrClosed) {
-		return nil, wire.ErrClosed
-	}
+	replied := make(chan json.RawMessage, 1)
+	id, err := q.send(ctx, mcp.MethodListRoots, nil, func(result json.RawMessage) { replied <- result })
+	defer q.pending.Delete(id)
 	var result mcp.ListRootsResult
 	if err == nil {
-		err = json.Unmarshal(answer, &result)
+		select {
+		case answer := <-replied:
+			err = json.Unmarshal(answer, &result)
+		case <-q.ended.Done():
+			select {
+			case answer := <-replied: // with the last message
+				err = json.Unmarshal(answer, &result)
+			default:
+				err = errNoAnswers
+			}
+		case <-time.After(answerTime):
+			// Specification 2025-11-25, "Timeouts": the asker SHOULD say that it no
+			// longer waits.
+			_ = q.session.Notify(ctx, string(mcp.MethodNotificationCancelled), map[string]any{
+				"requestId": json.RawMessage(id), "reason": "no answer in time",
+			})
+			err = fmt.Errorf("no answer within %s", answerTime)
+		case <-ctx.Done():
+		}
+	}
+	if ctx.Err() != nil || errors.Is(err, wire.ErrClosed) {
+		return nil, wire.ErrClosed
 	}
 	if err != nil {
 		q.log.Debug("the client names no roots", "error", text.Clean(err.Error(), 500))
@@ -96,35 +116,4 @@ func (q *questions) send(ctx context.Context, method mcp.MCPMethod, params *mcp.
 		Method  mcp.MCPMethod          `json:"method"`
 		Params  *mcp.ElicitationParams `json:"params,omitempty"`
 	}{mcp.JSONRPC_VERSION, json.RawMessage(id), method, params})
-}
-
-// ask sends a request without parameters, on behalf of the call in ctx, and
-// returns the result in the answer.
-func (q *questions) ask(ctx context.Context, method mcp.MCPMethod) (json.RawMessage, error) {
-	replied := make(chan json.RawMessage, 1)
-	id, err := q.send(ctx, method, nil, func(result json.RawMessage) { replied <- result })
-	defer q.pending.Delete(id)
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case result := <-replied:
-		return result, nil
-	case <-q.ended.Done():
-		select {
-		case result := <-replied: // with the last message
-			return result, nil
-		default:
-			return nil, errNoAnswers
-		}
-	case <-time.After(answerTime):
-		// Specification 2025-11-25, "Timeouts": the asker SHOULD say that it no
-		// longer waits.
-		_ = q.session.Notify(ctx, string(mcp.MethodNotificationCancelled), map[string]any{
-			"requestId": json.RawMessage(id), "reason": "no answer in time",
-		})
-		return nil, fmt.Errorf("no answer within %s", answerTime)
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }

@@ -73,7 +73,7 @@ type Session struct {
 func New(ctx context.Context, srv *server.MCPServer, id string, out func(message []byte) error, options Options) *Session {
 	options.Logger = cmp.Or(options.Logger, slog.New(slog.DiscardHandler))
 	s := &Session{srv: srv, options: options, log: options.Logger, calls: map[string]*call{}}
-	s.news = newNews(ctx, newWriter(out), id, nil, options.Subscribe)
+	s.news = newNews(ctx, &writer{out: out, turn: make(chan struct{}, 1), broken: make(chan struct{})}, id, nil, options.Subscribe)
 	s.SetClientInfo(mcp.Implementation{})
 	s.SetClientCapabilities(mcp.ClientCapabilities{})
 	return s

@@ -36,10 +36,6 @@ type writer struct {
 	broken chan struct{} // closed when out has failed
 }
 
-func newWriter(out func(message []byte) error) *writer {
-	return &writer{out: out, turn: make(chan struct{}, 1), broken: make(chan struct{})}
-}
-
 // write sends message, unless wanted says no when all earlier messages are
 // sent.
 func (w *writer) write(message any, wanted func() bool) error {
