@@ -90,7 +90,17 @@ func (s *Sandbox) deliver(to *url.URL, status statusBody) {
 	if stopped {
 		return
 	}
-	delivered := s.tryToDeliver(to, status)
+	delivered := false
+	for try := 0; try < maxDeliveries && !delivered; try++ {
+		if try > 0 && !s.sleep(s.ctx, firstBackoff<<(try-1)) {
+			break
+		}
+		err := s.post(to, encode(status))
+		if delivered = err == nil; !delivered {
+			// The host only: the rest of the URL may hold a secret.
+			s.log.Warn("webhook not delivered", "request_id", status.RequestID, "host", to.Host, "delivery", try+1, "reason", err)
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if delivered {
@@ -98,22 +108,6 @@ func (s *Sandbox) deliver(to *url.URL, status statusBody) {
 	} else if s.failures[to.String()]++; s.failures[to.String()] == maxFailures {
 		s.log.Warn("webhook stopped: too many failures", "request_id", status.RequestID, "host", to.Host)
 	}
-}
-
-func (s *Sandbox) tryToDeliver(to *url.URL, status statusBody) bool {
-	body := encode(status)
-	for try := range maxDeliveries {
-		if try > 0 && !s.sleep(s.ctx, firstBackoff<<(try-1)) {
-			return false
-		}
-		err := s.post(to, body)
-		if err == nil {
-			return true
-		}
-		// The host only: the rest of the URL may hold a secret.
-		s.log.Warn("webhook not delivered", "request_id", status.RequestID, "host", to.Host, "delivery", try+1, "reason", err)
-	}
-	return false
 }
 
 func (s *Sandbox) post(to *url.URL, body []byte) error {
