@@ -32,14 +32,14 @@ type peer struct {
 }
 
 // peers builds pixazo-mcp and the bare mcp-go server. More come from the
-// variable PEERS, a line of NAME=COMMAND each, as docs/peers/run.sh sets it.
+// variable PEERS, a line of NAME=COMMAND each, as e2e/peers/run.sh sets it.
 func peers(b *testing.B) []peer {
 	b.Helper()
 	ours, err := binary()
 	if err != nil {
 		b.Fatal(err)
 	}
-	bare, err := build("./testdata/bare", "bare")
+	bare, err := build("./e2e/bare", "bare")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -721,6 +721,7 @@ var arrows = map[string][]string{
 	"pixazo-mcp/internal/stdio":   {"internal/text", "internal/wire"},
 	"pixazo-mcp/internal/web":     {"internal/identity", "internal/journal", "internal/text", "internal/wire", "pixazo"},
 	"pixazo-mcp/internal/wire":    {"internal/text"},
+	"pixazo-mcp/e2e/bare":         {},
 	"pixazo-mcp/e2e/conformance":  {"internal/journal", "internal/web", "internal/wire"},
 	"pixazo-mcp/packaging/mcpb":   {},
 	"pixazo-mcp/pixazo":           {"internal/text"},
