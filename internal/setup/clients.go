@@ -47,12 +47,12 @@ func (r *report) checkConfiguration(ctx context.Context, c client) (checks []Che
 	if c.template != "" {
 		return []Check{{Status: statusOK, Detail: c.file + " is not looked into, since it is not JSON"}}
 	}
-	_, _, entries, err := r.open(c)
+	d, err := r.open(c)
 	if err != nil {
 		return []Check{{Status: statusWarn, Detail: err.Error(), Fix: "correct it by hand"}}
 	}
-	for _, name := range slices.Sorted(maps.Keys(entries)) {
-		switch e := entries[name]; {
+	for _, name := range slices.Sorted(maps.Keys(d.entries)) {
+		switch e := d.entries[name]; {
 		case !r.ours(name, e):
 		case e.URL != "":
 			checks = append(checks, r.checkRemote(ctx, c, name, e))

@@ -49,13 +49,19 @@ type member struct{ name, value string }
 
 // members returns what an entry of a kind has to say; see client.
 func (e entry) members(kind string) (members []member) {
+	if kind != "" && e.URL != "" {
+		kind = "http"
+	}
+	if kind != "" {
+		members = append(members, member{"type", quote(kind)})
+	}
 	switch {
 	case e.URL != "":
-		members = []member{{"url", quote(e.URL)}}
+		members = append(members, member{"url", quote(e.URL)})
 	case kind == "local":
-		members = []member{{"command", list(append([]string{e.Command}, e.Args...))}}
+		members = append(members, member{"command", list(append([]string{e.Command}, e.Args...))})
 	default:
-		members = []member{{"command", quote(e.Command)}, {"args", list(e.Args)}} // Zed wants args even when empty
+		members = append(members, member{"command", quote(e.Command)}, member{"args", list(e.Args)}) // Zed wants args even when empty
 	}
 	if e.Trust {
 		members = append(members, member{"trust", "true"})
@@ -65,8 +71,10 @@ func (e entry) members(kind string) (members []member) {
 
 // document is a client's configuration, parsed.
 type document struct {
+	file    file // that it was read from
 	value   hujson.Value
-	servers string // the name of the object that has the entries
+	servers string           // the name of the object that has the entries
+	entries map[string]entry // without those that neither start nor call anything
 
 	mark    []byte // the byte order mark, if there is one
 	newline bool   // one was added at the end, where the parser wants it
@@ -106,7 +114,33 @@ func parse(content []byte, servers string) (*document, error) {
 			d.unit = string(before[i+1:])
 		}
 	}
-	return d, nil
+	return d, d.readEntries()
+}
+
+// readEntries fills d.entries. Of a name that is there twice the last one counts,
+// as for JSON.parse.
+func (d *document) readEntries() error {
+	standard := d.value.Clone()
+	standard.Standardize()
+	var root, servers map[string]json.RawMessage
+	if err := json.Unmarshal(standard.Pack(), &root); err != nil {
+		return errors.New("it is not valid JSON")
+	}
+	d.entries = map[string]entry{}
+	raw, there := root[d.servers]
+	if !there {
+		return nil
+	}
+	if err := json.Unmarshal(raw, &servers); err != nil || servers == nil {
+		return fmt.Errorf("%q in it is not an object", d.servers)
+	}
+	for name, raw := range servers {
+		var e entry
+		if json.Unmarshal(raw, &e) == nil && e.Command+e.URL != "" {
+			d.entries[name] = e
+		}
+	}
+	return nil
 }
 
 // text returns the document as the content of a file.
@@ -118,85 +152,38 @@ func (d *document) text() []byte {
 	return append(slices.Clone(d.mark), packed...)
 }
 
-// entries returns the entries by name, without those that neither start nor call
-// anything. Of a name that is there twice the last one counts, as for JSON.parse.
-func (d *document) entries() (map[string]entry, error) {
-	standard := d.value.Clone()
-	standard.Standardize()
-	var root, servers map[string]json.RawMessage
-	if err := json.Unmarshal(standard.Pack(), &root); err != nil {
-		return nil, errors.New("it is not valid JSON")
-	}
-	entries := map[string]entry{}
-	raw, there := root[d.servers]
-	if !there {
-		return entries, nil
-	}
-	if err := json.Unmarshal(raw, &servers); err != nil || servers == nil {
-		return nil, fmt.Errorf("%q in it is not an object", d.servers)
-	}
-	for name, raw := range servers {
-		var e entry
-		if json.Unmarshal(raw, &e) == nil && e.Command+e.URL != "" {
-			entries[name] = e
-		}
-	}
-	return entries, nil
-}
+// same reports whether the document is still what was read.
+func (d *document) same() bool { return bytes.Equal(d.text(), d.file.content) }
 
 // put writes the entry of a name and a kind: it adds one, or gives the one that is
-// there what e says. entries are those of d before, and after.
-func (d *document) put(entries map[string]entry, name string, e entry, kind string) error {
-	old := entries[name]
+// there what e says.
+func (d *document) put(name string, e entry, kind string) error {
+	old := d.entries[name]
 	e.Env, e.Trust = old.Env, e.Trust || old.Trust
-	path := "/" + d.servers + pointer(name)
-	if d.value.Find(path) == nil {
-		if err := d.addEntry(name, e, kind); err != nil {
-			return err
-		}
-	} else {
-		before := old.members(kind)
-		for _, m := range e.members(kind) {
-			var err error
-			switch {
-			case slices.Contains(before, m):
-			case d.value.Find(path+pointer(m.name)) == nil:
-				err = d.add(path, m.name, m.value)
-			default:
-				err = d.patch("replace", path+pointer(m.name), m.value)
-			}
-			if err != nil {
+	said, path := old.members(kind), ""
+	for _, part := range []string{d.servers, name} {
+		if d.value.Find(path+pointer(part)) == nil {
+			said = nil
+			if err := d.set(path, part, "{}"); err != nil {
 				return err
 			}
 		}
+		path += pointer(part)
 	}
-	entries[name] = e
-	return d.verify(entries)
-}
-
-func (d *document) addEntry(name string, e entry, kind string) error {
-	if d.value.Find("/"+d.servers) == nil {
-		if err := d.add("", d.servers, "{}"); err != nil {
+	for _, m := range e.members(kind) {
+		if slices.Contains(said, m) {
+			continue
+		}
+		if err := d.set(path, m.name, m.value); err != nil {
 			return err
 		}
 	}
-	members := e.members(kind)
-	if kind != "" && e.URL != "" {
-		kind = "http"
-	}
-	if kind != "" {
-		members = slices.Insert(members, 0, member{"type", quote(kind)})
-	}
-	var lines []string
-	for _, m := range members {
-		lines = append(lines, d.line(3)+quote(m.name)+": "+m.value)
-	}
-	return d.add("/"+d.servers, name, "{"+strings.Join(lines, ",")+d.line(2)+"}")
+	d.entries[name] = e
+	return d.verify()
 }
 
-// remove takes the entries of names out. entries are those of d before, and
-// after.
-func (d *document) remove(entries map[string]entry, names []string) error {
+// remove takes the entries of names out.
+func (d *document) remove(names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
@@ -209,7 +196,7 @@ func (d *document) remove(entries map[string]entry, names []string) error {
 		if err := d.patch("remove", "/"+d.servers+pointer(name), "null"); err != nil {
 			return err
 		}
-		delete(entries, name)
+		delete(d.entries, name)
 	}
 	d.tidy(servers, 1, comma)
 	open := hujson.Extra(nil)
@@ -219,26 +206,25 @@ func (d *document) remove(entries map[string]entry, names []string) error {
 	if bytes.ContainsRune(servers.AfterExtra, '\n') && len(bytes.TrimSpace(servers.AfterExtra)) == 0 && !bytes.ContainsRune(open, '\n') {
 		servers.AfterExtra = open // an object in one line closes as it opens
 	}
-	return d.verify(entries)
+	return d.verify()
 }
 
-// verify returns an error unless the text of the document has these entries. An
+// verify returns an error unless the text of the document has its entries. An
 // edit of a name that is there twice changes the first, and the last one counts.
-func (d *document) verify(want map[string]entry) error {
+func (d *document) verify() error {
 	written, err := parse(d.text(), d.servers)
-	if err != nil {
-		return err
-	}
-	got, err := written.entries()
-	if err == nil && !maps.EqualFunc(got, want, entry.equal) {
+	if err == nil && !maps.EqualFunc(written.entries, d.entries, entry.equal) {
 		err = errors.New("it can't be edited with certainty, perhaps since a name is in it twice; edit it by hand")
 	}
 	return err
 }
 
-// add adds a member behind the others of the object at path, on a line of its
-// own.
-func (d *document) add(path, name, value string) error {
+// set gives the object at path a member. A new one comes behind the others, on a
+// line of its own.
+func (d *document) set(path, name, value string) error {
+	if d.value.Find(path+pointer(name)) != nil {
+		return d.patch("replace", path+pointer(name), value)
+	}
 	obj, ok := d.value.Find(path).Value.(*hujson.Object)
 	if !ok {
 		return fmt.Errorf("%q is not an object", path)

@@ -17,11 +17,7 @@ var ourArgs = []string{"--output-dir=/out"}
 
 // putOurs does what install does with a document.
 func putOurs(d *document) error {
-	entries, err := d.entries()
-	if err != nil {
-		return err
-	}
-	return d.put(entries, "pixazo", entry{Command: "/opt/pixazo-mcp", Args: mergeArgs(entries["pixazo"].Args, ourArgs)}, "")
+	return d.put("pixazo", entry{Command: "/opt/pixazo-mcp", Args: mergeArgs(d.entries["pixazo"].Args, ourArgs)}, "")
 }
 
 // putTests are configurations before and after.
@@ -192,7 +188,7 @@ func TestPutWritesTheTypeWhereItIsUsual(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.put(map[string]entry{}, "p", entry{Command: "c"}, "stdio"); err != nil {
+	if err := d.put("p", entry{Command: "c"}, "stdio"); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := string(d.text()), "{\n  \"servers\": {\n    \"p\": {\n      \"type\": \"stdio\",\n      \"command\": \"c\",\n      \"args\": []\n    }\n  }\n}\n"; got != want {
@@ -228,17 +224,13 @@ func TestPutRefuses(t *testing.T) {
 
 // removeOurs does what uninstall does with a document.
 func removeOurs(d *document) error {
-	entries, err := d.entries()
-	if err != nil {
-		return err
-	}
 	var names []string
-	for name, e := range entries {
+	for name, e := range d.entries {
 		if baseName(e.Command) == "pixazo-mcp" {
 			names = append(names, name)
 		}
 	}
-	return d.remove(entries, names)
+	return d.remove(names)
 }
 
 func TestRemoveTakesOutOursAlone(t *testing.T) {
@@ -359,8 +351,8 @@ func FuzzPut(f *testing.F) {
 		if after := others(again); !slices.Equal(before, after) {
 			t.Errorf("%q became %q", content, once)
 		}
-		if entries, err := again.entries(); err != nil || entries["pixazo"].Command != "/opt/pixazo-mcp" {
-			t.Errorf("%q became %q, %v", content, once, err)
+		if again.entries["pixazo"].Command != "/opt/pixazo-mcp" {
+			t.Errorf("%q became %q", content, once)
 		}
 		if err := putOurs(again); err != nil || string(again.text()) != string(once) {
 			t.Errorf("%q became %q, then %q, %v", content, once, again.text(), err)

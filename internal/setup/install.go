@@ -41,27 +41,33 @@ func (o Options) install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.Settings.Setup.URL != "" {
-		return o.installURL(c)
+	s := o.Settings
+	if s.Setup.URL != "" && !c.remote {
+		place := ""
+		if c.name == "claude-desktop" {
+			place = " (Settings, Connectors, Add custom connector)"
+		}
+		o.line("Add it in %s itself, as a remote server%s: %s", c.title, place, s.Setup.URL)
+		return nil
 	}
 	name, e, err := o.entry(c)
 	if err != nil {
 		return err
 	}
-	for _, v := range o.Settings.Values() {
-		if v.From == "variable" && v.Name != "sandbox" && !slices.Contains(carried, v.Name) {
-			o.line("The variable of --%s is set here, but %s may not see it; as a flag of this command it goes into the entry.", v.Name, c.title)
-		}
-	}
 	ed, err := o.plan(c, name, e)
 	if err != nil {
 		return err
 	}
-	if err := o.apply(c, name, ed); err != nil || o.Settings.Setup.Print {
+	if err := o.apply(c, name, ed); err != nil || s.Setup.Print {
 		return err
 	}
+	if e.URL != "" {
+		o.line("%s", c.restart)
+		o.line(`%s asks you to sign in. If you were given a token (pxm_…) instead, put "headers": {"Authorization": "Bearer TOKEN"} into the entry.`, c.title)
+		return nil
+	}
 	switch {
-	case o.Settings.Sandbox:
+	case s.Sandbox:
 	case givesKey(ed.server):
 		o.line("The entry has a key in its env, which is used.")
 	default:
@@ -91,13 +97,10 @@ func (o Options) allowed(c client) string {
 
 // edit is a change to a configuration.
 type edit struct {
-	file   file
-	text   []byte          // what the file is to hold; nil for a client whose configuration is not edited
+	doc    *document       // as it is to be; nil for a client whose configuration is not edited
 	entry  entry           // the entry that install puts in
 	server config.Settings // of a server that is started by the entry
 }
-
-func (ed edit) same() bool { return string(ed.text) == string(ed.file.content) }
 
 // carried are the settings that an entry is given where its server would have
 // another value than this shell: a client may not pass on PIXAZO_API_KEY_FILE,
@@ -106,26 +109,46 @@ func (ed edit) same() bool { return string(ed.text) == string(ed.file.content) }
 var carried = []string{"api-key-file", "state-dir"}
 
 // plan returns the change that puts e into the configuration of c.
-func (o Options) plan(c client, name string, e entry) (edit, error) {
-	var f file
-	var d *document
-	var entries map[string]entry
+func (o Options) plan(c client, name string, e entry) (ed edit, err error) {
+	var old entry
 	if c.edited {
-		var err error
-		if f, d, entries, err = o.open(c); err != nil {
-			return edit{}, err
+		if ed.doc, err = o.open(c); err != nil {
+			return ed, err
+		}
+		old = ed.doc.entries[name]
+		kind := "starts a program"
+		if old.URL != "" {
+			kind = "calls a server"
 		}
 		switch {
-		case entries[name].URL != "":
-			return edit{}, fmt.Errorf("%s: its entry %q calls a server; take it out first: pixazo-mcp uninstall %s", c.file, name, c.name)
-		case d.value.Find("/"+c.servers+pointer(name)) != nil && !o.ours(name, entries[name]):
-			return edit{}, fmt.Errorf("%s: its entry %q starts something else, or can't be read; rename it or take it out first", c.file, name)
+		case ed.doc.value.Find("/"+c.servers+pointer(name)) == nil:
+		case !o.ours(name, old):
+			return ed, fmt.Errorf("%s: its entry %q starts something else, or can't be read; rename it or take it out first", c.file, name)
+		case (old.URL == "") != (e.URL == ""):
+			return ed, fmt.Errorf("%s: its entry %q %s; take it out first: pixazo-mcp uninstall %s", c.file, name, kind, c.name)
 		}
-		e.Args, e.Env = mergeArgs(entries[name].Args, e.Args), entries[name].Env
 	}
+	if e.URL == "" {
+		e.Args, e.Env = mergeArgs(old.Args, e.Args), old.Env
+		if e.Args, ed.server, err = o.carry(e); err != nil {
+			return ed, fmt.Errorf("%s: a server started by the entry %q would refuse its settings; correct the entry by hand: %w", c.file, name, err)
+		}
+	}
+	ed.entry = e
+	if c.edited {
+		if err := ed.doc.put(name, e, c.kind); err != nil {
+			return ed, fmt.Errorf("%s: %w", c.file, err)
+		}
+	}
+	return ed, nil
+}
+
+// carry returns the arguments of e with those of carried that it needs, and the
+// settings of a server that is started so.
+func (o Options) carry(e entry) ([]string, config.Settings, error) {
 	server, err := o.settingsOf(e)
 	if err != nil {
-		return edit{}, fmt.Errorf("%s: a server started by the entry %q would refuse its settings; correct the entry by hand: %w", c.file, name, err)
+		return nil, server, err
 	}
 	here := o.Settings.Values()
 	for i, v := range server.Values() {
@@ -133,18 +156,8 @@ func (o Options) plan(c client, name string, e entry) (edit, error) {
 			e.Args = append(e.Args, "--"+v.Name+"="+here[i].Text)
 		}
 	}
-	if server, err = o.settingsOf(e); err != nil {
-		return edit{}, err
-	}
-	ed := edit{file: f, entry: e, server: server}
-	if !c.edited {
-		return ed, nil
-	}
-	if err := d.put(entries, name, e, c.kind); err != nil {
-		return edit{}, fmt.Errorf("%s: %w", c.file, err)
-	}
-	ed.text = d.text()
-	return ed, nil
+	server, err = o.settingsOf(e)
+	return e.Args, server, err
 }
 
 // settingsOf returns the settings of a server that a client starts by an entry,
@@ -179,18 +192,18 @@ func (o Options) apply(c client, name string, ed edit) error {
 	switch {
 	case !c.edited:
 		o.line("Put this into %s, beside what is there:", c.file)
-	case print && ed.same():
+	case print && ed.doc.same():
 		o.line("%s has this already, nothing would be written:", c.file)
 	case print:
 		o.line("This would be written to %s, beside what is there:", c.file)
-	case ed.same():
+	case ed.doc.same():
 		o.line("%s: %s is up to date in %s", c.title, name, c.file)
 		return nil
 	default:
-		if err := o.save(ed, fmt.Sprintf("%s: wrote %s to %s", c.title, name, c.file)); err != nil {
+		if err := o.save(ed.doc, fmt.Sprintf("%s: wrote %s to %s", c.title, name, c.file)); err != nil {
 			return err
 		}
-		if name == liveName && (slices.Contains(ed.entry.Args, "--sandbox") || slices.Contains(ed.entry.Args, "--sandbox=true")) {
+		if name == liveName && ed.server.Sandbox {
 			o.line("The entry had --sandbox before and keeps it, so its videos are samples. For real ones: install %s --sandbox=false", c.name)
 		}
 		return nil
@@ -199,9 +212,9 @@ func (o Options) apply(c client, name string, ed edit) error {
 	return nil
 }
 
-// save writes an edit, and says so in a line.
-func (o Options) save(ed edit, line string) error {
-	backup, err := o.replace(ed.file, ed.text)
+// save writes a document, and says so in a line.
+func (o Options) save(d *document, line string) error {
+	backup, err := o.replace(d.file, d.text())
 	if err != nil {
 		return err
 	}
@@ -232,18 +245,18 @@ func (o Options) uninstall() error {
 		o.line("Take %s and %s below %s out of %s", liveName, sandboxName, c.servers, c.file)
 		return nil
 	}
-	f, d, entries, err := o.open(c)
+	d, err := o.open(c)
 	if err != nil {
 		return err
 	}
 	var gone []string
-	for name, e := range entries {
+	for name, e := range d.entries {
 		if o.ours(name, e) && (!o.Settings.Sandbox || name == sandboxName) {
 			gone = append(gone, name)
 		}
 	}
 	slices.Sort(gone)
-	if err := d.remove(entries, gone); err != nil {
+	if err := d.remove(gone); err != nil {
 		return fmt.Errorf("%s: %w", c.file, err)
 	}
 	switch names := strings.Join(gone, ", "); {
@@ -252,7 +265,7 @@ func (o Options) uninstall() error {
 	case o.Settings.Setup.Print:
 		o.line("This would be taken out of %s: %s", c.file, names)
 	default:
-		if err := o.save(edit{file: f, text: d.text()}, fmt.Sprintf("%s: took %s out of %s", c.title, names, c.file)); err != nil {
+		if err := o.save(d, fmt.Sprintf("%s: took %s out of %s", c.title, names, c.file)); err != nil {
 			return err
 		}
 		o.line("%s", c.restart)
@@ -261,23 +274,35 @@ func (o Options) uninstall() error {
 }
 
 // open reads the configuration of c and parses it.
-func (o Options) open(c client) (f file, d *document, entries map[string]entry, err error) {
-	if f, err = o.readFile(c.file, c.title); err != nil {
-		return f, nil, nil, err
-	}
-	if d, err = parse(f.content, c.servers); err == nil {
-		entries, err = d.entries()
-	}
+func (o Options) open(c client) (*document, error) {
+	f, err := o.readFile(c.file, c.title)
 	if err != nil {
-		err = fmt.Errorf("%s can't be read: %w", c.file, err)
+		return nil, err
 	}
-	return f, d, entries, err
+	d, err := parse(f.content, c.servers)
+	if err != nil {
+		return nil, fmt.Errorf("%s can't be read: %w", c.file, err)
+	}
+	d.file = f
+	return d, nil
 }
 
 // entry returns the entry that c is to have, and its name. It starts this very
 // file. A link to it is kept, since package managers point theirs to the newest
 // version.
 func (o Options) entry(c client) (name string, e entry, err error) {
+	args := o.Settings.EntryArgs()
+	if url := o.Settings.Setup.URL; url != "" {
+		if o.Settings.Sandbox || o.Settings.Setup.Allow || len(args) > 0 {
+			err = errors.New("--url names a server that has settings of its own; leave out the other flags")
+		}
+		return liveName, entry{URL: url}, err
+	}
+	for _, v := range o.Settings.Values() {
+		if v.From == "variable" && v.Name != "sandbox" && !slices.Contains(carried, v.Name) {
+			o.line("The variable of --%s is set here, but %s may not see it; as a flag of this command it goes into the entry.", v.Name, c.title)
+		}
+	}
 	if !filepath.IsAbs(o.Executable) {
 		return "", entry{}, errors.New("the path of this program is not known")
 	}
@@ -290,7 +315,7 @@ func (o Options) entry(c client) (name string, e entry, err error) {
 	if ok, _ := regexp.MatchString(`[/\\]go-build[0-9]*[/\\]`, o.Executable+" "+target); ok {
 		return "", entry{}, errors.New("go run starts a temporary file that a client would not find again; build the program and use that: go build . && ./pixazo-mcp install " + c.name)
 	}
-	name, e = liveName, entry{Command: filepath.Clean(o.Executable), Args: o.Settings.EntryArgs(), Trust: o.Settings.Setup.Allow && c.trust != ""}
+	name, e = liveName, entry{Command: filepath.Clean(o.Executable), Args: args, Trust: o.Settings.Setup.Allow && c.trust != ""}
 	if o.Settings.Sandbox {
 		name, e.Args = sandboxName, append([]string{"--sandbox"}, e.Args...)
 	}
@@ -314,7 +339,7 @@ func (c client) snippet(name string, e entry) string {
 	}
 	d, err := parse(nil, c.servers)
 	if err == nil {
-		err = d.addEntry(name, e, c.kind)
+		err = d.put(name, e, c.kind)
 	}
 	if err != nil {
 		return "" // never, of an empty document

@@ -1,11 +1,10 @@
-// This file is install --url: the entry of a team server, which a client calls
-// over HTTP instead of starting a program.
+// This file asks team servers, which a client calls over HTTP instead of starting
+// a program.
 
 package setup
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -14,41 +13,6 @@ import (
 
 	"pixazo-mcp/pixazo"
 )
-
-// installURL adds the address of a team server to a client's configuration, or
-// brings it up to date there; what else is in the entry, such as headers, stays.
-func (o Options) installURL(c client) error {
-	s := o.Settings
-	if s.Sandbox || s.Setup.Allow || len(s.EntryArgs()) > 0 {
-		return errors.New("--url names a server that has settings of its own; leave out the other flags")
-	}
-	if !c.remote {
-		place := ""
-		if c.name == "claude-desktop" {
-			place = " (Settings, Connectors, Add custom connector)"
-		}
-		o.line("Add it in %s itself, as a remote server%s: %s", c.title, place, s.Setup.URL)
-		return nil
-	}
-	f, d, entries, err := o.open(c)
-	if err != nil {
-		return err
-	}
-	there := d.value.Find("/"+c.servers+pointer(liveName)) != nil
-	if there && entries[liveName].URL == "" {
-		return fmt.Errorf("%s: its entry %q starts a program; take it out first: pixazo-mcp uninstall %s", c.file, liveName, c.name)
-	}
-	e := entry{URL: s.Setup.URL}
-	if err := d.put(entries, liveName, e, c.kind); err != nil {
-		return fmt.Errorf("%s: %w", c.file, err)
-	}
-	if err := o.apply(c, liveName, edit{file: f, text: d.text(), entry: e}); err != nil || s.Setup.Print {
-		return err
-	}
-	o.line("%s", c.restart)
-	o.line(`%s asks you to sign in. If you were given a token (pxm_…) instead, put "headers": {"Authorization": "Bearer TOKEN"} into the entry.`, c.title)
-	return nil
-}
 
 // checkRemote checks whether a team server answers at the address of an entry. It
 // sends no token.
