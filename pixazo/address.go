@@ -36,8 +36,7 @@ func ParseGatewayURL(s string) (origin string, err error) {
 	if err != nil || u.User != nil || strings.ContainsAny(s, "?#") || strings.Trim(u.Path, "/") != "" || strings.HasSuffix(u.Host, ":") {
 		return "", errGateway
 	}
-	origin = OriginOf(u)
-	if origin == "" || u.Scheme != "https" && (u.Scheme != "http" || !IsLoopback(u.Hostname())) {
+	if origin = OriginOf(u); origin == "" {
 		return "", errGateway
 	}
 	return origin, nil
@@ -45,13 +44,13 @@ func ParseGatewayURL(s string) (origin string, err error) {
 
 // OriginOf returns scheme, host and port of u in one form: the host in lower
 // case and without a dot at its end, an address in its shortest form, no port
-// that is the scheme's own. It is "" when u has no host or no port that there
-// can be.
+// that is the scheme's own. It is "" unless u is an https URL, or an http one of
+// this computer, with a port that there can be.
 func OriginOf(u *url.URL) string {
 	host := normalHost(u.Hostname())
 	own := map[string]string{"https": "443", "http": "80"}[u.Scheme]
 	number, err := strconv.ParseUint(cmp.Or(u.Port(), own), 10, 16)
-	if err != nil || number == 0 || host == "" {
+	if err != nil || number == 0 || host == "" || u.Scheme != "https" && (u.Scheme != "http" || !IsLoopback(u.Hostname())) {
 		return ""
 	}
 	port := strconv.FormatUint(number, 10)
@@ -76,7 +75,7 @@ func normalHost(host string) string {
 // this computer is for the sandbox.
 func CheckWebhookURL(s string) error {
 	u, err := url.Parse(s)
-	if err != nil || OriginOf(u) == "" || u.Scheme != "https" && (u.Scheme != "http" || !IsLoopback(normalHost(u.Hostname()))) ||
+	if err != nil || OriginOf(u) == "" ||
 		strings.HasSuffix(u.Host, ":") || len(s) > 2000 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errWebhook
 	}

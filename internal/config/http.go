@@ -58,7 +58,7 @@ func (h HTTPSettings) Origin() string {
 		return "http://" + h.Address
 	}
 	u, _ := url.Parse(h.PublicURL) // it was checked
-	return u.Scheme + "://" + u.Host
+	return pixazo.OriginOf(u)
 }
 
 // Secret is a word that nothing prints: fmt and JSON don't look into a function.
@@ -89,7 +89,7 @@ func (p *parser) httpTable(h *HTTPSettings) []setting {
 	rows := []setting{
 		{name: "address", kind: "HOST:PORT", fallback: "127.0.0.1:8080", set: into(&h.Address, parseAddress)},
 		{name: "public-url", kind: "URL", set: into(&h.PublicURL, parsePublicURL)},
-		{name: "database-url-file", kind: "FILE", of: []string{HTTP, List}, set: into(&h.DatabaseURL, p.databaseURL)},
+		{name: "database-url-file", kind: "FILE", of: []string{HTTP, List}, set: into(&h.DatabaseURL, p.secretIn(checkDatabaseURL))},
 		{name: "oauth-issuer", kind: "URL", set: into(&h.OAuthIssuer, parseIssuer)},
 		{name: "oauth-scopes", kind: "NAMES", set: into(&h.OAuthScopes, parseScopes)},
 		{name: "tokens-file", kind: "FILE", set: into(&h.TokensFile, p.absolute)},
@@ -97,8 +97,8 @@ func (p *parser) httpTable(h *HTTPSettings) []setting {
 		{name: "max-calls-per-minute", kind: "N", fallback: "120", set: into(&h.MaxCallsPerMinute, parseLimit)},
 		{name: "max-waits", kind: "N", fallback: "2000", set: into(&h.MaxWaits, parseLimit)},
 		{name: "max-body", kind: "SIZE", fallback: "8MB", set: into(&h.MaxBody, parseBodySize)},
-		{name: "webhook-secret-file", kind: "FILE", set: into(&h.WebhookSecret, p.secretFile)},
-		{name: "usage-token-file", kind: "FILE", set: into(&h.UsageToken, p.secretFile)},
+		{name: "webhook-secret-file", kind: "FILE", set: into(&h.WebhookSecret, p.secretIn(checkLength))},
+		{name: "usage-token-file", kind: "FILE", set: into(&h.UsageToken, p.secretIn(checkLength))},
 		{name: "allowed-origins", kind: "URLS", set: into(&h.AllowedOrigins, parseAllowedOrigins)},
 		{name: "metrics-address", kind: "HOST:PORT", fallback: "127.0.0.1:9090", set: into(&h.MetricsAddress, parseMetricsAddress)},
 		{name: "drain-time", kind: "DURATION", fallback: "60s", set: into(&h.DrainTime, durations(0, time.Hour, "must be a duration of at most 1h, such as 60s"))},
@@ -116,9 +116,7 @@ func (p *parser) httpTable(h *HTTPSettings) []setting {
 // of http that don't go together.
 func (p *parser) team() {
 	h := &p.s.HTTP
-	if v := p.env[databaseVariable]; isPlaceholder(v) {
-		p.s.Unset = append(p.s.Unset, databaseVariable)
-	} else if v = clean(v); v != "" {
+	for _, v := range p.fromVariable(&setting{variable: databaseVariable}) {
 		if err := checkDatabaseURL(v); err != nil {
 			p.fail("database-url-file", fmt.Errorf("%s: %w", databaseVariable, err))
 		}
@@ -184,8 +182,8 @@ var publicPath = text.Pattern(`^[A-Za-z0-9._~/-]*$`)
 
 // parsePublicURL takes a URL in the one form that everybody compares it in.
 func parsePublicURL(v string) (string, error) {
-	u, origin := httpURL(v)
-	if u == nil || origin+u.Path != v || !publicPath().MatchString(u.Path) || strings.TrimSuffix(path.Clean("/"+u.Path), "/") != u.Path {
+	u := httpURL(v)
+	if u == nil || pixazo.OriginOf(u)+u.Path != v || !publicPath().MatchString(u.Path) || strings.TrimSuffix(path.Clean("/"+u.Path), "/") != u.Path {
 		return "", errors.New("must be an https URL (http only on this computer) such as https://mcp.example.com/mcp: the host in lower case, no port that goes without saying, no slash at the end, in the path only letters, digits and - . _ ~ /")
 	}
 	if first, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/"); slices.Contains(taken, first) {
@@ -195,7 +193,7 @@ func parsePublicURL(v string) (string, error) {
 }
 
 func parseIssuer(v string) (string, error) {
-	if u, _ := httpURL(v); u == nil {
+	if httpURL(v) == nil {
 		return "", errors.New("must be an https URL (http only on this computer) without user, query and fragment, exactly as in the issuer's tokens")
 	}
 	return v, nil
@@ -203,16 +201,12 @@ func parseIssuer(v string) (string, error) {
 
 // httpURL parses an https URL, or an http one of this computer. It returns nil
 // when v is none.
-func httpURL(v string) (u *url.URL, origin string) {
+func httpURL(v string) *url.URL {
 	u, err := url.Parse(v)
-	if err != nil || u.User != nil || strings.ContainsAny(v, "?#") {
-		return nil, ""
+	if err != nil || u.User != nil || strings.ContainsAny(v, "?#") || pixazo.OriginOf(u) == "" {
+		return nil
 	}
-	origin = pixazo.OriginOf(u)
-	if origin == "" || u.Scheme != "https" && (u.Scheme != "http" || !pixazo.IsLoopback(u.Hostname())) {
-		return nil, ""
-	}
-	return u, origin
+	return u
 }
 
 func parseAllowedOrigins(v string) ([]string, error) {
@@ -248,35 +242,29 @@ func checkDatabaseURL(v string) error {
 	return nil
 }
 
-func (p *parser) databaseURL(path string) (Secret, error) {
-	word, err := p.readSecret(path)
-	if err == nil {
-		err = checkDatabaseURL(word)
+// checkLength refuses a secret that somebody may guess.
+func checkLength(v string) error {
+	if len(v) < 32 {
+		return errors.New("must hold at least 32 characters, such as those of openssl rand -hex 32")
 	}
-	return NewSecret(word), err
+	return nil
 }
 
-// secretFile reads a secret that nobody may guess.
-func (p *parser) secretFile(path string) (Secret, error) {
-	word, err := p.readSecret(path)
-	if err == nil && len(word) < 32 {
-		err = errors.New("must hold at least 32 characters, such as those of openssl rand -hex 32")
+// secretIn returns a function that reads a file with a secret that check takes.
+func (p *parser) secretIn(check func(string) error) func(string) (Secret, error) {
+	return func(path string) (Secret, error) {
+		path, err := p.absolute(path)
+		if err != nil {
+			return Secret{}, err
+		}
+		content, err := disk.ReadSecret(path, maxKeyFile)
+		if path, ok := errors.AsType[*fs.PathError](err); ok {
+			err = path.Err // the path may be the secret itself, in the wrong place
+		}
+		if err != nil {
+			return Secret{}, fmt.Errorf("must be a file that can be read, of at most 4 KiB: %w", err)
+		}
+		word := strings.TrimSpace(string(content))
+		return NewSecret(word), check(word)
 	}
-	return NewSecret(word), err
-}
-
-// readSecret returns what a file holds, without white space around it.
-func (p *parser) readSecret(path string) (string, error) {
-	path, err := p.absolute(path)
-	if err != nil {
-		return "", err
-	}
-	content, err := disk.ReadSecret(path, maxKeyFile)
-	if path, ok := errors.AsType[*fs.PathError](err); ok {
-		err = path.Err // the path may be the secret itself, in the wrong place
-	}
-	if err != nil {
-		return "", fmt.Errorf("must be a file that can be read, of at most 4 KiB: %w", err)
-	}
-	return strings.TrimSpace(string(content)), nil
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"pixazo-mcp/pixazo"
@@ -22,10 +21,8 @@ func (r *report) checkRemote(ctx context.Context, c client, name string, e entry
 		check.Status, check.Detail, check.Fix = statusFail, check.Detail+", "+what, fix
 		return check
 	}
-	if !strings.HasPrefix(e.URL, "https://") {
-		if u, err := url.Parse(e.URL); err != nil || !pixazo.IsLoopback(u.Hostname()) {
-			return fail("which is no https address, so that others could read what is sent", "correct the url of the entry "+name+" by hand")
-		}
+	if u, err := url.Parse(e.URL); err != nil || pixazo.OriginOf(u) == "" {
+		return fail("which is no https address, so that others could read what is sent", "correct the url of the entry "+name+" by hand")
 	}
 	status, err := Probe(ctx, e.URL)
 	switch {
