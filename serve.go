@@ -192,8 +192,7 @@ func refuse(settings config.Settings, tool string, arguments map[string]any) err
 	return nil
 }
 
-// hasLocalFile reports whether the argument files may name a local file: it is
-// told from a URL and from an asset id by a dot or a separator in it.
+// hasLocalFile reports whether the argument files may name a local file.
 func hasLocalFile(files any) bool {
 	items, ok := files.([]any)
 	if !ok {
@@ -201,6 +200,6 @@ func hasLocalFile(files any) bool {
 	}
 	return slices.ContainsFunc(items, func(item any) bool {
 		s, _ := item.(string)
-		return strings.ContainsAny(s, `./\`) && !strings.HasPrefix(s, "https://") && !strings.HasPrefix(s, "data:")
+		return attach.IsLocal(s)
 	})
 }

@@ -60,9 +60,8 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 		return nil
 	}
 	w := &waiter{settings: settings, out: stdout, said: map[string]pixazo.Status{}, begun: time.Now(), live: isTerminal(stdout) && !settings.JSON}
-	timeout := settings.Shell.Timeout
-	if timeout == 0 {
-		timeout = noTimeout
+	for _, ids := range wanted {
+		w.left += len(ids)
 	}
 	var waits sync.WaitGroup
 	for gateway, ids := range wanted {
@@ -71,9 +70,8 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 			return err
 		}
 		defer h.close()
-		w.count(len(ids))
 		for _, id := range ids {
-			waits.Go(func() { w.wait(ctx, h, id, timeout) })
+			waits.Go(func() { w.wait(ctx, h, id, cmp.Or(settings.Shell.Timeout, noTimeout)) })
 		}
 	}
 	waits.Wait()
@@ -116,13 +114,6 @@ type waiter struct {
 	line  string // the progress line as it stands
 }
 
-// count adds n videos to wait for.
-func (w *waiter) count(n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.left += n
-}
-
 // print prints a line above the progress line, which has to be shown anew. The
 // caller holds w.mu.
 func (w *waiter) print(line string) {
@@ -158,19 +149,23 @@ func (w *waiter) wait(ctx context.Context, h *house, id string, timeout time.Dur
 	case err != nil || row.Job.Status.Failed():
 		w.failed++
 	}
-	if w.settings.JSON {
-		object := struct {
-			jobs.View
-			Failure string `json:"failure,omitempty"`
-		}{View: view}
-		if err != nil {
-			object.Failure = err.Error()
-		}
-		raw, _ := json.Marshal(object)
-		w.print(string(raw))
-		return
+	object := struct {
+		jobs.View
+		Failure string `json:"failure,omitempty"`
+	}{View: view}
+	if err != nil {
+		object.Failure = err.Error()
 	}
-	w.print(strings.Join(append([]string{id}, words(view, err)...), "  "))
+	w.print(lineOf(w.settings.JSON, object, append([]string{id}, words(view, err)...)...))
+}
+
+// lineOf returns a line with the columns, or with the same as JSON.
+func lineOf(asJSON bool, same any, columns ...string) string {
+	if asJSON {
+		raw, _ := json.Marshal(same)
+		return string(raw)
+	}
+	return strings.Join(columns, "  ")
 }
 
 // words returns the columns of a line about a video, its status first.
@@ -247,15 +242,9 @@ func listVideos(ctx context.Context, settings config.Settings, stdout, stderr io
 		for _, row := range page.Rows {
 			n++
 			view := h.tracker.View(ctx, row)
-			if settings.JSON {
-				raw, _ := json.Marshal(view)
-				_, err = fmt.Fprintf(stdout, "%s\n", raw)
-			} else {
-				at := cmp.Or(row.SubmittedAt, row.Job.CreatedAt)
-				_, err = fmt.Fprintf(stdout, "%s  %-10s  %s  %s\n", at.Local().Format("2006-01-02 15:04"), view.Status, cmp.Or(view.RequestID, "none"),
-					strings.Join(append([]string{text.Clean(view.Prompt, 60)}, words(view, nil)[1:]...), "  "))
-			}
-			if err != nil {
+			at := cmp.Or(row.SubmittedAt, row.Job.CreatedAt).Local().Format("2006-01-02 15:04")
+			columns := []string{at, fmt.Sprintf("%-10s", view.Status), cmp.Or(view.RequestID, "none"), text.Clean(view.Prompt, 60)}
+			if _, err := fmt.Fprintln(stdout, lineOf(settings.JSON, view, append(columns, words(view, nil)[1:]...)...)); err != nil {
 				return err
 			}
 		}
@@ -282,13 +271,8 @@ func listUsage(ctx context.Context, h *house, stdout io.Writer) error {
 		return err
 	}
 	for _, u := range used {
-		if h.settings.JSON {
-			raw, _ := json.Marshal(u)
-			_, err = fmt.Fprintf(stdout, "%s\n", raw)
-		} else {
-			_, err = fmt.Fprintf(stdout, "%s  %d videos, %d uncertain  %s\n", u.Day, u.Videos, u.Uncertain, cmp.Or(u.Owner, "without authentication"))
-		}
-		if err != nil {
+		made := fmt.Sprintf("%d videos, %d uncertain", u.Videos, u.Uncertain)
+		if _, err := fmt.Fprintln(stdout, lineOf(h.settings.JSON, u, u.Day, made, cmp.Or(u.Owner, "without authentication"))); err != nil {
 			return err
 		}
 	}

@@ -23,8 +23,8 @@ type Resolver struct {
 	Home      string   // what ~ stands for; "" when it is not known
 }
 
-// isLocal reports whether item is or may be a local file.
-func isLocal(item string) bool {
+// IsLocal reports whether item is or may be a local file.
+func IsLocal(item string) bool {
 	form := pixazo.FormOf(item)
 	return form == pixazo.LocalPath || form == pixazo.Ambiguous
 }
@@ -32,7 +32,7 @@ func isLocal(item string) bool {
 // NeedsRoots reports whether one of items is or may be a local file, so that
 // the client has to be asked for its roots. It is false unless FromRoots.
 func (r Resolver) NeedsRoots(items []string) bool {
-	return r.FromRoots && slices.ContainsFunc(items, isLocal)
+	return r.FromRoots && slices.ContainsFunc(items, IsLocal)
 }
 
 // Read reads the local files among items: the result has that of items[i] at i,
@@ -43,7 +43,7 @@ func (r Resolver) NeedsRoots(items []string) bool {
 // and what came. It reads no more than Prepare takes.
 func (r Resolver) Read(items, roots []string) ([]*pixazo.Attachment, error) {
 	attached := make([]*pixazo.Attachment, len(items))
-	if len(items) > pixazo.MaxFiles || !slices.ContainsFunc(items, isLocal) {
+	if len(items) > pixazo.MaxFiles || !slices.ContainsFunc(items, IsLocal) {
 		return attached, nil
 	}
 	opened := r.openFolders(roots)
@@ -51,7 +51,7 @@ func (r Resolver) Read(items, roots []string) ([]*pixazo.Attachment, error) {
 	var total int64
 	unread := false
 	for i, item := range items {
-		if !isLocal(item) {
+		if !IsLocal(item) {
 			continue
 		}
 		found, rule := opened.open(item, r.Home)
