@@ -39,9 +39,6 @@ const (
 func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) error {
 	log, endLog := newLogger(settings, stderr)
 	defer endLog()
-	if warning := settings.KeyWarning(); warning != "" {
-		log.Warn(warning)
-	}
 	if os.Getenv("GOMEMLIMIT") == "" { // main's is for one person
 		debug.SetMemoryLimit(memoryFor(settings.HTTP.MaxWaits))
 	}

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -98,24 +99,34 @@ func (q *logQueue) close() {
 }
 
 // newLogger logs to the file of the settings, or to stderr when there is none
-// or it can't be opened. The returned function ends the log.
+// or it can't be opened, and first what is amiss with the settings. The returned
+// function ends the log.
 func newLogger(settings config.Settings, stderr io.Writer) (log *slog.Logger, end func()) {
-	toStderr := logTo(stderr, settings.LogLevel)
-	if settings.LogFile == "" {
-		return toStderr, func() {}
+	log, end = logTo(stderr, settings.LogLevel), func() {}
+	if settings.LogFile != "" {
+		toStderr, file := log, newLogQueue()
+		go func() {
+			f, err := os.OpenFile(settings.LogFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+			if err != nil {
+				toStderr.Warn("the log file can't be opened, so the log goes to stderr", "flag", "--log-file (PIXAZO_LOG_FILE)", "error", err)
+				file.copyTo(stderr)
+				return
+			}
+			defer func() { _ = f.Close() }()
+			file.copyTo(f)
+		}()
+		log, end = logTo(file, settings.LogLevel), file.close
 	}
-	file := newLogQueue()
-	go func() {
-		f, err := os.OpenFile(settings.LogFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
-			toStderr.Warn("the log file can't be opened, so the log goes to stderr", "flag", "--log-file (PIXAZO_LOG_FILE)", "error", err)
-			file.copyTo(stderr)
-			return
-		}
-		defer func() { _ = f.Close() }()
-		file.copyTo(f)
-	}()
-	return logTo(file, settings.LogLevel), file.close
+	if warning := settings.KeyWarning(); warning != "" {
+		log.Warn(warning)
+	}
+	for _, problem := range settings.Problems {
+		log.Error("a setting can't be taken, so calls that need it are refused", "error", problem.Err)
+	}
+	if len(settings.Unset) > 0 {
+		log.Warn("settings that begin with ${ count as unset: the client did not fill them in", "settings", strings.Join(settings.Unset, ", "))
+	}
+	return log, end
 }
 
 // logTo returns a logger that writes to out, in colour on a terminal. Older

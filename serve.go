@@ -8,7 +8,6 @@ import (
 	"io"
 	"os/exec"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/mark3labs/mcp-go/server"
@@ -30,16 +29,6 @@ import (
 func serve(ctx context.Context, settings config.Settings, keepCommand func() *exec.Cmd, stdin io.Reader, stdout, stderr io.Writer) error {
 	log, endLog := newLogger(settings, stderr)
 	defer endLog()
-	if warning := settings.KeyWarning(); warning != "" {
-		log.Warn(warning)
-	}
-	for _, problem := range settings.Problems {
-		log.Error("a setting can't be taken, so calls that need it are refused", "error", problem.Err)
-	}
-	if len(settings.Unset) > 0 {
-		log.Warn("settings that begin with ${ count as unset: the client did not fill them in", "settings", strings.Join(settings.Unset, ", "))
-	}
-
 	h, err := newHouse(settings, log)
 	if err != nil {
 		return err

@@ -27,25 +27,16 @@ var help string
 type parser struct {
 	s    *Settings
 	goos string
-	env  map[string]string
+	env  []string
 	home string // "" when the environment names none
 	rows []setting
 
 	help, version bool // asked for
 }
 
-// newParser keeps of each variable the last line, as os/exec does. Windows does
-// not tell upper from lower case in names.
 func newParser(env []string, s *Settings) *parser {
-	p := &parser{s: s, goos: runtime.GOOS, env: map[string]string{}}
-	for _, line := range env {
-		name, value, _ := strings.Cut(line, "=")
-		if p.goos == "windows" {
-			name = strings.ToUpper(name)
-		}
-		p.env[name] = value
-	}
-	if home := clean(p.env[homeVariable(p.goos)]); filepath.IsAbs(home) {
+	p := &parser{s: s, goos: runtime.GOOS, env: env}
+	if home := clean(p.variable(homeVariable(p.goos))); filepath.IsAbs(home) {
 		p.home = filepath.Clean(home)
 	}
 	p.rows = p.table(s)
@@ -60,10 +51,25 @@ func newParser(env []string, s *Settings) *parser {
 	return p
 }
 
+// Variable returns the value of a variable in env, lines of KEY=VALUE: of a name
+// that is there twice the last, as os/exec does. Windows does not tell upper from
+// lower case in names.
+func Variable(env []string, goos, name string) (value string) {
+	for _, line := range env {
+		key, v, _ := strings.Cut(line, "=")
+		if key == name || goos == "windows" && strings.EqualFold(key, name) {
+			value = v
+		}
+	}
+	return value
+}
+
+func (p *parser) variable(name string) string { return Variable(p.env, p.goos, name) }
+
 // fromVariable returns the values of a row's variable, those of a list one by
 // one.
 func (p *parser) fromVariable(row *setting) (values []string) {
-	list := []string{p.env[row.variable]}
+	list := []string{p.variable(row.variable)}
 	if row.name == filesDir && !isPlaceholder(list[0]) {
 		list = filepath.SplitList(list[0])
 	}

@@ -337,7 +337,7 @@ func TestHandoverGivesTheSameSettings(t *testing.T) {
 		t.Errorf("the key is another one: %v", err)
 	}
 	for _, s := range []*Settings{&was, &is} {
-		s.Home, s.keyFileNamed, s.keyVariable, s.values, s.entryArgs = "", false, nil, nil, nil
+		s.Home, s.keyVariable, s.values, s.entryArgs = "", nil, nil, nil
 	}
 	if !reflect.DeepEqual(was, is) {
 		t.Errorf("got  %+v\nwant %+v", is, was)

@@ -116,11 +116,10 @@ type Settings struct {
 	// count as unset since their value starts with "${".
 	Unset []string
 
-	keyFileNamed bool
-	keyVariable  func() (name, text string) // the key that a variable gives; a function, since fmt prints strings in unexported fields
-	values       []Value
-	entryArgs    []string
-	allArgs      []string
+	keyVariable func() (name, text string) // the key that a variable gives; a function, since fmt prints strings in unexported fields
+	values      []Value
+	entryArgs   []string
+	allArgs     []string
 }
 
 // Problem is a setting that can't be taken.
@@ -147,7 +146,7 @@ func (s Settings) EntryArgs() []string { return slices.Clone(s.entryArgs) }
 
 // WithoutKey returns the settings without a key.
 func (s Settings) WithoutKey() Settings {
-	s.keyVariable, s.APIKeyFile, s.keyFileNamed = nil, "", false
+	s.keyVariable, s.APIKeyFile = nil, ""
 	return s
 }
 
@@ -172,6 +171,11 @@ type Value struct {
 
 // Values returns all settings but the key, in the order of the help.
 func (s Settings) Values() []Value { return slices.Clone(s.values) }
+
+// given reports whether a flag or a variable gives the setting of that name.
+func (s Settings) given(name string) bool {
+	return slices.ContainsFunc(s.values, func(v Value) bool { return v.Name == name && v.From != "default" })
+}
 
 // ErrDone is returned by Parse when it printed what --help or --version asked
 // for and nothing is left to do: the program ends with status 0.
@@ -277,12 +281,11 @@ func Parse(args, env []string, version func() string, stdout io.Writer) (Setting
 		p.team()
 	}
 	for _, name := range keyVariables {
-		if isPlaceholder(p.env[name]) {
+		if isPlaceholder(p.variable(name)) {
 			s.Unset = append(s.Unset, name)
 		}
 	}
 	s.Home, s.keyVariable = p.home, p.key
-	s.keyFileNamed = slices.ContainsFunc(s.values, func(v Value) bool { return v.Name == "api-key-file" && v.From != "default" })
 	if s.Demo.Live && s.Sandbox && p.find("sandbox").typed != nil {
 		p.fail("", errors.New("--live and --sandbox: the demo uses the gateway, which spends credits, or the sandbox; got both"))
 	}

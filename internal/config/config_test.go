@@ -64,8 +64,8 @@ func TestParseGivesDefaults(t *testing.T) {
 	case "windows":
 		state = []string{".pixazo"}
 	}
-	if s.keyFileNamed || s.entryArgs != nil {
-		t.Errorf("defaults count as given: %v, %q", s.keyFileNamed, s.entryArgs)
+	if s.given("api-key-file") || s.entryArgs != nil {
+		t.Errorf("defaults count as given: %+v, %q", s.values, s.entryArgs)
 	}
 	s.keyVariable, s.values, s.allArgs = nil, nil, nil
 	want := Settings{

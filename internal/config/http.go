@@ -122,26 +122,22 @@ func (p *parser) team() {
 		}
 		h.DatabaseURL = NewSecret(v)
 	}
-	given := map[string]bool{}
-	for _, v := range p.s.values {
-		given[v.Name] = v.From != "default"
-	}
 	refuse := func(when bool, name, rule string) {
 		if when && p.s.Problem(name) == nil {
 			p.fail(name, fmt.Errorf("%s: %s", p.find(name).label, rule))
 		}
 	}
 	if h.DatabaseURL.Reveal() != "" {
-		refuse(given["state-dir"], "state-dir", "must not be set beside a database, which holds the state")
+		refuse(p.s.given("state-dir"), "state-dir", "must not be set beside a database, which holds the state")
 		p.s.StateDir = ""
 	}
 	if p.s.Command != HTTP {
 		return
 	}
 	for _, name := range []string{filesDir, "files-from-roots"} {
-		refuse(given[name], name, "must not be set with http, where files of this computer are not attached")
+		refuse(p.s.given(name), name, "must not be set with http, where files of this computer are not attached")
 	}
-	refuse(given["webhook-url"], "webhook-url", "must not be set with http, which receives callbacks itself: see --webhook-secret-file")
+	refuse(p.s.given("webhook-url"), "webhook-url", "must not be set with http, which receives callbacks itself: see --webhook-secret-file")
 	open := h.OAuthIssuer == "" && h.TokensFile == ""
 	public, _ := url.Parse(h.PublicURL)
 	const who = "needs --oauth-issuer or --tokens-file, since without authentication only this computer may call"

@@ -29,7 +29,7 @@ const maxKeyFile = 4 << 10 // bytes
 // key returns the first variable that gives the key, and the key.
 func (p *parser) key() (name, text string) {
 	for _, name := range keyVariables {
-		if v := clean(p.env[name]); v != "" {
+		if v := clean(p.variable(name)); v != "" {
 			return name, v
 		}
 	}
@@ -72,13 +72,14 @@ func (s Settings) Key() (pixazo.Key, error) {
 		}
 		return key, err
 	}
+	named := s.given("api-key-file")
 	_, other := os.Stat(source + ".txt")
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && other == nil: // Notepad and TextEdit add the ending
 		err = fmt.Errorf("it is not there, but %s.txt is: take .txt off its name", filepath.Base(source))
-	case errors.Is(err, fs.ErrNotExist) && !s.keyFileNamed:
+	case errors.Is(err, fs.ErrNotExist) && !named:
 		return pixazo.Key{}, nil
-	case err == nil && key.IsZero() && s.keyFileNamed:
+	case err == nil && key.IsZero() && named:
 		err = errors.New("it is empty")
 	}
 	if err != nil {

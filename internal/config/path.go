@@ -22,7 +22,7 @@ import (
 // systems that follow the XDG base directory specification. On Windows it is
 // outside AppData, where Claude Desktop's packaged app sees files of its own.
 func (p *parser) stateDir() string {
-	switch xdg := clean(p.env["XDG_STATE_HOME"]); {
+	switch xdg := clean(p.variable("XDG_STATE_HOME")); {
 	case p.goos == "darwin":
 		return "~/Library/Application Support/pixazo-mcp"
 	case p.goos == "windows":
@@ -148,8 +148,7 @@ func TryLogFile(path string) error {
 // WithHome returns env with the home directory of the user database where env
 // has none: some clients start servers in an empty environment.
 func WithHome(env []string) []string {
-	var s Settings
-	if newParser(env, &s).home != "" {
+	if filepath.IsAbs(clean(Variable(env, runtime.GOOS, homeVariable(runtime.GOOS)))) {
 		return env
 	}
 	u, err := user.Current()

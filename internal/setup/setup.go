@@ -162,17 +162,7 @@ func absoluteOr(dir, fallback string) string {
 	return fallback
 }
 
-// env returns the value of an environment variable, of a name that is there
-// twice the last.
-func (o Options) env(name string) (value string) {
-	for _, line := range o.Env {
-		key, v, _ := strings.Cut(line, "=")
-		if key == name || o.GOOS == "windows" && strings.EqualFold(key, name) {
-			value = v
-		}
-	}
-	return value
-}
+func (o Options) env(name string) string { return config.Variable(o.Env, o.GOOS, name) }
 
 // find returns the client of that name, which is one of config.Clients.
 func (o Options) find(name string) client {
