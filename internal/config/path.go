@@ -12,9 +12,9 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
 
+	"pixazo-mcp/internal/disk"
 	"pixazo-mcp/internal/text"
 )
 
@@ -123,26 +123,21 @@ func homeVariable(goos string) string {
 	return "HOME"
 }
 
-// TryLogFile returns why the log can't be appended to path. It makes no file,
-// and takes one that can't be opened within a second, such as a FIFO without a
-// reader, for one that will be.
+// TryLogFile returns why the log can't be appended to path. It leaves no file, and
+// opens nothing like a FIFO, which waits for a reader.
 func TryLogFile(path string) error {
-	opened := make(chan error, 1)
-	go func() {
-		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
-		if err == nil {
-			err = f.Close()
-		} else if errors.Is(err, fs.ErrNotExist) {
-			_, err = os.ReadDir(filepath.Dir(path))
-		}
-		opened <- err
-	}()
-	select {
-	case err := <-opened:
-		return err
-	case <-time.After(time.Second):
-		return nil
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) { // a server makes the file, but not its folder
+		return disk.TryWrite(filepath.Dir(path))
 	}
+	if err != nil || info.Mode()&fs.ModeType&^fs.ModeDir != 0 {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // WithHome returns env with the home directory of the user database where env

@@ -175,18 +175,11 @@ func nearest(dir string) (string, error) {
 	}
 }
 
-// checkLog opens the log file as a server would, but makes none.
 func (o Options) checkLog() Check {
-	path := o.Settings.LogFile
-	detail, err := path+" can be written", config.TryLogFile(path)
-	if _, missing := os.Lstat(path); err == nil && errors.Is(missing, fs.ErrNotExist) {
-		// A server makes the file, but not its folder.
-		detail, err = path+" is not there yet; a server makes it", disk.TryWrite(filepath.Dir(path))
-	}
-	if err != nil {
+	if err := config.TryLogFile(o.Settings.LogFile); err != nil {
 		return Check{"log-file", statusFail, err.Error(), "make it writable, or name another with --log-file (PIXAZO_LOG_FILE)"}
 	}
-	return Check{"log-file", statusOK, detail, ""}
+	return Check{"log-file", statusOK, o.Settings.LogFile + " can be written", ""}
 }
 
 func (o Options) checkFiles() Check {
