@@ -159,7 +159,7 @@ func runSetup(ctx context.Context, settings config.Settings, env []string, stdin
 	if err != nil {
 		return fmt.Errorf("%s: %w", settings.Command, err)
 	}
-	o := setup.Options{
+	return setup.Run(ctx, setup.Options{
 		Settings:   settings,
 		Env:        env,
 		GOOS:       runtime.GOOS,
@@ -172,12 +172,5 @@ func runSetup(ctx context.Context, settings config.Settings, env []string, stdin
 			report, err := journal.Check(stateDir)
 			return setup.Journal{Path: report.Path, Exists: report.Exists, Jobs: report.Jobs, Notice: report.Notice, Keepers: keeper.Running(report.Leases)}, err
 		},
-	}
-	switch settings.Command {
-	case config.Doctor:
-		return setup.Doctor(ctx, o)
-	case config.Install:
-		return setup.Install(ctx, o)
-	}
-	return setup.Uninstall(o)
+	})
 }

@@ -45,12 +45,12 @@ type Report struct {
 	Checks []Check `json:"checks"`
 }
 
-// Doctor writes a report of what a server with these settings would meet, as
+// doctor writes a report of what a server with these settings would meet, as
 // lines or as JSON. It returns an error when a check failed. It makes nothing
 // that stays, not even what a server would, and asks the gateway one question
 // that costs nothing.
-func Doctor(ctx context.Context, o Options) error {
-	r := &report{Options: o.asInvoked()}
+func (o Options) doctor(ctx context.Context) error {
+	r := &report{Options: o}
 	checks := r.check(ctx)
 	failed := 0
 	for i := range checks {
@@ -60,16 +60,14 @@ func Doctor(ctx context.Context, o Options) error {
 			failed++
 		}
 	}
-	if err := o.write(Report{failed == 0, checks}); err != nil {
-		return fmt.Errorf("doctor: %w", err)
+	err := o.write(Report{failed == 0, checks})
+	switch {
+	case err == nil && failed == 1:
+		err = errors.New("1 problem found")
+	case err == nil && failed > 1:
+		err = fmt.Errorf("%d problems found", failed)
 	}
-	switch failed {
-	case 0:
-		return nil
-	case 1:
-		return errors.New("doctor: 1 problem found")
-	}
-	return fmt.Errorf("doctor: %d problems found", failed)
+	return err
 }
 
 // report is what the checks of one run have in common.

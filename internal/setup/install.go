@@ -24,18 +24,10 @@ const (
 	sandboxName = "pixazo-sandbox"
 )
 
-// Install adds this program to the client of the settings, or brings its entry
+// install adds this program to the client of the settings, or brings its entry
 // up to date, and asks for the key when there is none where the server will
 // look. For a client whose configuration is not edited it prints the entry.
-// Repeating it changes nothing. An error means that a file was left as it was,
-// or that the key could not be stored.
-func Install(ctx context.Context, o Options) error {
-	if err := o.asInvoked().install(ctx); err != nil {
-		return fmt.Errorf("install: %w", err)
-	}
-	return nil
-}
-
+// Repeating it changes nothing.
 func (o Options) install(ctx context.Context) error {
 	c, err := o.target()
 	if err != nil {
@@ -225,18 +217,10 @@ func (o Options) save(d *document, line string) error {
 	return nil
 }
 
-// Uninstall takes all entries that start this program, pixazo and
+// uninstall takes all entries that start this program, pixazo and
 // pixazo-sandbox and others, out of the configuration of the settings' client;
-// with --sandbox, only pixazo-sandbox. An error means that a file was left as it
-// was.
-func Uninstall(o Options) error {
-	if err := o.asInvoked().uninstall(); err != nil {
-		return fmt.Errorf("uninstall: %w", err)
-	}
-	return nil
-}
-
-func (o Options) uninstall() error {
+// with --sandbox, only pixazo-sandbox.
+func (o Options) uninstall(context.Context) error {
 	c, err := o.target()
 	if err != nil {
 		return err

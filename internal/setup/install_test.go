@@ -61,13 +61,7 @@ func (b *bench) runWith(env []string, args ...string) error {
 	}
 	b.o.Settings = settings
 	b.out.Reset()
-	switch settings.Command {
-	case config.Install:
-		return Install(b.t.Context(), b.o)
-	case config.Uninstall:
-		return Uninstall(b.o)
-	}
-	return Doctor(b.t.Context(), b.o)
+	return Run(b.t.Context(), b.o)
 }
 
 func (b *bench) mustRun(args ...string) {

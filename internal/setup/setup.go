@@ -55,6 +55,22 @@ type Journal struct {
 	Keepers string // which processes watch its jobs, or ""
 }
 
+// Run carries out the command of the settings: doctor, install or uninstall. An
+// error of the last two means that a file was left as it was, or that the key
+// could not be stored.
+func Run(ctx context.Context, o Options) error {
+	o = o.asInvoked()
+	err := map[string]func(context.Context) error{
+		config.Doctor:    o.doctor,
+		config.Install:   o.install,
+		config.Uninstall: o.uninstall,
+	}[o.Settings.Command](ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", o.Settings.Command, err)
+	}
+	return nil
+}
+
 // client is an MCP client and the place of its configuration.
 type client struct {
 	name    string // one of config.Clients
@@ -87,50 +103,56 @@ const (
 // this system.
 func (o Options) clients() []client {
 	home := o.Settings.Home
-	dotConfig := join(home, ".config")
+	dotConfig := filepath.Join(home, ".config")
 	if o.GOOS != "windows" && o.GOOS != "darwin" {
 		dotConfig = absoluteOr(o.env("XDG_CONFIG_HOME"), dotConfig)
 	}
-	appData, goose, zed := dotConfig, join(dotConfig, "goose"), join(dotConfig, "zed")
-	desktop := join(appData, "Claude")
+	appData, goose, zed := dotConfig, filepath.Join(dotConfig, "goose"), filepath.Join(dotConfig, "zed")
+	desktop := filepath.Join(appData, "Claude")
 	switch o.GOOS {
 	case "darwin":
-		appData = join(home, "Library", "Application Support")
-		desktop = join(appData, "Claude")
+		appData = filepath.Join(home, "Library", "Application Support")
+		desktop = filepath.Join(appData, "Claude")
 	case "windows":
-		appData = absoluteOr(o.env("APPDATA"), join(home, "AppData", "Roaming"))
-		goose, zed = join(appData, "Block", "goose", "config"), join(appData, "Zed")
-		desktop = packagedDesktop(absoluteOr(o.env("LOCALAPPDATA"), join(home, "AppData", "Local")), join(appData, "Claude"))
+		appData = absoluteOr(o.env("APPDATA"), filepath.Join(home, "AppData", "Roaming"))
+		goose, zed = filepath.Join(appData, "Block", "goose", "config"), filepath.Join(appData, "Zed")
+		desktop = packagedDesktop(absoluteOr(o.env("LOCALAPPDATA"), filepath.Join(home, "AppData", "Local")), filepath.Join(appData, "Claude"))
 	}
-	return []client{
-		{name: "claude-desktop", title: "Claude Desktop", servers: "mcpServers", file: join(desktop, "claude_desktop_config.json"),
+	all := []client{
+		{name: "claude-desktop", title: "Claude Desktop", servers: "mcpServers", file: filepath.Join(desktop, "claude_desktop_config.json"),
 			edited: true, restart: "Quit Claude Desktop and start it again."},
-		{name: "claude-code", title: "Claude Code", servers: "mcpServers", file: join(absoluteOr(o.env("CLAUDE_CONFIG_DIR"), home), ".claude.json"),
+		{name: "claude-code", title: "Claude Code", servers: "mcpServers", file: filepath.Join(absoluteOr(o.env("CLAUDE_CONFIG_DIR"), home), ".claude.json"),
 			edited: true, remote: true, kind: "stdio", restart: "Start a new session of Claude Code.",
 			allow: `Start it with --allowedTools mcp__pixazo, or put "mcp__pixazo" into permissions.allow of its settings.json.`},
-		{name: "cursor", title: "Cursor", servers: "mcpServers", file: join(home, ".cursor", "mcp.json"),
+		{name: "cursor", title: "Cursor", servers: "mcpServers", file: filepath.Join(home, ".cursor", "mcp.json"),
 			edited: true, remote: true, restart: "Restart Cursor."},
-		{name: "vscode", title: "VS Code", servers: "servers", file: join(appData, "Code", "User", "mcp.json"),
+		{name: "vscode", title: "VS Code", servers: "servers", file: filepath.Join(appData, "Code", "User", "mcp.json"),
 			edited: true, remote: true, kind: "stdio", restart: "VS Code shows it in MCP: List Servers."},
-		{name: "gemini", title: "Gemini CLI", servers: "mcpServers", file: join(home, ".gemini", "settings.json"),
+		{name: "gemini", title: "Gemini CLI", servers: "mcpServers", file: filepath.Join(home, ".gemini", "settings.json"),
 			edited: true, trust: "trust", restart: "Start a new session of Gemini CLI.",
 			note: "Gemini CLI starts no servers in folders that it does not trust, and gives them none of your variables that look like keys."},
-		{name: "qwen", title: "Qwen Code", servers: "mcpServers", file: join(home, ".qwen", "settings.json"),
+		{name: "qwen", title: "Qwen Code", servers: "mcpServers", file: filepath.Join(home, ".qwen", "settings.json"),
 			edited: true, trust: "trust", restart: "Start a new session of Qwen Code."},
-		{name: "opencode", title: "opencode", servers: "mcp", file: opencodeFile(join(absoluteOr(o.env("XDG_CONFIG_HOME"), join(home, ".config")), "opencode")),
+		{name: "opencode", title: "opencode", servers: "mcp", file: opencodeFile(filepath.Join(absoluteOr(o.env("XDG_CONFIG_HOME"), filepath.Join(home, ".config")), "opencode")),
 			edited: true, kind: "local", restart: "Start opencode again.", allow: "opencode asks nobody, unless its permission setting says so."},
-		{name: "windsurf", title: "Windsurf", servers: "mcpServers", file: join(home, ".codeium", "windsurf", "mcp_config.json")},
-		{name: "zed", title: "Zed", servers: "context_servers", file: join(zed, "settings.json")},
-		{name: "codex", title: "Codex", servers: "mcp_servers", file: join(absoluteOr(o.env("CODEX_HOME"), join(home, ".codex")), "config.toml"), template: tomlEntry,
+		{name: "windsurf", title: "Windsurf", servers: "mcpServers", file: filepath.Join(home, ".codeium", "windsurf", "mcp_config.json")},
+		{name: "zed", title: "Zed", servers: "context_servers", file: filepath.Join(zed, "settings.json")},
+		{name: "codex", title: "Codex", servers: "mcp_servers", file: filepath.Join(absoluteOr(o.env("CODEX_HOME"), filepath.Join(home, ".codex")), "config.toml"), template: tomlEntry,
 			trust: `default_tools_approval_mode = "approve"`, note: "Codex gives servers few of your variables, and no key: keep it in its file."},
-		{name: "goose", title: "goose", servers: "extensions", file: join(goose, "config.yaml"), template: yamlEntry},
+		{name: "goose", title: "goose", servers: "extensions", file: filepath.Join(goose, "config.yaml"), template: yamlEntry},
 	}
+	if home == "" {
+		for i := range all {
+			all[i].file = ""
+		}
+	}
+	return all
 }
 
 // opencodeFile returns which of its two configurations opencode has in dir.
 func opencodeFile(dir string) string {
-	file := join(dir, "opencode.json")
-	if _, err := os.Stat(file + "c"); err == nil && file != "" {
+	file := filepath.Join(dir, "opencode.json")
+	if _, err := os.Stat(file + "c"); err == nil {
 		return file + "c"
 	}
 	return file
@@ -144,15 +166,7 @@ func packagedDesktop(local, fallback string) string {
 	if len(apps) == 0 {
 		return fallback
 	}
-	return join(local, apps[0], "LocalCache", "Roaming", "Claude")
-}
-
-// join joins a path below dir; "" when dir is not known.
-func join(dir string, elements ...string) string {
-	if dir == "" {
-		return ""
-	}
-	return filepath.Join(append([]string{dir}, elements...)...)
+	return filepath.Join(local, apps[0], "LocalCache", "Roaming", "Claude")
 }
 
 func absoluteOr(dir, fallback string) string {
