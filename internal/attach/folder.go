@@ -121,45 +121,34 @@ func (opened *folders) open(item, home string) (found lookup, rule string) {
 		return lookup{}, rule
 	}
 	inside := false
-	var places []place
-	for _, f := range opened.list {
-		name, ok := f.nameOf(p)
-		inside = inside || ok
-		if ok && f.root != nil {
-			places = append(places, place{f, name})
+	for _, names := range []func(folder, string) []string{folder.exactly, folder.alike} {
+		for _, f := range opened.list {
+			name, ok := f.nameOf(p)
+			inside = inside || ok
+			if !ok || f.root == nil {
+				continue
+			}
+			var why string
+			switch names := names(f, name); len(names) {
+			case 0:
+			case 1:
+				found, why = opened.try(f, names[0])
+			default:
+				why = "is not there, and several names are alike: write one of " + strings.Join(names[:min(len(names), maxListed)], ", ")
+			}
+			if found.file != nil {
+				return found, ""
+			}
+			rule = cmp.Or(rule, why) // a folder may lack what the next one has
+		}
+		if rule != "" {
+			return lookup{}, rule
 		}
 	}
 	if !inside {
 		return lookup{}, "must lie below " + opened.where
 	}
-	for _, p := range places {
-		found, why := opened.try(p)
-		if found.file != nil {
-			return found, ""
-		}
-		rule = cmp.Or(rule, why) // a folder may lack what the next one has
-	}
-	if rule != "" {
-		return lookup{}, rule
-	}
-	for _, p := range places {
-		names := p.alike()
-		if len(names) > 1 {
-			return lookup{}, "is not there, and several names are alike: write one of " + strings.Join(names[:min(len(names), maxListed)], ", ")
-		}
-		if len(names) == 1 {
-			if found, rule = opened.try(place{p.folder, names[0]}); !found.absent {
-				return found, rule
-			}
-		}
-	}
 	return lookup{absent: true}, "is not there: it must lie below " + opened.where
-}
-
-// place is where a file may be: name is below the folder.
-type place struct {
-	folder
-	name string
 }
 
 // nameOf returns the name of p below the folder, if it may lie there.
@@ -173,16 +162,16 @@ func (f folder) nameOf(p string) (name string, ok bool) {
 	return name, ok && filepath.IsLocal(name)
 }
 
-// try opens the file at p. Without one, rule says what keeps it from being
-// attached, "" if there is none of that name.
-func (opened *folders) try(p place) (found lookup, rule string) {
-	file, info, err := disk.OpenFile(p.root, p.name)
+// try opens the file of a name below f. Without one, rule says what keeps it from
+// being attached, "" if there is none of that name.
+func (opened *folders) try(f folder, name string) (found lookup, rule string) {
+	file, info, err := disk.OpenFile(f.root, name)
 	if isAbsent(err) {
 		return lookup{absent: true}, ""
 	}
 	if err != nil && !errors.Is(err, disk.ErrIrregular) && !errors.Is(err, fs.ErrPermission) {
 		// os.Root follows no absolute link, even one that stays inside.
-		if real, linkErr := filepath.EvalSymlinks(filepath.Join(p.real, p.name)); linkErr == nil {
+		if real, linkErr := filepath.EvalSymlinks(filepath.Join(f.real, name)); linkErr == nil {
 			for _, other := range opened.list {
 				if target, ok := below(real, other.real); ok && other.root != nil {
 					file, info, err = disk.OpenFile(other.root, target)
@@ -193,7 +182,7 @@ func (opened *folders) try(p place) (found lookup, rule string) {
 	}
 	switch {
 	case err == nil:
-		return lookup{file: file, name: filepath.Base(p.name), size: info.Size()}, ""
+		return lookup{file: file, name: filepath.Base(name), size: info.Size()}, ""
 	case errors.Is(err, disk.ErrIrregular):
 		return lookup{}, "must be a regular file, not a folder, device, pipe or socket, below " + opened.where
 	case inUse(err, runtime.GOOS):
@@ -211,19 +200,21 @@ func isAbsent(err error) bool {
 		runtime.GOOS == "windows" && errors.Is(err, invalidName)
 }
 
-// alike returns the names in the folder that differ from that of p only in white
+func (f folder) exactly(name string) []string { return []string{name} }
+
+// alike returns the names in the folder that differ from this one only in white
 // space and in the form of Unicode: one as it is, several in quotes.
-func (p place) alike() (names []string) {
+func (f folder) alike(name string) (names []string) {
 	at := "."
-	for part := range strings.SplitSeq(filepath.ToSlash(p.name), "/") {
-		if _, err := p.root.Lstat(filepath.Join(at, part)); err == nil {
+	for part := range strings.SplitSeq(filepath.ToSlash(name), "/") {
+		if _, err := f.root.Lstat(filepath.Join(at, part)); err == nil {
 			at = filepath.Join(at, part)
 			continue
 		}
-		if info, err := p.root.Stat(at); err != nil || !info.IsDir() {
+		if info, err := f.root.Stat(at); err != nil || !info.IsDir() {
 			return nil // a pipe would block Open
 		}
-		dir, err := p.root.Open(at)
+		dir, err := f.root.Open(at)
 		if err != nil {
 			return nil
 		}
