@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"time"
 
 	"pixazo-mcp/internal/config"
@@ -86,27 +87,23 @@ func keep(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 // as long as the file is not too large, since nobody tidies up after a keeper.
 func keeperLog(settings config.Settings) (*slog.Logger, func()) {
 	queue := newLogQueue()
-	go queue.copyTo(&boundedFile{dir: settings.StateDir, name: "keeper.log", limit: maxKeeperLog})
+	go queue.copyTo(&boundedFile{filepath.Join(settings.StateDir, "keeper.log"), maxKeeperLog})
 	return logTo(queue, settings.LogLevel), queue.close
 }
 
-// boundedFile is a file that is begun anew when it is full.
+// boundedFile is a file, in a folder that it does not make, that is begun anew when
+// it is full.
 type boundedFile struct {
-	dir, name string
-	limit     int64
+	path  string
+	limit int64
 }
 
 func (b *boundedFile) Write(p []byte) (int, error) {
-	root, err := os.OpenRoot(b.dir)
-	if err != nil {
-		return 0, err
-	}
-	defer root.Close()
 	how := os.O_APPEND
-	if info, err := root.Stat(b.name); err == nil && info.Size() > b.limit {
+	if info, err := os.Stat(b.path); err == nil && info.Size() > b.limit {
 		how = os.O_TRUNC
 	}
-	f, err := root.OpenFile(b.name, how|os.O_CREATE|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(b.path, how|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return 0, err
 	}

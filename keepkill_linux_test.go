@@ -228,7 +228,7 @@ func TestALongSilentGatewayIsAnsweredWithinTheDefaultMaxWait(t *testing.T) {
 // keeper.log is begun anew when it is full: nobody tidies up after a keeper.
 func TestAKeepersLogIsBounded(t *testing.T) {
 	dir := t.TempDir()
-	b := &boundedFile{dir: dir, name: "keeper.log", limit: 1000}
+	b := &boundedFile{filepath.Join(dir, "keeper.log"), 1000}
 	for i := range 1000 {
 		if _, err := fmt.Fprintf(b, "line %03d\n", i); err != nil {
 			t.Fatal(err)

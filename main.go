@@ -71,7 +71,7 @@ func run(ctx context.Context, args, env []string, keepCommand func() *exec.Cmd, 
 	if settings.Command == config.Serve && !isTerminal(stdin) {
 		return serve(ctx, settings, keepCommand, stdin, stdout, stderr)
 	}
-	if err != nil {
+	if err != nil && (settings.Command != config.Doctor || !settings.JSON) { // which reports it
 		return status{wrongUse, err}
 	}
 	if settings.LogFile != "" && settings.Command != config.Doctor { // which reports it

@@ -195,6 +195,16 @@ func TestCommandsRefuseSettingsThatCantBeTaken(t *testing.T) {
 	}
 }
 
+func TestDoctorReportsSettingsThatCantBeTakenAsJSONAlone(t *testing.T) {
+	for args, want := range map[string]string{"doctor --json --max-wait=x": `"name": "settings"`, "doctor --max-wait=x": ""} {
+		var out bytes.Buffer
+		err := run(t.Context(), strings.Fields(args), homes(t.TempDir()), nil, strings.NewReader(""), &out, io.Discard)
+		if err == nil || !strings.Contains(out.String(), want) || (want == "") != (out.Len() == 0) {
+			t.Errorf("%s: %v, %s", args, err, out.String())
+		}
+	}
+}
+
 // keyboard is a stdin at which a person sits.
 type keyboard struct{ io.Reader }
 

@@ -177,16 +177,6 @@ func TestHelpAndVersionAreCommandsToo(t *testing.T) {
 	}
 }
 
-func TestInvalidSettingsReachDoctorAsJSONAlone(t *testing.T) {
-	s, err := Parse([]string{"doctor", "--json", "--max-wait=x"}, nil, nil, io.Discard)
-	if err != nil || s.Command != Doctor || !s.JSON || s.Setup.Invalid == nil || !strings.Contains(s.Setup.Invalid.Error(), "--max-wait") {
-		t.Errorf("%+v, %v", s.Setup, err)
-	}
-	if _, err := Parse([]string{"doctor", "--max-wait=x"}, nil, nil, io.Discard); err == nil {
-		t.Error("invalid settings were taken")
-	}
-}
-
 func TestCommandLineErrors(t *testing.T) {
 	const clients = "claude-desktop, claude-code, cursor, vscode, gemini, qwen, opencode, windsurf, zed, codex, goose"
 	const more = " (pixazo-mcp --help lists what there is)"

@@ -89,11 +89,10 @@ type Settings struct {
 
 	// Setup holds what belongs to doctor, install and uninstall.
 	Setup struct {
-		Client  string // one of Clients, for install and uninstall
-		Print   bool   // show what would be written, and write nothing
-		Allow   bool   // the client is to use the tools without asking
-		URL     string // of a team server, to install that instead of this program
-		Invalid error  // for doctor --json, which reports it: the error that Parse returns otherwise
+		Client string // one of Clients, for install and uninstall
+		Print  bool   // show what would be written, and write nothing
+		Allow  bool   // the client is to use the tools without asking
+		URL    string // of a team server, to install that instead of this program
 	}
 
 	JSON bool // report as JSON: doctor, wait and list
@@ -137,6 +136,15 @@ func (s Settings) Problem(names ...string) error {
 		}
 	}
 	return nil
+}
+
+// Invalid joins the errors of Problems.
+func (s Settings) Invalid() error {
+	var errs []error
+	for _, p := range s.Problems {
+		errs = append(errs, p.Err)
+	}
+	return errors.Join(errs...)
 }
 
 // EntryArgs returns the settings flags of this command line for an entry in a
@@ -252,9 +260,9 @@ func (p *parser) table(s *Settings) []setting {
 // stdout and returns ErrDone, as it does for the words help and version in a
 // command's place; version is called for the latter alone.
 //
-// Any other error joins those of Settings.Problems. The Settings are usable all
-// the same, for a server that a client started: it starts, and says what is
-// wrong in its log and its answers.
+// Any other error is Settings.Invalid. The Settings are usable all the same, for a
+// server that a client started: it starts, and says what is wrong in its log and
+// its answers.
 func Parse(args, env []string, version func() string, stdout io.Writer) (Settings, error) {
 	var s Settings
 	p := newParser(env, &s)
@@ -289,15 +297,7 @@ func Parse(args, env []string, version func() string, stdout io.Writer) (Setting
 	if s.Demo.Live && s.Sandbox && p.find("sandbox").typed != nil {
 		p.fail("", errors.New("--live and --sandbox: the demo uses the gateway, which spends credits, or the sandbox; got both"))
 	}
-	var errs []error
-	for _, problem := range s.Problems {
-		errs = append(errs, problem.Err)
-	}
-	err := errors.Join(errs...)
-	if s.Command == Doctor && s.JSON {
-		s.Setup.Invalid, err = err, nil
-	}
-	return s, err
+	return s, s.Invalid()
 }
 
 // load puts the value of each flag into the Settings: the flag's, else its

@@ -116,7 +116,7 @@ func (o Options) write(r Report) error {
 func (r *report) check(ctx context.Context) []Check {
 	s := r.Settings
 	checks := []Check{{"version", statusOK, r.Version, ""}}
-	if err := s.Setup.Invalid; err != nil {
+	if err := s.Invalid(); err != nil {
 		return append(checks, Check{"settings", statusFail, strings.ReplaceAll(err.Error(), "\n", "; "), "correct the flag or the variable, then run this again"})
 	}
 	for _, v := range s.Values() {
