@@ -18,7 +18,6 @@ stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 
 npm ci --prefix $here --silent
-go build -o "$stage/universal" ./$here
 
 # compile GOOS GOARCH OUT
 compile() {
@@ -30,7 +29,7 @@ compile windows amd64 "$stage/win32/server/pixazo-mcp.exe"
 compile darwin amd64 "$stage/darwin-amd64"
 compile darwin arm64 "$stage/darwin-arm64"
 mkdir -p "$stage/darwin/server" dist
-"$stage/universal" "$stage/darwin/server/pixazo-mcp" "$stage/darwin-amd64" "$stage/darwin-arm64"
+node $here/universal.mjs "$stage/darwin/server/pixazo-mcp" "$stage/darwin-amd64" "$stage/darwin-arm64"
 
 for platform in linux/linux-amd64 win32/windows-amd64 darwin/macos-universal; do
   dir=$stage/${platform%/*}
