@@ -87,11 +87,12 @@ func sameFile(path string, was os.FileInfo) bool {
 }
 
 // identity is the file at path, to be known again. On Windows a FileInfo looks
-// for its identity at the first comparison, which is made here.
+// for its identity at the first comparison, which is made here and may fail: Wine
+// shows none of a -shm that is in use.
 func identity(path string) (os.FileInfo, error) {
 	info, err := os.Stat(path)
-	if err == nil {
-		os.SameFile(info, info)
+	if err == nil && !os.SameFile(info, info) {
+		return nil, fmt.Errorf("%s can't be told from other files", path)
 	}
 	return info, err
 }
