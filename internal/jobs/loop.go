@@ -203,9 +203,9 @@ func (t *Tracker) run(l *loop) {
 // the next turn is due, and the interval that is to have passed then.
 func (t *Tracker) turn(l *loop, attended bool, interval time.Duration) (due, next time.Duration, polled bool) {
 	seen, _ := t.look(l)
-	var row *journal.Row // as it was seen last, unless this is the first turn
+	var row *journal.Row // as it was seen last
 	var err error
-	if seen.looks > 0 && seen.row.State != "" {
+	if seen.row.State != "" {
 		row = &seen.row
 	} else if row, err = t.known(l.ctx, l.key.id); row != nil {
 		seen.row = *row

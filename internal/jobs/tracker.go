@@ -370,6 +370,9 @@ func (t *Tracker) HoldSave(ctx context.Context, requestID string) (release func(
 func (t *Tracker) Typical(ctx context.Context) time.Duration {
 	t.mu.Lock()
 	typical, fresh := t.typical, time.Since(t.typicalAt) < typicalFor
+	if !fresh { // whoever else asks meanwhile, as when many waits end, gets what was known
+		t.typicalAt = time.Now()
+	}
 	t.mu.Unlock()
 	if fresh {
 		return typical
@@ -380,18 +383,24 @@ func (t *Tracker) Typical(ctx context.Context) time.Duration {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.typical, t.typicalAt = typical, time.Now()
+	t.typical = typical
 	return typical
 }
 
 // age returns how long ago a job was created: by the time of its submission, or
 // else the gateway's word, or else the time in its request_id.
 func age(row journal.Row) (time.Duration, bool) {
-	for _, created := range []time.Time{row.SubmittedAt, row.Job.CreatedAt, pixazo.IDTime(row.Job.RequestID)} {
-		// Clocks differ a little; a time further ahead says nothing.
-		if age := time.Since(created); !created.IsZero() && age > -notYetVisible {
-			return max(age, 0), true
-		}
+	// Clocks differ a little; a time further ahead says nothing.
+	known := func(t time.Time) bool { return !t.IsZero() && time.Since(t) > -notYetVisible }
+	created := row.SubmittedAt
+	if !known(created) {
+		created = row.Job.CreatedAt
 	}
-	return 0, false
+	if !known(created) {
+		created = pixazo.IDTime(row.Job.RequestID)
+	}
+	if !known(created) {
+		return 0, false
+	}
+	return max(time.Since(created), 0), true
 }
