@@ -5,10 +5,12 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,15 +25,45 @@ import (
 
 	"pixazo-mcp/internal/identity"
 	"pixazo-mcp/internal/journal/pgtest"
+	"pixazo-mcp/pixazo/sandbox"
 )
 
 const (
 	benchWaits = 5000
-	benchJobs  = 100 // that are waited for
-	benchWait  = 30 * time.Second
+	benchWait  = 40 * time.Second
 	benchPhase = 4 * time.Second
 	benchCalls = 8 // at once
 )
+
+// benchGateway is an emulator that counts what it is asked.
+type benchGateway struct {
+	*httptest.Server
+	polls atomic.Int64
+
+	mu    sync.Mutex
+	asked map[string]time.Time // when a job was asked for last, by path
+	soon  int                  // polls of a job less than 10 s after another: there is more than one stream of polls then
+}
+
+func newBenchGateway(b *testing.B) *benchGateway {
+	g := &benchGateway{asked: map[string]time.Time{}}
+	emulator := sandbox.New(sandbox.Options{Duration: time.Hour, Key: secret})
+	b.Cleanup(emulator.Close)
+	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			g.polls.Add(1)
+			g.mu.Lock()
+			if last, ok := g.asked[r.URL.Path]; ok && time.Since(last) < 10*time.Second {
+				g.soon++
+			}
+			g.asked[r.URL.Path] = time.Now()
+			g.mu.Unlock()
+		}
+		emulator.ServeHTTP(w, r)
+	}))
+	b.Cleanup(g.Close)
+	return g
+}
 
 // served is a server process over HTTP.
 type served struct {
@@ -72,25 +104,23 @@ func tool(name, id string, seconds int) string {
 }
 
 // serveBench starts a server, says hello and, if it is ours, makes the jobs.
-func serveBench(b *testing.B, database, name string, command ...string) *served {
+func serveBench(b *testing.B, gateway *benchGateway, database string, jobs int, name string, command ...string) *served {
 	b.Helper()
 	s := &served{b: b, name: name, address: freeAddress(b), header: http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}}}
 	s.cmd = exec.Command(command[0], command[1:]...)
 	ours := name == "pixazo-mcp"
 	if ours {
 		token, line, err := identity.NewToken("bench")
-		tokens := filepath.Join(b.TempDir(), "tokens")
-		if err == nil {
-			err = os.WriteFile(tokens, []byte(line+"\n"), 0o600)
-		}
-		if err != nil {
+		tokens, webhooks := filepath.Join(b.TempDir(), "tokens"), filepath.Join(b.TempDir(), "webhooks")
+		if err = errors.Join(err, os.WriteFile(tokens, []byte(line+"\n"), 0o600), os.WriteFile(webhooks, []byte(strings.Repeat(secret, 3)), 0o600)); err != nil {
 			b.Fatal(err)
 		}
 		s.header.Set("Authorization", "Bearer "+token)
-		s.cmd.Args = append(s.cmd.Args, "http", "--sandbox", "--sandbox-duration=1h", "--address="+s.address, "--metrics-address=none", "--tokens-file="+tokens, "--log-level=warn",
+		s.cmd.Env = []string{"PIXAZO_API_KEY=" + secret, "PIXAZO_GATEWAY_URL=" + gateway.URL}
+		s.cmd.Args = append(s.cmd.Args, "http", "--address="+s.address, "--public-url=http://"+s.address+"/mcp", "--webhook-secret-file="+webhooks, "--metrics-address=none", "--tokens-file="+tokens, "--log-level=warn",
 			fmt.Sprintf("--max-waits=%d", benchWaits), "--max-calls-per-minute=0", "--max-videos-per-hour=0", "--max-videos-per-day=0", "--max-videos-per-user=0")
 		if database != "" {
-			s.cmd.Env = []string{"PIXAZO_DATABASE_URL=" + database}
+			s.cmd.Env = append(s.cmd.Env, "PIXAZO_DATABASE_URL="+database)
 		} else {
 			s.cmd.Args = append(s.cmd.Args, "--state-dir="+b.TempDir())
 		}
@@ -114,21 +144,35 @@ func serveBench(b *testing.B, database, name string, command ...string) *served 
 		s.ids, s.done = []string{"x"}, "x"
 		return s
 	}
-	id := regexp.MustCompile(`"request_id":"([^"]+)"`)
-	for i := range benchJobs + 1 {
-		prompt := fmt.Sprintf("video %d", i)
-		if i == benchJobs {
-			prompt = "sandbox:finished"
-		}
-		answer, _ := s.post(http.DefaultClient, fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"generate_video","arguments":{"prompt":%q}}}`, prompt))
-		m := id.FindStringSubmatch(answer)
-		if m == nil {
-			b.Fatalf("no job: %s", answer)
-		}
-		s.ids = append(s.ids, m[1])
-	}
-	s.ids, s.done = s.ids[:benchJobs], s.ids[benchJobs]
+	s.make(jobs)
 	return s
+}
+
+var requestID = regexp.MustCompile(`"request_id":"([^"]+)"`)
+
+// make makes jobs that are not finished, and one that is.
+func (s *served) make(jobs int) {
+	s.ids = make([]string, jobs+1)
+	var next atomic.Int64
+	var calls sync.WaitGroup
+	for range benchCalls {
+		calls.Go(func() {
+			for i := int(next.Add(1)) - 1; i <= jobs; i = int(next.Add(1)) - 1 {
+				prompt := fmt.Sprintf("video %d", i)
+				if i == jobs {
+					prompt = "sandbox:finished"
+				}
+				answer, _ := s.post(http.DefaultClient, fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"generate_video","arguments":{"prompt":%q}}}`, prompt))
+				if m := requestID.FindStringSubmatch(answer); m != nil {
+					s.ids[i] = m[1]
+				} else {
+					s.b.Errorf("no job: %s", answer)
+				}
+			}
+		})
+	}
+	calls.Wait()
+	s.ids, s.done = s.ids[:jobs], s.ids[jobs]
 }
 
 func freeAddress(b *testing.B) string {
@@ -217,44 +261,52 @@ func (s *served) memory() float64 {
 	return kB / 1000
 }
 
-// BenchmarkTeam has each server hold 5,000 waits and takes what else it does
-// meanwhile.
+// BenchmarkTeam has each server hold 5,000 waits, on 100 jobs and on as many jobs,
+// and takes what else it does meanwhile.
 func BenchmarkTeam(b *testing.B) {
 	if runtime.GOOS != "linux" {
 		b.Skip("reads /proc")
 	}
-	b.Run("File", func(b *testing.B) { benchTeam(b, "") })
-	b.Run("PostgreSQL", func(b *testing.B) { benchTeam(b, pgtest.URL(b)) })
+	for _, jobs := range []int{100, benchWaits} {
+		b.Run(fmt.Sprintf("File/jobs=%d", jobs), func(b *testing.B) { benchTeam(b, "", jobs) })
+		b.Run(fmt.Sprintf("PostgreSQL/jobs=%d", jobs), func(b *testing.B) { benchTeam(b, pgtest.URL(b), jobs) })
+	}
 }
 
-func benchTeam(b *testing.B, database string) {
-	const ping = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
-	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+func benchTeam(b *testing.B, database string, jobs int) {
 	b.ReportMetric(0, "ns/op")
 	for b.Loop() {
 		for _, p := range peers(b)[:2] {
-			s := serveBench(b, database, p.name, p.command...)
-			alone, _ := s.load(ping)
-			var waits sync.WaitGroup
-			begun := time.Now()
-			answered := s.wait(&waits)
-			opened := time.Since(begun)
-			pings, p99 := s.load(ping)
-			statuses, statusP99 := s.load(tool("get_status", s.done, 0))
-			held := s.memory()
-			if time.Since(begun) > benchWait {
-				b.Errorf("%s: too slow: the first waits had ended before the measuring", s.name)
-			}
-			waits.Wait()
-			b.ReportMetric(alone, "pings/s-alone-"+p.name)
-			b.ReportMetric(pings, "pings/s-"+p.name)
-			b.ReportMetric(ms(p99), "ms-ping-p99-"+p.name)
-			b.ReportMetric(statuses, "statuses/s-"+p.name)
-			b.ReportMetric(ms(statusP99), "ms-status-p99-"+p.name)
-			b.ReportMetric(held, "MB-"+p.name)
-			b.ReportMetric(ms(opened), "ms-to-open-"+p.name)
-			b.ReportMetric(float64(benchWaits-answered.Load()), "waits-lost-"+p.name)
+			gateway := newBenchGateway(b)
+			s := serveBench(b, gateway, database, jobs, p.name, p.command...)
+			s.measure(gateway)
 			_ = s.cmd.Process.Kill()
 		}
 	}
+}
+
+// measure reports what the server does without waits, and beside them.
+func (s *served) measure(gateway *benchGateway) {
+	const ping = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
+	report := func(n float64, unit string) { s.b.ReportMetric(n, unit+"-"+s.name) }
+	alone, _ := s.load(ping)
+	var waits sync.WaitGroup
+	begun, polls := time.Now(), gateway.polls.Load()
+	answered := s.wait(&waits)
+	report(milliseconds(time.Since(begun)), "ms-to-open")
+	pings, p99 := s.load(ping)
+	statuses, statusP99 := s.load(tool("get_status", s.done, 0))
+	report(s.memory(), "MB")
+	report(float64(gateway.polls.Load()-polls)/time.Since(begun).Seconds(), "polls/s")
+	if time.Since(begun) > benchWait {
+		s.b.Errorf("%s: too slow: the first waits had ended before the measuring", s.name)
+	}
+	waits.Wait()
+	report(alone, "pings/s-alone")
+	report(pings, "pings/s")
+	report(milliseconds(p99), "ms-ping-p99")
+	report(statuses, "statuses/s")
+	report(milliseconds(statusP99), "ms-status-p99")
+	report(float64(benchWaits-answered.Load()), "waits-lost")
+	report(float64(gateway.soon), "polls-too-soon")
 }
