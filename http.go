@@ -29,11 +29,7 @@ import (
 	"pixazo-mcp/tools"
 )
 
-const (
-	lull       = 200 * time.Millisecond // between the last new connection and the refusal of new calls
-	finishTime = 10 * time.Minute       // longer than any submission takes
-	tidyEvery  = time.Hour
-)
+const tidyEvery = time.Hour
 
 // serveHTTP serves MCP over HTTP until ctx ends.
 func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) error {
@@ -66,9 +62,12 @@ func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) 
 	handler := web.New(srv, o)
 	h.journal.Hear(handler.Signalled)
 
-	server := newHTTPServer(handler, log)
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
+	server, last, served := newHTTPServer(handler, log), &lastListener{TCPListener: listener.(*net.TCPListener)}, make(chan struct{})
+	var failed error
+	go func() {
+		defer close(served)
+		failed = server.Serve(last)
+	}()
 	defer server.Close()
 	defer h.serveMetrics()()
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
@@ -79,10 +78,11 @@ func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) 
 	watches.Go(func() { h.tidy(watching) })
 	log.Info("serving MCP", "at", h.endpoint(), "address", settings.HTTP.Address, "version", version, "gateway", h.gatewayURL, "sandbox", settings.Sandbox)
 	select {
-	case err = <-failed:
+	case <-served:
+		err = failed
 	case <-ctx.Done():
 	}
-	h.drain(handler, server)
+	h.drain(handler, server, last, served)
 	return err
 }
 
@@ -93,31 +93,6 @@ func memoryFor(waits int) int64 {
 		return math.MaxInt64
 	}
 	return 90<<20 + int64(waits)*56<<10
-}
-
-// drain lets what is under way come to its end, in this order: no new calls, the
-// answers to those in flight, submissions.
-func (h *house) drain(handler *web.Server, server *http.Server) {
-	h.log.Info("no new calls")
-	grace, cancel := context.WithTimeout(context.Background(), h.settings.HTTP.DrainTime)
-	defer cancel()
-	answered := make(chan error, 1)
-	go func() { answered <- server.Shutdown(grace) }() // which stops listening first: proxies turn to another replica then
-	select {
-	case err := <-answered: // there is nothing to be ended
-		answered <- err
-	case <-time.After(lull): // what came before is served
-	}
-	handler.Drain()
-	h.tracker.Drain()
-	h.saver.Drain()
-	if <-answered != nil {
-		h.log.Warn("calls still in flight are cut off")
-	}
-	finish, cancel := context.WithTimeout(context.Background(), finishTime)
-	defer cancel()
-	h.tracker.Finish(finish)
-	h.saver.Finish()
 }
 
 // newHTTPServer has no limit on the time of an answer: each write has one.

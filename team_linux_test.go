@@ -115,8 +115,9 @@ func TestReplicasAsProcesses(t *testing.T) {
 	}
 }
 
-// Replicas that end one after the other, as in an upgrade, refuse no call. A call
-// that was just connecting may be cut off, and the proxy must not send it again.
+// Replicas that end one after the other, as in an upgrade, refuse no call. One that
+// comes on an idle connection just as it is closed may be cut off, and the proxy must
+// not send it again.
 func TestARollingRestart(t *testing.T) {
 	t.Parallel()
 	d := deploy(t, pgtest.URL(t), 6, time.Hour, func() {})

@@ -348,6 +348,10 @@ func TestOtherAddresses(t *testing.T) {
 	if w := ask("GET", "/readyz", ""); w.Code != 503 {
 		t.Errorf("/readyz without the database: %d", w.Code)
 	}
+	r.web.Leave()
+	if w := ask("GET", "/healthz", ""); w.Code != 200 || w.Header().Get("Connection") != "close" {
+		t.Errorf("an answer of a server that ends: %d, %v", w.Code, w.Header())
+	}
 }
 
 func TestMetrics(t *testing.T) {

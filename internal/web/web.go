@@ -96,6 +96,7 @@ type Server struct {
 	mux *http.ServeMux
 
 	local  bool         // without authentication
+	leaves atomic.Bool  // see Leave
 	bodies atomic.Int64 // bytes in flight
 
 	open *metrics.Counter // MCP requests under way
@@ -150,6 +151,9 @@ func New(srv *server.MCPServer, o Options) *Server {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := &response{ResponseWriter: w, control: http.NewResponseController(w)}
+	if s.leaves.Load() {
+		w.Header().Set("Connection", "close")
+	}
 	if r.ContentLength != 0 { // also of those whose body is never read here, but by net/http
 		_ = out.control.SetReadDeadline(time.Now().Add(bodyTime)) // a recorder of a test has none
 	}
@@ -289,6 +293,10 @@ func (s *Server) enter() bool {
 	}
 	return !s.draining
 }
+
+// Leave has each answer from here on end its connection, so that the next request
+// of a proxy goes to another replica.
+func (s *Server) Leave() { s.leaves.Store(true) }
 
 // Drain refuses MCP requests from here on, and ends streams of news. Calls in
 // flight go on.
