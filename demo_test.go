@@ -10,6 +10,7 @@ import (
 )
 
 func TestDemoMakesAVideoInThisProcess(t *testing.T) {
+	t.Parallel()
 	home := t.TempDir()
 	var out, errs bytes.Buffer
 	// Its own setting of the limit, and that of the sandbox, do not count.

@@ -91,20 +91,6 @@ func deploy(t *testing.T, database string, users int, duration time.Duration, la
 	return d
 }
 
-// freeAddresses returns addresses of this computer that are free now.
-func freeAddresses(t *testing.T, n int) (at []string) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		at = append(at, l.Addr().String())
-	}
-	return at
-}
-
 func secretIn(t *testing.T, dir, name, content string) (path string) {
 	t.Helper()
 	path = filepath.Join(dir, name)
@@ -154,7 +140,7 @@ func (d *deployment) startProxy(at []string) {
 			d.t.Logf("nginx: %s\n%s", &out, errs[max(0, len(errs)-50000):])
 		}
 	})
-	if !soon(20*time.Second, func() bool { c, err := net.Dial("tcp", d.proxy); return err == nil && c.Close() == nil }) {
+	if !soon(patience, func() bool { c, err := net.Dial("tcp", d.proxy); return err == nil && c.Close() == nil }) {
 		d.t.Fatalf("nginx does not listen: %s", &out)
 	}
 }
@@ -201,7 +187,7 @@ func (p *process) end() {
 
 // ready waits until the replica takes calls.
 func (p *process) ready() {
-	if !soon(30*time.Second, func() bool {
+	if !soon(patience, func() bool {
 		resp, err := http.Get("http://" + p.address + "/readyz")
 		return err == nil && resp.Body.Close() == nil && resp.StatusCode == 200
 	}) {

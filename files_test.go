@@ -25,6 +25,7 @@ import (
 // TestREADMEEntryAttachesADeckAndSavesTheVideo starts the server as the README's
 // entry for Claude Desktop says, with nothing in its environment but a home.
 func TestREADMEEntryAttachesADeckAndSavesTheVideo(t *testing.T) {
+	t.Parallel()
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -135,6 +136,7 @@ func files(t *testing.T, dir string) (names []string) {
 
 // A proxy of the environment is used for videos as it is for the gateway.
 func TestDownloadThroughTheProxyOfTheEnvironment(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("other systems can't be told which certificates to trust")
 	}
@@ -178,6 +180,7 @@ func TestDownloadThroughTheProxyOfTheEnvironment(t *testing.T) {
 }
 
 func TestKilledDownloadLeavesNoFinalFile(t *testing.T) {
+	t.Parallel()
 	gateway, begun := slowMedia(t)
 	dir := t.TempDir()
 	p, cmd := startProcess(t, []string{"PIXAZO_API_KEY=" + secret}, "--gateway-url", gateway.URL, "--output-dir", dir)
@@ -195,6 +198,7 @@ func TestKilledDownloadLeavesNoFinalFile(t *testing.T) {
 // A client whose limit on a call is shorter than the download gets an answer
 // that says to call again, and the end of its input leaves nothing behind.
 func TestLongDownloadIsToldAsUnfinished(t *testing.T) {
+	t.Parallel()
 	gateway, _ := slowMedia(t)
 	dir := t.TempDir()
 	p, _ := startProcess(t, []string{"PIXAZO_API_KEY=" + secret}, "--gateway-url", gateway.URL, "--output-dir", dir, "--max-wait=1s")
@@ -211,6 +215,7 @@ func TestLongDownloadIsToldAsUnfinished(t *testing.T) {
 }
 
 func TestManyDownloadsOfAJobMakeOneFile(t *testing.T) {
+	t.Parallel()
 	gateway := quickGateway(t)
 	dir := t.TempDir()
 	serve := func() *program {
@@ -265,6 +270,7 @@ func TestManyDownloadsOfAJobMakeOneFile(t *testing.T) {
 // The client's roots open a folder where the operator allows it, in the era in
 // which the server asks and in the one in which the answer asks.
 func TestRootsOpenAFolder(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "deck.pdf"), []byte("%PDF-1.4 a deck"), 0o644); err != nil {
 		t.Fatal(err)

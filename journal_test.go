@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -91,11 +92,21 @@ func journalRows(t *testing.T, stateDir string) (rows []row) {
 
 func generate(prompt string) map[string]any { return map[string]any{"prompt": prompt} }
 
+// kills is how many servers are killed: PIXAZO_TEST_KILLS, or a few.
+func kills() int {
+	if n, err := strconv.Atoi(os.Getenv("PIXAZO_TEST_KILLS")); err == nil {
+		return n
+	}
+	return 30
+}
+
 func TestKilledProcessesLoseAndDoubleNothing(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no SIGKILL")
 	}
-	const children, calls, side = 100, 8, 2 // about half of the 800 calls get as far as the gateway
+	t.Parallel()
+	const calls, side = 8, 2 // about half of the calls get as far as the gateway
+	children := min(kills(), 100)
 	gateway := startBilling(t)
 	dir := t.TempDir()
 	if _, err := binary(); err != nil {
@@ -154,7 +165,7 @@ func TestKilledProcessesLoseAndDoubleNothing(t *testing.T) {
 	}
 	t.Logf("%d processes killed, %d submissions called for, %d accepted by the gateway; recorded: %d with their request_id, %d uncertain (of which %d were accepted); %d lost, %d doubled",
 		children, children*calls, len(gateway.accepted), counts["accepted"], counts["uncertain"], uncertain, lost, doubled)
-	if len(gateway.accepted) < children || counts["uncertain"] == 0 {
+	if len(gateway.accepted) < children/2 || counts["uncertain"] == 0 {
 		t.Error("the kills missed the submissions, so that nothing was tested")
 	}
 }
@@ -176,6 +187,7 @@ func (b *billing) serveMany(t *testing.T, dir string) (all []*program) {
 }
 
 func TestProcessesSubmitTheSameRequestOnce(t *testing.T) {
+	t.Parallel()
 	gateway := startBilling(t)
 	dir := t.TempDir()
 	all := gateway.serveMany(t, dir)
@@ -207,7 +219,8 @@ func TestProcessesSubmitTheSameRequestOnce(t *testing.T) {
 }
 
 func TestProcessesSubmitDifferentRequestsAtOnce(t *testing.T) {
-	const each = 25
+	t.Parallel()
+	const each = 10
 	gateway := startBilling(t)
 	dir := t.TempDir()
 	all := gateway.serveMany(t, dir)
@@ -246,6 +259,7 @@ func TestProcessesSubmitDifferentRequestsAtOnce(t *testing.T) {
 }
 
 func TestProcessesFindADamagedJournalAtOnce(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows does not let go of a file in use")
 	}
@@ -304,6 +318,7 @@ func TestProcessesFindADamagedJournalAtOnce(t *testing.T) {
 }
 
 func TestProcessesShareTheHourlyLimit(t *testing.T) {
+	t.Parallel()
 	gateway := startBilling(t)
 	dir := t.TempDir()
 	passed := 0
@@ -327,6 +342,7 @@ func TestProcessesShareTheHourlyLimit(t *testing.T) {
 }
 
 func TestProcessesListAndWaitForEachOthersVideos(t *testing.T) {
+	t.Parallel()
 	gateway := startBilling(t)
 	dir := filepath.Join(t.TempDir(), "not", "there", "yet")
 	first, _ := gateway.serve(t, dir)

@@ -41,6 +41,7 @@ func fullPipe(t *testing.T) *os.File {
 }
 
 func TestLogThatNobodyReadsHoldsUpNothing(t *testing.T) {
+	t.Parallel()
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
@@ -79,7 +80,7 @@ func TestLogThatNobodyReadsHoldsUpNothing(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			killed := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+			killed := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 			defer killed.Stop()
 			p := &program{t: t, in: in, out: bufio.NewReader(out), stderr: &syncBuffer{}}
 			r := p.call("generate_video", generate("tides"))
@@ -103,6 +104,7 @@ func TestLogThatNobodyReadsHoldsUpNothing(t *testing.T) {
 
 // A reader that comes late gets what has been waiting for it.
 func TestLogReachesAFIFOOnceItIsRead(t *testing.T) {
+	t.Parallel()
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
@@ -123,6 +125,7 @@ func TestLogReachesAFIFOOnceItIsRead(t *testing.T) {
 }
 
 func TestCommandsDoNotWaitForTheReaderOfALog(t *testing.T) {
+	t.Parallel()
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)

@@ -26,6 +26,7 @@ var calls = map[string]map[string]any{
 }
 
 func TestServerOfAClientStartsWhateverItsSettingsAre(t *testing.T) {
+	t.Parallel()
 	all := []string{"generate_video", "get_status", "wait_for_video", "list_videos", "download_video"}
 	for _, tt := range []struct {
 		args    []string

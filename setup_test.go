@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 )
@@ -17,6 +16,7 @@ import (
 func homes(home string) []string { return []string{"HOME=" + home, "USERPROFILE=" + home} }
 
 func TestInstalledEntryStartsInABareEnvironment(t *testing.T) {
+	t.Parallel()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -78,6 +78,7 @@ func TestInstalledEntryStartsInABareEnvironment(t *testing.T) {
 
 // Linux tells a program what the link it was called by leads to.
 func TestInstalledEntryIsTheLinkThatWasCalled(t *testing.T) {
+	t.Parallel()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +97,7 @@ func TestInstalledEntryIsTheLinkThatWasCalled(t *testing.T) {
 }
 
 func TestSetupRefusesPathsThatOnlyAShellExpands(t *testing.T) {
+	t.Parallel()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -117,6 +119,7 @@ func TestSetupRefusesPathsThatOnlyAShellExpands(t *testing.T) {
 }
 
 func TestDoctorReportsAnInvalidSettingAsJSON(t *testing.T) {
+	t.Parallel()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -131,6 +134,7 @@ func TestDoctorReportsAnInvalidSettingAsJSON(t *testing.T) {
 }
 
 func TestDoctorEndsWithStatus1WhenACheckFails(t *testing.T) {
+	t.Parallel()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -146,6 +150,7 @@ func TestDoctorEndsWithStatus1WhenACheckFails(t *testing.T) {
 }
 
 func TestDoctorReportsADamagedJournalAndLeavesIt(t *testing.T) {
+	t.Parallel()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -171,16 +176,13 @@ func TestVersionCanBeSetByTheLinker(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the program")
 	}
-	path := filepath.Join(t.TempDir(), "pixazo-mcp")
-	if runtime.GOOS == "windows" {
-		path += ".exe"
-	}
-	build := exec.Command("go", "build", "-ldflags", "-X main.version=9.8.7 -X main.commit=0123456789abcdef", "-o", path, ".")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	t.Parallel()
+	path, err := updated()
+	if err != nil {
+		t.Fatal(err)
 	}
 	out, err := exec.Command(path, "--version").Output()
-	if err != nil || string(out) != "pixazo-mcp 9.8.7 (0123456789abcdef)\n" {
+	if err != nil || string(out) != "pixazo-mcp 99.0.0 (0123456789abcdef)\n" {
 		t.Errorf("%v: %q", err, out)
 	}
 }

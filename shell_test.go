@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -23,8 +22,14 @@ import (
 // exit status.
 func shell(t *testing.T, dir string, args ...string) (out, errs string, code int) {
 	t.Helper()
+	return shellIn(t, nil, dir, args...)
+}
+
+// shellIn is shell with more environment variables.
+func shellIn(t *testing.T, env []string, dir string, args ...string) (out, errs string, code int) {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
-	err := run(context.Background(), append(args, "--state-dir="+dir, "--output-dir="+dir, "--log-level=error"), append(homes(dir), "PIXAZO_API_KEY="+os.Getenv("PIXAZO_API_KEY")), nil, strings.NewReader(""), &stdout, &stderr)
+	err := run(context.Background(), append(args, "--state-dir="+dir, "--output-dir="+dir, "--log-level=error"), append(homes(dir), env...), nil, strings.NewReader(""), &stdout, &stderr)
 	if err != nil {
 		code = exitStatus(err)
 		stderr.WriteString(err.Error())
@@ -33,6 +38,7 @@ func shell(t *testing.T, dir string, args ...string) (out, errs string, code int
 }
 
 func TestWaitAndList(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if out, errs, code := shell(t, dir, "wait"); code != 0 || out != "" || !strings.Contains(errs, "nothing is pending") {
 		t.Errorf("wait without a journal: %d, %q, %q", code, out, errs)
@@ -51,7 +57,7 @@ func TestWaitAndList(t *testing.T) {
 	}
 	good, bad, slow, page := submit("tides"), submit("sandbox:failed moon"), submit("sandbox:stuck"), submit("sandbox:media-html")
 
-	out, _, code := shell(t, dir, "wait", good, "--timeout=20s")
+	out, _, code := shell(t, dir, "wait", good, "--timeout=1m")
 	if last := lastLine(out); code != 0 || !strings.HasPrefix(last, good+"  COMPLETED  "+dir) || !strings.HasSuffix(last, ".mp4") {
 		t.Errorf("a video that is made: %d, %q", code, out)
 	}
@@ -62,7 +68,7 @@ func TestWaitAndList(t *testing.T) {
 	if code != 0 || !strings.Contains(out, "/output.mp4  not saved: download_failed: ") {
 		t.Errorf("one that can't be saved: %d, %q", code, out)
 	}
-	out, _, code = shell(t, dir, "wait", "--timeout=20s", good, bad)
+	out, _, code = shell(t, dir, "wait", "--timeout=1m", good, bad)
 	if code != 1 || !strings.Contains(out, bad+"  FAILED  ") {
 		t.Errorf("one that fails: %d, %q", code, out)
 	}
@@ -114,6 +120,7 @@ type terminal struct{ syncBuffer }
 func (*terminal) isTerminal() bool { return true }
 
 func TestWaitShowsItsProgressOnATerminal(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	p := start(t, homes(dir), "--sandbox", "--sandbox-duration=2s", "--state-dir="+dir, "--output-dir="+dir, "--notify=false")
 	for _, prompt := range []string{"tides", "waves"} {
@@ -149,6 +156,7 @@ func lastLine(s string) string {
 
 // The key goes to the gateway of the settings alone, whatever the journal says.
 func TestWaitSendsTheKeyToNoGatewayOfTheJournal(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var requests atomic.Int64
 	emulator := sandbox.New(sandbox.Options{Duration: time.Hour, Key: secret})
@@ -167,8 +175,7 @@ func TestWaitSendsTheKeyToNoGatewayOfTheJournal(t *testing.T) {
 		t.Fatal(r.text(), err)
 	}
 	before := requests.Load()
-	t.Setenv("PIXAZO_API_KEY", secret)
-	out, _, code := shell(t, dir, "wait", id, "--timeout=1s")
+	out, _, code := shellIn(t, []string{"PIXAZO_API_KEY=" + secret}, dir, "wait", id, "--timeout=1s")
 	if code != timedOut || requests.Load() != before {
 		t.Errorf("%d, %q; another gateway than that of the settings got the key %d times", code, out, requests.Load()-before)
 	}

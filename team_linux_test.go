@@ -67,7 +67,7 @@ func TestReplicasAsProcesses(t *testing.T) {
 	t.Run("a session of one is the other's", func(t *testing.T) {
 		c := d.connect(a, 0, false)
 		made, _ := d.must(c.at(b), "generate_video", generate("tides"))
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		waiting, err := c.send(ctx, "tools/call", map[string]any{"name": "wait_for_video", "arguments": map[string]any{"request_id": made["request_id"]}})
 		if err != nil {
@@ -88,7 +88,7 @@ func TestReplicasAsProcesses(t *testing.T) {
 		if resp, err := http.DefaultClient.Do(r); err != nil || resp.StatusCode != 204 || resp.Body.Close() != nil {
 			t.Fatal(resp, err)
 		}
-		if !soon(5*time.Second, func() bool {
+		if !soon(patience, func() bool {
 			_, _, err := c.call(ctx, "list_videos", nil)
 			return err != nil && strings.HasPrefix(err.Error(), "404")
 		}) {
@@ -100,7 +100,7 @@ func TestReplicasAsProcesses(t *testing.T) {
 			c := d.connect(a, 0, modern)
 			made, _ := d.must(c.at(b), "generate_video", generate(t.Name()))
 			uri := fmt.Sprint("pixazo://videos/", made["request_id"])
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			stream, err := d.news(ctx, c, b, uri)
 			if err != nil {
@@ -132,6 +132,7 @@ func TestARollingRestart(t *testing.T) {
 				t.Error(err)
 			}
 			for n := 0; ctx.Err() == nil; n++ {
+				time.Sleep(20 * time.Millisecond) // the processors are the replicas' as well
 				tool, args := "list_videos", map[string]any{}
 				if n%10 == 0 {
 					tool, args = "wait_for_video", map[string]any{"request_id": made.Result.StructuredContent["request_id"], "timeout_seconds": 1}
@@ -146,7 +147,7 @@ func TestARollingRestart(t *testing.T) {
 			}
 		})
 	}
-	soon(20*time.Second, func() bool { return answered.Load() > 12 })
+	soon(patience, func() bool { return answered.Load() > 12 })
 	const rounds = 2
 	for range rounds {
 		for _, p := range d.replicas {

@@ -96,6 +96,7 @@ func callTeam(t *testing.T, address, token, tool string, args map[string]any) (t
 }
 
 func TestATeamsVideosAreSavedAnOwnerAFolder(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	out, state, tokens := filepath.Join(dir, "out"), filepath.Join(dir, "state"), filepath.Join(dir, "tokens")
 	lines := ""
@@ -105,18 +106,22 @@ func TestATeamsVideosAreSavedAnOwnerAFolder(t *testing.T) {
 	if err := os.WriteFile(tokens, []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	address := teamServer(t, "--output-dir="+out, "--state-dir="+state, "--tokens-file="+tokens)
+	address := teamServer(t, "--output-dir="+out, "--state-dir="+state, "--tokens-file="+tokens, "--max-calls-per-minute=0")
 	_, made := callTeam(t, address, "the token of ada", "generate_video", map[string]any{"prompt": "the sea"})
 	id, _ := made["request_id"].(string)
 	if step, _ := made["next_step"].(string); id == "" || !strings.Contains(step, "it will be saved on the server by itself") || strings.Contains(step, dir) {
 		t.Fatalf("made %v", made)
 	}
 	link := ""
-	for deadline := time.Now().Add(20 * time.Second); link == ""; time.Sleep(50 * time.Millisecond) {
+	if !soon(patience, func() bool {
 		text, status := callTeam(t, address, "the token of ada", "get_status", map[string]any{"request_id": id})
-		if link, _ = status["saved_url"].(string); time.Now().After(deadline) || strings.Contains(text, dir) {
+		if strings.Contains(text, dir) {
 			t.Fatal(text)
 		}
+		link, _ = status["saved_url"].(string)
+		return link != ""
+	}) {
+		t.Fatal("it is not saved")
 	}
 	folder, err := os.ReadDir(download.Folder(out, "token:ada"))
 	if err != nil || len(folder) != 1 {
@@ -148,6 +153,7 @@ func TestATeamsVideosAreSavedAnOwnerAFolder(t *testing.T) {
 }
 
 func TestReplicasInTheSandboxTakeEachOthersCallbacks(t *testing.T) {
+	t.Parallel()
 	state := "--state-dir=" + t.TempDir()
 	other, err := url.Parse(teamServer(t, state))
 	if err != nil {
@@ -170,7 +176,7 @@ func TestReplicasInTheSandboxTakeEachOthersCallbacks(t *testing.T) {
 		if status != http.StatusAccepted {
 			t.Errorf("a callback is answered %d", status)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Error("no callback came")
 	}
 }
