@@ -23,8 +23,8 @@ import (
 	"testing"
 	"time"
 
+	"pixazo-mcp/e2e/pgtest"
 	"pixazo-mcp/internal/identity"
-	"pixazo-mcp/internal/journal/pgtest"
 	"pixazo-mcp/pixazo/sandbox"
 )
 

@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"pixazo-mcp/internal/journal/pgtest"
+	"pixazo-mcp/e2e/pgtest"
 	"pixazo-mcp/pixazo/sandbox"
 )
 

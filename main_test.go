@@ -755,7 +755,7 @@ var arrows = map[string][]string{
 	"pixazo-mcp/internal/identity": {"internal/disk", "internal/text", "pixazo"},
 	"pixazo-mcp/internal/download": {"internal/disk", "internal/text", "pixazo"},
 
-	"pixazo-mcp/internal/journal/pgtest": {},
+	"pixazo-mcp/e2e/pgtest": {},
 }
 
 func TestArrows(t *testing.T) {

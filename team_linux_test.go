@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"pixazo-mcp/internal/journal/pgtest"
+	"pixazo-mcp/e2e/pgtest"
 )
 
 func TestAJobBehindAProxy(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"pixazo-mcp/internal/journal/pgtest"
+	"pixazo-mcp/e2e/pgtest"
 )
 
 const videosPerUser = 10 // what they ask for, and what they may have in an hour

@@ -19,10 +19,10 @@ import (
 
 	"github.com/mark3labs/mcp-go/server"
 
+	"pixazo-mcp/e2e/pgtest"
 	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/journal"
-	"pixazo-mcp/internal/journal/pgtest"
 	"pixazo-mcp/pixazo"
 	"pixazo-mcp/pixazo/sandbox"
 )

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"pixazo-mcp/e2e/pgtest"
 	"pixazo-mcp/internal/journal"
-	"pixazo-mcp/internal/journal/pgtest"
 )
 
 const onPostgreSQL = "PIXAZO_TEST_JOBS_ON_POSTGRESQL"

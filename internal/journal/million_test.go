@@ -17,7 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5/stdlib"
 
-	"pixazo-mcp/internal/journal/pgtest"
+	"pixazo-mcp/e2e/pgtest"
 	"pixazo-mcp/pixazo"
 )
 

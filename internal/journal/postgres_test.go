@@ -22,7 +22,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"pixazo-mcp/internal/journal/pgtest"
+	"pixazo-mcp/e2e/pgtest"
 	"pixazo-mcp/pixazo"
 )
 

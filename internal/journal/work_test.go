@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"pixazo-mcp/internal/journal/pgtest"
+	"pixazo-mcp/e2e/pgtest"
 	"pixazo-mcp/pixazo"
 )
 

@@ -11,9 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pixazo-mcp/e2e/pgtest"
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/journal"
-	"pixazo-mcp/internal/journal/pgtest"
 	"pixazo-mcp/pixazo"
 )
 
