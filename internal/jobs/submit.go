@@ -122,10 +122,10 @@ func cancelled(err error) error {
 // whether the video is still wanted.
 func (t *Tracker) submit(ctx context.Context, p *pixazo.Prepared, o SubmitOptions) (Submission, error) {
 	for {
-		in, other, err := t.journal.Intend(ctx, journal.Submission{
+		in, other, err := t.journal.Intend(ctx, journal.Intent{AllowDuplicate: o.AllowDuplicate, Row: journal.Row{
 			Prompt: p.Prompt, Request: p.Description, Fingerprint: p.Fingerprint, Exact: p.Exact,
-			Nonce: o.Nonce, Account: t.options.Account(), AllowDuplicate: o.AllowDuplicate, SaveTo: o.SaveTo, Notify: o.Notify,
-		})
+			Nonce: o.Nonce, Account: t.options.Account(), Save: journal.Save{Folder: o.SaveTo, Notify: o.Notify},
+		}})
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return Submission{}, cancelled(ctx.Err())

@@ -15,37 +15,22 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// outcome is what became of an intent.
-type outcome struct {
-	in      Intent
-	state   State
-	job     pixazo.Job
-	failure *pixazo.Error
-	at      time.Time
-}
-
-// newOutcome reads a submission's end. An error that does not say that nothing
-// was accepted makes it uncertain.
-func newOutcome(in Intent, job pixazo.Job, failure error) outcome {
-	o := outcome{in: in, state: Accepted, job: job, at: time.Now()}
+// ended returns the intent with what became of it. An error that does not say that
+// nothing was accepted makes it uncertain.
+func (in Intent) ended(job pixazo.Job, failure error) Intent {
+	in.State, in.Job, in.ChangedAt = Accepted, job, time.Now()
 	if failure == nil {
-		return o
+		return in
 	}
 	e, ok := errors.AsType[*pixazo.Error](failure)
 	if !ok {
 		e = &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: text.Clean(failure.Error(), 300)}
 	}
-	o.failure, o.job, o.state = e, pixazo.Job{}, Refused
+	in.Failure, in.Job, in.State = e, pixazo.Job{}, Refused
 	if e.Code == pixazo.SubmissionUncertain {
-		o.job, o.state = pixazo.Job{RequestID: e.RequestID}, Uncertain
+		in.Job, in.State = pixazo.Job{RequestID: e.RequestID}, Uncertain
 	}
-	return o
-}
-
-// row returns the outcome as a row, for callers that ask before it could be written.
-func (o outcome) row() *Row {
-	return &Row{Owner: o.in.owner, Account: o.in.Account, State: o.state, Job: o.job, Prompt: o.in.Prompt, Request: o.in.Request, Fingerprint: o.in.Fingerprint, Exact: o.in.Exact,
-		Nonce: o.in.Nonce, SubmittedAt: o.in.submitted, ChangedAt: o.at, Failure: o.failure, Save: Save{Folder: o.in.SaveTo, Notify: o.in.Notify}}
+	return in
 }
 
 // Conclude writes what became of an intent: a job, or why there is none. The row
@@ -53,20 +38,20 @@ func (o outcome) row() *Row {
 // has, it is that row. What can't be written now is kept in memory, where Intend,
 // ByNonce and Find see it, and is written before the next submission.
 func (j *Journal) Conclude(in Intent, job pixazo.Job, failure error) (Row, error) {
-	o := newOutcome(in, job, failure)
-	row, err := j.writeOutcome(o)
+	in = in.ended(job, failure)
+	row, err := j.writeOutcome(in)
 	if err != nil {
-		j.keep(o)
-		return *o.row(), err
+		j.keep(in)
+		return in.Row, err
 	}
 	return row, nil
 }
 
-// keep has o written later.
-func (j *Journal) keep(o outcome) {
+// keep has the outcome of in written later.
+func (j *Journal) keep(in Intent) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.unwritten = append(j.unwritten, o)
+	j.unwritten = append(j.unwritten, in)
 }
 
 // WriteOutcomes writes what could not be written before.
@@ -74,14 +59,14 @@ func (j *Journal) WriteOutcomes() {
 	j.mu.Lock()
 	waiting := slices.Clone(j.unwritten) // it changes on the way
 	j.mu.Unlock()
-	for _, o := range waiting {
-		if _, err := j.writeOutcome(o); err != nil {
+	for _, in := range waiting {
+		if _, err := j.writeOutcome(in); err != nil {
 			return
 		}
 		j.mu.Lock()
-		j.unwritten = slices.DeleteFunc(j.unwritten, func(u outcome) bool { return u.in.Nonce == o.in.Nonce })
+		j.unwritten = slices.DeleteFunc(j.unwritten, func(u Intent) bool { return u.Nonce == in.Nonce })
 		j.mu.Unlock()
-		j.log.Info("an outcome was written after all", "request_id", o.job.RequestID)
+		j.log.Info("an outcome was written after all", "request_id", in.Job.RequestID)
 	}
 }
 
@@ -92,66 +77,60 @@ func (j *Journal) Unwritten() bool {
 	return len(j.unwritten) > 0
 }
 
-// unwrittenWhere returns the newest outcome that is not yet written and for which f holds.
-func (j *Journal) unwrittenWhere(f func(outcome) bool) *Row {
+// unwrittenWhere returns the row of the newest outcome that is not yet written and
+// for which f holds.
+func (j *Journal) unwrittenWhere(f func(Row) bool) *Row {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, o := range slices.Backward(j.unwritten) {
-		if f(o) {
-			return o.row()
+	for _, in := range slices.Backward(j.unwritten) {
+		if f(in.Row) {
+			return &in.Row
 		}
 	}
 	return nil
 }
 
-// unwrittenLike returns an outcome, not yet written, that in would repeat.
-func (j *Journal) unwrittenLike(in Intent) *Row {
-	return j.unwrittenWhere(func(o outcome) bool {
-		return o.in.owner == in.owner && o.in.Fingerprint == in.Fingerprint && o.state != Refused
-	})
-}
-
-// writeOutcome writes o, and its intent again when a journal that was replaced
-// meanwhile took it away. It has a context of its own: what is paid for gets
-// written.
-func (j *Journal) writeOutcome(o outcome) (row Row, err error) {
+// writeOutcome writes what became of in, and the intent again when a journal that
+// was replaced meanwhile took it away. It has a context of its own: what is paid
+// for gets written.
+func (j *Journal) writeOutcome(in Intent) (row Row, err error) {
 	err = j.decide(context.Background(), outcomes, func(ctx context.Context, tx *sql.Tx, _ time.Time) error {
-		intent, err := j.one(ctx, tx, `WHERE nonce = $1`+j.forUpdate, o.in.Nonce)
-		if err == nil && intent == nil {
-			if err = j.insert(ctx, tx, o.in); err == nil {
-				intent, err = j.one(ctx, tx, `WHERE nonce = $1`, o.in.Nonce)
+		before, err := j.one(ctx, tx, `WHERE nonce = $1`+j.forUpdate, in.Nonce)
+		if err == nil && before == nil {
+			if err = j.insert(ctx, tx, in); err == nil {
+				before, err = j.one(ctx, tx, `WHERE nonce = $1`, in.Nonce)
 			}
 		}
 		if err != nil {
 			return err
 		}
-		row, err = j.conclude(ctx, tx, o, *intent)
+		row, err = j.conclude(ctx, tx, in, *before)
 		return err
 	})
 	return row, err
 }
 
-// conclude writes o into its row, intent. The job's id may be in another row
-// already: in a foreign one, when somebody asked for the job before its
-// submission was answered, and then intent takes that row over; or in an earlier
-// submission's, and then intent becomes its alias.
+// conclude writes what became of in into its row, which is as before says. The
+// job's id may be in another row already: in a foreign one, when somebody asked for
+// the job before its submission was answered, and then in's row takes that one
+// over; or in an earlier submission's, and then in's row becomes its alias.
 //
 // The lease of an intent that ends without an id stays as it is: settle needs
 // to know how long it was.
-func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, o outcome, intent Row) (Row, error) {
-	state, job := o.state, o.job
-	seen, err := j.named(ctx, tx, o.in.owner, job.RequestID, j.forUpdate)
+func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, in Intent, before Row) (Row, error) {
+	state, job, failure := in.State, in.Job, in.Failure
+	seen, err := j.named(ctx, tx, in.Owner, job.RequestID, j.forUpdate)
 	if err != nil {
 		return Row{}, err
 	}
 	var saved []SavedFile
 	var checked time.Time
 	switch {
-	case intent.Job.RequestID != "" && intent.State != Alias && (job.RequestID == "" || job.RequestID == intent.Job.RequestID):
+	case before.Job.RequestID != "" && before.State != Alias && (job.RequestID == "" || job.RequestID == before.Job.RequestID):
 		// The job was seen before its submission was answered, and its row settled.
-		intent.Job.PollingURL = cmp.Or(intent.Job.PollingURL, job.PollingURL)
-		o.failure, state, job, saved, checked = nil, Accepted, intent.Job, intent.Saved, intent.LastCheckedAt
-	case seen == nil || seen.ID == intent.ID:
+		before.Job.PollingURL = cmp.Or(before.Job.PollingURL, job.PollingURL)
+		failure, state, job, saved, checked = nil, Accepted, before.Job, before.Saved, before.LastCheckedAt
+	case seen == nil || seen.ID == before.ID:
 	case seen.State != Foreign:
 		if state == Accepted {
 			state = Alias
@@ -175,11 +154,11 @@ func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, o outcome, intent Ro
 	}
 	written, err := j.row(ctx, tx, `UPDATE jobs SET `+setJob+`, state = $9, request_id = NULLIF($10, ''), failure = $11, saved_files = $12, checked_at = $13, changed_at = `+j.now()+`,
 		lease_until = CASE WHEN $10 = '' THEN lease_until ELSE 0 END WHERE row = $14 RETURNING `+j.columns(),
-		j.jobValues(job, state, job.RequestID, encodeFailure(o.failure), encodeSaved(saved), milli(checked), intent.ID)...)
-	if err == nil && state == Accepted && o.in.AllowDuplicate {
+		j.jobValues(job, state, job.RequestID, encodeFailure(failure), encodeSaved(saved), milli(checked), before.ID)...)
+	if err == nil && state == Accepted && in.AllowDuplicate {
 		// The person who allowed this one has decided about the earlier ones.
 		_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = 'replaced' WHERE gateway = $1 AND owner = $2 AND fingerprint = $3 AND row < $4
-			AND (state = 'uncertain' OR `+j.lapsed()+`)`, j.gateway, o.in.owner, o.in.Fingerprint, intent.ID)
+			AND (state = 'uncertain' OR `+j.lapsed()+`)`, j.gateway, in.Owner, in.Fingerprint, before.ID)
 	}
 	switch {
 	case err != nil:
@@ -244,7 +223,7 @@ func (j *Journal) Settle(ctx context.Context, nonce string, job pixazo.Job) (see
 // ByNonce returns the row of a submission of any owner as it stands now, nil when
 // there is none.
 func (j *Journal) ByNonce(ctx context.Context, nonce string) (found *Row, err error) {
-	if row := j.unwrittenWhere(func(o outcome) bool { return o.in.Nonce == nonce }); row != nil {
+	if row := j.unwrittenWhere(func(r Row) bool { return r.Nonce == nonce }); row != nil {
 		return row, nil
 	}
 	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {

@@ -24,54 +24,41 @@ const (
 	replacedSpan = 2 * time.Hour
 )
 
-// Submission is a request about to be sent.
-type Submission struct {
-	Prompt         string
-	Request        string // pixazo.Prepared.Description
-	Fingerprint    string // pixazo.Prepared.Fingerprint
-	Exact          string // pixazo.Prepared.Exact
-	Nonce          string // names it; made by the caller, at random
-	Account        string // of the key, by hash: who can ask for the job later
-	AllowDuplicate bool   // send it although an equal one stands in the way
-	SaveTo         string // absolute path of the folder that its video is saved in; "" when it is not
-	Notify         bool   // whether a desktop notice is wanted
-}
-
-// Intent is a submission that stands in the journal before its POST.
+// Intent is a submission that is about to be sent, or was. Whoever submits sets
+// Prompt, Request, Fingerprint, Exact, Nonce, Account, Save.Folder and Save.Notify
+// of its row; the journal sets the rest.
 type Intent struct {
-	Submission
-	Left int // videos that the limits leave after this one; -1 when there is no limit
-
-	owner     string
-	submitted time.Time
+	Row
+	AllowDuplicate bool // send it although an equal one stands in the way
+	Left           int  // videos that the limits leave after this one; -1 when there is no limit
 }
 
-// Intend writes down that s is about to be sent. In the same transaction it
+// Intend writes down that in is about to be sent. In the same transaction it
 // looks for an equal submission that stands in the way, which it returns
 // instead, as it stands: in flight, accepted or uncertain.
 //
 // Errors: limit_reached; duplicate_uncertain when a damaged journal was replaced
 // in the last two hours and the new one does not know the request;
 // journal_unavailable.
-func (j *Journal) Intend(ctx context.Context, s Submission) (in Intent, other *Row, err error) {
-	in = Intent{Submission: s, owner: Owner(ctx)}
-	if !s.AllowDuplicate {
-		if row := j.unwrittenLike(in); row != nil {
+func (j *Journal) Intend(ctx context.Context, in Intent) (_ Intent, other *Row, err error) {
+	in.Owner = Owner(ctx)
+	if !in.AllowDuplicate {
+		if row := j.unwrittenWhere(func(r Row) bool { return r.Owner == in.Owner && r.Fingerprint == in.Fingerprint && r.State != Refused }); row != nil {
 			return in, row, nil
 		}
 	}
 	j.WriteOutcomes()
 	err = j.decide(ctx, intents, func(ctx context.Context, tx *sql.Tx, now time.Time) (err error) {
-		other, in.submitted = nil, now
+		other, in.SubmittedAt = nil, now
 		if err := j.pullBack(ctx, tx, now); err != nil {
 			return err
 		}
-		if !s.AllowDuplicate {
+		if !in.AllowDuplicate {
 			if other, err = j.standsInTheWay(ctx, tx, in); err != nil || other != nil {
 				return err
 			}
 		}
-		if in.Left, err = j.checkLimits(ctx, tx, in.owner); err != nil {
+		if in.Left, err = j.checkLimits(ctx, tx, in.Owner); err != nil {
 			return err
 		}
 		in.Left = max(in.Left-1, -1)
@@ -79,7 +66,7 @@ func (j *Journal) Intend(ctx context.Context, s Submission) (in Intent, other *R
 	})
 	if _, unknown := errors.AsType[errCommit](err); unknown && j.lock != "" {
 		// It may stand there all the same, and nothing is sent.
-		j.keep(newOutcome(in, pixazo.Job{}, &pixazo.Error{Code: pixazo.Cancelled, Message: "nothing was sent: the journal did not confirm the submission"}))
+		j.keep(in.ended(pixazo.Job{}, &pixazo.Error{Code: pixazo.Cancelled, Message: "nothing was sent: the journal did not confirm the submission"}))
 	}
 	return in, other, err
 }
@@ -99,12 +86,12 @@ func (j *Journal) standsInTheWay(ctx context.Context, tx *sql.Tx, in Intent) (*R
 			OR state = 'alias' AND submitted_at > $4
 			OR state = 'accepted' AND status NOT IN ('FAILED', 'ERROR') AND (submitted_at > $4 OR ended = 0 AND submitted_at > $5))
 		ORDER BY row DESC LIMIT 1`,
-		j.gateway, in.owner, in.Fingerprint, milli(in.submitted.Add(-duplicateSpan)), milli(in.submitted.Add(-unfinishedSpan)))
+		j.gateway, in.Owner, in.Fingerprint, milli(in.SubmittedAt.Add(-duplicateSpan)), milli(in.SubmittedAt.Add(-unfinishedSpan)))
 	if err != nil {
 		return nil, err
 	}
 	if row != nil && row.State == Alias {
-		row, err = j.named(ctx, tx, in.owner, row.Job.RequestID, "")
+		row, err = j.named(ctx, tx, in.Owner, row.Job.RequestID, "")
 		if err != nil || row == nil || row.Job.Status.Failed() {
 			return nil, err
 		}
@@ -122,11 +109,11 @@ const KeptAs = "; the damaged file is kept as "
 // damaged journal was replaced in the last two hours: it may have had the row.
 func (j *Journal) checkReplaced(ctx context.Context, tx *sql.Tx, in Intent) error {
 	kept, at := j.newestAside()
-	if age := in.submitted.Sub(at); kept == "" || age > replacedSpan || age < -maxAhead {
+	if age := in.SubmittedAt.Sub(at); kept == "" || age > replacedSpan || age < -maxAhead {
 		return nil
 	}
 	known, err := j.one(ctx, tx, `WHERE gateway = $1 AND owner = $2 AND fingerprint = $3 AND state <> 'refused' ORDER BY row DESC LIMIT 1`,
-		j.gateway, in.owner, in.Fingerprint)
+		j.gateway, in.Owner, in.Fingerprint)
 	if err != nil || known != nil {
 		return err
 	}
@@ -138,7 +125,7 @@ func (j *Journal) checkReplaced(ctx context.Context, tx *sql.Tx, in Intent) erro
 func (j *Journal) insert(ctx context.Context, tx *sql.Tx, in Intent) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO jobs (gateway, owner, account, state, nonce, fingerprint, exact, prompt, request, submitted_at, changed_at, lease_until, sweep_at, save_folder, notify)
 		VALUES ($1, $2, $3, 'submitting', $4, $5, $6, $7, $8, $9, $9, $10, $9, $11, $12)`,
-		j.gateway, in.owner, in.Account, in.Nonce, in.Fingerprint, in.Exact, in.Prompt, in.Request, milli(in.submitted), milli(in.submitted.Add(intentLease)), in.SaveTo, number(in.Notify))
+		j.gateway, in.Owner, in.Account, in.Nonce, in.Fingerprint, in.Exact, in.Prompt, in.Request, milli(in.SubmittedAt), milli(in.SubmittedAt.Add(intentLease)), in.Save.Folder, number(in.Save.Notify))
 	return err
 }
 

@@ -67,7 +67,7 @@ type Journal struct {
 	log         *slog.Logger
 
 	mu        sync.Mutex
-	unwritten []outcome // that the database could not take yet
+	unwritten []Intent // whose outcomes the database could not take yet
 	hear      func(string)
 }
 

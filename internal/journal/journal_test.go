@@ -42,14 +42,14 @@ func at(place string) Options {
 
 var nonces atomic.Int64
 
-func submission(prompt string) Submission {
-	return Submission{Prompt: prompt, Fingerprint: "print of " + prompt, Exact: "exact " + prompt, Nonce: fmt.Sprint("nonce-", nonces.Add(1))}
+func submission(prompt string) Intent {
+	return Intent{Row: Row{Prompt: prompt, Fingerprint: "print of " + prompt, Exact: "exact " + prompt, Nonce: fmt.Sprint("nonce-", nonces.Add(1))}}
 }
 
-func allowed(s Submission) Submission { s.AllowDuplicate = true; return s }
+func allowed(s Intent) Intent { s.AllowDuplicate = true; return s }
 
 // intend fails the test unless s may be sent.
-func intend(t testing.TB, j *Journal, s Submission) Intent {
+func intend(t testing.TB, j *Journal, s Intent) Intent {
 	t.Helper()
 	in, other, err := j.Intend(t.Context(), s)
 	if err != nil || other != nil {
@@ -67,7 +67,7 @@ func conclude(t testing.TB, j *Journal, in Intent, job pixazo.Job, failure error
 	return row
 }
 
-func accept(t testing.TB, j *Journal, s Submission, id string) Row {
+func accept(t testing.TB, j *Journal, s Intent, id string) Row {
 	t.Helper()
 	return conclude(t, j, intend(t, j, s), pixazo.Job{RequestID: id, Status: pixazo.Queued}, nil)
 }
@@ -372,7 +372,7 @@ func TestACallbackSettlesItsOwnSubmission(t *testing.T) {
 					t.Errorf("%s settles %+v", id, seen.Row)
 				}
 			}
-			if seen := settle(Intent{Submission: Submission{Nonce: "unknown"}}, idAt(time.Now(), 1), pixazo.Completed); seen.Row.ID != 0 {
+			if seen := settle(Intent{Row: Row{Nonce: "unknown"}}, idAt(time.Now(), 1), pixazo.Completed); seen.Row.ID != 0 {
 				t.Errorf("an unknown submission: %+v", seen)
 			}
 			id := idAt(time.Now(), 1)
@@ -615,7 +615,7 @@ func TestOutcomesAreWrittenAfterAll(t *testing.T) {
 			sent = append(sent, intend(t, j, submission(fmt.Sprint(n))))
 		}
 		for n, in := range sent { // as when the database was away
-			j.keep(newOutcome(in, pixazo.Job{RequestID: fmt.Sprint("id-", n), Status: pixazo.Queued}, nil))
+			j.keep(in.ended(pixazo.Job{RequestID: fmt.Sprint("id-", n), Status: pixazo.Queued}, nil))
 		}
 		var work sync.WaitGroup
 		for range 4 {

@@ -80,7 +80,7 @@ func (j *Journal) List(ctx context.Context, filter Filter, most int, cursor stri
 	}
 	page.Notice = notice(j)         // reading may have found the damage
 	for i, row := range page.Rows { // what could not be written yet is newer
-		if known := j.unwrittenWhere(func(o outcome) bool { return row.Nonce != "" && o.in.Nonce == row.Nonce }); known != nil {
+		if known := j.unwrittenWhere(func(r Row) bool { return row.Nonce != "" && r.Nonce == row.Nonce }); known != nil {
 			known.ID = row.ID
 			page.Rows[i] = *known
 		}
@@ -119,7 +119,7 @@ func (j *Journal) Find(ctx context.Context, requestID string) (found *Row, err e
 		return err
 	})
 	if found == nil {
-		if row := j.unwrittenWhere(func(o outcome) bool { return o.job.RequestID == requestID && o.in.owner == Owner(ctx) }); row != nil {
+		if row := j.unwrittenWhere(func(r Row) bool { return r.Job.RequestID == requestID && r.Owner == Owner(ctx) }); row != nil {
 			return row, nil
 		}
 	}

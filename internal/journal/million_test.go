@@ -83,7 +83,7 @@ func calls(t testing.TB, j *Journal, jobs int) []call {
 		{"a page of the pending", page(Pending), "jobs_owner"},
 		{"a page of the uncertain", page(OnlyUncertain), "jobs_"},
 		{"Intend: duplicates and limits", func(n int) error {
-			_, _, err := j.Intend(owner(n), Submission{Prompt: "tides", Fingerprint: fmt.Sprint(run, n), Nonce: fmt.Sprint(run, n)})
+			_, _, err := j.Intend(owner(n), Intent{Row: Row{Prompt: "tides", Fingerprint: fmt.Sprint(run, n), Nonce: fmt.Sprint(run, n)}})
 			return err
 		}, "jobs_fingerprint"},
 		{"a claim of a poll", func(n int) error {

@@ -48,7 +48,7 @@ func decideOneAfterTheOther(t *testing.T, place string) {
 			wg.Go(func() {
 				owner := fmt.Sprint("user-", user)
 				for n := range 6 {
-					s := Submission{Prompt: "tides", Fingerprint: fmt.Sprint(n), Nonce: fmt.Sprint(replica, user, n)}
+					s := Intent{Row: Row{Prompt: "tides", Fingerprint: fmt.Sprint(n), Nonce: fmt.Sprint(replica, user, n)}}
 					_, other, err := j.Intend(WithOwner(t.Context(), owner), s)
 					mu.Lock()
 					switch {
@@ -113,8 +113,8 @@ func TestAReplicaWithAWrongClock(t *testing.T) {
 	if rows := list(t, right, Pending); len(rows) != 2 {
 		t.Errorf("%d rows under way, want 2: %+v", len(rows), rows)
 	}
-	if time.Since(in.submitted).Abs() > time.Minute {
-		t.Errorf("submitted at %s, want the database's time", in.submitted)
+	if time.Since(in.SubmittedAt).Abs() > time.Minute {
+		t.Errorf("submitted at %s, want the database's time", in.SubmittedAt)
 	}
 	if held, err := right.Leases(t.Context(), ""); len(held) != 1 || err != nil || time.Until(held[0].Until) < 50*time.Second {
 		t.Errorf("leases %+v, %v", held, err)
@@ -126,7 +126,7 @@ func TestTextsThatPostgreSQLRefuses(t *testing.T) {
 	j := open(t, pgtest.URL(t))
 	const bad = "a\x00b\xffc"
 	s := submission(bad)
-	s.Request, s.SaveTo = bad, bad
+	s.Request, s.Save.Folder = bad, bad
 	in := intend(t, j, s)
 	row := conclude(t, j, in, pixazo.Job{RequestID: "id-1", Status: bad, Error: bad, Media: pixazo.Media{VideoURLs: []string{bad}}, PollingURL: bad}, nil)
 	if want := "a\uFFFDb\uFFFDc"; row.Prompt != want || row.Job.Error != want {

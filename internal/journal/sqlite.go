@@ -114,7 +114,7 @@ func (e *embedded) write(ctx context.Context, p purpose, f func(context.Context,
 			if err := e.replace(o, err); err != nil {
 				return unavailable(err)
 			}
-		case o.inPlace():
+		case o.inPlace() || p == reads && !e.exists():
 			return unavailable(err)
 		}
 	}
@@ -123,34 +123,25 @@ func (e *embedded) write(ctx context.Context, p purpose, f func(context.Context,
 // read runs f on the journal as it is. A journal that does not exist has no
 // rows: f is not called. One that can't be opened for writing is read without.
 func (e *embedded) read(ctx context.Context, f func(context.Context, querier) error) error {
-	for try := 1; ; try++ {
-		if _, err := os.Lstat(filepath.Join(e.dir, e.file)); e.dir == "" || errors.Is(err, fs.ErrNotExist) {
-			if belowFile(e.dir) {
-				return unavailable(&fs.PathError{Op: "open", Path: e.dir, Err: syscall.ENOTDIR})
-			}
-			return nil
+	if _, err := os.Lstat(filepath.Join(e.dir, e.file)); e.dir == "" || errors.Is(err, fs.ErrNotExist) {
+		if belowFile(e.dir) {
+			return unavailable(&fs.PathError{Op: "open", Path: e.dir, Err: syscall.ENOTDIR})
 		}
-		o, err := e.open()
-		if err == nil {
-			err = f(ctx, o.handles[reads])
-		} else if !damaged(err) && !errors.Is(err, errClosed) { // its directory or disk takes no writes
-			path, err := e.resolve()
-			if err == nil {
-				err = e.peek(path, func(db *sql.DB) error { return f(ctx, db) })
-			}
-			return unavailable(err)
-		}
-		switch {
-		case o == nil || try == useTries:
-			return unavailable(err)
-		case damaged(err):
-			if err := e.replace(o, err); err != nil {
-				return unavailable(err)
-			}
-		case err != nil || o.inPlace():
-			return unavailable(err)
-		}
+		return nil
 	}
+	opened := false
+	err := e.write(ctx, reads, func(ctx context.Context, db *sql.DB) error {
+		opened = true
+		return f(ctx, db)
+	})
+	if opened || damaged(err) || errors.Is(err, errClosed) {
+		return err
+	}
+	path, err := e.resolve() // its directory or disk takes no writes
+	if err == nil {
+		err = e.peek(path, func(db *sql.DB) error { return f(ctx, db) })
+	}
+	return unavailable(err)
 }
 
 // belowFile reports whether a file is in the place of dir or of a folder above it.

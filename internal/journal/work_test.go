@@ -23,7 +23,7 @@ func TestSavingIsClaimedOnce(t *testing.T) {
 			dir := place(t)
 			first, second := open(t, dir), open(t, dir)
 			s := submission("tides")
-			s.SaveTo, s.Account, s.Notify = "/videos", "key", true
+			s.Save.Folder, s.Account, s.Save.Notify = "/videos", "key", true
 			row := accept(t, first, s, "id-1")
 			hold := func(j *Journal, want bool) (release func()) {
 				t.Helper()
