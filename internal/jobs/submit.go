@@ -68,31 +68,51 @@ func (t *Tracker) Submit(ctx context.Context, p *pixazo.Prepared, o SubmitOption
 		return Submission{}, cancelled(err)
 	}
 	o.Nonce = cmp.Or(o.Nonce, rand.Text())
+	wanted, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	detach := context.AfterFunc(ctx, giveUp)
+	t.submissions.Add(1)
+	s, err := Await(ctx, o.Listen, func() (Submission, error) {
+		defer t.submissions.Done()
+		defer giveUp()
+		defer detach()
+		return t.submit(wanted, p, o)
+	}, func() journal.Row {
+		if row, err := t.journal.ByNonce(ctx, o.Nonce); err == nil && row != nil {
+			return *row
+		}
+		// It has none when it joined another one, or still waits for the journal.
+		return journal.Row{Owner: journal.Owner(ctx), State: journal.Submitting, Prompt: p.Prompt, Request: p.Description, SubmittedAt: time.Now()}
+	})
+	if err == nil {
+		detach() // the end of ctx, after the call was answered, means nothing
+	}
+	return s, err
+}
+
+// Await returns what submit returns, if that is before ctx is done and before
+// listen has passed, which may be 0 for no limit. Else the submission goes on: it is
+// answered as it stands, by underWay, or, when ctx is done, as uncertain.
+func Await(ctx context.Context, listen time.Duration, submit func() (Submission, error), underWay func() journal.Row) (Submission, error) {
 	type outcome struct {
 		Submission
 		err error
 	}
 	done := make(chan outcome, 1)
-	wanted, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	detach := context.AfterFunc(ctx, giveUp)
-	t.submissions.Go(func() {
-		defer giveUp()
-		defer detach()
-		s, err := t.submit(wanted, p, o)
+	go func() {
+		s, err := submit()
 		done <- outcome{s, err}
-	})
+	}()
 	var passed <-chan time.Time
-	if o.Listen > 0 {
-		passed = time.After(o.Listen)
+	if listen > 0 {
+		passed = time.After(listen)
 	}
 	select {
 	case o := <-done:
 		return o.Submission, o.err
 	case <-passed:
-		detach() // the end of ctx, after the call was answered, means nothing
 	case <-ctx.Done():
 	}
-	row := t.underWay(ctx, p, o)
+	row := underWay()
 	select {
 	case o := <-done: // it came while the row was read
 		return o.Submission, o.err
@@ -102,16 +122,6 @@ func (t *Tracker) Submit(ctx context.Context, p *pixazo.Prepared, o SubmitOption
 		return Submission{}, &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "the call was cancelled while the video request was on its way, and the request goes on", Err: err}
 	}
 	return Submission{Row: row, Left: -1, StillSending: row.Job.RequestID == ""}, nil
-}
-
-// underWay returns the row of a submission under way. It may not have one: when
-// it joined another one, or still waits for the journal.
-func (t *Tracker) underWay(ctx context.Context, p *pixazo.Prepared, o SubmitOptions) journal.Row {
-	row, err := t.journal.ByNonce(ctx, o.Nonce)
-	if err == nil && row != nil {
-		return *row
-	}
-	return journal.Row{Owner: journal.Owner(ctx), State: journal.Submitting, Prompt: p.Prompt, Request: p.Description, SubmittedAt: time.Now()}
 }
 
 func cancelled(err error) error {

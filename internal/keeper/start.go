@@ -68,36 +68,20 @@ func (s *Starter) Submit(ctx context.Context, req Request, listen time.Duration)
 		return s.Direct(ctx, req, nonce, max(listen, time.Millisecond))
 	}
 	// The keeper may get the request from here on, so this process must not send it.
-	done := make(chan outcome, 1)
 	s.handing.Add(1)
-	go func() { done <- s.hand(context.WithoutCancel(ctx), p, nonce, req) }()
-	select {
-	case o := <-done:
-		return o.submission, o.err
-	case <-time.After(listen):
-		return s.stillSending(ctx, nonce, prompt)
-	case <-ctx.Done():
-		return jobs.Submission{}, &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "the call was cancelled while the video request was on its way, and the request goes on", Err: ctx.Err()}
-	}
+	return jobs.Await(ctx, max(listen, time.Millisecond), func() (jobs.Submission, error) {
+		return s.hand(context.WithoutCancel(ctx), p, nonce, req)
+	}, func() journal.Row {
+		if row, err := s.Find(ctx, nonce); err == nil && row != nil {
+			return *row
+		}
+		return journal.Row{State: journal.Submitting, Prompt: prompt, SubmittedAt: time.Now()}
+	})
 }
 
 // Finish waits until every request that was begun to be handed over is in a
 // keeper's hands. No Submit may begin any more.
 func (s *Starter) Finish() { s.handing.Wait() }
-
-type outcome struct {
-	submission jobs.Submission
-	err        error
-}
-
-// stillSending is the answer of a call that listened long enough.
-func (s *Starter) stillSending(ctx context.Context, nonce, prompt string) (jobs.Submission, error) {
-	row := journal.Row{State: journal.Submitting, Prompt: prompt, SubmittedAt: time.Now()}
-	if found, err := s.Find(ctx, nonce); err == nil && found != nil {
-		row = *found
-	}
-	return jobs.Submission{Row: row, Left: -1, StillSending: row.Job.RequestID == ""}, nil
-}
 
 // Watch starts a keeper that watches what is pending.
 func (s *Starter) Watch() error {
@@ -220,7 +204,7 @@ func (p *process) wait() {
 }
 
 // hand gives the request to the keeper and waits for what becomes of it.
-func (s *Starter) hand(ctx context.Context, p *process, nonce string, req Request) outcome {
+func (s *Starter) hand(ctx context.Context, p *process, nonce string, req Request) (jobs.Submission, error) {
 	defer p.close()
 	err := sendRequest(p.in, nonce, req)
 	_ = p.in.Close()
@@ -228,16 +212,15 @@ func (s *Starter) hand(ctx context.Context, p *process, nonce string, req Reques
 	var a answer
 	if answerErr := receiveInto(p.out, maxMessage, &a); answerErr == nil {
 		if a.Error != nil {
-			return outcome{err: a.Error}
+			return jobs.Submission{}, a.Error
 		}
-		return outcome{submission: a.Submission}
+		return a.Submission, nil
 	} else if err == nil {
 		err = answerErr
 	}
 	s.Logger.Warn("a keeper ended before it answered", "error", err)
 	p.wait()
-	submission, err := s.lookUp(ctx, p, nonce)
-	return outcome{submission, err}
+	return s.lookUp(ctx, p, nonce)
 }
 
 // lookUp answers from the journal for a keeper that ended before it did.
