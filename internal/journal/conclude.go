@@ -152,9 +152,9 @@ func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, in Intent, before Ro
 	if state == Alias {
 		job = pixazo.Job{RequestID: job.RequestID} // the rest is in the row that has the job
 	}
-	written, err := j.row(ctx, tx, `UPDATE jobs SET `+setJob+`, state = $9, request_id = NULLIF($10, ''), failure = $11, saved_files = $12, checked_at = $13, changed_at = `+j.now()+`,
+	written, err := single(j.rows(ctx, tx, `UPDATE jobs SET `+setJob+`, state = $9, request_id = NULLIF($10, ''), failure = $11, saved_files = $12, checked_at = $13, changed_at = `+j.now()+`,
 		lease_until = CASE WHEN $10 = '' THEN lease_until ELSE 0 END WHERE row = $14 RETURNING `+j.columns(),
-		j.jobValues(job, state, job.RequestID, encodeFailure(failure), encodeSaved(saved), milli(checked), before.ID)...)
+		j.jobValues(job, state, job.RequestID, encodeFailure(failure), encodeSaved(saved), milli(checked), before.ID)...))
 	if err == nil && state == Accepted && in.AllowDuplicate {
 		// The person who allowed this one has decided about the earlier ones.
 		_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = 'replaced' WHERE gateway = $1 AND owner = $2 AND fingerprint = $3 AND row < $4
@@ -169,12 +169,15 @@ func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, in Intent, before Ro
 	return *written, nil
 }
 
+// namedAs is the condition of the row of a job, by gateway, owner and request_id.
+const namedAs = `WHERE gateway = $1 AND owner = $2 AND request_id = $3 AND state <> 'alias'`
+
 // named returns the row of a job, nil when there is none. forUpdate may lock it.
 func (j *Journal) named(ctx context.Context, q querier, owner, requestID, forUpdate string) (*Row, error) {
 	if requestID == "" {
 		return nil, nil
 	}
-	return j.one(ctx, q, `WHERE gateway = $1 AND owner = $2 AND request_id = $3 AND state <> 'alias'`+forUpdate, j.gateway, owner, requestID)
+	return j.one(ctx, q, namedAs+forUpdate, j.gateway, owner, requestID)
 }
 
 // settle gives a submission the job that it was accepted as: one that the gateway
@@ -222,16 +225,13 @@ func (j *Journal) Settle(ctx context.Context, nonce string, job pixazo.Job) (see
 
 // ByNonce returns the row of a submission of any owner as it stands now, nil when
 // there is none.
-func (j *Journal) ByNonce(ctx context.Context, nonce string) (found *Row, err error) {
+func (j *Journal) ByNonce(ctx context.Context, nonce string) (*Row, error) {
 	if row := j.unwrittenWhere(func(r Row) bool { return r.Nonce == nonce }); row != nil {
 		return row, nil
 	}
-	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
-		found, err = j.one(ctx, q, `WHERE nonce = $1`, nonce)
-		if err == nil && found != nil && found.State == Alias {
-			found, err = j.named(ctx, q, found.Owner, found.Job.RequestID, "")
-		}
-		return err
-	})
+	found, err := single(j.readMany(ctx, `WHERE nonce = $1`, nonce))
+	if err == nil && found != nil && found.State == Alias {
+		return j.Find(WithOwner(ctx, found.Owner), found.Job.RequestID)
+	}
 	return found, err
 }

@@ -144,14 +144,10 @@ var errLost = errors.New("the submission took too long to be still known as unde
 // ended can't be prolonged: others have seen the intent as uncertain, and may
 // have acted on that.
 func (j *Journal) Renew(ctx context.Context, in Intent) error {
-	return j.write(ctx, outcomes, func(ctx context.Context, db *sql.DB) error {
-		result, err := db.ExecContext(ctx, `UPDATE jobs SET lease_until = `+j.now()+` + $1 WHERE nonce = $2 AND state = 'submitting' AND `+j.leased("lease_until"), intentLease.Milliseconds(), in.Nonce)
-		if err != nil {
-			return err
-		}
-		if n, err := result.RowsAffected(); err != nil || n == 0 {
-			return errors.Join(err, errLost)
-		}
-		return nil
-	})
+	n, err := j.exec(ctx, outcomes, `UPDATE jobs SET lease_until = `+j.now()+` + $1 WHERE nonce = $2 AND state = 'submitting' AND `+j.leased("lease_until"),
+		intentLease.Milliseconds(), in.Nonce)
+	if err == nil && n == 0 {
+		return errLost
+	}
+	return err
 }

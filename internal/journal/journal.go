@@ -217,6 +217,19 @@ func (j *Journal) change(ctx context.Context, f func(context.Context, *sql.Tx) e
 	})
 }
 
+// exec runs one statement, and returns how many rows it has written.
+func (j *Journal) exec(ctx context.Context, p purpose, statement string, args ...any) (n int64, err error) {
+	err = j.write(ctx, p, func(ctx context.Context, db *sql.DB) error {
+		result, err := db.ExecContext(ctx, statement, args...)
+		if err != nil {
+			return err
+		}
+		n, err = result.RowsAffected()
+		return err
+	})
+	return n, err
+}
+
 // transaction runs f in one transaction of db, all of it or nothing.
 func transaction(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
 	tx, err := db.BeginTx(ctx, nil)
@@ -247,13 +260,11 @@ type querier interface {
 
 // one returns the row that the rest of a SELECT names, nil when there is none.
 func (j *Journal) one(ctx context.Context, q querier, rest string, args ...any) (*Row, error) {
-	return j.row(ctx, q, `SELECT `+j.columns()+` FROM jobs `+rest, args...)
+	return single(j.many(ctx, q, rest, args...))
 }
 
-// row returns the row that a statement answers with, by columns; nil when there is
-// none.
-func (j *Journal) row(ctx context.Context, q querier, statement string, args ...any) (*Row, error) {
-	rows, err := j.rows(ctx, q, statement, args...)
+// single returns the first of rows, nil when there is none.
+func single(rows []Row, err error) (*Row, error) {
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
@@ -263,6 +274,15 @@ func (j *Journal) row(ctx context.Context, q querier, statement string, args ...
 // many returns the rows that the rest of a SELECT names.
 func (j *Journal) many(ctx context.Context, q querier, rest string, args ...any) ([]Row, error) {
 	return j.rows(ctx, q, `SELECT `+j.columns()+` FROM jobs `+rest, args...)
+}
+
+// readMany is many on the journal as it is.
+func (j *Journal) readMany(ctx context.Context, rest string, args ...any) (rows []Row, err error) {
+	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
+		rows, err = j.many(ctx, q, rest, args...)
+		return err
+	})
+	return rows, err
 }
 
 // rows returns the rows that a statement answers with, by columns.

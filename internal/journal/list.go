@@ -113,11 +113,8 @@ func decodeCursor(cursor string) (before int64, err error) {
 }
 
 // Find returns the row of a job, nil when there is none.
-func (j *Journal) Find(ctx context.Context, requestID string) (found *Row, err error) {
-	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
-		found, err = j.named(ctx, q, Owner(ctx), requestID, "")
-		return err
-	})
+func (j *Journal) Find(ctx context.Context, requestID string) (*Row, error) {
+	found, err := single(j.readMany(ctx, namedAs, j.gateway, Owner(ctx), requestID))
 	if found == nil {
 		if row := j.unwrittenWhere(func(r Row) bool { return r.Job.RequestID == requestID && r.Owner == Owner(ctx) }); row != nil {
 			return row, nil

@@ -180,11 +180,7 @@ func (l *listener) take(ctx context.Context, payload string, more <-chan string)
 		payload = <-more
 	}
 	if len(numbers) > 0 {
-		var rows []Row
-		err := l.j.read(ctx, func(ctx context.Context, q querier) (err error) {
-			rows, err = l.j.many(ctx, q, `WHERE gateway = $1 AND row = ANY($2::bigint[]) ORDER BY changed_at`, l.j.gateway, "{"+strings.Join(numbers, ",")+"}")
-			return err
-		})
+		rows, err := l.j.readMany(ctx, `WHERE gateway = $1 AND row = ANY($2::bigint[]) ORDER BY changed_at`, l.j.gateway, "{"+strings.Join(numbers, ",")+"}")
 		if err != nil {
 			return err
 		}

@@ -44,16 +44,15 @@ func (j *Journal) Observe(ctx context.Context, job pixazo.Job) (seen Observation
 // ended stays when job has not.
 func (j *Journal) observeKnown(ctx context.Context, q querier, owner string, job pixazo.Job) (seen Observation, known bool, err error) {
 	now := j.now()
-	row, err := j.row(ctx, q, `UPDATE jobs SET `+setJob+`, state = CASE WHEN state IN ('uncertain', 'replaced') THEN 'accepted' ELSE state END, failure = '',
+	row, err := single(j.rows(ctx, q, `UPDATE jobs SET `+setJob+`, state = CASE WHEN state IN ('uncertain', 'replaced') THEN 'accepted' ELSE state END, failure = '',
 		changed_at = CASE WHEN changed_at = 0 OR status <> $1 THEN `+now+` ELSE changed_at END, checked_at = `+now+`, lease_until = 0
 		WHERE gateway = $9 AND owner = $10 AND request_id = $11 AND state <> 'alias' AND (ended = 0 OR $8 = 1) RETURNING `+j.columns(),
-		j.jobValues(job, j.gateway, owner, job.RequestID)...)
+		j.jobValues(job, j.gateway, owner, job.RequestID)...))
 	if err == nil && row != nil {
 		return Observation{Row: *row, Changed: row.ChangedAt.Equal(row.LastCheckedAt)}, true, nil
 	}
 	if err == nil {
-		row, err = j.row(ctx, q, `UPDATE jobs SET lease_until = 0 WHERE gateway = $1 AND owner = $2 AND request_id = $3 AND state <> 'alias' RETURNING `+j.columns(),
-			j.gateway, owner, job.RequestID)
+		row, err = single(j.rows(ctx, q, `UPDATE jobs SET lease_until = 0 `+namedAs+` RETURNING `+j.columns(), j.gateway, owner, job.RequestID))
 	}
 	if err != nil || row == nil {
 		return Observation{}, false, err
@@ -95,28 +94,20 @@ func (j *Journal) observeNew(ctx context.Context, tx *sql.Tx, job pixazo.Job) (O
 // Observe or Release ends the claim; else it ends by itself after 30 s. A job
 // that the journal does not know may be polled.
 func (j *Journal) Claim(ctx context.Context, requestID string, interval time.Duration) (granted bool, err error) {
-	err = j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) error {
-		now := j.now()
-		result, err := db.ExecContext(ctx, `UPDATE jobs SET lease_until = `+now+` + $1, polled_at = `+now+`
-			WHERE gateway = $2 AND owner = $3 AND request_id = $4 AND state <> 'alias' AND NOT `+j.leased("lease_until")+` AND (polled_at <= `+now+` - $5 OR polled_at > `+now+` + $6)`,
-			pollLease.Milliseconds(), j.gateway, Owner(ctx), requestID, interval.Milliseconds(), maxAhead.Milliseconds())
-		if err != nil {
-			return err
-		}
-		n, err := result.RowsAffected()
-		if granted = n > 0; granted || err != nil {
-			return err
-		}
-		row, err := j.named(ctx, db, Owner(ctx), requestID, "")
-		granted = row == nil
-		return err
-	})
-	return granted, err
+	now := j.now()
+	granted, err = j.updateOne(ctx, `UPDATE jobs SET lease_until = `+now+` + $1, polled_at = `+now+`
+		WHERE gateway = $2 AND owner = $3 AND request_id = $4 AND state <> 'alias' AND NOT `+j.leased("lease_until")+` AND (polled_at <= `+now+` - $5 OR polled_at > `+now+` + $6)`,
+		pollLease.Milliseconds(), j.gateway, Owner(ctx), requestID, interval.Milliseconds(), maxAhead.Milliseconds())
+	if granted || err != nil {
+		return granted, err
+	}
+	known, err := single(j.readMany(ctx, namedAs, j.gateway, Owner(ctx), requestID))
+	return err == nil && known == nil, err
 }
 
 // Release ends the claim of a poll that was not answered.
 func (j *Journal) Release(ctx context.Context, requestID string) error {
-	_, err := j.updateOne(ctx, `UPDATE jobs SET lease_until = 0 WHERE gateway = $1 AND owner = $2 AND request_id = $3 AND state <> 'alias'`, j.gateway, Owner(ctx), requestID)
+	_, err := j.updateOne(ctx, `UPDATE jobs SET lease_until = 0 `+namedAs, j.gateway, Owner(ctx), requestID)
 	return err
 }
 

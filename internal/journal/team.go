@@ -29,14 +29,11 @@ type Session struct {
 
 // OpenSession writes a new session, and forgets those that were idle for a day.
 func (j *Journal) OpenSession(ctx context.Context, s Session) error {
-	return j.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE seen_at < `+j.now()+` - $1`, sessionIdle.Milliseconds()); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO sessions (id, owner, subscriptions, seen_at) VALUES ($1, $2, $3, `+j.now()+`)`,
-			s.ID, s.Owner, encode(s.Subscriptions))
+	if _, err := j.exec(ctx, statuses, `DELETE FROM sessions WHERE seen_at < `+j.now()+` - $1`, sessionIdle.Milliseconds()); err != nil {
 		return err
-	})
+	}
+	_, err := j.updateOne(ctx, `INSERT INTO sessions (id, owner, subscriptions, seen_at) VALUES ($1, $2, $3, `+j.now()+`)`, s.ID, s.Owner, encode(s.Subscriptions))
+	return err
 }
 
 // FindSession returns the session, nil when there is none or it was idle for a
@@ -158,25 +155,17 @@ func (j *Journal) Usage(ctx context.Context, since time.Time) (used []Used, err 
 // could not be written before are.
 func (j *Journal) Ping(ctx context.Context) error {
 	defer j.WriteOutcomes()
-	return j.read(ctx, func(ctx context.Context, q querier) error {
-		var one int
-		return q.QueryRowContext(ctx, `SELECT 1`).Scan(&one)
-	})
+	_, err := j.readMany(ctx, `LIMIT 0`)
+	return err
 }
 
 // Tidy deletes the jobs that ended more than KeepDays ago, some hundreds at a
 // time, and returns how many there were. What is uncertain stays.
 func (j *Journal) Tidy(ctx context.Context) (n int, err error) {
 	for deleted := int64(tidyBatch); j.keepDays > 0 && deleted == tidyBatch && err == nil; n += int(deleted) {
-		err = j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) error {
-			result, err := db.ExecContext(ctx, `DELETE FROM jobs WHERE row IN (SELECT row FROM jobs WHERE gateway = $1 AND changed_at < `+j.now()+` - $2
-				AND (ended = 1 OR state IN ('refused', 'replaced', 'alias')) ORDER BY changed_at LIMIT $3)`,
-				j.gateway, int64(j.keepDays)*24*time.Hour.Milliseconds(), tidyBatch)
-			if deleted = 0; err == nil {
-				deleted, err = result.RowsAffected()
-			}
-			return err
-		})
+		deleted, err = j.exec(ctx, statuses, `DELETE FROM jobs WHERE row IN (SELECT row FROM jobs WHERE gateway = $1 AND changed_at < `+j.now()+` - $2
+			AND (ended = 1 OR state IN ('refused', 'replaced', 'alias')) ORDER BY changed_at LIMIT $3)`,
+			j.gateway, int64(j.keepDays)*24*time.Hour.Milliseconds(), tidyBatch)
 	}
 	return n, err
 }

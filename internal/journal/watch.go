@@ -72,12 +72,8 @@ func (j *Journal) look(ctx context.Context, begin time.Time, f func([]Row)) {
 func (j *Journal) changed(ctx context.Context, since, begin int64, f func([]Row)) error {
 	const page = 1000
 	for {
-		var rows []Row
-		err := j.read(ctx, func(ctx context.Context, q querier) (err error) {
-			rows, err = j.many(ctx, q, `WHERE gateway = $1 AND changed_at >= $2 AND (changed_at >= $3 OR state = 'submitting') ORDER BY changed_at LIMIT $4`,
-				j.gateway, since, begin, page)
-			return err
-		})
+		rows, err := j.readMany(ctx, `WHERE gateway = $1 AND changed_at >= $2 AND (changed_at >= $3 OR state = 'submitting') ORDER BY changed_at LIMIT $4`,
+			j.gateway, since, begin, page)
 		if err != nil {
 			return err
 		}

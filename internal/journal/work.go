@@ -5,7 +5,6 @@ package journal
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 )
@@ -28,13 +27,9 @@ func (s Save) Due(now time.Time) bool {
 // Work returns the jobs of all owners and accounts that were submitted less than
 // within ago, and for which something is to be done without anybody asking: they
 // are unfinished, are to be saved, or their notice was not given.
-func (j *Journal) Work(ctx context.Context, within time.Duration) (rows []Row, err error) {
-	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
-		rows, err = j.many(ctx, q, `WHERE gateway = $1 AND submitted_at > `+j.now()+` - $2 AND state NOT IN ('refused', 'replaced', 'alias')
-			AND (ended = 0 OR notify = 1 AND told_at = 0 OR `+toSave+`) ORDER BY row`, j.gateway, within.Milliseconds())
-		return err
-	})
-	return rows, err
+func (j *Journal) Work(ctx context.Context, within time.Duration) ([]Row, error) {
+	return j.readMany(ctx, `WHERE gateway = $1 AND submitted_at > `+j.now()+` - $2 AND state NOT IN ('refused', 'replaced', 'alias')
+		AND (ended = 0 OR notify = 1 AND told_at = 0 OR `+toSave+`) ORDER BY row`, j.gateway, within.Milliseconds())
 }
 
 // toSave is the condition of a row whose video is to be saved without being asked.
@@ -43,13 +38,9 @@ var toSave = fmt.Sprintf(`status = 'COMPLETED' AND save_folder <> '' AND saved_f
 // Saves returns at most limit finished jobs of all owners, submitted less than
 // within ago, that are to be saved now. The sum in it keeps SQLite from the index
 // of submitted_at, under which there are many more than in jobs_to_save.
-func (j *Journal) Saves(ctx context.Context, within time.Duration, limit int) (rows []Row, err error) {
-	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
-		rows, err = j.many(ctx, q, `WHERE gateway = $1 AND submitted_at + 0 > `+j.now()+` - $2 AND `+toSave+` AND `+j.saveDue()+` ORDER BY save_next, row LIMIT $3`,
-			j.gateway, within.Milliseconds(), limit)
-		return err
-	})
-	return rows, err
+func (j *Journal) Saves(ctx context.Context, within time.Duration, limit int) ([]Row, error) {
+	return j.readMany(ctx, `WHERE gateway = $1 AND submitted_at + 0 > `+j.now()+` - $2 AND `+toSave+` AND `+j.saveDue()+` ORDER BY save_next, row LIMIT $3`,
+		j.gateway, within.Milliseconds(), limit)
 }
 
 // saveDue is the condition of a row that nobody is saving and whose next try is
@@ -127,18 +118,10 @@ func (j *Journal) Attend(ctx context.Context, requestID string, then time.Time) 
 // add them to the time by the journal's clock, which may be another one.
 func until(then time.Time) int64 { return time.Until(then).Milliseconds() }
 
-// updateOne runs an UPDATE of at most one row, and reports whether there was one.
+// updateOne runs a statement that writes at most one row, and reports whether it did.
 func (j *Journal) updateOne(ctx context.Context, statement string, args ...any) (updated bool, err error) {
-	err = j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) error {
-		result, err := db.ExecContext(ctx, statement, args...)
-		if err != nil {
-			return err
-		}
-		n, err := result.RowsAffected()
-		updated = n > 0
-		return err
-	})
-	return updated, err
+	n, err := j.exec(ctx, statuses, statement, args...)
+	return n > 0, err
 }
 
 // Lease is a right that one process at a time has, such as to watch the jobs of
