@@ -23,6 +23,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -30,6 +31,8 @@ const (
 	connectTimeout = 5 * time.Second
 	migrateTimeout = 5 * time.Minute
 	logEvery       = 10 * time.Second // that the database is away
+
+	idleTimeout = "idle_in_transaction_session_timeout"
 
 	pgLock    = `pg_advisory_xact_lock(7012, hashtext(current_schema()))::text` // one for all decisions, and for migrations
 	pgChannel = `'pixazo_' || hashtext(current_schema())`
@@ -74,7 +77,7 @@ func newPostgres(o Options) (*postgres, dialect) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
-	for name, value := range map[string]string{"application_name": "pixazo-mcp", "statement_timeout": fmt.Sprint(o.Busy.Milliseconds()), "idle_in_transaction_session_timeout": "30s"} {
+	for name, value := range map[string]string{"application_name": "pixazo-mcp", "statement_timeout": fmt.Sprint(o.Busy.Milliseconds()), idleTimeout: "30s"} {
 		if config.RuntimeParams[name] == "" {
 			config.RuntimeParams[name] = value
 		}
@@ -85,6 +88,9 @@ func newPostgres(o Options) (*postgres, dialect) {
 			config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 		}
 	}
+	if config.RuntimeParams[idleTimeout] == "30s" { // as PostgreSQL shows it
+		config.ValidateConnect = asAsked(config.ValidateConnect)
+	}
 	p.config = config
 	for i, n := range connections {
 		p.handles[i] = sql.OpenDB(connector{stdlib.GetConnector(*config)})
@@ -93,6 +99,29 @@ func newPostgres(o Options) (*postgres, dialect) {
 		p.handles[i].SetConnMaxIdleTime(5 * time.Minute)
 	}
 	return p, d
+}
+
+// asAsked returns a check of a new connection, behind the one given, that it has the
+// settings that were asked for. A pooler that gives each transaction another
+// connection does not pass them on, and there neither prepared statements nor LISTEN
+// can be relied upon: an outcome that was paid for might not be written.
+func asAsked(before pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc {
+	return func(ctx context.Context, conn *pgconn.PgConn) error {
+		if before != nil {
+			if err := before(ctx, conn); err != nil {
+				return err
+			}
+		}
+		result := conn.ExecParams(ctx, "SHOW "+idleTimeout, nil, nil, nil, nil).Read()
+		if result.Err != nil {
+			return result.Err
+		}
+		if shown := string(result.Rows[0][0]); shown != "30s" {
+			return fmt.Errorf("a pooler before the database does not pass on what a connection asks for (%s is %s, not 30s): "+
+				"connect to PostgreSQL itself, or through a pooler in session mode that passes it on", idleTimeout, text.Clean(shown, 20))
+		}
+		return nil
+	}
 }
 
 // connector makes connections that accept any text (see CheckNamedValue).

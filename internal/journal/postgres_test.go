@@ -389,22 +389,18 @@ func TestNoErrorShowsThePassword(t *testing.T) {
 	}
 }
 
-// A connection that breaks while a COMMIT is under way: nobody knows whether it was
-// carried out.
-func TestACommitWhoseAnswerIsLost(t *testing.T) {
-	t.Parallel()
-	place := pgtest.URL(t)
+// through returns the URL of place by way of a proxy. change may change what the
+// client says; nil cuts the connection off, on the client's side.
+func through(t *testing.T, place string, change func(said []byte) []byte) string {
 	u, err := url.Parse(place)
 	check(t, err)
 	if u.Query().Get("host") == "" {
 		t.Skip("wants the cluster of the tests")
 	}
 	socket := filepath.Join(u.Query().Get("host"), ".s.PGSQL.5432")
-	var mu sync.Mutex
-	cut := ""
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
-	defer listener.Close()
+	t.Cleanup(func() { _ = listener.Close() })
 	go func() {
 		for {
 			client, err := listener.Accept()
@@ -420,13 +416,12 @@ func TestACommitWhoseAnswerIsLost(t *testing.T) {
 				buffer := make([]byte, 64<<10)
 				for {
 					n, err := client.Read(buffer)
-					mu.Lock()
-					lost := cut != "" && bytes.Contains(bytes.ToUpper(buffer[:n]), []byte(cut))
-					mu.Unlock()
-					if lost {
+					said := change(buffer[:n])
+					if said == nil {
+						said = buffer[:n]
 						_ = client.Close()
 					}
-					if _, err2 := server.Write(buffer[:n]); err != nil || err2 != nil {
+					if _, err2 := server.Write(said); err != nil || err2 != nil {
 						_ = server.Close()
 						return
 					}
@@ -439,7 +434,41 @@ func TestACommitWhoseAnswerIsLost(t *testing.T) {
 	query.Set("port", fmt.Sprint(listener.Addr().(*net.TCPAddr).Port))
 	query.Set("sslmode", "disable")
 	u.RawQuery = query.Encode()
-	lossy, good := open(t, u.String()), open(t, place)
+	return u.String()
+}
+
+// A pooler that gives each transaction another connection ignores what a connection
+// asks for.
+func TestATransactionPoolerIsRefused(t *testing.T) {
+	var logged bytes.Buffer
+	o := at(through(t, pgtest.URL(t), func(said []byte) []byte {
+		return bytes.Replace(said, []byte(idleTimeout+"\x0030s"), []byte("pooler."+strings.Repeat("x", len(idleTimeout)-7)+"\x0030s"), 1)
+	}))
+	o.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+	j := New(o)
+	defer j.Close()
+	if _, _, err := j.Intend(t.Context(), submission("tides")); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
+		t.Errorf("got %v; want that nothing is submitted", err)
+	}
+	if !strings.Contains(logged.String(), "a pooler before the database") {
+		t.Errorf("logged %s", &logged)
+	}
+}
+
+// A connection that breaks while a COMMIT is under way: nobody knows whether it was
+// carried out.
+func TestACommitWhoseAnswerIsLost(t *testing.T) {
+	place := pgtest.URL(t)
+	var mu sync.Mutex
+	cut := ""
+	lossy, good := open(t, through(t, place, func(said []byte) []byte {
+		mu.Lock()
+		defer mu.Unlock()
+		if cut != "" && bytes.Contains(bytes.ToUpper(said), []byte(cut)) {
+			return nil
+		}
+		return said
+	})), open(t, place)
 	intend(t, lossy, submission("first"))
 	mu.Lock()
 	cut = "COMMIT"
