@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"mime"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -92,7 +93,8 @@ const (
 // decode reads a submission's or a status answer, in the loosest types: one odd
 // field must not cost the caller a paid video's URL. It fails when the body is
 // not a JSON object, or names no valid request_id or no status. requestID is the
-// job that was asked for, which the answer need not name again; "" if none was.
+// job that was asked for, which the answer need not name again; "" if none was, and
+// then the end of the polling_url may name it.
 func (c *Client) decode(a answer, requestID string) (Job, error) {
 	var body map[string]any
 	if err := json.Unmarshal(a.body, &body); err != nil {
@@ -125,6 +127,9 @@ func (c *Client) decode(a answer, requestID string) (Job, error) {
 	job.RequestID, _ = body["request_id"].(string)
 	if body["request_id"] == nil || body["request_id"] == "" {
 		job.RequestID = requestID
+		if named := path.Base(job.PollingURL); requestID == "" && namesOurModel(named) {
+			job.RequestID = named
+		}
 	}
 	if CheckRequestID(job.RequestID) != nil || a.key.Clean(job.RequestID, maxIDLength) != job.RequestID {
 		// What stands there may still be what the gateway knows the job by.

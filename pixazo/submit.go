@@ -18,11 +18,12 @@ import (
 
 const (
 	submitPath    = "/heygen-video-agent/v1/heygen-video-agent-request"
-	submitTimeout = 5 * time.Minute // one POST, from dialling to the end of its answer: the longer we listen, the less is uncertain
-	submitTries   = 4               // once, and 3 times again
-	submitSpan    = time.Minute     // no try begins later than this after the first
-	uploadRate    = 256 << 10       // bytes a second that a slow line sends at least: large attachments get more time
-	atOnce        = 64 << 10        // bytes of a body that may be on its way as a whole before an answer comes
+	submitTimeout = 5 * time.Minute  // one POST, from dialling to the end of its answer: the longer we listen, the less is uncertain
+	submitTries   = 4                // once, and 3 times again
+	submitSpan    = time.Minute      // no try begins later than this after the first
+	uploadRate    = 256 << 10        // bytes a second that a slow line sends at least: large attachments get more time
+	atOnce        = 64 << 10         // bytes of a body that may be on its way as a whole before an answer comes
+	staleAfter    = 20 * time.Second // no connection takes longer to be made, unless the process is suspended
 )
 
 // SubmitOptions adjusts one submission.
@@ -31,8 +32,8 @@ type SubmitOptions struct {
 	// when the job has ended; "" means the URL and mode of Config.
 	CallbackURL string
 
-	// Again is asked before the request is sent another time, which its error
-	// prevents; nil means yes.
+	// Again is asked before the request is sent another time, or later than 20 s
+	// after it was meant to be, which its error prevents; nil means yes.
 	Again func(context.Context) error
 }
 
@@ -56,21 +57,27 @@ func (c *Client) Submit(ctx context.Context, p *Prepared, o SubmitOptions) (Job,
 	}
 	notAccepted := func(err error) bool { return errors.Is(err, errNotSent) || IsCode(err, RateLimited) }
 	r := retry{tries: submitTries, span: submitSpan, may: notAccepted, again: o.Again}
-	job, err := c.repeat(ctx, r, func() (Job, error) { return c.submitOnce(ctx, p, o.CallbackURL) })
+	job, err := c.repeat(ctx, r, func() (Job, error) { return c.submitOnce(ctx, p, o) })
 	return job, c.adviseFormat(p, err)
 }
 
-func (c *Client) submitOnce(ctx context.Context, p *Prepared, callbackURL string) (Job, error) {
+func (c *Client) submitOnce(ctx context.Context, p *Prepared, o SubmitOptions) (Job, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), submitTimeout+p.UploadTime())
 	defer cancel()
-	upload := &countedReader{r: p.body.reader()}
+	begun := time.Now().Round(0) // by wall clock
+	upload := &upload{r: p.body.reader(), may: func() error {
+		if o.Again == nil || time.Since(begun).Abs() < staleAfter {
+			return nil
+		}
+		return o.Again(ctx)
+	}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.origin+submitPath, upload)
 	if err != nil {
 		return Job{}, fmt.Errorf("submit video: %w", err)
 	}
 	req.ContentLength = p.body.size()
 	req.Header.Set("Content-Type", "application/json")
-	mode := "terminal"
+	callbackURL, mode := o.CallbackURL, "terminal"
 	if callbackURL == "" {
 		callbackURL, mode = c.config.WebhookURL, c.config.WebhookMode
 	}
@@ -81,7 +88,12 @@ func (c *Client) submitOnce(ctx context.Context, p *Prepared, callbackURL string
 		}
 	}
 	a, err := c.exchange(c.posts, req)
-	if sent := upload.stop(); err != nil && a.status == 0 && req.ContentLength > atOnce && sent < req.ContentLength && !errors.Is(err, errNotSent) {
+	sent, refused := upload.stop()
+	switch {
+	case err == nil || a.status != 0 || errors.Is(err, errNotSent):
+	case refused != nil:
+		return Job{}, refused
+	case req.ContentLength > atOnce && sent < req.ContentLength:
 		// A request that was cut off can't be accepted.
 		return Job{}, &Error{Code: GatewayUnreachable, Message: fmt.Sprintf(
 			"the connection broke after %d of %d bytes of the request: the gateway, or a proxy before it, may refuse the key or so much data", sent, req.ContentLength)}
@@ -144,26 +156,35 @@ func uncertain(cause error, a answer) *Error {
 	return e
 }
 
-// countedReader knows how much was read of it. The transport reads the body of a
-// request in a goroutine of its own.
-type countedReader struct {
-	mu sync.Mutex
-	r  io.Reader
-	n  int64
+// upload is the body of a request, which the transport reads in a goroutine of its
+// own. It knows how much was read of it.
+type upload struct {
+	mu      sync.Mutex
+	r       io.Reader
+	may     func() error // asked before the first byte
+	refused error        // its answer
+	n       int64
 }
 
-func (b *countedReader) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n, err := b.r.Read(p)
-	b.n += int64(n)
+func (u *upload) Read(p []byte) (int, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.n == 0 && u.refused == nil {
+		u.refused = u.may()
+	}
+	if u.refused != nil {
+		return 0, u.refused
+	}
+	n, err := u.r.Read(p)
+	u.n += int64(n)
 	return n, err
 }
 
-// stop returns how many bytes may have been sent: from now on there are no more.
-func (b *countedReader) stop() int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.r = strings.NewReader("")
-	return b.n
+// stop returns how many bytes may have been sent, and why there are none: from now
+// on there are no more.
+func (u *upload) stop() (sent int64, refused error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.r = strings.NewReader("")
+	return u.n, u.refused
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -135,6 +136,7 @@ func TestSubmitReadsTheAcceptedJob(t *testing.T) {
 		{"already finished", `{"request_id":"` + testID + `","status":"COMPLETED","output":{"media_url":["https://x.example/v.mp4"],"media_type":"video/mp4"}}`,
 			Job{Status: Completed, Media: Media{VideoURLs: []string{"https://x.example/v.mp4"}, MediaType: "video/mp4"}}},
 		{"already failed", `{"request_id":"` + testID + `","status":"FAILED","error":"no"}`, Job{Status: Failed, Error: "no"}},
+		{"named by its polling_url alone", strings.Replace(queuedBody, "request_id", "id", 1), Job{Status: Queued, PollingURL: "https://gateway.pixazo.ai/v2/requests/status/" + testID}},
 		{"no status", `{"request_id":"` + testID + `"}`, Job{Status: Queued}},
 		{"status of another type", `{"request_id":"` + testID + `","status":7}`, Job{Status: Queued}},
 		{"polling_url elsewhere", `{"request_id":"` + testID + `","status":"QUEUED","polling_url":"https://evil.example/v2"}`, Job{Status: Queued}},
@@ -472,6 +474,48 @@ func TestAgainIsAskedBeforeEachFurtherPOST(t *testing.T) {
 					t.Errorf("asked at %v and sent %d times, want %v and %d", asked, len(s.arrivals()), tt.asked, tt.sent)
 				}
 			})
+		})
+	}
+}
+
+// suspended is a transport that gets its connection only after a while, as when the
+// process or the computer sleeps meanwhile.
+type suspended time.Duration
+
+func (d suspended) RoundTrip(req *http.Request) (*http.Response, error) {
+	connect(req, false)
+	time.Sleep(time.Duration(d))
+	connect(req, true)
+	if _, err := io.Copy(io.Discard, req.Body); err != nil {
+		return nil, err
+	}
+	return response(200, strings.NewReader(queuedBody)), nil
+}
+
+func TestAgainIsAskedBeforeALateFirstPOST(t *testing.T) {
+	gone := &Error{Code: Cancelled, Message: "another process saw it as uncertain"}
+	for _, tt := range []struct {
+		suspended time.Duration
+		answer    error
+		asked     int
+		code      Code
+	}{
+		{staleAfter - time.Second, gone, 0, ""},
+		{staleAfter, gone, 1, Cancelled},
+		{time.Minute, gone, 1, Cancelled},
+		{time.Minute, nil, 1, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p, err := Prepare(VideoRequest{Prompt: "p"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked := 0
+			_, err = newTestClient(t, suspended(tt.suspended)).Submit(t.Context(), p, SubmitOptions{Again: func(context.Context) error { asked++; return tt.answer }})
+			checkError(t, err, tt.code)
+			if asked != tt.asked {
+				t.Errorf("suspended for %s: asked %d times, want %d", tt.suspended, asked, tt.asked)
+			}
 		})
 	}
 }

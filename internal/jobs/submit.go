@@ -199,7 +199,7 @@ func (t *Tracker) post(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 			return nil
 		}
 		// Another process may have seen the intent as uncertain, and acted on that.
-		return &pixazo.Error{Code: pixazo.Cancelled, Err: err, Message: "the gateway did not take the request at first, and it was not sent again: " + words(err)}
+		return &pixazo.Error{Code: pixazo.Cancelled, Err: err, Message: "the request was not sent any more: " + words(err)}
 	}})
 }
 
