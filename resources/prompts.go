@@ -143,26 +143,22 @@ func (a promptArgument) line(value string) string {
 	return line + " (" + taken + ")"
 }
 
-// orientationWords holds, for each orientation, words that mean it.
-var orientationWords = map[string][]string{
-	"landscape": {"landscape", "horizontal", "wide", "16:9"},
-	"portrait":  {"portrait", "vertical", "upright", "9:16"},
-}
+var (
+	meansLandscape = text.Pattern(`landscape|horizontal|wide|16:9`)
+	meansPortrait  = text.Pattern(`portrait|vertical|upright|9:16`)
+)
 
 // takenOrientation says which orientation a value was taken for, "" when it is
 // the name of one.
 func takenOrientation(value string) string {
-	var meant []string
-	for _, orientation := range pixazo.Orientations {
-		if value == orientation {
-			return ""
-		}
-		if slices.ContainsFunc(orientationWords[orientation], func(word string) bool { return strings.Contains(value, word) }) {
-			meant = append(meant, orientation)
-		}
-	}
-	if len(meant) == 1 {
-		return "taken as " + meant[0]
+	landscape, portrait := meansLandscape().MatchString(value), meansPortrait().MatchString(value)
+	switch {
+	case slices.Contains(pixazo.Orientations, value):
+		return ""
+	case landscape && !portrait:
+		return "taken as landscape"
+	case portrait && !landscape:
+		return "taken as portrait"
 	}
 	return "neither landscape nor portrait: ask me which, or leave orientation out"
 }
@@ -179,13 +175,14 @@ func takenDuration(value string) string {
 		return ""
 	}
 	n, _ := strconv.Atoi(m[1])
-	switch {
-	case m[2] == "":
-		return fmt.Sprintf("taken as %d seconds, about %d words", n, n*wordsPerMinute/60)
-	case m[2][0] == 'm':
+	if strings.HasPrefix(m[2], "m") {
 		return fmt.Sprintf("about %d words", n*wordsPerMinute)
 	}
-	return fmt.Sprintf("about %d words", n*wordsPerMinute/60)
+	words := fmt.Sprintf("about %d words", n*wordsPerMinute/60)
+	if m[2] == "" {
+		return fmt.Sprintf("taken as %d seconds, %s", n, words)
+	}
+	return words
 }
 
 // continueVideos tells of the journal's videos, without asking the gateway.

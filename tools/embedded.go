@@ -1,12 +1,16 @@
-// This file reads schemas.json, which package schemagen writes from the structs
-// that arguments are decoded into and results are encoded from.
+// This file holds what is built into the program: the icons, small PNGs that travel
+// inside of the answers, and schemas.json, which package schemagen writes from the
+// structs that arguments are decoded into and results are encoded from.
 
 package tools
 
 import (
-	_ "embed"
+	"embed"
+	"encoding/base64"
 	"encoding/json"
 	"reflect"
+
+	"github.com/mark3labs/mcp-go/mcp"
 )
 
 //go:generate go run ./schemagen
@@ -42,4 +46,16 @@ func loadSchemas() map[string]schemas {
 		panic("tools: schemas.json: " + err.Error()) // part of the program; any test meets it
 	}
 	return all
+}
+
+//go:embed icons/*.png
+var iconFiles embed.FS
+
+// Icon is the icon of a tool, or of the server, by its name.
+func Icon(name string) mcp.Icon {
+	png, err := iconFiles.ReadFile("icons/" + name + ".png")
+	if err != nil {
+		panic("tools: " + err.Error()) // part of the program; any test meets it
+	}
+	return mcp.Icon{Src: "data:image/png;base64," + base64.StdEncoding.EncodeToString(png), MIMEType: "image/png", Sizes: []string{"32x32"}}
 }
