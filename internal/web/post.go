@@ -213,7 +213,9 @@ func (s *Server) call(ctx context.Context, a *reply, q *request) error {
 	session := wire.New(ctx, s.srv, rand.Text(), a.send, o)
 	switch {
 	case q.session != nil:
-		defer s.cancellable(callKey(q.session.ID, q.ID), func() { session.Cancel(q.ID) })()
+		key := callKey(q.session.ID, q.ID)
+		s.calls.Store(key, func() { session.Cancel(q.ID) })
+		defer s.calls.Delete(key)
 	case q.modern && q.Method == string(mcp.MethodSubscriptionsListen):
 		st := &stream{owner: q.user.Owner, end: session.Stop}
 		if err := s.begin(st); err != nil {

@@ -264,18 +264,6 @@ func (s *Server) forget(st *stream) {
 	delete(s.streams, st)
 }
 
-// cancellable lets a call be cancelled by its key until done is called.
-func (s *Server) cancellable(key string, cancel func()) (done func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls[key] = cancel
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.calls, key)
-	}
-}
-
 // cancelled cancels a call of a session, here or on another replica.
 func (s *Server) cancelled(ctx context.Context, key string) error {
 	if !s.cancel(key) && s.o.Sessions.Signal(ctx, signalCancel+" "+key) != nil {
@@ -286,11 +274,9 @@ func (s *Server) cancelled(ctx context.Context, key string) error {
 
 // cancel cancels a call of this replica, and reports whether there is one.
 func (s *Server) cancel(key string) bool {
-	s.mu.Lock()
-	cancel, ok := s.calls[key]
-	s.mu.Unlock()
+	cancel, ok := s.calls.Load(key)
 	if ok {
-		cancel()
+		cancel.(func())()
 	}
 	return ok
 }

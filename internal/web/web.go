@@ -99,11 +99,11 @@ type Server struct {
 	leaves atomic.Bool  // see Leave
 	bodies atomic.Int64 // bytes in flight
 
-	open *metrics.Counter // MCP requests under way
+	open  *metrics.Counter // MCP requests under way
+	calls sync.Map         // func() that cancels one, by callKey
 
 	mu       sync.Mutex
 	draining bool
-	calls    map[string]func() // cancel one, by callKey
 	streams  map[*stream]struct{}
 	known    map[string]knownSession
 	limiters map[string]*rate.Limiter
@@ -115,7 +115,7 @@ func New(srv *server.MCPServer, o Options) *Server {
 	o.Metrics = cmp.Or(o.Metrics, metrics.NewSet())
 	s := &Server{
 		srv: srv, o: o, log: o.Logger, mux: http.NewServeMux(), open: o.Metrics.NewCounter("pixazo_mcp_requests_open"),
-		calls: map[string]func(){}, streams: map[*stream]struct{}{}, known: map[string]knownSession{}, limiters: map[string]*rate.Limiter{},
+		streams: map[*stream]struct{}{}, known: map[string]knownSession{}, limiters: map[string]*rate.Limiter{},
 	}
 	const prm = "/.well-known/oauth-protected-resource"
 	path := "/mcp"

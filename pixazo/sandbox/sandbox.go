@@ -100,9 +100,10 @@ type Sandbox struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 
+	remembered sync.Map // checksums of the prompts whose script played once
+
 	mu         sync.Mutex
-	remembered map[uint32]bool // checksums of the prompts whose script played once
-	failures   map[string]int  // callbacks in a row that could not be delivered, by URL
+	failures   map[string]int // callbacks in a row that could not be delivered, by URL
 	closed     bool
 	deliveries sync.WaitGroup
 }
@@ -110,13 +111,12 @@ type Sandbox struct {
 // New returns a Sandbox.
 func New(o Options) *Sandbox {
 	s := &Sandbox{
-		duration:   min(cmp.Or(o.Duration, 8*time.Second), maxDuration),
-		key:        o.Key,
-		client:     http.Client{Timeout: 5 * time.Second},
-		accepted:   o.Accepted,
-		log:        cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
-		remembered: map[uint32]bool{},
-		failures:   map[string]int{},
+		duration: min(cmp.Or(o.Duration, 8*time.Second), maxDuration),
+		key:      o.Key,
+		client:   http.Client{Timeout: 5 * time.Second},
+		accepted: o.Accepted,
+		log:      cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
+		failures: map[string]int{},
 	}
 	if o.WebhookClient != nil {
 		s.client = *o.WebhookClient
@@ -260,12 +260,8 @@ func (s *Sandbox) answer(w http.ResponseWriter, r *http.Request, script Script, 
 
 // firstTime reports whether the prompt was not seen before, and remembers it.
 func (s *Sandbox) firstTime(prompt string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	sum := crc32.ChecksumIEEE([]byte(prompt))
-	first := !s.remembered[sum]
-	s.remembered[sum] = true
-	return first
+	_, seen := s.remembered.LoadOrStore(crc32.ChecksumIEEE([]byte(prompt)), true)
+	return !seen
 }
 
 // looksPortrait stands for the agent's detection of the orientation.
