@@ -225,29 +225,19 @@ func (a answer) escapedURL(value any) string {
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || len(s) > maxURLLength {
 		return ""
 	}
-	var b strings.Builder
-	for _, c := range []byte(s) {
-		if c <= ' ' || c > '~' {
-			fmt.Fprintf(&b, "%%%02X", c)
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	if b.Len() > maxURLLength {
+	if s = notPrintable().ReplaceAllStringFunc(s, url.PathEscape); len(s) > maxURLLength {
 		return ""
 	}
-	return a.key.Clean(b.String(), maxURLLength)
+	return a.key.Clean(s, maxURLLength)
 }
+
+var notPrintable = text.Pattern(`[^!-~]+`) // as ASCII
 
 // IDTime is the time of creation inside a request_id that ends in a UUIDv7, as
 // the documented ones do (RFC 9562, section 5.7); the zero time when there is
 // none. It serves where the gateway has not said when a job was created.
 func IDTime(requestID string) time.Time {
-	const uuidLength = 36
-	if len(requestID) < uuidLength {
-		return time.Time{}
-	}
-	u := requestID[len(requestID)-uuidLength:]
+	u := requestID[max(len(requestID)-len("00000000-0000-7000-8000-000000000000"), 0):]
 	b, err := hex.DecodeString(strings.ReplaceAll(u, "-", ""))
 	if err != nil || len(b) != 16 || u[14] != '7' {
 		return time.Time{}

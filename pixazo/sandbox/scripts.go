@@ -111,8 +111,10 @@ var Scripts = []Script{
 	{Name: "key-echo", Meaning: "the submission is refused with 401, the error repeats the key with an invisible character inside", when: beforeAccepting, answer: echoKey},
 	{Name: "429-accepted", Meaning: "accepted, the answer has status 429 with Retry-After: 1 and names the request_id", when: afterAccepting, answer: accepted(429)},
 	{Name: "500-accepted", Meaning: "accepted, the answer has status 500 and names the request_id", when: afterAccepting, answer: accepted(500)},
-	{Name: "failure-code", Meaning: "the job ends as FAILED with failure_code and failure_message in place of an error", when: atEnd, alter: failAsHeyGen},
-	{Name: "stuck", Meaning: "the job stays PROCESSING for ever", when: atEnd, alter: stick},
+	{Name: "failure-code", Meaning: "the job ends as FAILED with failure_code and failure_message in place of an error", when: atEnd, alter: func(b *statusBody) {
+		b.Status, b.Output, b.FailureCode, b.FailureMessage = "FAILED", nil, "script_too_long", "the script is too long for one video"
+	}},
+	{Name: "stuck", Meaning: "the job stays PROCESSING for ever", when: atEnd, alter: func(b *statusBody) { b.Status, b.Output, b.CompletedAt = "PROCESSING", nil, nil }},
 	{Name: "status-429-day", Meaning: "status requests answer 429 with Retry-After: 86400 in the job's middle third", when: middleThird, answer: limit("86400")},
 	{Name: "extras", Meaning: "the finished job's output also has duration, thumbnail_url, subtitle_url, captioned_video_url, gif_url and title", when: atEnd, alter: addExtras},
 	{Name: "webhook-lost", Meaning: "no webhook is delivered", mute: true},
@@ -218,15 +220,6 @@ func fail(status, message string) func(*statusBody) {
 	return func(b *statusBody) {
 		b.Status, b.Error, b.Output = status, &message, nil
 	}
-}
-
-// failAsHeyGen has what a failed video of HeyGen's own API has.
-func failAsHeyGen(b *statusBody) {
-	b.Status, b.Output, b.FailureCode, b.FailureMessage = "FAILED", nil, "script_too_long", "the script is too long for one video"
-}
-
-func stick(b *statusBody) {
-	b.Status, b.Output, b.CompletedAt = "PROCESSING", nil, nil
 }
 
 // addExtras has what a finished video of HeyGen's own API has.
