@@ -79,7 +79,14 @@ func Register(s *server.MCPServer, tracker *jobs.Tracker, options Options) *Vide
 			}
 			text = fmt.Sprintf(teamPreface, saving) + teamGuide.Replace(text)
 		}
-		s.AddResource(g.resource(len(text)), func(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
+		listed := mcp.NewResource(g.uri(), g.topic+"-guide",
+			mcp.WithResourceTitle(g.title),
+			mcp.WithResourceDescription(g.description),
+			mcp.WithMIMEType("text/markdown"),
+			mcp.WithResourceSize(int64(len(text))),
+			mcp.WithAnnotations(both, g.priority, ""),
+		)
+		s.AddResource(listed, func(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
 			return []mcp.ResourceContents{mcp.TextResourceContents{URI: g.uri(), MIMEType: "text/markdown", Text: text}}, nil
 		})
 	}
@@ -97,13 +104,3 @@ var teamGuide = strings.NewReplacer(
 	" and that the video will be saved in their folder and announced by itself, and\n   end your turn.", ", and\n   end your turn.",
 	"say where it is saved (`saved_path`), or show the URL in `video_urls`, which expires.", "show its `saved_url`, where there is one, or the URL in `video_urls`; both expire.",
 )
-
-func (g guide) resource(size int) mcp.Resource {
-	return mcp.NewResource(g.uri(), g.topic+"-guide",
-		mcp.WithResourceTitle(g.title),
-		mcp.WithResourceDescription(g.description),
-		mcp.WithMIMEType("text/markdown"),
-		mcp.WithResourceSize(int64(size)),
-		mcp.WithAnnotations(both, g.priority, ""),
-	)
-}

@@ -113,10 +113,7 @@ func (v *Videos) readOne(ctx context.Context, request mcp.ReadResourceRequest) (
 // contents returns value, encoded as JSON, as the content of the resource uri.
 func contents(uri string, value any) ([]mcp.ResourceContents, error) {
 	raw, err := text.JSON(value, "")
-	if err != nil {
-		return nil, err
-	}
-	return []mcp.ResourceContents{mcp.TextResourceContents{URI: uri, MIMEType: jsonType, Text: string(raw)}}, nil
+	return []mcp.ResourceContents{mcp.TextResourceContents{URI: uri, MIMEType: jsonType, Text: string(raw)}}, err
 }
 
 // find returns the request_id in uri, and the video's row.

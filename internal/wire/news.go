@@ -45,14 +45,14 @@ type news struct {
 	stream    *call // the subscriptions/listen request; nil for the session as a whole
 	subscribe Subscribe
 
+	filter        atomic.Pointer[mcp.SubscriptionFilter]
 	open          atomic.Bool // list changes may be sent: initialize is answered, or the stream acknowledged
 	notifications chan mcp.JSONRPCNotification
 	changed       chan struct{} // holds one element when there are pending ones
 	flushes       chan struct{} // relay takes one when all before it is sent
 	over          chan struct{} // closed when relay has returned
 
-	subscriptions sync.Mutex // guards what follows
-	filter        mcp.SubscriptionFilter
+	subscriptions sync.Mutex        // guards what follows
 	stops         map[string]func() // ends the subscription to a uri; nil while it is being made
 	pending       []string          // uris of resources that have changed
 	ended         bool              // no more subscriptions
@@ -90,18 +90,15 @@ func (n *news) Initialized() bool { return n.open.Load() }
 func (n *news) NotificationChannel() chan<- mcp.JSONRPCNotification { return n.notifications }
 
 // SetSubscriptionFilter keeps the kinds of news that a stream asked for.
-func (n *news) SetSubscriptionFilter(filter mcp.SubscriptionFilter) {
-	n.subscriptions.Lock()
-	defer n.subscriptions.Unlock()
-	n.filter = filter
-}
+func (n *news) SetSubscriptionFilter(filter mcp.SubscriptionFilter) { n.filter.Store(&filter) }
 
 // SubscriptionFilter returns what SetSubscriptionFilter kept, and whether that
 // counts: it does on streams.
-func (n *news) SubscriptionFilter() (mcp.SubscriptionFilter, bool) {
-	n.subscriptions.Lock()
-	defer n.subscriptions.Unlock()
-	return n.filter, n.stream != nil
+func (n *news) SubscriptionFilter() (filter mcp.SubscriptionFilter, counts bool) {
+	if kept := n.filter.Load(); kept != nil {
+		filter = *kept
+	}
+	return filter, n.stream != nil
 }
 
 var errEnding = errors.New("the server is shutting down")
@@ -232,13 +229,10 @@ func (n *news) passChanges() {
 	n.pending = nil
 	n.subscriptions.Unlock()
 	for _, uri := range uris {
-		n.pass(mcp.JSONRPCNotification{
-			JSONRPC: mcp.JSONRPC_VERSION,
-			Notification: mcp.Notification{
-				Method: mcp.MethodNotificationResourceUpdated,
-				Params: mcp.NotificationParams{AdditionalFields: map[string]any{"uri": uri}},
-			},
-		}, uri)
+		updated := mcp.JSONRPCNotification{JSONRPC: mcp.JSONRPC_VERSION}
+		updated.Method = mcp.MethodNotificationResourceUpdated
+		updated.Params.AdditionalFields = map[string]any{"uri": uri}
+		n.pass(updated, uri)
 	}
 }
 
