@@ -755,7 +755,8 @@ var arrows = map[string][]string{
 	"pixazo-mcp/internal/identity": {"internal/disk", "internal/text", "pixazo"},
 	"pixazo-mcp/internal/download": {"internal/disk", "internal/text", "pixazo"},
 
-	"pixazo-mcp/e2e/pgtest": {},
+	"pixazo-mcp/e2e/disktest": {},
+	"pixazo-mcp/e2e/pgtest":   {},
 }
 
 func TestArrows(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"pixazo-mcp/e2e/disktest"
 )
 
 // homes are the variables of a home directory, all that a client may leave.
@@ -85,9 +87,7 @@ func TestInstalledEntryIsTheLinkThatWasCalled(t *testing.T) {
 	}
 	home := t.TempDir()
 	link := filepath.Join(home, filepath.Base(path))
-	if err := os.Symlink(path, link); err != nil {
-		t.Skip(err)
-	}
+	disktest.Link(t, path, link)
 	install := exec.Command(link, "install", "cursor", "--sandbox", "--print")
 	install.Dir, install.Env = home, homes(home)
 	quoted, _ := json.Marshal(link)

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"pixazo-mcp/e2e/disktest"
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
@@ -75,9 +76,7 @@ func tree(t testing.TB) string {
 		"dangling.png":     "nothing.png",
 		"self":             ".",
 	} {
-		if err := os.Symlink(target, filepath.Join(files, name)); err != nil {
-			t.Skip("no symbolic links here:", err)
-		}
+		disktest.Link(t, target, filepath.Join(files, name))
 	}
 	return top
 }
@@ -424,9 +423,7 @@ func TestErrorsNameTheSettingThatOpensAFolder(t *testing.T) {
 func TestAFolderIsAlsoKnownByThePathItLinksTo(t *testing.T) {
 	top := tree(t)
 	link := filepath.Join(top, "link")
-	if err := os.Symlink("files", link); err != nil {
-		t.Skip(err)
-	}
+	disktest.Link(t, "files", link)
 	r := Resolver{Dirs: []string{link}}
 	for _, item := range []string{filepath.Join(link, "a.png"), filepath.Join(top, "files", "a.png")} {
 		if _, err := r.Read([]string{item}, nil); err != nil {

@@ -398,7 +398,12 @@ func TestHostileServers(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			m := newMedia(t, test.answer)
 			h := newHouse(t, m.URL, m.link())
-			h.reopen(t, func(o *download.Options) { o.MaxBytes, o.Window = 200_000, 100*time.Millisecond })
+			h.reopen(t, func(o *download.Options) {
+				o.MaxBytes = 200_000
+				if strings.Contains(test.says, "for 100ms") {
+					o.Window = 100 * time.Millisecond
+				}
+			})
 			saved, err := h.save(t, "v.mp4", false)
 			if n := len(m.requests()); n != test.requests {
 				t.Errorf("%d requests, want %d", n, test.requests)

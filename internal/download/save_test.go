@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"pixazo-mcp/e2e/disktest"
 	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
@@ -367,8 +368,11 @@ func TestAccentsOfTheOutputFolderInEitherForm(t *testing.T) {
 	h := newHouse(t, m.URL, m.link())
 	composed, decomposed := filepath.Join(t.TempDir(), "Vid\u00e9os"), ""
 	decomposed = strings.Replace(composed, "\u00e9", "e\u0301", 1)
-	if err := errors.Join(os.Mkdir(composed, 0o755), os.Symlink(composed, decomposed)); err != nil && !errors.Is(err, os.ErrExist) {
-		t.Skip(err)
+	if err := os.Mkdir(composed, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(decomposed); err != nil {
+		disktest.Link(t, composed, decomposed)
 	}
 	h.reopen(t, func(o *download.Options) { o.Dir = decomposed })
 	first := h.mustSave(t, "e\u0301te\u0301")

@@ -19,6 +19,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pixazo-mcp/e2e/disktest"
 	"pixazo-mcp/internal/config"
 )
 
@@ -238,9 +239,7 @@ func TestInstallFollowsLinks(t *testing.T) {
 	real, link := b.path("dotfiles/mcp.json"), b.path(".cursor/mcp.json")
 	b.write(real, "{}", 0o600)
 	b.write(b.path(".cursor/x"), "", 0o600)
-	if err := os.Symlink(real, link); err != nil {
-		t.Skip(err)
-	}
+	disktest.Link(t, real, link)
 	b.mustRun("install", "cursor", "--sandbox")
 	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
 		t.Error("the link was replaced")
@@ -267,15 +266,11 @@ func TestInstallLeavesAloneWhatItCannotReplace(t *testing.T) {
 		}, "larger than 32768 KiB"},
 		{"a broken link", func(b *bench, file string) {
 			b.write(filepath.Join(filepath.Dir(file), "x"), "", 0o600)
-			if err := os.Symlink("nowhere", file); err != nil {
-				b.t.Skip(err)
-			}
+			disktest.Link(b.t, "nowhere", file)
 		}, "link to a file that does not exist"},
 		{"a link to itself", func(b *bench, file string) {
 			b.write(filepath.Join(filepath.Dir(file), "x"), "", 0o600)
-			if err := os.Symlink(file, file); err != nil {
-				b.t.Skip(err)
-			}
+			disktest.Link(b.t, file, file)
 		}, "mcp.json"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -339,9 +334,7 @@ func TestInstallNamesTheClientThatMayHaveTheConfigurationOpen(t *testing.T) {
 		b := newBench(t, "windows")
 		file := b.path(".cursor/mcp.json")
 		b.write(b.path(".cursor/x"), "", 0o600)
-		if err := os.Symlink(unreadable, file); err != nil {
-			t.Fatal(err)
-		}
+		disktest.Link(t, unreadable, file)
 		for _, command := range []string{"install", "uninstall"} {
 			if err := b.run(command, "cursor", "--sandbox"); err == nil || !strings.Contains(err.Error(), "if Cursor is running, quit it") {
 				t.Errorf("%s: %v", command, err)
@@ -455,9 +448,7 @@ func TestInstallKeepsALinkToTheProgram(t *testing.T) {
 	b := newBench(t, "darwin")
 	link := b.path("bin/pixazo-mcp")
 	b.write(b.path("bin/x"), "", 0o600)
-	if err := os.Symlink(b.o.Executable, link); err != nil {
-		t.Skip(err)
-	}
+	disktest.Link(t, b.o.Executable, link)
 	b.o.Executable = link
 	b.mustRun("install", "cursor", "--sandbox")
 	if text := b.read(b.path(".cursor/mcp.json")); !strings.Contains(text, quote(link)) {
@@ -777,6 +768,9 @@ func TestInstallStoresTheKeyWhereTheServerWillLook(t *testing.T) {
 }
 
 func TestInstallRefusesPathsThatAreNotUTF8(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("each path is valid Unicode there")
+	}
 	b := newBench(t, "linux")
 	if err := b.run("install", "cursor", "--sandbox", "--output-dir", b.path("a\xffb")); err == nil || !strings.Contains(err.Error(), "UTF-8") {
 		t.Errorf("error %v", err)
@@ -791,9 +785,7 @@ func TestInstallKeepsTheLinkThatTheProgramWasCalledBy(t *testing.T) {
 	b := newBench(t, "linux")
 	link := b.path("bin/pixazo-mcp")
 	b.write(b.path("bin/x"), "", 0o600)
-	if err := os.Symlink(b.o.Executable, link); err != nil {
-		t.Skip(err)
-	}
+	disktest.Link(t, b.o.Executable, link)
 	b.o.Invoked = link
 	b.mustRun("install", "cursor", "--sandbox")
 	if text := b.read(b.path(".cursor/mcp.json")); !strings.Contains(text, quote(link)) {
@@ -811,9 +803,7 @@ func TestEntriesOfThisProgramAreKnownByTheirCommand(t *testing.T) {
 	b.o.Executable = b.path("a b/video-server")
 	b.write(b.o.Executable, "program", 0o755)
 	link := b.path("link")
-	if err := os.Symlink(b.o.Executable, link); err != nil {
-		t.Skip(err)
-	}
+	disktest.Link(t, b.o.Executable, link)
 	for _, tt := range []struct {
 		name, command string
 		want          bool
