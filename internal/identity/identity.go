@@ -81,18 +81,34 @@ func New(o Options) (*Verifier, error) {
 	return v, nil
 }
 
+// Bearer returns the bearer token of a request, "" when there is not just one. given
+// is false when the request does not try to authenticate in this way at all: it is
+// then told how, and of no error (RFC 6750, section 3.1).
+func Bearer(r *http.Request) (token string, given bool) {
+	headers := r.Header.Values("Authorization")
+	if len(headers) != 1 {
+		return "", len(headers) > 1
+	}
+	scheme, token, _ := strings.Cut(headers[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", false
+	}
+	if token = strings.TrimSpace(token); len(token) > 16<<10 {
+		token = ""
+	}
+	return token, true
+}
+
 // Identify returns who sent the request. The error is a *Refusal.
 func (v *Verifier) Identify(r *http.Request) (User, error) {
 	if v == nil {
 		return User{}, nil
 	}
-	headers := r.Header.Values("Authorization")
-	if len(headers) == 0 {
+	token, given := Bearer(r)
+	if !given {
 		return User{}, v.unauthorized("a bearer token is needed", "")
 	}
-	scheme, token, _ := strings.Cut(headers[0], " ")
-	token = strings.TrimSpace(token)
-	if len(headers) > 1 || !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > 16<<10 {
+	if token == "" {
 		return User{}, v.unauthorized("the Authorization header must hold one bearer token", "invalid_token")
 	}
 	if v.tokens != nil {

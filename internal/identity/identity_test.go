@@ -203,9 +203,9 @@ func TestTokensComeInOneHeaderAlone(t *testing.T) {
 		{"/mcp", nil, "Bearer " + where},
 		{"/mcp?access_token=" + token, nil, "Bearer " + where},
 		{"/mcp", []string{"bearer " + token}, ""},
-		{"/mcp", []string{"Basic " + token}, `Bearer error="invalid_token", ` + where},
+		{"/mcp", []string{"Basic " + token}, "Bearer " + where},
 		{"/mcp", []string{"Bearer"}, `Bearer error="invalid_token", ` + where},
-		{"/mcp", []string{token}, `Bearer error="invalid_token", ` + where},
+		{"/mcp", []string{token}, "Bearer " + where},
 		{"/mcp", []string{"Bearer " + token, "Bearer " + token}, `Bearer error="invalid_token", ` + where},
 	} {
 		r := httptest.NewRequest(http.MethodPost, tt.url, nil)

@@ -306,7 +306,7 @@ func TestOtherAddresses(t *testing.T) {
 	ask := func(method, path, token string) *httptest.ResponseRecorder {
 		q := httptest.NewRequest(method, "http://127.0.0.1"+path, nil)
 		if token != "" {
-			q.Header.Set("Authorization", "Bearer "+token)
+			q.Header.Set("Authorization", "bearer "+token) // in any case
 		}
 		w := httptest.NewRecorder()
 		r.web.ServeHTTP(w, q)

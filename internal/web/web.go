@@ -331,7 +331,7 @@ func (s *Server) ready(_ http.ResponseWriter, r *http.Request) error {
 
 // usage serves /usage to the operator, who has a token of their own.
 func (s *Server) usage(w http.ResponseWriter, r *http.Request) error {
-	given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	given, _ := identity.Bearer(r)
 	if subtle.ConstantTimeCompare([]byte(given), []byte(s.o.UsageToken)) != 1 {
 		return &identity.Refusal{Status: http.StatusUnauthorized, Challenge: "Bearer", Message: "the token of --usage-token-file is needed"}
 	}
