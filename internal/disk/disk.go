@@ -51,32 +51,28 @@ func OpenFile(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
 }
 
 // ReadFile reads the regular file at path, if it has at most limit bytes.
-func ReadFile(path string, limit int64) ([]byte, error) {
-	f, _, err := OpenFile(nil, path)
+func ReadFile(path string, limit int64) ([]byte, error) { return read(path, limit, 0) }
+
+// ReadSecret reads the file at path as ReadFile does, unless other users than its
+// owner and group can read it, or others than its owner can change it. Windows
+// has no such permission bits.
+func ReadSecret(path string, limit int64) ([]byte, error) { return read(path, limit, 0o037) }
+
+// read reads a file that has none of the permissions.
+func read(path string, limit int64, permissions fs.FileMode) ([]byte, error) {
+	f, info, err := OpenFile(nil, path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // it was only read
+	if runtime.GOOS != "windows" && info.Mode().Perm()&permissions != 0 {
+		return nil, fmt.Errorf("other users can read or change it (mode %04o): run chmod 600 on it", info.Mode().Perm())
+	}
 	content, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(content)) > limit {
 		return nil, fmt.Errorf("larger than %d KiB", limit>>10)
 	}
 	return content, err
-}
-
-// ReadSecret reads the file at path as ReadFile does, unless other users than its
-// owner and group can read it, or others than its owner can change it. Windows
-// has no such permission bits.
-func ReadSecret(path string, limit int64) ([]byte, error) {
-	f, info, err := OpenFile(nil, path)
-	if err != nil {
-		return nil, err
-	}
-	_ = f.Close() // it was only looked at
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o037 != 0 {
-		return nil, fmt.Errorf("other users can read or change it (mode %04o): run chmod 600 on it", info.Mode().Perm())
-	}
-	return ReadFile(path, limit)
 }
 
 // OpenFolder opens a folder, and returns its path without links. Its errors
