@@ -47,9 +47,9 @@ type loop struct {
 // snapshot is the result of the newest look: a poll, or the row as another one
 // left it.
 type snapshot struct {
-	row   journal.Row
-	err   error // why the newest poll failed; nil if it did not
-	looks int
+	row    journal.Row
+	err    error // why the newest poll failed; nil if it did not
+	looked bool  // since somebody waits
 }
 
 // isFinal reports whether the job has ended, or nobody knows it.
@@ -66,7 +66,7 @@ func (t *Tracker) Follow(ctx context.Context, requestID string) (stop func()) {
 	if requestID == "" {
 		return sync.OnceFunc(func() { t.interest(-1) })
 	}
-	l, _ := t.attach(jobKey{journal.Owner(ctx), requestID}, nil, 0, 1)
+	l := t.attach(jobKey{journal.Owner(ctx), requestID}, nil, 0, 1)
 	return sync.OnceFunc(func() {
 		t.detach(l, 0, 1)
 		t.interest(-1)
@@ -74,12 +74,12 @@ func (t *Tracker) Follow(ctx context.Context, requestID string) (stop func()) {
 }
 
 // attach adds waiters and followers to the job's loop, which begins with row if
-// there is none. since is how many looks there were: a waiter needs another one,
-// since the newest of a job that was only followed may be a minute old.
-func (t *Tracker) attach(key jobKey, row *journal.Row, waiters, followers int) (l *loop, since int) {
+// there is none. A waiter needs another look, since the newest of a job that was
+// only followed may be a minute old.
+func (t *Tracker) attach(key jobKey, row *journal.Row, waiters, followers int) *loop {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l = t.loops[key]
+	l := t.loops[key]
 	if l == nil {
 		ctx, cancel := context.WithCancel(journal.WithOwner(context.Background(), key.owner))
 		l = &loop{key: key, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), begun: time.Now(), changed: make(chan struct{})}
@@ -90,7 +90,7 @@ func (t *Tracker) attach(key jobKey, row *journal.Row, waiters, followers int) (
 		t.loops[key] = l
 		t.running.Go(func() { t.run(l) })
 	} else if waiters > 0 && l.waiters == 0 {
-		since = l.latest.looks
+		l.latest.looked = false
 		select {
 		case l.wake <- struct{}{}:
 		default:
@@ -98,7 +98,7 @@ func (t *Tracker) attach(key jobKey, row *journal.Row, waiters, followers int) (
 	}
 	l.waiters += waiters
 	l.followers += followers
-	return l, since
+	return l
 }
 
 func (t *Tracker) detach(l *loop, waiters, followers int) {
@@ -143,7 +143,7 @@ func (t *Tracker) show(row journal.Row, err error) {
 	if row.Job.Done() {
 		err = nil // why a later poll failed does not matter
 	}
-	l.latest = snapshot{row: row, err: err, looks: l.latest.looks + 1}
+	l.latest = snapshot{row: row, err: err, looked: true}
 	close(l.changed)
 	l.changed = make(chan struct{})
 	if row.Job.Done() || l.latest.isFinal() && l.followers == 0 {

@@ -65,7 +65,7 @@ func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Durat
 	if row != nil && row.Job.Done() {
 		timeout = 0 // one look, for fresh addresses
 	}
-	l, since := t.attach(jobKey{journal.Owner(ctx), requestID}, row, 1, 0)
+	l := t.attach(jobKey{journal.Owner(ctx), requestID}, row, 1, 0)
 	defer t.detach(l, 1, 0)
 
 	deadline := time.NewTimer(timeout)
@@ -75,15 +75,14 @@ func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Durat
 	end, over, draining := Expired, false, t.draining.Done()
 	for {
 		seen, changed := t.look(l)
-		looked := seen.looks > since
 		outcome := Outcome{Row: seen.row, End: end, LastErr: seen.err}
 		if seen.row.Job.Done() {
 			outcome = Outcome{Row: seen.row, End: Finished}
 		}
 		switch {
-		case looked && seen.isFinal():
+		case seen.looked && seen.isFinal():
 			return outcome, outcome.LastErr
-		case looked && over:
+		case seen.looked && over:
 			return outcome, nil
 		}
 		if report != nil && !over {
