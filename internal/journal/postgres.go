@@ -51,10 +51,10 @@ type postgres struct {
 	fakeTime bool
 	log      *slog.Logger
 
-	mu       sync.Mutex
-	migrated bool
-	closed   bool
-	logged   time.Time
+	migrated atomic.Bool
+
+	mu     sync.Mutex
+	logged time.Time
 }
 
 // newPostgres returns the engine of o, which connects at its first use.
@@ -176,19 +176,11 @@ func (p *postgres) use(ctx context.Context, purpose purpose, f func(context.Cont
 	if p.broken != nil {
 		return p.broken
 	}
-	p.mu.Lock()
-	migrated, closed := p.migrated, p.closed
-	p.mu.Unlock()
-	if closed {
-		return errClosed
-	}
-	if !migrated {
+	if !p.migrated.Load() {
 		if err := p.migrate(ctx); err != nil {
 			return err
 		}
-		p.mu.Lock()
-		p.migrated = true
-		p.mu.Unlock()
+		p.migrated.Store(true)
 	}
 	return f(ctx, p.handles[purpose])
 }
@@ -267,12 +259,8 @@ func (p *postgres) explain(ctx context.Context, err error) error {
 }
 
 func (p *postgres) close() {
-	p.mu.Lock()
-	closed := p.closed
-	p.closed = true
-	p.mu.Unlock()
 	for _, db := range p.handles {
-		if db != nil && !closed {
+		if db != nil {
 			_ = db.Close()
 		}
 	}

@@ -364,30 +364,22 @@ func (e *embedded) connect(path string, p purpose) (*sql.DB, error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	err = db.Ping()
+	conn, err := db.Conn(context.Background())
 	if err == nil {
-		err = keepCompanions(db)
+		// The last connection to close empties the -wal file instead of deleting the
+		// companions. It would delete them by name, and when the journal was replaced
+		// meanwhile, they are those of the new one.
+		err = conn.Raw(func(c any) error {
+			_, err := c.(sqlite.FileControl).FileControlPersistWAL("main", 1)
+			return err
+		})
+		err = errors.Join(err, conn.Close())
 	}
 	if err != nil {
 		_ = db.Close()
 		return nil, err
 	}
 	return db, nil
-}
-
-// keepCompanions has the last connection to close empty the -wal file instead
-// of deleting the companions. It would delete them by name, and when the journal
-// was replaced meanwhile, they are those of the new one.
-func keepCompanions(db *sql.DB) error {
-	conn, err := db.Conn(context.Background())
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	return conn.Raw(func(c any) error {
-		_, err := c.(sqlite.FileControl).FileControlPersistWAL("main", 1)
-		return err
-	})
 }
 
 func dataSource(path, begin string, busy time.Duration, pragmas ...string) string {
