@@ -88,12 +88,12 @@ func (c Code) Info() CodeInfo {
 // Error is every error of this package: a code, what happened in words that
 // can be shown, and what is known besides.
 type Error struct {
-	Code       Code
-	Message    string        // what happened, in one line; the gateway's own words are quoted and cleaned
-	RequestID  string        // the job, if one is known
-	HTTPStatus int           // the gateway's status code; 0 when there was no answer
-	RetryAfter time.Duration // how long the gateway asked to wait; 0 when it did not
-	Err        error         `json:"-"` // the cause, if there is one
+	Code       Code          `json:"code"`
+	Message    string        `json:"message"`               // what happened, in one line; the gateway's own words are quoted and cleaned
+	RequestID  string        `json:"request_id,omitempty"`  // the job, if one is known
+	HTTPStatus int           `json:"http_status,omitempty"` // the gateway's status code; 0 when there was no answer
+	RetryAfter time.Duration `json:"retry_after,omitempty"` // how long the gateway asked to wait; 0 when it did not
+	Err        error         `json:"-"`                     // the cause, if there is one
 }
 
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }

@@ -154,7 +154,7 @@ func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, in Intent, before Ro
 	}
 	written, err := single(j.rows(ctx, tx, `UPDATE jobs SET `+setJob+`, state = $9, request_id = NULLIF($10, ''), failure = $11, saved_files = $12, checked_at = $13, changed_at = `+j.now()+`,
 		lease_until = CASE WHEN $10 = '' THEN lease_until ELSE 0 END WHERE row = $14 RETURNING `+j.columns(),
-		j.jobValues(job, state, job.RequestID, encodeFailure(failure), encodeSaved(saved), milli(checked), before.ID)...))
+		j.jobValues(job, state, job.RequestID, encodeFailure(failure), encode(saved), milli(checked), before.ID)...))
 	if err == nil && state == Accepted && in.AllowDuplicate {
 		// The person who allowed this one has decided about the earlier ones.
 		_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = 'replaced' WHERE gateway = $1 AND owner = $2 AND fingerprint = $3 AND row < $4

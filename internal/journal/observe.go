@@ -5,7 +5,6 @@ package journal
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"slices"
 	"time"
 
@@ -125,24 +124,9 @@ func (j *Journal) AddSaved(ctx context.Context, requestID string, saved []SavedF
 				all = append(all, old)
 			}
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE jobs SET saved_files = $1, changed_at = `+j.now()+` WHERE row = $2`, encodeSaved(all[:min(len(all), maxSaved)]), row.ID)
+		_, err = tx.ExecContext(ctx, `UPDATE jobs SET saved_files = $1, changed_at = `+j.now()+` WHERE row = $2`, encode(all[:min(len(all), maxSaved)]), row.ID)
 		return err
 	})
 }
 
 const maxSaved = 50 // files of a job that are kept
-
-func encodeSaved(saved []SavedFile) string {
-	if len(saved) == 0 {
-		return ""
-	}
-	return encode(saved)
-}
-
-// decodeSaved returns no files if they can't be read.
-func decodeSaved(s string) (saved []SavedFile) {
-	if s == "" || json.Unmarshal([]byte(s), &saved) != nil {
-		return nil
-	}
-	return saved
-}

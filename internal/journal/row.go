@@ -84,10 +84,7 @@ type Save struct {
 // another one in each process.
 func (j *Journal) encodeMedia(m pixazo.Media) string {
 	m = j.addresses(m, func(address string) string { return strings.TrimPrefix(address, j.mediaOrigin) })
-	if kept := encode(m); kept != "{}" {
-		return kept
-	}
-	return ""
+	return encode(m)
 }
 
 // absolute returns m with Options.MediaOrigin put before the addresses that the
@@ -116,10 +113,22 @@ func (j *Journal) addresses(m pixazo.Media, change func(address string) string) 
 	return m
 }
 
-// encode is value as JSON. The values kept here always have a JSON form.
+// encode returns value as JSON, "" when there is nothing in it. The values kept here
+// always have a JSON form.
 func encode(value any) string {
 	raw, _ := json.Marshal(value)
-	return string(raw)
+	if kept := string(raw); kept != "null" && kept != "{}" && kept != "[]" {
+		return kept
+	}
+	return ""
+}
+
+// decode returns what encode made a text of, the zero value if it can't be read.
+func decode[T any](s string) (value T) {
+	if json.Unmarshal([]byte(s), &value) != nil {
+		return *new(T)
+	}
+	return value
 }
 
 // columns returns the columns that scan reads. An intent whose lease has ended reads
@@ -159,8 +168,7 @@ func scan(from func(...any) error) (Row, error) {
 	}
 	// A part that can't be read costs that part, not the row: videos can be
 	// asked for, and saved, again.
-	_ = json.Unmarshal([]byte(media), &r.Job.Media)
-	r.Saved = decodeSaved(saved)
+	r.Job.Media, r.Saved = decode[pixazo.Media](media), decode[[]SavedFile](saved)
 	r.SubmittedAt, r.LastCheckedAt, r.PolledAt, r.ChangedAt = fromMilli(submitted), fromMilli(checked), fromMilli(polled), fromMilli(changed)
 	r.Job.CreatedAt, r.Job.UpdatedAt, r.Job.CompletedAt = fromMilli(created), fromMilli(updated), fromMilli(completed)
 	r.Save.Next, r.Save.Notify, r.Save.Told = fromMilli(next), notify != 0, fromMilli(told)
@@ -169,28 +177,24 @@ func scan(from func(...any) error) (Row, error) {
 	return r, nil
 }
 
-// failureWords is why a submission was not accepted, as the journal keeps it.
-type failureWords struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
-}
-
+// encodeFailure keeps of an error what a later reader needs.
 func encodeFailure(e *pixazo.Error) string {
 	if e == nil {
 		return ""
 	}
-	return encode(failureWords{string(e.Code), e.Message})
+	return encode(pixazo.Error{Code: e.Code, Message: e.Message})
 }
 
 func decodeFailure(s, requestID string) *pixazo.Error {
 	if s == "" {
 		return nil
 	}
-	var f failureWords
-	if json.Unmarshal([]byte(s), &f) != nil {
-		f = failureWords{string(pixazo.GatewayError), "the reason was not kept"}
+	e := decode[pixazo.Error](s)
+	if e.Code == "" {
+		e = pixazo.Error{Code: pixazo.GatewayError, Message: "the reason was not kept"}
 	}
-	return &pixazo.Error{Code: pixazo.Code(f.Code), Message: f.Message, RequestID: requestID}
+	e.RequestID = requestID
+	return &e
 }
 
 // Times are kept as Unix milliseconds, 0 when they are not known.

@@ -4,9 +4,9 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"slices"
 	"time"
@@ -32,7 +32,7 @@ func (j *Journal) OpenSession(ctx context.Context, s Session) error {
 	if _, err := j.exec(ctx, statuses, `DELETE FROM sessions WHERE seen_at < `+j.now()+` - $1`, sessionIdle.Milliseconds()); err != nil {
 		return err
 	}
-	_, err := j.updateOne(ctx, `INSERT INTO sessions (id, owner, subscriptions, seen_at) VALUES ($1, $2, $3, `+j.now()+`)`, s.ID, s.Owner, encode(s.Subscriptions))
+	_, err := j.updateOne(ctx, `INSERT INTO sessions (id, owner, subscriptions, seen_at) VALUES ($1, $2, $3, `+j.now()+`)`, s.ID, s.Owner, cmp.Or(encode(s.Subscriptions), "null"))
 	return err
 }
 
@@ -46,10 +46,7 @@ func (j *Journal) FindSession(ctx context.Context, id string) (s *Session, err e
 		if s = nil; errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
-		if err == nil {
-			err = json.Unmarshal([]byte(subscriptions), &found.Subscriptions)
-		}
-		found.SeenAt, s = fromMilli(seen), &found
+		found.Subscriptions, found.SeenAt, s = decode[[]string](subscriptions), fromMilli(seen), &found
 		return err
 	})
 	return s, err
@@ -70,18 +67,13 @@ func (j *Journal) Subscribe(ctx context.Context, id, uri string, wanted bool) er
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
-		var uris []string
-		if err == nil {
-			err = json.Unmarshal([]byte(before), &uris)
-		}
-		if err != nil {
-			return err
-		}
-		uris = slices.DeleteFunc(uris, func(u string) bool { return u == uri })
+		uris := slices.DeleteFunc(decode[[]string](before), func(u string) bool { return u == uri })
 		if wanted {
 			uris = append(uris, uri)
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE sessions SET subscriptions = $1 WHERE id = $2`, encode(uris), id)
+		if err == nil {
+			_, err = tx.ExecContext(ctx, `UPDATE sessions SET subscriptions = $1 WHERE id = $2`, cmp.Or(encode(uris), "null"), id)
+		}
 		return err
 	})
 }
