@@ -20,7 +20,10 @@ import (
 	"pixazo-mcp/internal/wire"
 )
 
-const maxFinish = 10 * time.Minute
+const (
+	maxGrace  = time.Minute // how long calls in flight may take
+	maxFinish = 10 * time.Minute
+)
 
 // Options says how serving ends, and what can be subscribed to.
 type Options struct {
@@ -34,7 +37,6 @@ type Options struct {
 	Finish func(context.Context)
 
 	Subscribe wire.Subscribe // begins subscriptions to resources; nil refuses them all
-	Grace     time.Duration  // how long calls in flight may take, 0 for 60 s
 	Logger    *slog.Logger   // nil means none
 }
 
@@ -42,9 +44,6 @@ type Options struct {
 // no longer be written; then it takes no new calls, lets those in flight
 // finish, and returns nil. An error means that in could not be read.
 func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writer, options Options) error {
-	if options.Grace == 0 {
-		options.Grace = 60 * time.Second
-	}
 	options.Logger = cmp.Or(options.Logger, slog.New(slog.DiscardHandler))
 	w := &lineWriter{out: out}
 	input, endOfInput := context.WithCancel(context.WithoutCancel(ctx))
@@ -95,7 +94,7 @@ func takeAll(session *wire.Session, in io.Reader) error {
 // rest gets the grace period, unless the client does not read its answers.
 func drain(session *wire.Session, w *lineWriter, options Options) {
 	options.Logger.Debug("no new calls")
-	grace, stop := context.WithTimeout(context.Background(), options.Grace)
+	grace, stop := context.WithTimeout(context.Background(), maxGrace)
 	defer stop()
 	session.Stop()
 	if options.Drain != nil {

@@ -106,9 +106,9 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (body []byte, rele
 		}
 		return nil, nil, refused(http.StatusBadRequest, "the message was cut off")
 	}
-	release()
-	held = counted(int64(len(body)))
-	s.bodies.Add(held)
+	taken := counted(int64(len(body)))
+	s.bodies.Add(taken - held)
+	held = taken
 	return body, release, nil
 }
 
