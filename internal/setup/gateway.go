@@ -35,10 +35,8 @@ func (r *report) checkGateway(ctx context.Context) []Check {
 		err = client.Ping(ctx)
 	}
 	gateway := Check{Name: "gateway", Status: statusOK, Detail: fmt.Sprintf("%s answered in %d ms", r.Settings.GatewayURL, time.Since(began).Milliseconds())}
-	e, ok := errors.AsType[*pixazo.Error](err)
-	if err != nil && !ok {
-		e = &pixazo.Error{Code: pixazo.GatewayUnreachable, Message: err.Error()}
-	}
+	e := &pixazo.Error{Code: pixazo.GatewayUnreachable, Message: fmt.Sprint(err)} // unless it is one
+	errors.As(err, &e)
 	switch {
 	case err == nil && found.IsZero(), pixazo.IsCode(err, pixazo.Unauthorized) && found.IsZero():
 	case err == nil:

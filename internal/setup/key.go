@@ -70,9 +70,6 @@ func (o Options) ensureKey(ctx context.Context, path string) error {
 // same: Git Bash gives Windows programs a pipe. It returns "" when stdin ends
 // without a line, as /dev/null does, or when nothing comes for keyPatience.
 func (o Options) readKey(ctx context.Context) (string, error) {
-	if o.Stdin == nil {
-		return "", nil
-	}
 	if f, ok := o.Stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return askHidden(ctx, f, o.Stderr, "Paste the Pixazo API key ("+pixazo.KeyURL+") and press Enter; it is not shown: ")
 	}
