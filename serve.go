@@ -8,6 +8,7 @@ import (
 	"io"
 	"os/exec"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/mark3labs/mcp-go/server"
@@ -39,11 +40,8 @@ func serve(ctx context.Context, settings config.Settings, keepCommand func() *ex
 	srv, videos := h.register(starter)
 	log.Info("serving", "version", version, "gateway", h.gatewayURL, "sandbox", settings.Sandbox)
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		h.watch(watching, starter)
-	}()
+	var watches sync.WaitGroup
+	watches.Go(func() { h.watch(watching, starter) })
 	return stdio.Serve(ctx, srv, stdin, stdout, stdio.Options{
 		Drain: func() { h.tracker.Drain(); h.saver.Drain() },
 		Finish: func(ctx context.Context) {
@@ -51,7 +49,7 @@ func serve(ctx context.Context, settings config.Settings, keepCommand func() *ex
 			h.tracker.Finish(ctx)
 			h.saver.Finish()
 			stopWatching()
-			<-watched
+			watches.Wait()
 		},
 		Subscribe: videos.Subscribe,
 		Logger:    log,
