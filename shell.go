@@ -59,7 +59,7 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 		fmt.Fprintln(stderr, "nothing is pending")
 		return nil
 	}
-	w := &waiter{settings: settings, out: stdout, said: map[string]pixazo.Status{}, begun: time.Now(), live: isTerminal(stdout) && !settings.JSON}
+	w := &waiter{settings: settings, out: stdout, said: map[string]string{}, begun: time.Now(), live: isTerminal(stdout) && !settings.JSON}
 	for _, ids := range wanted {
 		w.left += len(ids)
 	}
@@ -105,7 +105,7 @@ type waiter struct {
 
 	mu           sync.Mutex
 	out          io.Writer
-	said         map[string]pixazo.Status // the newest of each job
+	said         map[string]string // the newest status of each job, and why it is not known any more
 	failed, late int
 
 	begun time.Time
@@ -153,11 +153,17 @@ func (w *waiter) wait(ctx context.Context, h *house, id string, timeout time.Dur
 		jobs.View
 		Failure string `json:"failure,omitempty"`
 	}{View: view}
+	if err == nil && !ended && outcome.LastErr != nil {
+		err = unchecked(outcome.LastErr)
+	}
 	if err != nil {
 		object.Failure = err.Error()
 	}
 	w.print(lineOf(w.settings.JSON, object, append([]string{id}, words(view, err)...)...))
 }
+
+// unchecked says that a job could not be asked for.
+func unchecked(err error) error { return fmt.Errorf("the newest check failed (%w)", err) }
 
 // lineOf returns a line with the columns, or with the same as JSON.
 func lineOf(asJSON bool, same any, columns ...string) string {
@@ -213,9 +219,13 @@ func (w *waiter) saved(ctx context.Context, h *house, row journal.Row) (journal.
 func (w *waiter) progress(id string, p jobs.Progress) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	status := p.Row.Job.Status
+	line, status := fmt.Sprintf("%s  %s", id, p.Row.Job.Status), string(p.Row.Job.Status)
+	if p.Err != nil {
+		line = fmt.Sprintf("%s  %s", line, unchecked(p.Err))
+		status, _, _ = strings.Cut(line, ": ") // up to the error's code, since words differ
+	}
 	if status != w.said[id] && !w.settings.JSON && !p.Row.Job.Done() { // the end is printed by wait
-		w.print(fmt.Sprintf("%s  %s", id, status))
+		w.print(line)
 	}
 	w.said[id] = status
 	if w.live {
@@ -242,7 +252,7 @@ func listVideos(ctx context.Context, settings config.Settings, stdout, stderr io
 		for _, row := range page.Rows {
 			n++
 			view := h.tracker.View(ctx, row)
-			at := cmp.Or(row.SubmittedAt, row.Job.CreatedAt).Local().Format("2006-01-02 15:04")
+			at := cmp.Or(row.SubmittedAt, row.Job.CreatedAt, pixazo.IDTime(row.Job.RequestID), row.LastCheckedAt).Local().Format("2006-01-02 15:04")
 			columns := []string{at, fmt.Sprintf("%-10s", view.Status), cmp.Or(view.RequestID, "none"), text.Clean(view.Prompt, 60)}
 			if _, err := fmt.Fprintln(stdout, lineOf(settings.JSON, view, append(columns, words(view, nil)[1:]...)...)); err != nil {
 				return err

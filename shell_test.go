@@ -102,6 +102,38 @@ func TestWaitAndList(t *testing.T) {
 	}
 }
 
+// An agent that runs wait in the background would wait for hours without a word.
+func TestWaitSaysWhyItDoesNotSee(t *testing.T) {
+	t.Parallel()
+	refuses := atomic.Bool{}
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if refuses.Load() {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		_, _ = w.Write([]byte(`{"status":"PROCESSING"}`))
+	}))
+	defer gateway.Close()
+	dir, env := t.TempDir(), []string{"PIXAZO_API_KEY=" + secret, "PIXAZO_GATEWAY_URL=" + gateway.URL}
+	ids := []string{"heygen-video-agent_019d2f4e-77aa-7bcd-9e01-23456789abcd", "heygen-video-agent_019d2f4e-77aa-7bcd-9e01-ffffffffffff"}
+	for _, id := range ids { // the first look at a job leaves the next one to anybody
+		if out, _, code := shellIn(t, env, dir, "wait", id, "--timeout=1s"); code != 3 || strings.Contains(out, "failed") {
+			t.Errorf("seen: %d, %q", code, out)
+		}
+	}
+	refuses.Store(true)
+	const says = "PROCESSING  the newest check failed (unauthorized: the gateway refused the API key"
+	if out, _, code := shellIn(t, env, dir, "wait", ids[0], "--timeout=1s"); code != 3 || strings.Count(out, says) != 2 {
+		t.Errorf("%d, %q; want it while it waits, and in the end", code, out)
+	}
+	if out, _, code := shellIn(t, env, dir, "wait", "--json", ids[1], "--timeout=1s"); code != 3 || !strings.Contains(out, `"failure":"the newest check failed (unauthorized: `) {
+		t.Errorf("as JSON: %d, %q", code, out)
+	}
+	if out, _, _ := shellIn(t, env, dir, "list"); strings.Count(out, "2026-03-27 ") != 2 {
+		t.Errorf("listed %q, want the time inside each request_id", out)
+	}
+}
+
 func TestWrongUseHasOneExitStatus(t *testing.T) {
 	dir := t.TempDir()
 	for _, args := range [][]string{

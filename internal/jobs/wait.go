@@ -38,6 +38,7 @@ type Outcome struct {
 // Progress is what a waiting caller hears.
 type Progress struct {
 	Row    journal.Row
+	Err    error         // why the newest poll failed; nil if it did not
 	Waited time.Duration // since this wait began
 	Age    time.Duration // since the job was submitted; 0 when not known
 }
@@ -87,7 +88,7 @@ func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Durat
 		}
 		if report != nil && !over {
 			age, _ := age(seen.row)
-			report(Progress{Row: seen.row, Waited: time.Since(start), Age: age})
+			report(Progress{Row: seen.row, Err: seen.err, Waited: time.Since(start), Age: age})
 		}
 		select {
 		case <-changed:
