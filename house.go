@@ -151,7 +151,9 @@ func (h *house) keeper() *keeper.Keeper {
 	o := keeper.Options{
 		Tracker: h.tracker,
 		Journal: h.journal,
-		Save:    h.save,
+		Save: func(ctx context.Context, row journal.Row, named func(string) error) error {
+			return h.saver.SaveByItself(ctx, row.Save.Folder, row.Job.RequestID, row.Save.Name, named)
+		},
 		Gateway: h.gateway,
 		Account: h.client.Account,
 		Version: fullVersion(),
@@ -161,12 +163,6 @@ func (h *house) keeper() *keeper.Keeper {
 		o.Notify = keeper.Show
 	}
 	return keeper.New(o)
-}
-
-// save saves a row's video in the row's folder and under its name. When ctx ends
-// it waits for the transfer, which may still record where the video is.
-func (h *house) save(ctx context.Context, row journal.Row, named func(string) error) error {
-	return h.saver.SaveByItself(ctx, row.Save.Folder, row.Job.RequestID, row.Save.Name, named)
 }
 
 // startSandbox serves the emulator on a loopback port of its own. It has its

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -60,7 +59,11 @@ func keep(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		}
 		// What can't be taken was told by the server, and refused where it counts.
 		settings, _ := config.Parse(given.Args, given.Env, fullVersion, io.Discard)
-		log, endLog := keeperLog(settings)
+		// It is written once the state directory is there, and bounded, since nobody
+		// tidies up after a keeper.
+		queue := newLogQueue()
+		go queue.copyTo(&boundedFile{filepath.Join(settings.StateDir, "keeper.log"), maxKeeperLog})
+		log := logTo(queue, settings.LogLevel)
 		h, err := newHouse(settings, log)
 		if err != nil {
 			return nil, err
@@ -76,19 +79,11 @@ func keep(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 				h.tracker.Drain()
 				h.tracker.Finish(context.Background())
 				h.close()
-				endLog()
+				queue.close()
 			},
 			Logger: log,
 		}, nil
 	})
-}
-
-// keeperLog logs to keeper.log in the state directory: once that is there, and
-// as long as the file is not too large, since nobody tidies up after a keeper.
-func keeperLog(settings config.Settings) (*slog.Logger, func()) {
-	queue := newLogQueue()
-	go queue.copyTo(&boundedFile{filepath.Join(settings.StateDir, "keeper.log"), maxKeeperLog})
-	return logTo(queue, settings.LogLevel), queue.close
 }
 
 // boundedFile is a file, in a folder that it does not make, that is begun anew when

@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"pixazo-mcp/internal/config"
+	"pixazo-mcp/internal/text"
 )
 
 // The names of our entries.
@@ -334,5 +335,5 @@ func (c client) snippet(name string, e entry) string {
 // line prints a line, made fit for a terminal. A write error can't be reported
 // anywhere.
 func (o Options) line(format string, args ...any) {
-	_, _ = fmt.Fprintln(o.Stdout, shown(fmt.Sprintf(format, args...)))
+	_, _ = fmt.Fprintln(o.Stdout, text.Clean(fmt.Sprintf(format, args...), 2000))
 }

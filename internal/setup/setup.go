@@ -25,7 +25,6 @@ import (
 	"strings"
 
 	"pixazo-mcp/internal/config"
-	"pixazo-mcp/internal/text"
 )
 
 // Options says what a command works on.
@@ -260,6 +259,3 @@ func (o Options) asInvoked() Options {
 	}
 	return o
 }
-
-// shown makes a line of text fit for a terminal.
-func shown(s string) string { return text.Clean(s, 2000) }
