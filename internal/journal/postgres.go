@@ -47,7 +47,8 @@ type postgres struct {
 	config   *pgx.ConnConfig
 	broken   error // why config can't be used
 	handles  [purposes]*sql.DB
-	busy     time.Duration // how long one use of the database may take
+	turns    [purposes]chan struct{} // an element for each connection in use
+	busy     time.Duration           // how long one use of the database may take
 	fakeTime bool
 	log      *slog.Logger
 
@@ -94,6 +95,7 @@ func newPostgres(o Options) (*postgres, dialect) {
 	p.config = config
 	for i, n := range connections {
 		p.handles[i] = sql.OpenDB(connector{stdlib.GetConnector(*config)})
+		p.turns[i] = make(chan struct{}, n)
 		p.handles[i].SetMaxOpenConns(n)
 		p.handles[i].SetMaxIdleConns(n)
 		p.handles[i].SetConnMaxIdleTime(5 * time.Minute)
@@ -171,7 +173,8 @@ func (p *postgres) retry(ctx context.Context, purpose purpose, f func(context.Co
 	return p.explain(ctx, err)
 }
 
-// use runs f once the tables are there.
+// use runs f once the tables are there, and those that came before have their
+// connections. f uses one connection at a time.
 func (p *postgres) use(ctx context.Context, purpose purpose, f func(context.Context, *sql.DB) error) error {
 	if p.broken != nil {
 		return p.broken
@@ -181,6 +184,12 @@ func (p *postgres) use(ctx context.Context, purpose purpose, f func(context.Cont
 			return err
 		}
 		p.migrated.Store(true)
+	}
+	select { // database/sql gives a free connection to anybody who waits, and some would wait for ever
+	case p.turns[purpose] <- struct{}{}:
+		defer func() { <-p.turns[purpose] }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	return f(ctx, p.handles[purpose])
 }

@@ -333,6 +333,36 @@ func TestADatabaseThatIsSlow(t *testing.T) {
 	}
 }
 
+// Connections are given out in turn: who comes first does not wait for those who
+// come later, and nobody waits for ever.
+func TestConnectionsAreGivenOutInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &postgres{}
+		p.migrated.Store(true)
+		p.turns[statuses] = make(chan struct{}, 1)
+		var order []int
+		for n := range 100 {
+			go func() {
+				check(t, p.use(t.Context(), statuses, func(context.Context, *sql.DB) error {
+					time.Sleep(time.Second)
+					order = append(order, n)
+					return nil
+				}))
+			}()
+			synctest.Wait() // until it has its turn, or waits for it
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)
+		defer cancel()
+		if err := p.use(ctx, statuses, nil); err != context.DeadlineExceeded {
+			t.Errorf("in vain: %v", err)
+		}
+		time.Sleep(time.Minute)
+		if len(order) != 100 || !slices.IsSorted(order) {
+			t.Errorf("in the order %v", order)
+		}
+	})
+}
+
 // A full disk is a panic of the server, which restarts.
 func TestADatabaseThatIsFull(t *testing.T) {
 	pgtest.URL(t) // or skip
