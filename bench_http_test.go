@@ -194,6 +194,7 @@ func (s *served) wait(waits *sync.WaitGroup) *atomic.Int64 {
 			s.b.Fatal(err)
 		}
 		q := s.request(tool("wait_for_video", s.ids[i%len(s.ids)], int(benchWait/time.Second)))
+		q.Close = true
 		if err := q.Write(c); err != nil {
 			s.b.Fatal(err)
 		}
@@ -207,11 +208,11 @@ func (s *served) wait(waits *sync.WaitGroup) *atomic.Int64 {
 				if err == bufio.ErrBufferFull {
 					err = nil
 				}
-				if err != nil {
+				if bytes.Contains(line, []byte(`"id":1,`)) && !bytes.Contains(line, []byte("journal_unavailable")) {
+					answered.Add(1)
 					return
 				}
-				if bytes.Contains(line, []byte(`"id":1,`)) {
-					answered.Add(1)
+				if err != nil {
 					return
 				}
 			}
