@@ -375,8 +375,8 @@ func TestWhatEndsAKeeper(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if tt.name == "a state directory that is gone" && runtime.GOOS == "windows" {
-				t.Skip("Windows deletes no file that is open")
+			if tt.name == "a state directory that is gone" {
+				deletesOpenFiles(t)
 			}
 			synctest.Test(t, func(t *testing.T) {
 				dir := t.TempDir()
@@ -694,8 +694,15 @@ func TestOldJobsAreLeftAlone(t *testing.T) {
 	})
 }
 
+func deletesOpenFiles(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows deletes no file that is open")
+	}
+}
+
 // An outcome that could not be written is what brings a journal back.
 func TestAnUnwrittenOutcomeIsWrittenIntoADirectoryThatWasDeleted(t *testing.T) {
+	deletesOpenFiles(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "state")
@@ -728,6 +735,7 @@ func TestAnUnwrittenOutcomeIsWrittenIntoADirectoryThatWasDeleted(t *testing.T) {
 // Another process would take the submission for uncertain until this one submits
 // again.
 func TestAnUnwrittenOutcomeIsWrittenOnceItCanBe(t *testing.T) {
+	deletesOpenFiles(t)
 	for name, run := range map[string]func(*Keeper, context.Context){
 		"server":            func(k *Keeper, ctx context.Context) { k.Run(ctx) },
 		"server of keepers": func(k *Keeper, ctx context.Context) { WatchOver(ctx, k, func() error { return nil }) },
