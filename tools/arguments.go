@@ -177,8 +177,8 @@ func checkNames(args map[string]json.RawMessage, arguments []argument) error {
 		return refuse("%s is required; got %s", a.name, show(args[a.name]))
 	}
 	if unknown != "" {
-		if nearest, slips := text.Nearest(unknown, names); slips < 3 {
-			return refuse("unknown argument %s; the nearest known one is %q, of %s", text.Quote(unknown), nearest, strings.Join(names, ", "))
+		if near := text.Near(unknown, names); near != "" {
+			return refuse("unknown argument %s; the nearest known one is %q, of %s", text.Quote(unknown), near, strings.Join(names, ", "))
 		}
 		return refuse("unknown argument %s, which is none of %s", text.Quote(unknown), strings.Join(names, ", "))
 	}

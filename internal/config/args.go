@@ -232,8 +232,8 @@ func (p *parser) fail(name string, err error) {
 // those that are most like it.
 func (p *parser) unknown(what, came string, known []string) {
 	hint := ""
-	if nearest, slips := text.Nearest(came, known); slips < 3 && nearest != came {
-		hint = fmt.Sprintf(", did you mean %q?", nearest)
+	if near := text.Near(came, known); near != "" && near != came {
+		hint = fmt.Sprintf(", did you mean %q?", near)
 	}
 	p.fail("", fmt.Errorf("%s %s%s (pixazo-mcp --help lists what there is)", what, p.quote(came), hint))
 }

@@ -91,43 +91,30 @@ func WithoutData(s string) string {
 	})
 }
 
-// Nearest returns the word of known that is most like word, and how many bytes
-// to insert, delete or replace to get there (their Levenshtein distance). One
-// that begins with word is at distance 0: timeout for timeout_seconds.
-func Nearest(word string, known []string) (nearest string, distance int) {
-	word = word[:min(len(word), 100)]
-	distance = 1 << 30
-	for _, k := range known {
-		d := distanceOf(word, k)
-		if strings.HasPrefix(k, word) {
-			d = 0
-		}
-		if d < distance {
-			nearest, distance = k, d
+// Near returns the word of known that word is most like: one that begins with it, as
+// timeout_seconds does with timeout, or that up to two insertions, deletions or
+// replacements of a byte make of it. It returns "" when there is none.
+func Near(word string, known []string) string {
+	for slips := range 3 {
+		for _, k := range known {
+			if slips == 0 && strings.HasPrefix(k, word) || within(slips, word, k) {
+				return k
+			}
 		}
 	}
-	return nearest, distance
+	return ""
 }
 
-// distanceOf is the Levenshtein distance of a and b in bytes.
-func distanceOf(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+// within reports whether so many insertions, deletions or replacements of a byte, or
+// fewer, make b of a.
+func within(slips int, a, b string) bool {
+	for a != "" && b != "" && a[0] == b[0] {
+		a, b = a[1:], b[1:]
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
+	if a == b || slips == 0 {
+		return a == b
 	}
-	return row[len(b)]
+	return a != "" && within(slips-1, a[1:], b) || b != "" && within(slips-1, a, b[1:]) || a != "" && b != "" && within(slips-1, a[1:], b[1:])
 }
 
 // IsDeviceName reports whether Windows takes the name of a file for a device,
