@@ -4,9 +4,7 @@ package tools
 
 import (
 	"context"
-	"encoding/json"
 	"math"
-	"strconv"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -30,14 +28,14 @@ func progress(ctx context.Context, req mcp.CallToolRequest) func(value, total fl
 	}
 	var last float64
 	return func(value, total float64, message string) {
-		last = max(math.Round(value*1000)/1000, last+0.001)
+		last = thousandths(max(value, last+0.001))
 		params := map[string]any{
 			"progressToken": req.Params.Meta.ProgressToken,
-			"progress":      decimal(last),
+			"progress":      last,
 			"message":       message,
 		}
 		if total > 0 {
-			params["total"] = decimal(max(total, last))
+			params["total"] = thousandths(max(total, last))
 		}
 		// A client that is gone ends the call by itself; there is nothing to
 		// do about a lost progress message.
@@ -66,7 +64,4 @@ func repeat(f func()) (stop func()) {
 	}
 }
 
-// decimal has three digits at most, not what float64 makes of them.
-func decimal(value float64) json.Number {
-	return json.Number(strconv.FormatFloat(math.Round(value*1000)/1000, 'f', -1, 64))
-}
+func thousandths(value float64) float64 { return math.Round(value*1000) / 1000 }

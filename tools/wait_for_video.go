@@ -26,13 +26,11 @@ type waitArgs struct {
 
 // timeout is how long to wait, at most limit.
 func (a waitArgs) timeout(limit time.Duration) time.Duration {
-	switch {
-	case a.TimeoutSeconds == nil:
+	if a.TimeoutSeconds == nil {
 		return min(defaultWait, limit)
-	case float64(*a.TimeoutSeconds) >= limit.Seconds(): // a huge number would overflow a Duration
-		return limit
 	}
-	return time.Duration(*a.TimeoutSeconds) * time.Second
+	seconds := min(float64(*a.TimeoutSeconds), limit.Seconds()) // a huge number would overflow a Duration
+	return time.Duration(seconds * float64(time.Second))
 }
 
 type waitResult struct {

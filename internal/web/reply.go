@@ -172,8 +172,3 @@ func (a *reply) end(status int, answer any) {
 		_, _ = a.w.Write(raw)
 	}
 }
-
-// seconds returns d for Retry-After, rounded up and at least 1.
-func seconds(d time.Duration) string {
-	return strconv.Itoa(int(max(d+time.Second-1, time.Second) / time.Second))
-}

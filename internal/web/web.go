@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -279,7 +280,7 @@ func (s *Server) inTime(w http.ResponseWriter, owner string) error {
 		return nil
 	}
 	turn.Cancel()
-	w.Header().Set("Retry-After", seconds(wait))
+	w.Header().Set("Retry-After", fmt.Sprint(int(math.Ceil(wait.Seconds()))))
 	return refused(http.StatusTooManyRequests, "too many calls in a minute")
 }
 
