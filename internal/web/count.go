@@ -20,23 +20,13 @@ func (s *Server) counter(format string, labels ...any) *metrics.Counter {
 	return s.o.Metrics.GetOrCreateCounter(fmt.Sprintf(format, labels...))
 }
 
-// begun counts a call of a tool as open until done is called.
-func (s *Server) begun(q *request) (done func()) {
-	if q.tool == "" {
-		return func() {}
-	}
-	open := s.counter("pixazo_mcp_calls_open{tool=%q}", q.label(s))
-	open.Inc()
-	return open.Dec
-}
-
-// label returns the name of the tool for metrics, "unknown" for one that does not
+// label returns the name of a tool for metrics, "unknown" for one that does not
 // exist: a client must not be able to make metrics.
-func (q *request) label(s *Server) string {
-	if s.srv.GetTool(q.tool) == nil {
+func (s *Server) label(tool string) string {
+	if s.srv.GetTool(tool) == nil {
 		return "unknown"
 	}
-	return q.tool
+	return tool
 }
 
 // note counts a request that was answered and logs it.
@@ -44,7 +34,7 @@ func (s *Server) note(q *request, answer mcp.JSONRPCMessage, took time.Duration)
 	outcome, level := outcomeOf(answer), slog.LevelDebug
 	if q.tool != "" {
 		level = slog.LevelInfo
-		s.counter("pixazo_mcp_calls_total{tool=%q,outcome=%q}", q.label(s), outcome).Inc()
+		s.counter("pixazo_mcp_calls_total{tool=%q,outcome=%q}", s.label(q.tool), outcome).Inc()
 	}
 	s.log.Log(context.Background(), level, "answered", "method", text.Clean(q.Method, 50), "tool", text.Clean(q.tool, 50), "user", text.Clean(q.user.Name, 50), "outcome", outcome, "took", took.Round(time.Millisecond))
 }
@@ -63,11 +53,9 @@ func outcomeOf(answer mcp.JSONRPCMessage) string {
 			return "ok"
 		}
 		for _, content := range result.Content {
-			if said, ok := content.(mcp.TextContent); ok {
-				code, _, _ := strings.Cut(said.Text, ":")
-				if pixazo.Code(code).Info().Meaning != "" {
-					return code
-				}
+			code, _, _ := strings.Cut(mcp.GetTextFromContent(content), ":")
+			if pixazo.Code(code).Info().Meaning != "" {
+				return code
 			}
 		}
 	}

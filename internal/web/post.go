@@ -225,7 +225,11 @@ func (s *Server) call(ctx context.Context, a *reply, q *request) error {
 	case q.Method == string(mcp.MethodInitialize):
 		a.events = a.events && !a.json // its session must be known before the first byte
 	}
-	defer s.begun(q)()
+	if q.tool != "" {
+		open := s.counter("pixazo_mcp_calls_open{tool=%q}", s.label(q.tool))
+		open.Inc()
+		defer open.Dec()
+	}
 	a.watch()
 	answer := session.Do(ctx, q.Message)
 	if _, ok := answer.(mcp.JSONRPCResponse); ok && !q.modern {

@@ -181,17 +181,15 @@ func (s *Sandbox) submit(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, errors.New("the body ended early"))
 		return
 	}
+	var hook webhook
+	var word int
 	prompt, orientation, err := checkBody(body)
-	if err != nil {
-		writeError(w, http.StatusBadRequest, err)
-		return
+	if err == nil {
+		hook, err = parseWebhook(r.Header)
 	}
-	hook, err := parseWebhook(r.Header)
-	if err != nil {
-		writeError(w, http.StatusBadRequest, err)
-		return
+	if err == nil {
+		word, err = findScript(prompt)
 	}
-	word, err := findScript(prompt)
 	if err != nil {
 		writeError(w, http.StatusBadRequest, err)
 		return
