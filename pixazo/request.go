@@ -82,9 +82,9 @@ func (r VideoRequest) checked() (VideoRequest, error) {
 		return r, invalid("prompt", "must have 1 to 10,000 characters", "nothing")
 	case n > MaxPromptLength:
 		return r, invalid("prompt", "must have 1 to 10,000 characters", fmt.Sprintf("%d characters", n))
-	case strings.TrimSpace(r.Prompt) == "":
+	case text.Clean(r.Prompt, MaxPromptLength) == "":
 		// The gateway would take it, and charge for a video about nothing.
-		return r, invalid("prompt", "must say what the video should show", "only white space")
+		return r, invalid("prompt", "must say what the video should show", "only white space, or what can't be seen")
 	case r.Mode != "" && !slices.Contains(Modes, r.Mode):
 		return r, invalid("mode", "must be one of "+strings.Join(Modes, ", "), text.Quote(r.Mode))
 	case r.Orientation != "" && !slices.Contains(Orientations, r.Orientation):

@@ -27,7 +27,8 @@ func TestRequestIsCheckedAgainstTheDocumentedRules(t *testing.T) {
 		{"10,001 characters", VideoRequest{Prompt: strings.Repeat("a", 10_001)}, lengthRule + "10001 characters"},
 		{"10,001 characters of 4 bytes", VideoRequest{Prompt: strings.Repeat("🎬", 10_001)}, lengthRule + "10001 characters"},
 		{"no prompt", VideoRequest{Mode: "chat"}, lengthRule + "nothing"},
-		{"blank prompt", VideoRequest{Prompt: " \t\n\u3000"}, "prompt must say what the video should show; got only white space"},
+		{"blank prompt", VideoRequest{Prompt: " \t\n\u3000"}, "prompt must say what the video should show; got only white space, or what can't be seen"},
+		{"invisible prompt", VideoRequest{Prompt: "\u200b \ufeff\u00ad\x07"}, "prompt must say what the video should show; got only white space, or what can't be seen"},
 
 		{"generate", VideoRequest{Prompt: anything, Mode: "generate"}, ""},
 		{"chat", VideoRequest{Prompt: anything, Mode: "chat"}, ""},

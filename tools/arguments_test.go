@@ -69,7 +69,7 @@ func TestBadArgumentsAreRefusedInClearWords(t *testing.T) {
 		{"wait_for_video", `true`, `arguments must be an object; got boolean.` + correct},
 		// Values of a prompt.
 		{"generate_video", `{"prompt":""}`, `prompt must have 1 to 10,000 characters; got nothing.` + correctSubmit},
-		{"generate_video", `{"prompt":" \n\t"}`, `prompt must say what the video should show; got only white space.` + correctSubmit},
+		{"generate_video", `{"prompt":" \n\t"}`, `prompt must say what the video should show; got only white space, or what can't be seen.` + correctSubmit},
 		{"generate_video", `{"prompt":"` + long + `"}`, `prompt must have 1 to 10,000 characters; got 10001 characters.` + correctSubmit},
 		// Words of a list.
 		{"generate_video", `{"prompt":"x","mode":"generator"}`, `mode must be one of generate, chat; got "generator".` + correctSubmit},
