@@ -144,9 +144,7 @@ func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, in Intent, before Ro
 		// What was seen of the job is newer than the answer to its submission.
 		state, saved, checked = Accepted, seen.Saved, seen.LastCheckedAt
 		seen.Job.PollingURL = cmp.Or(seen.Job.PollingURL, job.PollingURL)
-		if seen.Job.CreatedAt.IsZero() {
-			seen.Job.CreatedAt = job.CreatedAt
-		}
+		seen.Job.CreatedAt = cmp.Or(seen.Job.CreatedAt, job.CreatedAt)
 		job = seen.Job
 	}
 	if state == Alias {

@@ -5,6 +5,7 @@ package keeper
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,29 +23,23 @@ func WatchOver(ctx context.Context, k *Keeper, start func() error) {
 		if state == idle {
 			continue
 		}
-		pending, watched, err := k.survey(ctx)
+		rows, err := k.work(ctx)
+		if err != nil {
+			continue
+		}
+		held, err := k.o.Journal.Leases(ctx, WatchLease(k.o.Gateway, k.o.Account()))
+		pending := slices.ContainsFunc(rows, func(row journal.Row) bool {
+			_, tell := noticeOf(row, time.Now())
+			return tell || row.Pending() || toSave(row)
+		})
 		switch {
 		case err != nil:
 		case !pending && !k.strays:
 			idle = state
-		case pending && !watched && start() != nil:
+		case pending && len(held) == 0 && start() != nil:
 			k.Run(ctx)
 		}
 	}
-}
-
-// survey reports whether something is to be done, and whether a keeper watches it.
-func (k *Keeper) survey(ctx context.Context) (pending, watched bool, err error) {
-	rows, err := k.work(ctx)
-	if err != nil {
-		return false, false, err
-	}
-	for _, row := range rows {
-		_, tell := noticeOf(row, time.Now())
-		pending = pending || tell || row.Pending() || toSave(row)
-	}
-	held, err := k.o.Journal.Leases(ctx, WatchLease(k.o.Gateway, k.o.Account()))
-	return pending, len(held) > 0, err
 }
 
 // Running says which keepers hold leases, by version and process, or "".
