@@ -99,7 +99,7 @@ type jobKey struct{ owner, id string }
 
 // memory holds what this process knows of a job and the journal does not.
 type memory struct {
-	row       *journal.Row // what the journal could not take; nil when it has everything
+	row       *journal.Row // as it was seen last, which the journal may not have taken; nil when nothing is known
 	notBefore time.Time    // until when the gateway asked not to be polled
 	err       error        // with which it asked for that
 }
@@ -230,7 +230,7 @@ func (t *Tracker) poll(ctx context.Context, requestID string, row *journal.Row, 
 		err = &pixazo.Error{Code: pixazo.GatewayUnreachable, RequestID: requestID, Message: "no answer in time", Err: err}
 	}
 	if after := min(pixazo.RetryAfter(err), retryLimit); after > 0 {
-		t.remember(keyOf(known), func(m *memory) { m.notBefore, m.err = time.Now().Add(after), err })
+		t.remember(keyOf(known), memory{row, time.Now().Add(after), err})
 	}
 	if age, ok := age(known); ok && age < notYetVisible && pixazo.IsCode(err, pixazo.NotFound) {
 		t.show(known, nil)
@@ -281,7 +281,7 @@ func (t *Tracker) observeAlone(ctx context.Context, job pixazo.Job, unwritten er
 	if !before.Job.Done() || job.Done() { // else job is an older answer that came late
 		row.State, row.Job, row.LastCheckedAt = journal.Accepted, job, time.Now()
 	}
-	t.remember(keyOf(row), func(m *memory) { *m = memory{row: &row} })
+	t.remember(keyOf(row), memory{row: &row})
 	changed := row.Job.Status != before.Job.Status
 	if changed {
 		t.log.Warn("a status could not be written into the journal", "request_id", job.RequestID, "status", job.Status, "error", unwritten.Error())
@@ -289,19 +289,16 @@ func (t *Tracker) observeAlone(ctx context.Context, job pixazo.Job, unwritten er
 	return journal.Observation{Row: row, Changed: changed, Added: before.State == ""}
 }
 
-// remember changes what this process remembers of a job. When it is too much,
-// another job is forgotten.
-func (t *Tracker) remember(key jobKey, change func(*memory)) {
+// remember keeps m of a job. When it is too much, another job is forgotten.
+func (t *Tracker) remember(key jobKey, m memory) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	m, ok := t.memories[key]
-	if !ok && len(t.memories) >= maxMemories {
+	if _, ok := t.memories[key]; !ok && len(t.memories) >= maxMemories {
 		for other := range t.memories {
 			delete(t.memories, other)
 			break
 		}
 	}
-	change(&m)
 	t.memories[key] = m
 }
 
