@@ -69,8 +69,7 @@ func keep(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 			return nil, err
 		}
 		return &keeper.House{
-			Keeper:  h.keeper(),
-			Journal: h.journal,
+			Keeper: h.keeper(),
 			Submit: func(ctx context.Context, req keeper.Request, nonce string) (jobs.Submission, error) {
 				return h.submit(ctx, req, nonce, 0)
 			},
@@ -81,7 +80,6 @@ func keep(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 				h.close()
 				queue.close()
 			},
-			Logger: log,
 		}, nil
 	})
 }

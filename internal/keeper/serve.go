@@ -6,21 +6,17 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 
 	"pixazo-mcp/internal/jobs"
-	"pixazo-mcp/internal/journal"
 )
 
 // House is what a keeper's process works with, made from the settings of the
 // server that started it.
 type House struct {
-	Keeper  *Keeper
-	Journal *journal.Journal
-	Submit  func(ctx context.Context, req Request, nonce string) (jobs.Submission, error)
-	Drain   func() // begins the end: a submission that was not accepted is not tried again
-	Close   func() // ends it all, after what is under way
-	Logger  *slog.Logger
+	Keeper *Keeper
+	Submit func(ctx context.Context, req Request, nonce string) (jobs.Submission, error)
+	Drain  func() // begins the end: a submission that was not accepted is not tried again
+	Close  func() // ends it all, after what is under way
 }
 
 // Serve is the whole of a keeper's process: hello, at most one submission, then
@@ -47,13 +43,13 @@ func Serve(ctx context.Context, in io.Reader, out io.WriteCloser, version string
 	defer context.AfterFunc(ctx, house.Drain)()
 	nonce, req, ok, err := receiveRequest(in)
 	if err != nil {
-		house.Logger.Warn("no whole request came", "error", err)
+		house.Keeper.o.Logger.Warn("no whole request came", "error", err)
 		return nil
 	}
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		defer house.Journal.OnlyExisting()
+		defer house.Keeper.o.Journal.OnlyExisting()
 		if ok {
 			// Nothing cuts a submission off, also no signal.
 			s, err := house.Submit(context.WithoutCancel(ctx), req, nonce)
