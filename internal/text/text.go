@@ -117,17 +117,8 @@ func within(slips int, a, b string) bool {
 	return a != "" && within(slips-1, a[1:], b) || b != "" && within(slips-1, a, b[1:]) || a != "" && b != "" && within(slips-1, a[1:], b[1:])
 }
 
+var deviceName = Pattern(`(?i)^(con|prn|aux|nul|conin\$|conout\$|clock\$|(com|lpt)[0-9¹²³]) *(\.|$)`)
+
 // IsDeviceName reports whether Windows takes the name of a file for a device,
 // such as CON or com1.txt.
-func IsDeviceName(name string) bool {
-	base, _, _ := strings.Cut(strings.ToUpper(name), ".")
-	base = strings.TrimRight(base, " ")
-	if slices.Contains([]string{"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"}, base) {
-		return true
-	}
-	digit, ok := strings.CutPrefix(base, "COM")
-	if !ok {
-		digit, ok = strings.CutPrefix(base, "LPT")
-	}
-	return ok && utf8.RuneCountInString(digit) == 1 && strings.Contains("0123456789¹²³", digit)
-}
+func IsDeviceName(name string) bool { return deviceName().MatchString(name) }
