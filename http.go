@@ -87,12 +87,13 @@ func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) 
 }
 
 // memoryFor returns how much memory may be in use before garbage is collected
-// early. A wait needs 55 kB: stacks, buffers, and what the call is about.
+// early. A wait takes up to 72 kB: stacks, buffers, its job, and what the call is
+// about. 5,000 of them are to stay below 400 MB, which leaves little for garbage.
 func memoryFor(waits int) int64 {
 	if waits == 0 {
 		return math.MaxInt64
 	}
-	return 90<<20 + int64(waits)*56<<10
+	return 90<<20 + int64(waits)*56<<10 + max(int64(waits)-5000, 0)*24<<10
 }
 
 // newHTTPServer has no limit on the time of an answer: each write has one.
