@@ -240,9 +240,11 @@ func (p *postgres) explain(ctx context.Context, err error) error {
 	if _, ours := errors.AsType[*pixazo.Error](err); ours || err == nil {
 		return err
 	}
-	words := ""
+	words, left := "", errors.Is(ctx.Err(), context.Canceled)
 	_, unmade := errors.AsType[*pgconn.ConnectError](err)
 	switch {
+	case left:
+		words = "the caller has left"
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		words = "the database does not answer in time"
 	case away(err) || unmade:
@@ -253,7 +255,7 @@ func (p *postgres) explain(ctx context.Context, err error) error {
 		}
 	}
 	p.mu.Lock()
-	quiet := words == "" || time.Since(p.logged) < logEvery
+	quiet := words == "" || left || time.Since(p.logged) < logEvery
 	if !quiet {
 		p.logged = time.Now()
 	}

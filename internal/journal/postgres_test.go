@@ -485,6 +485,18 @@ func TestATransactionPoolerIsRefused(t *testing.T) {
 	}
 }
 
+// That a caller leaves while a connection is made says nothing of the database.
+func TestACallerThatLeavesIsNotLogged(t *testing.T) {
+	var logged bytes.Buffer
+	j := New(Options{Database: "postgres://pixazo@127.0.0.1:1/name", Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	defer j.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := j.List(ctx, All, 10, ""); err == nil || logged.Len() > 0 {
+		t.Errorf("%v, logged %s", err, &logged)
+	}
+}
+
 // A connection that breaks while a COMMIT is under way: nobody knows whether it was
 // carried out.
 func TestACommitWhoseAnswerIsLost(t *testing.T) {
