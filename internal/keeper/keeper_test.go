@@ -774,8 +774,11 @@ func TestAnUnwrittenOutcomeIsWrittenOnceItCanBe(t *testing.T) {
 func TestAServerStartsAMissingKeeper(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, t.TempDir(), &gateway{takes: 20 * time.Minute, end: pixazo.Completed})
+		dir := t.TempDir()
+		h := newHouse(t, dir, &gateway{takes: 20 * time.Minute, end: pixazo.Completed})
 		defer h.close()
+		alone := newHouse(t, dir, h.gateway)
+		defer alone.close()
 		ctx, cancel := context.WithCancel(t.Context())
 		var started atomic.Int64
 		over := make(chan struct{})
@@ -802,7 +805,7 @@ func TestAServerStartsAMissingKeeper(t *testing.T) {
 		}
 		expect("a keeper watches", false, 59*time.Second)
 		expect("the keeper was killed and wrote nothing more", true, 90*time.Second)
-		<-h.alone(t)
+		<-alone.alone(t)
 		expect("the job is done", false, 10*time.Minute)
 
 		h.gateway.submit = func() error { return &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "no answer"} }

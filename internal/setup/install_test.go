@@ -366,7 +366,7 @@ func TestALargeConfigurationIsEditedQuickly(t *testing.T) {
 		b.write(b.path(".cursor/mcp.json"), content, 0o600)
 		began := time.Now()
 		b.mustRun("install", "cursor", "--sandbox=false", "--print")
-		if took := time.Since(began); took > 10*time.Second { // 0.2 s is usual
+		if took := time.Since(began); took > time.Minute { // 0.2 s is usual, on a machine with nothing else to do
 			t.Errorf("%s: took %s", name, took)
 		}
 	}
