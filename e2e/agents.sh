@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Drives applications that people use, pinned, with a model on loopback that
 # plays scripts: e2e/agents.sh [--update] [--slow] [--interrupts=N] [--only=REGEXP] CLIENT...
-# The clients are the folders of e2e/agents. Needs Go, npm, and unshare and ip,
+# The clients are the folders of e2e/agents; --install only installs them. Needs Go, npm, and unshare and ip,
 # which take the network away. Runs from any directory.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-options=() clients=()
+options=() clients=() install=
 for arg; do
   case "$arg" in
+    --install) install=only ;;
     -*) options+=("$arg") ;;
     *) clients+=("$arg") ;;
   esac
@@ -21,7 +22,8 @@ done
 for client in "${clients[@]}"; do
   npm install --prefix "e2e/agents/$client" --no-package-lock --ignore-scripts --no-audit --no-fund
 done
-[ -x e2e/node_modules/.bin/node ] || npm ci --prefix e2e
+[ -z "$install" ] || exit 0
+e2e/install.sh e2e
 
 tmp=$(mktemp -d)
 # An application, or a keeper that still sends, may write there for a moment more.

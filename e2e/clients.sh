@@ -9,9 +9,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 clients=e2e/clients
-npm ci --prefix "$clients"
-# Inspector 2 is pinned with the rest of e2e.
-[ -d e2e/node_modules/@modelcontextprotocol/inspector ] || npm ci --prefix e2e
+e2e/install.sh "$clients" e2e # where Inspector 2 is pinned
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT

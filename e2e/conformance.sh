@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 clients=e2e/clients
-[ -d "$clients/node_modules/conformance-0.1" ] || npm ci --prefix "$clients"
+e2e/install.sh "$clients"
 tmp=$(mktemp -d)
 go build -o "$tmp/fixture" ./e2e/conformance
 coproc fixture { TMPDIR=$tmp exec "$tmp/fixture"; }

@@ -17,7 +17,7 @@ mcpb=$here/node_modules/.bin/mcpb
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 
-npm ci --prefix $here --silent
+e2e/install.sh $here
 
 # compile GOOS GOARCH OUT
 compile() {
