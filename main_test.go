@@ -317,7 +317,7 @@ func stable(line string) string {
 		{`127\.0\.0\.1:\d+`, "SANDBOX"},
 		{`\d{4}-\d\d-\d\dT[0-9:.]+Z`, "TIME"},
 		{`"progress":[0-9.]+`, `"progress":SECONDS`},
-		{`"(no status yet|QUEUED|PROCESSING), \d+ s since submission"`, `"STATUS, N s since submission"`},
+		{`"(no status yet|[A-Z]+), \d+ s since submission"`, `"STATUS, N s since submission"`},
 		{`((?:elapsed|check_again)_seconds"?: ?)\d+`, `${1}N`},
 		{`, \d+s ago`, `, N ago`},
 	} {
