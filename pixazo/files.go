@@ -232,14 +232,7 @@ func (f *File) read(word string) (found bool, rule string) {
 // parts returns what f is in the body: HeyGen's own form of it if objects is
 // true, else a string.
 func (f File) parts(objects bool) body {
-	payload := part{text: f.encoded}
-	if f.data != nil {
-		payload = part{data: f.data}
-	}
-	head := f.head
-	if head == "" {
-		head = "data:" + f.MediaType + ";base64,"
-	}
+	payload := part{f.encoded, f.data}
 	switch {
 	case objects && f.URL != "":
 		return body{{text: `{"type":"url","url":` + encodeJSON(f.URL) + `}`}}
@@ -250,7 +243,7 @@ func (f File) parts(objects bool) body {
 	case objects: // neither a media type nor base64 has anything to escape
 		return body{{text: `{"type":"base64","media_type":"` + f.MediaType + `","data":"`}, payload, {text: `"}`}}
 	}
-	return body{{text: `"` + head}, payload, {text: `"`}}
+	return body{{text: `"` + cmp.Or(f.head, "data:"+f.MediaType+";base64,")}, payload, {text: `"`}}
 }
 
 var blamesFiles = text.Pattern(`(?i)\bfiles?\b`)

@@ -210,7 +210,7 @@ func (a argument) read(value json.RawMessage) (any, error) {
 		return nil, refuse("%s must be one of %s; got %s", a.name, strings.Join(a.words, ", "), text.Quote(s))
 	case a.kind == "boolean" && (strings.EqualFold(literal, "true") || strings.EqualFold(literal, "false")):
 		return strings.EqualFold(literal, "true"), nil
-	case a.kind == "integer" && (kind(value) == "number" || isText && isDecimal(literal)):
+	case a.kind == "integer" && (kind(value) == "number" || isText && decimal().MatchString(literal)):
 		number, _ := strconv.ParseFloat(literal, 64) // the form is right; too large a number becomes infinite
 		if number == math.Trunc(number) && number >= a.least && number <= a.most {
 			return int(min(number, 1<<53)), nil
@@ -260,12 +260,8 @@ func (a argument) readArray(value json.RawMessage, s string, isText bool) ([]str
 	return list, nil
 }
 
-// isDecimal reports whether s is a plain decimal number, such as 45 or -4.5.
-func isDecimal(s string) bool {
-	whole, fraction, hasPoint := strings.Cut(strings.TrimPrefix(s, "-"), ".")
-	digits := func(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
-	return digits(whole) && (!hasPoint || digits(fraction))
-}
+// decimal matches a plain decimal number, such as 45 or -4.5.
+var decimal = text.Pattern(`^-?[0-9]+(\.[0-9]+)?$`)
 
 // kind is JSON Schema's word for the type of value.
 func kind(value json.RawMessage) string {
