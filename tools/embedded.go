@@ -39,15 +39,6 @@ type schemas struct {
 	Output json.RawMessage `json:"output"`
 }
 
-// loadSchemas reads the schemas of all tools, by name.
-func loadSchemas() map[string]schemas {
-	var all map[string]schemas
-	if err := json.Unmarshal(schemasJSON, &all); err != nil {
-		panic("tools: schemas.json: " + err.Error()) // part of the program; any test meets it
-	}
-	return all
-}
-
 //go:embed icons/*.png
 var iconFiles embed.FS
 

@@ -5,6 +5,7 @@ package tools
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -92,7 +93,10 @@ type Team struct {
 
 // Register adds the tools to srv.
 func Register(srv *server.MCPServer, config Config) {
-	all := loadSchemas()
+	var all map[string]schemas
+	if err := json.Unmarshal(schemasJSON, &all); err != nil {
+		panic("tools: schemas.json: " + err.Error()) // part of the program; any test meets it
+	}
 	for _, t := range table(config) {
 		s := all[t.Tool.Name]
 		t.Tool.RawInputSchema, t.Tool.RawOutputSchema = config.Team.words(s.Input), s.Output
@@ -167,12 +171,14 @@ func define[In, Out any](config Config, d definition, handle func(context.Contex
 			},
 		},
 		Handler: func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			var args In
+			var err error
 			if config.Refuse != nil {
-				if err := config.Refuse(d.name, req.GetArguments()); err != nil {
-					return failure(config, d, err), nil
-				}
+				err = config.Refuse(d.name, req.GetArguments())
 			}
-			args, err := decode[In](req, arguments, d.aliases)
+			if err == nil {
+				args, err = decode[In](req, arguments, d.aliases)
+			}
 			if err != nil {
 				return failure(config, d, err), nil
 			}
