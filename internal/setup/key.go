@@ -68,69 +68,45 @@ func (o Options) ensureKey(ctx context.Context, path string) error {
 // readKey asks on a terminal without showing what is typed; elsewhere it takes
 // the first line of stdin, and says so, since a person may sit there all the
 // same: Git Bash gives Windows programs a pipe. It returns "" when stdin ends
-// without a line, as /dev/null does, or when nothing comes for keyPatience.
+// without a line, as /dev/null does, when the user gives up with Ctrl-C or Ctrl-D,
+// or when nothing comes for keyPatience. A read that is blocked at the return stays
+// so until the program ends.
 func (o Options) readKey(ctx context.Context) (string, error) {
+	read := func() (string, error) { return bufio.NewReader(io.LimitReader(o.Stdin, 4<<10)).ReadString('\n') }
 	if f, ok := o.Stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return askHidden(ctx, f, o.Stderr, "Paste the Pixazo API key ("+pixazo.KeyURL+") and press Enter; it is not shown: ")
-	}
-	_, _ = fmt.Fprintf(o.Stderr, "Reading the Pixazo API key (%s) from standard input, for at most %.0f minutes: paste it and press Enter. "+
-		"Here it may be shown as you type; in Git Bash, start the command with winpty to hide it.\n", pixazo.KeyURL, keyPatience.Minutes())
-	patient, cancel := context.WithTimeout(ctx, keyPatience)
-	defer cancel()
-	line, err := await(patient, func() (string, error) {
-		line, err := bufio.NewReader(io.LimitReader(o.Stdin, 4<<10)).ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			line = "" // a closed stdin, for one, has none
+		// Raw before the prompt appears, so that a key pasted at once does not show.
+		before, err := term.MakeRaw(int(f.Fd()))
+		if err != nil {
+			return "", err
 		}
-		return line, nil
-	})
-	if ctx.Err() == nil {
-		err = nil
+		defer func() { _ = term.Restore(int(f.Fd()), before) }()
+		read = func() (string, error) {
+			line, err := term.NewTerminal(readWriter{f, o.Stderr}, "").ReadPassword("Paste the Pixazo API key (" + pixazo.KeyURL + ") and press Enter; it is not shown: ")
+			if errors.Is(err, io.EOF) {
+				_, _ = io.WriteString(o.Stderr, "\r\n")
+			}
+			return line, err
+		}
+	} else {
+		_, _ = fmt.Fprintf(o.Stderr, "Reading the Pixazo API key (%s) from standard input, for at most %.0f minutes: paste it and press Enter. "+
+			"Here it may be shown as you type; in Git Bash, start the command with winpty to hide it.\n", pixazo.KeyURL, keyPatience.Minutes())
 	}
-	return line, err
-}
-
-// await returns what read returns, or the cause for which ctx ended before. A
-// read that is blocked then stays so until the program ends.
-func await(ctx context.Context, read func() (string, error)) (string, error) {
-	type result struct {
-		line string
-		err  error
-	}
-	results := make(chan result, 1)
+	lines := make(chan string, 1)
 	go func() {
 		line, err := read()
-		results <- result{line, err}
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, term.ErrPasteIndicator) {
+			line = "" // a closed stdin, for one, has none
+		}
+		lines <- line
 	}()
 	select {
-	case r := <-results:
-		return r.line, r.err
+	case line := <-lines:
+		return line, nil
+	case <-time.After(keyPatience):
+		return "", nil
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}
-}
-
-// askHidden reads a line from the terminal f, "" when the user gives up with
-// Ctrl-C or Ctrl-D. The terminal is in raw mode before the prompt appears, so
-// that a key pasted at once does not show. Its mode is restored at the return,
-// also when ctx ends.
-func askHidden(ctx context.Context, f *os.File, out io.Writer, prompt string) (string, error) {
-	before, err := term.MakeRaw(int(f.Fd()))
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = term.Restore(int(f.Fd()), before) }()
-	return await(ctx, func() (string, error) {
-		line, err := term.NewTerminal(readWriter{f, out}, "").ReadPassword(prompt)
-		if errors.Is(err, io.EOF) {
-			_, _ = io.WriteString(out, "\r\n")
-			return "", nil
-		}
-		if errors.Is(err, term.ErrPasteIndicator) {
-			err = nil
-		}
-		return line, err
-	})
 }
 
 type readWriter struct {
