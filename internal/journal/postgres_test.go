@@ -357,6 +357,7 @@ func TestConnectionsAreGivenOutInTurn(t *testing.T) {
 			t.Errorf("in vain: %v", err)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if len(order) != 100 || !slices.IsSorted(order) {
 			t.Errorf("in the order %v", order)
 		}
