@@ -39,6 +39,7 @@ const (
 func TestBadArgumentsAreRefusedInClearWords(t *testing.T) {
 	long := strings.Repeat("é", 10_001)
 	files := func(n int) string { return `["` + strings.Join(slices.Repeat([]string{"asset-1"}, n), `","`) + `"]` }
+	h := newHouse(t, accept)
 	for _, tt := range []struct{ tool, arguments, want string }{
 		// Names.
 		{"generate_video", `{"prompt":"x","promt":"y"}`, `unknown argument "promt"; the nearest known one is "prompt", of ` + videoFields + "." + correctSubmit},
@@ -125,7 +126,7 @@ func TestBadArgumentsAreRefusedInClearWords(t *testing.T) {
 		// Strings that must not be shown as they came.
 		{"generate_video", `{"prompt":"x","mode":"\u001b[31mred\u202e\nline"}`, `mode must be one of generate, chat; got "\x1b[31mred\u202e\nline".` + correctSubmit},
 	} {
-		h := newHouse(t, accept)
+		h.posts = nil
 		r := h.call(t.Context(), tt.tool, tt.arguments)
 		if want := "invalid_argument: " + tt.want; !r.IsError || r.text() != want {
 			t.Errorf("%s %.80s\n got %s\nwant %s", tt.tool, tt.arguments, r.text(), want)
@@ -136,7 +137,7 @@ func TestBadArgumentsAreRefusedInClearWords(t *testing.T) {
 		if len(h.posts) != 0 || h.gets != 0 {
 			t.Errorf("%s %.80s reached the gateway", tt.tool, tt.arguments)
 		}
-		if r := h.call(t.Context(), "generate_video", `{"prompt":"x"}`); r.IsError {
+		if r := h.call(t.Context(), "generate_video", `{"prompt":"x","allow_duplicate":true}`); r.IsError {
 			t.Errorf("after %s %.80s a good call fails: %s", tt.tool, tt.arguments, r.text())
 		}
 	}
@@ -246,11 +247,12 @@ func TestBodyThatReachesTheGateway(t *testing.T) {
 func TestAliasesInAllCombinations(t *testing.T) {
 	values := []string{"", "null", `"auto"`, `"AUTO"`, `"none"`, `"a1"`, `"a2"`}
 	said := func(value string) bool { return strings.HasPrefix(value, `"a`) && value != `"auto"` }
+	h := newHouse(t, accept)
 	for _, pair := range [][2]string{{"avatar", "avatar_id"}, {"voice", "voice_id"}} {
 		alias, name := pair[0], pair[1]
 		for _, short := range values {
 			for _, long := range values {
-				arguments := `{"prompt":"x"`
+				arguments := `{"prompt":"x","allow_duplicate":true`
 				if short != "" {
 					arguments += fmt.Sprintf(`,"%s":%s`, alias, short)
 				}
@@ -270,7 +272,7 @@ func TestAliasesInAllCombinations(t *testing.T) {
 				case said(short):
 					want = []string{fmt.Sprintf(`{"prompt":"x","%s":%s}`, name, short)}
 				}
-				h := newHouse(t, accept)
+				h.posts = nil
 				r := h.call(t.Context(), "generate_video", arguments)
 				if !slices.Equal(h.posts, want) {
 					t.Errorf("%s reached the gateway as %q, want %q", arguments, h.posts, want)
@@ -281,7 +283,6 @@ func TestAliasesInAllCombinations(t *testing.T) {
 			}
 		}
 	}
-	h := newHouse(t, accept)
 	want := `invalid_argument: avatar_id must be a string; got the number 5.` + correctSubmit
 	if got := h.call(t.Context(), "generate_video", `{"prompt":"x","avatar":5}`).text(); got != want {
 		t.Errorf("avatar of a wrong type: %s\nwant %s", got, want)

@@ -768,10 +768,10 @@ func TestSlowServerIsHeardOut(t *testing.T) {
 		for part := range slices.Chunk(whole, 8000) {
 			_, _ = w.Write(part)
 			_ = http.NewResponseController(w).Flush()
-			time.Sleep(50 * time.Millisecond) // 500 ms in all
+			time.Sleep(220 * time.Millisecond) // 2.2 s in all
 		}
 	})
 	h := newHouse(t, m.URL, m.link())
-	h.reopen(t, func(o *download.Options) { o.Window = 300 * time.Millisecond })
+	h.reopen(t, func(o *download.Options) { o.Window = 2 * time.Second })
 	wantFile(t, h.mustSave(t, ""), whole)
 }
