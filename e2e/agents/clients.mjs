@@ -37,7 +37,8 @@ export const clients = {
     start: claude,
     file: '.claude.json', settings: () => json({ hasCompletedOnboarding: true }),
     scenarios: { 'a prompt of ours': prompted(...claude(`/mcp__${name}__video_brief tides`)) },
-    env: (url) => ({ ANTHROPIC_BASE_URL: url, ANTHROPIC_API_KEY: 'none', CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1', DISABLE_AUTOUPDATER: '1', DISABLE_TELEMETRY: '1' }),
+    // It asks the model before a server is connected, on a busy computer, unless it is told not to.
+    env: (url) => ({ MCP_CONNECTION_NONBLOCKING: 'false', ANTHROPIC_BASE_URL: url, ANTHROPIC_API_KEY: 'none', CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1', DISABLE_AUTOUPDATER: '1', DISABLE_TELEMETRY: '1' }),
     add: (command, args) => ['mcp', 'add', '--scope', 'user', name, '--', command, ...args],
   },
 
