@@ -192,6 +192,7 @@ func TestWrongTypesAreNamed(t *testing.T) {
 }
 
 func TestBodyThatReachesTheGateway(t *testing.T) {
+	t.Parallel()
 	exactly := strings.Repeat("🗼", 10_000)
 	for _, tt := range []struct{ arguments, want string }{
 		{`{"prompt":"x"}`, `{"prompt":"x"}`},

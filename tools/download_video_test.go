@@ -172,6 +172,7 @@ func TestVideosAreSaved(t *testing.T) {
 }
 
 func TestProgressOfADownload(t *testing.T) {
+	t.Parallel()
 	srv, _ := saving(t, time.Millisecond)
 	_, made, _ := callTool(t.Context(), t, srv, "generate_video", map[string]any{"prompt": "sandbox:media-slow"})
 	callTool(t.Context(), t, srv, "wait_for_video", map[string]any{"request_id": made["request_id"]})

@@ -213,6 +213,7 @@ func TestStatusSettlesAnUncertainSubmission(t *testing.T) {
 }
 
 func TestAllowDuplicatePaysForAnother(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, accept)
 	n := 0
 	answers := func(arguments string) result {
