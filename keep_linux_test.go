@@ -241,12 +241,13 @@ func newCounting(t testing.TB, duration time.Duration, late func()) *counting {
 	return c
 }
 
-// newHolding returns a gateway that answers no POST before answer is called.
-func newHolding(t *testing.T) (gateway *counting, answer func()) {
+// newHolding returns a gateway whose jobs take duration, and which answers no POST
+// before answer is called.
+func newHolding(t *testing.T, duration time.Duration) (gateway *counting, answer func()) {
 	over := make(chan struct{})
 	answer = sync.OnceFunc(func() { close(over) })
 	t.Cleanup(answer)
-	return newCounting(t, time.Hour, func() { <-over }), answer
+	return newCounting(t, duration, func() { <-over }), answer
 }
 
 // RoundTrip delivers a callback, again and again until it is taken: a storm is not
@@ -336,10 +337,7 @@ func TestAKeeperDescendsFromNoServer(t *testing.T) {
 // a POST.
 func TestAVideoOutlivesItsServer(t *testing.T) {
 	t.Parallel()
-	over := make(chan struct{})
-	answer := sync.OnceFunc(func() { close(over) })
-	t.Cleanup(answer)
-	gateway := newCounting(t, time.Second, func() { <-over })
+	gateway, answer := newHolding(t, time.Second)
 	u := newUser(t, gateway.URL)
 	p, cmd := u.serve("--log-level=debug")
 	p.begin("generate_video", generate("tides"))
@@ -480,7 +478,7 @@ func TestASilentGatewayIsAnsweredInTime(t *testing.T) {
 	for _, args := range [][]string{{"--max-wait=2s"}, {"--max-wait=2s", "--keeper=false"}, {"--max-wait=1s"}} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			t.Parallel()
-			gateway, answer := newHolding(t)
+			gateway, answer := newHolding(t, time.Hour)
 			u := newUser(t, gateway.URL)
 			p, _ := u.serve(args...)
 			begun := time.Now()
@@ -503,7 +501,7 @@ func TestASilentGatewayIsAnsweredInTime(t *testing.T) {
 
 func TestKeepersAreStoppedAfterTheirSubmissions(t *testing.T) {
 	t.Parallel()
-	gateway, answer := newHolding(t)
+	gateway, answer := newHolding(t, time.Hour)
 	u := newUser(t, gateway.URL)
 	p, _ := u.serve()
 	p.begin("generate_video", generate("tides"))
@@ -574,7 +572,7 @@ func TestADeletedStateDirectoryEndsItsKeeper(t *testing.T) {
 // A keeper is ended by a logout, say, while it sends.
 func TestSignalsDoNotCutAKeepersSubmissionOff(t *testing.T) {
 	t.Parallel()
-	gateway, answer := newHolding(t)
+	gateway, answer := newHolding(t, time.Hour)
 	u := newUser(t, gateway.URL)
 	p, _ := u.serve()
 	p.begin("generate_video", generate("tides"))

@@ -70,10 +70,7 @@ func TestAKeeperThatIsKilledWhileItSendsLeavesAnUncertainVideo(t *testing.T) {
 	if os.Getenv("PIXAZO_TEST_KILLS") == "" {
 		t.Skip("takes the 30 s of a lease; PIXAZO_TEST_KILLS is not set")
 	}
-	over := make(chan struct{})
-	answer := sync.OnceFunc(func() { close(over) })
-	t.Cleanup(answer)
-	gateway := newCounting(t, time.Hour, func() { <-over })
+	gateway, answer := newHolding(t, time.Hour)
 	u := newUser(t, gateway.URL)
 	p, _ := u.serve()
 	call := p.begin("generate_video", generate("tides"))
@@ -133,10 +130,7 @@ func TestAKeeperThatIsKilledBeforeItsIntentHasSentNothing(t *testing.T) {
 // Another server has the same request under way, which the second keeper joined.
 func TestAKeeperThatIsKilledWhileItJoinsHasSentNothing(t *testing.T) {
 	t.Parallel()
-	over := make(chan struct{})
-	answer := sync.OnceFunc(func() { close(over) })
-	t.Cleanup(answer)
-	gateway := newCounting(t, time.Hour, func() { <-over })
+	gateway, answer := newHolding(t, time.Hour)
 	u := newUser(t, gateway.URL)
 	one, _ := u.serve()
 	other, _ := u.serve()
