@@ -202,8 +202,9 @@ func isAbsent(err error) bool {
 
 func (f folder) exactly(name string) []string { return []string{name} }
 
-// alike returns the names in the folder that differ from this one only in white
-// space and in the form of Unicode: one as it is, several in quotes.
+// alike returns the paths in the folder that are equal to name but for white space
+// and Unicode normalization. A single one can be opened; several are quoted, for the
+// error that lists them.
 func (f folder) alike(name string) (names []string) {
 	at := "."
 	for part := range strings.SplitSeq(filepath.ToSlash(name), "/") {

@@ -93,9 +93,9 @@ func hinted(row *journal.Row, named []string) bool {
 		(row.Job.RequestID == "" || slices.Contains(named, row.Job.RequestID))
 }
 
-// heed looks up what callbacks named, and again after each further one. A look that
-// fails is tried again for an hour, less and less often, or until the program
-// ends.
+// heed asks the gateway about the jobs that callbacks named in h, and again when
+// another callback comes meanwhile. When the gateway or the journal does not answer,
+// it tries again for an hour, less and less often, or until the program ends.
 func (t *Tracker) heed(nonce string, h *hint) {
 	begun, backoff := time.Now(), explicitEvery
 	for {
@@ -124,8 +124,8 @@ func (t *Tracker) heed(nonce string, h *hint) {
 	}
 }
 
-// rest reports whether pause passed, or a second of it when another callback has
-// come, before the program ends.
+// rest waits for pause, or until the end of the second in which another callback
+// comes. It returns false when the program ends first.
 func (t *Tracker) rest(h *hint, pause time.Duration) bool {
 	for newer := false; pause > 0 && !newer; pause -= explicitEvery {
 		if !journal.Sleep(t.draining, min(pause, explicitEvery)) {

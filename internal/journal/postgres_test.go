@@ -420,8 +420,10 @@ func TestNoErrorShowsThePassword(t *testing.T) {
 	}
 }
 
-// through returns the URL of place by way of a proxy. change may change what the
-// client says; nil cuts the connection off, on the client's side.
+// through starts a proxy in front of the database at place, and returns the URL
+// that leads through it. The proxy sends the server what change makes of the
+// client's bytes; when change returns nil, it sends them as they are and closes the
+// client's connection, so that the client does not learn the answer.
 func through(t *testing.T, place string, change func(said []byte) []byte) string {
 	u, err := url.Parse(place)
 	check(t, err)

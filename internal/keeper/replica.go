@@ -41,7 +41,8 @@ func (k *Keeper) RunReplica(ctx context.Context, callbacks bool) {
 		} else {
 			k.begin(ctx, rows)
 		}
-		// However much happens, or there is to read, most of the time is for others.
+		// The next look waits 50 times as long as this one took, so that reading leaves the
+		// database to others, however many rows there are.
 		if journal.Sleep(ctx, min(max(lookAt, 50*time.Since(begun)), idleLook)) {
 			k.sleep(ctx, replicaLook)
 		}

@@ -56,8 +56,8 @@ func hash(id string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// callKey names a call among those of all replicas. Its session binds it to a
-// user.
+// callKey returns the name that all replicas give a call. It is made from the
+// session, which belongs to one user, so that nobody else can name the call.
 func callKey(session, id string) string { return hash(session + " " + id) }
 
 // session returns the session that a request names: 404 makes a client begin a new

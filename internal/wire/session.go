@@ -339,8 +339,8 @@ func (w *writer) end(c *call) bool {
 	return !c.closed.Swap(true)
 }
 
-// send sends message. If ctx is that of a call, nothing is sent once the call
-// is closed, and last closes it.
+// send sends message. When ctx belongs to a call, the message is dropped once the
+// call is closed; last says that it is the call's last message, which closes it.
 func (w *writer) send(ctx context.Context, message any, last bool) error {
 	c, _ := ctx.Value(callKey{}).(*call)
 	return w.write(message, func() bool {
