@@ -69,12 +69,18 @@ func (t *Tracker) tell(row journal.Row, added bool) {
 	}
 }
 
-// isTold reports whether listeners know the row as it stands, or as it stood
-// later: shortly, since much later is by a clock that was set. The caller holds t.mu.
+// supersedes reports whether listeners heard of a later state than row's. One that
+// seems to be much later was written before the clock was set back, and does not count.
+func (last told) supersedes(row journal.Row) bool {
+	later := last.changedAt.Sub(row.ChangedAt)
+	return later > 0 && later < clockSet
+}
+
+// isTold reports whether listeners know the row as it stands, or a later state of it.
+// The caller holds t.mu.
 func (t *Tracker) isTold(row journal.Row) bool {
 	last, ok := t.told[row.ID]
-	later := last.changedAt.Sub(row.ChangedAt)
-	return ok && row.ID != 0 && (last.state == stateOf(row) || later > 0 && later < clockSet)
+	return ok && row.ID != 0 && (last.state == stateOf(row) || last.supersedes(row))
 }
 
 // noteTold keeps how listeners know a row. The caller holds t.mu.
@@ -82,7 +88,7 @@ func (t *Tracker) noteTold(row journal.Row) {
 	if len(t.told) >= maxTold {
 		clear(t.told)
 	}
-	if later := t.told[row.ID].changedAt.Sub(row.ChangedAt); later <= 0 || later >= clockSet {
+	if !t.told[row.ID].supersedes(row) {
 		t.told[row.ID] = told{stateOf(row), row.ChangedAt}
 	}
 }
