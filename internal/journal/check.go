@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 )
 
@@ -67,7 +66,7 @@ func look(report *Report, db *sql.DB) error {
 		return err
 	}
 	var err error
-	report.Leases, err = leases(ctx, db, strconv.FormatInt(time.Now().UnixMilli(), 10), "")
+	report.Leases, err = leases(ctx, db, sqliteNow, "")
 	return err
 }
 
@@ -96,7 +95,7 @@ const (
 
 // readFile runs f on the database file at path, opened in one of these ways.
 func readFile(path, how string, busy time.Duration, f func(*sql.DB) error) error {
-	db, err := sql.Open("sqlite", dataSource(path, "deferred", busy)+how)
+	db, err := openSQLite(dataSource(path, "deferred", busy) + how)
 	if err != nil {
 		return err
 	}

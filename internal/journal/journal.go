@@ -13,7 +13,6 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
-	"strconv"
 	"sync"
 	"time"
 
@@ -123,13 +122,11 @@ func New(o Options) *Journal {
 	j := &Journal{gateway: o.Gateway, limits: o.Limits, keepDays: o.KeepDays, mediaOrigin: o.MediaOrigin, log: o.Logger}
 	if o.Database == "" {
 		j.engine = &embedded{dir: o.Dir, file: cmp.Or(o.File, fileName), busy: o.Busy, log: o.Logger, unwritten: j.Unwritten}
+		j.now = func() string { return sqliteNow }
 	} else {
 		j.engine, j.dialect = newPostgres(o)
 	}
 	j.fakeTime = o.FakeTime
-	if j.now == nil {
-		j.now = func() string { return strconv.FormatInt(time.Now().UnixMilli(), 10) }
-	}
 	return j
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/stdlib"
+	"modernc.org/sqlite"
 
 	"pixazo-mcp/e2e/pgtest"
 	"pixazo-mcp/pixazo"
@@ -233,7 +234,9 @@ func record(t *testing.T, j *Journal) *recorder {
 		must(t, err)
 		r.prefix = "EXPLAIN QUERY PLAN "
 		for i, old := range files.handles {
-			files.handles[i] = open(opener{old.Driver().Open, dataSource(files.path, "immediate", time.Second)})
+			c, err := sqlite.NewConnector(dataSource(files.path, "immediate", time.Second))
+			must(t, err)
+			files.handles[i] = open(sqliteConnector{c})
 			if r.db == nil {
 				r.db = old
 				t.Cleanup(func() { old.Close() })
@@ -278,14 +281,6 @@ func (r *recorder) explain(t *testing.T, s statement) (plan string) {
 	must(t, rows.Err())
 	return plan
 }
-
-type opener struct {
-	open   func(string) (driver.Conn, error)
-	source string
-}
-
-func (o opener) Connect(context.Context) (driver.Conn, error) { return o.open(o.source) }
-func (o opener) Driver() driver.Driver                        { return nil }
 
 type recording struct {
 	driver.Connector

@@ -67,7 +67,7 @@ func newPostgres(o Options) (*postgres, dialect) {
 		forUpdate: ` FOR UPDATE`, skipLocked: ` FOR UPDATE SKIP LOCKED`,
 	}
 	if o.FakeTime {
-		d.now = nil
+		d.now = func() string { return fmt.Sprint(time.Now().UnixMilli()) }
 	}
 	config, err := pgx.ParseConfig(o.Database)
 	if err != nil { // whose words may hold the password

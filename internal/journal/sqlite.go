@@ -358,7 +358,7 @@ func (e *embedded) connect(path string, p purpose) (*sql.DB, error) {
 	if p == reads {
 		readOnly = 1
 	}
-	db, err := sql.Open("sqlite", dataSource(path, "immediate", busy, "journal_mode(WAL)", "journal_size_limit(0)",
+	db, err := openSQLite(dataSource(path, "immediate", busy, "journal_mode(WAL)", "journal_size_limit(0)",
 		"synchronous("+synchronous+")", "fullfsync(1)", fmt.Sprintf("query_only(%d)", readOnly)))
 	if err != nil {
 		return nil, err

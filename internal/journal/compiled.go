@@ -1,0 +1,113 @@
+// This file keeps the statements of the embedded database compiled: SQLite takes
+// longer to compile one than to run it.
+
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"strings"
+	"time"
+
+	"modernc.org/sqlite"
+)
+
+const (
+	// sqliteNow is a parameter of any statement: the time at which it runs, in Unix
+	// milliseconds.
+	sqliteNow = "$now"
+
+	maxCompiled = 100 // statements of a connection; more than the journal has
+)
+
+// openSQLite returns a handle for a data source of modernc.org/sqlite.
+func openSQLite(source string) (*sql.DB, error) {
+	c, err := sqlite.NewConnector(source)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(sqliteConnector{c}), nil
+}
+
+type sqliteConnector struct{ driver.Connector }
+
+func (c sqliteConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &sqliteConn{conn.(sqliteDriverConn), map[string]driver.Stmt{}}, nil
+}
+
+// sqliteDriverConn is what the journal uses of the driver's connection.
+type sqliteDriverConn interface {
+	driver.Conn
+	driver.ExecerContext
+	driver.QueryerContext
+	driver.ConnBeginTx
+	driver.SessionResetter
+	driver.Validator
+	sqlite.FileControl
+}
+
+// sqliteConn is a connection that compiles each statement once. A statement must not
+// run while rows of the same text are being read.
+type sqliteConn struct {
+	sqliteDriverConn
+	compiled map[string]driver.Stmt
+}
+
+// ExecContext implements driver.ExecerContext.
+func (c *sqliteConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	stmt, err := c.compile(query)
+	if err != nil {
+		return nil, err
+	}
+	args = withNow(query, args)
+	if stmt == nil {
+		return c.sqliteDriverConn.ExecContext(ctx, query, args)
+	}
+	return stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+}
+
+// QueryContext implements driver.QueryerContext.
+func (c *sqliteConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	stmt, err := c.compile(query)
+	if err != nil {
+		return nil, err
+	}
+	args = withNow(query, args)
+	if stmt == nil {
+		return c.sqliteDriverConn.QueryContext(ctx, query, args)
+	}
+	return stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+}
+
+// compile returns the compiled statement, nil when there are too many.
+func (c *sqliteConn) compile(query string) (driver.Stmt, error) {
+	if stmt := c.compiled[query]; stmt != nil || len(c.compiled) == maxCompiled {
+		return stmt, nil
+	}
+	stmt, err := c.Prepare(query)
+	if err == nil {
+		c.compiled[query] = stmt
+	}
+	return stmt, err
+}
+
+// withNow adds sqliteNow to the arguments of a statement that uses it.
+func withNow(query string, args []driver.NamedValue) []driver.NamedValue {
+	if !strings.Contains(query, sqliteNow) {
+		return args
+	}
+	return append(args[:len(args):len(args)], driver.NamedValue{Name: sqliteNow[1:], Ordinal: len(args) + 1, Value: time.Now().UnixMilli()})
+}
+
+// Close implements driver.Conn. SQLite keeps a database open that has a statement.
+func (c *sqliteConn) Close() error {
+	for _, stmt := range c.compiled {
+		_ = stmt.Close()
+	}
+	return c.sqliteDriverConn.Close()
+}

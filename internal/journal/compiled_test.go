@@ -1,0 +1,58 @@
+package journal
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestAStatementIsCompiledOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "some.db")
+	db, err := openSQLite(dataSource(path, "immediate", 0, "journal_mode(WAL)"))
+	must(t, err)
+	db.SetMaxOpenConns(1)
+	compiled := func() (n int) {
+		conn, err := db.Conn(t.Context())
+		must(t, err)
+		defer conn.Close()
+		must(t, conn.Raw(func(c any) error { n = len(c.(*sqliteConn).compiled); return nil }))
+		return n
+	}
+	_, err = db.Exec(`CREATE TABLE a (b INTEGER); CREATE TABLE c (d INTEGER)`)
+	must(t, err)
+	before := compiled()
+	for i := range 3 {
+		_, err := db.Exec(`INSERT INTO a (b) VALUES ($1)`, i)
+		must(t, err)
+	}
+	for i := range 3 {
+		var got, now int64
+		must(t, db.QueryRow(`SELECT b, `+sqliteNow+` FROM a WHERE b = $1 AND `+sqliteNow+` > 0`, i).Scan(&got, &now))
+		if got != int64(i) || now < 1_700_000_000_000 {
+			t.Errorf("%d: got %d at %d", i, got, now)
+		}
+	}
+	if n := compiled() - before; n != 2 {
+		t.Errorf("%d statements were compiled for 2 texts", n)
+	}
+	for i := range maxCompiled + 20 {
+		var got int
+		must(t, db.QueryRow(fmt.Sprintf(`SELECT %d`, i)).Scan(&got))
+		_, err := db.Exec(fmt.Sprintf(`UPDATE a SET b = %d WHERE b = -1`, i))
+		must(t, err)
+		if got != i {
+			t.Errorf("got %d, want %d", got, i)
+		}
+	}
+	if n := compiled(); n != maxCompiled {
+		t.Errorf("%d statements are kept, want at most %d", n, maxCompiled)
+	}
+	must(t, db.Close())
+	open, _ := filepath.Glob("/proc/self/fd/*") // nothing where there is no /proc
+	for _, fd := range open {
+		if name, err := os.Readlink(fd); err == nil && name == path {
+			t.Errorf("%s is still open", path)
+		}
+	}
+}
