@@ -20,13 +20,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Engines runs f for the embedded database and for PostgreSQL. place makes a place
-// for a journal of its own: a directory, or the URL of a schema.
+// Engines runs f for the embedded database and for PostgreSQL, side by side. place
+// makes a place for a journal of its own: a directory, or the URL of a schema.
 func Engines(t *testing.T, f func(t *testing.T, place func(testing.TB) string)) {
 	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
 		f(t, func(t testing.TB) string { return t.TempDir() })
 	})
 	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
 		base(t)
 		f(t, URL)
 	})
