@@ -26,6 +26,7 @@ import (
 	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/setup"
 	"pixazo-mcp/internal/web"
+	"pixazo-mcp/pixazo"
 	"pixazo-mcp/tools"
 )
 
@@ -43,9 +44,8 @@ func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) 
 		return fmt.Errorf("--address (PIXAZO_ADDRESS): %w", err)
 	}
 	settings.HTTP.Address = listener.Addr().String() // of port 0, too
-	if settings.Sandbox && settings.HTTP.WebhookSecret.Reveal() == "" {
-		// So that its callbacks are tried as well, whichever replica they reach.
-		settings.HTTP.WebhookSecret = config.NewSecret("nothing is secret in the sandbox")
+	if settings.Sandbox {
+		settings.HTTP = withCallbacks(settings.HTTP)
 	}
 	h, err := newHouse(settings, log)
 	if err != nil {
@@ -84,6 +84,16 @@ func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) 
 	}
 	h.drain(handler, server, last, served)
 	return err
+}
+
+// withCallbacks returns s with a secret for callbacks, which the sandbox then sends
+// as the gateway does; it is the same for all replicas. It returns s as it is where
+// there is a secret already, or the address breaks the gateway's rule for callbacks.
+func withCallbacks(s config.HTTPSettings) config.HTTPSettings {
+	if s.WebhookSecret.Reveal() == "" && pixazo.CheckWebhookURL(s.Origin()) == nil {
+		s.WebhookSecret = config.NewSecret("nothing is secret in the sandbox")
+	}
+	return s
 }
 
 // memoryFor returns how much memory may be in use before garbage is collected

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"pixazo-mcp/e2e/pgtest"
+	"pixazo-mcp/internal/config"
 	"pixazo-mcp/pixazo/sandbox"
 )
 
@@ -200,6 +201,21 @@ func TestHTTPIsNotForOthersWithoutAuthentication(t *testing.T) {
 		name, _, _ := strings.Cut(args[0], "=")
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", args, err)
+		}
+	}
+}
+
+func TestTheSandboxCallsBackWhereTheGatewayWould(t *testing.T) {
+	for _, c := range []struct {
+		settings config.HTTPSettings
+		calls    bool
+	}{
+		{config.HTTPSettings{Address: "127.0.0.1:8080"}, true},
+		{config.HTTPSettings{Address: "[::]:8080"}, false}, // else every submission would be refused
+		{config.HTTPSettings{Address: "[::]:8080", PublicURL: "https://mcp.example.com/mcp"}, true},
+	} {
+		if s := withCallbacks(c.settings); (s.WebhookSecret.Reveal() != "") != c.calls {
+			t.Errorf("%s %s: callbacks are not %t", s.Address, s.PublicURL, c.calls)
 		}
 	}
 }
