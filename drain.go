@@ -1,5 +1,5 @@
-// This file ends the command http: nothing that a client was promised is cut off,
-// and a proxy finds out in time that it is to go to another replica.
+// This file ends the command http so that no accepted call is cut off, and a proxy
+// notices in time that it has to use another replica.
 
 package main
 
@@ -14,14 +14,15 @@ import (
 )
 
 const (
-	lull       = 200 * time.Millisecond // between the last new connection and the refusal of new calls
+	lull       = 200 * time.Millisecond // from the closing of the listener to the refusal of new calls
 	finishTime = 10 * time.Minute       // longer than any submission takes
 )
 
-// drain lets what is under way come to its end, in this order: no new connections,
-// no new calls, the answers to those in flight, submissions. A proxy that can't
-// connect turns to another replica; a call that it has sent it must not send again,
-// so what is sent is answered. served is closed when the server accepts no more.
+// drain closes the listener, then refuses new calls, then waits for the answers to
+// calls in flight, then for submissions. A proxy that can't connect tries another
+// replica, but must not repeat a call that it has sent; so the connections that are
+// made already are still served. served is closed when the server has stopped
+// accepting.
 func (h *house) drain(handler *web.Server, server *http.Server, listener net.Listener, served <-chan struct{}) {
 	h.log.Info("no new calls")
 	grace, cancel := context.WithTimeout(context.Background(), h.settings.HTTP.DrainTime)
@@ -42,20 +43,20 @@ func (h *house) drain(handler *web.Server, server *http.Server, listener net.Lis
 	h.saver.Finish()
 }
 
-// lastListener is a listener that hands out what the system has accepted for it
-// before it closes. Closed at once, it would reset those connections, and the calls
-// that were sent on them would be lost.
+// lastListener is a listener that, when it is closed, first hands out the connections
+// that the system has accepted and queued. Closing the socket resets those, and calls
+// sent on them would be lost.
 type lastListener struct {
 	*net.TCPListener
 	closing atomic.Bool
 
-	// Of Accept, which is not called twice at a time.
+	// Used by Accept alone, which is not called concurrently.
 	closed bool
 	rest   []net.Conn
 }
 
-// Close has Accept return what is queued, close the listener, and return an error
-// from then on. The listener stays open when Accept is not called any more.
+// Close makes Accept close the socket, return the queued connections one by one, and
+// then net.ErrClosed. The socket stays open if Accept is not called again.
 func (l *lastListener) Close() error {
 	l.closing.Store(true)
 	return l.SetDeadline(time.Unix(1, 0)) // wakes Accept

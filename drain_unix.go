@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// closeQueue closes a listener and returns the connections that were queued for it.
-// Between the last of them and the end is nothing but a system call.
+// closeQueue closes a listener and returns the connections that were queued for it. It
+// closes right after the last accept, so that hardly any connection can come between.
 func closeQueue(l *net.TCPListener) (conns []net.Conn) {
 	var accepted []int
 	if raw, err := l.SyscallConn(); err == nil {
@@ -29,7 +29,7 @@ func closeQueue(l *net.TCPListener) (conns []net.Conn) {
 	_ = l.Close()
 	for _, fd := range accepted {
 		file := os.NewFile(uintptr(fd), "")
-		if conn, err := net.FileConn(file); err == nil { // a copy
+		if conn, err := net.FileConn(file); err == nil { // which copies the descriptor
 			conns = append(conns, conn)
 		}
 		_ = file.Close()

@@ -2,7 +2,7 @@ package main
 
 import "net"
 
-// closeQueue closes a listener. What is queued for it can't be had on Windows.
+// closeQueue closes a listener. On Windows the queued connections can't be taken out.
 func closeQueue(l *net.TCPListener) []net.Conn {
 	_ = l.Close()
 	return nil

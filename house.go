@@ -1,5 +1,5 @@
-// This file makes the parts that a server, a keeper and the commands for shells
-// are built of: client, journal, tracker, saver.
+// This file makes the parts that servers, keepers and the commands wait and list
+// share: client, journal, tracker, saver.
 
 package main
 
@@ -25,7 +25,7 @@ import (
 	"pixazo-mcp/tools"
 )
 
-// house holds the parts that the settings describe.
+// house holds the parts of a running program, made from its settings.
 type house struct {
 	settings config.Settings
 	log      *slog.Logger
@@ -34,17 +34,17 @@ type house struct {
 	tracker  *jobs.Tracker
 	saver    *download.Saver
 
-	// Of http alone.
+	// For the command http only; nil otherwise.
 	metrics *metrics.Set
 	team    *tools.Team
 	links   *download.Links // nil when no video is saved
 
-	gatewayURL string // of the gateway, or of the sandbox of this process
-	gateway    string // its name in the journal
-	close      func() // ends it all; nothing may call any more
+	gatewayURL string // the origin of the gateway, or of this process's sandbox
+	gateway    string // the gateway's name in the journal
+	close      func() // releases everything; the house must not be used afterwards
 }
 
-// newHouse makes the parts. It opens no file and calls no gateway.
+// newHouse makes the parts from settings. It opens no file and sends nothing.
 func newHouse(settings config.Settings, log *slog.Logger) (*house, error) {
 	h := &house{settings: settings, log: log, gatewayURL: settings.GatewayURL}
 	key, stop := settings.Key, func() {}
@@ -75,11 +75,11 @@ func newHouse(settings config.Settings, log *slog.Logger) (*house, error) {
 		KeepDays: settings.KeepDays,
 		Logger:   log,
 	}
-	if settings.Sandbox { // its port is another one in each process
+	if settings.Sandbox { // jobs are filed under a fixed name, since the port differs in each process
 		h.gateway, o.MediaOrigin = "sandbox", h.gatewayURL
 	}
 	o.Gateway = h.gateway
-	if settings.Command == config.HTTP || settings.Shell.All { // the team's, which list --all reads
+	if settings.Command == config.HTTP || settings.Shell.All { // list --all reads the team's journal
 		o.File, o.Database = "team.db", settings.HTTP.DatabaseURL.Reveal()
 	}
 	jo := jobs.Options{Account: h.client.Account, Logger: log}
@@ -114,7 +114,8 @@ func (h *house) newSaver() *download.Saver {
 	})
 }
 
-// submit submits a request in this process, under a nonce.
+// submit submits a request from this process, and waits at most for listen for the
+// outcome. nonce identifies the submission in the journal.
 func (h *house) submit(ctx context.Context, req keeper.Request, nonce string, listen time.Duration) (jobs.Submission, error) {
 	p, err := h.client.Prepare(req.Video)
 	if err != nil {
@@ -126,8 +127,8 @@ func (h *house) submit(ctx context.Context, req keeper.Request, nonce string, li
 	return s, err
 }
 
-// savesTo returns the folder that finished videos are saved in without being
-// asked, "" when they are not.
+// savesTo returns the folder where the videos of ctx's owner are saved
+// automatically, "" when they are not.
 func (h *house) savesTo(ctx context.Context) string {
 	switch {
 	case !h.settings.AutoSave:
@@ -138,7 +139,7 @@ func (h *house) savesTo(ctx context.Context) string {
 	return h.settings.OutputDir
 }
 
-// notifies reports whether desktop notices are wanted, and can be shown.
+// notifies reports whether desktop notices are shown.
 func (h *house) notifies() bool {
 	if h.team != nil {
 		return false
@@ -146,7 +147,7 @@ func (h *house) notifies() bool {
 	return h.settings.Notify == "true" || h.settings.Notify == "auto" && keeper.HasDesktop(os.Getenv)
 }
 
-// keeper returns what watches, saves and gives notice.
+// keeper returns a keeper, which watches jobs, saves videos and gives notice.
 func (h *house) keeper() *keeper.Keeper {
 	o := keeper.Options{
 		Tracker: h.tracker,
@@ -165,8 +166,9 @@ func (h *house) keeper() *keeper.Keeper {
 	return keeper.New(o)
 }
 
-// startSandbox serves the emulator on a loopback port of its own. It has its
-// own key, so that the user's never gets there.
+// startSandbox serves the emulator on a free loopback port. It returns the URL, the
+// key that the emulator takes, so that the user's key is never sent to it, and a
+// function that ends it.
 func startSandbox(duration time.Duration, log *slog.Logger) (url string, key func() (pixazo.Key, error), stop func(), err error) {
 	const word = "sandbox"
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

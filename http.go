@@ -1,4 +1,4 @@
-// This file is the command http: the team server.
+// This file runs the command http, the team server.
 
 package main
 
@@ -30,20 +30,18 @@ import (
 	"pixazo-mcp/tools"
 )
 
-const tidyEvery = time.Hour
-
 // serveHTTP serves MCP over HTTP until ctx ends.
 func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) error {
 	log, endLog := newLogger(settings, stderr)
 	defer endLog()
-	if os.Getenv("GOMEMLIMIT") == "" { // main's is for one person
+	if os.Getenv("GOMEMLIMIT") == "" { // the limit that main sets is for one person
 		debug.SetMemoryLimit(memoryFor(settings.HTTP.MaxWaits))
 	}
 	listener, err := net.Listen("tcp", settings.HTTP.Address)
 	if err != nil {
 		return fmt.Errorf("--address (PIXAZO_ADDRESS): %w", err)
 	}
-	settings.HTTP.Address = listener.Addr().String() // of port 0, too
+	settings.HTTP.Address = listener.Addr().String() // with the port that the system chose for port 0
 	if settings.Sandbox {
 		settings.HTTP = withCallbacks(settings.HTTP)
 	}
@@ -96,9 +94,9 @@ func withCallbacks(s config.HTTPSettings) config.HTTPSettings {
 	return s
 }
 
-// memoryFor returns how much memory may be in use before garbage is collected
-// early. A wait takes up to 72 kB: stacks, buffers, its job, and what the call is
-// about. 5,000 of them are to stay below 400 MB, which leaves little for garbage.
+// memoryFor returns the soft memory limit, in bytes, of a server that allows this
+// number of waits (0: any number). A wait takes up to 72 kB of stacks, buffers and
+// job. 5,000 waits have to stay below 400 MB, which leaves little room for garbage.
 func memoryFor(waits int) int64 {
 	if waits == 0 {
 		return math.MaxInt64
@@ -106,7 +104,8 @@ func memoryFor(waits int) int64 {
 	return 90<<20 + int64(waits)*56<<10 + max(int64(waits)-5000, 0)*24<<10
 }
 
-// newHTTPServer has no limit on the time of an answer: each write has one.
+// newHTTPServer returns a server that sets no time limit on an answer as a whole:
+// package web sets one on each write.
 func newHTTPServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
@@ -117,7 +116,7 @@ func newHTTPServer(handler http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// endpoint is the address that users type.
+// endpoint returns the URL of the MCP endpoint that users enter in their clients.
 func (h *house) endpoint() string {
 	if h.settings.HTTP.PublicURL != "" {
 		return h.settings.HTTP.PublicURL
@@ -125,7 +124,8 @@ func (h *house) endpoint() string {
 	return h.settings.HTTP.Origin() + "/mcp"
 }
 
-// forTeam puts what differs with http into the options of journal and tracker.
+// forTeam sets the options of journal and tracker, and the fields of h, that only the
+// command http has.
 func (h *house) forTeam(o *journal.Options, jo *jobs.Options) error {
 	s := h.settings.HTTP
 	o.Limits.PerUser = s.MaxVideosPerUser
@@ -156,7 +156,7 @@ func (h *house) forTeam(o *journal.Options, jo *jobs.Options) error {
 	return nil
 }
 
-// webOptions returns what the settings say of the server.
+// webOptions returns the options of the HTTP server, made from the settings.
 func (h *house) webOptions() (web.Options, error) {
 	s := h.settings.HTTP
 	verifier, err := identity.New(identity.Options{
@@ -194,7 +194,7 @@ func (h *house) used(ctx context.Context) ([]journal.Used, error) {
 	return h.journal.Usage(ctx, time.Now().AddDate(0, 0, -31))
 }
 
-// usage answers with them, as JSON.
+// usage answers a request with the result of used, as JSON.
 func (h *house) usage(w http.ResponseWriter, r *http.Request) {
 	used, err := h.used(r.Context())
 	if err != nil {
@@ -203,11 +203,11 @@ func (h *house) usage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{"used": append([]journal.Used{}, used...)}) // null is no list
+	_ = json.NewEncoder(w).Encode(map[string]any{"used": append([]journal.Used{}, used...)}) // [], not null, when there is none
 }
 
-// probe returns an error unless the server at an address of this computer says
-// that it is ready. Containers have no other program that could ask.
+// probe returns an error unless the server that listens at address says that it is
+// ready. It is the health check of containers, which have no curl.
 func probe(ctx context.Context, address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -228,9 +228,10 @@ func probe(ctx context.Context, address string) error {
 	return nil
 }
 
-// tidy deletes what --keep-days does not keep.
+// tidy deletes, once an hour, the jobs that are older than --keep-days. It returns
+// when ctx is done.
 func (h *house) tidy(ctx context.Context) {
-	for tick := time.Tick(tidyEvery); ; {
+	for tick := time.Tick(time.Hour); ; {
 		if n, err := h.journal.Tidy(ctx); n > 0 || err != nil {
 			h.log.Info("deleted ended jobs from the journal", "number", n, "error", err)
 		}

@@ -1,4 +1,4 @@
-// This file is the command keep, and how a server starts one.
+// This file runs the command keep, and starts keepers from a server.
 
 package main
 
@@ -24,11 +24,12 @@ const (
 	stopTime     = 10 * time.Minute
 )
 
-// handover is a server's settings, as a keeper gets them over its pipe.
+// handover is the form in which a server sends its settings to a keeper.
 type handover struct{ Args, Env []string }
 
-// keepCommand returns the command that is this very program as a keeper. It is
-// nil for process 1 of a container, whose end is the end of all others.
+// keepCommand returns a function that makes the command of a keeper, which is this
+// program. It returns nil when the program's file is not known, and for process 1 of a
+// container, since a keeper would be killed with it.
 func keepCommand() func() *exec.Cmd {
 	program, err := keeper.Program()
 	if err != nil || os.Getpid() == 1 {
@@ -41,7 +42,7 @@ func keepCommand() func() *exec.Cmd {
 	}
 }
 
-// keep is the process of a keeper, which a server talks to over stdin and stdout.
+// keep runs a keeper, which the server that started it talks to over stdin and stdout.
 func keep(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	out, ok := stdout.(io.WriteCloser)
 	if !ok || isTerminal(stdin) {
@@ -57,10 +58,11 @@ func keep(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		if err := json.Unmarshal(raw, &given); err != nil {
 			return nil, err
 		}
-		// What can't be taken was told by the server, and refused where it counts.
+		// The server has logged problems of the settings, and refused the calls that
+		// need them.
 		settings, _ := config.Parse(given.Args, given.Env, fullVersion, io.Discard)
-		// It is written once the state directory is there, and bounded, since nobody
-		// tidies up after a keeper.
+		// The log is bounded, since nobody tidies up after a keeper. Nothing is written
+		// as long as there is no state directory.
 		queue := newLogQueue()
 		go queue.copyTo(&boundedFile{filepath.Join(settings.StateDir, "keeper.log"), maxKeeperLog})
 		log := logTo(queue, settings.LogLevel)
@@ -84,8 +86,8 @@ func keep(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	})
 }
 
-// boundedFile is a file, in a folder that it does not make, that is begun anew when
-// it is full.
+// boundedFile appends to the file at path, and empties it first when it has more than
+// limit bytes. It does not make the folder.
 type boundedFile struct {
 	path  string
 	limit int64
@@ -104,7 +106,8 @@ func (b *boundedFile) Write(p []byte) (int, error) {
 	return n, errors.Join(err, f.Close())
 }
 
-// stopKeepers ends the user's keepers after what they are sending.
+// stopKeepers tells the user's keepers to end, and waits until they have sent what
+// they are sending.
 func stopKeepers(ctx context.Context, settings config.Settings, stdout io.Writer) error {
 	j := journal.New(journal.Options{Dir: settings.StateDir})
 	defer j.Close()
@@ -118,8 +121,8 @@ func stopKeepers(ctx context.Context, settings config.Settings, stdout io.Writer
 	return err
 }
 
-// starter returns what hands submissions to keepers; command makes the process
-// of one, and may be nil.
+// starter returns a Starter that hands submissions to keepers, which command starts.
+// It submits from this process when command is nil or keepers are switched off.
 func (h *house) starter(command func() *exec.Cmd) *keeper.Starter {
 	if !h.settings.Keeper || h.settings.StateDir == "" {
 		command = nil
@@ -137,9 +140,9 @@ func (h *house) starter(command func() *exec.Cmd) *keeper.Starter {
 	}
 }
 
-// watch does what is to be done without anybody asking, until ctx is done: in
-// this process, beside the other replicas of a team, or by having a keeper where
-// one is missing.
+// watch has pending jobs watched and saved until ctx is done: by this process together
+// with the other replicas of a team, by this process alone, or by a keeper, which it
+// starts when none runs.
 func (h *house) watch(ctx context.Context, s *keeper.Starter) {
 	switch {
 	case h.settings.Command == config.HTTP:

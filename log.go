@@ -1,7 +1,7 @@
-// This file makes the log. A client may start us with stderr as a pipe that it
-// never reads, and --log-file may name a FIFO or a hanging disk: a log line
-// must not hold up an answer, the journal or the end of the program. So lines
-// go into a bounded queue, and a goroutine writes them.
+// This file makes the log. A client may never read our stderr, and --log-file may name
+// a FIFO or a file on a hanging disk, but a log line must not hold up an answer, the
+// journal or the end of the program. So lines go into a bounded queue, from which a
+// goroutine writes them.
 
 package main
 
@@ -22,18 +22,18 @@ import (
 )
 
 const (
-	maxWaiting = 256 << 10              // bytes of the log that wait to be written
+	maxWaiting = 256 << 10              // bytes that a queue holds
 	lastWords  = 500 * time.Millisecond // how long close waits for them to be written
 )
 
-// logQueue is a writer that never blocks. What finds it full is dropped, and
-// the number of dropped writes is written once there is room again.
+// logQueue is a writer that never blocks. When it is full it drops what is written to
+// it, and writes the number of dropped lines once there is room again.
 type logQueue struct {
-	terminal bool          // whether it ends in a terminal
+	terminal bool          // what is written to it is shown on a terminal
 	written  chan struct{} // closed when copyTo returns
 
 	mu      sync.Mutex
-	more    sync.Cond // signalled when something waits, or closed is set
+	more    sync.Cond // signalled when take can go on
 	waiting []byte
 	dropped int
 	closed  bool
@@ -45,8 +45,7 @@ func newLogQueue() *logQueue {
 	return q
 }
 
-// copyTo writes to out what the queue takes, until the queue is closed and
-// empty.
+// copyTo writes the content of the queue to out until the queue is closed and empty.
 func (q *logQueue) copyTo(out io.Writer) {
 	defer close(q.written)
 	for batch := q.take(); batch != nil; batch = q.take() {
@@ -54,8 +53,8 @@ func (q *logQueue) copyTo(out io.Writer) {
 	}
 }
 
-// take waits for something to write. It returns nil when the queue is closed
-// and empty.
+// take waits until there is something to write and returns it. It returns nil when the
+// queue is closed and empty.
 func (q *logQueue) take() []byte {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -70,7 +69,7 @@ func (q *logQueue) take() []byte {
 	return batch
 }
 
-// Write puts p into the queue, or drops it. It never fails.
+// Write puts p into the queue, or drops it when the queue is full. It never fails.
 func (q *logQueue) Write(p []byte) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -86,7 +85,7 @@ func (q *logQueue) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// close waits up to lastWords until what is in the queue is written.
+// close ends the queue and waits, up to lastWords, until its content is written.
 func (q *logQueue) close() {
 	q.mu.Lock()
 	q.closed = true
@@ -98,9 +97,9 @@ func (q *logQueue) close() {
 	}
 }
 
-// newLogger logs to the file of the settings, or to stderr when there is none
-// or it can't be opened, and first what is amiss with the settings. The returned
-// function ends the log.
+// newLogger returns a logger to the file of the settings, or to stderr when there is
+// none or it can't be opened, and a function that ends the log. It logs the problems of
+// the settings.
 func newLogger(settings config.Settings, stderr io.Writer) (log *slog.Logger, end func()) {
 	log, end = logTo(stderr, settings.LogLevel), func() {}
 	if settings.LogFile != "" {
@@ -129,8 +128,8 @@ func newLogger(settings config.Settings, stderr io.Writer) (log *slog.Logger, en
 	return log, end
 }
 
-// logTo returns a logger that writes to out, in colour on a terminal. Older
-// Windows consoles print colours as escapes.
+// logTo returns a logger that writes to out, in colour on a terminal, but not on
+// Windows, whose older consoles print escape sequences as they are.
 func logTo(out io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(tint.NewTextHandler(out, &tint.Options{
 		Level:      level,

@@ -1,6 +1,6 @@
-// pixazo-mcp is an MCP server over stdio that lets an assistant make HeyGen
-// Video Agent 3.0 videos through the Pixazo gateway. This file wires the
-// program together: settings, logger, gateway or sandbox, tools, resources.
+// pixazo-mcp is an MCP server that lets an assistant make HeyGen Video Agent 3.0
+// videos through the Pixazo gateway, over stdio or, for a team, over HTTP. This file
+// reads the command line and runs the command.
 package main
 
 import (
@@ -25,18 +25,18 @@ import (
 	"pixazo-mcp/internal/setup"
 )
 
-// The version, and the commit where the build does not know it: both can be set
-// with -ldflags "-X main.version=… -X main.commit=…".
+// version and commit can be set with -ldflags "-X main.version=… -X main.commit=…".
+// Without a commit there, fullVersion takes the one that Go puts into the build.
 var version, commit = "0.1.0", ""
 
 func main() {
-	// The garbage that large attachments leave is collected before it adds up.
-	// Memory in use may still exceed this.
+	// Collects the garbage of large attachments early. The limit is a soft one:
+	// more memory can be in use.
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(180 << 20)
 	}
-	// A write to a stdout that the client closed returns an error then, instead
-	// of ending the program in the middle of a submission.
+	// Without this, a write to a stdout that the client has closed would end the
+	// program, perhaps in the middle of a submission.
 	signal.Ignore(syscall.SIGPIPE)
 	// The first signal ends the context, later ones change nothing: clients
 	// send SIGINT and SIGTERM within milliseconds of each other, while a
@@ -45,7 +45,7 @@ func main() {
 	stderr := newLogQueue()
 	stderr.terminal = isTerminal(os.Stderr)
 	go stderr.copyTo(os.Stderr)
-	log.SetOutput(io.Discard) // net/http's transports log by themselves, and show what the gateway sent
+	log.SetOutput(io.Discard) // net/http logs there by itself, and quotes the gateway
 	err := run(ctx, os.Args[1:], config.WithHome(os.Environ()), keepCommand(), os.Stdin, os.Stdout, stderr)
 	if err != nil {
 		fmt.Fprintln(stderr, "pixazo-mcp:", err)
@@ -66,15 +66,15 @@ func run(ctx context.Context, args, env []string, keepCommand func() *exec.Cmd, 
 	if errors.Is(err, config.ErrDone) {
 		return nil
 	}
-	// A server that a client started always starts: what is wrong is told in
-	// the log and in the answers to calls.
+	// A server that a client started always starts: wrong settings are reported in
+	// the log and in the answers to the calls that need them.
 	if settings.Command == config.Serve && !isTerminal(stdin) {
 		return serve(ctx, settings, keepCommand, stdin, stdout, stderr)
 	}
-	if err != nil && (settings.Command != config.Doctor || !settings.JSON) { // which reports it
+	if err != nil && (settings.Command != config.Doctor || !settings.JSON) { // doctor --json reports err itself
 		return status{wrongUse, err}
 	}
-	if settings.LogFile != "" && settings.Command != config.Doctor { // which reports it
+	if settings.LogFile != "" && settings.Command != config.Doctor { // doctor reports that, too
 		if err := config.TryLogFile(settings.LogFile); err != nil {
 			return status{wrongUse, fmt.Errorf("--log-file (PIXAZO_LOG_FILE): must be a file that can be written; got %q: %w", settings.LogFile, err)}
 		}
@@ -102,7 +102,7 @@ func run(ctx context.Context, args, env []string, keepCommand func() *exec.Cmd, 
 	return serve(ctx, settings, keepCommand, stdin, stdout, stderr)
 }
 
-// exitStatus returns the exit status of a program that ends with err.
+// exitStatus returns the status with which the program exits after err.
 func exitStatus(err error) int {
 	if s, ok := errors.AsType[status](err); ok {
 		return s.code
@@ -123,8 +123,8 @@ func fullVersion() string {
 	return version + " (" + built + ")"
 }
 
-// printToken makes a token of the team server. The line for the tokens file goes
-// to stdout, so that >> can put it there, and the token to stderr.
+// printToken makes a token for a user of the team server. It prints the line for the
+// tokens file to stdout, so that >> can append it, and the token to stderr.
 func printToken(name string, stdout, stderr io.Writer) error {
 	token, line, err := identity.NewToken(name)
 	if err != nil {
@@ -153,7 +153,7 @@ func runDemo(ctx context.Context, settings config.Settings, stdout io.Writer) er
 	})
 }
 
-// runSetup is doctor, install and uninstall.
+// runSetup runs the command doctor, install or uninstall.
 func runSetup(ctx context.Context, settings config.Settings, env []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	program, err := os.Executable()
 	if err != nil {

@@ -1,5 +1,4 @@
-// This file counts the team server's requests to the gateway, and serves all
-// metrics.
+// This file counts the team server's requests to the gateway, and serves its metrics.
 
 package main
 
@@ -16,9 +15,9 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// serveMetrics serves /metrics at --metrics-address, if there is one. An address
-// that is taken, as by a second replica on the same machine, is logged, and no
-// metrics are served.
+// serveMetrics serves /metrics at --metrics-address, if that is set, until stop is
+// called. If the address can't be listened on, as when another replica on the same
+// machine has it, it logs that and serves no metrics.
 func (h *house) serveMetrics() (stop func()) {
 	address := h.settings.HTTP.MetricsAddress
 	if address == "" {
@@ -40,7 +39,7 @@ func (h *house) serveMetrics() (stop func()) {
 	return func() { _ = server.Close() }
 }
 
-// counted is the client with a counter for each kind of request and its outcome.
+// counted is a gateway client that counts its submissions and polls by outcome.
 type counted struct {
 	*pixazo.Client
 	metrics *metrics.Set

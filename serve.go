@@ -25,8 +25,8 @@ import (
 	"pixazo-mcp/tools"
 )
 
-// serve speaks MCP until the client leaves or ctx ends. keepCommand makes the
-// process of a keeper; nil for none.
+// serve speaks MCP over stdin and stdout until the client leaves or ctx ends.
+// keepCommand returns the command that starts a keeper; nil means no keepers.
 func serve(ctx context.Context, settings config.Settings, keepCommand func() *exec.Cmd, stdin io.Reader, stdout, stderr io.Writer) error {
 	log, endLog := newLogger(settings, stderr)
 	defer endLog()
@@ -56,7 +56,8 @@ func serve(ctx context.Context, settings config.Settings, keepCommand func() *ex
 	})
 }
 
-// register returns the MCP server with all that a client can call and read.
+// register returns an MCP server with the tools, resources and prompts. Its tools
+// submit videos through starter.
 func (h *house) register(starter *keeper.Starter) (*server.MCPServer, *resources.Videos) {
 	instructions := tools.Instructions(h.team)
 	if h.settings.ReadOnly {
@@ -94,9 +95,9 @@ func (h *house) register(starter *keeper.Starter) (*server.MCPServer, *resources
 		Team:         h.team,
 	}
 	tools.Register(srv, offered)
-	mediaOrigins := []string{h.gatewayURL} // of the sandbox, or of a gateway that serves media itself
+	mediaOrigins := []string{h.gatewayURL} // the sandbox serves media itself, and a gateway may
 	if !h.settings.Sandbox {
-		mediaOrigins = []string{pixazo.MediaOrigin, h.settings.GatewayURL}
+		mediaOrigins = []string{pixazo.MediaOrigin, h.gatewayURL}
 	}
 	if h.links != nil {
 		mediaOrigins = append(mediaOrigins, h.links.Origin)
@@ -105,7 +106,7 @@ func (h *house) register(starter *keeper.Starter) (*server.MCPServer, *resources
 	return srv, videos
 }
 
-// savedJobs is the tracker as a saver of videos sees it.
+// savedJobs implements download.Jobs with a tracker.
 type savedJobs struct{ *jobs.Tracker }
 
 // Status implements download.Jobs.
@@ -123,6 +124,7 @@ func (s savedJobs) Find(ctx context.Context, requestID string) download.Known {
 	return download.Known{Job: r.Job, Prompt: r.Prompt, SubmittedAt: r.SubmittedAt, Saved: savedFiles(*r)}
 }
 
+// savedFiles returns the saved files of r in the type of package download.
 func savedFiles(r journal.Row) (files []download.File) {
 	for _, file := range r.Saved {
 		files = append(files, download.File(file))
@@ -144,8 +146,8 @@ func (s savedJobs) AddSaved(ctx context.Context, requestID string, files []downl
 	return s.Tracker.AddSaved(ctx, requestID, saved)
 }
 
-// refuse returns the error of a call that needs a setting which can't be taken.
-// Settings.Key refuses what the key file and resources need.
+// refuse returns an error when a call of tool needs a setting that has a problem,
+// else nil. Problems of settings that lead to the key are left to Settings.Key.
 func refuse(settings config.Settings, tool string, arguments map[string]any) error {
 	needed := append([]string{"", "sandbox"}, map[string][]string{
 		"generate_video": {"state-dir", "max-videos-per-hour", "max-videos-per-day", "files-format", "auto-save", "keeper", "notify", "webhook-url", "webhook-mode", "read-only", "confirm-spend"},
@@ -179,7 +181,7 @@ func refuse(settings config.Settings, tool string, arguments map[string]any) err
 	return nil
 }
 
-// hasLocalFile reports whether the argument files may name a local file.
+// hasLocalFile reports whether files, the argument as it came, may name a local file.
 func hasLocalFile(files any) bool {
 	items, ok := files.([]any)
 	if !ok {

@@ -1,5 +1,5 @@
-// This file is the commands wait and list, which a shell or an IDE agent runs:
-// wait ends when the videos are done, and so wakes whoever started it.
+// This file runs the commands wait and list, for shells and for agents that can run
+// a command in the background: wait ends when the videos are done.
 
 package main
 
@@ -28,25 +28,24 @@ import (
 
 const (
 	noTimeout = 1000 * time.Hour
-	savedTime = time.Minute // how long wait waits for a keeper to save a video that is done
-	listPage  = 100
+	savedTime = time.Minute // how long wait gives a keeper to save a finished video
+	listPage  = 100         // rows that list reads at a time
 )
 
-// status is the error of a command whose exit status says more than 1.
+// status is an error together with the exit status that it leads to.
 type status struct {
 	code int
 	error
 }
 
-// The exit statuses of wait, beside 0: all videos are completed. After wrong use, the
-// other commands have the same one.
+// The exit statuses of wait, beside 0 for "all videos are completed".
 const (
-	oneFailed = 1 // or is uncertain, or not known
-	wrongUse  = 2
+	oneFailed = 1 // a video failed, is uncertain, or is not known
+	wrongUse  = 2 // of every command
 	timedOut  = 3
 )
 
-// waitForVideos is the command wait.
+// waitForVideos runs the command wait.
 func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr io.Writer) error {
 	log := logTo(stderr, settings.LogLevel)
 	all := journal.New(journal.Options{Dir: settings.StateDir})
@@ -85,9 +84,9 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 	return nil
 }
 
-// houseOf makes the parts for jobs of a gateway: that of the settings, or the
-// sandbox. The key goes to no other one, whatever the journal says; jobs of
-// another one are followed in the journal alone.
+// houseOf makes the parts for waiting for the jobs that the journal has of gateway.
+// The key is sent to the gateway of the settings only. For any other gateway the parts
+// have no key, so that its jobs are followed in the journal alone.
 func houseOf(settings config.Settings, gateway string, log *slog.Logger) (*house, error) {
 	settings.Sandbox = gateway == "sandbox" || gateway == "" && settings.Sandbox
 	h, err := newHouse(settings, log)
@@ -99,23 +98,22 @@ func houseOf(settings config.Settings, gateway string, log *slog.Logger) (*house
 	return h, err
 }
 
-// waiter prints how waits go.
+// waiter runs the waits of one command and prints what becomes of them.
 type waiter struct {
 	settings config.Settings
 
 	mu           sync.Mutex
 	out          io.Writer
-	said         map[string]string // the newest status of each job, and why it is not known any more
+	said         map[string]string // by request_id: the status, or failed status check, of the newest progress
 	failed, late int
 
 	begun time.Time
-	live  bool   // whether out is a terminal, with a progress line at its end
-	left  int    // videos that are waited for
-	line  string // the progress line as it stands
+	live  bool   // out is a terminal, whose last line shows the progress
+	left  int    // videos that are still waited for
+	line  string // the progress line that is shown
 }
 
-// print prints a line above the progress line, which has to be shown anew. The
-// caller holds w.mu.
+// print prints a line in place of the progress line. The caller holds w.mu.
 func (w *waiter) print(line string) {
 	w.show("")
 	fmt.Fprintln(w.out, line)
@@ -130,7 +128,7 @@ func (w *waiter) show(line string) {
 	w.line = line
 }
 
-// wait waits for one job and prints how it ends.
+// wait waits for one job, counts how it ended, and prints that.
 func (w *waiter) wait(ctx context.Context, h *house, id string, timeout time.Duration) {
 	outcome, err := h.tracker.Wait(ctx, id, timeout, func(p jobs.Progress) { w.progress(id, p) })
 	row := outcome.Row
@@ -162,19 +160,20 @@ func (w *waiter) wait(ctx context.Context, h *house, id string, timeout time.Dur
 	w.print(lineOf(w.settings.JSON, object, append([]string{id}, words(view, err)...)...))
 }
 
-// unchecked says that a job could not be asked for.
+// unchecked wraps err, which a status check failed with, in words for the user.
 func unchecked(err error) error { return fmt.Errorf("the newest check failed (%w)", err) }
 
-// lineOf returns a line with the columns, or with the same as JSON.
-func lineOf(asJSON bool, same any, columns ...string) string {
+// lineOf returns object as a line of JSON if asJSON is true, else the columns.
+func lineOf(asJSON bool, object any, columns ...string) string {
 	if asJSON {
-		raw, _ := json.Marshal(same)
+		raw, _ := json.Marshal(object)
 		return string(raw)
 	}
 	return strings.Join(columns, "  ")
 }
 
-// words returns the columns of a line about a video, its status first.
+// words returns the status of a video and, as further columns, err, or else where the
+// video is, or why there is none.
 func words(v jobs.View, err error) []string {
 	all := []string{v.Status}
 	switch {
@@ -193,8 +192,8 @@ func words(v jobs.View, err error) []string {
 	return all
 }
 
-// saved returns the row of a finished job once its video is saved: by this
-// command, or by a keeper, which is given a minute.
+// saved returns the row of a finished job once its video is saved. With --save it saves
+// the video itself, else it waits up to savedTime for a keeper to do so.
 func (w *waiter) saved(ctx context.Context, h *house, row journal.Row) (journal.Row, error) {
 	id := row.Job.RequestID
 	if w.settings.Shell.Save {
@@ -214,17 +213,17 @@ func (w *waiter) saved(ctx context.Context, h *house, row journal.Row) (journal.
 	}
 }
 
-// progress prints a job's status if it is another one than before, and on a
-// terminal how far the wait is.
+// progress prints a job's status if that has changed and, on a terminal, how long the
+// waits have taken.
 func (w *waiter) progress(id string, p jobs.Progress) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	line, status := fmt.Sprintf("%s  %s", id, p.Row.Job.Status), string(p.Row.Job.Status)
 	if p.Err != nil {
 		line = fmt.Sprintf("%s  %s", line, unchecked(p.Err))
-		status, _, _ = strings.Cut(line, ": ") // up to the error's code, since words differ
+		status, _, _ = strings.Cut(line, ": ") // without the error's words, which change from time to time
 	}
-	if status != w.said[id] && !w.settings.JSON && !p.Row.Job.Done() { // the end is printed by wait
+	if status != w.said[id] && !w.settings.JSON && !p.Row.Job.Done() { // wait prints the end
 		w.print(line)
 	}
 	w.said[id] = status
@@ -233,7 +232,7 @@ func (w *waiter) progress(id string, p jobs.Progress) {
 	}
 }
 
-// listVideos is the command list.
+// listVideos runs the command list.
 func listVideos(ctx context.Context, settings config.Settings, stdout, stderr io.Writer) error {
 	h, err := newHouse(settings, logTo(stderr, settings.LogLevel))
 	if err != nil {
@@ -274,7 +273,7 @@ func listVideos(ctx context.Context, settings config.Settings, stdout, stderr io
 	return nil
 }
 
-// listUsage lists what each owner of a team made on each of the last days.
+// listUsage prints how many videos each user of a team made on each of the last days.
 func listUsage(ctx context.Context, h *house, stdout io.Writer) error {
 	used, err := h.used(ctx)
 	if err != nil {
@@ -289,14 +288,14 @@ func listUsage(ctx context.Context, h *house, stdout io.Writer) error {
 	return nil
 }
 
-// shells are the clients, by what their clientInfo.name contains in lower case,
-// whose agents can run a command in a shell.
+// shells are the clients whose agents can run a command in a shell: clientInfo.name, in
+// lower case, contains one of these words.
 var shells = []string{"claude-code", "codex", "gemini-cli", "cursor", "visual studio code", "vscode", "opencode", "qwen"}
 
-// waitCommand returns how the agent of a client waits for a video in a shell: this
-// program with an absolute path, and the settings that find the journal. "" for a
-// client that has no shell, and for a program in a temporary folder, which will
-// not be there for long.
+// waitCommand returns the command that an agent of the client runs to wait for a video,
+// but for the request_id: the path of this program, and the flags with which it finds
+// the journal. It returns "" if the client has no shell, or the program lies in a
+// temporary folder and may soon be gone.
 func waitCommand(settings config.Settings, clientName string) string {
 	program, err := os.Executable()
 	name := strings.ToLower(clientName)
