@@ -1,7 +1,7 @@
-// Package attach reads the local files that a caller names in files. It alone
-// reads files that a caller chose, and only below folders that were opened for
-// that. What an item of files is, and what content may be sent, is decided in
-// package pixazo.
+// Package attach reads the local files that a caller names in the argument files. No
+// other package reads files that a caller chose, and this one only reads below folders
+// that the user opened for that. Package pixazo decides which items are local files and
+// what content may be sent.
 package attach
 
 import (
@@ -16,10 +16,10 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// Resolver says which local files may be attached.
+// Resolver reads local files below the folders that it names.
 type Resolver struct {
-	Dirs      []string // absolute folders (--files-dir) below which local files may be read
-	FromRoots bool     // --files-from-roots: folders that the client offers count too
+	Dirs      []string // --files-dir: absolute paths
+	FromRoots bool     // --files-from-roots: the client's roots are opened, too
 	Home      string   // what ~ stands for; "" when it is not known
 }
 
@@ -29,18 +29,18 @@ func IsLocal(item string) bool {
 	return form == pixazo.LocalPath || form == pixazo.Ambiguous
 }
 
-// NeedsRoots reports whether one of items is or may be a local file, so that
-// the client has to be asked for its roots. It is false unless FromRoots.
+// NeedsRoots reports whether the client has to be asked for its roots before items can
+// be read.
 func (r Resolver) NeedsRoots(items []string) bool {
 	return r.FromRoots && slices.ContainsFunc(items, IsLocal)
 }
 
-// Read reads the local files among items: the result has that of items[i] at i,
-// and nil for an item that is none. roots are the client's, as file:// URIs:
-// others are ignored, and all of them unless FromRoots.
+// Read reads the local files among items. The result has the file of items[i] at index
+// i, and nil if that is no local file. roots are the client's; without FromRoots, and
+// unless they are file:// URIs, they are ignored.
 //
-// An error has code file_refused and names each item that can't be sent, the rule
-// and what came. It reads no more than Prepare takes.
+// An error has code file_refused and names each item that can't be sent, the rule that
+// it breaks, and what came. No more is read than Prepare accepts.
 func (r Resolver) Read(items, roots []string) ([]*pixazo.Attachment, error) {
 	attached := make([]*pixazo.Attachment, len(items))
 	if len(items) > pixazo.MaxFiles || !slices.ContainsFunc(items, IsLocal) {
@@ -56,7 +56,7 @@ func (r Resolver) Read(items, roots []string) ([]*pixazo.Attachment, error) {
 		}
 		found, rule := opened.open(item, r.Home)
 		if found.absent && pixazo.FormOf(item) == pixazo.Ambiguous {
-			continue // Prepare says what it may be
+			continue // it may be an asset; Prepare refuses it with both readings
 		}
 		a := &pixazo.Attachment{Name: found.name, Refused: rule}
 		if found.file != nil {
@@ -76,9 +76,9 @@ func (r Resolver) Read(items, roots []string) ([]*pixazo.Attachment, error) {
 	return attached, nil
 }
 
-// readAll reads a file of size bytes, or returns the rule that it breaks.
+// readAll returns the content of a file of size bytes, or the rule that the file breaks.
 func readAll(f *os.File, size int64) (data []byte, rule string) {
-	data = make([]byte, size+1) // a byte more, so that a file that grew is noticed
+	data = make([]byte, size+1) // one byte more, to notice that the file has grown
 	n, err := io.ReadFull(f, data)
 	switch {
 	case inUse(err, runtime.GOOS):
@@ -93,7 +93,7 @@ func readAll(f *os.File, size int64) (data []byte, rule string) {
 
 const inUseRule = "must not be open in another program that lets nobody else read it: close it there"
 
-// inUse reports whether err says that another program has a file for itself.
+// inUse reports whether err says that another program has opened a file exclusively.
 func inUse(err error, goos string) bool {
 	const sharingViolation, lockViolation = syscall.Errno(32), syscall.Errno(33) // Windows
 	return goos == "windows" && (errors.Is(err, sharingViolation) || errors.Is(err, lockViolation))

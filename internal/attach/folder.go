@@ -1,5 +1,5 @@
-// This file opens the folders for local files, and the files below them. Every
-// access goes through os.Root, which lets neither .. nor a link lead out.
+// This file opens the folders for local files, and files below them. All access goes
+// through os.Root, so neither .. nor a link leads out of a folder.
 
 package attach
 
@@ -24,27 +24,26 @@ const (
 	dirSetting   = "--files-dir (PIXAZO_FILES_DIR)"
 	rootsSetting = "--files-from-roots (PIXAZO_FILES_FROM_ROOTS)"
 
-	maxRoots  = 50     // of a client; the rest is ignored
+	maxRoots  = 50     // roots of a client that are opened; the rest is ignored
 	maxListed = 5      // folders or names that an error lists
-	maxNames  = 10_000 // of a folder that are looked through for one that is alike
+	maxNames  = 10_000 // names of a folder that are compared with the one asked for
 )
 
-// folder is a folder below which local files may be read. root is nil when
-// there is no such folder.
+// folder is a folder below which local files may be read.
 type folder struct {
-	path string // as it was configured or offered
-	real string // the same without links, since on macOS /tmp is /private/tmp
-	root *os.Root
+	path string   // as it was configured or offered
+	real string   // path without links, since on macOS /tmp is /private/tmp
+	root *os.Root // nil if the folder could not be opened
 }
 
-// folders are those of one call.
+// folders are the folders that are open during one call.
 type folders struct {
 	list  []folder
-	where string // what a path must lie below, in words
-	none  string // why list is empty, in words
+	where string // names the folders, for errors
+	none  string // why list is empty, for errors
 }
 
-// openFolders opens those folders of --files-dir and roots that exist.
+// openFolders opens the folders of --files-dir and, with FromRoots, the client's roots.
 func (r Resolver) openFolders(roots []string) *folders {
 	opened := &folders{
 		where: "a folder of " + dirSetting,
@@ -66,15 +65,16 @@ func (r Resolver) openFolders(roots []string) *folders {
 	return opened
 }
 
-// add opens a folder and adds it to the words of where.
+// add opens a folder and adds it to list and where. configured says that it comes from
+// --files-dir.
 func (opened *folders) add(dir string, configured bool) {
 	f, fault := folder{path: dir}, ""
 	switch {
 	case !filepath.IsAbs(dir):
 		fault = " (which is not absolute)"
 	case configured && disk.IsWhole(dir):
-		// Opened by mistake far more often than meant. Whoever means it can
-		// have the client offer it.
+		// This is far more often a mistake than intended. Who intends it can have
+		// the client offer it as a root.
 		fault = " (which is the whole file system, and is not opened)"
 	default:
 		var err error
@@ -101,17 +101,16 @@ func (opened *folders) close() {
 	}
 }
 
-// lookup is what open found: a file, or none.
+// lookup is the result of open.
 type lookup struct {
-	file   *os.File
-	name   string // without its folder
+	file   *os.File // nil if none was opened
+	name   string   // without its folder
 	size   int64
 	absent bool // there is no file of that name, or no folder is open
 }
 
-// open opens the file of item. Without one, rule says what keeps it from being
-// attached. What lies outside of the folders makes no difference to rule,
-// whether it exists or not.
+// open opens the file that item names, or returns the rule that keeps it from being
+// attached. rule does not tell whether something outside of the folders exists.
 func (opened *folders) open(item, home string) (found lookup, rule string) {
 	if len(opened.list) == 0 {
 		return lookup{absent: true}, "is a local path, and " + opened.none
@@ -151,7 +150,7 @@ func (opened *folders) open(item, home string) (found lookup, rule string) {
 	return lookup{absent: true}, "is not there: it must lie below " + opened.where
 }
 
-// nameOf returns the name of p below the folder, if it may lie there.
+// nameOf returns p relative to the folder, and whether p may lie below it.
 func (f folder) nameOf(p string) (name string, ok bool) {
 	name, ok = filepath.Clean(p), true
 	if filepath.IsAbs(p) {
@@ -162,15 +161,15 @@ func (f folder) nameOf(p string) (name string, ok bool) {
 	return name, ok && filepath.IsLocal(name)
 }
 
-// try opens the file of a name below f. Without one, rule says what keeps it from
-// being attached, "" if there is none of that name.
+// try opens the file of this name below f, or returns the rule that keeps it from being
+// attached. rule is "" if there is no such file.
 func (opened *folders) try(f folder, name string) (found lookup, rule string) {
 	file, info, err := disk.OpenFile(f.root, name)
 	if isAbsent(err) {
 		return lookup{absent: true}, ""
 	}
 	if err != nil && !errors.Is(err, disk.ErrIrregular) && !errors.Is(err, fs.ErrPermission) {
-		// os.Root follows no absolute link, even one that stays inside.
+		// os.Root follows no absolute links, even if they stay inside.
 		if real, linkErr := filepath.EvalSymlinks(filepath.Join(f.real, name)); linkErr == nil {
 			for _, other := range opened.list {
 				if target, ok := below(real, other.real); ok && other.root != nil {
@@ -193,18 +192,20 @@ func (opened *folders) try(f folder, name string) (found lookup, rule string) {
 	return lookup{}, "must not lead through a link out of the folders: it must lie below " + opened.where
 }
 
-// isAbsent reports whether err says that there is no such name.
+// isAbsent reports whether err means that there is no file of that name.
 func isAbsent(err error) bool {
 	const invalidName = syscall.Errno(123) // Windows
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG) ||
 		runtime.GOOS == "windows" && errors.Is(err, invalidName)
 }
 
+// exactly returns name itself. It and alike are the two ways in which open looks for a
+// file.
 func (f folder) exactly(name string) []string { return []string{name} }
 
-// alike returns the paths in the folder that are equal to name but for white space
-// and Unicode normalization. A single one can be opened; several are quoted, for the
-// error that lists them.
+// alike returns the paths in the folder that differ from name only in white space or
+// Unicode normalization. A single one is returned as it can be opened, several are
+// quoted for an error.
 func (f folder) alike(name string) (names []string) {
 	at := "."
 	for part := range strings.SplitSeq(filepath.ToSlash(name), "/") {

@@ -19,7 +19,8 @@ import (
 
 const maxPath = 4096 // bytes
 
-// localPath returns the path that item stands for, or the rule that it breaks.
+// localPath returns the path that item, a path or a file URL, stands for, or the rule
+// that item breaks.
 func localPath(item, home string) (p, rule string) {
 	p = item
 	switch {
@@ -49,8 +50,8 @@ func localPath(item, home string) (p, rule string) {
 	return p, ""
 }
 
-// fileURL returns the path of a file URL, "" if it has none. A host is a
-// server's name on Windows, and refused elsewhere.
+// fileURL returns the path of a file URL, "" if it has no usable one. On Windows a host
+// becomes the server of a network path; elsewhere a URL with a host is not usable.
 func fileURL(s, goos string) string {
 	u, err := url.Parse(s)
 	if err != nil || u.Opaque != "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(s, "#") || !strings.HasPrefix(u.Path, "/") {
@@ -69,16 +70,16 @@ func fileURL(s, goos string) string {
 	}
 }
 
-// hidden reports whether r makes a path read as another: a control character,
-// a line break, or an override of the writing direction. Marks of direction
-// and joiners stay, since names in Arabic, Hebrew or Hindi have them.
+// hidden reports whether r can make a path look like another one: a control character,
+// a line break, or an override of the writing direction. Directional marks and joiners
+// are allowed, since names in Arabic, Hebrew or Hindi have them.
 func hidden(r rune) bool {
 	return unicode.IsControl(r) || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }
 
-// below returns the name of p relative to folder, if p lies there by its
-// letters. Both are absolute. Names that look alike are taken for the same,
-// which is safe: the file is opened relative to the folder.
+// below returns p relative to folder, and whether p lies below folder, lexically. Both
+// are absolute paths. Names that look alike count as equal. That is safe, since the file
+// is opened relative to the folder.
 func below(p, folder string) (name string, ok bool) {
 	parts, over := split(p), split(folder)
 	if len(parts) < len(over) {
@@ -93,14 +94,14 @@ func below(p, folder string) (name string, ok bool) {
 	return filepath.Join(append([]string{"."}, parts[len(over):]...)...), true
 }
 
-// split cuts an absolute path into its names, of which a drive is one.
+// split returns the elements of an absolute path; a drive is one of them.
 func split(p string) []string {
 	return strings.FieldsFunc(filepath.ToSlash(filepath.Clean(p)), func(r rune) bool { return r == '/' })
 }
 
-// loose returns the form in which names that look alike are equal: a model
-// types neither the narrow space in the name of a Mac's screenshot nor the
-// form of Unicode that its disk has.
+// loose returns a form of name that is the same for names that look alike. A model
+// types neither the narrow space in the name of a Mac's screenshot nor the Unicode
+// normalization that the disk uses.
 func loose(name string) string {
 	return strings.Join(strings.Fields(norm.NFKC.String(name)), " ")
 }

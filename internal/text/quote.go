@@ -1,4 +1,4 @@
-// This file writes values into sentences and into JSON.
+// This file puts values into sentences and into JSON.
 
 package text
 
@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// Quote shows a caller's value in double quotes, cut to 80 characters, with
-// what can't be seen escaped: a stray line break may be what is wrong with it.
+// Quote returns a caller's value in double quotes, cut to 80 characters. Invisible
+// characters are escaped, not removed, since a stray line break may be what is wrong.
 func Quote(s string) string {
 	if utf8.RuneCountInString(s) > 80 {
 		s = string([]rune(s[:min(len(s), 4*80)])[:80]) + "…"
@@ -19,17 +19,17 @@ func Quote(s string) string {
 	return strconv.QuoteToGraphic(s)
 }
 
-// inert replaces what could close a quotation, or make a link, an image or an
-// element of it where Markdown or HTML is rendered.
+// inert replaces the characters that could end a quotation or, where Markdown or HTML
+// is rendered, begin a link, an image or an element.
 var inert = strings.NewReplacer(`"`, "'", "`", "'", "[", "(", "]", ")", "<", "‹", ">", "›")
 
-// Said shows the gateway's words, which are cleaned already, in double quotes:
-// what stands between them is data, and what follows is ours.
+// Said returns words of the gateway or of a user, which must be cleaned already, in
+// double quotes, so that a reader can tell them from words of ours.
 func Said(words string) string { return `"` + inert.Replace(words) + `"` }
 
-// JSON encodes v without escaping <, > and &, since models copy \u0026 into
-// URLs, and without a line break at the end. indent is that of json.Indent; ""
-// keeps it on one line.
+// JSON encodes v without a line break at the end, and without escaping <, > and &,
+// since models copy a \u0026 into URLs. indent is that of json.Indent; with "" all is
+// on one line.
 func JSON(v any, indent string) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)

@@ -1,4 +1,4 @@
-// This file finds a secret in whatever form an answer repeats it.
+// This file finds a secret in a text, also where the text spells it differently.
 
 package text
 
@@ -15,8 +15,8 @@ import (
 // Redacted stands where a secret was.
 const Redacted = "[redacted]"
 
-// MinSecret is the length from which on a secret is looked for. A shorter one,
-// as the sandbox's is, may be an ordinary word.
+// MinSecret is the length of the shortest secret that is looked for. A shorter one,
+// like the sandbox's key, may be an ordinary word.
 const MinSecret = 16
 
 // Holds reports whether s repeats secret, in any of the forms that CleanAndHide
@@ -26,12 +26,15 @@ func Holds(s, secret string) bool {
 	return len(secret) >= MinSecret && hide(s, secret) != s
 }
 
-// hide returns s with Redacted in the place of secret, and of a beginning of it
-// that has MinSecret characters or more, also in hexadecimal and in base64. secret
-// is printable ASCII without spaces, quotation marks, \, % and &.
+// hide returns s with Redacted in place of secret, and of every beginning of secret
+// with at least MinSecret characters; both also in hexadecimal and in base64. secret
+// must be printable ASCII without spaces, quotation marks, \, % and &.
 func hide(s, secret string) string {
 	var b strings.Builder
-	read, forms := charactersOf(s), formsOf(secret)
+	read, forms := make([]character, len(s)), formsOf(secret)
+	for i := range read {
+		read[i] = characterAt(s[i:])
+	}
 	for i := 0; i < len(s); {
 		n := 0
 		for _, form := range forms {
@@ -49,9 +52,10 @@ func hide(s, secret string) string {
 	return b.String()
 }
 
-// formsOf returns secret, its hexadecimal digits, and that part of its base64 which
-// does not depend on what is encoded with it, such as a name and a colon before it
-// (RFC 7617): there are three, and each has a form for URLs.
+// formsOf returns secret as it is, in hexadecimal, and in base64. There it has three
+// forms, by how many bytes are encoded before it, as in "name:secret" (RFC 7617), and
+// each may have another one for URLs. Of each only the part is returned that does not
+// depend on the bytes around secret.
 func formsOf(secret string) []string {
 	forms := []string{secret, hex.EncodeToString([]byte(secret))}
 	for before := range 3 {
@@ -65,10 +69,10 @@ func formsOf(secret string) []string {
 	return forms
 }
 
-// spelled returns how many bytes at the beginning of a text, read by charactersOf,
-// stand for secret, 0 if none do. Letters count in either case and characters as any
-// escape of them; between two of them backslashes, spaces and what is not ASCII are
-// passed over, since much of that can't be seen (U+FE0F, U+3164).
+// spelled returns how many bytes at the beginning of text spell secret, or at least
+// its first MinSecret characters; 0 if they don't. text has a character for each byte,
+// see characterAt. Upper and lower case count as equal. Backslashes, spaces and all
+// that is not ASCII are skipped, since much of it is invisible (U+FE0F, U+3164).
 func spelled(text []character, secret string) int {
 	n, end, found := 0, 0, 0
 	for n < len(text) && found < len(secret) {
@@ -91,19 +95,10 @@ func spelled(text []character, secret string) int {
 // HTML (&#65;) escape it, each also escaped once more.
 var escape = Pattern(`(?i)^(?:\\{1,8}(?:u([0-9a-f]{4})|x([0-9a-f]{2})|[bfnrtv])|%(?:25){0,8}([0-9a-f]{2})|&(?:amp;){0,8}([#a-z0-9]{1,40};))`)
 
-// character is what size bytes of a text stand for: a rune, or an escape of one.
+// character is a rune, and the number of bytes by which the text spells it.
 type character struct{ r, size int32 }
 
-// charactersOf returns, for each byte of s, the character that begins there.
-func charactersOf(s string) []character {
-	all := make([]character, len(s))
-	for i := range all {
-		all[i] = characterAt(s[i:])
-	}
-	return all
-}
-
-// characterAt returns the first character of s.
+// characterAt returns the first character of s, decoding an escape.
 func characterAt(s string) character {
 	plain, size := utf8.DecodeRuneInString(s)
 	if strings.IndexByte(`\%&`, s[0]) < 0 {

@@ -1,5 +1,5 @@
-// Package text makes strings from outside fit to be shown: the gateway's words
-// and a caller's values end up in terminals, logs and models.
+// Package text makes strings from outside fit to be shown. The gateway's words and a
+// caller's values end up in terminals, in logs and with models.
 package text
 
 import (
@@ -11,11 +11,11 @@ import (
 	"unicode/utf8"
 )
 
-// Clean makes s one line of at most limit characters: runs of white space
-// become one space; control, formatting (such as bidirectional overrides) and
-// invalid characters go. Where it was cut a "…" follows.
+// Clean returns s as one line of at most limit characters, and "…" behind them if
+// something was cut off. A run of white space becomes one space. Control characters,
+// formatting characters such as bidirectional overrides, and invalid ones are removed.
 func Clean(s string, limit int) string {
-	// An error text may be a megabyte of escapes: no more than this is read.
+	// s may be a megabyte of escapes. No more than this is read.
 	most := 64 * limit
 	cut := len(s) > most
 	if cut {
@@ -49,9 +49,9 @@ func Clean(s string, limit int) string {
 	return b.String()
 }
 
-// CleanAndHide is Clean that also puts Redacted wherever s repeats secret, see
-// hide. The order matters: a character that is taken out would join two halves
-// of a secret, and a cut would leave a part of it.
+// CleanAndHide returns Clean(s, limit) with Redacted in place of secret, see hide. The
+// order matters: removing a character may join two halves of the secret, so it comes
+// before; cutting may leave a part that is too short to be found, so it comes after.
 func CleanAndHide(s, secret string, limit int) string {
 	if len(secret) < MinSecret {
 		return Clean(s, limit)
@@ -59,7 +59,7 @@ func CleanAndHide(s, secret string, limit int) string {
 	return Clean(hide(Clean(s, len(s)), secret), limit)
 }
 
-// WithoutNaming returns words without the sentences in which one of names occurs.
+// WithoutNaming returns words without the sentences that contain one of names.
 func WithoutNaming(words string, names []string) string {
 	var kept strings.Builder
 	for sentence := range strings.SplitAfterSeq(words, ". ") {
@@ -70,19 +70,19 @@ func WithoutNaming(words string, names []string) string {
 	return strings.TrimRight(kept.String(), " ")
 }
 
-// Pattern returns a regular expression that is compiled when it is first used:
-// all of them together would cost each start of the program 0.5 ms.
+// Pattern returns a function that returns the regular expression. It is compiled at the
+// first call: compiling all of them would add 0.5 ms to each start of the program.
 func Pattern(expression string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
 }
 
 var base64Run = Pattern(`[A-Za-z0-9+/=]+`)
 
-// WithoutData replaces long runs of base64 by "[data]": a gateway that repeats
-// a request repeats its attachments, which belong neither in the journal nor
-// in a model's context.
+// WithoutData replaces long runs of base64 by "[data]". A gateway that repeats a request
+// also repeats its attachments, which belong neither in the journal nor in a model's
+// context.
 func WithoutData(s string) string {
-	const longest = 80 // characters of a run that may be a word or an id
+	const longest = 80 // characters of a run that is kept, since it may be a word or an id
 	return base64Run().ReplaceAllStringFunc(s, func(run string) string {
 		if len(run) > longest {
 			return "[data]"
@@ -91,9 +91,9 @@ func WithoutData(s string) string {
 	})
 }
 
-// Near returns the word of known that word is most like: one that begins with it, as
-// timeout_seconds does with timeout, or that up to two insertions, deletions or
-// replacements of a byte make of it. It returns "" when there is none.
+// Near returns the word of known that is nearest to word: one that begins with it, as
+// timeout_seconds begins with timeout, else one that differs from it by at most two
+// inserted, deleted or replaced bytes. It returns "" when there is none.
 func Near(word string, known []string) string {
 	for slips := range 3 {
 		for _, k := range known {
@@ -105,8 +105,8 @@ func Near(word string, known []string) string {
 	return ""
 }
 
-// within reports whether so many insertions, deletions or replacements of a byte, or
-// fewer, make b of a.
+// within reports whether at most this many inserted, deleted or replaced bytes turn a
+// into b.
 func within(slips int, a, b string) bool {
 	for a != "" && b != "" && a[0] == b[0] {
 		a, b = a[1:], b[1:]
@@ -119,6 +119,6 @@ func within(slips int, a, b string) bool {
 
 var deviceName = Pattern(`(?i)^(con|prn|aux|nul|conin\$|conout\$|clock\$|(com|lpt)[0-9¹²³]) *(\.|$)`)
 
-// IsDeviceName reports whether Windows takes the name of a file for a device,
-// such as CON or com1.txt.
+// IsDeviceName reports whether Windows opens a device instead of a file of this name,
+// as with CON or com1.txt.
 func IsDeviceName(name string) bool { return deviceName().MatchString(name) }
