@@ -1,5 +1,5 @@
-// This file holds the rules for the addresses that a user may set, and for those
-// that the gateway names.
+// This file holds the rules for addresses, those that a user sets and those that the
+// gateway names.
 
 package pixazo
 
@@ -16,8 +16,8 @@ import (
 // DefaultGatewayURL is the gateway's origin (API, "Authentication").
 const DefaultGatewayURL = "https://gateway.pixazo.ai"
 
-// MediaOrigin covers the hosts of finished videos; the gateway itself is
-// another.
+// MediaOrigin matches the hosts from which finished videos are served, but for the
+// gateway itself, which may serve some.
 const MediaOrigin = "https://*.r2.dev"
 
 var (
@@ -25,9 +25,9 @@ var (
 	errWebhook = errors.New("must be an https URL of at most 2,000 characters, all of them ASCII (http only to this computer)")
 )
 
-// ParseGatewayURL returns the origin that s names, see OriginOf. "" means
-// DefaultGatewayURL. A path is refused, since the paths of the API are added to
-// it. The error holds the rule, and nothing of s.
+// ParseGatewayURL returns the origin of the URL s, see OriginOf. "" stands for
+// DefaultGatewayURL. A URL with a path is refused, since the paths of the API are put
+// behind the origin. The error is the rule that s breaks and quotes nothing of s.
 func ParseGatewayURL(s string) (origin string, err error) {
 	if s == "" {
 		s = DefaultGatewayURL
@@ -42,10 +42,10 @@ func ParseGatewayURL(s string) (origin string, err error) {
 	return origin, nil
 }
 
-// OriginOf returns scheme, host and port of u in one form: the host in lower
-// case and without a dot at its end, an address in its shortest form, no port
-// that is the scheme's own. It is "" unless u is an https URL, or an http one of
-// this computer, with a port that there can be.
+// OriginOf returns scheme, host and port of u in normal form: the host in lower case
+// and without a final dot, an IP address in its shortest form, without the scheme's
+// default port. It returns "" unless u is an https URL, or an http URL of this
+// computer, with a valid port.
 func OriginOf(u *url.URL) string {
 	host := normalHost(u.Hostname())
 	own := map[string]string{"https": "443", "http": "80"}[u.Scheme]
@@ -69,10 +69,10 @@ func normalHost(host string) string {
 	return host
 }
 
-// CheckWebhookURL returns an error that holds the rule, and nothing of s, unless
-// s can be given to the gateway as the address of a webhook: it travels in a
-// header, so it must be of printable ASCII. The gateway takes https only; http to
-// this computer is for the sandbox.
+// CheckWebhookURL returns an error unless s can be given to the gateway as a webhook
+// URL. s is sent in a header, so it must be printable ASCII. The gateway takes https
+// only; http to this computer is for the sandbox. The error is the rule that s breaks
+// and quotes nothing of s.
 func CheckWebhookURL(s string) error {
 	u, err := url.Parse(s)
 	if err != nil || OriginOf(u) == "" ||
@@ -82,27 +82,26 @@ func CheckWebhookURL(s string) error {
 	return nil
 }
 
-// IsLoopback reports whether host is this computer: localhost, or a loopback
-// address.
+// IsLoopback reports whether host is localhost or a loopback address.
 func IsLoopback(host string) bool {
 	host = normalHost(host)
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
-// isOwn reports whether address is a URL on the gateway's own origin, where the
-// key may be sent: same scheme, host and port.
+// isOwn reports whether address is a URL with the gateway's scheme, host and port, to
+// which the key may be sent.
 func (c *Client) isOwn(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && u.User == nil && OriginOf(u) == c.origin && len(address) <= maxURLLength
 }
 
-// Origin returns the gateway's origin in the one form by which gateways are told
-// apart, such as https://gateway.pixazo.ai.
+// Origin returns the gateway's origin in normal form, such as
+// https://gateway.pixazo.ai.
 func (c *Client) Origin() string { return c.origin }
 
-// Account returns the hash of the key as it is now, by which the journal tells
-// who can ask for a job; "" while there is none.
+// Account returns the hash of the current key, "" if there is none. The journal keeps
+// it with a job, as only the same key can ask for it.
 func (c *Client) Account() string {
 	key, err := c.config.Key()
 	if err != nil {

@@ -1,5 +1,5 @@
-// This file reads the gateway's answers: which job one names, and what its
-// refusals mean.
+// This file reads from an answer of the gateway which job it names and, if it is a
+// refusal, what that means.
 
 package pixazo
 
@@ -21,19 +21,19 @@ import (
 	"pixazo-mcp/internal/text"
 )
 
-// answer is what came back: status 0 when nothing did.
+// answer is an HTTP answer.
 type answer struct {
-	status int
+	status int // 0 when there was no answer
 	header http.Header
 	body   []byte
-	key    Key // to be kept out of whatever is shown of the answer
+	key    Key // is hidden in everything that is shown of the answer
 }
 
-// namedID returns the valid request_id that the answer names in its own field
-// of that name, or in that of its data, error or detail object, the envelopes in
-// which HeyGen's own API and common frameworks answer; "" if there is none. One of our model goes first:
-// proxies put a request_id of their own into their error pages. The body may
-// break off behind it. An id deeper down, or in a text, may be another job's.
+// namedID returns the request_id that the answer names, "" if it names no valid one. It
+// looks at the field request_id of the body, and of its objects data, error and detail,
+// in which HeyGen's own API and common frameworks answer; an id elsewhere, or in a
+// text, may be that of another job. It prefers an id of our model, since proxies put
+// request_ids of their own into error pages. The body may be cut off behind the id.
 func (a answer) namedID() string {
 	ids := idsIn(bytes.TrimLeft(a.body, "[ \t\r\n"), true)
 	ids = slices.DeleteFunc(ids, func(id string) bool { return CheckRequestID(id) != nil || a.key.Clean(id, maxIDLength) != id })
@@ -46,6 +46,8 @@ func (a answer) namedID() string {
 // namesOurModel reports whether requestID is that of a job of this model.
 func namesOurModel(requestID string) bool { return strings.HasPrefix(requestID, IDPrefix) }
 
+// idsIn returns the values of request_id in a JSON object, which may be cut off, and
+// with envelopes those in its objects data, error and detail.
 func idsIn(object []byte, envelopes bool) (ids []string) {
 	d := json.NewDecoder(bytes.NewReader(object))
 	if brace, err := d.Token(); err != nil || brace != json.Delim('{') {
@@ -58,7 +60,7 @@ func idsIn(object []byte, envelopes bool) (ids []string) {
 		}
 		rest := object[d.InputOffset():]
 		var value any
-		err = d.Decode(&value) // fails where the body breaks off
+		err = d.Decode(&value) // fails where the body is cut off
 		switch name {
 		case "request_id":
 			if id, ok := value.(string); ok {
@@ -76,7 +78,7 @@ func idsIn(object []byte, envelopes bool) (ids []string) {
 	return ids
 }
 
-// refusal is the error that an answer's HTTP status stands for.
+// refusal returns the error that the HTTP status of a stands for.
 func refusal(a answer) *Error {
 	e := &Error{Code: GatewayError, Message: "the gateway failed", HTTPStatus: a.status, RetryAfter: parseRetryAfter(a.header.Get("Retry-After"))}
 	said := a.words()
@@ -96,7 +98,8 @@ func refusal(a answer) *Error {
 	return e
 }
 
-// details is what an error's message says of the answer behind its first words.
+// details returns the second part of an error's message: the answer's HTTP status, how
+// long it asks to wait, and its words.
 func (a answer) details() string {
 	details := fmt.Sprintf(" (HTTP %d", a.status)
 	if wait := parseRetryAfter(a.header.Get("Retry-After")); wait > 0 {
@@ -112,8 +115,8 @@ func (a answer) details() string {
 // aboutMoney matches the words of a 403 that means an empty account.
 var aboutMoney = text.Pattern(`(?i)credit|funds|balance([^rd]|$)`)
 
-// words is what the body of a refusal says, cleaned; "" when it says nothing. A
-// text that is neither JSON nor a page of a proxy is the words themselves.
+// words returns what the body of a refusal says, cleaned; "" when it says nothing. A
+// short text that is neither JSON nor HTML is returned as a whole.
 func (a answer) words() string {
 	var body any
 	said := ""
@@ -129,15 +132,15 @@ func (a answer) words() string {
 	return a.shown(said, 500)
 }
 
-// shown makes the gateway's words fit to be shown.
+// shown returns words of the gateway cleaned, without the key and without base64 data.
 func (a answer) shown(words string, limit int) string {
 	return text.Clean(text.WithoutData(a.key.Clean(words, len(words))), limit)
 }
 
-// sayings puts all that an object says is wrong into one text, each thing once,
-// such as "body.prompt: too long (code 7, param prompt)". This gateway, HeyGen
-// and common frameworks use these fields, each for a string, an object of the
-// same kind, or a list of either.
+// sayings returns all that a JSON object says of an error, each thing once, as in
+// "body.prompt: too long (code 7, param prompt)". It reads the fields that this
+// gateway, HeyGen and common frameworks use; the value of each may be a string, another
+// such object, or a list of either.
 func sayings(object map[string]any) string {
 	said, place, notes := "", "", ""
 	for _, name := range []string{"error", "errors", "message", "msg", "detail", "error_description", "reason", "failure_message"} {
@@ -161,6 +164,7 @@ func sayings(object map[string]any) string {
 	return said + notes
 }
 
+// join returns a and b with separator between them if neither is empty.
 func join(a, separator, b string) string {
 	if a == "" || b == "" {
 		return a + b
@@ -168,8 +172,8 @@ func join(a, separator, b string) string {
 	return a + separator + b
 }
 
-// wordsOf is what a JSON value says: a string or a number itself, an object its
-// sayings or, where it has none, its JSON, and a list what its items say.
+// wordsOf returns a JSON value as words: a string or number as it is, an object as its
+// sayings or, when it has none, as JSON, and a list as the words of its items.
 func wordsOf(value any) string {
 	switch v := value.(type) {
 	case string:
@@ -185,7 +189,7 @@ func wordsOf(value any) string {
 	case map[string]any:
 		said := sayings(v)
 		if said == "" && len(v) > 0 {
-			whole, _ := text.JSON(v, "") // which came as JSON
+			whole, _ := text.JSON(v, "") // can't fail: v was read from JSON
 			said = string(whole)
 		}
 		return said
@@ -193,12 +197,12 @@ func wordsOf(value any) string {
 	return ""
 }
 
-// parseRetryAfter reads both forms of the header (RFC 9110, section 10.2.3):
-// seconds, or a date, up to the next whole second. It gives 0 for anything
-// else, and at most a day.
+// parseRetryAfter reads a Retry-After header in both forms (RFC 9110, section 10.2.3),
+// seconds or a date. It returns whole seconds, rounded up, at most a day, and 0 for
+// anything else.
 func parseRetryAfter(s string) time.Duration {
 	var d time.Duration
-	if n, err := strconv.ParseUint(s, 10, 32); err == nil || errors.Is(err, strconv.ErrRange) { // n is the most there is
+	if n, err := strconv.ParseUint(s, 10, 32); err == nil || errors.Is(err, strconv.ErrRange) { // then n is the largest number
 		d = time.Duration(n) * time.Second
 	} else if t, err := http.ParseTime(s); err == nil {
 		d = time.Until(t.Add(time.Second - 1)).Truncate(time.Second)
@@ -206,7 +210,8 @@ func parseRetryAfter(s string) time.Duration {
 	return min(max(d, 0), 24*time.Hour)
 }
 
-// explain words a network error, which may repeat a header of the gateway's.
+// explain returns a network error in words. It hides key, since err may quote a header
+// that the gateway sent.
 func explain(key Key, err error) string {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err

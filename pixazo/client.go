@@ -1,13 +1,12 @@
 // Package pixazo is a client of the Pixazo gateway's HeyGen Video Agent 3.0
-// API: it submits a video request once, asks for its status, and knows which
-// failures may be repeated and which must not, because a video costs money.
+// API: it submits a video request once, asks for its status, and knows after which
+// failures it may send a request again. A submission that was accepted costs money.
 //
-// The gateway's documents are quoted as "API" in the comments: the model's
-// page on Pixazo, with its request parameters, answers and webhook section.
+// "API" in a comment refers to the gateway's documents: the model's page on Pixazo
+// with its request parameters, answers and webhook section.
 //
-// This file holds the client, what its calls share to send a request and read the
-// answer, and how a failed call is repeated. Each call builds, sends, classifies
-// and decodes, in this order.
+// This file holds the client, and what its calls share: sending a request, reading the
+// answer, and repeating a failed call.
 package pixazo
 
 import (
@@ -27,7 +26,7 @@ import (
 	"pixazo-mcp/internal/text"
 )
 
-// KeyURL is where a key is made, and CreditsURL where credits are bought.
+// KeyURL is the page where a user makes a key, CreditsURL where they buy credits.
 const (
 	KeyURL     = "https://api-console.pixazo.ai/api_keys"
 	CreditsURL = "https://api-console.pixazo.ai/dashboard"
@@ -35,18 +34,18 @@ const (
 
 const maxAnswer = 1 << 20 // bytes; a longer answer is refused
 
-// Config is what a Client needs to know.
+// Config configures a Client.
 type Config struct {
 	// GatewayURL is the gateway's origin; "" means DefaultGatewayURL. It must
 	// be https, or http to a loopback address.
 	GatewayURL string
 
-	// Key gives the key at each call, so that one put in place while the
-	// program runs is picked up. A zero Key means that there is none.
+	// Key returns the key. It is called for each request, so that a key that is set
+	// while the program runs is used. The zero Key means that there is none.
 	Key func() (Key, error)
 
-	// WebhookURL (https) and WebhookMode ("terminal" or "sync") go with every
-	// submission when WebhookURL is set (API, "Webhook").
+	// WebhookURL (https) and WebhookMode ("terminal" or "sync") are sent with every
+	// submission if WebhookURL is set (API, "Webhook").
 	WebhookURL  string
 	WebhookMode string
 
@@ -62,18 +61,19 @@ type Client struct {
 	config Config
 	origin string
 	http   *http.Client // for GETs
-	posts  *http.Client // makes a new connection for each request
+	posts  *http.Client // for POSTs; makes a new connection for each
 
-	// One element for each GET under way: of those that somebody waits for, and
-	// of the others.
+	// gets and polls limit the GETs under way, each of which holds an element: gets
+	// those that somebody waits for, polls those with StatusOptions.Background.
 	gets, polls chan struct{}
 
-	// True if we built the transport: only then does "GetConn was never called"
-	// prove that nothing was sent.
+	// ownTransport is true if we built the transport. Only then does "GetConn was
+	// never called" prove that nothing was sent.
 	ownTransport bool
 }
 
-// NewClient checks config and returns a client of that gateway.
+// NewClient returns a client with this configuration, or an error with code
+// invalid_argument.
 func NewClient(config Config) (*Client, error) {
 	origin, err := ParseGatewayURL(config.GatewayURL)
 	if err != nil {
@@ -94,21 +94,21 @@ func NewClient(config Config) (*Client, error) {
 	if transport == nil {
 		c.ownTransport = true
 		transport = newTransport()
-		// A connection kept since the last call may have died unnoticed, as in a
-		// laptop's sleep, and a POST that goes down with it is uncertain.
+		// A connection that is kept from one call to the next may die unnoticed, as
+		// while a laptop sleeps, and a POST sent on it would be uncertain.
 		fresh := newTransport()
 		fresh.DisableKeepAlives = true
 		posts = fresh
 	}
 	c.http = &http.Client{Transport: transport, CheckRedirect: c.checkRedirect}
-	// Following a redirect would send a submission again.
+	// No redirect of a POST is followed: that would send the submission again.
 	c.posts = &http.Client{Transport: posts, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return c, nil
 }
 
 func newTransport() *http.Transport {
-	// HTTP/2's transport repeats a request by itself after some stream errors
-	// that do not prove the server left it alone.
+	// Not HTTP/2, whose transport repeats a request after stream errors that do not
+	// prove that the server has not handled it.
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	return &http.Transport{
@@ -125,8 +125,8 @@ func newTransport() *http.Transport {
 
 var errRedirect = errors.New("a redirect away from the gateway was refused")
 
-// checkRedirect keeps the key at home: net/http would copy the key's header to
-// whatever host an answer names.
+// checkRedirect refuses redirects to other hosts, to which net/http would send the
+// key's header, too.
 func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 	if !c.isOwn(req.URL.String()) || len(via) > 5 {
 		return errRedirect
@@ -134,18 +134,18 @@ func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// retry says when a call may be repeated.
+// retry says when a failed try may be repeated.
 type retry struct {
-	tries int
+	tries int                         // at most
 	span  time.Duration               // no try begins later than this after the first
-	may   func(error) bool            // whether a failed try may be repeated
-	again func(context.Context) error // asked before each try after the first; its error ends them. nil means yes
+	may   func(error) bool            // reports whether a try that failed so may be repeated
+	again func(context.Context) error // called before each further try; an error prevents it. nil allows all
 }
 
-// repeat calls once until it succeeds or r forbids another try. Between tries it
-// backs off with jitter, at least as long as the gateway asked.
+// repeat calls once until that succeeds or r forbids another try. Before each further
+// try it waits for a backoff with jitter, and at least as long as the gateway asked.
 func (c *Client) repeat(ctx context.Context, r retry, once func() (Job, error)) (Job, error) {
-	start := time.Now().Round(0) // by wall clock, which goes on while the computer sleeps
+	start := time.Now().Round(0) // the wall clock, unlike the monotonic one, goes on while the computer sleeps
 	backoff := 500 * time.Millisecond
 	for try := 1; ; try++ {
 		job, err := once()
@@ -173,12 +173,12 @@ func (c *Client) repeat(ctx context.Context, r retry, once func() (Job, error)) 
 	}
 }
 
-// errNotSent marks an exchange that ended before there was a connection, so
-// that the gateway certainly saw none of it.
+// errNotSent is the cause of an error of exchange when no connection was made, so that
+// the gateway has certainly not received the request.
 var errNotSent = errors.New("no connection was made")
 
-// exchange adds the key, sends req and reads the whole answer, at most 1 MiB.
-// On an error the answer holds what had come by then.
+// exchange adds the key to req, sends it and reads the whole answer, at most 1 MiB. On
+// an error it also returns what had been received of the answer.
 func (c *Client) exchange(client *http.Client, req *http.Request) (a answer, err error) {
 	key, err := c.config.Key()
 	if err != nil {
@@ -202,9 +202,9 @@ func (c *Client) exchange(client *http.Client, req *http.Request) (a answer, err
 			c.config.Logger.Debug("gateway exchange", "method", req.Method, "path", req.URL.Path, "status", a.status, "took", time.Since(start), "error", err)
 		}()
 	}
-	// Only a transport that says it went for a connection and never got one
-	// proves that nothing was sent; one that says nothing proves nothing,
-	// unless it is our own, which may give up before it goes for one.
+	// Nothing was sent if the transport asked for a connection and never got one. A
+	// foreign transport may call neither hook, which proves nothing; if ours has called
+	// neither, it gave up before asking.
 	var asked, connected bool
 	req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 		GetConn: func(string) { asked = true },

@@ -1,4 +1,4 @@
-// This file holds the errors that this project tells apart, by code.
+// This file holds the errors of this project and their codes.
 
 package pixazo
 
@@ -14,7 +14,7 @@ import (
 // model reads them at the start of an error result.
 type Code string
 
-// The codes; Codes has what each means.
+// The codes; for their meaning see Codes.
 const (
 	InvalidArgument     Code = "invalid_argument"
 	MissingAPIKey       Code = "missing_api_key"
@@ -37,22 +37,20 @@ const (
 	Cancelled           Code = "cancelled"
 )
 
-// CodeInfo is what is told of a code wherever codes are explained.
+// CodeInfo explains a code.
 type CodeInfo struct {
 	Code    Code
 	Meaning string // what happened: a sentence in lower case without a full stop
 	Advice  string // what to do: whole sentences, for a model that speaks to a user
 
-	// Charged answers "may the video have been charged?" where a submission
-	// ends with the code: "no", "maybe", or "earlier" when that is not known of
-	// an earlier submission of the same request. "" means that the code is about
-	// a video that was submitted before, and leaves it as it is.
+	// Charged says whether a video may have been charged when a submission ends with
+	// the code: "no", "maybe", or "earlier" if an earlier submission of the same
+	// request may have been. It is "" for a code that no submission ends with.
 	Charged string
 }
 
-// Codes has each code once, in the order in which they are explained. The
-// README's table, the troubleshooting guide and the advice in results are made
-// from it.
+// Codes explains every code. The README's table, the troubleshooting guide and the
+// advice in results are made from it, in this order.
 var Codes = []CodeInfo{
 	{InvalidArgument, "an argument breaks a rule, ours or the gateway's; the message names it, the rule and what came", "Correct it and call again.", "no"},
 	{MissingAPIKey, "there is no API key, or none that can be used", "Ask the user to put a key where the message says; keys are made at " + KeyURL + ". To try everything without a key and without cost, start the server with --sandbox.", "no"},
@@ -75,7 +73,7 @@ var Codes = []CodeInfo{
 	{Cancelled, "the call was given up before anything was submitted, or the server is ending", "Call again if it is still wanted.", "no"},
 }
 
-// Info is the entry of Codes for c, or one with nothing but c.
+// Info returns the entry of Codes for c; for an unknown code one without explanation.
 func (c Code) Info() CodeInfo {
 	for _, info := range Codes {
 		if info.Code == c {
@@ -85,8 +83,8 @@ func (c Code) Info() CodeInfo {
 	return CodeInfo{Code: c}
 }
 
-// Error is every error of this package: a code, what happened in words that
-// can be shown, and what is known besides.
+// Error is an error with a code and a message that can be shown. The methods of Client
+// return all their errors in this form.
 type Error struct {
 	Code       Code          `json:"code"`
 	Message    string        `json:"message"`               // what happened, in one line; the gateway's own words are quoted and cleaned
@@ -98,8 +96,8 @@ type Error struct {
 
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
 
-// LogValue leaves out the words: a gateway's refusal may repeat the prompt, or
-// an attachment, and those do not belong in a log.
+// LogValue returns all but the message. That may quote a refusal of the gateway, and so
+// the prompt or an attachment, which do not belong in a log.
 func (e *Error) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("code", string(e.Code)), slog.Int("http_status", e.HTTPStatus), slog.String("request_id", e.RequestID))
 }
@@ -112,7 +110,8 @@ func IsCode(err error, codes ...Code) bool {
 	return ok && slices.Contains(codes, e.Code)
 }
 
-// RetryAfter is how long the gateway asked to wait in err; 0 when it did not.
+// RetryAfter returns how long the gateway asked to wait when err is or wraps an *Error,
+// else 0.
 func RetryAfter(err error) time.Duration {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.RetryAfter

@@ -1,4 +1,4 @@
-// This file says what an item of files is, and what content may be sent.
+// This file tells the forms of an item of files apart, and decides what may be sent.
 
 package pixazo
 
@@ -20,18 +20,17 @@ import (
 	"pixazo-mcp/internal/text"
 )
 
-// Form is what an item of VideoRequest.Files is, as far as its letters tell.
+// Form is what an item of VideoRequest.Files looks like.
 type Form int
 
-// The forms. Prepare takes a LocalPath or an Ambiguous item only with its
-// attachment.
+// The forms. Prepare refuses a LocalPath or an Ambiguous item without an Attachment.
 const (
 	Unusable  Form = iota // nothing that can be sent
 	WebURL                // an http or https URL
-	AssetID               // in a form that HeyGen gives to assets
-	Inline                // a data URI, or base64 of a known kind of content
+	AssetID               // an ID in a form that HeyGen gives to assets
+	Inline                // a data URI, or base64 of a known type of content
 	LocalPath             // the path or the file URL of a local file
-	Ambiguous             // a local file, or an asset whose ID has an unusual form
+	Ambiguous             // the name of a local file, or an asset ID of an unusual form
 )
 
 var (
@@ -43,11 +42,11 @@ var (
 )
 
 const (
-	surelyNoPath = 4096 // bytes; a file URL may be three times as long
-	headLength   = 4096 // bytes by which a kind of content is known
+	maxPath    = 4096 // bytes; a file URL may be three times as long
+	headLength = 4096 // bytes by which a type of content is known
 )
 
-// FormOf returns the form of an item. It reads the first bytes only.
+// FormOf returns the form of an item, by its first bytes.
 func FormOf(item string) Form {
 	start := strings.TrimSpace(item[:min(len(item), 200)])
 	switch {
@@ -65,7 +64,7 @@ func FormOf(item string) Form {
 		return AssetID
 	case isBase64(item):
 		return Inline
-	case len(item) > 3*surelyNoPath, len(item) > surelyNoPath && isName(start, "+/-_="):
+	case len(item) > 3*maxPath, len(item) > maxPath && isName(start, "+/-_="):
 		return Unusable
 	case isName(item, "_-"):
 		return Ambiguous
@@ -73,8 +72,8 @@ func FormOf(item string) Form {
 	return LocalPath
 }
 
-// isBase64 reports whether item begins as base64 of a kind of content that HeyGen
-// takes, and as no path does: that of a JPEG begins with /9j/.
+// isBase64 reports whether item begins like base64 of a type of content that HeyGen
+// takes. The base64 of a JPEG begins with /9j/, like a path, so more of it is looked at.
 func isBase64(item string) bool {
 	least := 16 // bytes
 	if strings.HasPrefix(item, "/") {
@@ -84,13 +83,13 @@ func isBase64(item string) bool {
 	return len(head) >= least && isMedia(sniff(head))
 }
 
-// HasScheme reports whether s begins as a URL of scheme does.
+// HasScheme reports whether s begins with scheme and a colon.
 func HasScheme(s, scheme string) bool {
 	return len(s) > len(scheme) && s[len(scheme)] == ':' && strings.EqualFold(s[:len(scheme)], scheme)
 }
 
-// sizeRule returns the limit that a file of size bytes breaks, in a request
-// with total bytes of files up to it, else "".
+// sizeRule returns the rule that a file of size bytes breaks, "" if none. total is the
+// size of all files of the request up to and with this one.
 func sizeRule(size, total int64) string {
 	switch {
 	case size > MaxFileBytes:
@@ -101,10 +100,9 @@ func sizeRule(size, total int64) string {
 	return ""
 }
 
-// CheckFiles returns the error of the items of Files that can't be sent, nil if
-// there are none. It names all of them, so that a caller mends them in one go, and
-// says a rule that several break once. It looks at no more than the first bytes of
-// data.
+// CheckFiles returns an error that names all items of Files that can't be sent, nil if
+// all can be. A rule that several items break is told once. Of data only the first
+// bytes are looked at.
 func (r VideoRequest) CheckFiles() error {
 	var p Prepared
 	return p.addFiles(r, "", false)
@@ -116,7 +114,7 @@ type refusedFile struct {
 	rule, got string
 }
 
-// filesError words the error of CheckFiles.
+// filesError returns the error of CheckFiles.
 func filesError(code Code, refused []refusedFile) error {
 	var said []string
 	for i, first := range refused {
@@ -135,10 +133,10 @@ func filesError(code Code, refused []refusedFile) error {
 	return &Error{Code: code, Message: strings.Join(said, ". ")}
 }
 
-// File describes an item of VideoRequest.Files. A URL or an asset ID has only
-// that; of a local file and of data there are type, size and hash.
+// File describes an item of VideoRequest.Files: a URL, an asset ID, or the type, size
+// and hash of a local file or of data.
 type File struct {
-	Name      string `json:"name,omitempty"` // of a local file
+	Name      string `json:"name,omitempty"` // of a local file, without its folder
 	MediaType string `json:"media_type,omitempty"`
 	Size      int64  `json:"size,omitempty"` // bytes
 	SHA256    string `json:"sha256,omitempty"`
@@ -146,12 +144,12 @@ type File struct {
 	AssetID   string `json:"asset_id,omitempty"`
 
 	head    string // of a data URI, up to its comma
-	encoded string // data as base64, as it came
-	data    []byte // the same of an attachment, as it is on disk
+	encoded string // the base64 of data or a data URI
+	data    []byte // the content of a local file
 }
 
-// describe returns what item is, with its attachment if it has one, or the rule
-// that it breaks. It looks at no more than the first bytes of data.
+// describe returns the description of item, whose attachment is a (nil for none), or
+// the rule that item breaks. Of data only the first bytes are looked at.
 func describe(item string, a *Attachment) (f File, rule string) {
 	if a != nil && a.unread() {
 		return File{Size: a.Size}, a.Refused
@@ -169,7 +167,7 @@ func describe(item string, a *Attachment) (f File, rule string) {
 		switch u, err := url.Parse(item); {
 		case err != nil || u.Host == "" || u.User != nil || len(item) > 8192:
 			rule = "must be an http(s) URL with a host, without a password, of at most 8,192 characters"
-		case u.RawQuery == "": // which may ask for another format
+		case u.RawQuery == "": // a query may ask for another type than the path tells
 			rule = kindRule("", u.Path)
 		}
 		return File{URL: item}, rule
@@ -183,6 +181,7 @@ func describe(item string, a *Attachment) (f File, rule string) {
 	return f, "must be an http(s) URL, an asset ID, the path of a local file, a data URI (data:<media type>;base64,<data>), or base64 of a picture, a video, audio or a PDF; leave it out if there is none"
 }
 
+// describeData is describe for data, as a data URI or as base64.
 func describeData(item string) (f File, rule string) {
 	declared := ""
 	f.encoded = item
@@ -204,15 +203,15 @@ func describeData(item string) (f File, rule string) {
 
 const base64Rule = "must have its data as standard base64: A-Z a-z 0-9 + / with = at the end, and no white space"
 
-// headOf returns the first bytes of data in base64.
+// headOf decodes the first bytes of base64; it returns none if encoded is not base64.
 func headOf(encoded string) []byte {
 	head := make([]byte, headLength)
-	n, _ := io.ReadFull(base64.NewDecoder(base64.StdEncoding, strings.NewReader(encoded)), head) // what is no base64 has no head
+	n, _ := io.ReadFull(base64.NewDecoder(base64.StdEncoding, strings.NewReader(encoded)), head)
 	return head[:n]
 }
 
-// read sets the hash of f's data, and reports whether word is in the data. It
-// returns the rule that the data breaks.
+// read sets the hash of f's data. It reports whether the data contains word, and returns
+// the rule that the data breaks.
 func (f *File) read(word string) (found bool, rule string) {
 	if f.Size == 0 {
 		return false, ""
@@ -229,8 +228,8 @@ func (f *File) read(word string) (found bool, rule string) {
 	return word != "" && bytes.Contains(data, []byte(word)), ""
 }
 
-// parts returns what f is in the body: HeyGen's own form of it if objects is
-// true, else a string.
+// parts returns f as an item of files in the body: as an object of HeyGen's own API if
+// objects is true, else as a string.
 func (f File) parts(objects bool) body {
 	payload := part{f.encoded, f.data}
 	switch {
@@ -248,8 +247,8 @@ func (f File) parts(objects bool) body {
 
 var blamesFiles = text.Pattern(`(?i)\bfiles?\b`)
 
-// adviseFormat returns err, and names the other format of files in a refusal of
-// p that blames them.
+// adviseFormat returns err, the error of a submission of p. If that is a refusal which
+// blames the files, it adds that another format of files can be set.
 func (c *Client) adviseFormat(p *Prepared, err error) error {
 	e, ok := errors.AsType[*Error](err)
 	if ok && e.Code == InvalidArgument && len(p.Files) > 0 && blamesFiles().MatchString(e.Message) {
@@ -262,13 +261,13 @@ func (c *Client) adviseFormat(p *Prepared, err error) error {
 	return err
 }
 
-// What HeyGen lists, and other names of the same types.
+// listedTypes are the media types that HeyGen lists, and other names of the same types.
 var listedTypes = []string{"image/png", "image/jpeg", "image/jpg", "video/mp4", "video/webm", "audio/mpeg", "audio/mp3",
 	"audio/wav", "audio/x-wav", "audio/wave", "application/pdf"}
 
 const listed = "HeyGen takes png, jpeg, mp4, webm, mp3, wav and pdf"
 
-// warning says that HeyGen may not use f, "" if it does.
+// warning returns a sentence if HeyGen does not list the type of f, else "".
 func (f File) warning() string {
 	if f.MediaType == "" || slices.Contains(listedTypes, f.MediaType) {
 		return ""
@@ -276,8 +275,8 @@ func (f File) warning() string {
 	return fmt.Sprintf("%s is %s: %s, and may ignore other files or refuse the request.", cmp.Or(text.Clean(f.Name, 100), "its data"), f.MediaType, listed)
 }
 
-// sniff returns the media type of content that begins with head, by what is in
-// it, without parameters. Text that is of no type of its own is text/plain.
+// sniff returns the media type, without parameters, of content that begins with head.
+// For text of a type that may not be sent it returns text/plain.
 func sniff(head []byte) string {
 	m := mimetype.Detect(head)
 	if strings.Contains(m.String(), "utf-16") {
@@ -295,14 +294,13 @@ func sniff(head []byte) string {
 	return mediaType
 }
 
-// isMedia reports whether mediaType is of the kinds that HeyGen takes.
+// isMedia reports whether mediaType is a picture, a video, audio or a PDF.
 func isMedia(mediaType string) bool {
 	family, _, _ := strings.Cut(mediaType, "/")
 	return family == "image" || family == "video" || family == "audio" || mediaType == "application/pdf"
 }
 
-// isAllowed reports whether mediaType may be sent, with a warning if HeyGen does
-// not list it.
+// isAllowed reports whether content of mediaType may be sent, perhaps with a warning.
 func isAllowed(mediaType string) bool {
 	return isMedia(mediaType) || strings.HasPrefix(mediaType, "text/") || mediaType == "application/json"
 }
@@ -312,9 +310,9 @@ var (
 	officeEndings = text.Pattern(`^\.(ppt|pps|pot|doc|dot|xls)[xmb]?$|^\.(odt|odp|ods|odg|key|pages|numbers|gdoc|gslides|gsheet)$`)
 )
 
-// contentType returns the media type of content by its head, or by what it is
-// declared to be where the head does not tell, and the rule that keeps such
-// content from being sent, "" if there is none.
+// contentType returns the media type of content that begins with head, and the rule that
+// keeps it from being sent, "" if none does. declared, the type that a data URI states,
+// counts where head does not tell the type; name is that of a local file. Both may be "".
 func contentType(declared, name string, head []byte) (mediaType, rule string) {
 	mediaType = sniff(head)
 	switch {
@@ -332,8 +330,8 @@ func contentType(declared, name string, head []byte) (mediaType, rule string) {
 	return mediaType, rule
 }
 
-// kindRule returns the rule that content of this media type or with this name
-// breaks, whatever it holds, else "".
+// kindRule returns the rule that any content with this media type or this name breaks,
+// "" if none.
 func kindRule(mediaType, name string) string {
 	ending := strings.ToLower(path.Ext(name))
 	switch {

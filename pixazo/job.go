@@ -1,5 +1,5 @@
-// This file holds what is known of one video request, and reads it from the
-// gateway's answers, which the documents describe in more than one form.
+// This file holds what is known of a job, and reads it from the gateway's answers, for
+// which the documents show more than one form.
 
 package pixazo
 
@@ -20,9 +20,8 @@ import (
 	"pixazo-mcp/internal/text"
 )
 
-// Status is the gateway's word for where a job stands, in upper case. Words
-// beside the documented ones are kept as they came: a paid job stands behind
-// them.
+// Status is the gateway's word for the state of a job, in upper case. A word that is not
+// documented is kept, since the job is paid for and may go on.
 type Status string
 
 // The statuses that the documents name.
@@ -40,8 +39,8 @@ func (s Status) Failed() bool { return s == Failed || s == Errored }
 // IDPrefix begins the request_id of every job of this model (API, "Output").
 const IDPrefix = "heygen-video-agent_"
 
-// Job is one video request and what the gateway has said of it. Every string
-// is cleaned for showing. What is not known is zero.
+// Job is what the gateway has said of one video request. Every string is cleaned. What
+// is not known is zero.
 type Job struct {
 	RequestID   string
 	Status      Status // "" while nothing is known
@@ -51,14 +50,14 @@ type Job struct {
 	CompletedAt time.Time
 	Media
 
-	// PollingURL is the address the gateway named for this job's status, if
-	// it lies on the gateway's own origin; else "".
+	// PollingURL is the address that the gateway named for this job's status, "" unless
+	// it has the gateway's origin.
 	PollingURL string
 }
 
-// Media is what is known of a finished video, as it is kept and shown. From
-// DurationSeconds on it is what HeyGen adds, where the gateway passes it on; those
-// URLs are https, or on the gateway's own origin.
+// Media is what is known of a finished video, in the form in which it is stored and
+// shown. DurationSeconds and the fields behind it come from HeyGen, if the gateway
+// passes them on; their URLs are https or have the gateway's origin.
 type Media struct {
 	VideoURLs         []string `json:"video_urls,omitempty" jsonschema_description:"Where the finished video is, as the gateway last said. Links expire: get_status names fresh ones."`
 	MediaType         string   `json:"media_type,omitempty"`
@@ -71,7 +70,7 @@ type Media struct {
 // Done reports whether the job has ended, with a video or without.
 func (j Job) Done() bool { return j.Status == Completed || j.Status.Failed() }
 
-// Failure is the error of a job that ended without a video.
+// Failure returns the error of a job that ended without a video.
 func (j Job) Failure() error {
 	said := "the gateway gave no reason"
 	if j.Error != "" {
@@ -80,8 +79,8 @@ func (j Job) Failure() error {
 	return &Error{Code: VideoFailed, RequestID: j.RequestID, Message: fmt.Sprintf("the job ended with status %s; %s", j.Status, said)}
 }
 
-// Limits on what is kept of an answer. They are far above what the gateway
-// sends; past them something is wrong and the rest is left out.
+// Limits on what is kept of an answer. They are far above what the gateway sends. What
+// exceeds them is left out.
 const (
 	maxErrorLength  = 1000 // characters
 	maxStatusLength = 40
@@ -90,11 +89,11 @@ const (
 	maxVideoURLs    = 20
 )
 
-// decode reads a submission's or a status answer, in the loosest types: one odd
-// field must not cost the caller a paid video's URL. It fails when the body is
-// not a JSON object, or names no valid request_id or no status. requestID is the
-// job that was asked for, which the answer need not name again; "" if none was, and
-// then the end of the polling_url may name it.
+// decode reads the answer to a submission or a status request. It leaves out fields of
+// an unexpected type, so that they don't cost the caller a paid video's URL. It fails
+// when the body is not a JSON object, or names no valid request_id or no status; in the
+// last case it also returns the job. requestID is the job that was asked for, which the
+// answer need not repeat; with "" the end of polling_url may name the job instead.
 func (c *Client) decode(a answer, requestID string) (Job, error) {
 	var body map[string]any
 	if err := json.Unmarshal(a.body, &body); err != nil {
@@ -119,7 +118,7 @@ func (c *Client) decode(a answer, requestID string) (Job, error) {
 		job.PollingURL = address
 	}
 	said := wordsOf(body["error"])
-	if job.Status.Failed() { // else the other fields may say how it goes on
+	if job.Status.Failed() { // the other fields of a job that has not failed may be no errors
 		said = join(sayings(body), "; ", sayings(output))
 	}
 	job.Error = a.shown(said, maxErrorLength)
@@ -132,7 +131,7 @@ func (c *Client) decode(a answer, requestID string) (Job, error) {
 		}
 	}
 	if CheckRequestID(job.RequestID) != nil || a.key.Clean(job.RequestID, maxIDLength) != job.RequestID {
-		// What stands there may still be what the gateway knows the job by.
+		// The error shows it all the same: it may be what the gateway knows the job by.
 		got := "nothing"
 		if named := wordsOf(body["request_id"]); named != "" {
 			got = text.Said(a.key.Clean(named, 300))
@@ -145,9 +144,9 @@ func (c *Client) decode(a answer, requestID string) (Job, error) {
 	return job, nil
 }
 
-// statusWord keeps letters, digits and spaces of a status, since it is shown
-// without quotation marks. A space takes the place of anything else: what stood on
-// both sides of it may be the key, which is looked for again.
+// statusWord returns a status in upper case with a space in place of everything but
+// letters, digits, _ and -, since it is shown without quotation marks. It hides the key
+// once more at the end, since that may have been spelled with the characters replaced.
 func (a answer) statusWord(value any) Status {
 	s, _ := value.(string)
 	word := strings.Map(func(r rune) rune {
@@ -159,7 +158,7 @@ func (a answer) statusWord(value any) Status {
 	return Status(a.key.Clean(word, maxStatusLength))
 }
 
-// mediaType is a type and subtype, "" for anything else.
+// mediaType returns the type and subtype that value holds, "" if none.
 func (a answer) mediaType(value any) string {
 	s, _ := value.(string)
 	kind, _, err := mime.ParseMediaType(a.key.Clean(s, 100))
@@ -169,8 +168,8 @@ func (a answer) mediaType(value any) string {
 	return kind
 }
 
-// seconds reads a duration in seconds, a number or one in a string; 0 when it is
-// neither, or not of a video.
+// seconds reads a duration in seconds, a number or a string. It returns 0 for anything
+// else, and for what can't be the length of a video.
 func seconds(value any) float64 {
 	n, err := strconv.ParseFloat(wordsOf(value), 64)
 	if err != nil || !(n > 0 && n < 24*60*60) {
@@ -179,7 +178,8 @@ func seconds(value any) float64 {
 	return n
 }
 
-// timestamp reads the two documented forms. The one without a zone is UTC.
+// timestamp reads a time in the two documented forms; the one without a zone is UTC. It
+// returns the zero time for anything else.
 func timestamp(value any) time.Time {
 	s, _ := value.(string)
 	for _, layout := range []string{time.RFC3339, time.DateTime} {
@@ -190,8 +190,8 @@ func timestamp(value any) time.Time {
 	return time.Time{}
 }
 
-// videoURLs reads media_url, documented as an array and seen as a plain string
-// on other models. What is not an http(s) URL is left out.
+// videoURLs reads media_url: an array, as documented, or a string, as other models have
+// it. It leaves out what is not an http(s) URL.
 func (a answer) videoURLs(value any) []string {
 	items, ok := value.([]any)
 	if !ok {
@@ -206,8 +206,8 @@ func (a answer) videoURLs(value any) []string {
 	return urls
 }
 
-// extraURL is a URL that is https, or on the gateway's own origin, as the
-// sandbox's is; "" for anything else.
+// extraURL returns a URL that is https, or has the gateway's origin, as the sandbox's
+// do; "" for anything else.
 func (c *Client) extraURL(a answer, value any) string {
 	s := a.escapedURL(value)
 	if strings.HasPrefix(strings.ToLower(s), "https://") || c.isOwn(s) {
@@ -216,9 +216,9 @@ func (c *Client) extraURL(a answer, value any) string {
 	return ""
 }
 
-// escapedURL is an http(s) URL with what is not printable ASCII percent-encoded
-// in every part of it; url.URL.String leaves a query as it came.
-// It is "" for anything else, and for one too long to be kept.
+// escapedURL returns an http(s) URL with everything but printable ASCII percent-encoded,
+// also in the query, which url.URL.String leaves alone. It returns "" for anything else,
+// and for a URL that is too long.
 func (a answer) escapedURL(value any) string {
 	s, _ := value.(string)
 	u, err := url.Parse(s)
@@ -231,11 +231,11 @@ func (a answer) escapedURL(value any) string {
 	return a.key.Clean(s, maxURLLength)
 }
 
-var notPrintable = text.Pattern(`[^!-~]+`) // as ASCII
+var notPrintable = text.Pattern(`[^!-~]+`)
 
-// IDTime is the time of creation inside a request_id that ends in a UUIDv7, as
-// the documented ones do (RFC 9562, section 5.7); the zero time when there is
-// none. It serves where the gateway has not said when a job was created.
+// IDTime returns the time of creation that a request_id contains if it ends in a UUIDv7
+// (RFC 9562, section 5.7), as the documented ones do; else the zero time. It is used
+// where the gateway has not said when a job was created.
 func IDTime(requestID string) time.Time {
 	u := requestID[max(len(requestID)-len("00000000-0000-7000-8000-000000000000"), 0):]
 	b, err := hex.DecodeString(strings.ReplaceAll(u, "-", ""))

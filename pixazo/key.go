@@ -1,4 +1,4 @@
-// This file holds the gateway key and keeps it out of everything that prints.
+// This file holds the gateway key and keeps it from being printed.
 
 package pixazo
 
@@ -12,19 +12,19 @@ import (
 	"pixazo-mcp/internal/text"
 )
 
-// Key is the gateway's subscription key. Whatever prints, logs or marshals a
-// Key shows "[redacted]"; only this package sends the value itself. The zero
-// Key means that there is none. Two Keys are equal (==) if their values are.
+// Key is the gateway's subscription key. Printed, logged or marshalled it is
+// "[redacted]"; only this package can read the value. The zero Key means that there is
+// none. Two Keys are equal (==) if their values are.
 //
-// The value stands behind a handle: fmt calls no method on what lies in an
-// unexported field, nor for %p, and would print a plain string there.
+// The value is behind a handle, because fmt calls no methods on unexported fields, nor
+// for %p, and would print a plain string there.
 type Key struct{ secret unique.Handle[string] }
 
-// NewKey returns the key that s holds, without white space around it; an empty
-// s gives the zero Key. The gateway does not say what its keys look like, so
-// only what can't be one is refused: more than 512 characters, any that is not
-// printable ASCII or belongs to a notation around a key (as in "KEY", <KEY> or
-// NAME=KEY), and the usual placeholders. The error never holds any part of s.
+// NewKey returns s as a key, without white space around it; for an empty s it returns
+// the zero Key. The gateway does not say what its keys look like, so only what can't be
+// one is refused: more than 512 characters, characters that are not printable ASCII or
+// that surround a key (as in "KEY", <KEY> or NAME=KEY), and the usual placeholders. The
+// error quotes nothing of s.
 func NewKey(s string) (Key, error) {
 	s = strings.TrimSpace(s)
 	if s == "" {
@@ -51,13 +51,13 @@ func NewKey(s string) (Key, error) {
 }
 
 var (
-	// What stands in documents and templates where a key belongs, or before one.
+	// What documents and templates have in place of a key, or in front of one.
 	placeholder      = text.Pattern(`^[x*0]*$|yourkey|apikey|subscriptionkey|^bearer:|^(null|none|nil|undefined|true|false|test|todo|example)$`)
 	placeholderWords = text.Pattern(`^[^0-9]*(^your|here$|changeme|replaceme|placeholder|redacted)[^0-9]*$`)
 )
 
-// isPlaceholder reports whether s stands for a key, such as YOUR_API_KEY, null or
-// xxxx, or names one, as the path of its file does.
+// isPlaceholder reports whether s is a placeholder, such as YOUR_API_KEY, null or xxxx,
+// or the name of a key or of its file.
 func isPlaceholder(s string) bool {
 	word := strings.NewReplacer("_", "", "-", "", ".", "").Replace(strings.ToLower(s))
 	return placeholder().MatchString(word) || placeholderWords().MatchString(word)
@@ -66,8 +66,8 @@ func isPlaceholder(s string) bool {
 // IsZero reports whether there is no key.
 func (k Key) IsZero() bool { return k == Key{} }
 
-// Hash returns a short name of the key that does not give it away: the beginning
-// of its SHA-256, in hexadecimal; "" for the zero Key.
+// Hash returns the beginning of a SHA-256 of the key in hexadecimal, which identifies the
+// key without revealing it; "" for the zero Key.
 func (k Key) Hash() string {
 	if k.IsZero() {
 		return ""
@@ -75,7 +75,7 @@ func (k Key) Hash() string {
 	return fmt.Sprintf("%x", sha256.Sum256([]byte("account of "+k.value())))[:16]
 }
 
-// value is the key itself, for the header it is sent in.
+// value returns the key itself, "" for the zero Key.
 func (k Key) value() string {
 	if k.IsZero() {
 		return ""
@@ -83,9 +83,9 @@ func (k Key) value() string {
 	return k.secret.Value()
 }
 
-// Clean is text.Clean that also puts "[redacted]" wherever s repeats the key: a
-// refusal may name what it refuses. It is for every word that comes from the
-// gateway or from the network.
+// Clean returns text.Clean(s, limit) with "[redacted]" in place of the key. All text
+// from the gateway or the network must pass through it, since a refusal may quote the
+// key.
 func (k Key) Clean(s string, limit int) string { return text.CleanAndHide(s, k.value(), limit) }
 
 // Format writes "[redacted]" for every verb and flag of fmt.

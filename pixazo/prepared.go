@@ -1,5 +1,4 @@
-// This file makes of a VideoRequest what is sent: checked, encoded, and named
-// by two hashes, once.
+// This file checks, encodes and hashes a VideoRequest, once, before it is sent.
 
 package pixazo
 
@@ -17,53 +16,48 @@ import (
 	"pixazo-mcp/internal/text"
 )
 
-// Prepared is a checked and encoded request, which nobody changes any more:
-// whoever has one need not check or encode anything.
+// Prepared is a request that is checked, encoded and ready to be sent. It must not be
+// changed.
 type Prepared struct {
 	Prompt      string // as it is sent
 	Orientation string // landscape, portrait or ""
 
-	// Fingerprint is the SHA-256 of the request's normal form: Unicode NFC, runs
-	// of white space folded and trimmed, without control and formatting characters,
-	// defaults filled in, data by its hash.
-	// Requests with the same fingerprint ask for the same video.
+	// Fingerprint is the SHA-256 of the request's normal form, see
+	// VideoRequest.normal. Requests with the same one ask for the same video.
 	Fingerprint string
 	Exact       string // the SHA-256 of the body
 
-	// Description is the request without its prompt as JSON, for the journal. Its
-	// files are the elements of Files.
-	Description string
-	Files       []File   // what is known of each
-	Warnings    []string // sentences on what may not work as it was meant
+	Description string   // JSON for the journal: the request without its prompt, with Files as its files
+	Files       []File   // the description of each item of the request's files
+	Warnings    []string // sentences on what may not work as intended
 
 	body body
 }
 
-// UploadTime returns how much longer than usual a submission may take, since
-// its attachments go over a slow line.
+// UploadTime returns the time that sending the attachments over a slow line takes, by
+// which the time limit of a submission is extended.
 func (p *Prepared) UploadTime() time.Duration {
 	return time.Duration(p.body.size()/uploadRate) * time.Second
 }
 
-// Prepare checks req against the documented rules and encodes it. Its errors
-// have code invalid_argument, or file_refused for an attachment, and name the
-// field, the rule and what came.
+// Prepare checks req against the documented rules and encodes it. Its errors have code
+// invalid_argument, or file_refused for an attachment, and name the field, the rule and
+// what came.
 func Prepare(req VideoRequest) (*Prepared, error) { return prepare(req, Key{}, false) }
 
-// Prepare is the function Prepare, in the client's format of files, and refuses
-// a request that contains the API key: a user who pasted it into the prompt
-// would send it to the video agent. A key of fewer than 16 bytes may be an
-// ordinary word and is not looked for.
+// Prepare does what the function Prepare does, encodes files as the configuration says,
+// and refuses a request that contains the API key, which a user may have pasted into the
+// prompt. A key of fewer than 16 bytes may be an ordinary word and is not looked for.
 func (c *Client) Prepare(req VideoRequest) (*Prepared, error) {
 	key, err := c.config.Key()
 	if err != nil || len(key.value()) < text.MinSecret {
-		key = Key{} // whoever needs the key says what is wrong with it
+		key = Key{} // Submit reports what is wrong with the key
 	}
 	return prepare(req, key, c.config.FilesAsObjects)
 }
 
 func prepare(req VideoRequest, key Key, objects bool) (*Prepared, error) {
-	for _, f := range req.texts() { // first, since errors show what came
+	for _, f := range req.texts() { // before the other checks, whose errors quote what came
 		if !key.IsZero() && (strings.Contains(f.value, key.value()) || text.Holds(f.value[:min(len(f.value), 8*MaxPromptLength)], key.value())) {
 			return nil, containsKey(f.name)
 		}
@@ -91,8 +85,9 @@ func prepare(req VideoRequest, key Key, objects bool) (*Prepared, error) {
 
 func containsKey(field string) error { return invalid(field, "contains the API key: remove it", "it") }
 
-// addFiles checks and describes the files of req. Unless whole is true it looks at
-// no more than the first bytes of data.
+// addFiles checks the files of req and adds their descriptions and warnings to p. Unless
+// whole is true it only looks at the first bytes of data. It refuses files that contain
+// key, unless that is "".
 func (p *Prepared) addFiles(req VideoRequest, key string, whole bool) error {
 	var total int64
 	var refused []refusedFile
@@ -140,7 +135,9 @@ func (p *Prepared) addFiles(req VideoRequest, key string, whole bool) error {
 	return nil
 }
 
-// normal returns r as it counts for the fingerprint.
+// normal returns the normal form of r: texts in Unicode NFC, trimmed, with runs of white
+// space as one space and without control and formatting characters; mode filled in; each
+// item of files as its URL, its asset ID or the hash of its data.
 func (r VideoRequest) normal(files []File) VideoRequest {
 	for _, s := range []*string{&r.Prompt, &r.AvatarID, &r.VoiceID, &r.StyleID, &r.BrandKitID} {
 		*s = norm.NFC.String(text.Clean(*s, len(*s)))
@@ -153,24 +150,24 @@ func (r VideoRequest) normal(files []File) VideoRequest {
 	return r
 }
 
-// body is the JSON that is sent, in parts: what an attachment holds is encoded
-// while it is sent, since it may be tens of megabytes.
+// body is the JSON that is sent, in parts. The data of attachments, which may be tens of
+// megabytes, is encoded while it is sent.
 type body []part
 
-// part is text as it is sent, or data that is sent as base64.
+// part is text that is sent as it is, or data that is sent as base64.
 type part struct {
 	text string
 	data []byte
 }
 
-// encode returns the body of req, which has <, > and & unescaped.
+// encode returns the body of req with the items files.
 func encode(req VideoRequest, files []File, objects bool) body {
 	req.Files = nil
 	fields := encodeJSON(req)
 	if len(files) == 0 {
 		return body{{text: fields}}
 	}
-	b := body{{text: strings.TrimSuffix(fields, "}") + `,"files":[`}} // there is a prompt before it
+	b := body{{text: strings.TrimSuffix(fields, "}") + `,"files":[`}} // behind the prompt, which is never left out
 	for i, f := range files {
 		if i > 0 {
 			b = append(b, part{text: ","})
@@ -181,7 +178,7 @@ func encode(req VideoRequest, files []File, objects bool) body {
 }
 
 func encodeJSON(value any) string {
-	b, _ := text.JSON(value, "") // every string and struct of strings has a form
+	b, _ := text.JSON(value, "") // can't fail: value is made of strings, numbers and booleans
 	return string(b)
 }
 
@@ -204,7 +201,7 @@ func (b body) reader() io.Reader {
 	return io.MultiReader(readers...)
 }
 
-// encoder reads data as base64.
+// encoder is a reader of data in base64.
 type encoder struct {
 	rest    []byte // not yet encoded
 	pending []byte // encoded and not yet read; part of buf

@@ -1,5 +1,5 @@
-// This file holds the request of one video: its fields, and the documented
-// rules that are checked before anything is sent.
+// This file holds the fields of a video request, and the documented rules that are
+// checked before it is sent.
 
 package pixazo
 
@@ -12,13 +12,12 @@ import (
 	"pixazo-mcp/internal/text"
 )
 
-// Limits of a video request: those of the API ("Request Parameters"), and ours
-// on attachments that carry their data, in bytes before they are encoded.
+// Limits of a video request.
 const (
-	MaxPromptLength = 10_000 // characters, counted as Unicode code points
-	MaxFiles        = 20
-	MaxFileBytes    = 20 << 20
-	MaxFilesBytes   = 50 << 20 // of all attachments of a request
+	MaxPromptLength = 10_000   // Unicode code points (API, "Request Parameters")
+	MaxFiles        = 20       // items (likewise)
+	MaxFileBytes    = 20 << 20 // of a local file or of data, before it is encoded; our own limit
+	MaxFilesBytes   = 50 << 20 // of all of them; our own limit
 )
 
 // The documented values of VideoRequest.Mode and VideoRequest.Orientation.
@@ -27,10 +26,8 @@ var (
 	Orientations = []string{"landscape", "portrait"}
 )
 
-// VideoRequest is the body of a submission, field by field as the gateway
-// documents it. Its tags are also the input schema that clients see, of whose
-// files only URLs, asset IDs and data URIs are sent as they come (see package
-// attach). A field with its zero value is left out of the body.
+// VideoRequest has the fields of a submission as the gateway documents them. Its tags
+// also make the input schema of generate_video. A field with its zero value is not sent.
 type VideoRequest struct {
 	Prompt        string   `json:"prompt" jsonschema:"minLength=1,maxLength=10000" jsonschema_description:"What the video should show. 1 to 10,000 characters."`
 	Mode          string   `json:"mode,omitempty" jsonschema:"enum=generate,enum=chat,default=generate" jsonschema_description:"generate makes one video. chat opens a session that may never finish here."`
@@ -42,8 +39,8 @@ type VideoRequest struct {
 	Files         []string `json:"files,omitempty" jsonschema:"maxItems=20" jsonschema_description:"At most 20 images, videos, sounds or documents, 20 MB each, 50 MB in all: paths on the user's computer (in a folder that they opened), http(s) URLs, HeyGen asset IDs, data URIs or base64. Say in the prompt what each is for."`
 	IncognitoMode bool     `json:"incognito_mode,omitempty" jsonschema:"default=false" jsonschema_description:"true: the agent neither uses nor keeps memory of this session."`
 
-	// Attached are the contents of the local files among Files, at the same
-	// index; nil where an item of Files is sent as it is.
+	// Attached has the content of the local files among Files, at the same index, and
+	// nil at the index of an item that is sent as it is.
 	Attached []*Attachment `json:"-"`
 }
 
@@ -52,22 +49,22 @@ type Attachment struct {
 	Name string // without its folder
 	Data []byte `json:"-"` // as it is on disk; Prepare and Submit only read it
 
-	// Of a file that was not read, so that the request can't be sent:
-	Refused string `json:"-"` // the rule that it breaks, if it is not the size alone
-	Size    int64  `json:"-"`
+	// Set for a file that was not read, so that the request is refused:
+	Refused string `json:"-"` // the rule that the file breaks; "" if it is too large
+	Size    int64  `json:"-"` // of a file that is too large
 }
 
 func (a *Attachment) unread() bool { return a.Refused != "" || a.Size > 0 }
 
-// LeftOut reports whether s, as an ID or another optional argument, says that
-// there is none: "", or a word that models write for it.
+// LeftOut reports whether s, as an optional argument, means that the argument is left
+// out: "", or a word that models write for that.
 func LeftOut(s string) bool {
 	return slices.Contains([]string{"", "auto", "null", "none", "undefined"}, strings.ToLower(strings.TrimSpace(s)))
 }
 
-// checked returns r as it is sent, if all but its files keeps the documented
-// rules: IDs that say that there is none are left out, and the values of an
-// enumeration are in lower case.
+// checked returns r in the form in which it is sent, or an error if a field other than
+// files breaks a documented rule. It drops IDs that count as left out, and writes mode
+// and orientation in lower case.
 func (r VideoRequest) checked() (VideoRequest, error) {
 	for _, id := range []*string{&r.AvatarID, &r.VoiceID, &r.StyleID, &r.BrandKitID} {
 		if LeftOut(*id) {
@@ -100,16 +97,16 @@ func (r VideoRequest) checked() (VideoRequest, error) {
 	return r, nil
 }
 
-// texts returns the fields that hold text, but for files.
+// texts returns the names and values of all string fields.
 func (r VideoRequest) texts() []struct{ name, value string } {
 	return []struct{ name, value string }{
 		{"prompt", r.Prompt}, {"avatar_id", r.AvatarID}, {"voice_id", r.VoiceID}, {"style_id", r.StyleID}, {"brand_kit_id", r.BrandKitID},
 		{"mode", r.Mode}, {"orientation", r.Orientation}}
 }
 
-// CheckRequestID checks the form of a request_id: 1 to 200 letters, digits,
-// dots, hyphens and underscores. "." and ".." are refused, since a request_id
-// becomes a path segment. Its error has code invalid_argument.
+// CheckRequestID returns an error with code invalid_argument unless id is 1 to 200
+// letters, digits, dots, hyphens and underscores. It refuses "." and "..", since a
+// request_id becomes a path segment.
 func CheckRequestID(id string) error {
 	if !isName(id, "._-") || id == "." || id == ".." {
 		return invalid("request_id", "must be 1 to 200 letters, digits, dots, hyphens or underscores", text.Quote(id))
@@ -117,7 +114,7 @@ func CheckRequestID(id string) error {
 	return nil
 }
 
-// isName reports whether s is 1 to 200 letters, digits and characters of
+// isName reports whether s consists of 1 to 200 ASCII letters, digits and characters of
 // punctuation.
 func isName(s, punctuation string) bool {
 	return len(s) > 0 && len(s) <= 200 && strings.Trim(s, alphanumeric+punctuation) == ""

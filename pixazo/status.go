@@ -1,4 +1,4 @@
-// This file asks where a job stands.
+// This file asks the gateway for the status of a job.
 
 package pixazo
 
@@ -17,25 +17,24 @@ import (
 
 const (
 	statusPath    = "/v2/requests/status/"
-	statusTimeout = 15 * time.Second // one GET, with the time that it waits for its turn
-	reusedTimeout = 5 * time.Second  // the same on a connection from before, which may have died in a laptop's sleep
+	statusTimeout = 15 * time.Second // of one GET, with the time that it waits for its turn
+	reusedTimeout = 5 * time.Second  // of one GET on a reused connection, which may have died while a laptop slept
 	statusTries   = 3
 	statusSpan    = 15 * time.Second // no try begins later than this after the first
-	maxGets       = 32               // requests under way at once of each kind, see StatusOptions.Background
+	maxGets       = 32               // GETs under way at once, in the background and otherwise
 )
 
 // StatusOptions adjusts one status request.
 type StatusOptions struct {
 	PollingURL string // the job's PollingURL; "" means the documented address
 
-	// Background says that nobody waits for this answer. Such requests have
-	// their own number that may be under way at once, so that they never stand
-	// before one that somebody waits for.
+	// Background says that nobody waits for the answer. Such requests have a limit of
+	// their own, so that they never hold up a request that somebody waits for.
 	Background bool
 }
 
-// Status asks where a job stands, again on network errors, 429 and 5xx, at
-// most 3 times in all and starting none after 15 s.
+// Status returns the job as the gateway answers now. After network errors, 429 and 5xx
+// it asks again, at most 3 times in all, and not later than 15 s after the first time.
 //
 // Errors: invalid_argument, missing_api_key, unauthorized, out_of_credits,
 // not_found, rate_limited, gateway_error, gateway_unreachable, bad_response,
@@ -44,7 +43,7 @@ func (c *Client) Status(ctx context.Context, requestID string, o StatusOptions) 
 	if err := CheckRequestID(requestID); err != nil {
 		return Job{}, err
 	}
-	if key, _ := c.config.Key(); text.Holds(requestID, key.value()) { // the address is logged
+	if key, _ := c.config.Key(); text.Holds(requestID, key.value()) { // since the address is logged
 		return Job{}, containsKey("request_id")
 	}
 	documented := c.origin + statusPath + url.PathEscape(requestID)
@@ -89,8 +88,8 @@ func (c *Client) statusOnce(ctx context.Context, address, requestID string, back
 	return job, nil
 }
 
-// Ping asks for a job that can't exist, once, which costs nothing. It returns
-// nil when the gateway took the key and answered as it does.
+// Ping asks, once, for a job that can't exist, which costs nothing. It returns nil if the
+// gateway accepted the key and answered in its own form.
 //
 // Errors: missing_api_key, unauthorized, out_of_credits, rate_limited,
 // gateway_error, gateway_unreachable, bad_response (something else is at this
@@ -112,7 +111,7 @@ func (c *Client) Ping(ctx context.Context) error {
 	return refusal(a)
 }
 
-// get sends a GET with the key when it is its turn.
+// get waits until it may send, and sends a GET.
 func (c *Client) get(callerCtx context.Context, address string, background bool) (answer, error) {
 	ctx, cancel := context.WithTimeout(callerCtx, statusTimeout)
 	defer cancel()
@@ -125,7 +124,7 @@ func (c *Client) get(callerCtx context.Context, address string, background bool)
 		defer func() { <-turns }()
 	case <-ctx.Done():
 	}
-	if ctx.Err() == nil { // when both can go, select takes either
+	if ctx.Err() == nil { // select may choose the turn although ctx is done
 		a, err := c.getNow(ctx, address)
 		if err == nil || callerCtx.Err() == nil {
 			return a, err
@@ -137,8 +136,8 @@ func (c *Client) get(callerCtx context.Context, address string, background bool)
 	return answer{}, &Error{Code: GatewayUnreachable, Message: fmt.Sprintf("no answer in time: the gateway owes an answer to %d requests before this one", maxGets)}
 }
 
-// getNow gives up early where the connection is one from before, and has the
-// next request make a new one.
+// getNow sends a GET. On a reused connection it gives up after reusedTimeout, and closes
+// idle connections so that the next try makes a new one.
 func (c *Client) getNow(ctx context.Context, address string) (answer, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -146,7 +145,7 @@ func (c *Client) getNow(ctx context.Context, address string) (answer, error) {
 		c.http.CloseIdleConnections()
 		cancel(context.DeadlineExceeded)
 	})
-	giveUp.Stop() // until it is known which connection it is
+	giveUp.Stop() // GotConn starts it
 	defer giveUp.Stop()
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(got httptrace.GotConnInfo) {

@@ -1,5 +1,5 @@
-// This file submits a video, and decides what may be sent again: a submission
-// that was accepted costs money.
+// This file submits a video request, and decides whether it may be sent again: a
+// submission that was accepted costs money.
 
 package pixazo
 
@@ -18,41 +18,41 @@ import (
 
 const (
 	submitPath    = "/heygen-video-agent/v1/heygen-video-agent-request"
-	submitTimeout = 5 * time.Minute  // one POST, from dialling to the end of its answer: the longer we listen, the less is uncertain
-	submitTries   = 4                // once, and 3 times again
+	submitTimeout = 5 * time.Minute  // of one POST, from dialling to the end of the answer: the longer we wait, the fewer submissions are uncertain
+	submitTries   = 4                // the first and 3 more
 	submitSpan    = time.Minute      // no try begins later than this after the first
-	uploadRate    = 256 << 10        // bytes a second that a slow line sends at least: large attachments get more time
-	atOnce        = 64 << 10         // bytes of a body that may be on its way as a whole before an answer comes
-	staleAfter    = 20 * time.Second // no connection takes longer to be made, unless the process is suspended
+	uploadRate    = 256 << 10        // bytes a second that even a slow line sends; the timeout of large requests is based on it
+	atOnce        = 64 << 10         // bytes; a smaller body counts as sent as a whole once its sending has begun
+	staleAfter    = 20 * time.Second // longer than making a connection takes, unless the process was suspended
 )
 
 // SubmitOptions adjusts one submission.
 type SubmitOptions struct {
-	// CallbackURL is the webhook URL of this submission, which is called once,
-	// when the job has ended; "" means the URL and mode of Config.
+	// CallbackURL is a webhook URL for this submission, which the gateway calls once,
+	// when the job has ended. "" means the URL and mode of Config.
 	CallbackURL string
 
-	// Again is asked before the request is sent another time, or later than 20 s
-	// after it was meant to be, which its error prevents; nil means yes.
+	// Again is called before each try after the first, and before a try whose connection
+	// took more than 20 s. Its error prevents the try. nil allows all.
 	Again func(context.Context) error
 }
 
-// Submit sends p once and returns the accepted job, which may already be
-// finished. It is sent again only when it certainly was not accepted: when no
-// connection was made, or after 429 without a request_id, waiting as asked, at
-// most 3 times and 60 s in all, and only if o.Again agrees. Cancelling ctx only
-// keeps it from being sent again: a POST is never cut off, since it may already
-// be paid for, and ends by itself within 5 minutes, and a second more for each
-// 256 KiB.
+// Submit sends p and returns the accepted job, which may already be finished.
 //
-// Errors: missing_api_key, unauthorized, out_of_credits, invalid_argument,
-// rate_limited, gateway_unreachable, gateway_error and those of o.Again mean
-// that nothing was accepted; submission_uncertain means that it may have been,
-// and then RequestID is set if the answer names one.
+// p is sent again only if it was certainly not accepted, because no connection was made
+// or the answer was 429 without a request_id, and only if o.Again allows it: at most 3
+// times within 60 s, after the pause that the gateway asked for. Cancelling ctx prevents
+// further tries but does not cut off a POST, which may be paid for already. A POST ends
+// within 5 minutes, plus a second for each 256 KiB.
+//
+// Errors: missing_api_key, unauthorized, out_of_credits, invalid_argument, rate_limited,
+// gateway_unreachable, gateway_error and those of o.Again mean that nothing was accepted.
+// submission_uncertain means that p may have been accepted; its RequestID is set if the
+// answer names one.
 func (c *Client) Submit(ctx context.Context, p *Prepared, o SubmitOptions) (Job, error) {
 	if o.CallbackURL != "" {
 		if err := CheckWebhookURL(o.CallbackURL); err != nil {
-			return Job{}, invalid("callback URL", err.Error(), "another one") // which holds a secret
+			return Job{}, invalid("callback URL", err.Error(), "another one") // not quoted, since it contains a secret
 		}
 	}
 	notAccepted := func(err error) bool { return errors.Is(err, errNotSent) || IsCode(err, RateLimited) }
@@ -94,33 +94,31 @@ func (c *Client) submitOnce(ctx context.Context, p *Prepared, o SubmitOptions) (
 	case refused != nil:
 		return Job{}, refused
 	case req.ContentLength > atOnce && sent < req.ContentLength:
-		// A request that was cut off can't be accepted.
+		// An incomplete request can't be accepted.
 		return Job{}, &Error{Code: GatewayUnreachable, Message: fmt.Sprintf(
 			"the connection broke after %d of %d bytes of the request: the gateway, or a proxy before it, may refuse the key or so much data", sent, req.ContentLength)}
 	}
 	return c.outcome(a, err)
 }
 
-// outcome says what became of a submission that was answered with a, or ended
-// with err.
+// outcome returns the result of a submission whose exchange returned a and err.
 func (c *Client) outcome(a answer, err error) (Job, error) {
 	switch {
 	case errors.Is(err, errNotSent) || IsCode(err, MissingAPIKey):
 		return Job{}, err
 	case a.status/100 != 2 && namesOurModel(a.namedID()):
-		// Whatever it says beside that, there is a job, and it may be ours.
+		// Whatever else the answer says, it names a job that may be ours.
 		return Job{}, uncertain(refusal(a), a)
 	case a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed:
 		return Job{}, &Error{Code: GatewayError, HTTPStatus: a.status,
 			Message: "the gateway's address is wrong: it has nothing at " + c.origin + submitPath + a.details()}
 	case a.status/100 == 4 && a.status != http.StatusRequestTimeout && a.status != http.StatusConflict:
-		// A refusal, whether its words can be read or not. Two are left out:
-		// proxies send 408 when the server behind them was too slow, and 409
-		// may speak of this very video.
+		// A refusal, even if its words can't be read. But proxies send 408 when the
+		// server behind them is too slow, and 409 may be about this very video.
 		return Job{}, refusal(a)
 	case a.status == http.StatusTemporaryRedirect || a.status == http.StatusPermanentRedirect:
-		// These two alone say that the request was not acted on (RFC 9110,
-		// sections 15.4.8 and 15.4.9). Other redirects may follow acceptance.
+		// Only these two redirects mean that the request was not carried out (RFC
+		// 9110, sections 15.4.8 and 15.4.9).
 		return Job{}, refusal(a)
 	case err != nil:
 		return Job{}, uncertain(err, a)
@@ -132,14 +130,13 @@ func (c *Client) outcome(a answer, err error) (Job, error) {
 		return Job{}, uncertain(err, a)
 	}
 	if job.Status == "" {
-		job.Status = Queued // accepted, since it has an id
+		job.Status = Queued // it has an id, so it was accepted
 	}
 	return job, nil
 }
 
-// uncertain is the error of a submission whose outcome is unknown. An answer
-// that can't be read as a whole may still name the request_id, which is all it
-// takes to find a paid video again.
+// uncertain returns the error of a submission whose outcome is unknown. It has the
+// request_id that the answer names, with which a paid video can be found again.
 func uncertain(cause error, a answer) *Error {
 	e := &Error{Code: SubmissionUncertain, HTTPStatus: a.status, Err: cause, Message: "the video request was sent, but its outcome is unknown: "}
 	if known, ok := errors.AsType[*Error](cause); ok {
@@ -156,14 +153,14 @@ func uncertain(cause error, a answer) *Error {
 	return e
 }
 
-// upload is the body of a request, which the transport reads in a goroutine of its
-// own. It knows how much was read of it.
+// upload is the body of a request. The transport reads it in a goroutine of its own;
+// upload counts how much has been read.
 type upload struct {
 	mu      sync.Mutex
 	r       io.Reader
-	may     func() error // asked before the first byte
-	refused error        // its answer
-	n       int64
+	may     func() error // called before the first byte; an error prevents the sending
+	refused error        // the error that may returned
+	n       int64        // bytes that have been read
 }
 
 func (u *upload) Read(p []byte) (int, error) {
@@ -180,8 +177,8 @@ func (u *upload) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// stop returns how many bytes may have been sent, and why there are none: from now
-// on there are no more.
+// stop ends the reading. It returns how many bytes have been read, which may have been
+// sent, and the error of may.
 func (u *upload) stop() (sent int64, refused error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
