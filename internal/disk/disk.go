@@ -1,4 +1,5 @@
-// Package disk opens files and folders that others chose.
+// Package disk opens files and folders whose paths come from a user or a setting:
+// regular files only, and never waiting for a pipe.
 package disk
 
 import (
@@ -12,13 +13,13 @@ import (
 	"syscall"
 )
 
-// ErrIrregular is the error of a folder, device, pipe or socket in the place of
-// a file.
+// ErrIrregular says that a path leads to a folder, device, pipe or socket.
 var ErrIrregular = errors.New("not a regular file")
 
-// OpenFile opens the regular file of that name below root to be read; without a
-// root, name is a path of the system. It opens nothing else, since a pipe would
-// keep the program waiting, and does not wait for what becomes one in between.
+// OpenFile opens a regular file for reading: the one of that name below root, or,
+// with a nil root, the one at the path name. Anything else is ErrIrregular, since
+// opening a pipe would wait for its writer; so is a file that is replaced by a pipe
+// just before it is opened.
 func OpenFile(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
 	stat, open := os.Stat, os.OpenFile
 	if root != nil {
@@ -50,7 +51,8 @@ func OpenFile(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
 	return f, after, nil
 }
 
-// ReadFile reads the regular file at path, if it has at most limit bytes.
+// ReadFile returns the content of the regular file at path. More than limit bytes
+// are an error.
 func ReadFile(path string, limit int64) ([]byte, error) { return read(path, limit, 0) }
 
 // ReadSecret reads the file at path as ReadFile does, unless other users than its
@@ -58,14 +60,15 @@ func ReadFile(path string, limit int64) ([]byte, error) { return read(path, limi
 // has no such permission bits.
 func ReadSecret(path string, limit int64) ([]byte, error) { return read(path, limit, 0o037) }
 
-// read reads a file that has none of the permissions.
-func read(path string, limit int64, permissions fs.FileMode) ([]byte, error) {
+// read implements ReadFile. A file with any of the forbidden permission bits is an
+// error.
+func read(path string, limit int64, forbidden fs.FileMode) ([]byte, error) {
 	f, info, err := OpenFile(nil, path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	if runtime.GOOS != "windows" && info.Mode().Perm()&permissions != 0 {
+	if runtime.GOOS != "windows" && info.Mode().Perm()&forbidden != 0 {
 		return nil, fmt.Errorf("other users can read or change it (mode %04o): run chmod 600 on it", info.Mode().Perm())
 	}
 	content, err := io.ReadAll(io.LimitReader(f, limit+1))
@@ -75,8 +78,8 @@ func read(path string, limit int64, permissions fs.FileMode) ([]byte, error) {
 	return content, err
 }
 
-// OpenFolder opens a folder, and returns its path without links. Its errors
-// leave out the path.
+// OpenFolder opens a folder, and returns its path with symbolic links resolved.
+// Its errors do not name the path.
 func OpenFolder(dir string) (real string, root *os.Root, err error) {
 	real, err = filepath.EvalSymlinks(dir)
 	if err == nil {
@@ -99,7 +102,7 @@ func IsWhole(dir string) bool {
 	return clean == filepath.VolumeName(clean)+string(filepath.Separator)
 }
 
-// TryWrite makes a file in dir for a moment, and returns what keeps it from that.
+// TryWrite makes and removes a file in dir, and returns why it can't.
 func TryWrite(dir string) error {
 	f, err := os.CreateTemp(dir, ".pixazo-*.tmp")
 	if err == nil {

@@ -1,5 +1,5 @@
-// This file decides where a request for a video may go. The address comes from
-// outside, and so does each redirect. The key never goes along.
+// This file decides where a request for a video may go: neither its address nor
+// the redirects can be trusted. The API key is never sent along.
 
 package download
 
@@ -23,11 +23,11 @@ const maxRedirects = 5
 
 // newClient returns the client that fetches videos.
 func (s *Saver) newClient() *http.Client {
-	guarded := &http.Transport{
+	guarded := &http.Transport{ // to public addresses alone
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, Control: refusePrivate}).DialContext,
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
-		DisableCompression:     true, // what is counted, resumed and hashed are the file's own bytes
+		DisableCompression:     true, // so that the file's own bytes are counted, resumed and hashed
 		DisableKeepAlives:      true,
 		ReadBufferSize:         copyBuffer,
 	}
@@ -37,8 +37,8 @@ func (s *Saver) newClient() *http.Client {
 	return &http.Client{CheckRedirect: s.checkRedirect, Transport: router{s, guarded, trusting}}
 }
 
-// router sends each request by the way that it may take: to a public address
-// directly, to a proxy, or to the gateway's own origin on this computer.
+// router sends each request to the gateway's own origin on this computer, to a
+// proxy if one is set, or else directly to a public address.
 type router struct {
 	*Saver
 	guarded, trusting http.RoundTripper
@@ -68,20 +68,20 @@ func (s *Saver) proxy(req *http.Request) (*url.URL, error) {
 	return s.options.Proxy(req)
 }
 
-// through names the proxy by which link is fetched, for errors; "" without one.
-func (s *Saver) through(link *url.URL) string {
-	if proxy, err := s.proxy(&http.Request{URL: link}); err == nil && proxy != nil {
+// through returns words for an error that name the proxy of req; "" without one.
+func (s *Saver) through(req *http.Request) string {
+	if proxy, err := s.proxy(req); err == nil && proxy != nil {
 		return " (through the proxy " + text.Clean(proxy.Host, 200) + ", by HTTPS_PROXY)"
 	}
 	return ""
 }
 
-// isOwn reports whether u is on the gateway's own origin, on this computer.
+// isOwn reports whether u has the origin of a gateway on this computer.
 func (s *Saver) isOwn(u *url.URL) bool {
 	return s.own != "" && pixazo.OriginOf(u) == s.own
 }
 
-// checkLink allows https, and the gateway's own origin.
+// checkLink refuses any URL but https ones and those of a gateway on this computer.
 func (s *Saver) checkLink(u *url.URL) error {
 	switch {
 	case u.Host == "" || u.Scheme != "https" && !s.isOwn(u):
@@ -92,10 +92,10 @@ func (s *Saver) checkLink(u *url.URL) error {
 	return nil
 }
 
-// checkRedirect follows at most maxRedirects, and to the gateway's own origin
-// only from there.
+// checkRedirect refuses the redirect after maxRedirects of them, and one to the
+// gateway's own origin unless the link was of that origin, too.
 func (s *Saver) checkRedirect(req *http.Request, via []*http.Request) error {
-	req.Header.Del("Referer") // the address before may be a signed one
+	req.Header.Del("Referer") // may be a signed address
 	if len(via) > maxRedirects {
 		return failed("its address redirects more than %d times", maxRedirects)
 	}
@@ -105,15 +105,16 @@ func (s *Saver) checkRedirect(req *http.Request, via []*http.Request) error {
 	return s.checkLink(req.URL)
 }
 
-// shownURL is a URL without its query, which may be a signature.
+// shownURL returns a URL for an error message, without its query, which may hold a
+// signature.
 func shownURL(u *url.URL) string {
 	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
 	return shown.String()
 }
 
-// checkProxied refuses what a proxy must not be asked for: another port than
-// https has, and hosts that are addresses within a network. To which address a
-// name leads is for the proxy to say.
+// checkProxied refuses URLs that a proxy must not be asked for: those with another
+// port than https has, and those of hosts within a network. The proxy resolves the
+// names, so the addresses that they lead to are not checked.
 func checkProxied(u *url.URL) error {
 	host := strings.TrimSuffix(u.Hostname(), ".")
 	address, err := netip.ParseAddr(host)
@@ -124,15 +125,16 @@ func checkProxied(u *url.URL) error {
 	case err == nil && isPublic(address):
 		return nil
 	case err == nil || top == host || top < "A" || strings.EqualFold(top, "localhost") || strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }):
-		// Names without a dot are within the network, a number at the end is an
-		// address in another notation, and other letters may become either.
+		// A name without a dot is of the local network. A number at the end makes an
+		// address in another notation. Letters beyond ASCII may be mapped to either.
 		return failed("its host %s is not one of the public internet", text.Quote(u.Host))
 	}
 	return nil
 }
 
-// refusePrivate is asked before each connection is made, with the address that
-// the name led to: a name that changes its address after a check gains nothing.
+// refusePrivate refuses connections to any but public addresses. The dialer calls
+// it with the resolved address before each connection, so a name can't lead to
+// another address after the check.
 func refusePrivate(_, address string, _ syscall.RawConn) error {
 	host, err := netip.ParseAddrPort(address)
 	if err != nil || !isPublic(host.Addr()) {
@@ -145,8 +147,8 @@ var public = ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(
 	netip.MustParsePrefix("168.63.129.16/32"), // Azure's metadata and platform services
 ))
 
-// isPublic reports whether an address is of the public internet. Of an address
-// that holds an IPv4 one for NAT64 (RFC 6052), that one counts.
+// isPublic reports whether an address is of the public internet. If it holds an
+// IPv4 address for NAT64 (RFC 6052), it reports that of the IPv4 address.
 func isPublic(a netip.Addr) bool {
 	a = a.Unmap()
 	if ssrf.IPv6NAT64Prefix.Contains(a) {

@@ -1,5 +1,5 @@
-// This file fetches one video from where the gateway put it, in several tries
-// that go on where the last one broke.
+// This file fetches one video from where the gateway put it, in several tries,
+// each of which resumes where the last one broke.
 
 package download
 
@@ -25,38 +25,38 @@ const (
 	copyBuffer = 256 << 10 // bytes
 )
 
-// errExpired is the error of a link that no longer leads anywhere.
+// errExpired says that a link does not work any more. A fresh one may.
 var errExpired = errors.New("the link has expired")
 
 // transient marks an error that is worth another try.
 type transient struct{ error }
 
-// fetch writes what is at link into the part, in place of anything there. It is
-// tried 3 times in all, each going on where the last one broke if the server
-// allows. Errors have code download_failed, or are errExpired, or ctx's.
+// fetch replaces the content of the part by the file at link. It makes 3 tries in
+// all, and each resumes where the last one broke if the server allows that. Errors
+// have code download_failed, or are errExpired, or ctx's.
 func (p *part) fetch(ctx context.Context, link string) error {
-	u, err := url.Parse(link)
+	req, err := http.NewRequest(http.MethodGet, link, nil)
 	if err != nil {
 		return failed("its address can't be read")
 	}
-	if err := p.checkLink(u); err != nil {
+	if err := p.checkLink(req.URL); err != nil {
 		return err
 	}
 	p.total, p.etag = -1, "" // nothing of this link is in the file
-	pause := p.options.RetryPause
+	pause, through := p.options.RetryPause, p.through(req)
 	for try := 1; ; try++ {
-		err := p.try(ctx, u)
+		err := p.try(ctx, req)
 		var again transient
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case !errors.As(err, &again):
 			return err
-		case try == fetchTries && p.options.Team && p.through(u) != "":
-			p.options.Logger.Warn("a video could not be fetched"+p.through(u), "request_id", p.req.RequestID, "error", again.error)
+		case try == fetchTries && p.options.Team && through != "":
+			p.options.Logger.Warn("a video could not be fetched"+through, "request_id", p.req.RequestID, "error", again.error)
 			return failed("%d tries failed, through a proxy of the server", fetchTries)
 		case try == fetchTries:
-			return failed("%d tries failed, the last one since %v%s", fetchTries, again.error, p.through(u))
+			return failed("%d tries failed, the last one since %v%s", fetchTries, again.error, through)
 		}
 		select {
 		case <-time.After(pause):
@@ -67,8 +67,8 @@ func (p *part) fetch(ctx context.Context, link string) error {
 	}
 }
 
-// try fetches the file, or the rest of it.
-func (p *part) try(ctx context.Context, link *url.URL) error {
+// try sends req and fetches the file, or the rest of it.
+func (p *part) try(ctx context.Context, req *http.Request) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	p.timer = time.AfterFunc(p.options.Window, func() {
@@ -76,15 +76,12 @@ func (p *part) try(ctx context.Context, link *url.URL) error {
 	})
 	defer p.timer.Stop()
 
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, link.String(), nil)
-	if err != nil {
-		return failed("its address can't be read")
-	}
+	req = req.Clone(ctx)
 	req.Header.Set("User-Agent", p.options.UserAgent)
 	req.Header.Set("Accept-Encoding", "identity")
 	if p.etag == "" && p.total < 0 || p.total >= 0 && p.done >= p.total {
-		// Nothing of this link is there yet, or nothing would tell whether what
-		// follows belongs to it.
+		// The file has nothing of this link yet, or it can't be resumed: neither a tag
+		// nor a size would tell whether the rest belongs to it.
 		if err := p.restart(); err != nil {
 			return err
 		}
@@ -100,23 +97,24 @@ func (p *part) try(ctx context.Context, link *url.URL) error {
 		return explain(ctx, err)
 	}
 	defer resp.Body.Close()
-	p.startWindow() // from the header on, bytes are what counts
+	p.startWindow() // of the body: the time until the header does not count
 	if err := p.accept(resp); err != nil {
 		return err
 	}
 	return p.copyBody(ctx, resp.Body)
 }
 
-// startWindow gives the try another Window, in which bytes must come at LeastRate.
+// startWindow gives the try another Window of time, in which bytes must come at
+// LeastRate.
 func (p *part) startWindow() {
-	if p.timer != nil { // else p is a copy
+	if p.timer != nil { // nil while a saved file is copied
 		p.missing = int64(float64(p.options.LeastRate) * p.options.Window.Seconds())
 		p.timer.Reset(p.options.Window)
 	}
 }
 
-// explain returns an error of this package unchanged, and any other error of the
-// connection as transient, in words without the address, which may be signed.
+// explain returns an error of this package unchanged. It makes any other error of
+// the connection transient, and leaves out the address, which may be signed.
 func explain(ctx context.Context, err error) error {
 	if e, ok := errors.AsType[*pixazo.Error](err); ok {
 		return e
@@ -131,13 +129,13 @@ func explain(ctx context.Context, err error) error {
 		return transient{errors.New("the connection broke before the end of the file")}
 	}
 	if strings.Contains(err.Error(), "Location header") {
-		return failed("its address redirects to one that can't be read") // net/http quotes it
+		return failed("its address redirects to one that can't be read") // the error of net/http quotes the address
 	}
 	return transient{errors.New(text.Clean(err.Error(), 200))}
 }
 
-// accept checks the header of an answer, and whether its body goes on where the
-// file ends; if not, the file is emptied.
+// accept checks the header of an answer. If the body does not continue where the
+// file ends, the file is emptied.
 func (p *part) accept(resp *http.Response) error {
 	if coding := resp.Header.Get("Content-Encoding"); resp.StatusCode < 300 && coding != "" && !strings.EqualFold(coding, "identity") {
 		return failed("the server sent it packed (%s), though nothing packed was asked for", text.Quote(coding))
@@ -173,7 +171,7 @@ func (p *part) accept(resp *http.Response) error {
 func (p *part) copyBody(ctx context.Context, body io.Reader) error {
 	buffered := bufio.NewReaderSize(body, copyBuffer)
 	if p.done == 0 {
-		head, err := buffered.Peek(sniffed)
+		head, err := buffered.Peek(sniffLength)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return explain(ctx, err)
 		}
@@ -190,8 +188,8 @@ func (p *part) copyBody(ctx context.Context, body io.Reader) error {
 	return nil
 }
 
-// strongETag is the name of exactly these bytes, or "" (RFC 9110, section
-// 8.8.3).
+// strongETag returns the ETag of an answer if equal tags mean equal bytes, else ""
+// (RFC 9110, section 8.8.3).
 func strongETag(resp *http.Response) string {
 	if tag := resp.Header.Get("ETag"); strings.HasPrefix(tag, `"`) {
 		return tag
@@ -199,8 +197,9 @@ func strongETag(resp *http.Response) string {
 	return ""
 }
 
-// contentRange reads "bytes 100-199/200". A total of * is refused: nothing would
-// tell whether it is still the same file.
+// contentRange reads a header like "bytes 100-199/200". ok is false unless the
+// range reaches the end of the file, and for a total of *, which would not tell
+// whether it is still the same file.
 func contentRange(s string) (first, total int64, ok bool) {
 	var last int64
 	n, _ := fmt.Sscanf(s, "bytes %d-%d/%d", &first, &last, &total)

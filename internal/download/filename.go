@@ -1,6 +1,5 @@
-// This file makes the names of saved videos, and checks those that are asked for.
-// A name must do on every system, whatever this one is, since folders are shared
-// and synced.
+// This file makes the names of saved videos, and checks names that callers give.
+// Since folders are shared and synced, a name must be valid on every system.
 
 package download
 
@@ -68,9 +67,9 @@ func checkFilename(filename string) (string, error) {
 	return name, nil
 }
 
-// isVisible reports whether r shows in a name. Fillers, variation selectors and
-// an empty braille cell are letters, marks and symbols to Unicode, but show
-// nothing; other spaces than the ordinary one look like it.
+// isVisible reports whether r can be seen in a name, and is not another space than
+// the ordinary one, which looks the same. To Unicode, fillers, variation selectors
+// and the empty braille cell are letters, marks and symbols, but they show nothing.
 func isVisible(r rune) bool {
 	const brailleBlank, nullNotehead = '\u2800', '\U0001d159'
 	return unicode.IsGraphic(r) && (r == ' ' || !unicode.IsSpace(r) && !unicode.Is(unicode.Zs, r)) && r != brailleBlank && r != nullNotehead &&
@@ -80,12 +79,8 @@ func isVisible(r rune) bool {
 // defaultName returns the name of a video without its ending: the day it was
 // made, the first words of its prompt and the end of its request_id.
 func defaultName(made time.Time, prompt, requestID string) string {
-	slug := slug(prompt)
-	if slug == "" {
-		slug = "video"
-	}
 	id := strings.Trim(requestID[max(0, len(requestID)-8):], ".-_")
-	return strings.TrimRight(made.Local().Format(time.DateOnly)+"-"+slug+"-"+id, "-")
+	return strings.TrimRight(made.Local().Format(time.DateOnly)+"-"+cmp.Or(slug(prompt), "video")+"-"+id, "-")
 }
 
 // slug returns the first words of a text, in lower case, joined by hyphens.
@@ -107,19 +102,15 @@ func slug(prompt string) string {
 			continue
 		}
 		if slug == "" { // a script without spaces
-			for _, r := range word {
-				if len(slug)+utf8.RuneLen(r) > slugLength {
-					break
-				}
-				slug += string(r)
-			}
+			slug = strings.ToValidUTF8(word[:slugLength], "") // without a part of a letter at the cut
 		}
 		break
 	}
 	return slug
 }
 
-// split takes the ending of a video off a name; "" if it has none.
+// split returns a name without the ending of a video, and that ending; "" if it
+// has none.
 func split(name string) (base, ending string) {
 	ending = path.Ext(name)
 	if !slices.Contains([]string{".mp4", ".m4v", ".webm", ".mov", ".mkv", ".mpg", ".mpeg", ".avi", ".ogv"}, strings.ToLower(ending)) {
@@ -128,7 +119,8 @@ func split(name string) (base, ending string) {
 	return strings.TrimSuffix(name, ending), ending
 }
 
-// numbered returns the nth name to try for name.
+// numbered returns name for n = 1, and for another n the name with " (n)" before
+// its ending.
 func numbered(name string, n int) string {
 	if n == 1 {
 		return name

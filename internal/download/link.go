@@ -34,8 +34,8 @@ const (
 	linkKeySize = 32              // bytes
 )
 
-// Folder returns the folder below dir with an owner's videos. Its name is safe on
-// every system, and differs for every two owners.
+// Folder returns the folder below dir for an owner's videos. Its name is valid on
+// every system, and no two owners have the same.
 func Folder(dir, owner string) string {
 	readable := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
@@ -48,8 +48,8 @@ func Folder(dir, owner string) string {
 	return filepath.Join(dir, fmt.Sprintf("%s-%x", readable, sum[:8]))
 }
 
-// LinkKey returns the key that signs links: all replicas find it in dir, the
-// folder that they share, where the first one puts it.
+// LinkKey returns the key that signs links. It is in a file in dir, the folder that
+// all replicas share; the first replica makes the file.
 func LinkKey(dir string) ([]byte, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -79,22 +79,22 @@ func LinkKey(dir string) ([]byte, error) {
 	return key, err
 }
 
-// Links makes links to saved videos, and serves what they lead to. A link is good
-// for an hour, for whoever has it.
+// Links makes links to saved videos, and serves the videos. A link is valid for an
+// hour, and whoever has it can open it.
 type Links struct {
 	Origin string // of the server, as its users see it: scheme and host
 	Key    []byte // of LinkKey
-	Dir    string // the output folder, with a folder an owner
+	Dir    string // the output folder; each owner has a folder in it
 
-	// Find returns the owner and the files of the job that an id names, no files
-	// if there is none. An id says nothing of owner or job.
+	// Find returns the owner and the saved files of the job with an id, no files if
+	// there is none. Neither owner nor request_id can be told from an id.
 	Find func(ctx context.Context, id string) (owner string, saved []File, err error)
 
 	Logger *slog.Logger
 }
 
-// To returns the link to a file of the job of an id and an owner, "" if there is
-// none: the file is gone, or is not in the owner's folder.
+// To returns a link to a file of the owner's job with an id. It returns "" if the
+// file is gone, or is not in the owner's folder.
 func (l *Links) To(id, owner string, file File) string {
 	if id == "" || nameBelow(Folder(l.Dir, owner), file.Path) == "" {
 		return ""
@@ -107,8 +107,8 @@ func (l *Links) To(id, owner string, file File) string {
 	return l.Origin + path + "?exp=" + expires + "&sig=" + l.sign(path, expires)
 }
 
-// sign returns the signature of a link. The owner need not be in it: the id in the
-// path names one job of one owner for ever.
+// sign returns the signature of a link. It need not cover the owner: the id in the
+// path is that of one job of one owner for ever.
 func (l *Links) sign(path, expires string) string {
 	mac := hmac.New(sha256.New, l.Key)
 	mac.Write([]byte("video link\n" + path + "\n" + expires))
@@ -180,9 +180,8 @@ func (l *Links) serve(w http.ResponseWriter, r *http.Request, owner string, file
 	return true
 }
 
-// nameBelow returns the name of path below folder, "" if it lies elsewhere. Paths
-// are compared as macOS does, where either normal form of a letter with an accent
-// is the same name.
+// nameBelow returns path relative to folder, "" if it is not below it. Paths are
+// compared as macOS does (see samePath).
 func nameBelow(folder, path string) string {
 	name, err := filepath.Rel(norm.NFC.String(folder), norm.NFC.String(path))
 	if err != nil || !filepath.IsLocal(name) {

@@ -27,28 +27,28 @@ import (
 )
 
 const (
-	// The name of an unfinished file. One that a killed program left is removed
-	// when it has not grown for staleAfter.
+	// An unfinished file has a name with these. If a killed program left it, it is
+	// removed once it has not changed for staleAfter.
 	partPrefix, partEnding = ".pixazo-", ".part"
 	staleAfter             = 24 * time.Hour
 
-	sniffed = 3072 // bytes that are looked at to tell what a file is
+	sniffLength = 3072 // bytes from which the media type is told
 )
 
-// part is the file of one video before it is whole.
+// part is the unfinished file of one video.
 type part struct {
 	*transfer
 	file      *os.File
 	done      int64       // bytes in the file
 	total     int64       // bytes of the whole video; -1 when it is not known
-	etag      string      // of what is in the file; "" when there is no strong one
-	mediaType string      // "" until a head was seen
-	timer     *time.Timer // ends a try that is too slow
-	missing   int64       // bytes that have to come before it does
+	etag      string      // of the content of the file; "" when there is no strong one
+	mediaType string      // "" until the first bytes were checked
+	timer     *time.Timer // cancels a try that is too slow
+	missing   int64       // bytes that must come before timer fires
 }
 
-// write saves the ith video, which fill writes into a part: whole and on the
-// disk under its name, or not at all.
+// write saves the ith video, whose content fill writes into a part. Either the
+// complete file is on the disk under its name, or there is no file.
 func (t *transfer) write(ctx context.Context, i int, fill func(*part) error) (File, error) {
 	dir := filepath.FromSlash(path.Dir(t.name))
 	if err := t.makeDir(dir); err != nil {
@@ -60,12 +60,12 @@ func (t *transfer) write(ctx context.Context, i int, fill func(*part) error) (Fi
 	if p.file, err = t.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644); err != nil {
 		return File{}, t.folderError(err)
 	}
-	defer func() { _ = t.root.Remove(name) }() // there is none any more if all went well
+	defer func() { _ = t.root.Remove(name) }() // it was renamed unless something failed
 	saved := File{Video: i}
 	if err = fill(p); err == nil {
 		synced := make(chan error)
 		go func() { synced <- p.file.Sync() }()
-		saved.SHA256, err = sumOf(io.NewSectionReader(p.file, 0, p.done)) // from the cache, while the disk is busy
+		saved.SHA256, err = sumOf(io.NewSectionReader(p.file, 0, p.done)) // read from the cache while the disk writes
 		err = p.diskError(cmp.Or(<-synced, err))
 	}
 	if closeErr := p.file.Close(); err == nil {
@@ -78,8 +78,8 @@ func (t *transfer) write(ctx context.Context, i int, fill func(*part) error) (Fi
 	if err := p.place(name, &saved); err != nil {
 		return File{}, err
 	}
-	// The name survives a power cut with its folder. Not every system can sync
-	// one, and the file itself is safe.
+	// Syncing the folder keeps the new name through a power cut. Where the system
+	// can't do that, the content of the file is safe all the same.
 	if d, err := t.root.Open(dir); err == nil {
 		_ = d.Sync()
 		_ = d.Close()
@@ -88,8 +88,8 @@ func (t *transfer) write(ctx context.Context, i int, fill func(*part) error) (Fi
 	return saved, nil
 }
 
-// makeDir makes a folder below the output folder, and removes from it what
-// killed programs left long ago.
+// makeDir makes a folder below the output folder, and removes from it the
+// unfinished files that killed programs left long ago.
 func (t *transfer) makeDir(dir string) error {
 	if err := t.root.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -105,9 +105,9 @@ func (t *transfer) makeDir(dir string) error {
 	return err
 }
 
-// place gives the finished file its name and sets saved.Path. Another file of
-// that name stays, unless it is to be overwritten or is the same video: another
-// process may have been quicker.
+// place renames the complete file and sets saved.Path. An existing file of the name
+// stays, unless it is to be overwritten; if it has the same content, since another
+// process was quicker, it is the result.
 func (p *part) place(from string, saved *File) error {
 	for n := 1; n <= maxNames; n++ {
 		name := pathOf(numbered(p.name, n), saved.Video, saved.MediaType)
@@ -132,9 +132,9 @@ func (p *part) place(from string, saved *File) error {
 	return failed("there are too many files of that name")
 }
 
-// replace renames a file below root, over one that has the new name. It tries again
-// for a second while another program has that open on Windows: a virus scanner or a
-// search index lets go of it.
+// replace renames a file below root, and replaces a file of the new name. While
+// another program has that open on Windows, it tries again for a second: a virus
+// scanner or a search index closes it soon.
 func replace(root *os.Root, from, name string) error {
 	err := root.Rename(from, name)
 	for range 10 {
@@ -147,8 +147,9 @@ func replace(root *os.Root, from, name string) error {
 	return err
 }
 
-// moveTo renames a file below root unless there is one of the new name. A link
-// does both in one step, where the file system has links.
+// moveTo renames a file below root unless the new name is taken, and returns
+// fs.ErrExist then. A hard link checks and creates the name in one step; it is used
+// where the file system has them, and the caller removes the old name.
 func moveTo(root *os.Root, from, name string) error {
 	err := root.Link(from, name)
 	if err == nil || errors.Is(err, fs.ErrExist) {
@@ -160,7 +161,7 @@ func moveTo(root *os.Root, from, name string) error {
 	return root.Rename(from, name)
 }
 
-// Write appends b. Its errors are ready to be shown.
+// Write implements io.Writer. Its errors are *pixazo.Error.
 func (p *part) Write(b []byte) (int, error) {
 	if err := p.checkSize(p.done + int64(len(b))); err != nil {
 		return 0, err
@@ -170,7 +171,7 @@ func (p *part) Write(b []byte) (int, error) {
 	if p.missing -= int64(n); p.missing <= 0 {
 		p.startWindow()
 	}
-	p.here.Store(p.whole + p.done)
+	p.written.Store(p.whole + p.done)
 	if len(p.job.VideoURLs) == 1 {
 		p.size.Store(max(p.total, 0))
 	}
@@ -211,7 +212,8 @@ func (p *part) checkHead(head []byte) error {
 
 const freeSome = "free some, or set --output-dir (PIXAZO_OUTPUT_DIR) to another disk"
 
-// diskError is the error of the file or of the disk it is on; nil for nil.
+// diskError returns err, which came of writing the file, as a download_failed
+// error; nil for nil.
 func (p *part) diskError(err error) error {
 	if _, ok := errors.AsType[*pixazo.Error](err); ok || err == nil {
 		return err
@@ -229,8 +231,8 @@ func (p *part) diskError(err error) error {
 	return failed("the disk is full: it needs %s and there was room for %s; %s", needed, there, freeSome)
 }
 
-// words returns what an error says, without the operation and the path if the
-// system has a word for it.
+// words returns the text of an error; of a system error without the operation and
+// the path.
 func words(err error) string {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		err = e.Err

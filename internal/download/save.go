@@ -1,6 +1,6 @@
-// Package download saves finished videos below the output folder: one transfer
-// however many ask for it, under a temporary name until it is whole, and not
-// again while what was saved is intact.
+// Package download saves finished videos below the output folder. Calls for the
+// same video share one transfer, and a file has a temporary name until it is
+// complete. A video is not fetched again while a file of it is intact.
 package download
 
 import (
@@ -18,26 +18,25 @@ import (
 )
 
 const (
-	endTime     = time.Second // how long the end of a transfer is waited for: a disk may not answer
-	failureTime = time.Hour   // how long a failure that nobody waited for is kept
+	endTime     = time.Second // the longest wait for a cancelled transfer to end: a disk may not answer
+	failureTime = time.Hour   // how long the error of a transfer without waiters is kept for the next call
 )
 
-// Jobs is what a Saver needs to know of video jobs, and where it says what it
-// saved.
+// Jobs tells a Saver of video jobs, and records which files it saved.
 type Jobs interface {
 	// Status asks the gateway where a job stands. With an error it may still
 	// return the job as it was last known.
 	Status(ctx context.Context, requestID string) (pixazo.Job, error)
 
-	// Find returns what the journal holds of a job, the zero Known if nothing.
+	// Find returns what the journal holds of a job, the zero Known if it has no row.
 	Find(ctx context.Context, requestID string) Known
 
-	// Hold waits until no other process saves videos of the job, and keeps
-	// others from it until release is called. Its error is ctx's.
+	// Hold waits until no other process saves videos of the job, and then locks
+	// them out until release is called. Its error is ctx's.
 	Hold(ctx context.Context, requestID string) (release func(), err error)
 
 	// AddSaved adds files to those that the journal has for a job. A file
-	// takes the place of an older one with the same path.
+	// replaces an older one with the same path.
 	AddSaved(ctx context.Context, requestID string, files []File) error
 }
 
@@ -60,14 +59,14 @@ type File struct {
 
 // Options adjusts a Saver. The zero value of a number stands for its default.
 type Options struct {
-	// Dir is the folder below which files are written, where a request names
-	// none; it is made when missing. Without any nothing can be saved.
+	// Dir is the output folder of requests that name none; it is made when
+	// missing. With neither, Save fails.
 	Dir string
 
-	Team       bool   // whether those who ask are not on this computer: errors name no path of its disk
-	MaxBytes   int64  // of the largest file that is fetched; 2 GB
-	GatewayURL string // serves media itself, over http too, if it is on this computer
-	UserAgent  string // of fetching videos
+	Team       bool   // callers are on other computers: errors name no path of this one's disk
+	MaxBytes   int64  // size of the largest file that is fetched; 2 GB
+	GatewayURL string // a gateway on this computer may serve media itself, also over http
+	UserAgent  string // header of the requests for videos
 
 	// Proxy returns the proxy of a request, as http.ProxyFromEnvironment does;
 	// nil stands for none.
@@ -87,13 +86,13 @@ type Saver struct {
 	options Options
 	client  *http.Client
 	own     string         // origin of a gateway on this computer, else ""
-	running sync.WaitGroup // transfers
+	running sync.WaitGroup // transfers that join started
 	ctx     context.Context
 	cancel  context.CancelFunc // ends all transfers
 
 	mu        sync.Mutex
 	transfers map[Request]*transfer
-	draining  bool // the program ends
+	draining  bool // Drain was called
 }
 
 // New returns a saver of the videos of jobs.
@@ -113,8 +112,8 @@ func New(jobs Jobs, o Options) *Saver {
 	return s
 }
 
-// Drain begins the end of the program: transfers that nobody waits for are
-// cancelled, the others go on.
+// Drain is called when the program begins to end. It cancels the transfers that
+// nobody waits for; the others go on.
 func (s *Saver) Drain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,7 +150,7 @@ type Request struct {
 type Saved struct {
 	Files   []File // one a video URL; none while Pending
 	Already bool   // nothing was fetched: the files were there and intact
-	Pending bool   // the call timed out, and the transfer goes on
+	Pending bool   // the call timed out, and the transfer goes on without it
 }
 
 // Progress is what a caller of Save hears.
@@ -159,9 +158,9 @@ type Progress struct {
 	Bytes, Total int64 // of all files so far; Total is 0 while it is not known
 }
 
-// Save saves the videos of a finished job. When timeout passes it returns what
-// is Pending, and the transfer goes on: the same call again joins it. When ctx
-// is cancelled and nobody else waits, the transfer ends and leaves no file.
+// Save saves the videos of a finished job. When timeout passes, the result is
+// Pending and the transfer goes on: the same call again joins it. When ctx is
+// cancelled and nobody else waits, the transfer ends and leaves no file.
 // report, which may be nil, is called from this goroutine every ReportEvery.
 //
 // Errors: not_ready and video_failed for a job without a video, file_refused
@@ -180,11 +179,12 @@ func (s *Saver) Save(ctx context.Context, req Request, timeout time.Duration, re
 	return saved, err
 }
 
-// SaveByItself saves the video of a finished job that nobody asked to save, below
-// dir; its caller holds the save. name is what an earlier try gave to named, or
-// "" at the first: then named is called with a free name before anything is
-// written, and ends the save with its error. When ctx ends, it waits until the
-// transfer has removed its unfinished file, or recorded a whole one.
+// SaveByItself saves the video of a finished job below dir without a call that
+// asked for it. The caller has locked out other processes (see Jobs.Hold). name is
+// the name that an earlier try passed to named. If it is "", SaveByItself chooses a
+// free name and passes it to named before it writes anything; an error of named
+// ends the save. When ctx ends, it waits up to a second until the transfer has
+// removed its unfinished file, or recorded a complete one.
 func (s *Saver) SaveByItself(ctx context.Context, dir, requestID, name string, named func(name string) error) error {
 	t := &transfer{Saver: s, req: Request{RequestID: requestID, Dir: dir, Filename: name}, named: named}
 	ended := make(chan error, 1)
@@ -205,8 +205,8 @@ func (s *Saver) SaveByItself(ctx context.Context, dir, requestID, name string, n
 	}
 }
 
-// attend checks req, joins or starts its transfer and waits for it, as Save
-// says. Its errors may lack the request_id.
+// attend implements Save: it checks req, joins or starts its transfer and waits
+// for it. Its errors may lack the request_id.
 func (s *Saver) attend(ctx context.Context, req Request, timeout time.Duration, report func(Progress)) (Saved, error) {
 	if err := pixazo.CheckRequestID(req.RequestID); err != nil {
 		return Saved{}, err
@@ -227,7 +227,7 @@ func (s *Saver) attend(ctx context.Context, req Request, timeout time.Duration, 
 	timedOut := false
 	for {
 		switch {
-		case t.hasEnded(): // whatever else comes at the same time
+		case t.hasEnded(): // its result counts, even if ctx or the timeout ended as well
 			return t.saved, t.err
 		case ctx.Err() != nil:
 			return Saved{}, ctx.Err()
@@ -241,7 +241,7 @@ func (s *Saver) attend(ctx context.Context, req Request, timeout time.Duration, 
 			timedOut = true
 		case <-tick.C:
 			if report != nil {
-				report(Progress{t.here.Load(), t.size.Load()})
+				report(Progress{t.written.Load(), t.size.Load()})
 			}
 		}
 	}
@@ -269,8 +269,8 @@ func (s *Saver) join(ctx context.Context, req Request) *transfer {
 				s.forget(t)
 				return
 			}
-			// A failure that nobody waited for is kept for the next call, which
-			// would start the same transfer anew else.
+			// The next call gets the error of a transfer without waiters, instead of
+			// starting the same transfer again.
 			time.AfterFunc(failureTime, func() {
 				s.mu.Lock()
 				defer s.mu.Unlock()
@@ -285,7 +285,8 @@ func (s *Saver) join(ctx context.Context, req Request) *transfer {
 	return t
 }
 
-// detach has t go on without the caller, unless the program ends.
+// detach returns Pending to a caller whose timeout passed, and lets t go on
+// without waiters; once Drain was called it returns context.Canceled instead.
 func (s *Saver) detach(t *transfer) (Saved, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -296,7 +297,7 @@ func (s *Saver) detach(t *transfer) (Saved, error) {
 	return Saved{Pending: true}, nil
 }
 
-// leave takes a waiter off t, and cancels t if there are no more.
+// leave removes a waiter from t, and cancels t if it was the last one.
 func (s *Saver) leave(t *transfer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -304,8 +305,8 @@ func (s *Saver) leave(t *transfer) {
 	s.cancelIdle(t)
 }
 
-// cancelIdle cancels t if nobody waits for it or was told that it goes on. The
-// caller holds s.mu.
+// cancelIdle cancels t if it has no waiters and no caller was answered Pending;
+// once Drain was called, also if one was. The caller holds s.mu.
 func (s *Saver) cancelIdle(t *transfer) {
 	if t.waiting == 0 && (!t.detached || s.draining) {
 		t.cancel()
@@ -331,12 +332,12 @@ func (t *transfer) hasEnded() bool {
 	}
 }
 
-// failed is a download_failed error, which another try would not mend.
+// failed returns a download_failed error. No try is made after it.
 func failed(format string, args ...any) error {
 	return &pixazo.Error{Code: pixazo.DownloadFailed, Message: "the video could not be saved: " + fmt.Sprintf(format, args...)}
 }
 
-// refused is a file_refused error.
+// refused returns a file_refused error.
 func refused(format string, args ...any) error {
 	return &pixazo.Error{Code: pixazo.FileRefused, Message: fmt.Sprintf(format, args...)}
 }

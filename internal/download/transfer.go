@@ -25,11 +25,11 @@ import (
 )
 
 const (
-	maxNames  = 1000 // names that are tried when they are taken
-	maxCopies = 10   // of a video of a team, whose users don't see the disk that they fill
+	maxNames  = 1000 // numbered names that are tried until one is free
+	maxCopies = 10   // names under which a team server saves one video: its users don't see the disk that they fill
 )
 
-// transfer is one Save under way, for all callers that asked for the same.
+// transfer is one save under way, shared by all callers with the same Request.
 type transfer struct {
 	*Saver
 	req    Request
@@ -38,15 +38,16 @@ type transfer struct {
 	saved  Saved
 	err    error
 
-	// named is called with the name of a save that nobody asked for, see
-	// SaveByItself; nil for others.
+	// named is the function given to SaveByItself, which is called with the chosen
+	// name; nil for transfers that Save started.
 	named func(name string) error
 
 	// Guarded by Saver.mu.
 	waiting  int  // callers
 	detached bool // a caller timed out and was answered Pending; the transfer goes on without waiters
 
-	here, size atomic.Int64 // progress: bytes that are here, of all files, and of all there are, 0 for not known
+	// Progress over all files: bytes written so far, and bytes in all, 0 while not known.
+	written, size atomic.Int64
 
 	// Used by run alone.
 	root    *os.Root // the output folder
@@ -54,7 +55,7 @@ type transfer struct {
 	name    string // with slashes; its ending may be missing
 	asked   bool   // whether the gateway was asked for the job
 	fetched bool   // whether anything was fetched
-	whole   int64  // bytes of the files that are finished
+	whole   int64  // bytes of the complete files
 }
 
 // run saves the videos of the job and records where they are.
@@ -106,7 +107,7 @@ func (t *transfer) ask(ctx context.Context) error {
 	t.job, t.asked = job, true
 	switch {
 	case job.Status == pixazo.Completed && len(job.VideoURLs) > 0:
-		return nil // as last known, if the gateway can't be asked
+		return nil // also with an error: the job as last known has a video
 	case err != nil:
 		return err
 	case job.Status.Failed():
@@ -117,8 +118,9 @@ func (t *transfer) ask(ctx context.Context) error {
 	return &pixazo.Error{Code: pixazo.NotReady, Message: "the video is not finished; its status is " + cmp.Or(string(job.Status), "not known yet")}
 }
 
-// saveVideo returns the file of the ith video. It is one of known, if that is
-// intact and has the name that was asked for, else a copy of one, else fetched.
+// saveVideo returns the file of the ith video: one of known if it is intact and
+// has the requested name, else a new one. That is copied from an intact one of
+// known, or fetched if there is none.
 func (t *transfer) saveVideo(ctx context.Context, i int, known []File) (File, error) {
 	var other File
 	copies := 0
@@ -133,7 +135,7 @@ func (t *transfer) saveVideo(ctx context.Context, i int, known []File) (File, er
 		copies++
 	}
 	name := pathOf(t.name, i, t.job.MediaType)
-	if t.named != nil { // files have their names once they are whole
+	if t.named != nil { // an earlier try may have saved it: only a complete file has the name
 		if file, err := t.read(File{Path: filepath.Join(t.root.Name(), name), MediaType: t.job.MediaType, Video: i}); err == nil {
 			return file, nil
 		}
@@ -151,7 +153,7 @@ func (t *transfer) saveVideo(ctx context.Context, i int, known []File) (File, er
 	return t.write(ctx, i, func(p *part) error { return p.fetchFresh(ctx, i) })
 }
 
-// record adds to the journal those of files that it does not have yet.
+// record adds files to the journal, without those in known, which it has.
 func (t *transfer) record(ctx context.Context, known, files []File) {
 	added := slices.DeleteFunc(slices.Clone(files), func(f File) bool { return slices.Contains(known, f) })
 	if len(added) == 0 {
@@ -163,14 +165,15 @@ func (t *transfer) record(ctx context.Context, known, files []File) {
 	}
 }
 
-// isIntact reports whether a saved file is below the output folder and still
-// what it was.
+// isIntact reports whether a saved file is below the output folder and has the
+// size and SHA-256 that were recorded.
 func (t *transfer) isIntact(saved File) bool {
 	now, err := t.read(saved)
 	return err == nil && now == saved
 }
 
-// read returns what is at the path of a file below the output folder.
+// read returns file with the size and SHA-256 of what is at its path now, which
+// must be below the output folder.
 func (t *transfer) read(file File) (File, error) {
 	f, info, err := t.open(file)
 	if err != nil {
@@ -182,14 +185,15 @@ func (t *transfer) read(file File) (File, error) {
 	return file, err
 }
 
-// sumOf returns the SHA-256 of what it reads, in hexadecimal.
+// sumOf reads r to its end and returns the SHA-256 in hexadecimal.
 func sumOf(r io.Reader) (string, error) {
 	sum := sha256.New()
 	_, err := io.Copy(sum, r)
 	return fmt.Sprintf("%x", sum.Sum(nil)), err
 }
 
-// open opens a saved file below the output folder to read it.
+// open opens a saved file for reading. A file outside the output folder does not
+// exist.
 func (t *transfer) open(saved File) (*os.File, fs.FileInfo, error) {
 	name := nameBelow(t.req.Dir, saved.Path)
 	if name == "" {
@@ -198,12 +202,12 @@ func (t *transfer) open(saved File) (*os.File, fs.FileInfo, error) {
 	return disk.OpenFile(t.root, name)
 }
 
-// samePath compares paths as macOS does, where either normal form of a letter
-// with an accent is the same name.
+// samePath compares paths as macOS does: there, both normal forms of a letter with
+// an accent name the same file.
 func samePath(a, b string) bool { return norm.NFC.String(a) == norm.NFC.String(b) }
 
-// checkName refuses a filename that can't be written, before anything is
-// fetched.
+// checkName refuses a requested filename that can't be written. It is called
+// before anything is fetched.
 func (t *transfer) checkName(name string) error {
 	info, err := t.root.Lstat(name)
 	switch {
@@ -224,8 +228,8 @@ func (t *transfer) checkName(name string) error {
 	return nil
 }
 
-// free returns the first of name, name (2), … that no file has, with slashes; ""
-// if there is none.
+// free returns the first of name, name (2), … under which there is no file, with
+// slashes; "" if all are taken.
 func (t *transfer) free(name string) string {
 	for n := 1; n <= maxNames; n++ {
 		free := filepath.ToSlash(pathOf(numbered(name, n), 0, t.job.MediaType))
@@ -239,18 +243,18 @@ func (t *transfer) free(name string) string {
 	return ""
 }
 
-// takenError is the error of a name that another file has. It suggests a free
-// one.
+// takenError returns the refusal of a name that another file has. It suggests a
+// free one.
 func (t *transfer) takenError(name string) error {
-	such := t.free(filepath.ToSlash(name))
-	if such != "" {
-		such = ", such as " + text.Quote(such)
+	suggestion := t.free(filepath.ToSlash(name))
+	if suggestion != "" {
+		suggestion = ", such as " + text.Quote(suggestion)
 	}
-	return refused("filename must be a free name%s: there is a file %s, which only overwrite: true replaces", such, text.Quote(t.shown(name)))
+	return refused("filename must be a free name%s: there is a file %s, which only overwrite: true replaces", suggestion, text.Quote(t.shown(name)))
 }
 
-// fetchFresh fetches the ith video, by a fresh link if the one at hand has
-// expired.
+// fetchFresh fetches the ith video. If the link has expired it asks the gateway
+// for a fresh one.
 func (p *part) fetchFresh(ctx context.Context, i int) (err error) {
 	for range 2 {
 		if !p.asked || err != nil {
@@ -271,7 +275,7 @@ func (p *part) fetchFresh(ctx context.Context, i int) (err error) {
 	return failed("%v, and the gateway names no fresh one", err)
 }
 
-// copy fills the part with a video that was saved before.
+// copy fills the part with the content of a file that was saved before.
 func (p *part) copy(from File) error {
 	source, _, err := p.open(from)
 	if err != nil {
@@ -283,7 +287,8 @@ func (p *part) copy(from File) error {
 	return p.diskError(err)
 }
 
-// nameError is the error of a name that can't be written where it leads.
+// nameError returns err, which came of creating or renaming a file under the
+// transfer's name, as a caller of Save gets it.
 func (t *transfer) nameError(err error) error {
 	if isFull(err) {
 		return t.folderError(err)
@@ -295,7 +300,8 @@ func (t *transfer) nameError(err error) error {
 	return refused("filename %s can't be written below the output folder (--output-dir, PIXAZO_OUTPUT_DIR): %s", text.Quote(t.shown(t.name)), why)
 }
 
-// folderError is the error of the output folder.
+// folderError returns err, which came of using the output folder, as a caller of
+// Save gets it.
 func (t *transfer) folderError(err error) error {
 	switch {
 	case isFull(err):
@@ -306,7 +312,8 @@ func (t *transfer) folderError(err error) error {
 	return failed("the output folder (--output-dir, PIXAZO_OUTPUT_DIR) can't be used: %s", text.Clean(err.Error(), 300))
 }
 
-// shown returns the path of a name below the output folder, as errors show it.
+// shown returns the path of a name below the output folder for an error message;
+// on a team server only the name.
 func (t *transfer) shown(name string) string {
 	if t.options.Team {
 		return filepath.ToSlash(name)
