@@ -53,7 +53,7 @@ func keep(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 			return err
 		}
 	}
-	return keeper.Serve(ctx, stdin, out, fullVersion(), func(raw json.RawMessage) (*keeper.House, error) {
+	return keeper.Serve(ctx, stdin, out, fullVersion(), func(raw json.RawMessage) (*keeper.Parts, error) {
 		var given handover
 		if err := json.Unmarshal(raw, &given); err != nil {
 			return nil, err
@@ -70,7 +70,7 @@ func keep(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		if err != nil {
 			return nil, err
 		}
-		return &keeper.House{
+		return &keeper.Parts{
 			Keeper: h.keeper(),
 			Submit: func(ctx context.Context, req keeper.Request, nonce string) (jobs.Submission, error) {
 				return h.submit(ctx, req, nonce, 0)

@@ -1,4 +1,4 @@
-// This file runs a keeper as a process of its own: it holds a lease, and decides
+// This file runs a keeper in a process of its own, which holds a lease and decides
 // when to end.
 
 package keeper
@@ -11,16 +11,16 @@ import (
 	"pixazo-mcp/internal/journal"
 )
 
-// RunAlone is Run for a process of its own. It ends also when nothing is pending
-// and submitting is closed, when a newer keeper has taken over, when it is asked
-// to, when the journal is gone, and after six hours; but not before submitting is
-// closed.
+// RunAlone is Run for a keeper process. It returns once submitting is closed, which
+// says that the submission has ended, and one of these holds: ctx is done, nothing
+// is pending, a newer keeper has taken the lease, keepers are asked to end, the
+// journal is gone, or six hours have passed.
 func (k *Keeper) RunAlone(ctx context.Context, submitting <-chan struct{}) {
 	defer k.end()
-	defer k.o.Tracker.Listen(func(jobs.Event) { k.hurry() })()
+	defer k.o.Tracker.Listen(func(jobs.Event) { k.wakeUp() })()
 	w := watch{lease: journal.Lease{Name: WatchLease(k.o.Gateway, k.o.Account()), Holder: holder(k.o.Version)}, begun: time.Now()}
-	for ctx.Err() == nil && k.goesOn(ctx, &w) {
-		sent := closed(submitting)
+	for ctx.Err() == nil && k.keepLease(ctx, &w) {
+		sent := isClosed(submitting)
 		if sent {
 			k.o.Journal.WriteOutcomes()
 		}
@@ -31,23 +31,23 @@ func (k *Keeper) RunAlone(ctx context.Context, submitting <-chan struct{}) {
 		if sent && (!pending && !k.o.Journal.Unwritten() || time.Since(w.begun) > k.lifetime) {
 			break
 		}
-		k.sleep(ctx, lookAt)
+		k.sleep(ctx, pendingLook)
 	}
 	k.finish(context.WithoutCancel(ctx), w.lease, submitting)
 }
 
-// watch is what a keeper process knows of its lease.
+// watch holds the state of a keeper's lease.
 type watch struct {
 	lease   journal.Lease
 	renewed time.Time // zero until the lease was taken
-	begun   time.Time
-	first   bool // there was no journal yet, so another keeper that has the lease began later
+	begun   time.Time // when the process began
+	first   bool      // this process began before there was a journal, so any other holder began later
 }
 
-// goesOn takes or renews the lease of w, once there is a journal. It returns false
-// when a newer keeper has it, or all keepers are asked to end. A journal that
-// can't be read or written says nothing.
-func (k *Keeper) goesOn(ctx context.Context, w *watch) bool {
+// keepLease takes or renews the lease of w, if there is a journal. It returns false
+// when a newer keeper holds the lease, or all keepers are asked to end. A journal
+// that can't be read or written is no reason to end.
+func (k *Keeper) keepLease(ctx context.Context, w *watch) bool {
 	if !k.o.Journal.Exists() {
 		w.first = true
 		return true
@@ -62,7 +62,7 @@ func (k *Keeper) goesOn(ctx context.Context, w *watch) bool {
 		case w.lease.Name:
 			has = l.Holder
 		case stopLease:
-			// By this process's own clock: one that began since is not meant.
+			// A process that began after the request is not meant.
 			if asked := stopFor - time.Until(l.Until); asked <= time.Since(w.begun) {
 				k.o.Logger.Info("asked to end")
 				return false
@@ -72,7 +72,7 @@ func (k *Keeper) goesOn(ctx context.Context, w *watch) bool {
 	w.lease.Until = time.Now().Add(leaseFor)
 	kept := true
 	switch {
-	case w.renewed.IsZero() && !w.first || has == "": // or the journal was replaced, or a clock was set
+	case w.renewed.IsZero() && !w.first || has == "": // a lease can vanish when the journal is replaced or a clock is set
 		err = k.o.Journal.Take(ctx, w.lease)
 	case has != w.lease.Holder:
 		kept = false
@@ -92,11 +92,11 @@ func (k *Keeper) goesOn(ctx context.Context, w *watch) bool {
 	return true
 }
 
-// finish waits until submitting is closed and leaves the lease. As long as that
-// takes, another lease shows that this process is still there.
+// finish gives the lease up and waits until submitting is closed. Meanwhile a lease
+// of another name shows that this process still runs.
 func (k *Keeper) finish(ctx context.Context, lease journal.Lease, submitting <-chan struct{}) {
 	sending := journal.Lease{Name: sendLease + lease.Holder, Holder: lease.Holder}
-	for !closed(submitting) {
+	for !isClosed(submitting) {
 		sending.Until = time.Now().Add(leaseFor)
 		_ = k.o.Journal.Take(ctx, sending)
 		_ = k.o.Journal.Leave(ctx, lease)

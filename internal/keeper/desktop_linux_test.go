@@ -107,7 +107,7 @@ func TestANoticeIsShownAsText(t *testing.T) {
 			if !HasDesktop(os.Getenv) {
 				t.Fatal("no desktop is seen")
 			}
-			want := Notice{"Video saved", about("--urgency=critical <b>bold</b> & \"quotes\"\n$(touch x) "+name) + "\nvideo.mp4"}
+			want := Notice{"Video saved", quoted("--urgency=critical <b>bold</b> & \"quotes\"\n$(touch x) "+name) + "\nvideo.mp4"}
 			deadline := time.Now().Add(20 * time.Second)
 			for Show(t.Context(), want) != nil { // the service is starting
 				if time.Now().After(deadline) {

@@ -15,12 +15,12 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// HasDesktop reports whether env is one in which notices can be shown.
+// HasDesktop reports whether notices can be shown with these environment variables.
 func HasDesktop(getenv func(string) string) bool { return busAddress(getenv) != "" }
 
-// busAddress returns the address of the user's session bus. A client may have
-// started its server without the variable that names it; the bus is then looked
-// for in the user's runtime directory.
+// busAddress returns the address of the user's session bus, "" if there is none. If
+// no variable names it, since a client need not pass all of them on, its socket is
+// looked for in the user's runtime directory.
 func busAddress(getenv func(string) string) string {
 	if address := getenv("DBUS_SESSION_BUS_ADDRESS"); address != "" {
 		return address

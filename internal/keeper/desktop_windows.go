@@ -7,12 +7,12 @@ import (
 	"syscall"
 )
 
-// HasDesktop reports whether env is one in which notices can be shown.
+// HasDesktop reports whether notices can be shown with these environment variables.
 func HasDesktop(getenv func(string) string) bool { return getenv("SSH_CONNECTION") == "" }
 
-// toast shows a notification of PowerShell's own application, since one of an
-// application that is not installed is not shown. Its words are variables of the
-// environment, and so no part of the script.
+// toast is a script that shows a notification in the name of PowerShell, since
+// Windows shows none of an application that is not installed. The words are in
+// environment variables, not part of the script, so none of them can be run.
 const toast = `$ErrorActionPreference = 'Stop'
 [void][Windows.UI.Notifications.ToastNotificationManager, Windows.UI.Notifications, ContentType = WindowsRuntime]
 $x = [Windows.UI.Notifications.ToastNotificationManager]::GetTemplateContent([Windows.UI.Notifications.ToastTemplateType]::ToastText02)

@@ -10,17 +10,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// detachments are the ways to make a command's process one of its own: in a
-// session of its own, so that what is sent to the server's process group or
-// terminal does not reach it, and in no folder that somebody may want to remove.
+// detachments are the ways to detach a command's process from the server, in order
+// of preference. Here there is one: a session of its own, so that signals to the
+// server's process group or terminal do not reach it. Its folder is one that nobody
+// wants to remove.
 var detachments = []func(*exec.Cmd){func(cmd *exec.Cmd) {
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 }}
 
-// Orphan makes a keeper nobody's child: some clients end whatever descends from
-// their server. It returns true in the process that a server started, which has
-// then started the keeper, in the same session, and is to end.
+// Orphan makes the keeper a process without a parent, since some clients end all
+// descendants of their server. In the process that a server started it starts the
+// keeper, in the same session, and returns true: the caller is to end. In the keeper
+// it returns false.
 func Orphan() (bool, error) {
 	if session, err := unix.Getsid(0); err != nil || session != os.Getpid() {
 		return false, nil
@@ -33,8 +35,8 @@ func Orphan() (bool, error) {
 	return true, cmd.Start()
 }
 
-// Program returns the path of the running program. On Linux that is the program
-// itself also when its file was replaced or, as "go run" does, deleted.
+// Program returns a path that starts the running program. On Linux it does so even
+// when the file was replaced or, as by "go run", deleted.
 func Program() (string, error) {
 	const self = "/proc/self/exe"
 	if _, err := os.Stat(self); err == nil {

@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// detachments are the ways to make a command's process one of its own: without
-// the server's console, and in no folder that somebody may want to remove;
-// outside the client's job object, whose end would be its own, or, where that is
-// not allowed, inside it.
+// detachments are the ways to detach a command's process from the server, in order
+// of preference: outside the client's job object, whose end would end the process,
+// and, where that is not allowed, inside it. In both it has no console, and its
+// folder is one that nobody wants to remove.
 var detachments = []func(*exec.Cmd){
 	func(cmd *exec.Cmd) { detach(cmd, windows.CREATE_BREAKAWAY_FROM_JOB) },
 	func(cmd *exec.Cmd) { detach(cmd, 0) },
@@ -23,8 +23,8 @@ func detach(cmd *exec.Cmd, flags uint32) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{HideWindow: true, CreationFlags: windows.DETACHED_PROCESS | windows.CREATE_NEW_PROCESS_GROUP | flags}
 }
 
-// Orphan returns false: nothing is done about a keeper's parent here.
+// Orphan returns false: on Windows a keeper stays the child of its server.
 func Orphan() (bool, error) { return false, nil }
 
-// Program returns the path of the running program.
+// Program returns a path that starts the running program.
 func Program() (string, error) { return os.Executable() }

@@ -1,8 +1,8 @@
-// Package keeper does what is to be done for videos without anybody asking: it
-// follows the unfinished ones, saves the finished ones and gives notice. It does
-// so in a process of its own that a server starts for each submission, so that
-// neither the client's end nor the server's loses a video; or, where there are
-// to be no such processes, in the server's.
+// Package keeper works on video jobs in the background: it polls unfinished ones,
+// saves finished videos and shows desktop notices. A server starts a keeper, which
+// is a process of its own, for each submission, so that no video is lost when the
+// client or the server ends. Where keepers are switched off, the server's own
+// process does the same work.
 //
 // Servers and keepers share nothing but the journal.
 package keeper
@@ -20,65 +20,66 @@ import (
 )
 
 const (
-	within   = 48 * time.Hour   // how old a job is that is still followed
-	lifetime = 6 * time.Hour    // of a keeper, from its start
-	lookAt   = time.Second      // how often the journal is looked at while something is pending
-	idleLook = time.Minute      // how often while nothing is
-	leaseFor = 60 * time.Second // of the watch, renewed three times as often
-	stopFor  = time.Minute      // how long keepers are asked to end
+	maxAge      = 48 * time.Hour   // older jobs are left alone
+	lifetime    = 6 * time.Hour    // of a keeper process
+	pendingLook = time.Second      // between two looks at the journal while something is pending
+	idleLook    = time.Minute      // the same while nothing is
+	leaseFor    = 60 * time.Second // of the watch; it is renewed three times as often
+	stopFor     = time.Minute      // how long a request to end stands
 
-	adoptEvery = 10 * time.Minute // how often jobs of other keys are looked at
-	adoptAfter = 15 * time.Minute // since the gateway last answered for one of them
-	adoptFor   = 10 * time.Second // how long the gateway is asked for them
+	adoptEvery = 10 * time.Minute // between two tries to take over jobs of other keys
+	adoptAfter = 15 * time.Minute // a job is taken over only if the gateway has not answered for it this long
+	adoptFor   = 10 * time.Second // one try, over all these jobs
 
 	maxSaving = 4               // downloads at once
 	maxAhead  = 2 * time.Minute // a stored time further ahead was written under another clock
 )
 
-// The names of the leases. A keeper has one as long as it lives.
+// The names of the leases in the journal. A keeper process always holds one of the
+// first two.
 const (
-	watchLease = "watch " // with gateway and account: of whoever watches their jobs
-	sendLease  = "send "  // with the holder: of one that only ends what it sends
-	stopLease  = "stop"   // of whoever asks all keepers to end
+	watchLease = "watch " // + gateway and account: to watch their jobs
+	sendLease  = "send "  // + holder: a keeper that no longer watches finishes its submission
+	stopLease  = "stop"   // all keepers are asked to end
 )
 
-// The pauses before a failed download is tried again, each with a fresh link.
-var saveAgain = []time.Duration{time.Minute, 5 * time.Minute, 30 * time.Minute}
+// retryPauses are the pauses before a failed download is tried again, each with a
+// fresh link.
+var retryPauses = []time.Duration{time.Minute, 5 * time.Minute, 30 * time.Minute}
 
-// Options is what a Keeper works with.
+// Options configure a Keeper.
 type Options struct {
 	Tracker *jobs.Tracker
 	Journal *journal.Journal
 
-	// Save saves the video of a finished job in the folder of its row. The row's
-	// name is the one of an earlier try, if any; named is called with a new one
-	// before anything is written under it. Where the files are goes into the
-	// journal.
+	// Save saves the video of a finished job in the folder that its row names, and
+	// records the files in the journal. If the row has no file name from an earlier
+	// try, Save calls named with the name that it chose, before it writes the file.
 	Save func(ctx context.Context, row journal.Row, named func(name string) error) error
 
-	Notify  func(context.Context, Notice) error // nil when there is no desktop
+	Notify  func(context.Context, Notice) error // shows a notice; nil when there is no desktop
 	Gateway string                              // its name in the journal
-	Account func() string                       // names the key as it is now, by hash
+	Account func() string                       // hash of the present key
 	Version string
 	Logger  *slog.Logger
 }
 
-// Keeper does the work of one gateway and one key.
+// Keeper works on the jobs of one gateway and one key.
 type Keeper struct {
 	o        Options
 	lifetime time.Duration
-	wake     chan struct{}
+	wake     chan struct{} // ends the pause before the next look
 	tasks    sync.WaitGroup
 
-	accounts []string  // of the keys it had: a new key does not lose the jobs of the old one
-	adopted  time.Time // when jobs of other keys were looked at
-	strays   bool      // whether there were any
+	accounts    []string  // hashes of the keys since the start: after a change of key the jobs of the old one go on
+	adoptedAt   time.Time // when jobs of other keys were last asked for
+	othersExist bool      // whether the last look found unfinished jobs of other keys
 
-	downloads chan struct{} // a slot for each save under way
+	downloads chan struct{} // holds an element for each download under way
 
 	mu       sync.Mutex
-	followed map[int64]func() // what ends following a row
-	saving   map[int64]bool
+	followed map[int64]func() // by row; each function ends the polls of its job
+	saving   map[int64]bool   // by row
 }
 
 // New returns a keeper.
@@ -86,31 +87,31 @@ func New(o Options) *Keeper {
 	return &Keeper{o: o, lifetime: lifetime, wake: make(chan struct{}, 1), downloads: make(chan struct{}, maxSaving), followed: map[int64]func(){}, saving: map[int64]bool{}}
 }
 
-// WatchLease is the name of the lease of whoever watches the jobs of a gateway
-// and an account.
+// WatchLease returns the name of the lease to watch the jobs of a gateway and an
+// account.
 func WatchLease(gateway, account string) string { return watchLease + gateway + " " + account }
 
 // Run works until ctx is done. It looks at the journal once a second while
-// something is pending, or an outcome could not be written, else once a minute, and
-// then reads it only when somebody has written to it.
+// something is pending or an outcome could not be written, else once a minute. With
+// nothing pending it reads the journal only if that was written to since.
 func (k *Keeper) Run(ctx context.Context) {
 	defer k.end()
-	defer k.o.Tracker.Listen(func(jobs.Event) { k.hurry() })()
+	defer k.o.Tracker.Listen(func(jobs.Event) { k.wakeUp() })()
 	seen, pending := "", false
 	for ctx.Err() == nil {
 		k.o.Journal.WriteOutcomes()
-		if state := k.o.Journal.State(); pending || k.strays || state != seen {
+		if state := k.o.Journal.State(); pending || k.othersExist || state != seen {
 			seen, pending = state, k.look(ctx)
 		}
 		pause := idleLook
 		if pending || k.o.Journal.Unwritten() {
-			pause = lookAt
+			pause = pendingLook
 		}
 		k.sleep(ctx, pause)
 	}
 }
 
-func closed(c <-chan struct{}) bool {
+func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:
 		return true
@@ -119,14 +120,15 @@ func closed(c <-chan struct{}) bool {
 	}
 }
 
-func (k *Keeper) hurry() {
+// wakeUp ends the present sleep, or else the next one.
+func (k *Keeper) wakeUp() {
 	select {
 	case k.wake <- struct{}{}:
 	default:
 	}
 }
 
-// sleep waits until the next look.
+// sleep returns after pause, or at once after wakeUp or when ctx is done.
 func (k *Keeper) sleep(ctx context.Context, pause time.Duration) {
 	select {
 	case <-time.After(pause):
@@ -135,7 +137,7 @@ func (k *Keeper) sleep(ctx context.Context, pause time.Duration) {
 	}
 }
 
-// end stops what Run began and waits for it.
+// end stops all polls, and waits for saves and notices under way.
 func (k *Keeper) end() {
 	k.mu.Lock()
 	for row, stop := range k.followed {
@@ -146,7 +148,8 @@ func (k *Keeper) end() {
 	k.tasks.Wait()
 }
 
-// look begins what is to be done, and reports whether anything is pending.
+// look reads the journal and starts the tasks that are due. It reports whether any
+// task but notices is left, now or later.
 func (k *Keeper) look(ctx context.Context) (pending bool) {
 	rows, err := k.work(ctx)
 	if err == nil {
@@ -158,9 +161,9 @@ func (k *Keeper) look(ctx context.Context) (pending bool) {
 	return len(k.followed)+len(k.saving) > 0
 }
 
-// begin starts the tasks of rows in the background: it follows jobs that are
-// unfinished, saves their videos and gives notices. It ends following jobs that are
-// not in rows, and reports whether any task but notices is left.
+// begin starts the tasks of rows in the background: it polls unfinished jobs, saves
+// videos and shows notices. It ends the polls of jobs that are not in rows, and
+// reports whether any task but notices is left.
 func (k *Keeper) begin(ctx context.Context, rows []journal.Row) (pending bool) {
 	follow := map[int64]bool{}
 	for _, row := range rows {
@@ -172,7 +175,7 @@ func (k *Keeper) begin(ctx context.Context, rows []journal.Row) (pending bool) {
 			pending = true
 			k.save(ctx, row)
 		}
-		k.tell(ctx, row)
+		k.notify(ctx, row)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -185,26 +188,28 @@ func (k *Keeper) begin(ctx context.Context, rows []journal.Row) (pending bool) {
 	return pending || len(k.saving) > 0
 }
 
-// work returns the rows of the keys that this keeper had, and of those whose jobs
-// the present key can be asked for: the jobs of other keys for which the gateway
-// answers nobody any more, such as those of a key that was replaced, are asked for
-// now and then, and taken over as far as it answers.
+// work returns the rows with something to do that this keeper works on: those
+// submitted with a key that it had since its start, and those that it takes over
+// now. It tries to take over jobs of other keys for which the gateway has not
+// answered in a while, such as those of a key that was replaced: every 10 minutes
+// it asks for them with the present key, and each job for which it gets an answer
+// is its own from then on.
 func (k *Keeper) work(ctx context.Context) (own []journal.Row, err error) {
-	rows, err := k.o.Journal.Work(ctx, within)
+	rows, err := k.o.Journal.Work(ctx, maxAge)
 	if err != nil {
 		return nil, err
 	}
 	account := k.o.Account()
 	if !slices.Contains(k.accounts, account) {
-		k.accounts, k.adopted = append(k.accounts, account), time.Time{}
+		k.accounts, k.adoptedAt = append(k.accounts, account), time.Time{}
 	}
-	asks := account != "" && time.Since(k.adopted) >= adoptEvery
+	asks := account != "" && time.Since(k.adoptedAt) >= adoptEvery
 	if asks {
-		k.adopted = time.Now()
+		k.adoptedAt = time.Now()
 	}
 	ctx, cancel := context.WithTimeout(ctx, adoptFor)
 	defer cancel()
-	k.strays = false
+	k.othersExist = false
 	for _, row := range rows {
 		if slices.Contains(k.accounts, row.Account) {
 			own = append(own, row)
@@ -213,7 +218,7 @@ func (k *Keeper) work(ctx context.Context) (own []journal.Row, err error) {
 		if !row.Pending() && !toSave(row) {
 			continue
 		}
-		k.strays = true
+		k.othersExist = true
 		if !asks || time.Since(row.SubmittedAt) < adoptAfter || time.Since(row.LastCheckedAt).Abs() < adoptAfter || ctx.Err() != nil {
 			continue
 		}
@@ -226,6 +231,7 @@ func (k *Keeper) work(ctx context.Context) (own []journal.Row, err error) {
 	return own, nil
 }
 
+// follow has the row's job polled until end or begin stops that.
 func (k *Keeper) follow(ctx context.Context, row journal.Row) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -234,12 +240,13 @@ func (k *Keeper) follow(ctx context.Context, row journal.Row) {
 	}
 }
 
-// toSave reports whether the row's video is to be saved by itself, now or later.
+// toSave reports whether the keeper is to save the row's video, now or later.
 func toSave(row journal.Row) bool {
 	return row.Job.Status == pixazo.Completed && row.Save.Folder != "" && len(row.Saved) == 0 && row.Save.Tries < journal.MaxSaves
 }
 
-// save saves the row's video unless it is not due, or somebody is at it.
+// save starts to save the row's video in the background, if a try is due and none
+// is under way.
 func (k *Keeper) save(ctx context.Context, row journal.Row) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -252,12 +259,12 @@ func (k *Keeper) save(ctx context.Context, row journal.Row) {
 		k.mu.Lock()
 		delete(k.saving, row.ID)
 		k.mu.Unlock()
-		k.hurry()
+		k.wakeUp()
 	})
 }
 
-// trySave saves the row's video, if its turn comes to this process, and writes
-// how it ended.
+// trySave saves the row's video unless another process does, and records in the
+// journal how the try ended.
 func (k *Keeper) trySave(ctx context.Context, row journal.Row) {
 	select {
 	case k.downloads <- struct{}{}:
@@ -276,7 +283,7 @@ func (k *Keeper) trySave(ctx context.Context, row journal.Row) {
 			return
 		}
 		failure = k.o.Tracker.Shown(err).Error()
-		next = time.Now().Add(saveAgain[min(row.Save.Tries, len(saveAgain)-1)])
+		next = time.Now().Add(retryPauses[min(row.Save.Tries, len(retryPauses)-1)])
 		k.o.Logger.Warn("a video could not be saved", "request_id", row.Job.RequestID, "try", row.Save.Tries+1, "error", err)
 	}
 	if err := k.o.Journal.EndSave(context.WithoutCancel(ctx), row.ID, failure, next); err != nil {

@@ -437,8 +437,8 @@ func TestAKeeperEndsAfterItsSubmission(t *testing.T) {
 					stopped <- n
 				}()
 				time.Sleep(4 * time.Minute) // longer than any lease
-				if closed(ended) || len(stopped) > 0 {
-					t.Errorf("in the middle of a submission: ended %t, told as ended %t", closed(ended), len(stopped) > 0)
+				if isClosed(ended) || len(stopped) > 0 {
+					t.Errorf("in the middle of a submission: ended %t, told as ended %t", isClosed(ended), len(stopped) > 0)
 				}
 				close(sent)
 				<-ended
@@ -469,8 +469,8 @@ func TestAKeeperFromBeforeTheJournalLeavesTheWatchToANewerOne(t *testing.T) {
 		close(sent)
 		newerEnded := newer.alone(t)
 		time.Sleep(2 * time.Second)
-		if !closed(olderEnded) || closed(newerEnded) {
-			t.Errorf("ended: the older one %t, the newer one %t", closed(olderEnded), closed(newerEnded))
+		if !isClosed(olderEnded) || isClosed(newerEnded) {
+			t.Errorf("ended: the older one %t, the newer one %t", isClosed(olderEnded), isClosed(newerEnded))
 		}
 		<-newerEnded
 	})
@@ -490,7 +490,7 @@ func TestAKeeperBegunAfterAStopStays(t *testing.T) {
 		time.Sleep(time.Second)
 		ended := h.alone(t)
 		time.Sleep(5 * time.Minute)
-		if closed(ended) {
+		if isClosed(ended) {
 			t.Error("it ended")
 		}
 		<-ended
@@ -517,7 +517,7 @@ func TestEachGatewayAndKeyHasItsKeeper(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		for i := range ends {
-			if closed(ends[i]) {
+			if isClosed(ends[i]) {
 				t.Errorf("keeper %d was taken over", i)
 			}
 		}
@@ -649,8 +649,8 @@ func TestALostLeaseIsTakenAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(30 * time.Second)
-		if again, _ := h.journal.Leases(t.Context(), watchLease); closed(ended) || len(again) != 1 || again[0].Holder != held[0].Holder {
-			t.Errorf("ended %t, leases %+v", closed(ended), again)
+		if again, _ := h.journal.Leases(t.Context(), watchLease); isClosed(ended) || len(again) != 1 || again[0].Holder != held[0].Holder {
+			t.Errorf("ended %t, leases %+v", isClosed(ended), again)
 		}
 		<-ended
 		h.savedOnce(t)
@@ -685,7 +685,7 @@ func TestOldJobsAreLeftAlone(t *testing.T) {
 		if _, err := h.submit(t, "tides"); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(within + time.Minute)
+		time.Sleep(maxAge + time.Minute)
 		begun := time.Now()
 		<-h.alone(t)
 		if took := time.Since(begun); took > 5*time.Second || h.gateway.polls > 0 {
@@ -719,8 +719,8 @@ func TestAnUnwrittenOutcomeIsWrittenIntoADirectoryThatWasDeleted(t *testing.T) {
 		h.journal.OnlyExisting()
 		close(sent)
 		time.Sleep(time.Minute)
-		if closed(ended) || !h.journal.Unwritten() {
-			t.Fatalf("ended %t, unwritten %t", closed(ended), h.journal.Unwritten())
+		if isClosed(ended) || !h.journal.Unwritten() {
+			t.Fatalf("ended %t, unwritten %t", isClosed(ended), h.journal.Unwritten())
 		}
 		if err := os.Remove(dir); err != nil {
 			t.Fatal(err)
@@ -830,7 +830,7 @@ func TestAServerThatCanStartNoKeeperWatchesByItself(t *testing.T) {
 		over := make(chan struct{})
 		go func() {
 			defer close(over)
-			WatchOver(ctx, h.keeper, func() error { return errNoKeeper })
+			WatchOver(ctx, h.keeper, func() error { return errors.New("no keeper can be started") })
 		}()
 		time.Sleep(15 * time.Minute)
 		cancel()

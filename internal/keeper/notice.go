@@ -1,4 +1,4 @@
-// This file words the notices that a person gets on the desktop.
+// This file writes the desktop notices, and decides when one is shown.
 
 package keeper
 
@@ -16,20 +16,20 @@ import (
 )
 
 const (
-	stalledAfter = time.Hour        // how long a job does not change before somebody should look
-	noticeTime   = 20 * time.Second // for the desktop to take a notice; Windows' PowerShell starts slowly
+	stalledAfter = time.Hour        // without a change of the job
+	noticeTime   = 20 * time.Second // the longest time to show a notice; Windows' PowerShell starts slowly
 )
 
-// Notice is a title of ours, and a text that names the video.
+// Notice is a desktop notification. Only its text has words from outside.
 type Notice struct{ Title, Text string }
 
-// noticeOf returns the notice of a row as it stands. ok is false while there is
-// nothing to tell, and when none is wanted or it was given.
+// noticeOf returns the notice that a row calls for. ok is false if there is none
+// yet, none is wanted, or it was shown already.
 func noticeOf(row journal.Row, now time.Time) (n Notice, ok bool) {
 	if !row.Save.Notify || !row.Save.Told.IsZero() {
 		return Notice{}, false
 	}
-	about := about(row.Prompt)
+	about := quoted(row.Prompt)
 	status := row.Job.Status
 	switch {
 	case len(row.Saved) > 0:
@@ -42,23 +42,25 @@ func noticeOf(row journal.Row, now time.Time) (n Notice, ok bool) {
 		return Notice{"Video failed", about}, true
 	case row.State == journal.Uncertain && row.Job.RequestID == "":
 		return Notice{"Video request uncertain", about + "\nIt may have been accepted and charged."}, true
-	case row.Pending() && !row.ChangedAt.IsZero() && now.Sub(row.ChangedAt) > stalledAfter && now.Sub(row.ChangedAt) < within:
+	case row.Pending() && !row.ChangedAt.IsZero() && now.Sub(row.ChangedAt) > stalledAfter && now.Sub(row.ChangedAt) < maxAge:
 		return Notice{"Video takes long", about + "\nNothing has changed for an hour."}, true
 	}
 	return Notice{}, false
 }
 
-// about is a prompt as a notice shows it: short, on one line, and in quotation
-// marks, so that it is never taken for an option or a title.
-func about(prompt string) string { return "“" + text.Clean(prompt, 80) + "”" }
+// quoted returns a prompt for a notice: short, on one line, and in quotation marks,
+// so that notify-send can't take it for an option.
+func quoted(prompt string) string { return "“" + text.Clean(prompt, 80) + "”" }
 
-// holder names this process in a lease.
+// holder returns a name for this process as the holder of a lease.
 func holder(version string) string {
 	return fmt.Sprintf("%s pid %d %s", version, os.Getpid(), rand.Text())
 }
 
-// tell gives the row's notice when there is one to be given.
-func (k *Keeper) tell(ctx context.Context, row journal.Row) {
+// notify shows the row's notice in the background, if one is due and no other
+// process has claimed it. While a call waits for the job, or without a desktop, the
+// notice is claimed and not shown.
+func (k *Keeper) notify(ctx context.Context, row journal.Row) {
 	now := time.Now()
 	notice, due := noticeOf(row, now)
 	if !due {

@@ -1,5 +1,5 @@
-// This file holds what other processes do about keepers: a server starts one where it
-// is missing, and commands list them or end them.
+// This file has what other processes do with keepers: a server starts one where none
+// runs, and commands list or end them.
 
 package keeper
 
@@ -12,11 +12,11 @@ import (
 	"pixazo-mcp/internal/journal"
 )
 
-// WatchOver has a keeper started, once a minute, when something is to be done
-// that nobody watches, until ctx is done. When none can be started, k does it in
-// this process.
+// WatchOver looks at the journal once a minute until ctx is done. When there is
+// work and no keeper holds the lease for it, it calls start to start one. If that
+// fails, k does the work in this process.
 func WatchOver(ctx context.Context, k *Keeper, start func() error) {
-	idle := "" // the state of the journal in which there was nothing to do
+	idle := "" // Journal.State when there was nothing to do
 	for journal.Sleep(ctx, idleLook) {
 		k.o.Journal.WriteOutcomes()
 		state := k.o.Journal.State()
@@ -29,12 +29,12 @@ func WatchOver(ctx context.Context, k *Keeper, start func() error) {
 		}
 		held, err := k.o.Journal.Leases(ctx, WatchLease(k.o.Gateway, k.o.Account()))
 		pending := slices.ContainsFunc(rows, func(row journal.Row) bool {
-			_, tell := noticeOf(row, time.Now())
-			return tell || row.Pending() || toSave(row)
+			_, due := noticeOf(row, time.Now())
+			return due || row.Pending() || toSave(row)
 		})
 		switch {
 		case err != nil:
-		case !pending && !k.strays:
+		case !pending && !k.othersExist:
 			idle = state
 		case pending && len(held) == 0 && start() != nil:
 			k.Run(ctx)
@@ -42,7 +42,8 @@ func WatchOver(ctx context.Context, k *Keeper, start func() error) {
 	}
 }
 
-// Running says which keepers hold leases, by version and process, or "".
+// Running returns version and process of each keeper that holds a lease to watch;
+// "" if none does.
 func Running(leases []journal.Lease) string {
 	var all []string
 	for _, l := range leases {
@@ -53,8 +54,8 @@ func Running(leases []journal.Lease) string {
 	return strings.Join(all, ", ")
 }
 
-// Stop asks all keepers of a journal to end once their submissions are sent, and
-// returns how many there were when they have, or ctx is done.
+// Stop asks all keepers of a journal to end once their submissions have ended. It
+// returns when they have, or ctx is done, with how many there were.
 func Stop(ctx context.Context, j *journal.Journal) (n int, err error) {
 	if !j.Exists() {
 		return 0, nil
@@ -66,7 +67,7 @@ func Stop(ctx context.Context, j *journal.Journal) (n int, err error) {
 		keepers := map[string]bool{}
 		for _, l := range held {
 			if l.Name != stopLease {
-				keepers[l.Holder] = true // which may have two for a moment
+				keepers[l.Holder] = true // one keeper may hold two leases for a moment
 			}
 		}
 		if n = max(n, len(keepers)); err != nil || len(keepers) == 0 {

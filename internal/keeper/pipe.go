@@ -1,13 +1,13 @@
-// This file is what a server and a keeper say to each other, over the keeper's
-// stdin and stdout: each message is its length, eight bytes, and then itself.
+// This file is the protocol between a server and a keeper, over the keeper's stdin
+// and stdout. Each message is preceded by its length in eight bytes.
 //
 //	server  hello: version and settings
 //	keeper  hello: version
-//	server  request, then the data of each attachment; or an empty message: just watch
+//	server  request, then the data of each attachment; or an empty message for no request
 //	keeper  answer
 //
-// Nothing of it is ever in the arguments or the environment of a process, where
-// others can read it.
+// None of this is in the arguments or the environment of a process, where others
+// could read it.
 
 package keeper
 
@@ -30,27 +30,28 @@ const (
 	maxRequest = 80 << 20
 )
 
-// hello begins a conversation.
+// hello is the first message of both sides.
 type hello struct {
 	Version  string          `json:"version"`
-	Settings json.RawMessage `json:"settings,omitempty"` // of the server, for the keeper
-	Error    string          `json:"error,omitempty"`    // why the keeper can't be one
+	Settings json.RawMessage `json:"settings,omitempty"` // from the server: its settings
+	Error    string          `json:"error,omitempty"`    // from the keeper: why it can't work with them
 }
 
-// Request is a video request for a keeper.
+// Request is a video request that a server hands to a keeper.
 type Request struct {
 	Video          pixazo.VideoRequest
 	AllowDuplicate bool
 }
 
-// wireRequest is a Request as it is sent. The data of its attachments follows it.
+// wireRequest is the message for a Request. A message with the data of each
+// attachment follows.
 type wireRequest struct {
 	Nonce string
 	Request
 	Attached []*pixazo.Attachment
 }
 
-// answer is what became of a request.
+// answer is the outcome of a request.
 type answer struct {
 	Submission jobs.Submission
 	Error      *pixazo.Error `json:",omitempty"`
@@ -103,7 +104,7 @@ func receiveInto(r io.Reader, limit uint64, message any) error {
 	return json.Unmarshal(raw, message)
 }
 
-// sendRequest sends a request, whose attachments are not copied.
+// sendRequest sends a request, and the data of its attachments without copying it.
 func sendRequest(w io.Writer, nonce string, req Request) error {
 	err := send(w, wireRequest{nonce, req, req.Video.Attached})
 	for _, a := range req.Video.Attached {
@@ -114,8 +115,8 @@ func sendRequest(w io.Writer, nonce string, req Request) error {
 	return err
 }
 
-// receiveRequest reads a whole request. ok is false when there is none: the
-// keeper is only to watch.
+// receiveRequest reads a whole request. ok is false when an empty message came
+// instead: the keeper is only to watch.
 func receiveRequest(r io.Reader) (nonce string, req Request, ok bool, err error) {
 	raw, err := receive(r, maxRequest)
 	if err != nil || len(raw) == 0 {
@@ -132,7 +133,8 @@ func receiveRequest(r io.Reader) (nonce string, req Request, ok bool, err error)
 	return wire.Nonce, wire.Request, err == nil, err
 }
 
-// submissionOf is a row, found in the journal, as the tracker would answer.
+// submissionOf returns what Tracker.Submit would return for a submission with this
+// row. known is false while its outcome is not known.
 func submissionOf(row journal.Row) (s jobs.Submission, known bool, err error) {
 	switch row.State {
 	case journal.Submitting:

@@ -1,5 +1,5 @@
-// This file does a keeper's work in each replica of a team server. There is no
-// leader: claims in the journal decide which replica polls or saves.
+// This file does the work of a keeper in each replica of a team server. There is no
+// leader: claims in the journal decide which replica polls a job or saves a video.
 
 package keeper
 
@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	replicaLook = 10 * time.Second // how often it looks for what is due, or was left behind
-	replicaRows = 100              // at most this many videos being saved, or waiting for that, in one replica
+	replicaLook = 10 * time.Second // between two looks for work, of which a dead replica may have left some
+	replicaRows = 100              // videos that one replica saves, or has waiting for a download slot
 )
 
-// RunReplica is Run for one of several replicas: it works for the jobs of all keys
-// until ctx is done. With callbacks, unfinished jobs are not followed but swept
-// (see jobs.Tracker.Sweep).
+// RunReplica is Run for one of several replicas: it works on the jobs of all keys
+// until ctx is done. With callbacks, it does not poll each unfinished job, but
+// sweeps those whose callback may have been missed (see jobs.Tracker.Sweep).
 func (k *Keeper) RunReplica(ctx context.Context, callbacks bool) {
 	defer k.end()
-	defer k.o.Tracker.Listen(func(jobs.Event) { k.hurry() })()
-	defer k.o.Tracker.Follow(ctx, "")() // to hear of what other replicas see
+	defer k.o.Tracker.Listen(func(jobs.Event) { k.wakeUp() })()
+	defer k.o.Tracker.Follow(ctx, "")() // so that Listen hears what other replicas write
 	if callbacks {
 		k.tasks.Go(func() { k.o.Tracker.Sweep(ctx) })
 	}
@@ -32,9 +32,9 @@ func (k *Keeper) RunReplica(ctx context.Context, callbacks bool) {
 		var rows []journal.Row
 		var err error
 		if callbacks {
-			rows, err = k.o.Journal.Saves(ctx, within, replicaRows)
+			rows, err = k.o.Journal.Saves(ctx, maxAge, replicaRows)
 		} else {
-			rows, err = k.o.Journal.Work(ctx, within)
+			rows, err = k.o.Journal.Work(ctx, maxAge)
 		}
 		if err != nil {
 			k.o.Logger.Warn("the journal could not be looked at", "error", err)
@@ -43,7 +43,7 @@ func (k *Keeper) RunReplica(ctx context.Context, callbacks bool) {
 		}
 		// The next look waits 50 times as long as this one took, so that reading leaves the
 		// database to others, however many rows there are.
-		if journal.Sleep(ctx, min(max(lookAt, 50*time.Since(begun)), idleLook)) {
+		if journal.Sleep(ctx, min(max(pendingLook, 50*time.Since(begun)), idleLook)) {
 			k.sleep(ctx, replicaLook)
 		}
 	}

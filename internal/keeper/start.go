@@ -1,5 +1,5 @@
-// This file is the server's side: it hands a submission to a keeper, and takes
-// care that the request is never sent by both.
+// This file is the server's side of the pipe: it hands a submission to a keeper, and
+// takes care that server and keeper never both send the request.
 
 package keeper
 
@@ -23,22 +23,22 @@ import (
 )
 
 const (
-	helloTime = 10 * time.Second       // for a keeper to start and say hello; at most half of what the call has
-	goneTime  = 5 * time.Second        // for a keeper whose pipe has ended to be gone
-	lookEvery = 200 * time.Millisecond // at the row of a submission whose keeper is gone
+	helloTime = 10 * time.Second       // the longest time for a keeper to start and say hello; a call gives it at most half of its own
+	goneTime  = 5 * time.Second        // the longest time for a process to end after its pipe has
+	lookEvery = 200 * time.Millisecond // between two looks at the row of a submission whose pipe has ended
 )
 
 // Starter hands submissions to keepers. It is safe for concurrent use.
 type Starter struct {
-	// Command makes the process of a keeper: this very program. Nil when there
-	// are to be none; submissions are then made by Direct.
+	// Command returns the command that starts a keeper, which is this program. With
+	// nil no keepers are started, and Direct submits.
 	Command func() *exec.Cmd
 
 	Version  string
 	Settings func() (json.RawMessage, error) // of this server, with absolute paths and the key
 
-	// Direct submits in this process: without keepers, and when one can't be
-	// started.
+	// Direct submits in this process. It is called when no keeper was started, or
+	// none could be.
 	Direct func(ctx context.Context, req Request, nonce string, listen time.Duration) (jobs.Submission, error)
 
 	// Find returns the journal's row of a submission, nil when there is none.
@@ -49,9 +49,9 @@ type Starter struct {
 	handing sync.WaitGroup // requests that are being written to keepers
 }
 
-// Submit submits req, once, and listens at most for listen to what becomes of it;
-// then the submission, which goes on, is answered as it stands. The same goes for
-// a ctx that ends: the answer is then submission_uncertain.
+// Submit submits req once and returns the outcome. If that takes longer than listen,
+// it returns the submission as it stands. If ctx ends first, it returns
+// submission_uncertain. In both cases the submission goes on.
 //
 // Errors are those of jobs.Tracker.Submit.
 func (s *Starter) Submit(ctx context.Context, req Request, listen time.Duration) (jobs.Submission, error) {
@@ -67,7 +67,7 @@ func (s *Starter) Submit(ctx context.Context, req Request, listen time.Duration)
 	if p == nil {
 		return s.Direct(ctx, req, nonce, max(listen, time.Millisecond))
 	}
-	// The keeper may get the request from here on, so this process must not send it.
+	// From here on the keeper may have the request, so this process must not send it.
 	s.handing.Add(1)
 	return jobs.Await(ctx, max(listen, time.Millisecond), func() (jobs.Submission, error) {
 		return s.hand(context.WithoutCancel(ctx), p, nonce, req)
@@ -79,49 +79,45 @@ func (s *Starter) Submit(ctx context.Context, req Request, listen time.Duration)
 	})
 }
 
-// Finish waits until every request that was begun to be handed over is in a
-// keeper's hands. No Submit may begin any more.
+// Finish waits until all requests that Submit is handing over are in a keeper's
+// pipe. No Submit may begin any more.
 func (s *Starter) Finish() { s.handing.Wait() }
 
-// Watch starts a keeper that watches what is pending.
+// Watch starts a keeper without a request, which works on what is pending.
 func (s *Starter) Watch() error {
 	ctx, cancel := context.WithTimeout(context.Background(), helloTime)
 	defer cancel()
 	p := s.start(ctx)
 	if p == nil {
-		return errNoKeeper
+		return errors.New("no keeper could be started")
 	}
 	defer p.close()
-	if err := sendRaw(p.in, nil); err != nil {
-		return fmt.Errorf("%w: %w", errNoKeeper, err)
-	}
-	return nil
+	return sendRaw(p.in, nil)
 }
 
-var errNoKeeper = errors.New("no keeper could be started")
-
-// process is a keeper that has said hello.
+// process is the process of a keeper.
 type process struct {
 	cmd  *exec.Cmd
 	in   io.WriteCloser
 	out  io.ReadCloser
-	gone chan struct{} // closed when the process has ended, by the end of its stderr
+	gone chan struct{} // closed when the process, and what it started, has closed stderr
 }
 
-// start returns a keeper of this version that has the settings; nil when there is
-// none to be had before ctx is done. Nothing of a request was written yet.
+// start starts a keeper and exchanges hellos with it. It returns nil if there are to
+// be no keepers, or none of this version is ready before ctx is done. The keeper has
+// the settings, but nothing of a request.
 func (s *Starter) start(ctx context.Context) *process {
 	if s.Command == nil {
 		return nil
 	}
-	p, err := s.greet(ctx)
+	p, err := s.handshake(ctx)
 	if err != nil {
 		s.Logger.Warn("no keeper could be started: this server submits by itself", "error", err)
 	}
 	return p
 }
 
-func (s *Starter) greet(ctx context.Context) (*process, error) {
+func (s *Starter) handshake(ctx context.Context) (*process, error) {
 	settings, err := s.Settings()
 	if err != nil {
 		return nil, err
@@ -151,14 +147,14 @@ func (s *Starter) greet(ctx context.Context) (*process, error) {
 	return nil, err
 }
 
-// startDetached starts the process of a keeper, in the first of the ways that the
-// system allows.
+// startDetached starts the process of a keeper, detached in the first of the ways
+// in detachments that the system allows.
 func startDetached(command func() *exec.Cmd) (*process, error) {
 	var failed error
 	for _, detach := range detachments {
 		p := &process{cmd: command(), gone: make(chan struct{})}
 		detach(p.cmd)
-		// The settings come over the pipe. An environment can be read by others.
+		// The settings go over the pipe, since others can read an environment.
 		p.cmd.Env = slices.DeleteFunc(p.cmd.Environ(), func(line string) bool { return strings.HasPrefix(strings.ToUpper(line), "PIXAZO_") })
 		var err [3]error
 		var life io.ReadCloser
@@ -172,7 +168,7 @@ func startDetached(command func() *exec.Cmd) (*process, error) {
 			continue
 		}
 		go func() {
-			_, _ = p.cmd.Process.Wait() // and not cmd.Wait, which closes the pipes that are being read
+			_, _ = p.cmd.Process.Wait() // cmd.Wait would close the pipes that are being read
 			_, _ = io.Copy(io.Discard, life)
 			_ = life.Close()
 			close(p.gone)
@@ -187,7 +183,8 @@ func (p *process) close() {
 	_ = p.out.Close()
 }
 
-// end ends a process that was given no request: a keeper goes when its input ends.
+// end ends a process that was given no request. Where the process has started the
+// keeper as another one, that ends because its input ends.
 func (p *process) end() {
 	if p != nil {
 		_ = p.cmd.Process.Kill()
@@ -195,7 +192,7 @@ func (p *process) end() {
 	}
 }
 
-// wait returns when the process has ended, or has not for goneTime.
+// wait waits until the process has ended, for goneTime at most.
 func (p *process) wait() {
 	select {
 	case <-p.gone:
@@ -203,7 +200,8 @@ func (p *process) wait() {
 	}
 }
 
-// hand gives the request to the keeper and waits for what becomes of it.
+// hand writes the request into the keeper's pipe and returns the outcome that the
+// keeper answers, or that is in the journal if the keeper ends without an answer.
 func (s *Starter) hand(ctx context.Context, p *process, nonce string, req Request) (jobs.Submission, error) {
 	defer p.close()
 	err := sendRequest(p.in, nonce, req)
@@ -223,10 +221,11 @@ func (s *Starter) hand(ctx context.Context, p *process, nonce string, req Reques
 	return s.lookUp(ctx, p, nonce)
 }
 
-// lookUp answers from the journal for a keeper that ended before it did.
+// lookUp returns the outcome that the journal has of a submission whose keeper ended
+// before it answered.
 func (s *Starter) lookUp(ctx context.Context, p *process, nonce string) (jobs.Submission, error) {
 	for {
-		gone := closed(p.gone) // before the look, so that nothing is written after it
+		gone := isClosed(p.gone) // asked before the look: the keeper of which it is true writes nothing more
 		row, err := s.Find(ctx, nonce)
 		if err == nil && row != nil {
 			if submission, known, err := submissionOf(*row); known {

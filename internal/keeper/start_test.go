@@ -234,8 +234,8 @@ func conversation(t *testing.T, version string) []byte {
 func serveOnce(t *testing.T, came []byte, out *pipeEnd) (submitted []Request) {
 	t.Helper()
 	h := newHouse(t, t.TempDir(), &gateway{end: pixazo.Completed})
-	err := Serve(t.Context(), bytes.NewReader(came), out, "1", func(json.RawMessage) (*House, error) {
-		return &House{Keeper: h.keeper, Drain: h.tracker.Drain, Close: h.close,
+	err := Serve(t.Context(), bytes.NewReader(came), out, "1", func(json.RawMessage) (*Parts, error) {
+		return &Parts{Keeper: h.keeper, Drain: h.tracker.Drain, Close: h.close,
 			Submit: func(_ context.Context, req Request, nonce string) (jobs.Submission, error) {
 				if nonce != "the nonce" {
 					t.Errorf("nonce %q", nonce)
