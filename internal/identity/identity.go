@@ -1,9 +1,9 @@
-// Package identity tells who calls the team server: the user of an OAuth access
-// token, or of a token in the tokens file. This file holds users, refusals and
-// the metadata by which a client finds the authorization server.
+// Package identity authenticates the callers of the team server, by an OAuth access
+// token or by a token of the tokens file. This file has users, refusals and the
+// metadata by which a client finds the authorization server.
 //
-// Tokens come in the Authorization header alone, never in a URL; they are in no
-// log and no error, and are never sent on.
+// Tokens are accepted in the Authorization header alone, never in a URL. They are in
+// no log and no error, and are never passed on.
 package identity
 
 import (
@@ -24,16 +24,16 @@ import (
 type Options struct {
 	PublicURL  string       // the audience that access tokens must have; needed with Issuer
 	Issuer     string       // URL of the OAuth issuer; "" for none
-	Scopes     []string     // the scope to read, and the one to create if it is another; none: nobody needs one
+	Scopes     []string     // the scope that reading needs, then the one that creating needs if it differs; without any, no scope is needed
 	TokensFile string       // path; "" for none
-	HTTPClient *http.Client // whose transport asks the issuer; nil for the default
+	HTTPClient *http.Client // its transport is used to ask the issuer; nil for the default
 	Logger     *slog.Logger // nil for none
 }
 
 // User is an authenticated caller.
 type User struct {
 	Owner  string // "token:NAME", or the hex of a hash of issuer and subject
-	Name   string // for logs: one short line
+	Name   string // for logs, on one short line
 	Scopes []string
 }
 
@@ -51,13 +51,14 @@ func (r *Refusal) Error() string { return r.Message }
 // "".
 type Verifier struct {
 	o      Options
-	tokens *tokens
-	issuer *issuer
-	where  string // parameter resource_metadata of challenges; "" for none
+	tokens *tokens // nil for none
+	issuer *issuer // nil for none
+
+	metadataParam string // resource_metadata="…" of challenges; "" without an issuer
 }
 
-// New returns a Verifier, nil when there is neither an issuer nor a tokens file.
-// It asks the issuer nothing yet.
+// New returns a Verifier, nil when there is neither an issuer nor a tokens file. It
+// reads the tokens file, and does not contact the issuer yet.
 func New(o Options) (*Verifier, error) {
 	if o.Issuer == "" && o.TokensFile == "" {
 		return nil, nil
@@ -65,7 +66,7 @@ func New(o Options) (*Verifier, error) {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	v := &Verifier{o: o}
 	if o.TokensFile != "" {
-		v.tokens = &tokens{path: o.TokensFile, complain: complaint{log: o.Logger}}
+		v.tokens = &tokens{path: o.TokensFile, errors: changeLog{log: o.Logger}}
 		if err := v.tokens.load(); err != nil {
 			return nil, err
 		}
@@ -76,14 +77,14 @@ func New(o Options) (*Verifier, error) {
 		if err != nil {
 			return nil, err
 		}
-		v.where = `resource_metadata="` + u.Scheme + "://" + u.Host + "/.well-known/oauth-protected-resource" + u.Path + `"`
+		v.metadataParam = `resource_metadata="` + u.Scheme + "://" + u.Host + "/.well-known/oauth-protected-resource" + u.Path + `"`
 	}
 	return v, nil
 }
 
-// Bearer returns the bearer token of a request, "" when there is not just one. given
-// is false when the request does not try to authenticate in this way at all: it is
-// then told how, and of no error (RFC 6750, section 3.1).
+// Bearer returns the bearer token of a request, "" unless there is exactly one. given
+// is false when the request has no bearer token at all: the challenge must then name
+// no error (RFC 6750, section 3.1).
 func Bearer(r *http.Request) (token string, given bool) {
 	headers := r.Header.Values("Authorization")
 	if len(headers) != 1 {
@@ -99,7 +100,7 @@ func Bearer(r *http.Request) (token string, given bool) {
 	return token, true
 }
 
-// Identify returns who sent the request. The error is a *Refusal.
+// Identify returns the user who sent the request. The error is a *Refusal.
 func (v *Verifier) Identify(r *http.Request) (User, error) {
 	if v == nil {
 		return User{}, nil
@@ -129,8 +130,9 @@ func (v *Verifier) Identify(r *http.Request) (User, error) {
 	return user, nil
 }
 
-// Allows returns a *Refusal when the user lacks the scope that a tool needs: the
-// scope to read, or for generate_video that to create, which implies the other.
+// Allows returns a *Refusal when the user lacks the scope that a tool needs, else
+// nil. generate_video needs the scope to create; every other tool needs the scope to
+// read, which the scope to create includes.
 func (v *Verifier) Allows(u User, tool string) error {
 	if v == nil || len(v.o.Scopes) == 0 || strings.HasPrefix(u.Owner, ownerOfToken) {
 		return nil
@@ -150,14 +152,15 @@ func (v *Verifier) unauthorized(message, code string) *Refusal {
 	return &Refusal{http.StatusUnauthorized, v.challenge(code, v.o.Scopes), message}
 }
 
-// challenge returns a WWW-Authenticate header.
+// challenge returns a WWW-Authenticate header that names an error code, "" for none,
+// and the scopes that are needed.
 func (v *Verifier) challenge(code string, scopes []string) string {
 	var params []string
 	if code != "" {
 		params = append(params, `error="`+code+`"`)
 	}
-	if v.where != "" {
-		params = append(params, v.where)
+	if v.metadataParam != "" {
+		params = append(params, v.metadataParam)
 	}
 	if len(scopes) > 0 {
 		params = append(params, `scope="`+strings.Join(scopes, " ")+`"`)
@@ -165,15 +168,15 @@ func (v *Verifier) challenge(code string, scopes []string) string {
 	return strings.TrimSpace("Bearer " + strings.Join(params, ", "))
 }
 
-// complaint logs an error when it first occurs, and again only after another one
-// or none.
-type complaint struct {
+// changeLog logs an error that occurs again and again only once.
+type changeLog struct {
 	log  *slog.Logger
 	mu   sync.Mutex
 	last string
 }
 
-func (c *complaint) about(message string, err error) {
+// note logs err unless it is nil or has the text of the last one.
+func (c *changeLog) note(message string, err error) {
 	words := ""
 	if err != nil {
 		words = text.Clean(err.Error(), 300)
@@ -186,9 +189,9 @@ func (c *complaint) about(message string, err error) {
 	c.last = words
 }
 
-// Metadata serves the protected resource metadata (RFC 9728), to anybody: that
-// is how a client without a token learns where to get one. Without an issuer
-// there is none.
+// Metadata returns the handler of the protected resource metadata (RFC 9728). It
+// needs no authentication: from it a client without a token learns where to get one.
+// Without an issuer it answers 404.
 func (v *Verifier) Metadata() http.Handler {
 	if v == nil || v.issuer == nil {
 		return http.NotFoundHandler()
@@ -205,7 +208,7 @@ func (v *Verifier) Metadata() http.Handler {
 			document.ServeHTTP(w, r)
 			return
 		}
-		// mcp-go does not let a page send the version of the protocol along.
+		// mcp-go's answer to the preflight request does not allow this header.
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		w.Header().Set("Access-Control-Allow-Headers", "MCP-Protocol-Version")
 		w.WriteHeader(http.StatusNoContent)

@@ -284,7 +284,7 @@ func TestIssuerMayBeDownAtTheStart(t *testing.T) {
 }
 
 func TestKeysComeByHTTPSAlone(t *testing.T) {
-	s := &sparing{base: newFakeIssuer(), answers: map[string]answer{}}
+	s := &cache{base: newFakeIssuer(), answers: map[string]answer{}}
 	for address, taken := range map[string]bool{"https://id.example/jwks": true, "http://id.example/jwks": false, "https://id.example/nothing": false} {
 		_, err := s.RoundTrip(httptest.NewRequest(http.MethodGet, address, nil))
 		if (err == nil) != taken || err != nil && !errors.Is(err, errIssuer) {

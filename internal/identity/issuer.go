@@ -4,6 +4,7 @@ package identity
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -22,18 +23,17 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// issuer verifies tokens. The issuer is asked for its keys when the first token
-// comes, so it may be down when the server starts.
+// issuer verifies access tokens. It fetches the issuer's keys with the first token,
+// so the issuer may be down when the server starts.
 type issuer struct {
-	url string
-	ctx context.Context // holds the client that go-oidc asks with
-	cfg oidc.Config
-	log *slog.Logger
-
-	complain complaint
+	url    string
+	ctx    context.Context // holds the HTTP client of go-oidc
+	cfg    oidc.Config
+	log    *slog.Logger
+	errors changeLog
 
 	mu   sync.Mutex
-	keys oidc.KeySet // nil until the issuer was found
+	keys oidc.KeySet // nil until the issuer has answered once
 }
 
 func newIssuer(o Options) *issuer {
@@ -41,35 +41,35 @@ func newIssuer(o Options) *issuer {
 	if o.HTTPClient != nil && o.HTTPClient.Transport != nil {
 		base = o.HTTPClient.Transport
 	}
-	client := &http.Client{Transport: &sparing{base: base, answers: map[string]answer{}}, Timeout: 10 * time.Second}
+	client := &http.Client{Transport: &cache{base: base, answers: map[string]answer{}}, Timeout: 10 * time.Second}
 	return &issuer{
 		url: o.Issuer,
 		ctx: oidc.ClientContext(context.Background(), client),
 		cfg: oidc.Config{ClientID: o.PublicURL, SupportedSigningAlgs: []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512"}},
-		log: o.Logger, complain: complaint{log: o.Logger},
+		log: o.Logger, errors: changeLog{log: o.Logger},
 	}
 }
 
-// user returns the user of a token, or why the token is refused, or an error when
-// the issuer can't be asked.
-func (i *issuer) user(ctx context.Context, token string) (u User, why string, err error) {
+// user returns the user of a token; or refusal, the words that say why the token is
+// not accepted; or an error when the issuer can't be asked.
+func (i *issuer) user(ctx context.Context, token string) (u User, refusal string, err error) {
 	if strings.Count(token, ".") != 2 {
 		return u, "the token is not known here", nil
 	}
 	const away = "the issuer of tokens can't be asked"
 	keys, err := i.find()
 	if err != nil {
-		i.complain.about(away, err)
+		i.errors.note(away, err)
 		return u, "", err
 	}
-	noting := &notingKeys{KeySet: keys}
-	verified, err := oidc.NewVerifier(i.url, noting, &i.cfg).Verify(ctx, token)
+	set := &keySet{KeySet: keys}
+	verified, err := oidc.NewVerifier(i.url, set, &i.cfg).Verify(ctx, token)
 	if ctx.Err() != nil {
 		return u, "", ctx.Err()
 	}
-	i.complain.about(away, noting.err)
-	if noting.err != nil {
-		return u, "", noting.err
+	i.errors.note(away, set.err)
+	if set.err != nil {
+		return u, "", set.err
 	}
 	var claims struct {
 		Name  string          `json:"preferred_username"`
@@ -91,27 +91,24 @@ func (i *issuer) user(ctx context.Context, token string) (u User, why string, er
 		return u, "the token was not issued for this server, or is not valid", nil
 	}
 	u.Owner = fmt.Sprintf("%x", sha256.Sum256([]byte(i.url+"\x00"+verified.Subject)))
-	for _, name := range []string{claims.Name, claims.Email, verified.Subject} {
-		if u.Name = text.Clean(name, 64); u.Name != "" {
-			break
-		}
-	}
+	u.Name = cmp.Or(text.Clean(claims.Name, 64), text.Clean(claims.Email, 64), text.Clean(verified.Subject, 64))
 	u.Scopes = append(scopes(claims.Scope), scopes(claims.Scp)...)
 	return u, "", nil
 }
 
-// scopes reads a claim that is a list, or one string with spaces in it.
+// scopes returns the scopes in a claim, which may be a list, or one string of scopes
+// separated by spaces.
 func scopes(claim json.RawMessage) (list []string) {
 	var joined string
 	if json.Unmarshal(claim, &joined) == nil {
 		return strings.Fields(joined)
 	}
-	_ = json.Unmarshal(claim, &list) // anything else gives no scopes
+	_ = json.Unmarshal(claim, &list) // a claim of another type has no scopes
 	return list
 }
 
-// find returns the issuer's keys. Until it was answered once, it asks the issuer
-// where they are.
+// find returns the issuer's keys. Until the issuer has answered once, it asks for
+// their address.
 func (i *issuer) find() (oidc.KeySet, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -131,31 +128,31 @@ func (i *issuer) find() (oidc.KeySet, error) {
 	return i.keys, nil
 }
 
-// notingKeys keeps the error of a request to the issuer for its keys. The verifier of
-// go-oidc puts only the text of it into its own error, which would then look like
-// that of a bad token.
-type notingKeys struct {
+// keySet is a KeySet that keeps the error of a failed request to the issuer in err.
+// go-oidc's verifier takes over only the text of that error, so that it could not be
+// told from the error of a bad token.
+type keySet struct {
 	oidc.KeySet
 	err error
 }
 
 // VerifySignature implements oidc.KeySet.
-func (n *notingKeys) VerifySignature(ctx context.Context, token string) ([]byte, error) {
-	payload, err := n.KeySet.VerifySignature(ctx, token)
+func (k *keySet) VerifySignature(ctx context.Context, token string) ([]byte, error) {
+	payload, err := k.KeySet.VerifySignature(ctx, token)
 	if errors.Is(err, errIssuer) {
-		n.err = err
+		k.err = err
 	}
 	return payload, err
 }
 
-// errIssuer is the error of an issuer that does not answer as it should.
+// errIssuer says that the issuer did not answer, or not as it should.
 var errIssuer = errors.New("issuer unavailable")
 
-// sparing requests an address at most once in 10 seconds, and answers from memory
-// otherwise: go-oidc fetches the keys for each token that is signed with an
-// unknown one, so forged tokens would flood the issuer. A failure is remembered
-// for a second. Redirects are not followed.
-type sparing struct {
+// cache is an http.RoundTripper that keeps each answer for 10 seconds, and each
+// failure for one. go-oidc fetches the keys for every token that is signed with an
+// unknown one, so without it forged tokens would flood the issuer. A redirect is a
+// failure.
+type cache struct {
 	base    http.RoundTripper
 	mu      sync.Mutex
 	answers map[string]answer
@@ -168,18 +165,18 @@ type answer struct {
 }
 
 // RoundTrip implements http.RoundTripper.
-func (s *sparing) RoundTrip(r *http.Request) (*http.Response, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (c *cache) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	address := r.URL.String()
-	a := s.answers[address]
+	a := c.answers[address]
 	if time.Now().After(a.until) {
-		a.body, a.err = s.fetch(r)
+		a.body, a.err = c.fetch(r)
 		a.until = time.Now().Add(10 * time.Second)
 		if a.err != nil {
 			a.until = time.Now().Add(time.Second)
 		}
-		s.answers[address] = a
+		c.answers[address] = a
 	}
 	if a.err != nil {
 		return nil, a.err
@@ -191,12 +188,13 @@ func (s *sparing) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-func (s *sparing) fetch(r *http.Request) ([]byte, error) {
+// fetch returns the body of the issuer's answer to r. All its errors are errIssuer.
+func (c *cache) fetch(r *http.Request) ([]byte, error) {
 	const most = 1 << 20
 	if r.URL.Scheme != "https" && !pixazo.IsLoopback(r.URL.Hostname()) {
 		return nil, fmt.Errorf("%w: %s is not an https URL", errIssuer, text.Quote(r.URL.String()))
 	}
-	resp, err := s.base.RoundTrip(r)
+	resp, err := c.base.RoundTrip(r)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errIssuer, err)
 	}

@@ -1,4 +1,5 @@
-// This file holds the tokens file: a line `name sha256:<hex>` for each user.
+// This file reads the tokens file, which has a line `name sha256:<hex>` for each
+// user, and makes tokens for it.
 
 package identity
 
@@ -33,18 +34,18 @@ func NewToken(name string) (token, line string, err error) {
 		return "", "", fmt.Errorf("%w; got %s", errName, text.Quote(name))
 	}
 	random := make([]byte, 32)
-	_, _ = rand.Read(random) // it never fails
+	_, _ = rand.Read(random) // never fails
 	token = "pxm_" + base64.RawURLEncoding.EncodeToString(random)
 	return token, fmt.Sprintf("%s sha256:%x", name, sha256.Sum256([]byte(token))), nil
 }
 
-// tokens are the users of a file, which is read again when it has changed.
+// tokens are the users of the tokens file, which is read again when it has changed.
 type tokens struct {
-	path     string
-	complain complaint
+	path   string
+	errors changeLog
 
 	mu    sync.Mutex
-	seen  os.FileInfo // of the file that was read; nil when it could not be
+	seen  os.FileInfo // of the file as it was read last; nil when that failed
 	users []tokenUser
 }
 
@@ -53,14 +54,15 @@ type tokenUser struct {
 	sum  []byte
 }
 
-// find returns the name of a token's user. It compares with the tokens of all
-// users, so that the time it takes gives nothing away.
+// find returns the name of a token's user; ok is false if nobody has the token. It
+// compares the token with those of all users, so that the time that it takes does not
+// tell how close a guess was.
 func (t *tokens) find(token string) (name string, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	info, err := os.Stat(t.path)
 	if changed := err != nil || t.seen == nil || !os.SameFile(info, t.seen) || info.Size() != t.seen.Size() || !info.ModTime().Equal(t.seen.ModTime()) || info.Mode() != t.seen.Mode(); changed {
-		t.complain.about("the tokens file has mistakes; users of its other lines are taken", t.load())
+		t.errors.note("the tokens file has mistakes; users of its other lines are taken", t.load())
 	}
 	sum := sha256.Sum256([]byte(token))
 	for _, u := range t.users {
@@ -71,11 +73,11 @@ func (t *tokens) find(token string) (name string, ok bool) {
 	return name, ok
 }
 
-// load reads the file. Its error says what is wrong; the correct lines count from
-// now on, and nothing of an earlier state: a user who was taken out stays out.
+// load reads the file, and replaces the users by those of its correct lines: one
+// whose line was removed has no access any more. Its error lists the wrong lines.
 func (t *tokens) load() error {
 	t.users, t.seen = nil, nil
-	info, err := os.Stat(t.path) // before it is read: a later change is seen then
+	info, err := os.Stat(t.path) // before it is read, so that find notices a change in between
 	var content []byte
 	if err == nil {
 		content, err = disk.ReadSecret(t.path, 1<<20)
@@ -105,7 +107,8 @@ func (t *tokens) load() error {
 	return errors.Join(wrong...)
 }
 
-// parseUser reads a line. Its error shows nothing of it, which may be a token.
+// parseUser reads the fields of a line. Its error quotes nothing of them, since a
+// token may stand there by mistake.
 func parseUser(fields []string) (tokenUser, error) {
 	if len(fields) != 2 {
 		return tokenUser{}, errors.New("must be a name and sha256:<64 hex digits>, as pixazo-mcp token NAME prints it")
