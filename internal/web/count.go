@@ -1,4 +1,4 @@
-// This file counts what happens, and writes it into the log.
+// This file counts and logs the requests that were answered.
 
 package web
 
@@ -20,8 +20,8 @@ func (s *Server) counter(format string, labels ...any) *metrics.Counter {
 	return s.o.Metrics.GetOrCreateCounter(fmt.Sprintf(format, labels...))
 }
 
-// label returns the name of a tool for metrics, "unknown" for one that does not
-// exist: a client must not be able to make metrics.
+// label returns the name of a tool for a metric, "unknown" if there is no such tool,
+// so that clients can't create metrics.
 func (s *Server) label(tool string) string {
 	if s.srv.GetTool(tool) == nil {
 		return "unknown"
@@ -29,8 +29,8 @@ func (s *Server) label(tool string) string {
 	return tool
 }
 
-// note counts a request that was answered and logs it.
-func (s *Server) note(q *request, answer mcp.JSONRPCMessage, took time.Duration) {
+// record counts and logs a request that was answered.
+func (s *Server) record(q *request, answer mcp.JSONRPCMessage, took time.Duration) {
 	outcome, level := outcomeOf(answer), slog.LevelDebug
 	if q.tool != "" {
 		level = slog.LevelInfo
@@ -39,8 +39,8 @@ func (s *Server) note(q *request, answer mcp.JSONRPCMessage, took time.Duration)
 	s.log.Log(context.Background(), level, "answered", "method", text.Clean(q.Method, 50), "tool", text.Clean(q.tool, 50), "user", text.Clean(q.user.Name, 50), "outcome", outcome, "took", took.Round(time.Millisecond))
 }
 
-// outcomeOf returns "ok", "cancelled", "refused" for a JSON-RPC error, or the code
-// with which a tool failed; "failed" when it gave none.
+// outcomeOf returns "ok", "cancelled" or "refused" (a JSON-RPC error). For a tool
+// that failed it returns the code of the error, "failed" if that has none.
 func outcomeOf(answer mcp.JSONRPCMessage) string {
 	switch a := answer.(type) {
 	case nil:

@@ -20,14 +20,14 @@ import (
 	"pixazo-mcp/internal/wire"
 )
 
-// request is a message of a client, with what its headers and params say.
+// request is a message of a client.
 type request struct {
 	wire.Message
 	user    identity.User
 	session *journal.Session // nil for none
-	modern  bool             // of 2026-07-28 or later
-	tool    string           // that is called, "" for none
-	uri     string           // of the resource
+	modern  bool             // version 2026-07-28 of the protocol or later
+	tool    string           // name of the tool that it calls, "" for none
+	uri     string           // parameter uri, "" for none
 }
 
 // post handles one message.
@@ -44,7 +44,7 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, user identity.User
 		return err
 	}
 	defer release()
-	if values(body) > maxValues {
+	if countValues(body) > maxValues {
 		return refused(http.StatusRequestEntityTooLarge, fmt.Sprintf("the message has more than %d values", maxValues))
 	}
 	m, wrong := wire.Read(body)
@@ -63,14 +63,14 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, user identity.User
 	}
 	switch {
 	case m.Method == string(mcp.MethodNotificationCancelled) && q.session != nil:
-		if err := s.cancelled(r.Context(), callKey(q.session.ID, m.Cancelled())); err != nil {
+		if err := s.cancel(r.Context(), callKey(q.session.ID, m.Cancelled())); err != nil {
 			return err
 		}
 		w.WriteHeader(http.StatusAccepted)
-	case m.Method == "" || m.ID == "": // an answer, or a notification that nothing of ours hears
+	case m.Method == "" || m.ID == "": // an answer, or a notification of which nothing follows
 		w.WriteHeader(http.StatusAccepted)
 	case m.Method == string(mcp.MethodSubscriptionsListen) && !a.events:
-		return refused(http.StatusNotAcceptable, "a stream of news needs a client that accepts text/event-stream")
+		return refused(http.StatusNotAcceptable, "a stream of notifications needs a client that accepts text/event-stream")
 	default:
 		if err := s.o.Identity.Allows(user, q.tool); err != nil {
 			return err
@@ -80,8 +80,8 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, user identity.User
 	return nil
 }
 
-// body reads the body of a request, within MaxBody and maxBodies. The caller calls
-// release when it no longer uses the body.
+// body reads the body of a request, within the limits MaxBody and maxBodies. The
+// caller calls release when it no longer uses the body.
 func (s *Server) body(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
 	size := r.ContentLength
 	if size < 0 {
@@ -98,7 +98,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (body []byte, rele
 		return nil, nil, unavailable("too many large messages at once")
 	}
 	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.MaxBody))
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // else it would cut off a wait
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // would end a long call
 	if err != nil {
 		release()
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
@@ -112,8 +112,8 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (body []byte, rele
 	return body, release, nil
 }
 
-// counted returns how much of maxBodies a body takes: a small one nothing, since
-// large ones that come slowly must not keep out everybody's calls.
+// counted returns how many bytes of a body count towards maxBodies. A small body does
+// not count, so that ordinary calls go on while large bodies come slowly.
 func counted(size int64) int64 {
 	if size <= smallBody {
 		return 0
@@ -121,9 +121,9 @@ func counted(size int64) int64 {
 	return size
 }
 
-// values returns about how many values are in a JSON text: each takes far more
-// memory than the character that it may be.
-func values(raw []byte) (n int) {
+// countValues returns about how many values are in a JSON text. Decoded, a value
+// takes far more memory than the single character that it may be in the text.
+func countValues(raw []byte) (n int) {
 	quoted := false
 	for i := 0; i < len(raw); i++ {
 		switch c := raw[i]; {
@@ -138,8 +138,8 @@ func values(raw []byte) (n int) {
 	return n
 }
 
-// decode sets the era of a message and the tool or resource that it names. It
-// returns the answer to one whose headers break the rules of its era.
+// decode sets the era of a message and the tool or resource that it names. If the
+// headers break the rules of the era, it returns the error to answer with, else nil.
 func (q *request) decode(h http.Header) *mcp.JSONRPCError {
 	var params struct {
 		Meta *mcp.Meta `json:"_meta"`
@@ -168,7 +168,7 @@ func (q *request) decode(h http.Header) *mcp.JSONRPCError {
 	case header == "":
 		return refuse(mcp.HEADER_MISMATCH, "the header Mcp-Protocol-Version is missing")
 	case q.ID == "":
-		return nil // notifications need not say it twice
+		return nil // a notification needs no version in _meta
 	case meta == "":
 		return refuse(mcp.INVALID_PARAMS, "_meta must have "+mcp.MetaKeyProtocolVersion)
 	case header != meta:
@@ -186,8 +186,8 @@ func (q *request) decode(h http.Header) *mcp.JSONRPCError {
 	return nil
 }
 
-// rawID returns the id as the client wrote it: mcp-go's float64 changes those
-// above 2^53.
+// rawID returns the id as the client wrote it, nil for none. mcp-go would make it a
+// float64, which changes numbers above 2^53.
 func (q *request) rawID() any {
 	if q.ID == "" {
 		return nil
@@ -195,20 +195,18 @@ func (q *request) rawID() any {
 	return json.RawMessage(q.ID)
 }
 
-// call handles a request.
+// call handles a request and writes the answer to a. Its error is a refusal for
+// which nothing was written yet.
 func (s *Server) call(ctx context.Context, a *reply, q *request) error {
-	begun := time.Now()
-	if q.modern { // closing the connection is how such a client cancels
+	begun, o := time.Now(), wire.Options{Subscribe: s.o.Subscribe, Logger: s.log}
+	if q.modern { // the client cancels a call by closing the connection
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithCancel(ctx)
 		defer cancel()
-		a.gone = cancel
-	} else { // and means nothing up to 2025-11-25
+		a.onGone = cancel
+	} else { // a closed connection does not cancel
 		ctx = context.WithoutCancel(ctx)
-	}
-	o := wire.Options{Subscribe: s.o.Subscribe, Logger: s.log}
-	if !q.modern {
-		o.Subscribe = s.check(q.session)
+		o.Subscribe = s.checkSubscribe(q.session)
 	}
 	session := wire.New(ctx, s.srv, rand.Text(), a.send, o)
 	switch {
@@ -218,34 +216,35 @@ func (s *Server) call(ctx context.Context, a *reply, q *request) error {
 		defer s.calls.Delete(key)
 	case q.modern && q.Method == string(mcp.MethodSubscriptionsListen):
 		st := &stream{owner: q.user.Owner, end: session.Stop}
-		if err := s.begin(st); err != nil {
+		if err := s.addStream(st); err != nil {
 			return err
 		}
-		defer s.forget(st)
+		defer s.removeStream(st)
 	case q.Method == string(mcp.MethodInitialize):
-		a.events = a.events && !a.json // its session must be known before the first byte
+		a.events = a.events && !a.json // a header has the session's id, so nothing may be written before the answer
 	}
 	if q.tool != "" {
 		open := s.counter("pixazo_mcp_calls_open{tool=%q}", s.label(q.tool))
 		open.Inc()
 		defer open.Dec()
 	}
-	a.watch()
+	a.startHeartbeat()
 	answer := session.Do(ctx, q.Message)
 	if _, ok := answer.(mcp.JSONRPCResponse); ok && !q.modern {
-		if err := s.keep(ctx, a, q); err != nil {
+		if err := s.saveSession(ctx, a, q); err != nil {
 			s.log.Warn("a session could not be written", "error", err)
 			answer = mcp.NewJSONRPCError(mcp.NewRequestId(q.rawID()), mcp.INTERNAL_ERROR, "the session could not be written; try again", nil)
 		}
 	}
 	a.end(status(answer, q.modern), answer)
-	s.note(q, answer, time.Since(begun))
+	s.record(q, answer, time.Since(begun))
 	return nil
 }
 
-// keep writes what a request has changed for the later ones of its session, which
-// initialize begins: its id goes into the answer's headers.
-func (s *Server) keep(ctx context.Context, a *reply, q *request) error {
+// saveSession stores the session that initialize begins, and puts its id into the
+// answer's headers; or it stores the changed subscriptions of a session. For other
+// requests it does nothing.
+func (s *Server) saveSession(ctx context.Context, a *reply, q *request) error {
 	method := mcp.MCPMethod(q.Method)
 	switch {
 	case method == mcp.MethodInitialize:
@@ -259,13 +258,13 @@ func (s *Server) keep(ctx context.Context, a *reply, q *request) error {
 		if err := s.o.Sessions.Subscribe(ctx, q.session.ID, q.uri, method == mcp.MethodResourcesSubscribe); err != nil {
 			return err
 		}
-		return s.changed(ctx, q.session.ID)
+		return s.announceChange(ctx, q.session.ID)
 	}
 	return nil
 }
 
-// status returns the HTTP status of an answer. Since 2026-07-28 errors have some
-// of their own, for proxies.
+// status returns the HTTP status of an answer. Version 2026-07-28 of the protocol
+// has a status for more of the errors.
 func status(answer mcp.JSONRPCMessage, modern bool) int {
 	e, failed := answer.(mcp.JSONRPCError)
 	if !failed {

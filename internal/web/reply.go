@@ -16,12 +16,12 @@ import (
 )
 
 const (
-	writeTime = 10 * time.Second // one write to a client may take
-	silence   = 15 * time.Second // proxies cut connections that are silent for 60 s
+	writeTime      = 10 * time.Second // the longest time for one write to a client
+	heartbeatEvery = 15 * time.Second // proxies cut connections on which nothing comes for 60 s
 )
 
-// response notes the status and gives each write a deadline of its own: one for
-// the whole answer would cut off every wait.
+// response is an http.ResponseWriter that keeps the status, and gives each write a
+// deadline of its own. A deadline for the whole answer would end long calls.
 type response struct {
 	http.ResponseWriter
 	control *http.ResponseController
@@ -45,25 +45,25 @@ func (w *response) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-func (w *response) limit() { _ = w.control.SetWriteDeadline(time.Now().Add(writeTime)) } // a recorder of a test has none
+func (w *response) limit() { _ = w.control.SetWriteDeadline(time.Now().Add(writeTime)) } // httptest's recorder has no deadlines
 
 var errOver = errors.New("the answer is complete")
 
-// reply answers one request: with JSON, or with a stream of events once anything,
-// even a sign of life, was written before the answer.
+// reply writes the answer to one request: as JSON, or, if anything was written
+// before the answer, as a stream of events.
 type reply struct {
 	w            http.ResponseWriter
 	control      *http.ResponseController
-	json, events bool   // what the client takes
-	gone         func() // is called when the client can't be written to; may be nil
+	json, events bool   // which of the two the client accepts
+	onGone       func() // is called when a write to the client fails; may be nil
 
 	mu        sync.Mutex
-	streaming bool
-	over      bool
-	quiet     *time.Timer
+	streaming bool        // something was written as a stream
+	over      bool        // nothing is written any more
+	beat      *time.Timer // writes the next heartbeat; nil if there are none
 }
 
-// newReply returns the reply to r, to a client that takes what its Accept says.
+// newReply returns the reply to r, with what r's Accept header allows.
 func newReply(w http.ResponseWriter, r *http.Request) *reply {
 	a := &reply{w: w, control: http.NewResponseController(w)}
 	values := r.Header.Values("Accept")
@@ -81,20 +81,21 @@ func newReply(w http.ResponseWriter, r *http.Request) *reply {
 	return a
 }
 
-// comment is a piece of the stream that means nothing: a sign of life.
-const comment = ":\n\n"
+// heartbeat is a comment in the stream, which clients ignore.
+const heartbeat = ":\n\n"
 
-// watch begins to write a comment whenever nothing was written for the time of
-// silence.
-func (a *reply) watch() {
+// startHeartbeat makes a write a heartbeat whenever nothing else was written for
+// heartbeatEvery.
+func (a *reply) startHeartbeat() {
 	if a.events {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.quiet = time.AfterFunc(silence, func() { _ = a.write([]byte(comment)) })
+		a.beat = time.AfterFunc(heartbeatEvery, func() { _ = a.write([]byte(heartbeat)) })
 	}
 }
 
-// send writes one message. A client that takes no events gets the answer alone.
+// send writes one message as an event. For a client that accepts no events it does
+// nothing.
 func (a *reply) send(message []byte) error {
 	if !a.events {
 		return nil
@@ -102,12 +103,12 @@ func (a *reply) send(message []byte) error {
 	return a.write(event(message))
 }
 
-// event returns a message as a piece of the stream.
+// event returns a message in the form of a server-sent event.
 func event(message []byte) []byte {
 	return slices.Concat([]byte("event: message\ndata: "), message, []byte("\n\n"))
 }
 
-// write writes a piece of the stream.
+// write writes a piece of the stream, which it begins if need be.
 func (a *reply) write(piece []byte) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -124,7 +125,7 @@ func (a *reply) put(piece []byte) error {
 		h := a.w.Header()
 		h.Set("Content-Type", "text/event-stream")
 		h.Set("Cache-Control", "no-cache, no-store")
-		h.Set("X-Accel-Buffering", "no") // nginx would hold it back
+		h.Set("X-Accel-Buffering", "no") // for nginx
 		a.w.WriteHeader(http.StatusOK)
 	}
 	_, err := a.w.Write(piece)
@@ -133,23 +134,23 @@ func (a *reply) put(piece []byte) error {
 	}
 	if err != nil {
 		a.over = true
-		if a.gone != nil {
-			a.gone()
+		if a.onGone != nil {
+			a.onGone()
 		}
 	}
-	if a.quiet != nil && !a.over {
-		a.quiet.Reset(silence)
+	if a.beat != nil && !a.over {
+		a.beat.Reset(heartbeatEvery)
 	}
 	return err
 }
 
-// end writes the answer, if any, with the status if it is JSON. Nothing is written
-// from then on.
+// end writes the answer, unless it is nil, and ends the reply. status is the HTTP
+// status of an answer as JSON; that of a stream was sent with its beginning.
 func (a *reply) end(status int, answer any) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.quiet != nil {
-		a.quiet.Stop()
+	if a.beat != nil {
+		a.beat.Stop()
 	}
 	if a.over {
 		return

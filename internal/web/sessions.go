@@ -1,5 +1,5 @@
-// This file keeps the sessions of clients up to 2025-11-25: who they belong to,
-// which of their calls are in flight, and their streams of news.
+// This file handles the sessions of clients up to 2025-11-25: their owners, the
+// cancellation of their calls, and their notification streams.
 
 package web
 
@@ -21,36 +21,36 @@ import (
 )
 
 const (
-	knownFor         = 10 * time.Second // a session is not read again for each request
-	maxKnown         = 10_000
-	seenEvery        = time.Hour // how often it is written that a session is in use
-	maxSubscriptions = 100       // of one session
+	knownFor         = 10 * time.Second // how long a session is answered from the cache
+	maxKnown         = 10_000           // sessions in the cache
+	seenEvery        = time.Hour        // how often it is written that a session is in use
+	maxSubscriptions = 100              // of one session
 )
 
-// The words that replicas signal each other.
+// The first words of the signals between replicas.
 const (
-	signalCancel = "cancel"  // with the key of a call
-	signalChange = "session" // with an id: its subscriptions changed, or it has ended
-	signalStream = "stream"  // with an id and the name of its newest stream
+	signalCancel = "cancel"  // + callKey: cancel the call
+	signalChange = "session" // + Session.ID: its subscriptions changed, or it has ended
+	signalStream = "stream"  // + Session.ID and stream name: end the older streams of the session
 )
 
-// knownSession is a session as it was read.
+// knownSession is a session in the cache.
 type knownSession struct {
 	session journal.Session
-	at      time.Time
+	at      time.Time // when it was read
 }
 
-// stream is a stream of news.
+// stream is an open notification stream.
 type stream struct {
 	owner   string
-	session string // hash of its id; "" since 2026-07-28
+	session string // Session.ID; "" since 2026-07-28
 	name    string
 	end     func()
-	changed chan struct{} // holds an element when the session was changed
+	changed chan struct{} // has an element after a change of the session
 }
 
-// hash returns the form in which an id is kept, so that nobody who reads the
-// database can use it.
+// hash returns the form in which an id is stored, with which a reader of the
+// database can't make the id.
 func hash(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return hex.EncodeToString(sum[:])
@@ -60,35 +60,36 @@ func hash(id string) string {
 // session, which belongs to one user, so that nobody else can name the call.
 func callKey(session, id string) string { return hash(session + " " + id) }
 
-// session returns the session that a request names: 404 makes a client begin a new
-// one.
+// session returns the session that a request names. If there is none of the user's,
+// its error is a 404, after which a client begins a new one.
 func (s *Server) session(r *http.Request) (*journal.Session, error) {
 	given := r.Header.Get(mcp.HeaderSessionID)
 	if given == "" {
 		return nil, refused(http.StatusBadRequest, "the header Mcp-Session-Id is missing")
 	}
-	session, err := s.find(r.Context(), hash(given), true)
+	session, err := s.findSession(r.Context(), hash(given), true)
 	switch {
 	case err != nil:
-		return nil, s.failed(r, "the session can't be looked up", err)
+		return nil, s.retryLater(r, "the session can't be looked up", err)
 	case session == nil || session.Owner != journal.Owner(r.Context()):
 		return nil, refused(http.StatusNotFound, "there is no such session; begin one with initialize")
 	}
 	return session, nil
 }
 
-// failed returns the refusal of a request that may succeed later, and logs why,
-// unless its client has left, which ends what is done for it.
-func (s *Server) failed(r *http.Request, what string, err error) error {
+// retryLater returns the refusal of a request that failed because of err, and may
+// succeed later. It logs err unless the client has left, which may be its cause.
+func (s *Server) retryLater(r *http.Request, what string, err error) error {
 	if r.Context().Err() == nil {
 		s.log.Warn(what, "error", err)
 	}
 	return unavailable(what + " at the moment")
 }
 
-// find returns a session, nil if there is none. With cached, one that was read in
-// the last 10 seconds is not read again: changes are signalled.
-func (s *Server) find(ctx context.Context, id string, cached bool) (*journal.Session, error) {
+// findSession returns a session, nil if there is none. With cached, it returns one
+// that was read in the last 10 seconds without reading it again: replicas signal
+// changes to each other.
+func (s *Server) findSession(ctx context.Context, id string, cached bool) (*journal.Session, error) {
 	s.mu.Lock()
 	known, ok := s.known[id]
 	s.mu.Unlock()
@@ -114,15 +115,15 @@ func (s *Server) find(ctx context.Context, id string, cached bool) (*journal.Ses
 	return session, nil
 }
 
-// drop takes a session out of the cache.
+// drop removes a session from the cache.
 func (s *Server) drop(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.known, id)
 }
 
-// changed tells all replicas that a session has changed, or ended.
-func (s *Server) changed(ctx context.Context, id string) error {
+// announceChange signals all replicas that a session has changed, or ended.
+func (s *Server) announceChange(ctx context.Context, id string) error {
 	s.drop(id)
 	return s.o.Sessions.Signal(ctx, signalChange+" "+id)
 }
@@ -135,11 +136,11 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
 	}
 	ended, err := s.o.Sessions.EndSession(r.Context(), session.ID)
 	if err == nil {
-		err = s.changed(r.Context(), session.ID)
+		err = s.announceChange(r.Context(), session.ID)
 	}
 	switch {
 	case err != nil:
-		return s.failed(r, "the session can't be ended", err)
+		return s.retryLater(r, "the session can't be ended", err)
 	case !ended:
 		return refused(http.StatusNotFound, "there is no such session")
 	}
@@ -147,9 +148,10 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// check returns a Subscribe that only looks whether session may subscribe: the
-// news come on its stream, which may be another replica's.
-func (s *Server) check(session *journal.Session) wire.Subscribe {
+// checkSubscribe returns a wire.Subscribe that only checks whether session may
+// subscribe to uri. The notifications are sent on the stream of the session, which
+// may be open at another replica.
+func (s *Server) checkSubscribe(session *journal.Session) wire.Subscribe {
 	return func(ctx context.Context, uri string, updated func()) (func(), error) {
 		switch {
 		case session == nil:
@@ -167,7 +169,7 @@ func (s *Server) check(session *journal.Session) wire.Subscribe {
 	}
 }
 
-// get sends the news of a session until the client leaves. The newest stream of
+// get sends the notifications of a session until the client leaves. A new stream of
 // a session ends its older ones, so that nothing is sent twice.
 func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
 	a := newReply(w, r)
@@ -181,34 +183,34 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	st := &stream{owner: session.Owner, session: session.ID, name: rand.Text(), end: cancel, changed: make(chan struct{}, 1)}
-	if err := s.begin(st); err != nil {
+	if err := s.addStream(st); err != nil {
 		return err
 	}
-	defer s.forget(st)
+	defer s.removeStream(st)
 	err = s.o.Sessions.Signal(ctx, signalStream+" "+st.session+" "+st.name)
-	var news *wire.Session
+	var open *wire.Session
 	if err == nil {
-		news, err = wire.Open(ctx, s.srv, st.name, a.send, wire.Options{Subscribe: s.o.Subscribe, Logger: s.log})
+		open, err = wire.Open(ctx, s.srv, st.name, a.send, wire.Options{Subscribe: s.o.Subscribe, Logger: s.log})
 	}
 	if err != nil {
-		return s.failed(r, "no news can be told", err)
+		return s.retryLater(r, "no notifications can be sent", err)
 	}
-	defer news.Close()
-	defer news.Stop()
-	a.watch()
+	defer open.Close()
+	defer open.Stop()
+	a.startHeartbeat()
 	defer a.end(http.StatusOK, nil)
-	first := comment // so that the client knows that it is heard
+	first := heartbeat // so that the client sees at once that the stream is open
 	if r.Header.Get(mcp.HeaderProtocolVersion) >= mcp.LATEST_LEGACY_PROTOCOL_VERSION {
-		// The Go SDK gives its session up after six streams that ended without an id.
+		// The Go SDK closes its session after six streams that ended without an id.
 		first = "id: " + st.name + "\ndata:\n\n"
 	}
 	if a.write([]byte(first)) != nil {
 		return nil
 	}
-	for s.follow(ctx, news, st.session) {
+	for s.updateSubscriptions(ctx, open, st.session) {
 		select {
 		case <-st.changed:
-		case <-news.Broken():
+		case <-open.Broken():
 			return nil
 		case <-ctx.Done():
 			return nil
@@ -217,31 +219,31 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// follow subscribes to what the session wants to hear of. It returns false when
-// the session has ended.
-func (s *Server) follow(ctx context.Context, news *wire.Session, id string) bool {
-	session, err := s.find(ctx, id, false)
+// updateSubscriptions gives the open session the subscriptions that are stored now. It
+// returns false when the session has ended.
+func (s *Server) updateSubscriptions(ctx context.Context, open *wire.Session, id string) bool {
+	session, err := s.findSession(ctx, id, false)
 	if err != nil {
-		return true // it may be there again with the next change
+		return true // the next change updates them
 	}
 	if session == nil {
 		return false
 	}
-	for _, uri := range news.SubscribedResources() {
+	for _, uri := range open.SubscribedResources() {
 		if !slices.Contains(session.Subscriptions, uri) {
-			news.UnsubscribeFromResource(uri)
+			open.UnsubscribeFromResource(uri)
 		}
 	}
 	for _, uri := range session.Subscriptions {
-		if err := news.SubscribeToResourceErr(uri); err != nil {
+		if err := open.SubscribeToResourceErr(uri); err != nil {
 			s.log.Debug("not subscribed", "error", err)
 		}
 	}
 	return true
 }
 
-// begin adds a stream, unless its owner has too many, or Drain was called.
-func (s *Server) begin(st *stream) error {
+// addStream adds a stream unless its owner has too many, or Drain was called.
+func (s *Server) addStream(st *stream) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
@@ -257,23 +259,23 @@ func (s *Server) begin(st *stream) error {
 	return nil
 }
 
-// forget takes out a stream that has ended.
-func (s *Server) forget(st *stream) {
+// removeStream removes a stream that has ended.
+func (s *Server) removeStream(st *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.streams, st)
 }
 
-// cancelled cancels a call of a session, here or on another replica.
-func (s *Server) cancelled(ctx context.Context, key string) error {
-	if !s.cancel(key) && s.o.Sessions.Signal(ctx, signalCancel+" "+key) != nil {
+// cancel cancels a call of a session, at this replica or another one.
+func (s *Server) cancel(ctx context.Context, key string) error {
+	if !s.cancelHere(key) && s.o.Sessions.Signal(ctx, signalCancel+" "+key) != nil {
 		return unavailable("the call can't be cancelled at the moment")
 	}
 	return nil
 }
 
-// cancel cancels a call of this replica, and reports whether there is one.
-func (s *Server) cancel(key string) bool {
+// cancelHere cancels a call of this replica, and reports whether there is one.
+func (s *Server) cancelHere(key string) bool {
 	cancel, ok := s.calls.Load(key)
 	if ok {
 		cancel.(func())()
@@ -281,8 +283,8 @@ func (s *Server) cancel(key string) bool {
 	return ok
 }
 
-// Signalled handles what a replica, this one included, gave to Sessions.Signal; ""
-// when some of it may have been lost.
+// Signalled handles a text that a replica, this one included, passed to
+// Sessions.Signal. "" says that some may have been lost.
 func (s *Server) Signalled(text string) {
 	word, rest, _ := strings.Cut(text, " ")
 	id, name, _ := strings.Cut(rest, " ")
@@ -291,12 +293,12 @@ func (s *Server) Signalled(text string) {
 		s.mu.Lock()
 		clear(s.known)
 		s.mu.Unlock()
-		s.followAgain(all)
+		s.noteChange(all)
 	case signalCancel:
-		s.cancel(rest)
+		s.cancelHere(rest)
 	case signalChange:
 		s.drop(id)
-		s.followAgain(func(st *stream) bool { return st.session == id })
+		s.noteChange(func(st *stream) bool { return st.session == id })
 	case signalStream:
 		for _, st := range s.streamsOf(func(st *stream) bool { return st.session == id && st.name != name }) {
 			st.end()
@@ -304,12 +306,13 @@ func (s *Server) Signalled(text string) {
 	}
 }
 
-// followAgain has streams read the subscriptions of their sessions again.
-func (s *Server) followAgain(which func(*stream) bool) {
-	for _, st := range s.streamsOf(which) {
+// noteChange makes the streams for which wanted returns true read the subscriptions
+// of their sessions again.
+func (s *Server) noteChange(wanted func(*stream) bool) {
+	for _, st := range s.streamsOf(wanted) {
 		select {
 		case st.changed <- struct{}{}:
-		default: // it will look, or has no session
+		default: // it is about to read them, or has no session
 		}
 	}
 }

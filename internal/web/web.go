@@ -1,10 +1,10 @@
 // Package web serves an mcp-go server over Streamable HTTP, to clients of both
-// eras: those up to 2025-11-25, which have sessions, and those since 2026-07-28,
-// which have none. It also receives the gateway's callbacks.
+// eras of the protocol: versions up to 2025-11-25 have sessions, those since
+// 2026-07-28 have none. It also receives the gateway's callbacks.
 //
 // mcp-go's own HTTP server loses progress, lets clients cancel each other's
-// calls, and keeps its sessions in one process; so only its HandleMessage is
-// used, through internal/wire.
+// calls, and keeps its sessions in one process. So this package uses only its
+// HandleMessage, through internal/wire.
 package web
 
 import (
@@ -35,17 +35,17 @@ import (
 )
 
 const (
-	maxBodies   = 64 << 20 // bytes of all bodies in flight that are not small
+	maxBodies   = 64 << 20 // bytes of all bodies being handled, without the small ones
 	smallBody   = 64 << 10
-	maxValues   = 10_000 // in a body
-	bodyTime    = time.Minute
-	maxLimiters = 10_000 // users whose rate is remembered
-	maxStreams  = 50     // streams of news of one user at once
+	maxValues   = 10_000      // JSON values in a body
+	bodyTime    = time.Minute // the longest time for a body to come
+	maxLimiters = 10_000      // users whose rate is remembered
+	maxStreams  = 50          // notification streams of one user at once
 	readyTime   = 3 * time.Second
 	retryAfter  = "2" // seconds
 )
 
-// Identity says who calls; *identity.Verifier is one. Its errors are
+// Identity authenticates callers, as *identity.Verifier does. Its errors are
 // *identity.Refusal.
 type Identity interface {
 	Identify(*http.Request) (identity.User, error)
@@ -53,38 +53,38 @@ type Identity interface {
 	Metadata() http.Handler
 }
 
-// Sessions keeps the sessions of clients up to 2025-11-25 for all replicas;
-// *journal.Journal does. A session is nil when there is none of that id.
+// Sessions stores the sessions of clients up to 2025-11-25 for all replicas, as
+// *journal.Journal does. FindSession returns nil when there is none of that id.
 type Sessions interface {
 	OpenSession(context.Context, journal.Session) error
 	FindSession(ctx context.Context, id string) (*journal.Session, error)
 	UseSession(ctx context.Context, id string) error
 	Subscribe(ctx context.Context, id, uri string, wanted bool) error
 	EndSession(ctx context.Context, id string) (bool, error)
-	Signal(ctx context.Context, text string) error // to Server.Signalled of every replica
+	Signal(ctx context.Context, text string) error // calls Server.Signalled of every replica
 }
 
-// Options configure a Server. Handlers that are left out are not served.
+// Options configure a Server. A nil handler's address is not served.
 type Options struct {
-	PublicURL string   // as users type it; its path is served beside /mcp
-	Identity  Identity // nil: no authentication, on loopback alone
+	PublicURL string   // as users type it; MCP is served at its path, and at /mcp
+	Identity  Identity // nil for no authentication; the server then answers as localhost alone
 	Sessions  Sessions
-	Subscribe wire.Subscribe // begins subscriptions of the owner in its ctx
+	Subscribe wire.Subscribe // begins a subscription of the owner in its ctx
 
 	AllowedOrigins []string // of pages in browsers that may call
 	CallsPerMinute int      // of one user; 0 means any number
 	MaxBody        int64    // bytes
 
-	WebhookSecret []byte // of CallbackURL; with it callbacks are received
-	// Callback is told that the gateway named requestID at the callback address of
-	// nonce. After an error the gateway is asked to deliver the callback again.
+	WebhookSecret []byte // as given to CallbackURL; without one no callbacks are received
+	// Callback is called when the gateway has sent requestID to the callback address
+	// of nonce. After an error the gateway is asked to deliver the callback again.
 	Callback func(ctx context.Context, nonce, requestID string) error
 
 	Videos     http.Handler // below /videos/
 	Usage      http.Handler // at /usage
 	UsageToken string       // the bearer token that Usage needs
 
-	Ready   func(context.Context) error // nil means yes
+	Ready   func(context.Context) error // returns why the server can't work; nil means that it can
 	Metrics *metrics.Set                // nil means none
 	Logger  *slog.Logger                // nil means none
 }
@@ -96,18 +96,18 @@ type Server struct {
 	log *slog.Logger
 	mux *http.ServeMux
 
-	local  bool         // without authentication
-	leaves atomic.Bool  // see Leave
-	bodies atomic.Int64 // bytes in flight
+	local   bool         // no authentication: for this computer alone
+	leaving atomic.Bool  // Leave was called
+	bodies  atomic.Int64 // bytes that count towards maxBodies
 
 	open  *metrics.Counter // MCP requests under way
-	calls sync.Map         // func() that cancels one, by callKey
+	calls sync.Map         // by callKey: the function that cancels the call
 
 	mu       sync.Mutex
-	draining bool
+	draining bool // Drain was called
 	streams  map[*stream]struct{}
-	known    map[string]knownSession
-	limiters map[string]*rate.Limiter
+	known    map[string]knownSession  // by Session.ID
+	limiters map[string]*rate.Limiter // by owner
 }
 
 // New returns a server of srv.
@@ -120,13 +120,13 @@ func New(srv *server.MCPServer, o Options) *Server {
 	}
 	const prm = "/.well-known/oauth-protected-resource"
 	path := "/mcp"
-	s.mux.HandleFunc(path, s.answering(s.mcp))
+	s.mux.HandleFunc(path, s.handler(s.mcp))
 	if u, err := url.Parse(o.PublicURL); err == nil && u.Host != "" && u.Path != path {
 		path = u.Path
-		s.mux.HandleFunc(cmp.Or(path, "/{$}"), s.answering(s.mcp))
+		s.mux.HandleFunc(cmp.Or(path, "/{$}"), s.handler(s.mcp))
 	}
 	if s.local = o.Identity == nil; s.local {
-		s.o.Identity = (*identity.Verifier)(nil) // which takes everybody
+		s.o.Identity = (*identity.Verifier)(nil) // allows everybody
 	}
 	metadata := s.o.Identity.Metadata()
 	s.mux.Handle(prm, metadata)
@@ -134,16 +134,16 @@ func New(srv *server.MCPServer, o Options) *Server {
 		s.mux.Handle(prm+path, metadata)
 	}
 	if o.Callback != nil && len(o.WebhookSecret) > 0 {
-		s.mux.HandleFunc("POST "+webhookPath+"{token}", s.answering(s.webhook))
+		s.mux.HandleFunc("POST "+webhookPath+"{token}", s.handler(s.webhook))
 	}
 	if o.Videos != nil {
 		s.mux.Handle("/videos/", o.Videos)
 	}
 	if o.Usage != nil && o.UsageToken != "" {
-		s.mux.HandleFunc("GET /usage", s.answering(s.usage))
+		s.mux.HandleFunc("GET /usage", s.handler(s.usage))
 	}
 	s.mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
-	s.mux.HandleFunc("GET /readyz", s.answering(s.ready))
+	s.mux.HandleFunc("GET /readyz", s.handler(s.ready))
 	o.Metrics.NewGauge("pixazo_mcp_streams_open", func() float64 { return float64(len(s.streamsOf(all))) })
 	o.Metrics.NewGauge("pixazo_mcp_bodies_bytes", func() float64 { return float64(s.bodies.Load()) })
 	return s
@@ -152,19 +152,19 @@ func New(srv *server.MCPServer, o Options) *Server {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := &response{ResponseWriter: w, control: http.NewResponseController(w)}
-	if s.leaves.Load() {
+	if s.leaving.Load() {
 		w.Header().Set("Connection", "close")
 	}
-	if r.ContentLength != 0 { // also of those whose body is never read here, but by net/http
-		_ = out.control.SetReadDeadline(time.Now().Add(bodyTime)) // a recorder of a test has none
+	if r.ContentLength != 0 { // net/http reads the body even if no handler does
+		_ = out.control.SetReadDeadline(time.Now().Add(bodyTime)) // httptest's recorder has no deadlines
 	}
 	s.mux.ServeHTTP(out, r)
 	s.counter("pixazo_http_requests_total{route=%q,code=%q}", r.Pattern, fmt.Sprint(cmp.Or(out.status, http.StatusOK))).Inc()
 }
 
-// answering returns the handler that answers with what the error of h says: an
-// *identity.Refusal itself, and any other one 503.
-func (s *Server) answering(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+// handler returns an http.HandlerFunc that calls h, and turns an error of h into an
+// answer: an *identity.Refusal as it says, any other error into 503.
+func (s *Server) handler(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		err := h(w, r)
 		if err == nil {
@@ -212,7 +212,7 @@ func (s *Server) mcp(w http.ResponseWriter, r *http.Request) error {
 	}
 	user, err := s.o.Identity.Identify(r)
 	if err == nil {
-		err = s.inTime(w, user.Owner)
+		err = s.limitRate(w, user.Owner)
 	}
 	if err != nil {
 		return err
@@ -231,10 +231,11 @@ func (s *Server) mcp(w http.ResponseWriter, r *http.Request) error {
 	return s.post(w, r, user)
 }
 
-// origin refuses pages in browsers that are not allowed, and lets the others
-// read the answers. Without authentication the name under which the server was
-// called must be that of this computer, too: else a page could give its own name
-// this computer's address. A page of this very address may then call.
+// origin refuses calls from pages in browsers unless their origin is allowed, and
+// sets the headers that let an allowed page read the answer. Without authentication
+// only a page of this server's own address may call, and the host that the request
+// names must be localhost: a page could have its own host name resolve to this
+// computer (DNS rebinding).
 func (s *Server) origin(w http.ResponseWriter, r *http.Request) error {
 	if s.local && !pixazo.IsLoopback((&url.URL{Host: r.Host}).Hostname()) {
 		return refused(http.StatusForbidden, "without authentication this server answers as localhost alone")
@@ -258,8 +259,8 @@ func (s *Server) origin(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// inTime enforces CallsPerMinute.
-func (s *Server) inTime(w http.ResponseWriter, owner string) error {
+// limitRate refuses a call above CallsPerMinute of the owner.
+func (s *Server) limitRate(w http.ResponseWriter, owner string) error {
 	n := s.o.CallsPerMinute
 	if n == 0 {
 		return nil
@@ -295,12 +296,12 @@ func (s *Server) enter() bool {
 	return !s.draining
 }
 
-// Leave has each answer from here on end its connection, so that the next request
-// of a proxy goes to another replica.
-func (s *Server) Leave() { s.leaves.Store(true) }
+// Leave makes each answer from now on close its connection, so that a proxy sends
+// its next request to another replica.
+func (s *Server) Leave() { s.leaving.Store(true) }
 
-// Drain refuses MCP requests from here on, and ends streams of news. Calls in
-// flight go on.
+// Drain makes the server refuse new MCP requests, and ends notification streams.
+// Calls in flight go on.
 func (s *Server) Drain() {
 	s.mu.Lock()
 	s.draining = true
@@ -330,7 +331,7 @@ func (s *Server) ready(_ http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// usage serves /usage to the operator, who has a token of their own.
+// usage serves /usage to the operator, whose token is not one of a user.
 func (s *Server) usage(w http.ResponseWriter, r *http.Request) error {
 	given, _ := identity.Bearer(r)
 	if subtle.ConstantTimeCompare([]byte(given), []byte(s.o.UsageToken)) != 1 {

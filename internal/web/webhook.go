@@ -24,9 +24,9 @@ const (
 	callbackTime = 5 * time.Second
 )
 
-// CallbackURL returns a function that makes the callback address for a
-// submission's nonce, below the origin of publicURL. Nobody can make one without
-// the secret. The addresses are "" when publicURL or the secret is missing.
+// CallbackURL returns a function that returns the callback address for a
+// submission's nonce, with the origin of publicURL. Nobody can make one without the
+// secret. The address is "" when publicURL or the secret is missing.
 func CallbackURL(publicURL string, secret []byte) func(nonce string) string {
 	u, err := url.Parse(publicURL)
 	if err != nil || u.Host == "" || len(secret) == 0 {
@@ -42,9 +42,9 @@ func mac(secret []byte, nonce string) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
-// webhook receives a callback. It only tells which job to ask the gateway for. The
-// gateway delivers a callback until it is answered with 2xx, so that means that
-// the hint is held.
+// webhook receives a callback, which only says for which job the gateway is to be
+// asked. The gateway delivers it again until the answer is a 2xx, so it is answered
+// with one only once Callback has taken it.
 func (s *Server) webhook(w http.ResponseWriter, r *http.Request) error {
 	nonce, given, _ := strings.Cut(r.PathValue("token"), ".")
 	if nonce == "" || !hmac.Equal([]byte(given), []byte(mac(s.o.WebhookSecret, nonce))) {
@@ -60,11 +60,7 @@ func (s *Server) webhook(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), callbackTime)
 	defer cancel()
-	err = s.o.Callback(ctx, nonce, body.RequestID)
-	switch {
-	case pixazo.IsCode(err, pixazo.NotFound):
-		return refused(http.StatusNotFound, "not found")
-	case err != nil:
+	if err := s.o.Callback(ctx, nonce, body.RequestID); err != nil {
 		s.log.Warn("a callback could not be recorded, and is asked for again", "error", text.Clean(err.Error(), 300))
 		return unavailable("not recorded; please deliver it again")
 	}
