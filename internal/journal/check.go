@@ -1,4 +1,4 @@
-// This file looks at a journal without using it.
+// This file inspects a journal without writing to it.
 
 package journal
 
@@ -17,17 +17,16 @@ import (
 // Report is what Check found.
 type Report struct {
 	Path   string // of the database
-	Exists bool   // the first submission makes it
-	Jobs   int    // of all gateways
-	Notice string // of an earlier journal that was set aside, or ""
+	Exists bool   // false until the first submission makes it
+	Jobs   int    // their number, over all gateways
+	Notice string // of an earlier journal that was set aside; "" for none
 
-	Leases []Lease // that are held: who watches the jobs
+	Leases []Lease // those that have not ended: they show which keepers run
 }
 
-// Check reads the journal in dir without writing to it, and checks every page.
-// A damaged one is an error; the next server that uses it replaces it, and
-// brings one of an earlier version up to date. Check waits at most 10 s for a
-// journal that others have locked.
+// Check reads every page of the journal in dir without writing to it. A damaged
+// journal is an error; one of an earlier version is none, and is not upgraded. Check
+// waits at most 10 s for a journal that others have locked.
 func Check(dir string) (Report, error) {
 	e := &embedded{dir: dir, file: fileName, busy: defaultBusy, log: slog.New(slog.DiscardHandler)}
 	report := Report{Path: filepath.Join(dir, fileName), Notice: notice(e)}
@@ -46,21 +45,21 @@ func Check(dir string) (Report, error) {
 	if err != nil {
 		return report, err
 	}
-	err = e.peek(path, func(db *sql.DB) error { return look(&report, db) })
+	err = e.peek(path, func(db *sql.DB) error { return inspect(&report, db) })
 	if damaged(err) && !errors.Is(err, errDamaged) {
 		err = fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	return report, err
 }
 
-// look checks the journal as a whole, counts its jobs and reads its leases.
-func look(report *Report, db *sql.DB) error {
+// inspect checks every page, counts the jobs and reads the leases.
+func inspect(report *Report, db *sql.DB) error {
 	if err := intact(db); err != nil {
 		return err
 	}
 	ctx := context.Background()
 	if version, err := schemaVersion(ctx, db); err != nil || version == 0 {
-		return err // 0: nothing is in it yet
+		return err // version 0: there are no tables yet
 	}
 	if err := db.QueryRow("SELECT count(*) FROM jobs").Scan(&report.Jobs); err != nil {
 		return err
@@ -70,10 +69,10 @@ func look(report *Report, db *sql.DB) error {
 	return err
 }
 
-// peek runs f on the database file at path and writes nothing, not even the
-// companions that SQLite makes to read a journal that nobody has open: such a one
-// is read without locks. What was read of it means nothing when a server begins
-// to write meanwhile; f then runs again.
+// peek runs f on the database file at path without writing anything. To read a
+// journal that nobody has open, SQLite would make its companions, so such a one is
+// opened without locks. If f fails on it and a server has begun to write meanwhile, f
+// runs again, with locks.
 func (e *embedded) peek(path string, f func(*sql.DB) error) error {
 	inUse := func() bool {
 		info, err := os.Lstat(path + "-wal")

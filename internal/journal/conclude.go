@@ -1,4 +1,4 @@
-// This file writes what became of a submission.
+// This file writes the outcome of a submission.
 
 package journal
 
@@ -15,9 +15,9 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// ended returns the intent with what became of it. An error that does not say that
-// nothing was accepted makes it uncertain.
-func (in Intent) ended(job pixazo.Job, failure error) Intent {
+// withOutcome returns the intent with its outcome: accepted as job if failure is nil,
+// uncertain if failure has the code submission_uncertain or no code, else refused.
+func (in Intent) withOutcome(job pixazo.Job, failure error) Intent {
 	in.State, in.Job, in.ChangedAt = Accepted, job, time.Now()
 	if failure == nil {
 		return in
@@ -33,12 +33,12 @@ func (in Intent) ended(job pixazo.Job, failure error) Intent {
 	return in
 }
 
-// Conclude writes what became of an intent: a job, or why there is none. The row
-// is what callers may be told; when the gateway named a job that an earlier row
-// has, it is that row. What can't be written now is kept in memory, where Intend,
-// ByNonce and Find see it, and is written before the next submission.
+// Conclude writes the outcome of an intent: the job, or why there is none. It returns
+// the row with the outcome; if the gateway named a job that an earlier submission has,
+// it returns the row of that one. An outcome that can't be written is kept in memory,
+// where Intend, ByNonce and Find see it, and is written before the next submission.
 func (j *Journal) Conclude(in Intent, job pixazo.Job, failure error) (Row, error) {
-	in = in.ended(job, failure)
+	in = in.withOutcome(job, failure)
 	row, err := j.writeOutcome(in)
 	if err != nil {
 		j.keep(in)
@@ -47,17 +47,17 @@ func (j *Journal) Conclude(in Intent, job pixazo.Job, failure error) (Row, error
 	return row, nil
 }
 
-// keep has the outcome of in written later.
+// keep keeps in, with its outcome, for WriteOutcomes.
 func (j *Journal) keep(in Intent) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.unwritten = append(j.unwritten, in)
 }
 
-// WriteOutcomes writes what could not be written before.
+// WriteOutcomes writes the outcomes that could not be written before.
 func (j *Journal) WriteOutcomes() {
 	j.mu.Lock()
-	waiting := slices.Clone(j.unwritten) // it changes on the way
+	waiting := slices.Clone(j.unwritten) // j.unwritten changes while they are written
 	j.mu.Unlock()
 	for _, in := range waiting {
 		if _, err := j.writeOutcome(in); err != nil {
@@ -70,15 +70,15 @@ func (j *Journal) WriteOutcomes() {
 	}
 }
 
-// Unwritten reports whether outcomes wait for the database to take them.
+// Unwritten reports whether outcomes wait to be written.
 func (j *Journal) Unwritten() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return len(j.unwritten) > 0
 }
 
-// unwrittenWhere returns the row of the newest outcome that is not yet written and
-// for which f holds.
+// unwrittenWhere returns the newest row with an unwritten outcome for which f returns
+// true, nil if there is none.
 func (j *Journal) unwrittenWhere(f func(Row) bool) *Row {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -90,9 +90,9 @@ func (j *Journal) unwrittenWhere(f func(Row) bool) *Row {
 	return nil
 }
 
-// writeOutcome writes what became of in, and the intent again when a journal that
-// was replaced meanwhile took it away. It has a context of its own: what is paid
-// for gets written.
+// writeOutcome writes the outcome of in. If the row of the intent is gone, since a
+// damaged journal was replaced meanwhile, it adds the row again. No caller can cancel
+// it: the outcome may be paid for.
 func (j *Journal) writeOutcome(in Intent) (row Row, err error) {
 	err = j.decide(context.Background(), outcomes, func(ctx context.Context, tx *sql.Tx, _ time.Time) error {
 		before, err := j.one(ctx, tx, `WHERE nonce = $1`+j.forUpdate, in.Nonce)
@@ -110,13 +110,14 @@ func (j *Journal) writeOutcome(in Intent) (row Row, err error) {
 	return row, err
 }
 
-// conclude writes what became of in into its row, which is as before says. The
-// job's id may be in another row already: in a foreign one, when somebody asked for
-// the job before its submission was answered, and then in's row takes that one
-// over; or in an earlier submission's, and then in's row becomes its alias.
+// conclude writes the outcome of in into its row, whose present content is before.
+// Another row may have the job's id already. If that is a foreign one, since somebody
+// asked for the job before its submission was answered, in's row takes over its
+// content and replaces it. If it is an earlier submission's, in's row becomes an alias
+// of that.
 //
-// The lease of an intent that ends without an id stays as it is: settle needs
-// to know how long it was.
+// The lease of an intent that ends without an id is left as it is: settle compares
+// with its end.
 func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, in Intent, before Row) (Row, error) {
 	state, job, failure := in.State, in.Job, in.Failure
 	seen, err := j.named(ctx, tx, in.Owner, job.RequestID, j.forUpdate)
@@ -141,7 +142,7 @@ func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, in Intent, before Ro
 		if _, err := tx.ExecContext(ctx, `DELETE FROM jobs WHERE row = $1`, seen.ID); err != nil {
 			return Row{}, err
 		}
-		// What was seen of the job is newer than the answer to its submission.
+		// The foreign row's content is newer than the answer to the submission.
 		state, saved, checked = Accepted, seen.Saved, seen.LastCheckedAt
 		seen.Job.PollingURL = cmp.Or(seen.Job.PollingURL, job.PollingURL)
 		seen.Job.CreatedAt = cmp.Or(seen.Job.CreatedAt, job.CreatedAt)
@@ -154,7 +155,7 @@ func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, in Intent, before Ro
 		lease_until = CASE WHEN $10 = '' THEN lease_until ELSE 0 END WHERE row = $14 RETURNING `+j.columns(),
 		j.jobValues(job, state, job.RequestID, encodeFailure(failure), encode(saved), milli(checked), before.ID)...))
 	if err == nil && state == Accepted && in.AllowDuplicate {
-		// The person who allowed this one has decided about the earlier ones.
+		// Whoever allowed the duplicate has decided about the earlier uncertain ones.
 		_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = 'replaced' WHERE gateway = $1 AND owner = $2 AND fingerprint = $3 AND row < $4
 			AND (state = 'uncertain' OR `+j.lapsed()+`)`, j.gateway, in.Owner, in.Fingerprint, before.ID)
 	}
@@ -167,10 +168,11 @@ func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, in Intent, before Ro
 	return *written, nil
 }
 
-// namedAs is the condition of the row of a job, by gateway, owner and request_id.
+// namedAs selects the row of a job by gateway, owner and request_id.
 const namedAs = `WHERE gateway = $1 AND owner = $2 AND request_id = $3 AND state <> 'alias'`
 
-// named returns the row of a job, nil when there is none. forUpdate may lock it.
+// named returns the row of a job, nil when there is none. forUpdate is Journal.forUpdate
+// to lock the row, or "".
 func (j *Journal) named(ctx context.Context, q querier, owner, requestID, forUpdate string) (*Row, error) {
 	if requestID == "" {
 		return nil, nil
@@ -178,11 +180,11 @@ func (j *Journal) named(ctx context.Context, q querier, owner, requestID, forUpd
 	return j.one(ctx, q, namedAs+forUpdate, j.gateway, owner, requestID)
 }
 
-// settle gives a submission the job that it was accepted as: one that the gateway
-// has just confirmed, whose id was made between a minute before the submission and
-// the end of its lease. which is the condition of the submissions that it may be,
-// with the further arguments from $4 on. fits is how many it may be; only a single
-// one is settled.
+// settle finds the submission as which a job was accepted, and writes its request_id
+// and state. The gateway has just confirmed the job. A submission fits if it has no
+// request_id, meets the SQL condition which (with the arguments more from $4 on), and
+// the job's id was made between a minute before it and the end of its lease. fits is
+// how many fit, 2 for more than one; only a single one is settled.
 func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job, which string, more ...any) (settled bool, fits int, err error) {
 	made := pixazo.IDTime(job.RequestID)
 	if made.IsZero() || !strings.HasPrefix(job.RequestID, pixazo.IDPrefix) {
@@ -197,11 +199,11 @@ func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job, which 
 	return true, 1, err
 }
 
-// Settle gives the submission of nonce the job that it was accepted as: one that
-// the gateway has just confirmed and that a callback to this very submission named.
-// The answer of the submission may be lost, or still to come. The id must be
-// in no other row, and made between a minute before the submission and the end of its
-// lease. The row is as it stands then: without the job when it is not this one's.
+// Settle writes job into the row of the submission with nonce. The gateway has just
+// confirmed the job, and a callback for this submission named it. The answer to the
+// submission may be lost, or still to come. Nothing is written if another row has the
+// job's id, or the id was not made between a minute before the submission and the end
+// of its lease. seen has the row as it stands afterwards.
 func (j *Journal) Settle(ctx context.Context, nonce string, job pixazo.Job) (seen Observation, err error) {
 	err = j.decide(ctx, outcomes, func(ctx context.Context, tx *sql.Tx, _ time.Time) error {
 		if _, _, err := j.settle(ctx, tx, job, `nonce = $4 AND state IN ('submitting', 'uncertain', 'replaced')
@@ -221,8 +223,8 @@ func (j *Journal) Settle(ctx context.Context, nonce string, job pixazo.Job) (see
 	return seen, err
 }
 
-// ByNonce returns the row of a submission of any owner as it stands now, nil when
-// there is none.
+// ByNonce returns the row of a submission of any owner, nil when there is none. For
+// an alias it returns the row that has the job.
 func (j *Journal) ByNonce(ctx context.Context, nonce string) (*Row, error) {
 	if row := j.unwrittenWhere(func(r Row) bool { return r.Nonce == nonce }); row != nil {
 		return row, nil

@@ -1,4 +1,4 @@
-// This file writes the intent of a submission before its POST, and checks the
+// This file writes the intent of a submission before its POST, and applies the
 // rules on duplicates and limits in the same transaction.
 
 package journal
@@ -14,28 +14,28 @@ import (
 )
 
 const (
-	// An accepted request counts as the same video for duplicateSpan, and while
-	// the video is still being made for unfinishedSpan.
+	// An equal request is a duplicate of an accepted one for duplicateSpan, and
+	// for unfinishedSpan as long as the video is still being made.
 	duplicateSpan  = 10 * time.Minute
 	unfinishedSpan = 2 * time.Hour
 
-	// How long a request that the journal does not know is held back after a
-	// damaged journal was replaced.
+	// After a damaged journal was replaced, a request that the new one does not know
+	// is refused for replacedSpan.
 	replacedSpan = 2 * time.Hour
 )
 
-// Intent is a submission that is about to be sent, or was. Whoever submits sets
-// Prompt, Request, Fingerprint, Exact, Nonce, Account, Save.Folder and Save.Notify
-// of its row; the journal sets the rest.
+// Intent is a submission that is about to be sent, or was sent. The caller of Intend
+// sets Prompt, Request, Fingerprint, Exact, Nonce, Account, Save.Folder and
+// Save.Notify of its row; the journal sets the rest.
 type Intent struct {
 	Row
-	AllowDuplicate bool // send it although an equal one stands in the way
+	AllowDuplicate bool // send it even if an equal submission forbids that
 	Left           int  // videos that the limits leave after this one; -1 when there is no limit
 }
 
-// Intend writes down that in is about to be sent. In the same transaction it
-// looks for an equal submission that stands in the way, which it returns
-// instead, as it stands: in flight, accepted or uncertain.
+// Intend records that in is about to be sent. If an equal submission in flight,
+// accepted or uncertain forbids that, it records nothing and returns the row of that
+// one as other. Both are done in one transaction.
 //
 // Errors: limit_reached; duplicate_uncertain when a damaged journal was replaced
 // in the last two hours and the new one does not know the request;
@@ -50,11 +50,11 @@ func (j *Journal) Intend(ctx context.Context, in Intent) (_ Intent, other *Row, 
 	j.WriteOutcomes()
 	err = j.decide(ctx, intents, func(ctx context.Context, tx *sql.Tx, now time.Time) (err error) {
 		other, in.SubmittedAt = nil, now
-		if err := j.pullBack(ctx, tx, now); err != nil {
+		if err := j.endFutureTimes(ctx, tx, now); err != nil {
 			return err
 		}
 		if !in.AllowDuplicate {
-			if other, err = j.standsInTheWay(ctx, tx, in); err != nil || other != nil {
+			if other, err = j.duplicateOf(ctx, tx, in); err != nil || other != nil {
 				return err
 			}
 		}
@@ -65,22 +65,24 @@ func (j *Journal) Intend(ctx context.Context, in Intent) (_ Intent, other *Row, 
 		return j.insert(ctx, tx, in)
 	})
 	if _, unknown := errors.AsType[errCommit](err); unknown && j.lock != "" {
-		// It may stand there all the same, and nothing is sent.
-		j.keep(in.ended(pixazo.Job{}, &pixazo.Error{Code: pixazo.Cancelled, Message: "nothing was sent: the journal did not confirm the submission"}))
+		// The intent may have been recorded. The next use of the journal ends it as
+		// refused, since nothing is sent.
+		j.keep(in.withOutcome(pixazo.Job{}, &pixazo.Error{Code: pixazo.Cancelled, Message: "nothing was sent: the journal did not confirm the submission"}))
 	}
 	return in, other, err
 }
 
-// pullBack gives submissions from the future the present time: a clock that ran
-// ahead must not block limits and requests until it is right.
-func (j *Journal) pullBack(ctx context.Context, tx *sql.Tx, now time.Time) error {
+// endFutureTimes sets submission times in the future, which a clock that ran ahead
+// has left, to now. Otherwise their rows would count towards limits and duplicates
+// until that time.
+func (j *Journal) endFutureTimes(ctx context.Context, tx *sql.Tx, now time.Time) error {
 	_, err := tx.ExecContext(ctx, `UPDATE jobs SET submitted_at = $1 WHERE gateway = $2 AND submitted_at > $3`, milli(now), j.gateway, milli(now.Add(maxAhead)))
 	return err
 }
 
-// standsInTheWay returns the newest equal submission that forbids sending in, by
-// the rules on duplicates; nil when none does.
-func (j *Journal) standsInTheWay(ctx context.Context, tx *sql.Tx, in Intent) (*Row, error) {
+// duplicateOf returns the newest equal submission that forbids sending in, by the
+// rules on duplicates; nil when none does.
+func (j *Journal) duplicateOf(ctx context.Context, tx *sql.Tx, in Intent) (*Row, error) {
 	row, err := j.one(ctx, tx, `WHERE gateway = $1 AND owner = $2 AND fingerprint = $3
 		AND (state IN ('submitting', 'uncertain')
 			OR state = 'alias' AND submitted_at > $4
@@ -102,11 +104,11 @@ func (j *Journal) standsInTheWay(ctx context.Context, tx *sql.Tx, in Intent) (*R
 	return nil, j.checkReplaced(ctx, tx, in)
 }
 
-// KeptAs precedes, in an error, the path of the damaged journal that was kept.
+// KeptAs precedes the path of the damaged journal in the error of checkReplaced.
 const KeptAs = "; the damaged file is kept as "
 
-// checkReplaced returns duplicate_uncertain for a request that has no row, when a
-// damaged journal was replaced in the last two hours: it may have had the row.
+// checkReplaced returns duplicate_uncertain for a request without a row, if a damaged
+// journal was replaced in the last two hours: the row may have been lost with it.
 func (j *Journal) checkReplaced(ctx context.Context, tx *sql.Tx, in Intent) error {
 	kept, at := j.newestAside()
 	if age := in.SubmittedAt.Sub(at); kept == "" || age > replacedSpan || age < -maxAhead {
@@ -122,6 +124,7 @@ func (j *Journal) checkReplaced(ctx context.Context, tx *sql.Tx, in Intent) erro
 		at.Format(time.RFC3339), kept)}
 }
 
+// insert adds a row for in, in state submitting.
 func (j *Journal) insert(ctx context.Context, tx *sql.Tx, in Intent) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO jobs (gateway, owner, account, state, nonce, fingerprint, exact, prompt, request, submitted_at, changed_at, lease_until, sweep_at, save_folder, notify)
 		VALUES ($1, $2, $3, 'submitting', $4, $5, $6, $7, $8, $9, $9, $10, $9, $11, $12)`,
@@ -136,13 +139,13 @@ func number(b bool) int {
 	return 0
 }
 
-// errLost is the error of an intent that other processes take for uncertain.
+// errLost says that the lease of an intent has ended.
 var errLost = errors.New("the submission took too long to be still known as under way")
 
-// Renew prolongs the lease of an intent, whose sender calls it every 10 s while
-// the POST is under way, and before it sends the request again. A lease that has
-// ended can't be prolonged: others have seen the intent as uncertain, and may
-// have acted on that.
+// Renew prolongs the lease of an intent. The sender calls it every 10 s while the
+// POST is under way, and before it sends the request again. A lease that has ended
+// can't be prolonged: others have seen the intent as uncertain, and may have acted on
+// that.
 func (j *Journal) Renew(ctx context.Context, in Intent) error {
 	n, err := j.exec(ctx, outcomes, `UPDATE jobs SET lease_until = `+j.now()+` + $1 WHERE nonce = $2 AND state = 'submitting' AND `+j.leased("lease_until"),
 		intentLease.Milliseconds(), in.Nonce)

@@ -1,10 +1,11 @@
-// Package journal keeps what was submitted and what became of it: a row a
-// submission or job, written before money is spent and after.
+// Package journal stores submissions and jobs. Each has a row, which is written
+// before money is spent and again after.
 //
 // Several processes share a journal, and any of them may be killed at any
 // moment. An intent and its outcome are synced to the disk before anybody is
-// told of them. Whoever sends holds a lease of its intent; one whose lease has
-// ended is uncertain, which readers derive and nobody has to write.
+// told of them. The process that sends a request holds a lease on its intent. An
+// intent whose lease has ended is uncertain: readers derive that, and nobody has
+// to write it.
 package journal
 
 import (
@@ -21,30 +22,30 @@ import (
 )
 
 const (
-	intentLease = 30 * time.Second // of an intent, from its writing or its last renewal
+	intentLease = 30 * time.Second // of an intent, from when it was written or last renewed
 	pollLease   = 30 * time.Second // of a poll; no status request takes longer
 	maxAhead    = 2 * time.Minute  // a stored time further ahead was written under another clock
 
 	defaultBusy = 10 * time.Second
-	statusBusy  = 2 * time.Second // a status that is not written costs little, and its caller waits for the answer
+	statusBusy  = 2 * time.Second // Options.Busy for statuses: to lose one costs little, and its caller waits for the answer
 )
 
-// Options says where a journal is and whose rows of it are seen.
+// Options says where a journal is, and which of its rows are seen.
 type Options struct {
-	Dir     string // of the database; made when it is needed; "" when there is no place for it
+	Dir     string // of the database; made when it is needed; "" if the settings name none
 	Gateway string // the gateway's origin, or "sandbox"; rows of other gateways are not seen
 	Limits  Limits // on submissions
 
 	File     string // name of the database in Dir; "" means journal.db
-	Database string // URL of a PostgreSQL database that has the journal instead; "" for the file
-	KeepDays int    // how long Tidy leaves ended jobs; 0 means for ever
+	Database string // URL of a PostgreSQL database to use instead of the file; "" for none
+	KeepDays int    // how many days Tidy keeps ended jobs; 0 means for ever
 
-	// FakeTime is for tests in a bubble of testing/synctest over PostgreSQL: the
-	// bubble's clock counts, and the database is looked at once a second, since the
-	// clock stands while a connection is read.
+	// FakeTime is for tests in a bubble of testing/synctest over PostgreSQL. Times are
+	// then those of the bubble instead of the database's. Changes are polled for once
+	// a second, since the bubble's time stands still while a connection is read.
 	FakeTime bool
 
-	// MediaOrigin is the origin of media addresses that are kept without one: the
+	// MediaOrigin is the origin of media addresses that are stored without one: the
 	// sandbox's, whose port is another one in each process. "" for none.
 	MediaOrigin string
 
@@ -52,9 +53,9 @@ type Options struct {
 	Logger *slog.Logger  // nil means none
 }
 
-// Journal is one process's view of the journal. It is safe for concurrent use.
-// Each method answers for the owner of its ctx (see WithOwner). Errors have code
-// journal_unavailable unless the method says more.
+// Journal is one process's access to the journal. It is safe for concurrent use.
+// Each method sees the rows of its ctx's owner (see WithOwner), unless it says
+// otherwise. Errors have code journal_unavailable unless the method says more.
 type Journal struct {
 	engine
 	dialect
@@ -66,56 +67,54 @@ type Journal struct {
 	log         *slog.Logger
 
 	mu        sync.Mutex
-	unwritten []Intent // whose outcomes the database could not take yet
-	hear      func(string)
+	unwritten []Intent     // with outcomes that the database could not take yet
+	onSignal  func(string) // see Hear; nil for none
 }
 
-// engine opens, migrates and locks the database that has the rows: the embedded one
-// (sqlite.go) or PostgreSQL (postgres.go).
+// engine opens, migrates and locks the database: SQLite's (sqlite.go) or PostgreSQL's
+// (postgres.go).
 type engine interface {
-	// write runs f on the handle for p. When the database turns out to be damaged or
-	// replaced, or a connection broke before its commit, f runs again, on another one:
-	// it must then forget what it did before.
+	// write runs f on the handle for p. It runs f again, on another database or
+	// connection, when the database turned out to be damaged or replaced, or a
+	// connection broke before the commit. So f must not rely on what an earlier run did.
 	write(ctx context.Context, p purpose, f func(context.Context, *sql.DB) error) error
-	// read likewise runs f, which only reads, unless there is no database.
+	// read runs f in the same way. f only reads; it is not called if there is no
+	// database.
 	read(ctx context.Context, f func(context.Context, querier) error) error
-	// version returns a number that is another one after any other process, or
-	// another method, has written to the journal; 0 while there is none.
+	// version returns a number that changes when another process, or another method
+	// of this one, writes to the journal; 0 while there is no journal.
 	version(ctx context.Context) (int64, error)
-	// watch implements Watch.
-	watch(ctx context.Context, j *Journal, begin time.Time, f func([]Row))
-	// signal implements Signal.
-	signal(ctx context.Context, j *Journal, text string) error
-	// newestAside returns the path of the last damaged database that was set
-	// aside, by whichever process, and when; "" when there is none.
+	// newestAside returns the path of the damaged database that any process set aside
+	// last, and when; "" when there is none.
 	newestAside() (path string, at time.Time)
 	exists() bool
 	state() string
 	close()
 }
 
-// dialect holds the pieces of SQL in which the engines differ.
+// dialect holds the pieces of SQL in which the engines differ. SQLite needs none: it
+// has one writer at a time.
 type dialect struct {
-	now        func() string // an expression: the time by the clock that counts, in milliseconds
-	lock       string        // a SELECT that waits for all decisions of others and returns the time; "" where there is one writer anyway
+	now        func() string // returns an expression for the present time, in milliseconds
+	lock       string        // SELECT that waits until no other decision is under way, and returns the time
 	forUpdate  string
 	skipLocked string
-	fakeTime   bool // now is this process's
+	fakeTime   bool // now is the time of this process
 }
 
-// purpose names a database handle by its use. Each use has connections of its own, so
-// that none waits for another.
+// purpose is what a database handle is used for. Each purpose has connections of its
+// own, so that none waits for another.
 type purpose int
 
 const (
 	intents  purpose = iota
-	outcomes         // must not queue behind intents that wait for a lock
-	statuses         // can be asked for again
-	purposes
+	outcomes         // must not wait behind intents that wait for a lock
+	statuses         // may be lost: the gateway can be asked again
+	purposes         // their number
 )
 
-// New returns the journal of o. It is opened at its first use, so that starting
-// the program costs nothing.
+// New returns the journal of o. The database is opened at the first use, so that the
+// program starts quickly.
 func New(o Options) *Journal {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	o.Busy = cmp.Or(o.Busy, defaultBusy)
@@ -132,19 +131,19 @@ func New(o Options) *Journal {
 
 type ownerKey struct{}
 
-// WithOwner returns ctx for calls of owner; "" is the one person of stdio.
+// WithOwner returns a ctx with an owner; "" is the only user of a server over stdio.
 func WithOwner(ctx context.Context, owner string) context.Context {
 	return context.WithValue(ctx, ownerKey{}, owner)
 }
 
-// Owner returns whose call ctx is.
+// Owner returns the owner in ctx, "" if there is none.
 func Owner(ctx context.Context) string {
 	owner, _ := ctx.Value(ownerKey{}).(string)
 	return owner
 }
 
-// OnlyExisting has the journal made no more when it is gone, unless an outcome
-// waits to be written.
+// OnlyExisting makes the journal fail from now on where it would make a new database
+// in the place of one that is gone, unless an outcome waits to be written.
 func (j *Journal) OnlyExisting() {
 	if e, ok := j.engine.(*embedded); ok {
 		e.mu.Lock()
@@ -153,16 +152,15 @@ func (j *Journal) OnlyExisting() {
 	}
 }
 
-// Exists reports whether there is a journal at the path. One in PostgreSQL is
-// always taken to be there.
+// Exists reports whether there is a database file. For PostgreSQL it returns true.
 func (j *Journal) Exists() bool { return j.exists() }
 
-// State returns a text that is another one after anybody has written to the
-// journal; in PostgreSQL it is another one each minute. Nothing is opened for it.
+// State returns a text that changes when anybody writes to the journal; with
+// PostgreSQL it changes each minute. It opens no database.
 func (j *Journal) State() string { return j.state() }
 
-// Close writes the outcomes that could not be written before and lets go of the
-// journal. From then on nothing is written, or submitted.
+// Close writes the outcomes that could not be written before, and closes the
+// database. All later uses fail.
 func (j *Journal) Close() {
 	j.WriteOutcomes()
 	j.close()
@@ -174,7 +172,8 @@ var (
 	errNoPlace = errors.New("there is no state directory; set --state-dir (PIXAZO_STATE_DIR)")
 )
 
-// unavailable is the error of every use of a journal that can't be used.
+// unavailable returns err with code journal_unavailable, unless it has a code
+// already; nil for nil.
 func unavailable(err error) error {
 	if _, ok := errors.AsType[*pixazo.Error](err); ok || err == nil {
 		return err
@@ -186,8 +185,9 @@ func unavailableFor(why string, err error) error {
 	return &pixazo.Error{Code: pixazo.JournalUnavailable, Message: "the journal can't be used: " + text.Clean(why, 300), Err: err}
 }
 
-// decide runs f in a transaction that no other decision about money, in any
-// process, runs beside. now is the time by the clock that counts.
+// decide runs f in a transaction. No other transaction of decide, in any process,
+// runs at the same time, so that duplicates and limits are decided one by one. now is
+// the time by the journal's clock.
 func (j *Journal) decide(ctx context.Context, p purpose, f func(ctx context.Context, tx *sql.Tx, now time.Time) error) error {
 	return j.write(ctx, p, func(ctx context.Context, db *sql.DB) error {
 		return transaction(ctx, db, func(tx *sql.Tx) error {
@@ -207,14 +207,14 @@ func (j *Journal) decide(ctx context.Context, p purpose, f func(ctx context.Cont
 	})
 }
 
-// change runs f in a transaction about what can be asked for again.
+// change runs f in a transaction of purpose statuses.
 func (j *Journal) change(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
 	return j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) error {
 		return transaction(ctx, db, func(tx *sql.Tx) error { return f(ctx, tx) })
 	})
 }
 
-// exec runs one statement, and returns how many rows it has written.
+// exec runs one statement, and returns how many rows it affected.
 func (j *Journal) exec(ctx context.Context, p purpose, statement string, args ...any) (n int64, err error) {
 	err = j.write(ctx, p, func(ctx context.Context, db *sql.DB) error {
 		result, err := db.ExecContext(ctx, statement, args...)
@@ -227,7 +227,7 @@ func (j *Journal) exec(ctx context.Context, p purpose, statement string, args ..
 	return n, err
 }
 
-// transaction runs f in one transaction of db, all of it or nothing.
+// transaction runs f in a transaction of db, and commits it unless f fails.
 func transaction(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -243,8 +243,8 @@ func transaction(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
 	return nil
 }
 
-// errCommit is the error of a failed commit: the transaction may have been carried
-// out all the same.
+// errCommit is the error of a commit. The transaction may have been committed all the
+// same.
 type errCommit struct{ error }
 
 func (e errCommit) Unwrap() error { return e.error }
@@ -255,7 +255,7 @@ type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// one returns the row that the rest of a SELECT names, nil when there is none.
+// one returns the first row of many, nil when there is none.
 func (j *Journal) one(ctx context.Context, q querier, rest string, args ...any) (*Row, error) {
 	return single(j.many(ctx, q, rest, args...))
 }
@@ -268,12 +268,12 @@ func single(rows []Row, err error) (*Row, error) {
 	return &rows[0], nil
 }
 
-// many returns the rows that the rest of a SELECT names.
+// many returns the rows of a SELECT, of which rest is what follows the table's name.
 func (j *Journal) many(ctx context.Context, q querier, rest string, args ...any) ([]Row, error) {
 	return j.rows(ctx, q, `SELECT `+j.columns()+` FROM jobs `+rest, args...)
 }
 
-// readMany is many on the journal as it is.
+// readMany is many outside of a transaction.
 func (j *Journal) readMany(ctx context.Context, rest string, args ...any) (rows []Row, err error) {
 	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
 		rows, err = j.many(ctx, q, rest, args...)
@@ -282,7 +282,7 @@ func (j *Journal) readMany(ctx context.Context, rest string, args ...any) (rows 
 	return rows, err
 }
 
-// rows returns the rows that a statement answers with, by columns.
+// rows returns the rows of a statement that selects or returns columns.
 func (j *Journal) rows(ctx context.Context, q querier, statement string, args ...any) ([]Row, error) {
 	return query(ctx, q, func(from func(...any) error) (Row, error) {
 		r, err := scan(from)
@@ -291,7 +291,7 @@ func (j *Journal) rows(ctx context.Context, q querier, statement string, args ..
 	}, statement, args...)
 }
 
-// query returns what read makes of each row of a statement.
+// query runs a statement and calls read for each row. It returns what read returned.
 func query[T any](ctx context.Context, q querier, read func(scan func(...any) error) (T, error), statement string, args ...any) (found []T, err error) {
 	rows, err := q.QueryContext(ctx, statement, args...)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// Limits are how many videos may be submitted; 0 means any number. Counted is
-// what was, or may have been, accepted.
+// Limits are the most videos that may be submitted; 0 means any number. Submissions
+// count that were accepted, may have been, or are under way.
 type Limits struct {
 	PerHour int // of all owners
 	PerDay  int // of all owners
@@ -19,7 +19,7 @@ type Limits struct {
 }
 
 // checkLimits returns how many videos the limits leave now, -1 when there is
-// no limit. When none is left the error says until when.
+// no limit. When none is left, its error limit_reached says when the next is possible.
 func (j *Journal) checkLimits(ctx context.Context, q querier, owner string) (left int, err error) {
 	left = -1
 	var refusal *pixazo.Error
@@ -41,7 +41,8 @@ func (j *Journal) checkLimits(ctx context.Context, q querier, owner string) (lef
 		if l.of == "" {
 			args = args[:3]
 		}
-		// The newest that count, at most as many as the limit.
+		// Of the newest submissions that count, no more than the limit: their number, and
+		// the age of the oldest. When it is out of the span, the next one is possible.
 		var n int
 		var oldest int64
 		if err := q.QueryRowContext(ctx, `SELECT COUNT(*), COALESCE(`+now+` - MIN(submitted_at), 0) FROM (SELECT submitted_at FROM jobs WHERE gateway = $1 AND submitted_at > `+now+` - $2
@@ -55,7 +56,7 @@ func (j *Journal) checkLimits(ctx context.Context, q querier, owner string) (lef
 			continue
 		}
 		age := time.Duration(max(oldest, 0)) * time.Millisecond
-		next := time.Now().Add(l.span - age + time.Second - 1).Truncate(time.Second) // shown to the second, and true then
+		next := time.Now().Add(l.span - age + time.Second - 1).Truncate(time.Second) // rounded up, since it is shown to the second
 		if wait := time.Until(next); refusal == nil || wait > refusal.RetryAfter {
 			refusal = &pixazo.Error{Code: pixazo.LimitReached, RetryAfter: wait, Message: fmt.Sprintf(
 				"the limit of "+l.words+"; the next one is possible at %s, in %s", l.most, next.Format(time.RFC3339), wait.Round(time.Second))}

@@ -1,5 +1,5 @@
-// This file reads lists of rows. Reading never writes, so that a list can be
-// read on a full or read-only disk, and while another process writes.
+// This file reads rows. Reading never writes, so it works on a full or read-only
+// disk, and while another process writes.
 
 package journal
 
@@ -15,7 +15,7 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// Filter is which rows a list is about.
+// Filter says which rows List returns.
 type Filter string
 
 // The filters of List.
@@ -27,10 +27,10 @@ const (
 	OnlyUncertain Filter = "uncertain" // with the replaced ones
 )
 
-// Filters are the filters there are.
+// Filters has all filters.
 var Filters = []string{string(All), string(Pending), string(Completed), string(Failed), string(OnlyUncertain)}
 
-// where is the condition of a filter.
+// where returns the SQL condition of a filter.
 func (j *Journal) where(f Filter) string {
 	switch f {
 	case Pending:
@@ -50,10 +50,10 @@ type Page struct {
 	Rows   []Row
 	Next   string // cursor of the next page; "" after the last one
 	Left   int    // videos that the limits leave; -1 when there is no limit
-	Notice string // what a reader should know of the journal as a whole, or ""
+	Notice string // for the user, of a damaged journal that was set aside; "" for none
 }
 
-// List returns at most most rows of the owner, newest first, behind cursor.
+// List returns at most most rows of the owner, newest first, beginning after cursor.
 //
 // Errors: invalid_argument for a cursor that List did not make;
 // journal_unavailable.
@@ -78,8 +78,8 @@ func (j *Journal) List(ctx context.Context, filter Filter, most int, cursor stri
 	if err != nil {
 		return Page{}, err
 	}
-	page.Notice = notice(j)         // reading may have found the damage
-	for i, row := range page.Rows { // what could not be written yet is newer
+	page.Notice = notice(j)         // after reading, which may have found the damage
+	for i, row := range page.Rows { // an outcome that is not written yet is newer
 		if known := j.unwrittenWhere(func(r Row) bool { return row.Nonce != "" && r.Nonce == row.Nonce }); known != nil {
 			known.ID = row.ID
 			page.Rows[i] = *known
@@ -92,12 +92,13 @@ func (j *Journal) List(ctx context.Context, filter Filter, most int, cursor stri
 	return page, nil
 }
 
-// CursorAfter returns the cursor of the page that begins behind row, so that
-// jobs added meanwhile do not shift the pages.
+// CursorAfter returns the cursor of the page that begins after row. Jobs that are
+// added meanwhile do not shift the pages.
 func CursorAfter(row Row) string {
 	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "before %d", row.ID))
 }
 
+// decodeCursor returns the number of the row after which a page begins.
 func decodeCursor(cursor string) (before int64, err error) {
 	if cursor == "" {
 		return 1<<63 - 1, nil
@@ -123,8 +124,9 @@ func (j *Journal) Find(ctx context.Context, requestID string) (*Row, error) {
 	return found, err
 }
 
-// Gateways returns the jobs of requestIDs by the gateway that has them, or, without
-// any, all jobs that are pending; "" has those that the journal does not know.
+// Gateways returns the request_ids in requestIDs, grouped by the gateway that has the
+// job; those that the journal does not know are under "". Without any it returns the
+// request_ids of all pending jobs of the owner in the same way.
 func (j *Journal) Gateways(ctx context.Context, requestIDs []string) (jobs map[string][]string, err error) {
 	jobs = map[string][]string{}
 	err = j.read(ctx, func(ctx context.Context, q querier) error {
@@ -151,8 +153,8 @@ func (j *Journal) Gateways(ctx context.Context, requestIDs []string) (jobs map[s
 	return jobs, err
 }
 
-// Typical returns how long videos take as a rule: the median of the newest
-// finished ones, 0 when fewer than three are known.
+// Typical returns how long videos usually take: the median of the newest 50 finished
+// ones of all owners, 0 when fewer than three are known.
 func (j *Journal) Typical(ctx context.Context) (typical time.Duration, err error) {
 	const newest, least = 50, 3
 	err = j.read(ctx, func(ctx context.Context, q querier) error {
@@ -167,7 +169,7 @@ func (j *Journal) Typical(ctx context.Context) (typical time.Duration, err error
 	return typical, err
 }
 
-// scanNumber reads a row of one number.
+// scanNumber reads a row that is one number.
 func scanNumber(scan func(...any) error) (n int64, err error) {
 	err = scan(&n)
 	return n, err

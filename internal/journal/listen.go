@@ -14,18 +14,15 @@ import (
 )
 
 const (
-	keepAlive   = 30 * time.Second // how often the connection is tried
-	firstPause  = 100 * time.Millisecond
-	longPause   = 5 * time.Second // between two tries to connect
-	maxSignal   = 7900            // bytes; PostgreSQL takes 8,000
-	maxPayloads = 10_000          // that wait to be looked at
+	keepAlive   = 30 * time.Second       // how often a connection without notifications is tested
+	firstPause  = 100 * time.Millisecond // before the second try to connect
+	longPause   = 5 * time.Second        // the longest pause between two tries
+	maxSignal   = 7900                   // bytes; PostgreSQL takes 8,000
+	maxPayloads = 10_000                 // notifications that wait to be handled
 )
 
-func (p *postgres) signal(ctx context.Context, j *Journal, text string) error {
-	if p.fakeTime {
-		j.heard(text)
-		return nil
-	}
+// signal sends text as a notification, whose payload begins with "s".
+func (p *postgres) signal(ctx context.Context, text string) error {
 	if len(text) > maxSignal {
 		return unavailable(fmt.Errorf("a signal has at most %d bytes; this one has %d", maxSignal, len(text)))
 	}
@@ -35,12 +32,8 @@ func (p *postgres) signal(ctx context.Context, j *Journal, text string) error {
 	})
 }
 
-// watch listens, and connects again when the connection is lost.
+// watch implements Watch. It connects again when the connection is lost.
 func (p *postgres) watch(ctx context.Context, j *Journal, begin time.Time, f func([]Row)) {
-	if p.fakeTime || p.broken != nil {
-		j.look(ctx, begin, f)
-		return
-	}
 	l := listener{j: j, p: p, begin: begin, f: f}
 	for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, longPause) {
 		err := l.listen(ctx)
@@ -54,8 +47,7 @@ func (p *postgres) watch(ctx context.Context, j *Journal, begin time.Time, f fun
 	}
 }
 
-// listener holds one Watch: the function that it calls, and until when it has reported
-// all changes.
+// listener holds the state of one Watch.
 type listener struct {
 	j     *Journal
 	p     *postgres
@@ -63,11 +55,11 @@ type listener struct {
 	f     func([]Row)
 
 	connected bool
-	mark      int64 // the database's time, in milliseconds, until which all changes were reported; 0 before the first connection
+	mark      int64 // all changes up to this time of the database, in milliseconds, were reported; 0 before the first connection
 }
 
-// listen reports what is written until the connection is lost; first what was
-// written since the previous one was lost.
+// listen connects, reports the changes since the previous connection was lost, and
+// then each new change until this connection is lost.
 func (l *listener) listen(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -80,7 +72,7 @@ func (l *listener) listen(ctx context.Context) error {
 		defer cancel()
 		_ = conn.Close(ctx)
 	}()
-	now, err := l.begins(ctx, conn)
+	now, err := l.subscribe(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -93,7 +85,7 @@ func (l *listener) listen(ctx context.Context) error {
 	if err := l.j.changed(ctx, begin-watchSlack.Milliseconds(), begin, l.f); err != nil {
 		return err
 	}
-	l.j.heard("")
+	l.j.receive("")
 	l.mark = now
 	payloads, ended := make(chan string, maxPayloads), make(chan error, 1)
 	go func() {
@@ -101,7 +93,7 @@ func (l *listener) listen(ctx context.Context) error {
 		close(payloads)
 	}()
 	for payload := range payloads {
-		if err := l.take(ctx, payload, payloads); err != nil {
+		if err := l.handle(ctx, payload, payloads); err != nil {
 			cancel()
 			for range payloads { // until receive has returned
 			}
@@ -111,8 +103,8 @@ func (l *listener) listen(ctx context.Context) error {
 	return <-ended
 }
 
-// begins issues LISTEN, and returns the database's time.
-func (l *listener) begins(ctx context.Context, conn *pgx.Conn) (now int64, err error) {
+// subscribe issues LISTEN, and returns the database's time.
+func (l *listener) subscribe(ctx context.Context, conn *pgx.Conn) (now int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.p.busy)
 	defer cancel()
 	var channel string
@@ -130,8 +122,9 @@ func timeOf(ctx context.Context, conn *pgx.Conn) (now int64, err error) {
 	return now, err
 }
 
-// receive puts each notification into payloads, and every 30 seconds "t" with the
-// database's time: all notifications before that time are in payloads then.
+// receive puts the payload of each notification into payloads. Every 30 seconds it
+// also puts "t" and the database's time: the notifications of all changes up to that
+// time are before it.
 func receive(ctx context.Context, conn *pgx.Conn, payloads chan<- string) error {
 	for tried := time.Now(); ; {
 		limited, cancel := context.WithDeadline(ctx, tried.Add(keepAlive))
@@ -159,16 +152,17 @@ func receive(ctx context.Context, conn *pgx.Conn, payloads chan<- string) error 
 	}
 }
 
-// take handles a payload and those queued behind it, and reads their rows at once.
-func (l *listener) take(ctx context.Context, payload string, more <-chan string) error {
+// handle handles a payload and those queued behind it, which are signals, times, and
+// numbers of rows that changed. It reads these rows together and reports them.
+func (l *listener) handle(ctx context.Context, payload string, more <-chan string) error {
 	var numbers []string
 	mark := l.mark
 	for {
 		number, err := strconv.ParseInt(strings.TrimPrefix(payload, "t"), 10, 64)
 		switch {
 		case strings.HasPrefix(payload, "s"):
-			l.j.heard(payload[1:])
-		case err != nil: // not of this program
+			l.j.receive(payload[1:])
+		case err != nil: // was not sent by this program
 		case strings.HasPrefix(payload, "t"):
 			mark = number
 		default:

@@ -1,5 +1,5 @@
 // This file connects to, migrates and locks the journal in PostgreSQL, which the
-// replicas of a team share. All times are by the database's clock.
+// replicas of a team share. All times are those of the database's clock.
 
 package journal
 
@@ -30,27 +30,26 @@ import (
 const (
 	connectTimeout = 5 * time.Second
 	migrateTimeout = 5 * time.Minute
-	logEvery       = 10 * time.Second // that the database is away
+	logEvery       = 10 * time.Second // how often it is logged that the database can't be used
 
 	idleTimeout = "idle_in_transaction_session_timeout"
 
-	pgLock    = `pg_advisory_xact_lock(7012, hashtext(current_schema()))::text` // one for all decisions, and for migrations
+	pgLock    = `pg_advisory_xact_lock(7012, hashtext(current_schema()))::text` // for all decisions and migrations
 	pgChannel = `'pixazo_' || hashtext(current_schema())`
 )
 
-// connections holds the most connections for each purpose. Decisions run one after
-// the other anyway.
+// connections holds the most connections for each purpose. Decisions need few, since
+// they run one after the other.
 var connections = [purposes]int{intents: 2, outcomes: 2, statuses: 8}
 
 // postgres implements engine with PostgreSQL.
 type postgres struct {
-	config   *pgx.ConnConfig
-	broken   error // why config can't be used
-	handles  [purposes]*sql.DB
-	turns    [purposes]chan struct{} // an element for each connection in use
-	busy     time.Duration           // how long one use of the database may take
-	fakeTime bool
-	log      *slog.Logger
+	config  *pgx.ConnConfig
+	broken  error // why there is no config; nil if there is one
+	handles [purposes]*sql.DB
+	turns   [purposes]chan struct{} // an element for each connection in use
+	busy    time.Duration           // how long one use of the database may take
+	log     *slog.Logger
 
 	migrated atomic.Bool
 
@@ -60,7 +59,7 @@ type postgres struct {
 
 // newPostgres returns the engine of o, which connects at its first use.
 func newPostgres(o Options) (*postgres, dialect) {
-	p := &postgres{busy: o.Busy, fakeTime: o.FakeTime, log: o.Logger}
+	p := &postgres{busy: o.Busy, log: o.Logger}
 	d := dialect{
 		now:       func() string { return `(extract(epoch FROM statement_timestamp()) * 1000)::bigint` },
 		lock:      `SELECT ` + pgLock + `, (extract(epoch FROM clock_timestamp()) * 1000)::bigint`,
@@ -70,7 +69,7 @@ func newPostgres(o Options) (*postgres, dialect) {
 		d.now = func() string { return fmt.Sprint(time.Now().UnixMilli()) }
 	}
 	config, err := pgx.ParseConfig(o.Database)
-	if err != nil { // whose words may hold the password
+	if err != nil { // its text may hold the password
 		p.broken = errors.New("the database URL can't be read: it must be like postgres://user:password@host:5432/name")
 		p.log.Error("no video can be made", "error", p.broken)
 		return p, d
@@ -83,14 +82,14 @@ func newPostgres(o Options) (*postgres, dialect) {
 			config.RuntimeParams[name] = value
 		}
 	}
-	config.RuntimeParams["default_transaction_isolation"] = "read committed" // who has waited for the lock sees what was decided meanwhile
-	for _, other := range config.Fallbacks {                                 // of several servers, the one that takes writes
+	config.RuntimeParams["default_transaction_isolation"] = "read committed" // a transaction that waited for the lock sees what others decided
+	for _, other := range config.Fallbacks {                                 // of several servers, connect to the one that accepts writes
 		if other.Host != config.Host && config.ValidateConnect == nil {
 			config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 		}
 	}
 	if config.RuntimeParams[idleTimeout] == "30s" { // as PostgreSQL shows it
-		config.ValidateConnect = asAsked(config.ValidateConnect)
+		config.ValidateConnect = checkSettings(config.ValidateConnect)
 	}
 	p.config = config
 	for i, n := range connections {
@@ -103,11 +102,11 @@ func newPostgres(o Options) (*postgres, dialect) {
 	return p, d
 }
 
-// asAsked returns a check of a new connection, behind the one given, that it has the
-// settings that were asked for. A pooler that gives each transaction another
-// connection does not pass them on, and there neither prepared statements nor LISTEN
-// can be relied upon: an outcome that was paid for might not be written.
-func asAsked(before pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc {
+// checkSettings returns a function that calls before, and then checks that a new
+// connection has the settings in config. A pooler that gives each transaction another
+// connection does not pass them on. With it neither prepared statements nor LISTEN
+// can be relied upon, and an outcome that was paid for might not be written.
+func checkSettings(before pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc {
 	return func(ctx context.Context, conn *pgconn.PgConn) error {
 		if before != nil {
 			if err := before(ctx, conn); err != nil {
@@ -126,7 +125,7 @@ func asAsked(before pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc {
 	}
 }
 
-// connector makes connections that accept any text (see CheckNamedValue).
+// connector makes connections that accept any string (see CheckNamedValue).
 type connector struct{ driver.Connector }
 
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
@@ -139,8 +138,8 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 
 type connection struct{ *stdlib.Conn }
 
-// CheckNamedValue replaces in a text what PostgreSQL refuses: NUL, and bytes that
-// are not UTF-8.
+// CheckNamedValue replaces what PostgreSQL does not accept in a string: NUL, and
+// bytes that are not UTF-8.
 func (connection) CheckNamedValue(v *driver.NamedValue) error {
 	if s := reflect.ValueOf(v.Value); s.Kind() == reflect.String {
 		v.Value = strings.ReplaceAll(strings.ToValidUTF8(s.String(), "\uFFFD"), "\x00", "\uFFFD")
@@ -157,13 +156,13 @@ func (p *postgres) read(ctx context.Context, f func(context.Context, querier) er
 	return p.retry(ctx, statuses, func(ctx context.Context, db *sql.DB) error { return f(ctx, db) })
 }
 
-// retry runs f, and again when the connection broke and nothing was committed.
+// retry runs f, and once more if the connection broke before a commit.
 func (p *postgres) retry(ctx context.Context, purpose purpose, f func(context.Context, *sql.DB) error) error {
 	ctx, cancel := context.WithTimeout(ctx, p.busy)
 	defer cancel()
 	err := p.use(ctx, purpose, f)
-	if _, unknown := errors.AsType[errCommit](err); away(err) && !unknown && ctx.Err() == nil {
-		// The idle connections lead to a server that was restarted or demoted.
+	if _, unknown := errors.AsType[errCommit](err); connectionLost(err) && !unknown && ctx.Err() == nil {
+		// Closes idle connections: they are to a server that was restarted or demoted.
 		for i, db := range p.handles {
 			db.SetMaxIdleConns(0)
 			db.SetMaxIdleConns(connections[i])
@@ -173,8 +172,8 @@ func (p *postgres) retry(ctx context.Context, purpose purpose, f func(context.Co
 	return p.explain(ctx, err)
 }
 
-// use runs f once the tables are there, and those that came before have their
-// connections. f uses one connection at a time.
+// use runs f on the handle for purpose, after the migrations, and when a connection
+// is free. f uses one connection at a time.
 func (p *postgres) use(ctx context.Context, purpose purpose, f func(context.Context, *sql.DB) error) error {
 	if p.broken != nil {
 		return p.broken
@@ -185,7 +184,7 @@ func (p *postgres) use(ctx context.Context, purpose purpose, f func(context.Cont
 		}
 		p.migrated.Store(true)
 	}
-	select { // database/sql gives a free connection to anybody who waits, and some would wait for ever
+	select { // first come, first served; database/sql picks any waiter, and some would wait for ever
 	case p.turns[purpose] <- struct{}{}:
 		defer func() { <-p.turns[purpose] }()
 	case <-ctx.Done():
@@ -197,8 +196,8 @@ func (p *postgres) use(ctx context.Context, purpose purpose, f func(context.Cont
 //go:embed postgres.sql
 var triggers string
 
-// pgMigrations take a database from version i to i+1. They are those of the
-// embedded database, with what PostgreSQL spells in another way.
+// pgMigrations take a database from version i to i+1. They are those of SQLite with
+// what PostgreSQL writes differently.
 var pgMigrations = []string{strings.ReplaceAll(first, "INTEGER PRIMARY KEY AUTOINCREMENT", "BIGSERIAL PRIMARY KEY"), second + triggers}
 
 // migrate brings the tables to the newest version.
@@ -224,9 +223,9 @@ func pgVersion(ctx context.Context, q querier) (version int, err error) {
 	return version, err
 }
 
-// away reports whether a connection broke or was not made, or its server is
-// shutting down or read-only: another server may take over.
-func away(err error) bool {
+// connectionLost reports whether a connection broke or was not made, or its server is
+// shutting down or read-only. A new connection may lead to another server.
+func connectionLost(err error) bool {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return strings.HasPrefix(e.Code, "57P") || e.Code == "25006"
 	}
@@ -234,8 +233,8 @@ func away(err error) bool {
 	return network || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }
 
-// explain returns err as a caller may see it. The database's address, and why it
-// can't be reached, go into the log only.
+// explain returns err as a caller may see it, without the database's address. It logs
+// the whole error, at most once in logEvery.
 func (p *postgres) explain(ctx context.Context, err error) error {
 	if _, ours := errors.AsType[*pixazo.Error](err); ours || err == nil {
 		return err
@@ -247,7 +246,7 @@ func (p *postgres) explain(ctx context.Context, err error) error {
 		words = "the caller has left"
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		words = "the database does not answer in time"
-	case away(err) || unmade:
+	case connectionLost(err) || unmade:
 		words = "the database can't be reached, or takes no writes"
 	default:
 		if e, ok := errors.AsType[*pgconn.PgError](err); ok {
@@ -277,7 +276,7 @@ func (p *postgres) close() {
 	}
 }
 
-// version is asked for in fake time alone, in which no other process writes.
+// version is called in fake time only, in which no other process writes.
 func (p *postgres) version(context.Context) (int64, error) { return fakeWrites.Load(), nil }
 
 // fakeWrites counts the writes of all journals in fake time.

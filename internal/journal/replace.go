@@ -1,5 +1,5 @@
-// This file replaces a damaged journal: the files are set aside, nothing in them
-// is lost for good, and the rows that can still be read go into a new one.
+// This file replaces a damaged journal: its files are renamed and kept, and the rows
+// that can still be read are copied into a new one.
 
 package journal
 
@@ -29,9 +29,9 @@ const (
 	asideTime         = "20060102T150405.000Z"
 )
 
-// replace sets the damaged journal o aside under a dated name and begins a new
-// one with the rows that can still be read. When another process has done so
-// already, it only lets go of the old files.
+// replace renames the files of the damaged journal o and makes a new one with the
+// rows that can still be read. If another process has done so already, it only closes
+// o.
 func (e *embedded) replace(o *files, cause error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -47,14 +47,14 @@ func (e *embedded) replace(o *files, cause error) error {
 		return nil
 	}
 	aside := filepath.Join(e.dir, e.name()+asidePart+time.Now().UTC().Format(asideTime)+ending)
-	// The database itself goes last: a new one must not find companions of it.
+	// The database is renamed last: a new one must not find the old companions.
 	for _, suffix := range append(slices.Clone(companions), "") {
 		if err := os.Rename(o.path+suffix, aside+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%w, and can't be set aside while another program has it open (%v): quit the other clients, then try again", errDamaged, err)
 		}
 	}
 	if info, err := os.Stat(aside); err == nil && info.Size() == 0 {
-		// SQLite deletes the -wal of an empty file, and this one may have every row.
+		// SQLite would delete the -wal of an empty file, which may have every row.
 		_ = os.Truncate(aside, smallestFile)
 	}
 	fresh, err := e.openLocked()
@@ -67,8 +67,9 @@ func (e *embedded) replace(o *files, cause error) error {
 	return nil
 }
 
-// copyRows copies what can be read of the rows in the database file from into
-// to, from both ends towards the damage, and returns how many it copied.
+// copyRows copies the rows of the database file from that can be read into to: from
+// the first to the damage and, if there is one, from the last to the damage. It
+// returns how many it copied.
 func copyRows(from string, to *sql.DB) (copied int) {
 	for _, order := range []string{"ASC", "DESC"} {
 		for _, how := range []string{shared, unlocked} {
@@ -84,8 +85,8 @@ func copyRows(from string, to *sql.DB) (copied int) {
 	return copied
 }
 
-// copyInOrder copies rows until one can't be read. A row that is there already,
-// or that the new journal refuses, is left out.
+// copyInOrder copies rows in the given order until one can't be read. It leaves out
+// rows that the new journal has already, or does not accept.
 func copyInOrder(from, to *sql.DB, order string) (copied int, err error) {
 	rows, err := from.Query(`SELECT * FROM jobs NOT INDEXED ORDER BY row ` + order)
 	if err != nil {
@@ -117,8 +118,8 @@ func copyInOrder(from, to *sql.DB, order string) (copied int, err error) {
 }
 
 // lock keeps other processes from opening or replacing the journal until unlock
-// is called or this process ends. SQLite's own lock on an empty database does
-// both on every platform.
+// is called or this process ends. It uses SQLite's lock on a database of its own,
+// since that works on every platform and ends with the process.
 func (e *embedded) lock() (unlock func(), err error) {
 	path := filepath.Join(e.dir, e.name()+".lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // not with SQLite's mode
@@ -157,7 +158,8 @@ func (e *embedded) newestAside() (path string, at time.Time) {
 	return "", time.Time{}
 }
 
-// notice says what a reader of the journal should know of it, or "".
+// notice tells a user of the damaged journal that was set aside last; "" if there is
+// none.
 func notice(e engine) string {
 	kept, _ := e.newestAside()
 	if kept == "" {

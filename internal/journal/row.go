@@ -1,4 +1,4 @@
-// This file holds what a row of the journal is.
+// This file defines the rows of the journal, and how they are encoded.
 
 package journal
 
@@ -20,7 +20,7 @@ type State string
 const (
 	Submitting State = "submitting" // the intent is written, its outcome is not known yet
 	Accepted   State = "accepted"   // the gateway took it; the row has a request_id
-	Refused    State = "refused"    // certainly not accepted; kept for callers that joined it
+	Refused    State = "refused"    // certainly not accepted; kept for callers that wait for its outcome
 	Uncertain  State = "uncertain"  // perhaps accepted, outcome unknown
 	Replaced   State = "replaced"   // was uncertain until a later submission of the same request was allowed and accepted
 	Alias      State = "alias"      // accepted, but the gateway named a job that an earlier row has
@@ -30,26 +30,26 @@ const (
 // Row is one submission or job. Times that are not known are zero.
 type Row struct {
 	ID            int64  // in the order of submission or of first sight
-	Owner         string // whose it is; "" for the one person of stdio
-	Account       string // of the key that it was submitted with, by hash; "" for a job made elsewhere
+	Owner         string // "" for the only user of a server over stdio
+	Account       string // hash of the key that it was submitted with; "" for a job made elsewhere
 	State         State
 	Job           pixazo.Job
 	Prompt        string
 	Request       string        // the other fields as pixazo.Prepared.Description gives them, JSON; "" for a foreign job
-	Fingerprint   string        // of the request's normal form
-	Exact         string        // of the very body that was sent
-	Nonce         string        // names the submission
+	Fingerprint   string        // hash of the request's normal form
+	Exact         string        // hash of the body that was sent
+	Nonce         string        // random name of the submission
 	SubmittedAt   time.Time     // zero for a job made elsewhere
 	LastCheckedAt time.Time     // when the gateway last answered for it
-	PolledAt      time.Time     // when the newest poll was begun, by whichever process
-	ChangedAt     time.Time     // when its status last became another one
+	PolledAt      time.Time     // when the newest poll began, in any process
+	ChangedAt     time.Time     // when its state, status or saved files last changed
 	Failure       *pixazo.Error // why a submission was not accepted, or is uncertain
 	Saved         []SavedFile   // its files on this computer, newest first
 	Save          Save
 }
 
-// Pending reports whether the row is of a job that the gateway can be asked for
-// and that has not ended.
+// Pending reports whether the row has a request_id, so that the gateway can be asked
+// for the job, and the job has not ended.
 func (r Row) Pending() bool {
 	switch r.State {
 	case Accepted, Uncertain, Foreign:
@@ -67,28 +67,27 @@ type SavedFile struct {
 	Video     int    `json:"video,omitempty"` // index in Job.VideoURLs
 }
 
-// Save is what is known of saving a finished video without being asked.
+// Save is the state of the automatic save of a finished video, and of its notice.
 type Save struct {
-	Folder   string    // absolute path of the output folder; "" when it is not to be saved
-	Name     string    // below Folder, set before the first download; "" until then
-	Tries    int       // downloads that came to an end
+	Folder   string    // absolute path of the output folder; "" when the video is not to be saved
+	Name     string    // of the file below Folder; "" before the first download
+	Tries    int       // downloads that ended, in success or failure
 	Next     time.Time // when the next try is due
-	Error    string    // why the newest try failed; "" when none did
+	Error    string    // why the newest try failed; "" if it did not
 	Notify   bool      // whether a desktop notice is wanted
-	Told     time.Time // when the notice was given
-	Attended time.Time // until when a call waits for the job, and no notice is needed
+	Told     time.Time // when the notice was shown
+	Attended time.Time // until when a call waits for the job, so that no notice is needed
 }
 
-// encodeMedia is what the gateway says of a finished video, as the journal keeps
-// it. The addresses of the sandbox are kept without their origin, whose port is
-// another one in each process.
+// encodeMedia returns m as the journal stores it. The sandbox's addresses are stored
+// without their origin, whose port is another one in each process.
 func (j *Journal) encodeMedia(m pixazo.Media) string {
 	m = j.addresses(m, func(address string) string { return strings.TrimPrefix(address, j.mediaOrigin) })
 	return encode(m)
 }
 
-// absolute returns m with Options.MediaOrigin put before the addresses that the
-// journal keeps without an origin.
+// absolute returns m with Options.MediaOrigin put before the addresses that are
+// stored without an origin.
 func (j *Journal) absolute(m pixazo.Media) pixazo.Media {
 	return j.addresses(m, func(address string) string {
 		if strings.HasPrefix(address, "/") {
@@ -98,7 +97,8 @@ func (j *Journal) absolute(m pixazo.Media) pixazo.Media {
 	})
 }
 
-// addresses returns m with change made to its addresses, in the sandbox.
+// addresses returns m with change applied to all its addresses. Without a
+// MediaOrigin it returns m as it is.
 func (j *Journal) addresses(m pixazo.Media, change func(address string) string) pixazo.Media {
 	if j.mediaOrigin == "" {
 		return m
@@ -113,7 +113,7 @@ func (j *Journal) addresses(m pixazo.Media, change func(address string) string) 
 	return m
 }
 
-// encode returns value as JSON, "" when there is nothing in it. The values kept here
+// encode returns value as JSON, "" for an empty one. The types that are stored here
 // always have a JSON form.
 func encode(value any) string {
 	raw, _ := json.Marshal(value)
@@ -123,7 +123,7 @@ func encode(value any) string {
 	return ""
 }
 
-// decode returns what encode made a text of, the zero value if it can't be read.
+// decode returns the value that encode encoded, the zero value if s can't be read.
 func decode[T any](s string) (value T) {
 	if json.Unmarshal([]byte(s), &value) != nil {
 		return *new(T)
@@ -140,21 +140,22 @@ func (j *Journal) columns() string {
 	save_folder, save_name, save_tries, save_next, save_error, notify, told_at, attended_until`
 }
 
-// lapsed returns the SQL condition of an intent whose lease has ended.
+// lapsed returns an SQL condition: the row is an intent whose lease has ended.
 func (j *Journal) lapsed() string {
 	return "(state = 'submitting' AND NOT " + j.leased("lease_until") + ")"
 }
 
-// leased returns the SQL condition of a row whose lease, which ends at the time in
-// column, has not ended.
+// leased returns an SQL condition: the lease that ends at the time in column has not
+// ended.
 func (j *Journal) leased(column string) string { return leased(column, j.now()) }
 
-// leased is Journal.leased with an expression for the time. A lease that ends far
-// ahead was written under another clock and does not count.
+// leased is Journal.leased with an expression for the present time. A lease that ends
+// far ahead was written under another clock and does not count.
 func leased(column, now string) string {
 	return fmt.Sprintf("(%[1]s > %[2]s AND %[1]s <= %[2]s + %[3]d)", column, now, maxAhead.Milliseconds())
 }
 
+// scan reads a row that has the columns of Journal.columns.
 func scan(from func(...any) error) (Row, error) {
 	var r Row
 	var failure, media, saved string
@@ -166,8 +167,8 @@ func scan(from func(...any) error) (Row, error) {
 	if err != nil {
 		return Row{}, err
 	}
-	// A part that can't be read costs that part, not the row: videos can be
-	// asked for, and saved, again.
+	// If media or files can't be decoded, they are left out and the row is returned
+	// all the same: the gateway can be asked again, and videos can be saved again.
 	r.Job.Media, r.Saved = decode[pixazo.Media](media), decode[[]SavedFile](saved)
 	r.SubmittedAt, r.LastCheckedAt, r.PolledAt, r.ChangedAt = fromMilli(submitted), fromMilli(checked), fromMilli(polled), fromMilli(changed)
 	r.Job.CreatedAt, r.Job.UpdatedAt, r.Job.CompletedAt = fromMilli(created), fromMilli(updated), fromMilli(completed)
@@ -177,7 +178,7 @@ func scan(from func(...any) error) (Row, error) {
 	return r, nil
 }
 
-// encodeFailure keeps of an error what a later reader needs.
+// encodeFailure returns the code and the message of an error as stored; "" for nil.
 func encodeFailure(e *pixazo.Error) string {
 	if e == nil {
 		return ""
@@ -197,7 +198,7 @@ func decodeFailure(s, requestID string) *pixazo.Error {
 	return &e
 }
 
-// Times are kept as Unix milliseconds, 0 when they are not known.
+// Times are stored as Unix milliseconds, 0 when they are not known.
 
 func fromMilli(ms int64) time.Time {
 	if ms == 0 {

@@ -1,5 +1,4 @@
-// This file is the schema of the embedded database, and how an older one is
-// brought up to date.
+// This file has the schema of the SQLite database, and upgrades older ones.
 
 package journal
 
@@ -11,9 +10,9 @@ import (
 	"slices"
 )
 
-// migrations take a journal from version i to i+1; PRAGMA user_version counts
-// them. They only add, since programs of two versions may share a journal, and
-// are never changed once released.
+// migrations[i] takes a journal from version i to i+1. The version is kept in PRAGMA
+// user_version. Migrations only add, since programs of two versions may share a
+// journal, and are never changed once released.
 var migrations = []string{first, second}
 
 var (
@@ -23,8 +22,8 @@ var (
 	second string
 )
 
-// migrate brings the journal to the newest version and checks it as a whole:
-// a damaged page should be found before money depends on it.
+// migrate checks the whole database, since a damaged page should be found before
+// money depends on it, and brings it to the newest version.
 func migrate(db *sql.DB) error {
 	ctx := context.Background()
 	if err := intact(db); err != nil {
@@ -36,16 +35,16 @@ func migrate(db *sql.DB) error {
 	return upgrade(ctx, db, migrations, "", schemaVersion, fmt.Sprintf("PRAGMA user_version = %d", len(migrations)))
 }
 
-// upgrade runs those of all migrations that the database has not had, in one
-// transaction. begin is a statement that keeps others from doing so at the same
-// time, and end writes the newest version down. A newer one than this program
+// upgrade runs the migrations in all that the database has not had, in one
+// transaction. begin is a statement that keeps other processes out meanwhile, and end
+// is one that writes the new version. A database of a newer version than this program
 // knows is used as it is.
 func upgrade(ctx context.Context, db *sql.DB, all []string, begin string, versionOf func(context.Context, querier) (int, error), end string) error {
 	return transaction(ctx, db, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, begin); err != nil {
 			return err
 		}
-		version, err := versionOf(ctx, tx) // another process may have been quicker
+		version, err := versionOf(ctx, tx) // another process may have upgraded it
 		if err != nil || version >= len(all) {
 			return err
 		}
@@ -58,7 +57,7 @@ func upgrade(ctx context.Context, db *sql.DB, all []string, begin string, versio
 	})
 }
 
-// intact checks every page.
+// intact checks every page. Its error is errDamaged if one is damaged.
 func intact(db *sql.DB) error {
 	var found string
 	if err := db.QueryRow("PRAGMA quick_check(1)").Scan(&found); err != nil {
@@ -70,8 +69,7 @@ func intact(db *sql.DB) error {
 	return nil
 }
 
-// schemaVersion returns the version of a journal, 0 for an empty one. None is
-// below 0.
+// schemaVersion returns the version of a database, 0 for an empty one.
 func schemaVersion(ctx context.Context, q querier) (version int, err error) {
 	err = q.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
 	return max(0, version), err

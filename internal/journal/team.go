@@ -1,4 +1,4 @@
-// This file holds what only the team server needs: sessions, the sweep of jobs that
+// This file has what only the team server needs: sessions, the sweep of jobs that
 // nobody waits for, usage by owner and day, and the deletion of old rows.
 
 package journal
@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	sessionIdle = 24 * time.Hour // after which a session that nobody used is gone
+	sessionIdle = 24 * time.Hour // a session that was not used for this long is gone
 	sweepFor    = 24 * time.Hour // how long a job is swept, from its submission on
 
 	tidyBatch = 500 // rows deleted in one transaction
@@ -21,13 +21,13 @@ const (
 
 // Session is a client's session over HTTP, known to all replicas.
 type Session struct {
-	ID            string // sha256 of the id that was given out, in hexadecimal
+	ID            string // SHA-256, in hexadecimal, of the id that the client has
 	Owner         string
-	Subscriptions []string
-	SeenAt        time.Time // when it was opened, or written last; set by the journal
+	Subscriptions []string  // URIs
+	SeenAt        time.Time // when it was opened or last written; the journal sets it
 }
 
-// OpenSession writes a new session, and forgets those that were idle for a day.
+// OpenSession writes a new session, and deletes those that were idle for a day.
 func (j *Journal) OpenSession(ctx context.Context, s Session) error {
 	if _, err := j.exec(ctx, statuses, `DELETE FROM sessions WHERE seen_at < `+j.now()+` - $1`, sessionIdle.Milliseconds()); err != nil {
 		return err
@@ -58,11 +58,12 @@ func (j *Journal) UseSession(ctx context.Context, id string) error {
 	return err
 }
 
-// Subscribe writes that the session wants to hear of uri, or not any more. What
-// other replicas write at the same time stays. A session that has ended stays so.
+// Subscribe adds uri to the session's subscriptions, or, unless it is wanted, removes
+// it. Changes that other replicas make at the same time are kept. For a session that
+// has ended it does nothing.
 func (j *Journal) Subscribe(ctx context.Context, id, uri string, wanted bool) error {
 	return j.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		var before string // as it stands once the row is locked
+		var before string // read once the row is locked
 		err := tx.QueryRowContext(ctx, `UPDATE sessions SET seen_at = `+j.now()+` WHERE id = $1 RETURNING subscriptions`, id).Scan(&before)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
@@ -118,15 +119,16 @@ func (j *Journal) Due(ctx context.Context, uncheckedFor time.Duration, limit int
 	return rows, err
 }
 
-// Used is how many videos an owner submitted in a day.
+// Used is the number of videos that an owner submitted in a day.
 type Used struct {
 	Owner     string `json:"owner"`
 	Day       string `json:"day"`       // 2006-01-02, UTC
-	Videos    int    `json:"videos"`    // that were accepted
-	Uncertain int    `json:"uncertain"` // that may have been
+	Videos    int    `json:"videos"`    // accepted
+	Uncertain int    `json:"uncertain"` // perhaps accepted
 }
 
-// Usage returns what all owners submitted at or after since, by day and owner.
+// Usage returns the numbers of videos that all owners submitted at or after since, by
+// day and owner.
 func (j *Journal) Usage(ctx context.Context, since time.Time) (used []Used, err error) {
 	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
 		used, err = query(ctx, q, func(scan func(...any) error) (u Used, err error) {
@@ -143,16 +145,16 @@ func (j *Journal) Usage(ctx context.Context, since time.Time) (used []Used, err 
 	return used, err
 }
 
-// Ping returns an error when the journal can't be read. When it can, outcomes that
-// could not be written before are.
+// Ping returns an error when the journal can't be read. Then it tries to write the
+// outcomes that could not be written before.
 func (j *Journal) Ping(ctx context.Context) error {
 	defer j.WriteOutcomes()
 	_, err := j.readMany(ctx, `LIMIT 0`)
 	return err
 }
 
-// Tidy deletes the jobs that ended more than KeepDays ago, some hundreds at a
-// time, and returns how many there were. What is uncertain stays.
+// Tidy deletes the jobs of all owners that ended more than KeepDays ago, and returns
+// how many it deleted. Each transaction deletes at most 500. Uncertain ones stay.
 func (j *Journal) Tidy(ctx context.Context) (n int, err error) {
 	for deleted := int64(tidyBatch); j.keepDays > 0 && deleted == tidyBatch && err == nil; n += int(deleted) {
 		deleted, err = j.exec(ctx, statuses, `DELETE FROM jobs WHERE row IN (SELECT row FROM jobs WHERE gateway = $1 AND changed_at < `+j.now()+` - $2

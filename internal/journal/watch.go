@@ -1,5 +1,5 @@
-// This file reports what any process writes into the journal, and passes signals
-// between the replicas of a team.
+// This file reports changes that any process writes into the journal, and passes
+// signals between the replicas of a team.
 
 package journal
 
@@ -9,51 +9,19 @@ import (
 )
 
 const (
-	watchEvery = time.Second     // how often the file is looked at
-	watchSlack = 5 * time.Second // a change may be written this long after the time it bears
+	watchEvery = time.Second     // how often Watch reads the version of the journal
+	watchSlack = 5 * time.Second // a change may be written up to this long after its changed_at
 )
 
-// Watch calls f with the rows of any owner whose state, status or saved files
-// anybody changed since begin, and with submissions that were under way then,
-// until ctx ends. A row may come again unchanged. f must not block. On PostgreSQL
-// it also hears the signals of all processes, which Hear is told of.
+// Watch calls f, until ctx ends, with the rows of all owners whose state, status or
+// saved files changed since begin, and with submissions that were under way then. A
+// row may come again unchanged. f must not block. On PostgreSQL Watch also receives
+// the signals of all processes, and calls the function of Hear.
 func (j *Journal) Watch(ctx context.Context, begin time.Time, f func([]Row)) {
-	j.watch(ctx, j, begin, f)
-}
-
-// Signal gives a text to every process of the journal that watches it, this one
-// too. With the embedded database it is heard in this process alone.
-func (j *Journal) Signal(ctx context.Context, text string) error { return j.signal(ctx, j, text) }
-
-// Hear has f called with each Signal, and with "" when some may have been lost. It
-// must not block.
-func (j *Journal) Hear(f func(text string)) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.hear = f
-}
-
-// heard passes on a signal.
-func (j *Journal) heard(text string) {
-	j.mu.Lock()
-	f := j.hear
-	j.mu.Unlock()
-	if f != nil {
-		f(text)
+	if p, ok := j.engine.(*postgres); ok && p.broken == nil && !j.fakeTime {
+		p.watch(ctx, j, begin, f)
+		return
 	}
-}
-
-func (*embedded) watch(ctx context.Context, j *Journal, begin time.Time, f func([]Row)) {
-	j.look(ctx, begin, f)
-}
-
-func (*embedded) signal(_ context.Context, j *Journal, text string) error {
-	j.heard(text)
-	return nil
-}
-
-// look is Watch for an engine whose version is read once a second.
-func (j *Journal) look(ctx context.Context, begin time.Time, f func([]Row)) {
 	var version int64
 	for since := begin.Add(-watchSlack); Sleep(ctx, watchEvery); {
 		now := time.Now()
@@ -64,6 +32,34 @@ func (j *Journal) look(ctx context.Context, begin time.Time, f func([]Row)) {
 		if j.changed(ctx, milli(since), milli(begin), f) == nil {
 			version, since = v, now.Add(-watchSlack)
 		}
+	}
+}
+
+// Signal passes a text to every process that runs Watch on this journal, this one
+// included. With SQLite only this process receives it.
+func (j *Journal) Signal(ctx context.Context, text string) error {
+	if p, ok := j.engine.(*postgres); ok && !j.fakeTime {
+		return p.signal(ctx, text)
+	}
+	j.receive(text)
+	return nil
+}
+
+// Hear makes f be called with each text that is passed to Signal, and with "" when
+// some may have been lost. f must not block.
+func (j *Journal) Hear(f func(text string)) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.onSignal = f
+}
+
+// receive calls the function of Hear with a signal.
+func (j *Journal) receive(text string) {
+	j.mu.Lock()
+	f := j.onSignal
+	j.mu.Unlock()
+	if f != nil {
+		f(text)
 	}
 }
 
@@ -87,8 +83,8 @@ func (j *Journal) changed(ctx context.Context, since, begin int64, f func([]Row)
 	}
 }
 
-// Sleep reports whether d passed before ctx was done. The rooms above wait with it,
-// too.
+// Sleep waits for d, and returns false if ctx was done before that. Packages that
+// import this one use it, too.
 func Sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):

@@ -1,5 +1,5 @@
-// This file finds the jobs that are to be followed, saved or told of without a
-// call, and gives each task to one process.
+// This file finds the jobs that keepers are to poll, save or show a notice for, and
+// gives each task to one process. It also has the leases of keepers.
 
 package journal
 
@@ -10,55 +10,53 @@ import (
 )
 
 const (
-	// MaxSaves is how often saving a video without being asked is tried.
-	MaxSaves = 4
+	MaxSaves = 4 // tries to save a video automatically
 
-	saveLease = 60 * time.Second // of whoever saves a video, from the last renewal
-
+	saveLease    = 60 * time.Second // of a process that saves a video, from the last renewal
 	longestPause = 30 * time.Minute // before a save is tried again
 )
 
-// Due reports whether the next try may begin. A time further ahead than any pause
-// was written under another clock.
+// Due reports whether the next try may begin at now. A time further ahead than any
+// pause was written under another clock and does not count.
 func (s Save) Due(now time.Time) bool {
 	return !s.Next.After(now) || s.Next.After(now.Add(longestPause+maxAhead))
 }
 
 // Work returns the jobs of all owners and accounts that were submitted less than
-// within ago, and for which something is to be done without anybody asking: they
-// are unfinished, are to be saved, or their notice was not given.
+// within ago and that a keeper has a task for: they are unfinished, are to be saved,
+// or their notice was not shown.
 func (j *Journal) Work(ctx context.Context, within time.Duration) ([]Row, error) {
 	return j.readMany(ctx, `WHERE gateway = $1 AND submitted_at > `+j.now()+` - $2 AND state NOT IN ('refused', 'replaced', 'alias')
 		AND (ended = 0 OR notify = 1 AND told_at = 0 OR `+toSave+`) ORDER BY row`, j.gateway, within.Milliseconds())
 }
 
-// toSave is the condition of a row whose video is to be saved without being asked.
+// toSave is an SQL condition: the row's video is to be saved automatically.
 var toSave = fmt.Sprintf(`status = 'COMPLETED' AND save_folder <> '' AND saved_files = '' AND save_tries < %d`, MaxSaves)
 
 // Saves returns at most limit finished jobs of all owners, submitted less than
-// within ago, that are to be saved now. The sum in it keeps SQLite from the index
-// of submitted_at, under which there are many more than in jobs_to_save.
+// within ago, that are to be saved now. "submitted_at + 0" makes SQLite use the index
+// jobs_to_save, which has far fewer rows than that of submitted_at.
 func (j *Journal) Saves(ctx context.Context, within time.Duration, limit int) ([]Row, error) {
 	return j.readMany(ctx, `WHERE gateway = $1 AND submitted_at + 0 > `+j.now()+` - $2 AND `+toSave+` AND `+j.saveDue()+` ORDER BY save_next, row LIMIT $3`,
 		j.gateway, within.Milliseconds(), limit)
 }
 
-// saveDue is the condition of a row that nobody is saving and whose next try is
-// due. Times far ahead were written under another clock.
+// saveDue returns an SQL condition: no process is saving the row's video, and the
+// next try is due. Times far ahead were written under another clock.
 func (j *Journal) saveDue() string {
 	return fmt.Sprintf(`(save_next <= %[1]s OR save_next > %[1]s + %[2]d) AND NOT `, j.now(), (longestPause+maxAhead).Milliseconds()) + j.leased("save_until")
 }
 
-// Adopt writes that the key of account can be asked for the row's job, too.
+// Adopt records that the gateway answers for the row's job with the key of account.
 func (j *Journal) Adopt(ctx context.Context, row int64, account string) error {
 	_, err := j.updateOne(ctx, `UPDATE jobs SET account = $1 WHERE row = $2`, account, row)
 	return err
 }
 
-// HoldSave gives the caller the saving of the row's video until it calls release,
-// which is nil while another process has it. Of a process that is killed it ends
-// within 60 s. byItself says that nobody asked: it is then given only if the video
-// is to be saved, was not saved before, and a try is due.
+// HoldSave takes the lease to save the row's video, and renews it until release is
+// called; the lease of a process that is killed ends within 60 s. release is nil if
+// another process has the lease. An automatic save (byItself) also gets none if the
+// video is not to be saved, was saved before, or no try is due.
 func (j *Journal) HoldSave(ctx context.Context, row int64, byItself bool) (release func(), err error) {
 	free := `NOT ` + j.leased("save_until")
 	if byItself {
@@ -76,63 +74,63 @@ func (j *Journal) HoldSave(ctx context.Context, row int64, byItself bool) (relea
 	go func() {
 		defer close(ended)
 		for Sleep(kept, saveLease/3) {
-			_, _ = hold(`save_until > 0`) // where that fails, another process may begin the save as well; each file stays whole
+			_, _ = hold(`save_until > 0`) // if this fails, another process may save the video at the same time, which harms no file
 		}
 	}()
 	return func() {
 		cancel()
-		<-ended // else a late renewal would hold a save that has ended
+		<-ended // otherwise a late renewal could follow the release
 		_, _ = j.updateOne(ctx, `UPDATE jobs SET save_until = 0 WHERE row = $1`, row)
 	}, nil
 }
 
-// NameSave writes under which name, below its folder, the row's video is being
-// saved, so that a later try knows the file.
+// NameSave records the name, below its folder, under which the row's video is being
+// saved, so that a later try finds the file.
 func (j *Journal) NameSave(ctx context.Context, row int64, name string) error {
 	_, err := j.updateOne(ctx, `UPDATE jobs SET save_name = $1 WHERE row = $2`, name, row)
 	return err
 }
 
-// EndSave writes how a try to save the row's video without being asked ended: with
-// why it failed, and when it is tried again, or with "" when the files are recorded.
+// EndSave records how an automatic try to save the row's video ended: why it failed
+// and when the next one is due, or "" if it did not fail.
 func (j *Journal) EndSave(ctx context.Context, row int64, failure string, next time.Time) error {
 	_, err := j.updateOne(ctx, `UPDATE jobs SET save_tries = save_tries + 1, save_error = $1, save_next = `+j.now()+` + $2, changed_at = `+j.now()+` WHERE row = $3`, failure, until(next), row)
 	return err
 }
 
-// Tell reports whether the caller is to give the row's notice: it is wanted, and
-// nobody gave it before.
+// Tell claims the row's notice. It returns true if the caller is to show it: the
+// notice is wanted, and no process has claimed it before.
 func (j *Journal) Tell(ctx context.Context, row int64) (bool, error) {
 	return j.updateOne(ctx, `UPDATE jobs SET told_at = `+j.now()+` WHERE row = $1 AND notify = 1 AND told_at = 0`, row)
 }
 
-// Attend writes that a call waits for the job until then, so that its end needs
-// no notice.
+// Attend records that a call waits for the job until then, so that its end needs no
+// notice.
 func (j *Journal) Attend(ctx context.Context, requestID string, then time.Time) error {
 	_, err := j.updateOne(ctx, `UPDATE jobs SET attended_until = `+j.now()+` + $1 WHERE gateway = $2 AND owner = $3 AND request_id = $4 AND state <> 'alias'`,
 		until(then), j.gateway, Owner(ctx), requestID)
 	return err
 }
 
-// until returns the milliseconds from now to then by this process's clock. Statements
-// add them to the time by the journal's clock, which may be another one.
+// until returns the milliseconds from now to then. Statements add them to the time of
+// the journal's clock, which may differ from this process's.
 func until(then time.Time) int64 { return time.Until(then).Milliseconds() }
 
-// updateOne runs a statement that writes at most one row, and reports whether it did.
+// updateOne runs a statement that affects at most one row, and reports whether it did.
 func (j *Journal) updateOne(ctx context.Context, statement string, args ...any) (updated bool, err error) {
 	n, err := j.exec(ctx, statuses, statement, args...)
 	return n > 0, err
 }
 
-// Lease is a right that one process at a time has, such as to watch the jobs of
-// a gateway and an account.
+// Lease is a right that one process has until a time, such as to watch the jobs of a
+// gateway and an account.
 type Lease struct {
 	Name   string
-	Holder string // names the process; made by it
+	Holder string // name that the process has made for itself
 	Until  time.Time
 }
 
-// Take gives the lease to l.Holder, whoever has it now.
+// Take gives the lease to l.Holder, even if another process has it.
 func (j *Journal) Take(ctx context.Context, l Lease) error {
 	_, err := j.updateOne(ctx, `INSERT INTO leases (name, holder, until) VALUES ($1, $2, `+j.now()+` + $3)
 		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until`, l.Name, l.Holder, until(l.Until))
@@ -144,7 +142,7 @@ func (j *Journal) Keep(ctx context.Context, l Lease) (bool, error) {
 	return j.updateOne(ctx, `UPDATE leases SET until = `+j.now()+` + $1 WHERE name = $2 AND holder = $3`, until(l.Until), l.Name, l.Holder)
 }
 
-// Leave ends the lease if holder has it.
+// Leave ends the lease if l.Holder has it.
 func (j *Journal) Leave(ctx context.Context, l Lease) error {
 	_, err := j.updateOne(ctx, `DELETE FROM leases WHERE name = $1 AND holder = $2`, l.Name, l.Holder)
 	return err
