@@ -18,21 +18,19 @@ const (
 	maxFiles  = 20
 )
 
-// isAssetID reports whether s has the form of a plausible HeyGen asset ID. The
-// documents give none; what matters is that a file name or bare base64 is not
-// taken for one.
+// isAssetID reports whether s may be a HeyGen asset ID. The documents give no form; it
+// matters that most file names and base64 without a head are not taken for one.
 func isAssetID(s string) bool {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 	return s != "" && len(s) <= 128 && strings.Trim(s, letters) == ""
 }
 
-// checkBody returns the two fields that the sandbox acts on, or says what is
-// wrong with the body. A null counts as a wrong type. Unknown fields are
-// ignored.
+// checkBody returns the two fields that the sandbox uses, or an error that says what is
+// wrong with the body. null is a wrong type. Unknown fields are ignored.
 func checkBody(body []byte) (prompt, orientation string, err error) {
 	var fields map[string]any
 	err = json.Unmarshal(body, &fields)
-	_, typed := errors.AsType[*json.UnmarshalTypeError](err) // the JSON itself is valid then
+	_, typed := errors.AsType[*json.UnmarshalTypeError](err) // then the JSON itself is valid
 	switch {
 	case !utf8.Valid(body):
 		return "", "", errors.New("the body is not valid UTF-8")
@@ -74,8 +72,8 @@ func checkBody(body []byte) (prompt, orientation string, err error) {
 	return prompt, orientation, nil
 }
 
-// checkFile takes both forms that an item may have: a string, as the documents
-// say, and the object of HeyGen's own API.
+// checkFile checks an item of files. It may be a string, as documented, or an object of
+// HeyGen's own API.
 func checkFile(item any) error {
 	switch item := item.(type) {
 	case string:

@@ -1,5 +1,5 @@
-// This file hands out the videos, and holds the kinds of trouble that scripts
-// make with them.
+// This file serves the videos, and holds the answers of scripts that make trouble with
+// them.
 
 package sandbox
 
@@ -20,8 +20,8 @@ const (
 	mediaPath    = "/media/"
 	mediaFile    = "/output.mp4"
 	secondFile   = "/output-2.mp4" // only where a script makes two videos
-	previewFile  = "/preview.gif"  // only where a script has extras, as the next
-	captionsFile = "/captions.srt"
+	previewFile  = "/preview.gif"  // only where a script has extras
+	captionsFile = "/captions.srt" // likewise
 )
 
 const captions = "1\n00:00:00,000 --> 00:00:05,000\nThis is a video of the sandbox.\n"
@@ -35,7 +35,8 @@ var landscapeVideo []byte
 //go:embed media/portrait.mp4
 var portraitVideo []byte
 
-// links returns the media URLs that a status answer given at the time now names.
+// links returns the media URLs of the job in a status answer that is given at the time
+// now.
 func (j job) links(now time.Time, origin string) []string {
 	script := j.script()
 	query := ""
@@ -49,17 +50,17 @@ func (j job) links(now time.Time, origin string) []string {
 	return list
 }
 
-// expired reports whether the link's time is over. The time is in the link and
-// nowhere else, so that every process judges it alike; a link that lost it is
-// refused, as a store refuses a signed link without its signature.
+// expired reports whether the link of a request has expired. The time is part of the
+// link, so that every process decides alike. A link without a time counts as expired,
+// as stores refuse a signed link without its signature.
 func expired(r *http.Request) bool {
 	ms, err := strconv.ParseInt(r.URL.Query().Get("expires"), 10, 64)
 	return err != nil || time.Now().UnixMilli() >= ms
 }
 
 func (s *Sandbox) media(w http.ResponseWriter, r *http.Request) {
-	// As public buckets answer: a page of any origin, a sandboxed frame too, may
-	// show the video.
+	// Like public buckets, lets pages of any origin, sandboxed frames included, show
+	// the video.
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin")
 
@@ -89,7 +90,7 @@ func (s *Sandbox) media(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	video := landscapeVideo
-	if j.portrait != (file == secondFile) { // the second is the other one, so that they differ
+	if j.portrait != (file == secondFile) { // the second video has the other orientation
 		video = portraitVideo
 	}
 	if script.when == atDownload {
@@ -99,15 +100,15 @@ func (s *Sandbox) media(w http.ResponseWriter, r *http.Request) {
 	serveVideo(w, r, video, ended)
 }
 
-// serveVideo answers with the video, or the part of it that is asked for.
-// Without a time of its last change the ETag alone tells that it is the same.
+// serveVideo answers with the video, or the requested part of it. With a zero time in
+// changed the client can only tell by the ETag whether the video is still the same.
 func serveVideo(w http.ResponseWriter, r *http.Request, video []byte, changed time.Time) {
 	w.Header().Set("Content-Type", "video/mp4")
 	w.Header().Set("ETag", fmt.Sprintf(`"%08x"`, crc32.ChecksumIEEE(video)))
 	http.ServeContent(w, r, "", changed, bytes.NewReader(video))
 }
 
-// writeStoreError answers with the XML of S3, which other object stores share.
+// writeStoreError answers with an error in XML, as S3 and other object stores do.
 func writeStoreError(w http.ResponseWriter, code int, name, message string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(code)
@@ -124,13 +125,14 @@ func empty(_ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// dropEachThird breaks the connection after a third of the file, counted from
-// where the request begins, so that a client that goes on is done at the third.
+// dropEachThird drops the connection after each third of the video. A client that
+// resumes has all of it with its third request.
 func dropEachThird(_ *Sandbox, w http.ResponseWriter, r *http.Request, video []byte) {
 	serveVideo(cut(w, (len(video)+2)/3), r, video, time.Time{})
 }
 
-// dropHalfway knows no Range: each answer begins at the start and breaks off.
+// dropHalfway ignores Range: each answer begins with the first byte and is dropped in the
+// middle.
 func dropHalfway(_ *Sandbox, w http.ResponseWriter, r *http.Request, video []byte) {
 	w.Header().Set("Content-Type", "video/mp4")
 	w.Header().Set("Content-Length", strconv.Itoa(len(video)))
@@ -141,7 +143,8 @@ func dropHalfway(_ *Sandbox, w http.ResponseWriter, r *http.Request, video []byt
 	}
 }
 
-// trickle takes d for the whole file, and its share of d for a part.
+// trickle returns an answer that takes d to send the whole video, and a proportionate
+// time for a part of it.
 func trickle(d time.Duration) answer {
 	return func(s *Sandbox, w http.ResponseWriter, r *http.Request, video []byte) {
 		slowly := func(data []byte) (written int, err error) {
@@ -160,7 +163,7 @@ func trickle(d time.Duration) answer {
 	}
 }
 
-// cut lets n bytes of the body pass, then breaks the connection.
+// cut returns a ResponseWriter that drops the connection after n bytes of the body.
 func cut(w http.ResponseWriter, n int) http.ResponseWriter {
 	return through{w, func(data []byte) (int, error) {
 		if len(data) <= n {
@@ -168,12 +171,12 @@ func cut(w http.ResponseWriter, n int) http.ResponseWriter {
 			return w.Write(data)
 		}
 		_, _ = w.Write(data[:n])
-		_ = http.NewResponseController(w).Flush() // the panic makes net/http forget what it still holds
+		_ = http.NewResponseController(w).Flush() // else the panic discards what net/http has buffered
 		panic(http.ErrAbortHandler)
 	}}
 }
 
-// through is a ResponseWriter whose body takes the way of write.
+// through is a ResponseWriter whose body is written by write.
 type through struct {
 	http.ResponseWriter
 	write func(data []byte) (int, error)

@@ -1,5 +1,5 @@
-// This file packs a job into its request_id and reads it back, which is why the
-// sandbox stores no jobs, and works out the job's status at a given time.
+// This file encodes a job in its request_id and decodes it again, so that the sandbox
+// need not store jobs, and computes a job's status at a given time.
 
 package sandbox
 
@@ -14,21 +14,21 @@ import (
 
 const idPrefix = "heygen-video-agent_"
 
-// maxDuration keeps a duration in milliseconds within the 22 bits an id has for it.
+// maxDuration is the longest duration. In milliseconds it must fit into 22 bits of an id.
 const maxDuration = time.Hour
 
-// job is all that the sandbox knows of a video.
+// job is everything that the sandbox knows of a video.
 type job struct {
 	created  time.Time     // whole milliseconds
 	duration time.Duration // whole milliseconds, 0 to maxDuration
-	word     int           // its script: a position in Scripts plus one, 0 for none
+	word     int           // the position of its script in Scripts, plus one; 0 for none
 	portrait bool
 	serial   uint32 // 13 bits that tell jobs of the same millisecond apart
 }
 
-// id returns the request_id: the prefix and a UUIDv7 (RFC 9562, section 5.7)
-// whose free bits are, from the left, 6 of word, 1 of portrait, 22 of duration,
-// 13 of serial and 32 of checksum.
+// id returns the request_id: the prefix and a UUIDv7 (RFC 9562, section 5.7). Its free
+// bits are, from the left, 6 for word, 1 for portrait, 22 for duration, 13 for serial
+// and 32 for the checksum.
 func (j job) id() string {
 	portrait := uint64(0)
 	if j.portrait {
@@ -41,15 +41,14 @@ func (j job) id() string {
 	return fmt.Sprintf("%s%08x-%04x-%04x-%04x-%012x", idPrefix, high>>32, high>>16&0xffff, high&0xffff, low>>48, low&(1<<48-1))
 }
 
-// checksum covers the two halves of an id. The prefix keeps it from being the
-// plain CRC of the bytes in the id.
+// checksum returns the CRC of the two halves of an id, with the prefix before them so
+// that it differs from the plain CRC of the id's bytes.
 func checksum(high, low uint64) uint32 {
 	b := binary.BigEndian.AppendUint64([]byte(idPrefix), high)
 	return crc32.ChecksumIEEE(binary.BigEndian.AppendUint64(b, low))
 }
 
-// parseID is the reverse of job.id. It reports false for everything that id
-// cannot have made.
+// parseID decodes a request_id. It reports false for everything that job.id can't return.
 func parseID(id string) (job, bool) {
 	b, err := hex.DecodeString(strings.ReplaceAll(strings.TrimPrefix(id, idPrefix), "-", ""))
 	if err != nil || len(b) != 16 {
@@ -63,8 +62,8 @@ func parseID(id string) (job, bool) {
 		portrait: high>>5&1 == 1,
 		serial:   uint32(low >> 32 & (1<<13 - 1)),
 	}
-	// Packing it again checks all at once: the checksum, the version and variant
-	// bits, the letters' case and the place of the hyphens.
+	// Encoding the job again checks everything: the checksum, the version and variant
+	// bits, the case of the letters and the places of the hyphens.
 	if j.word > len(Scripts) || j.id() != id {
 		return job{}, false
 	}
@@ -79,8 +78,8 @@ func (j job) script() Script {
 	return Scripts[j.word-1]
 }
 
-// statusBody is the answer to a status request and the body of a callback.
-// What is not known yet is null, as in the documents.
+// statusBody is the answer to a status request, and the body of a callback. As in the
+// documents, what is not known yet is null.
 type statusBody struct {
 	RequestID   string  `json:"request_id"`
 	Status      string  `json:"status"`
@@ -91,23 +90,23 @@ type statusBody struct {
 	UpdatedAt   *string `json:"updated_at"`
 	CompletedAt *string `json:"completed_at"`
 
-	// Of HeyGen, only where a script says so.
+	// Fields of HeyGen, set by a script only.
 	FailureCode    string `json:"failure_code,omitempty"`
 	FailureMessage string `json:"failure_message,omitempty"`
 }
 
-// ended reports whether the status is the job's last.
+// ended reports whether the job has ended.
 func (b statusBody) ended() bool {
 	return b.Status == "COMPLETED" || b.Status == "FAILED" || b.Status == "ERROR"
 }
 
 type output struct {
-	MediaURL  any    `json:"media_url"` // []string, or a string where a script says so
+	MediaURL  any    `json:"media_url"` // []string, or a string if a script sets one
 	MediaType string `json:"media_type"`
 	*extras
 }
 
-// extras are what HeyGen's own API tells of a video besides.
+// extras are further fields that HeyGen's own API has for a video.
 type extras struct {
 	Duration          float64 `json:"duration"` // seconds
 	Title             string  `json:"title"`
@@ -117,7 +116,7 @@ type extras struct {
 	CaptionedVideoURL string  `json:"captioned_video_url"`
 }
 
-// status returns what a status request made to origin at the time now is told.
+// status returns the answer to a status request that is made to origin at the time now.
 func (j job) status(now time.Time, origin string) statusBody {
 	age := now.Sub(j.created)
 	body := statusBody{
@@ -146,9 +145,8 @@ func (j job) status(now time.Time, origin string) statusBody {
 	return body
 }
 
-// seconds writes t in the second of the documented forms: UTC without a zone,
-// the fraction cut off. For a job of less than a second the end can therefore
-// read as earlier than created_at.
+// seconds returns t in the second documented form: UTC without a zone, the fraction of a
+// second cut off. So completed_at of a very short job can be earlier than created_at.
 func seconds(t time.Time) *string {
 	s := t.UTC().Format(time.DateTime)
 	return &s

@@ -1,10 +1,10 @@
 // Package sandbox emulates the Pixazo gateway for the HeyGen Video Agent model:
-// an http.Handler that takes the documented requests, answers with the
-// documented bodies and hands out a short sample video. It costs nothing and
-// reaches no network, except for webhooks that a caller asked for.
+// an http.Handler that takes the documented requests, answers with the documented
+// bodies and serves a short sample video. It costs nothing and uses no network, except
+// for webhooks that a request asks for.
 //
-// It is written from the gateway's documents and shares no code with the
-// client, so that a mistake in one is not mirrored in the other.
+// It is written from the gateway's documents and shares no code with the client, so
+// that they don't share a mistake.
 //
 //	POST     /heygen-video-agent/v1/heygen-video-agent-request   submit
 //	GET      /v2/requests/status/{request_id}                    status
@@ -12,23 +12,21 @@
 //	GET HEAD /media/{request_id}/output-2.mp4                    a second one, where a script makes two
 //	GET HEAD /media/{request_id}/preview.gif, captions.srt       where a script has extras
 //
-// Submit and status need the header Ocp-Apim-Subscription-Key. URLs in answers
-// point to the origin that the request was made to.
+// Submit and status need the header Ocp-Apim-Subscription-Key. URLs in answers have the
+// origin to which the request was made.
 //
-// A request_id holds all there is to know of its job: when it was made, how
-// long it takes, the orientation and the script. So a job can be followed from
-// another process, or after a restart, whatever the Options there. A job is QUEUED
-// for the first 15 % of its duration, then PROCESSING, then COMPLETED.
+// A request_id contains everything about its job: when it was made, how long it takes,
+// the orientation and the script. So a job can be asked for in another process, or
+// after a restart, with any Options. A job is QUEUED for the first 15 % of its
+// duration, then PROCESSING, then COMPLETED.
 //
-// A word of the form sandbox:NAME in the prompt, in upper or lower case, plays
-// trouble; the first one counts, and an unknown one is refused with a list of
-// the names. [Scripts] has each with its meaning.
+// The first word of the form sandbox:NAME in the prompt, in upper or lower case, chooses
+// a script that makes trouble; an unknown name is refused with a list of all names.
+// [Scripts] has their meaning.
 //
-// Webhooks live in the process that took the submission, and end with
-// [Sandbox.Close].
+// Webhooks are delivered by the process that took the submission, until [Sandbox.Close].
 //
-// This file is the handler: its options, its paths, and the answers to submit
-// and status.
+// This file holds the handler, its options, and the answers to submit and status.
 package sandbox
 
 import (
@@ -57,7 +55,7 @@ const (
 	keyHeader  = "Ocp-Apim-Subscription-Key"
 )
 
-const maxBody = 100 << 20 // bytes; the documents name no limit, attachments in base64 need room
+const maxBody = 100 << 20 // bytes; enough for attachments in base64, since the documents name no limit
 
 // Options configure a Sandbox. The zero value is ready for use.
 type Options struct {
@@ -65,29 +63,29 @@ type Options struct {
 	// milliseconds, up to one hour; more counts as one hour. 0 means 8 s.
 	Duration time.Duration
 
-	// Key is the only key that is accepted. With "" any key is, but none is not.
+	// Key is the only key that is accepted. "" accepts any key, but not a request
+	// without one.
 	Key string
 
-	// WebhookClient delivers webhooks; its CheckRedirect is not used, since
-	// redirects are not followed. nil means a client with a timeout of 5 s.
+	// WebhookClient delivers webhooks, without following redirects. nil means a client
+	// with a timeout of 5 s.
 	WebhookClient *http.Client
 
-	// Accepted, if not nil, is called for each accepted submission, which the
-	// gateway would bill, before it is answered. body is the request's body, not
-	// to be changed. It may be called by several goroutines at once.
+	// Accepted, if not nil, is called for each accepted submission, which the gateway
+	// would bill, before that is answered. It must not change body, the body of the
+	// request, and may be called concurrently.
 	Accepted func(requestID string, body []byte)
 
-	// Logger gets one line an accepted submission and one a failed delivery of a
-	// webhook; never the key, the prompt or an attachment. nil discards them.
+	// Logger logs each accepted submission and each failed delivery of a webhook,
+	// without key, prompt and attachments. nil logs nothing.
 	Logger *slog.Logger
 }
 
 // Sandbox is the emulated gateway, an http.Handler. Make one with New and end
 // it with Close.
 //
-// Scripts that drop the connection panic with [http.ErrAbortHandler], which a
-// net/http server expects. Whoever calls ServeHTTP without one has to recover
-// it.
+// Scripts that drop the connection panic with [http.ErrAbortHandler]. A net/http server
+// expects that; other callers of ServeHTTP must recover.
 type Sandbox struct {
 	duration time.Duration
 	key      string
@@ -100,10 +98,10 @@ type Sandbox struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 
-	remembered sync.Map // checksums of the prompts whose script played once
+	remembered sync.Map // checksums of the prompts that firstTime has seen
 
 	mu         sync.Mutex
-	failures   map[string]int // callbacks in a row that could not be delivered, by URL
+	failures   map[string]int // by URL: how many callbacks in a row could not be delivered
 	closed     bool
 	deliveries sync.WaitGroup
 }
@@ -122,8 +120,8 @@ func New(o Options) *Sandbox {
 		s.client = *o.WebhookClient
 	}
 	s.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	// Counting on from a random start tells the jobs of one millisecond apart for
-	// certain within this process, and very likely between processes.
+	// The serial number begins at random, so that jobs of the same millisecond have
+	// different ones in this process, and very likely also in several.
 	s.serial.Store(rand.Uint32())
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.mux.HandleFunc("POST "+submitPath, s.authorized(s.submit))
@@ -132,9 +130,9 @@ func New(o Options) *Sandbox {
 	return s
 }
 
-// Close stops the webhook deliveries and the answers that a script holds back,
-// and returns when no delivery runs any more. Jobs can still be submitted and
-// followed afterwards, but deliver no webhooks.
+// Close stops webhook deliveries and the answers that a script delays, and returns when
+// no delivery is running any more. Submit and status still work afterwards, but no
+// webhooks are delivered.
 func (s *Sandbox) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -146,7 +144,7 @@ func (s *Sandbox) Close() {
 // ServeHTTP answers a request to the gateway.
 func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
-// authorized lets a request with the right key through to handler.
+// authorized returns a handler that passes requests with the right key on to handler.
 func (s *Sandbox) authorized(handler http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		key := r.Header.Get(keyHeader)
@@ -158,8 +156,8 @@ func (s *Sandbox) authorized(handler http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// submitAnswer has the three documented fields, and the output of a job that is
-// finished at once.
+// submitAnswer is the answer to a submission: the documented fields and, for a job that
+// is finished at once, its output.
 type submitAnswer struct {
 	RequestID  string  `json:"request_id"`
 	Status     string  `json:"status"`
@@ -177,7 +175,7 @@ func (s *Sandbox) submit(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", maxBody))
 		return
 	}
-	if err != nil { // the client left in the middle of it
+	if err != nil { // the client is gone
 		writeError(w, http.StatusBadRequest, errors.New("the body ended early"))
 		return
 	}
@@ -212,7 +210,8 @@ func (s *Sandbox) submit(w http.ResponseWriter, r *http.Request) {
 	s.accept(w, r, j, hook, body)
 }
 
-// accept answers a submission that the gateway would bill.
+// accept reports a submission, which the gateway would bill, to Options.Accepted, starts
+// its callbacks and answers it.
 func (s *Sandbox) accept(w http.ResponseWriter, r *http.Request, j job, hook webhook, body []byte) {
 	id, script, own := j.id(), j.script(), origin(r)
 	s.log.Info("submission accepted", "request_id", id, "script", script.Name)
@@ -226,7 +225,7 @@ func (s *Sandbox) accept(w http.ResponseWriter, r *http.Request, j job, hook web
 		}
 		s.mu.Unlock()
 	}
-	// At the very start: QUEUED, or COMPLETED for a job that takes no time.
+	// At the start of the job: QUEUED, or COMPLETED if it takes no time.
 	status := j.status(j.created, own)
 	s.answer(w, r, script, script.when == afterAccepting, submitAnswer{
 		RequestID:  id,
@@ -247,7 +246,7 @@ func (s *Sandbox) status(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, r, script, script.holds(now.Sub(j.created), j.duration), j.status(now, origin(r)))
 }
 
-// answer writes value, or lets the script answer if it plays now.
+// answer answers with value, or has script answer if plays is true.
 func (s *Sandbox) answer(w http.ResponseWriter, r *http.Request, script Script, plays bool, value any) {
 	if plays && script.answer != nil {
 		script.answer(s, w, r, encode(value))
@@ -256,19 +255,19 @@ func (s *Sandbox) answer(w http.ResponseWriter, r *http.Request, script Script, 
 	writeJSON(w, http.StatusOK, encode(value))
 }
 
-// firstTime reports whether the prompt was not seen before, and remembers it.
+// firstTime reports whether it is called for the first time with this prompt.
 func (s *Sandbox) firstTime(prompt string) bool {
 	_, seen := s.remembered.LoadOrStore(crc32.ChecksumIEEE([]byte(prompt)), true)
 	return !seen
 }
 
-// looksPortrait stands for the agent's detection of the orientation.
+// looksPortrait guesses the orientation, as the video agent does, from the prompt.
 func looksPortrait(prompt string) bool {
 	prompt = strings.ToLower(prompt)
 	return strings.Contains(prompt, "portrait") || strings.Contains(prompt, "vertical")
 }
 
-// origin is the scheme, host and port that the request was made to.
+// origin returns scheme, host and port of the address to which r was sent.
 func origin(r *http.Request) string {
 	if r.TLS != nil {
 		return "https://" + r.Host
@@ -280,7 +279,7 @@ func writeError(w http.ResponseWriter, code int, err error) {
 	writeJSON(w, code, encode(map[string]string{"error": err.Error()}))
 }
 
-// encode is for values that are made of strings, which always have a JSON form.
+// encode returns value as JSON. value must be of a type that can always be encoded.
 func encode(value any) []byte {
 	body, err := json.Marshal(value)
 	if err != nil {

@@ -1,7 +1,7 @@
-// This file delivers webhooks. By the documents, terminal mode posts once, when
-// the job has ended; sync mode posts at every poll cycle as well; a delivery may
-// be repeated, so a receiver goes by the request_id; and persistent failures may
-// stop further deliveries.
+// This file delivers webhooks. The documents say: terminal mode posts once, when the job
+// has ended; sync mode also posts at every poll cycle; a delivery may be repeated, so
+// receivers use the request_id as idempotency key; persistent failures may stop further
+// deliveries.
 
 package sandbox
 
@@ -18,12 +18,12 @@ import (
 )
 
 const (
-	maxDeliveries = 5                      // of one callback
-	maxFailures   = 3                      // callbacks to one URL, one after the other, that were not delivered
+	maxDeliveries = 5                      // tries to deliver one callback
+	maxFailures   = 3                      // undelivered callbacks in a row, after which a URL gets no more
 	firstBackoff  = 500 * time.Millisecond // doubled after each failed delivery
 )
 
-// webhook is where the callbacks of a job go; a nil url means nowhere.
+// webhook is where the callbacks of a job are sent; with a nil url none are.
 type webhook struct {
 	url  *url.URL
 	sync bool
@@ -48,15 +48,13 @@ func parseWebhook(header http.Header) (webhook, error) {
 	return hook, nil
 }
 
-// loopback reports whether host is this computer, to which tests take callbacks
-// without TLS.
+// loopback reports whether host is this computer, which may take callbacks without TLS.
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// follow delivers the job's callbacks until it has ended. They go out one after
-// the other, so that none overtakes the last.
+// follow delivers the job's callbacks, one after the other, until the job has ended.
 func (s *Sandbox) follow(j job, origin string, hook webhook) {
 	for {
 		age := time.Since(j.created)
@@ -81,8 +79,8 @@ func (s *Sandbox) follow(j job, origin string, hook webhook) {
 	}
 }
 
-// deliver posts one callback until it is answered with 2xx. A URL to which several
-// in a row could not be delivered gets no more.
+// deliver posts one callback, again until it is answered with 2xx or maxDeliveries is
+// reached. It does nothing for a URL that has reached maxFailures.
 func (s *Sandbox) deliver(to *url.URL, status statusBody) {
 	s.mu.Lock()
 	stopped := s.failures[to.String()] >= maxFailures
@@ -118,7 +116,7 @@ func (s *Sandbox) post(to *url.URL, body []byte) error {
 	request.Header.Set("Content-Type", "application/json")
 	response, err := s.client.Do(request)
 	if err != nil {
-		var wrapped *url.Error // its text repeats the whole URL
+		var wrapped *url.Error // quotes the whole URL, which may contain a secret
 		if errors.As(err, &wrapped) {
 			err = wrapped.Err
 		}
@@ -132,7 +130,7 @@ func (s *Sandbox) post(to *url.URL, body []byte) error {
 	return nil
 }
 
-// sleep reports false if it was cut short, by ctx or by Close.
+// sleep waits for d. It reports false if ctx or Close ended it early.
 func (s *Sandbox) sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):
