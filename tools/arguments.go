@@ -1,7 +1,7 @@
-// This file decodes the arguments of a tool. It is lenient where a value can be
-// meant in one way only, since some clients send every value as text and the
-// model can't change that. It is strict with everything else: a model that
-// misspells an argument should hear of it before its user pays for the video.
+// This file decodes the arguments of a tool. It accepts a value of the wrong type if
+// that can mean only one thing, since some clients send every value as text and the
+// model can't change that. It refuses everything else, so that a model learns of a
+// misspelt argument before its user pays for the video.
 
 package tools
 
@@ -22,14 +22,14 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// argument is one argument of a tool, as the type and the tags of its field
-// say.
+// argument describes an argument of a tool. It is made from the type and the tags of the
+// field that the argument is decoded into.
 type argument struct {
 	name        string
-	kind        string // JSON Schema's word for its type
+	kind        string // JSON Schema's name of its type
 	required    bool
-	words       []string // of an enumeration; nil when every value is allowed
-	least, most float64  // of an integer
+	words       []string // the values of an enumeration; nil if any string is allowed
+	least, most float64  // the range of an integer
 	index       []int    // of the field, for reflect
 }
 
@@ -64,9 +64,9 @@ func argumentsOf(t reflect.Type) []argument {
 	return arguments
 }
 
-// decode reads the arguments of req into an In and calls its Validate, if it
-// has one. Errors have code invalid_argument and name the argument, the rule
-// and what came.
+// decode returns the arguments of req as an In, after calling its method Validate if it
+// has one. aliases are other names of arguments, with the real ones. Errors have code
+// invalid_argument and name the argument, the rule and what came.
 func decode[In any](req mcp.CallToolRequest, arguments []argument, aliases map[string]string) (In, error) {
 	var in In
 	args, err := rawArguments(req)
@@ -101,24 +101,18 @@ func decode[In any](req mcp.CallToolRequest, arguments []argument, aliases map[s
 	return in, nil
 }
 
+// rawArguments returns the arguments of req by name.
 func rawArguments(req mcp.CallToolRequest) (map[string]json.RawMessage, error) {
-	raw, ok := req.GetRawArguments().(json.RawMessage)
-	if !ok { // a client in the same process
-		var err error
-		if raw, err = json.Marshal(req.GetRawArguments()); err != nil { // NaN, for example
-			return nil, refuse("arguments can't be read: %s", text.Clean(err.Error(), 200))
-		}
-	}
 	args := map[string]json.RawMessage{}
-	if len(raw) > 0 && json.Unmarshal(raw, &args) != nil {
+	if raw := req.Params.RawArguments; len(raw) > 0 && json.Unmarshal(raw, &args) != nil {
 		return nil, refuse("arguments must be an object; got %s", kind(raw))
 	}
 	return args, nil
 }
 
-// leftOut reports whether an argument counts as left out. Some clients send
-// every optional argument, as null, and some models a word for nothing where
-// an ID or a name is wanted; the gateway's second document has auto for that.
+// leftOut reports whether value means that the argument is left out. Some clients send
+// all optional arguments, as null, and some models send "none" or the like for an ID or
+// a name; the gateway's second document uses "auto" in this way.
 func leftOut(name string, value json.RawMessage) bool {
 	if len(value) == 0 || string(value) == "null" {
 		return true
@@ -130,10 +124,10 @@ func leftOut(name string, value json.RawMessage) bool {
 	return json.Unmarshal(value, &s) == nil && pixazo.LeftOut(s)
 }
 
-// resolve gives aliased arguments their real names, in place. The gateway's
-// second document says avatar and voice for avatar_id and voice_id.
+// resolve renames the arguments in args that are aliases, such as avatar and voice, which
+// the gateway's second document uses for avatar_id and voice_id.
 func resolve(args map[string]json.RawMessage, aliases map[string]string) error {
-	for _, alias := range slices.Sorted(maps.Keys(aliases)) { // the same call, the same message
+	for _, alias := range slices.Sorted(maps.Keys(aliases)) { // sorted, so that the same call always gets the same error
 		value, ok := args[alias]
 		if !ok {
 			continue
@@ -152,9 +146,8 @@ func resolve(args map[string]json.RawMessage, aliases map[string]string) error {
 	return nil
 }
 
-// checkNames refuses a call that lacks a required argument, or has an unknown
-// one. Of both it names the required one first: the other is often a
-// misspelling of it.
+// checkNames refuses a call that lacks a required argument or has an unknown one. If both
+// are the case, the error is about the required one, which is often misspelt.
 func checkNames(args map[string]json.RawMessage, arguments []argument) error {
 	var names []string
 	for _, a := range arguments {
@@ -185,8 +178,8 @@ func checkNames(args map[string]json.RawMessage, arguments []argument) error {
 	return nil
 }
 
-// read returns value as the string, bool, int or []string that its field
-// takes. A string stands for another type where it is the text form of it.
+// read returns value as the string, bool, int or []string of the argument's field. It
+// also accepts a string that is the text form of another type.
 func (a argument) read(value json.RawMessage) (any, error) {
 	var s string
 	isText := kind(value) == "string" && json.Unmarshal(value, &s) == nil
@@ -211,7 +204,7 @@ func (a argument) read(value json.RawMessage) (any, error) {
 	case a.kind == "boolean" && (strings.EqualFold(literal, "true") || strings.EqualFold(literal, "false")):
 		return strings.EqualFold(literal, "true"), nil
 	case a.kind == "integer" && (kind(value) == "number" || isText && decimal().MatchString(literal)):
-		number, _ := strconv.ParseFloat(literal, 64) // the form is right; too large a number becomes infinite
+		number, _ := strconv.ParseFloat(literal, 64) // infinite if it is too large
 		if number == math.Trunc(number) && number >= a.least && number <= a.most {
 			return int(min(number, 1<<53)), nil
 		}
@@ -219,7 +212,7 @@ func (a argument) read(value json.RawMessage) (any, error) {
 	return nil, refuse("%s must be %s; got %s", a.name, a.rule(), show(value))
 }
 
-// rule describes the values that the argument takes.
+// rule says which values the argument takes.
 func (a argument) rule() string {
 	switch {
 	case a.kind == "boolean":
@@ -234,18 +227,18 @@ func (a argument) rule() string {
 	return "a string"
 }
 
-// readArray reads an array of strings, the text of one (as JSON), or one
-// string, which becomes an array of one.
+// readArray reads an array of strings, the JSON text of such an array, or a single
+// string, which becomes an array of one. s is value as a string if isText is true.
 func (a argument) readArray(value json.RawMessage, s string, isText bool) ([]string, error) {
 	var items []json.RawMessage
 	if isText {
 		s = strings.TrimSpace(s)
 		isJSON := strings.HasPrefix(s, "[") && json.Unmarshal([]byte(s), &items) == nil
-		if !isJSON && !strings.HasPrefix(s, `["`) { // which would be JSON that was cut off
+		if !isJSON && !strings.HasPrefix(s, `["`) { // else it is JSON that was cut off
 			return []string{s}, nil
 		}
 	} else if kind(value) == "array" {
-		_ = json.Unmarshal(value, &items) // valid JSON, or the call would not have come this far
+		_ = json.Unmarshal(value, &items) // can't fail: value is a JSON array
 	}
 	if items == nil {
 		return nil, refuse("%s must be %s; got %s", a.name, a.rule(), show(value))
@@ -263,7 +256,7 @@ func (a argument) readArray(value json.RawMessage, s string, isText bool) ([]str
 // decimal matches a plain decimal number, such as 45 or -4.5.
 var decimal = text.Pattern(`^-?[0-9]+(\.[0-9]+)?$`)
 
-// kind is JSON Schema's word for the type of value.
+// kind returns JSON Schema's name of the type of value.
 func kind(value json.RawMessage) string {
 	value = bytes.TrimSpace(value)
 	if len(value) == 0 {
@@ -284,7 +277,7 @@ func kind(value json.RawMessage) string {
 	return "number"
 }
 
-// show returns the type and the beginning of a value, for an error.
+// show returns the type and the beginning of value, for an error.
 func show(value json.RawMessage) string {
 	switch k := kind(value); k {
 	case "null", "nothing":

@@ -20,19 +20,19 @@ import (
 )
 
 const (
-	spendQuestion = "spend"          // names the question in a call
-	yesFor        = 10 * time.Minute // how long a yes that came after its call had ended counts for the next
+	spendQuestion = "spend"          // the id of the question in the answer to a call
+	yesFor        = 10 * time.Minute // how long a yes counts that came after its call had ended
 )
 
-// confirmations are the user's confirmations that no call has used yet.
+// confirmations holds the confirmations of users that no call has used yet.
 type confirmations struct {
 	mu  sync.Mutex
-	yes map[string]time.Time // when they came, by request
+	yes map[string]time.Time // when they came, by requestKey
 }
 
-// hear reads the answer that a client of 2026-07-28 sends with its second call. An
-// answer to the question about other arguments counts as none; anything but a yes
-// is errDeclined.
+// hear takes the user's answer out of req, with which a client of 2026-07-28 repeats its
+// call. An answer to a question about other arguments is ignored. An answer other than
+// yes is errDeclined.
 func (c *confirmations) hear(ctx context.Context, req mcp.CallToolRequest) error {
 	if _, answered := server.InputResponse(req.Params.InputResponses, spendQuestion); !answered || req.Params.RequestState != requestKey(ctx, req) {
 		return nil
@@ -45,9 +45,9 @@ func (c *confirmations) hear(ctx context.Context, req mcp.CallToolRequest) error
 	return nil
 }
 
-// ask returns nil once the user has agreed to pay for the video, and an error after
-// within at the latest. A yes counts for one call. tell is called now and then
-// while it waits.
+// ask asks the user whether the video may be paid for, unless an unused yes is there. It
+// returns nil if the user agrees, which counts for one call, and an error after within
+// at the latest. While it waits it reports progress with tell.
 func (c *confirmations) ask(ctx context.Context, req mcp.CallToolRequest, in generateArgs, within time.Duration, tell func(value, total float64, message string)) error {
 	key := requestKey(ctx, req)
 	if c.take(key) {
@@ -100,7 +100,7 @@ var (
 	errNotAsked = notConfirmed("this client can't ask the user whether this video may be paid for")
 )
 
-// notConfirmed says why nothing is submitted, which failure adds.
+// notConfirmed returns an error with the reason why the video is not confirmed.
 func notConfirmed(why string) error {
 	return &pixazo.Error{Code: pixazo.NotConfirmed, Message: why}
 }
@@ -115,7 +115,7 @@ func (c *confirmations) add(key string) {
 	c.yes[key] = time.Now()
 }
 
-// take uses up a yes, and reports whether there was one.
+// take removes the yes of key, and reports whether there was one that still counts.
 func (c *confirmations) take(key string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,14 +124,14 @@ func (c *confirmations) take(key string) bool {
 	return ok && time.Since(at) < yesFor
 }
 
-// requestKey is the same for calls of one owner with the same arguments. It also
-// names the question about them, which the answer repeats.
+// requestKey returns a hash of the owner and the arguments of a call. A client of
+// 2026-07-28 gets it with the question, and returns it with the answer.
 func requestKey(ctx context.Context, req mcp.CallToolRequest) string {
-	arguments, _ := json.Marshal(req.GetArguments()) // which came as JSON
+	arguments, _ := json.Marshal(req.GetArguments()) // can't fail: they came as JSON
 	return fmt.Sprintf("%x", sha256.Sum256(append([]byte(jobs.Owner(ctx)+"\n"), arguments...)))
 }
 
-// spendMessage is the question, for a person.
+// spendMessage returns the question that the user is asked.
 func spendMessage(in generateArgs) string {
 	message := "Make this video? It is paid for with credits of the Pixazo account.\n\nPrompt: " + text.Clean(in.Prompt, 1000)
 	if in.Orientation != "" {
@@ -146,8 +146,8 @@ func spendMessage(in generateArgs) string {
 	return message
 }
 
-// clientCapabilities returns what the client of a call said that it can do: with
-// the call since 2026-07-28, else when it initialized.
+// clientCapabilities returns the capabilities of the client that made the call in ctx. A
+// modern client, one of 2026-07-28, states them with each call, others in initialize.
 func clientCapabilities(ctx context.Context) (capabilities mcp.ClientCapabilities, modern bool) {
 	info := server.RequestProtocolInfoFromContext(ctx)
 	modern = info != nil && info.Modern

@@ -1,5 +1,5 @@
-// download_video saves a finished video: on the user's computer, or on a team
-// server, whose users get a link.
+// This file holds download_video, which saves a finished video on the user's computer,
+// or on a team server, which answers with a link.
 
 package tools
 
@@ -26,8 +26,8 @@ type downloadResult struct {
 	WaitExpired bool `json:"wait_expired" jsonschema_description:"true when this call ended before the file was whole, while the download goes on: call download_video again."`
 }
 
-// savedResult is what a result says of the saved file beside the saved_path and
-// the media_type of its job.
+// savedResult is the part of a result about saved files, except for saved_path, saved_url
+// and media_type, which are those of the job.
 type savedResult struct {
 	Bytes        int64           `json:"bytes,omitempty" jsonschema_description:"Size of the saved file."`
 	SHA256       string          `json:"sha256,omitempty" jsonschema_description:"SHA-256 of the saved file, in hexadecimal."`
@@ -36,9 +36,8 @@ type savedResult struct {
 	FurtherURLs  []string        `json:"further_urls,omitempty" jsonschema_description:"On a team server: links to them."`
 }
 
-// addSaved writes into r, the result of a download, where the first file is and what to
-// do next, and returns the other facts about its files. row is the job's in the
-// journal.
+// addSaved sets in r where the first file of s is and what to do next, and returns the
+// rest of the result about files. row is the job's row in the journal.
 func (c Config) addSaved(r *jobResult, row jobs.Row, s download.Saved) savedResult {
 	if len(s.Files) == 0 {
 		return savedResult{}
@@ -54,7 +53,7 @@ func (c Config) addSaved(r *jobResult, row jobs.Row, s download.Saved) savedResu
 			result.FurtherURLs = append(result.FurtherURLs, c.Tracker.SavedURL(row, f.Video))
 		}
 	}
-	if c.Team != nil && r.SavedURL == "" { // the journal is away
+	if c.Team != nil && r.SavedURL == "" { // the journal can't be read
 		r.NextStep = "The video is saved on the server, but there is no link to it just now: call download_video again in a minute."
 	}
 	if len(s.Files) > 1 {
@@ -94,7 +93,7 @@ func downloadVideo(config Config) tool {
 	})
 }
 
-// transferred words the progress of a download.
+// transferred returns the progress of a download in words.
 func transferred(p download.Progress) string {
 	if p.Total == 0 {
 		return fmt.Sprintf("%.1f MB downloaded", float64(p.Bytes)/1e6)

@@ -76,6 +76,10 @@ func (s savedJobs) AddSaved(ctx context.Context, requestID string, files []downl
 func callTool(ctx context.Context, t *testing.T, srv *server.MCPServer, name string, args map[string]any) (text string, s map[string]any, isError bool) {
 	t.Helper()
 	var req mcp.CallToolRequest
+	var err error
+	if req.Params.RawArguments, err = json.Marshal(args); err != nil {
+		t.Fatal(err)
+	}
 	req.Params.Name, req.Params.Arguments = name, args
 	req.Params.Meta = &mcp.Meta{ProgressToken: "token"}
 	result, err := srv.GetTool(name).Handler(ctx, req)

@@ -1,6 +1,5 @@
-// This file holds what is built into the program: the icons, small PNGs that travel
-// inside of the answers, and schemas.json, which package schemagen writes from the
-// structs that arguments are decoded into and results are encoded from.
+// This file embeds the icons, small PNGs that are sent as data URIs, and schemas.json,
+// which the program schemagen writes from the structs of arguments and results.
 
 package tools
 
@@ -18,7 +17,7 @@ import (
 //go:embed schemas.json
 var schemasJSON []byte
 
-// Shape is a tool with the structs that its schemas are made from.
+// Shape has the types of the structs from which the schemas of a tool are made.
 type Shape struct {
 	Tool              string
 	Arguments, Result reflect.Type
@@ -42,11 +41,11 @@ type schemas struct {
 //go:embed icons/*.png
 var iconFiles embed.FS
 
-// Icon is the icon of a tool, or of the server, by its name.
+// Icon returns the icon of the tool or server with this name.
 func Icon(name string) mcp.Icon {
 	png, err := iconFiles.ReadFile("icons/" + name + ".png")
 	if err != nil {
-		panic("tools: " + err.Error()) // part of the program; any test meets it
+		panic("tools: " + err.Error()) // the files are part of the program
 	}
 	return mcp.Icon{Src: "data:image/png;base64," + base64.StdEncoding.EncodeToString(png), MIMEType: "image/png", Sizes: []string{"32x32"}}
 }

@@ -1,4 +1,4 @@
-// generate_video submits a video request, once.
+// This file holds generate_video, which submits a video request once.
 
 package tools
 
@@ -19,7 +19,7 @@ type generateArgs struct {
 	AllowDuplicate bool `json:"allow_duplicate,omitempty" jsonschema:"default=false" jsonschema_description:"true makes and bills another video of the same request. Only if the user asked for one or, after duplicate_uncertain, saw that the video is not on the dashboard."`
 }
 
-// answerTime is what is left of a call's longest time when it stops listening.
+// answerTime is how long before Config.MaxWait a call stops waiting and answers.
 const answerTime = time.Second
 
 type generateResult struct {
@@ -39,8 +39,8 @@ func generateVideo(config Config) tool {
 Answers at once with a request_id; the video takes 5 to 45 minutes. At HeyGen's list price 30 seconds cost about $1; Pixazo's may differ. A request whose video is unfinished, or younger than 10 minutes, is answered with that video.
 
 Prompt: who speaks to whom about what, how long, tone, setting, what must be said or shown.`,
-		// It changes nothing that exists, but it spends money: marked
-		// destructive, so that clients ask first.
+		// It destroys nothing, but spends money; clients ask the user before they call
+		// a destructive tool.
 		hints:   hints{readOnly: false, destructive: true, idempotent: false, openWorld: true},
 		aliases: map[string]string{"avatar": "avatar_id", "voice": "voice_id"},
 		submits: true,
@@ -56,7 +56,7 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 		if err := config.attach(ctx, req, &in.VideoRequest); err != nil {
 			return generateResult{}, err
 		}
-		if config.ConfirmSpend { // nobody is asked about a request that can't be sent
+		if config.ConfirmSpend { // after the checks, since nobody need confirm a request that is refused
 			_, err := pixazo.Prepare(in.VideoRequest)
 			if err == nil {
 				err = yes.ask(ctx, req, in, config.MaxWait-answerTime, tell)
@@ -80,7 +80,8 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 	})
 }
 
-// submitted adds to the next step of a job what became of its submission.
+// submitted returns step, what to do next about the job of s, with a remark if s is a
+// duplicate or could not be written to the journal.
 func (c Config) submitted(s jobs.Submission, step string) string {
 	if s.Duplicate {
 		same := "the same request was"
@@ -96,7 +97,8 @@ func (c Config) submitted(s jobs.Submission, step string) string {
 	return step
 }
 
-// videosLeft returns nil when there is no limit, or it is not known.
+// videosLeft returns a pointer to n, nil if n is negative, since there is no limit or it
+// is not known.
 func videosLeft(n int) *int {
 	if n < 0 {
 		return nil
@@ -104,11 +106,11 @@ func videosLeft(n int) *int {
 	return &n
 }
 
-// rootsQuestion names the question for the client's roots in a call.
+// rootsQuestion is the id of the question for the client's roots in the answer to a call.
 const rootsQuestion = "roots"
 
-// attach makes of the files of a call what is sent. Where the client's roots
-// say which local files may be read, it first has to ask for them.
+// attach reads the local files of video into video.Attached. If it needs the client's
+// roots for that and req does not have them, its error is a question to the client.
 func (c Config) attach(ctx context.Context, req mcp.CallToolRequest, video *pixazo.VideoRequest) (err error) {
 	if c.Team != nil {
 		return c.Team.checkFiles(video.Files)
@@ -129,8 +131,8 @@ func (c Config) attach(ctx context.Context, req mcp.CallToolRequest, video *pixa
 	return err
 }
 
-// question is the error of a call that can't be answered before the client has
-// answered a question.
+// question is an error that makes the call answer with result, which asks the client
+// something. The client then repeats the call with its answer.
 type question struct{ result *mcp.CallToolResult }
 
 func (question) Error() string { return "the client is asked first" }

@@ -1,4 +1,4 @@
-// get_status says where a job stands now.
+// This file holds get_status, which asks the gateway for the status of a job.
 
 package tools
 

@@ -1,4 +1,4 @@
-// list_videos shows what was submitted, from the journal alone.
+// This file holds list_videos, which lists the jobs in the journal.
 
 package tools
 
@@ -19,7 +19,7 @@ import (
 
 const (
 	defaultList = 20
-	maxList     = 20_000 // bytes of an answer: several clients cut longer ones
+	maxList     = 20_000 // bytes of an answer; several clients cut off longer ones
 )
 
 type listArgs struct {
@@ -54,7 +54,7 @@ func listVideos(config Config) tool {
 			}
 			answer, err := json.Marshal(success(result))
 			if n := len(result.Videos); err == nil && len(answer) > maxList && n > 0 {
-				if n == 1 { // get_status has its URLs
+				if n == 1 { // get_status shows what is left out here
 					v := &result.Videos[0]
 					v.VideoURLs, v.ThumbnailURL, v.SubtitleURL, v.CaptionedVideoURL, v.Files = nil, "", "", "", nil
 					return result, nil
@@ -67,7 +67,7 @@ func listVideos(config Config) tool {
 	})
 }
 
-// list returns at most limit videos.
+// list returns a page of at most limit videos.
 func (c Config) list(ctx context.Context, in listArgs, limit int) (listResult, error) {
 	page, err := c.Tracker.List(ctx, jobs.Filter(cmp.Or(in.Status, string(jobs.All))), limit, in.Cursor)
 	if err != nil {
@@ -103,8 +103,8 @@ func (c Config) list(ctx context.Context, in listArgs, limit int) (listResult, e
 // columns are the fields that the text of a list shows as a table.
 var columns = []string{"created_at", "status", "done", "last_checked_at", "request_id", "prompt"}
 
-// text is a short table, and below each row what a table has no room for. Of a
-// long prompt it shows the beginning.
+// text returns the list as a table of columns, with the other fields of a video in lines
+// below its row.
 func (l listResult) text() string {
 	var b strings.Builder
 	if l.Notice != "" {

@@ -1,4 +1,4 @@
-// This file tells a client how far a call is.
+// This file sends a client the progress of a call.
 
 package tools
 
@@ -11,16 +11,15 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 )
 
-// notifier is a session that sends notifications in order with the answer of
-// the call they belong to.
+// notifier is a session that sends notifications before the answer to their call.
 type notifier interface {
 	Notify(ctx context.Context, method string, params map[string]any) error
 }
 
-// progress gives a function that sends the client how far the call is; it does
-// nothing when the client did not ask. What is told strictly rises, as the
-// protocol wants, also when value does not. total is 0 when nobody knows it, as
-// for the making of a video.
+// progress returns a function that sends the progress of a call to its client. It does
+// nothing if the client did not ask for that. The protocol requires that progress
+// rises, so it sends a little more than the last time if value does not. A total of 0
+// means that it is not known.
 func progress(ctx context.Context, req mcp.CallToolRequest) func(value, total float64, message string) {
 	session, ok := server.ClientSessionFromContext(ctx).(notifier)
 	if !ok || req.Params.Meta == nil || req.Params.Meta.ProgressToken == nil {
@@ -37,13 +36,13 @@ func progress(ctx context.Context, req mcp.CallToolRequest) func(value, total fl
 		if total > 0 {
 			params["total"] = thousandths(max(total, last))
 		}
-		// A client that is gone ends the call by itself; there is nothing to
-		// do about a lost progress message.
+		// An error means that the client is gone or the call has ended.
 		_ = session.Notify(ctx, string(mcp.MethodNotificationProgress), params)
 	}
 }
 
-// repeat calls f every 5 s until stop is called.
+// repeat calls f every 5 s until stop is called. f does not run any more when stop
+// returns.
 func repeat(f func()) (stop func()) {
 	tick, end, ended := time.NewTicker(5*time.Second), make(chan struct{}), make(chan struct{})
 	go func() {
@@ -60,7 +59,7 @@ func repeat(f func()) (stop func()) {
 	}()
 	return func() {
 		close(end)
-		<-ended // nothing may be told after the answer
+		<-ended
 	}
 }
 

@@ -1,8 +1,8 @@
-// This file words every result and error of the tools.
+// This file makes the results and errors of the tools.
 //
-// Clients differ in what they show a model: some only structuredContent, some
-// only text, and on an error only text. So a result says the same in both, and
-// an error reads "code: what happened. What to do." with all that is known.
+// Some clients show a model only structuredContent, some only text, and of an error all
+// show only text. So a result has the same facts in both, and an error reads "code: what
+// happened. What to do."
 
 package tools
 
@@ -24,19 +24,19 @@ import (
 
 const maxShown = 2000 // characters of a quotation
 
-// jobResult is a job as the tools return it.
+// jobResult is the result of a tool that is about one job.
 type jobResult struct {
 	jobs.View
 	NextStep string `json:"next_step" jsonschema_description:"What to do next."`
 }
 
-// show returns a row of the journal with what to do next.
+// show returns the result for the job of row.
 func (c Config) show(ctx context.Context, row jobs.Row) jobResult {
 	v := c.Tracker.View(ctx, row)
 	return jobResult{v, c.offered(c.nextStep(ctx, row, v))}
 }
 
-// nextStep says what to do about the job of row, which v shows.
+// nextStep returns what to do next about the job of row. v is the view of row.
 func (c Config) nextStep(ctx context.Context, row jobs.Row, v jobs.View) string {
 	switch {
 	case v.Done && v.Status != string(pixazo.Completed):
@@ -65,17 +65,17 @@ func (c Config) nextStep(ctx context.Context, row jobs.Row, v jobs.View) string 
 	return c.whileMade(ctx, row, v)
 }
 
-// saved says what to do about a video that is saved.
+// saved returns what to do next about a video that is saved.
 func (c Config) saved() string {
 	return c.Team.say("Tell the user where the video is on their computer, as saved_path says.",
 		"Show the user saved_url exactly as it stands: it opens the saved video for an hour, for whoever has it. get_status names a new one.")
 }
 
-// savesItself reports whether the video of row will be saved without a call. A video
-// that was saved once is not saved again, even if its file was deleted.
+// savesItself reports whether the video of row will be saved automatically. A video that
+// was saved once is not saved again, even if its file was deleted.
 func savesItself(row jobs.Row) bool { return row.Save.Folder != "" && len(row.Saved) == 0 }
 
-// whileMade says what to do while a video is being made.
+// whileMade returns what to do next while the video is being made.
 func (c Config) whileMade(ctx context.Context, row jobs.Row, v jobs.View) string {
 	takes := "5 to 45 minutes"
 	if v.TypicalSeconds > 0 {
@@ -97,8 +97,8 @@ func (c Config) whileMade(ctx context.Context, row jobs.Row, v jobs.View) string
 	return step + " Do not call generate_video again for it."
 }
 
-// waitCommand returns the command with which the agent of the client waits in a
-// shell, "" if it has no shell, or the program is on another computer.
+// waitCommand returns the command with which the client's agent can wait in a shell, ""
+// if it has no shell or the server runs on another computer.
 func (c Config) waitCommand(ctx context.Context) string {
 	session, ok := server.ClientSessionFromContext(ctx).(interface {
 		ClientName(context.Context) string
@@ -109,7 +109,7 @@ func (c Config) waitCommand(ctx context.Context) string {
 	return c.WaitCommand(session.ClientName(ctx))
 }
 
-// success is result in both forms.
+// success returns result as structuredContent and as text.
 func success(result any) *mcp.CallToolResult {
 	var lines []string
 	if table, ok := result.(interface{ text() string }); ok {
@@ -123,9 +123,8 @@ func success(result any) *mcp.CallToolResult {
 	}
 }
 
-// addLines adds a line for each field of the struct v that its JSON has, under
-// the name that it has there. Words that the gateway or a user chose stand in
-// quotation marks.
+// addLines adds a line "name: value" for each field of the struct v that is in its JSON.
+// Words of the gateway or a user are put in quotation marks.
 func addLines(lines *[]string, v reflect.Value) {
 	for field, value := range v.Fields() {
 		if field.Anonymous {
@@ -159,10 +158,10 @@ func addLines(lines *[]string, v reflect.Value) {
 	}
 }
 
-// quoted shows words of the gateway or a user on one line.
+// quoted returns words of the gateway or a user cleaned, in quotation marks.
 func quoted(words string, limit int) string { return text.Said(text.Clean(words, limit)) }
 
-// failure is an error result: "code: what happened. What to do."
+// failure returns err as an error result, "code: what happened. What to do."
 func failure(config Config, d definition, err error) *mcp.CallToolResult {
 	e, ok := errors.AsType[*pixazo.Error](err)
 	if !ok {
@@ -187,14 +186,14 @@ func failure(config Config, d definition, err error) *mcp.CallToolResult {
 	return mcp.NewToolResultError(strings.TrimSpace(said + " " + config.offered(strings.Join(advice, " "))))
 }
 
-// offered returns words of ours without the sentences that speak of a tool which
-// this server does not offer.
+// offered returns words without the sentences that name a tool which this server does
+// not offer.
 func (c Config) offered(words string) string { return text.WithoutNaming(words, c.Missing()) }
 
-// place says where a key is put, when the error is that there is none.
+// place returns where to put the key if e says that there is none, else "".
 func place(config Config, e *pixazo.Error) string {
 	switch {
-	case config.Team != nil || e.Code != pixazo.MissingAPIKey || e.Err != nil: // there is one that can't be used, and the message says which
+	case config.Team != nil || e.Code != pixazo.MissingAPIKey || e.Err != nil: // with Err there is a key that can't be used, and the message names its place
 		return ""
 	case config.KeyFile == "":
 		return "; it goes into the variable PIXAZO_API_KEY of this server's settings"

@@ -1,5 +1,5 @@
-// This file changes what the tools say where the server is a team's: its users have
-// no access to its disk or its settings.
+// This file holds what the tools of a team server say differently, since its users have
+// no access to its disk and its settings.
 
 package tools
 
@@ -11,15 +11,15 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// say returns ours on the user's own computer, teams on a team server.
-func (t *Team) say(ours, teams string) string {
+// say returns own on the user's own computer, team on a team server.
+func (t *Team) say(own, team string) string {
 	if t == nil {
-		return ours
+		return own
 	}
-	return teams
+	return team
 }
 
-// words returns an input schema with the descriptions that fit the server.
+// words returns an input schema with descriptions that suit a team server if t is one.
 func (t *Team) words(schema json.RawMessage) json.RawMessage {
 	if t == nil {
 		return schema
@@ -32,10 +32,11 @@ func (t *Team) words(schema json.RawMessage) json.RawMessage {
 	).Replace(string(schema)))
 }
 
-// maxFiles returns how many megabytes of files fit into a call as base64.
+// maxFiles returns how many megabytes of files can be sent in a call as base64.
 func (t *Team) maxFiles() int64 { return t.MaxBody * 3 / 4 / 1_000_000 }
 
-// checkFiles refuses local files, which lie on another computer.
+// checkFiles returns an error if there are local files among files, since those are on
+// another computer.
 func (t *Team) checkFiles(files []string) error {
 	rule := fmt.Sprintf("must be an http(s) URL, a HeyGen asset ID, or a data URI or base64 (%d MB in all): this server runs on another computer than the user's", t.maxFiles())
 	video := pixazo.VideoRequest{Files: files, Attached: make([]*pixazo.Attachment, len(files))}
@@ -47,11 +48,11 @@ func (t *Team) checkFiles(files []string) error {
 	return video.CheckFiles()
 }
 
-// runner names the person to whom a team's users are sent.
+// runner names the person whom a team's users can ask.
 const runner = "whoever runs this server"
 
-// teamAdvice takes the place of what the user is asked to do on their own
-// computer or account.
+// teamAdvice replaces advice that only suits users with a computer and account of their
+// own.
 var teamAdvice = map[pixazo.Code]string{
 	pixazo.MissingAPIKey: "Tell the user to ask " + runner + ".",
 	pixazo.Unauthorized:  "Tell the user to ask " + runner + " to check the API key.",

@@ -1,4 +1,4 @@
-// wait_for_video follows a job for as long as one call may last.
+// This file holds wait_for_video, which waits for the end of a job.
 
 package tools
 
@@ -15,8 +15,8 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// defaultWait stays under the shortest limit that common clients set on a
-// call, 60 s.
+// defaultWait is shorter than the time limits that common clients set on a call, the
+// shortest of which is 60 s.
 const defaultWait = 45 * time.Second
 
 type waitArgs struct {
@@ -24,12 +24,12 @@ type waitArgs struct {
 	TimeoutSeconds *int `json:"timeout_seconds,omitempty" jsonschema:"minimum=0,default=45" jsonschema_description:"Whole seconds to wait; at most the server's limit, 50 by default."`
 }
 
-// timeout is how long to wait, at most limit.
+// timeout returns how long to wait, at most limit.
 func (a waitArgs) timeout(limit time.Duration) time.Duration {
 	if a.TimeoutSeconds == nil {
 		return min(defaultWait, limit)
 	}
-	seconds := min(float64(*a.TimeoutSeconds), limit.Seconds()) // a huge number would overflow a Duration
+	seconds := min(float64(*a.TimeoutSeconds), limit.Seconds()) // as a float, since a huge number would overflow a Duration
 	return time.Duration(seconds * float64(time.Second))
 }
 
@@ -78,7 +78,7 @@ func waitForVideo(config Config) tool {
 	})
 }
 
-// waited words the progress of a wait.
+// waited returns the progress of a wait in words.
 func waited(p jobs.Progress) string {
 	status := cmp.Or(string(p.Row.Job.Status), "no status yet")
 	if p.Age == 0 {

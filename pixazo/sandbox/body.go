@@ -19,7 +19,7 @@ const (
 )
 
 // isAssetID reports whether s may be a HeyGen asset ID. The documents give no form; it
-// matters that most file names and base64 without a head are not taken for one.
+// matters that file names with an ending, and bare base64, are not taken for one.
 func isAssetID(s string) bool {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 	return s != "" && len(s) <= 128 && strings.Trim(s, letters) == ""

@@ -1,6 +1,6 @@
 // Schemagen writes schemas.json, the JSON Schemas of the tools, from the
-// structs of their arguments and results. It is a program of its own because
-// making them at each start would take as long as all the rest of it:
+// structs of their arguments and results. It is a program of its own since making them
+// at each start of the server would double the time that a start takes:
 //
 //	go generate ./tools
 package main
@@ -25,8 +25,8 @@ func main() {
 	}
 }
 
-// schemas returns the content of schemas.json. Several clients fail on $schema
-// and $ref, so each schema is one inlined object.
+// schemas returns the content of schemas.json. Several clients can't read $schema and
+// $ref, so each schema is one object without them.
 func schemas() ([]byte, error) {
 	reflector := jsonschema.Reflector{Anonymous: true, DoNotReference: true, ExpandedStruct: true}
 	all := map[string]map[string]*jsonschema.Schema{}
