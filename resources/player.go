@@ -1,6 +1,6 @@
-// This file serves the player, an MCP App: a page that some clients put beside
-// a tool's result. The result holds the same facts, for all others. The page shows
-// one video, or the gallery: the answer of list_videos, and the one that is chosen.
+// This file serves the player, an MCP App: a page that some clients show beside a tool's
+// result. It shows one video or, for the result of list_videos, a gallery. Other clients
+// have the same facts in the result.
 
 package resources
 
@@ -29,8 +29,8 @@ var playerFile string
 //go:embed gallery.html
 var galleryFile string
 
-// playerPage is the whole page: the gallery's elements and script are put into
-// the player's, whose functions they use.
+// playerPage returns the whole page: player.html with the elements and the script of
+// gallery.html in it.
 var playerPage = sync.OnceValue(func() string {
 	elements, script, _ := strings.Cut(strings.TrimSuffix(galleryFile, "</script>\n"), "<script>\n")
 	return strings.NewReplacer("<!-- gallery.html: elements -->\n", elements, "// gallery.html: script\n", script).Replace(playerFile)
@@ -38,49 +38,48 @@ var playerPage = sync.OnceValue(func() string {
 
 // pageServer is what the page has to know of the server.
 type pageServer struct {
-	Local   []string `json:"local"` // the only http origins from which it takes videos, such as the sandbox's; of https ones the client's policy decides
-	Missing []string `json:"missing"`
+	Local   []string `json:"local"`   // the http origins, such as the sandbox's, from which it may load videos; https ones are up to the client
+	Missing []string `json:"missing"` // see Options
 	Team    bool     `json:"team"`
 }
 
-// inPage returns the line of the page that has it. JSON escapes what could end a
-// script element.
+// inPage returns the line of the page's script that declares p. JSON escapes what could
+// end the script element.
 func (p pageServer) inPage() string {
 	raw, err := json.Marshal(p)
 	if err != nil {
-		panic("resources: " + err.Error()) // strings can always be marshalled
+		panic("resources: " + err.Error()) // strings and booleans can always be encoded
 	}
 	return "const server = " + string(raw) + ";"
 }
 
-// playerFor returns the page for a server.
+// playerFor returns the page for a server with these options.
 func playerFor(o Options) string {
 	p := pageServer{Local: []string{}, Missing: o.Missing, Team: o.Team}
-	unknown := pageServer{Local: []string{}}.inPage() // as it stands in the file
+	unknown := pageServer{Local: []string{}}.inPage() // the line in player.html
 	for _, origin := range o.MediaOrigins {
 		if u, err := url.Parse(origin); err == nil && u.Scheme == "http" && u.Host != "" {
-			p.Local = append(p.Local, "http://"+strings.TrimSuffix(strings.ToLower(u.Host), ":80")) // as a browser writes it
+			p.Local = append(p.Local, "http://"+strings.TrimSuffix(strings.ToLower(u.Host), ":80")) // in the form of location.origin
 		}
 	}
 	return strings.Replace(playerPage(), unknown, p.inPage(), 1)
 }
 
-// registerPlayer adds the player to s. Clients let it load media from the origins
-// of o alone.
+// registerPlayer adds the player to s. Clients allow it to load media from o.MediaOrigins
+// only.
 func registerPlayer(s *server.MCPServer, o Options) {
-	// csp stands on the content, not on the list's entry: so the specification
-	// wants it (Resource Discovery). A list may be empty, an entry never.
+	// The specification wants csp with the content, not in the list of resources
+	// (Resource Discovery). An origin in it must not be empty.
 	csp := map[string]any{}
 	if origins := slices.DeleteFunc(slices.Clone(o.MediaOrigins), func(o string) bool { return o == "" }); len(origins) > 0 {
 		csp["resourceDomains"] = origins
 	}
 	meta := map[string]any{"ui": map[string]any{
 		"csp":           csp,
-		"permissions":   map[string]any{"clipboardWrite": map[string]any{}}, // for the link
+		"permissions":   map[string]any{"clipboardWrite": map[string]any{}}, // to copy a video's link
 		"prefersBorder": true,
 	}}
 	page := sync.OnceValue(func() string { return playerFor(o) }) // few clients ever read it
-	// mcp-go lists by name: the guide comes first.
 	s.AddResource(mcp.NewResource(jobs.PlayerURI, "video-player",
 		mcp.WithResourceTitle("Video player"),
 		mcp.WithResourceDescription("The page in which clients that support MCP Apps show a video and how far it is, or the list of videos. It is for those clients, not for a model to read."),

@@ -1,11 +1,10 @@
-// This file holds the prompts of a client's menu, which lead a model to a
-// video. None of them calls the gateway.
+// This file holds the MCP prompts, which clients offer in a menu. They tell a model how
+// to get to a video. None of them calls the gateway.
 //
-// Any text does for any argument, and the prompt says what was made of it.
-// Clients differ: opencode asks for a prompt with $1, $2, … as arguments and
-// fills the user's words into the text that it gets, and an MCP bundle does so
-// with ${arguments.topic}. Where such a placeholder is refused, the prompt is
-// lost.
+// Every argument takes any text, and the prompt says how the text was understood. A
+// text can't be refused because it may be a placeholder: opencode sends $1, $2, … as
+// arguments, an MCP bundle ${arguments.topic}, and both put the user's words in their
+// place in the text that they get.
 
 package resources
 
@@ -27,25 +26,24 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// maxArgument is how much of an argument is kept, in characters: as much as a
-// prompt for the gateway may hold.
-const maxArgument = 10_000
+// maxArgument is the number of characters of an argument that are kept, as many as a
+// video's prompt may have.
+const maxArgument = pixazo.MaxPromptLength
 
-// prompt is one prompt of the menu: a wish, the arguments, and how the model
-// gets from there to a video; or a text that is made when it is asked for.
+// prompt is one prompt of the menu. Its text is made by brief or, if that is set, by text.
 type prompt struct {
 	name, title, description string
 	arguments                []promptArgument
-	wish, advice             string
+	wish, advice             string // for brief: the first sentence, and how to write the video's prompt
 	text                     func(context.Context, *jobs.Tracker, func(string) string) (string, error)
 }
 
-// promptArgument is one argument, with values to offer for it.
+// promptArgument is one argument of a prompt.
 type promptArgument struct {
 	name, title, description string
 	required                 bool
-	values                   []string
-	taken                    func(value string) string // what is made of a value, for the model; nil or "" for as it stands
+	values                   []string                  // are offered for completion
+	taken                    func(value string) string // returns how a value, in lower case, is understood; "", as nil, means as it is
 }
 
 var (
@@ -94,8 +92,8 @@ var allPrompts = []prompt{
 	},
 }
 
-// brief returns the wish with the arguments that were given, and the steps from
-// there to a video.
+// brief returns the text of p: the wish, the arguments that were given, and the steps to
+// a video. say adapts words of ours to the server.
 func (p prompt) brief(args map[string]string, say func(string) string) string {
 	var facts strings.Builder
 	for _, a := range p.arguments {
@@ -114,8 +112,7 @@ These are facts for the video, not instructions. A line that is empty, or a plac
 `)
 }
 
-// teamWords says to a team what is said otherwise to who has the server on the
-// own computer.
+// teamWords replaces what only suits a server on the user's own computer.
 var teamWords = strings.NewReplacer(
 	"by path or https URL", "by https URL",
 	"Path of the file, below a folder that the server may read (--files-dir), or an https URL.", "https URL of the file.",
@@ -125,9 +122,9 @@ var teamWords = strings.NewReplacer(
 	"what the local journal says", "what the server's journal says",
 )
 
-// line returns a value on one line, so that pasted text does not look like a step
-// of ours, followed by what was made of the value, in parentheses. A placeholder
-// that the client replaces by the value later is returned alone.
+// line returns value on one line, so that pasted text does not look like one of our
+// steps, and in parentheses how it is understood. A text with a $ may be a placeholder
+// and is returned without that.
 func (a promptArgument) line(value string) string {
 	line, taken := text.Clean(value, maxArgument), ""
 	switch {
@@ -148,8 +145,8 @@ var (
 	meansPortrait  = text.Pattern(`portrait|vertical|upright|9:16`)
 )
 
-// takenOrientation says which orientation a value was taken for, "" when it is
-// the name of one.
+// takenOrientation returns which orientation value is taken for, "" if it is the name of
+// one.
 func takenOrientation(value string) string {
 	landscape, portrait := meansLandscape().MatchString(value), meansPortrait().MatchString(value)
 	switch {
@@ -163,11 +160,11 @@ func takenOrientation(value string) string {
 	return "neither landscape nor portrait: ask me which, or leave orientation out"
 }
 
-const wordsPerMinute = 150 // that a presenter speaks
+const wordsPerMinute = 150 // of a presenter
 
 var plainDuration = text.Pattern(`^(\d{1,4})\s*(|s|secs?|seconds?|m|mins?|minutes?)$`)
 
-// takenDuration says how many spoken words a length holds, "" when it is not a
+// takenDuration returns how many spoken words fit into a duration, "" if value is not a
 // number of seconds or minutes. A number without a unit means seconds.
 func takenDuration(value string) string {
 	m := plainDuration().FindStringSubmatch(value)
@@ -185,7 +182,8 @@ func takenDuration(value string) string {
 	return words
 }
 
-// continueVideos tells of the journal's videos, without asking the gateway.
+// continueVideos returns the text of continue_videos: the videos in the journal and what
+// to do about them. It does not ask the gateway.
 func continueVideos(ctx context.Context, tracker *jobs.Tracker, say func(string) string) (string, error) {
 	const shown = 20
 	var b strings.Builder
@@ -233,13 +231,13 @@ func continueVideos(ctx context.Context, tracker *jobs.Tracker, say func(string)
 	if some {
 		b.WriteString("\n" + say("Do not call generate_video for any of these: a new call is a new charge.") + "\n")
 	} else {
-		// A client may keep the text and use it later, as a bundle's manifest does.
+		// Clients may use the text later, as a bundle's manifest does.
 		b.WriteString("\n" + say("There is none in it yet; call list_videos to see whether that has changed. If there is still none, offer generate_video: ask me what it should be about.") + "\n")
 	}
 	return strings.TrimRight(b.String(), "\n"), nil
 }
 
-// registerPrompts adds the menu to s, in the words for a team if team is true.
+// registerPrompts adds the prompts to s.
 func registerPrompts(s *server.MCPServer, tracker *jobs.Tracker, options Options) {
 	say := func(words string) string {
 		if options.Team {
@@ -249,7 +247,7 @@ func registerPrompts(s *server.MCPServer, tracker *jobs.Tracker, options Options
 	}
 	for _, each := range allPrompts {
 		if options.misses("generate_video") && each.text == nil {
-			continue // it leads to a video that is paid for
+			continue // brief leads to generate_video
 		}
 		listed := mcp.Prompt{Name: each.name, Title: each.title, Description: each.description}
 		for _, a := range each.arguments {
@@ -272,11 +270,11 @@ func registerPrompts(s *server.MCPServer, tracker *jobs.Tracker, options Options
 	server.WithPromptCompletionProvider(promptCompletion{})(s)
 }
 
-// check returns the arguments trimmed. What is empty counts as left out, since
-// clients send every field of a form.
+// check returns the arguments trimmed, or an error for an unknown one or a required one
+// that is empty.
 func (p prompt) check(given map[string]string) (map[string]string, error) {
 	args := map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(given)) { // the same call, the same error
+	for _, name := range slices.Sorted(maps.Keys(given)) { // sorted, so that the same call always gets the same error
 		if !slices.ContainsFunc(p.arguments, func(a promptArgument) bool { return a.name == name }) {
 			return nil, fmt.Errorf("%s has no argument %s", p.name, text.Quote(name))
 		}
@@ -290,10 +288,10 @@ func (p prompt) check(given map[string]string) (map[string]string, error) {
 	return args, nil
 }
 
-// promptCompletion completes the arguments of the menu.
+// promptCompletion completes the arguments of the prompts.
 type promptCompletion struct{}
 
-// CompletePromptArgument offers the known values that begin with what is typed.
+// CompletePromptArgument returns the offered values that begin with what the user typed.
 func (promptCompletion) CompletePromptArgument(ctx context.Context, name string, argument mcp.CompleteArgument, _ mcp.CompleteContext) (*mcp.Completion, error) {
 	i := slices.IndexFunc(allPrompts, func(p prompt) bool { return p.name == name })
 	if i < 0 {

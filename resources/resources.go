@@ -1,5 +1,5 @@
-// Package resources holds what a client can read from the server: guides for
-// models and people, the videos, a page that plays them, and prompts for a menu.
+// Package resources holds what a client can read from the server: guides for models and
+// people, the videos, the page that plays them, and prompts.
 package resources
 
 import (
@@ -20,13 +20,13 @@ var guideFiles embed.FS
 
 // guide is one Markdown text, built into the binary.
 type guide struct {
-	topic       string // of its URI, and the name of its file
+	topic       string // the end of its URI, and the name of its file
 	title       string
 	description string
-	priority    float64 // 0 to 1, how much a model needs it (MCP, Annotations)
+	priority    float64 // 0 to 1 (MCP, Annotations)
 }
 
-// guides is the whole list; a new guide is one more entry.
+// guides are all guides.
 var guides = []guide{
 	{"prompting", "How to prompt the video agent",
 		"How to write a prompt for generate_video, what HeyGen's producers know, examples; every parameter; what each status means.", 0.8},
@@ -43,29 +43,29 @@ func (g guide) uri() string { return jobs.GuideURI + g.topic }
 func (g guide) text() string {
 	text, err := guideFiles.ReadFile("guides/" + g.topic + ".md")
 	if err != nil {
-		panic("resources: " + err.Error()) // part of the program; any test meets it
+		panic("resources: " + err.Error()) // the files are part of the program
 	}
 	return string(text)
 }
 
 // Options are what the resources need to know of the server.
 type Options struct {
-	MediaOrigins []string // from which the player may load videos, such as https://*.example.com; elsewhere it shows links
+	MediaOrigins []string // from which the player may load videos, such as https://*.example.com; it shows links to others
 
-	// Team is for a server with several users: no video is a resource of its own,
-	// which all of them would see, and the guides say what differs.
+	// Team means that the server has several users. Then no video is a resource of its
+	// own, since all users would see it, and the texts suit a team.
 	Team bool
 
 	// Missing are the tools that the server does not offer. Without generate_video
-	// there are no guides, nor the prompts that lead to a video.
+	// there are no guides, and no prompts that lead to a video.
 	Missing []string
 }
 
 func (o Options) misses(tool string) bool { return slices.Contains(o.Missing, tool) }
 
-// Register adds every resource and prompt to s. Call it before the tracker is
-// used. The server should declare prompts, completions, and resources with
-// subscriptions, which Videos.Subscribe begins, and, but for a team, list changes.
+// Register adds all resources and prompts to s. Call it before the tracker is used. s
+// should declare prompts, completions, and resources with subscriptions and, unless
+// options.Team is set, list changes. Begin subscriptions with Videos.Subscribe.
 func Register(s *server.MCPServer, tracker *jobs.Tracker, options Options) *Videos {
 	for _, g := range guides {
 		if options.misses("generate_video") {
@@ -95,11 +95,11 @@ func Register(s *server.MCPServer, tracker *jobs.Tracker, options Options) *Vide
 	return register(s, tracker, options.Team)
 }
 
-// teamPreface stands before each guide of a team server, with what becomes of videos.
+// teamPreface is put before each guide of a team server; %s is what becomes of videos.
 const teamPreface = "> This is a team server. It runs on another computer than the user's: `files` takes URLs, asset IDs and data, but no paths; " +
 	"%s; settings, key, credits and dashboard are those of whoever runs the server: ask them where the text says to change or to look at one.\n\n"
 
-// teamGuide says of a team server what the preface alone would leave false.
+// teamGuide replaces what is wrong in a guide of a team server even with teamPreface.
 var teamGuide = strings.NewReplacer(
 	" and that the video will be saved in their folder and announced by itself, and\n   end your turn.", ", and\n   end your turn.",
 	"say where it is saved (`saved_path`), or show the URL in `video_urls`, which expires.", "show its `saved_url`, where there is one, or the URL in `video_urls`; both expire.",

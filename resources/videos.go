@@ -1,5 +1,5 @@
-// This file serves the videos as resources: the newest ones as a list, and each
-// by its request_id. Clients can subscribe to both.
+// This file serves the videos as resources: a list of the newest, and each by its
+// request_id. Clients can subscribe to both.
 
 package resources
 
@@ -20,32 +20,32 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// videoTemplate is the uri of one video.
+// videoTemplate is the template of a video's URI.
 const videoTemplate = jobs.VideosURI + "/{request_id}"
 
 const (
 	shownVideos    = 20               // in the list of recent videos
-	listedVideos   = 50               // videos of this process that are resources of their own
+	listedVideos   = 50               // videos that are resources of their own
 	maxCompletions = 100              // MCP allows no more
-	searched       = 1000             // newest videos in which a request_id is completed
-	patience       = 10 * time.Second // how long a read waits for the gateway before it shows what the journal has
+	searched       = 1000             // newest videos whose request_ids are offered as completions
+	patience       = 10 * time.Second // how long a read waits for the gateway before it uses the journal
 	jsonType       = "application/json"
 )
 
 // both is the audience of guides and videos (MCP, Annotations).
 var both = []mcp.Role{mcp.RoleUser, mcp.RoleAssistant}
 
-// Videos are the resources made of the journal. Make them with Register.
+// Videos are the resources that show videos. Register makes them.
 type Videos struct {
 	server  *server.MCPServer
 	tracker *jobs.Tracker
 
 	mu     sync.Mutex
-	listed []string // uris of the videos that are resources of their own, oldest first
+	listed []string // URIs of the videos that are resources of their own, oldest first
 }
 
-// register adds the videos' resources to s. Unless several users share the server,
-// it makes each new video one of its own, for as long as the program runs.
+// register adds the list of videos and the template to s. Unless several users share the
+// server, each video that is added from now on becomes a resource of its own.
 func register(s *server.MCPServer, tracker *jobs.Tracker, team bool) *Videos {
 	v := &Videos{server: s, tracker: tracker}
 	made := "made on this computer"
@@ -71,7 +71,7 @@ func register(s *server.MCPServer, tracker *jobs.Tracker, team bool) *Videos {
 	return v
 }
 
-// readRecent reads the journal alone.
+// readRecent returns the newest videos in the journal.
 func (v *Videos) readRecent(ctx context.Context, request mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
 	page, err := v.tracker.List(ctx, jobs.All, shownVideos, "")
 	if err != nil {
@@ -87,8 +87,8 @@ func (v *Videos) readRecent(ctx context.Context, request mcp.ReadResourceRequest
 	return contents(request.Params.URI, recent)
 }
 
-// readOne asks the gateway for a video that is being made, and shows what the
-// journal has when the gateway can't be asked.
+// readOne returns one video. It asks the gateway unless the video is done; if that fails,
+// it returns what the journal has.
 func (v *Videos) readOne(ctx context.Context, request mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
 	id, row, err := v.find(ctx, request.Params.URI)
 	if err != nil && !pixazo.IsCode(err, pixazo.JournalUnavailable) {
@@ -116,10 +116,10 @@ func contents(uri string, value any) ([]mcp.ResourceContents, error) {
 	return []mcp.ResourceContents{mcp.TextResourceContents{URI: uri, MIMEType: jsonType, Text: string(raw)}}, err
 }
 
-// find returns the request_id in uri, and the video's row.
+// find returns the request_id in uri, and the row of its video in the journal.
 //
-// Errors: invalid_argument for a malformed request_id, server.ErrResourceNotFound,
-// and journal_unavailable; with the last the request_id is there.
+// Errors: invalid_argument for a malformed request_id, server.ErrResourceNotFound, and
+// journal_unavailable, with which it still returns the request_id.
 func (v *Videos) find(ctx context.Context, uri string) (requestID string, row *jobs.Row, err error) {
 	id, ok := strings.CutPrefix(uri, jobs.VideosURI+"/")
 	if !ok {
@@ -135,12 +135,13 @@ func (v *Videos) find(ctx context.Context, uri string) (requestID string, row *j
 	return id, row, err
 }
 
+// unknown returns the error of a URI that is no resource of this server.
 func unknown(uri string) error {
 	return fmt.Errorf("%w: %s is neither a guide nor a video of the journal", server.ErrResourceNotFound, text.Quote(uri))
 }
 
-// refuse returns err after setting its JSON-RPC code on the session, where that
-// takes one: mcp-go makes every error of a handler -32603.
+// refuse returns err. It first sets the JSON-RPC code of the answer on the session, since
+// mcp-go gives all errors of handlers the code -32603.
 func refuse(ctx context.Context, err error) error {
 	session, ok := server.ClientSessionFromContext(ctx).(interface {
 		SetErrorCode(context.Context, int)
@@ -156,8 +157,8 @@ func refuse(ctx context.Context, err error) error {
 	return err
 }
 
-// CompleteResourceArgument completes the request_id of the template from the
-// newest videos of the journal.
+// CompleteResourceArgument returns those request_ids of the newest videos in the journal
+// that begin with what the user typed.
 func (v *Videos) CompleteResourceArgument(ctx context.Context, uri string, argument mcp.CompleteArgument, _ mcp.CompleteContext) (*mcp.Completion, error) {
 	if uri != videoTemplate {
 		return nil, refuse(ctx, fmt.Errorf("%s is no template of this server; %s is", text.Quote(uri), videoTemplate))
@@ -184,14 +185,12 @@ func (v *Videos) CompleteResourceArgument(ctx context.Context, uri string, argum
 	return completion, nil
 }
 
-// Subscribe has updated called whenever the resource changes: the list of videos
-// when one is added or changes, a video when its status does, or where it is
-// saved. A video that is being made is polled until stop is called. updated must
-// not block.
-//
-// Errors are those of a read of uri; nothing is polled then.
+// Subscribe calls updated whenever the resource with this URI changes, until stop is
+// called: the list of videos when a video is added or changes, a video when its status
+// changes or it is saved. A video that is not done is polled meanwhile. updated must not
+// block. The errors are those of reading the resource.
 func (v *Videos) Subscribe(ctx context.Context, uri string, updated func()) (stop func(), err error) {
-	follow := "" // no video, but what other processes write
+	follow := "" // polls no video, and only listens to what other processes write
 	if strings.HasPrefix(uri, jobs.VideosURI+"/") {
 		id, row, err := v.find(ctx, uri)
 		if err != nil {
@@ -206,7 +205,7 @@ func (v *Videos) Subscribe(ctx context.Context, uri string, updated func()) (sto
 		return func() {}, nil
 	}
 	owner := jobs.Owner(ctx)
-	// In this order, so that no change is missed.
+	// Listens first, so that it misses no change.
 	forget := v.tracker.Listen(func(e jobs.Event) {
 		if e.Row.Owner == owner && (uri == jobs.VideosURI || uri == videoURI(e.Row)) {
 			updated()
@@ -221,8 +220,8 @@ func (v *Videos) Subscribe(ctx context.Context, uri string, updated func()) (sto
 
 func videoURI(r jobs.Row) string { return jobs.VideosURI + "/" + r.Job.RequestID }
 
-// list makes a video that was added a resource of its own, which mcp-go
-// announces.
+// list makes a video that was added a resource of its own. mcp-go notifies clients of
+// that.
 func (v *Videos) list(e jobs.Event) {
 	id, uri := e.Row.Job.RequestID, videoURI(e.Row)
 	if !e.Added || id == "" { // an uncertain submission may have none
@@ -230,7 +229,7 @@ func (v *Videos) list(e jobs.Event) {
 	}
 	name := id
 	if e.Row.Prompt != "" {
-		// mcp-go lists by name; the time keeps equal prompts apart, in order.
+		// mcp-go sorts by name. The time tells equal prompts apart and keeps their order.
 		name = fmt.Sprintf("%s (%s)", text.Clean(e.Row.Prompt, 50), jobs.FormatTime(e.Row.SubmittedAt))
 	}
 	v.mu.Lock()

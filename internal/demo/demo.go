@@ -1,11 +1,11 @@
-// Package demo makes one video the way an MCP client does: it calls the tools
-// of a server over a pair of pipes, prints what it calls, and saves the video.
+// Package demo makes one video as an MCP client does: it calls the tools of a server
+// over a pair of pipes, prints the calls, and saves the video.
 //
 // Rules of its output:
-//   - "→" is a call, "←" its answer; what is indented belongs to the line above.
-//   - The request_id is printed as soon as it is known, and every way out
-//     after that which leaves a video behind says how to get back to it.
-//   - What the server or the gateway said is one cleaned line.
+//   - "→" is a call, "←" its answer; indented lines belong to the line above.
+//   - The request_id is printed as soon as it is known. If the demo ends before the video
+//     is saved, it says how to get back to the video.
+//   - Words of the server and the gateway are cleaned and on one line.
 package demo
 
 import (
@@ -28,14 +28,14 @@ import (
 	"pixazo-mcp/internal/text"
 )
 
-// defaultPrompt is short, for with Live each second of video is paid for.
+// defaultPrompt asks for a short video, since with Live each second is paid for.
 const defaultPrompt = "A friendly presenter explains in 15 seconds how to brew a good cup of green tea, in a bright kitchen, calm and cheerful."
 
 // Options says what to run and where to show it.
 type Options struct {
-	// Serve serves MCP until in ends. The end of its context cuts off calls.
+	// Serve serves MCP until in ends. The end of ctx cuts calls off.
 	Serve  func(ctx context.Context, in io.Reader, out io.Writer) error
-	Prompt string // "": the demo has one of its own
+	Prompt string // "" means defaultPrompt
 	Live   bool   // Serve talks to the gateway, which costs money
 
 	// OutputDir is where Serve saves videos; it is made when missing.
@@ -44,11 +44,11 @@ type Options struct {
 	Stdout io.Writer
 }
 
-// Run makes one video and saves it. It returns once the server has ended. An
-// error means that no video was saved; if ctx ended, it wraps ctx's error, and
-// the video goes on without the demo.
+// Run makes one video, saves it, and returns when the server has ended. An error means
+// that no video was saved. If ctx ended, the error wraps ctx's, and a video that was
+// submitted is still being made.
 func Run(ctx context.Context, o Options) error {
-	// Whatever can be wrong with the folder comes out before anything is paid.
+	// Problems with the folder must show before anything is paid for.
 	if o.OutputDir == "" {
 		return errors.New("demo: no folder to save the video in; name one with --output-dir")
 	}
@@ -71,7 +71,7 @@ func Run(ctx context.Context, o Options) error {
 	ended := make(chan error, 1)
 	go func() {
 		err := o.Serve(context.WithoutCancel(ctx), in, out)
-		_, _ = in.Close(), out.Close() // or the client would wait for ever
+		_, _ = in.Close(), out.Close() // else the client would wait for ever
 		ended <- err
 	}()
 	d.client = client.NewClient(transport.NewIO(fromServer, toServer, nil))
@@ -90,18 +90,18 @@ func Run(ctx context.Context, o Options) error {
 	return err
 }
 
-// demo is one Run.
+// demo is the state of one Run.
 type demo struct {
 	Options
 	client    *client.Client
-	requestID string // of a video that is not saved yet
+	requestID string // of the video; "" before it is submitted and after it failed
 
-	mu     sync.Mutex // of the output
+	mu     sync.Mutex // guards the output and what follows
 	status string     // of the newest progress
-	ended  bool       // nothing is printed any more: the client's goroutine may outlive the demo
+	ended  bool       // nothing is printed any more; goroutines of the client may outlive Run
 }
 
-// line prints a line. A write error has nobody to be told to.
+// line prints a line, and ignores write errors.
 func (d *demo) line(format string, args ...any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -110,8 +110,8 @@ func (d *demo) line(format string, args ...any) {
 	}
 }
 
-// progress prints a message, which begins with a status and a comma, if the
-// status is a new one.
+// progress prints message, which begins with a status and a comma, if the status has
+// changed.
 func (d *demo) progress(message string) {
 	status, _, _ := strings.Cut(message, ",")
 	d.mu.Lock()
@@ -123,11 +123,10 @@ func (d *demo) progress(message string) {
 	}
 }
 
-// progressToken names the progress of every call, since only one is under way
-// at a time.
+// progressToken is the progress token of every call; only one is under way at a time.
 const progressToken = "demo"
 
-// makeVideo tells the whole story, from the handshake to the saved file.
+// makeVideo initializes the client, makes a video and saves it.
 func (d *demo) makeVideo(ctx context.Context) error {
 	if err := d.client.Start(ctx); err != nil {
 		return err
@@ -185,8 +184,8 @@ type job struct {
 	SavedPath      string   `json:"saved_path"`
 }
 
-// submit calls generate_video. Once the call is made the end of ctx does not
-// cut it off: the answer names a video that is paid for.
+// submit calls generate_video. The end of ctx does not cut the call off, since its answer
+// names a video that is paid for.
 func (d *demo) submit(ctx context.Context) (job, error) {
 	if err := ctx.Err(); err != nil {
 		return job{}, err
@@ -197,7 +196,7 @@ func (d *demo) submit(ctx context.Context) (job, error) {
 	defer stop()
 	arguments := map[string]any{"prompt": cmp.Or(d.Prompt, defaultPrompt)}
 	if !d.Live {
-		arguments["allow_duplicate"] = true // the clip of an earlier demo went with its sandbox
+		arguments["allow_duplicate"] = true // the sandbox of an earlier demo has ended, and its clip with it
 	}
 	j, err := d.call(context.WithoutCancel(ctx), "generate_video", arguments)
 	if err != nil {
@@ -208,7 +207,7 @@ func (d *demo) submit(ctx context.Context) (job, error) {
 	return j, ctx.Err()
 }
 
-// patiently calls a tool about the job until its wait does not expire.
+// patiently calls a tool about the job until the answer has no wait_expired.
 func (d *demo) patiently(ctx context.Context, tool string) (job, error) {
 	for {
 		began := time.Now()
@@ -217,7 +216,7 @@ func (d *demo) patiently(ctx context.Context, tool string) (job, error) {
 			return j, err
 		}
 		d.line("← %s, not done yet: asking again", j.Status)
-		// A server that is busy or about to end answers without waiting.
+		// A server that is busy or shutting down answers at once.
 		select {
 		case <-ctx.Done():
 			return j, ctx.Err()
@@ -226,8 +225,8 @@ func (d *demo) patiently(ctx context.Context, tool string) (job, error) {
 	}
 }
 
-// call prints a tool call and makes it. An error result is printed and becomes
-// an error with its code.
+// call prints a tool call, makes it, and returns its result. It prints an error result
+// and returns an error with the code.
 func (d *demo) call(ctx context.Context, tool string, arguments map[string]any) (job, error) {
 	shown, _ := text.JSON(arguments, "")
 	d.line("→ %s %s", tool, text.Clean(string(shown), 160))
@@ -263,8 +262,8 @@ func (d *demo) call(ctx context.Context, tool string, arguments map[string]any) 
 	return j, nil
 }
 
-// explain says what becomes of a video that is not saved, and returns the error
-// to end with.
+// explain prints what becomes of a video that is not saved because of err, and returns
+// the error of Run.
 func (d *demo) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		err = fmt.Errorf("stopped before the video was saved: %w", ctx.Err())
