@@ -1,4 +1,4 @@
-// This file takes the command line and the environment apart.
+// This file parses the command line and the environment.
 
 package config
 
@@ -22,16 +22,16 @@ import (
 //go:embed help.txt
 var help string
 
-// parser reads settings. Its methods record what is wrong and go on, so that a
-// user sees every mistake at once.
+// parser reads settings into s. Its methods add mistakes to s.Problems and go on, so that
+// a user sees all of them at once.
 type parser struct {
 	s    *Settings
 	goos string
 	env  []string
-	home string // "" when the environment names none
+	home string // "" when the environment has none
 	rows []setting
 
-	help, version bool // asked for
+	help, version bool // --help or --version was given
 }
 
 func newParser(env []string, s *Settings) *parser {
@@ -51,9 +51,9 @@ func newParser(env []string, s *Settings) *parser {
 	return p
 }
 
-// Variable returns the value of a variable in env, lines of KEY=VALUE: of a name
-// that is there twice the last, as os/exec does. Windows does not tell upper from
-// lower case in names.
+// Variable returns the value of a variable in env, lines of KEY=VALUE. Of several lines
+// with the same name the last counts, as for os/exec. Names on Windows are not
+// case-sensitive.
 func Variable(env []string, goos, name string) (value string) {
 	for _, line := range env {
 		key, v, _ := strings.Cut(line, "=")
@@ -66,8 +66,8 @@ func Variable(env []string, goos, name string) (value string) {
 
 func (p *parser) variable(name string) string { return Variable(p.env, p.goos, name) }
 
-// fromVariable returns the values of a row's variable, those of a list one by
-// one.
+// fromVariable returns the values of a row's variable: several if it is a list, nil if it
+// is not set.
 func (p *parser) fromVariable(row *setting) (values []string) {
 	list := []string{p.variable(row.variable)}
 	if row.name == filesDir && !isPlaceholder(list[0]) {
@@ -83,7 +83,7 @@ func (p *parser) fromVariable(row *setting) (values []string) {
 	return values
 }
 
-// clean trims a value, and makes "" of a placeholder that nobody filled in.
+// clean returns value trimmed, "" for a placeholder.
 func clean(value string) string {
 	if isPlaceholder(value) {
 		return ""
@@ -91,13 +91,15 @@ func clean(value string) string {
 	return strings.TrimSpace(value)
 }
 
+// isPlaceholder reports whether value is a placeholder like ${KEY} that a client has not
+// filled in.
 func isPlaceholder(value string) bool { return strings.HasPrefix(strings.TrimSpace(value), "${") }
 
 var errKeyFlag = errors.New("the key is never a flag, since other users of the computer could read it there; set the variable " + KeyVariable +
 	", or write the key to the file that --api-key-file (PIXAZO_API_KEY_FILE) names")
 
-// commandLine puts the values of the flags into their rows and returns the
-// words between them. An unset flag leaves earlier ones alone.
+// commandLine puts the values of the flags into their rows, and returns the words that
+// are no flags. A flag whose value counts as unset does not replace an earlier value.
 func (p *parser) commandLine(args []string) (words []string) {
 	set := flag.NewFlagSet("", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
@@ -111,7 +113,7 @@ func (p *parser) commandLine(args []string) (words []string) {
 			set.Func(row.name, "", take)
 		}
 	}
-	// Before --api-key is taken for a misspelt --api-key-file.
+	// Else --api-key would be reported as a misspelt --api-key-file.
 	for _, name := range []string{"api-key", "api_key", "apikey", "API_KEY", "key", "pixazo-api-key", "subscription-key"} {
 		set.Func(name, "", func(string) error { p.fail("", errKeyFlag); return nil })
 	}
@@ -122,7 +124,7 @@ func (p *parser) commandLine(args []string) (words []string) {
 		case errors.Is(err, flag.ErrHelp):
 			p.help = true
 		case err != nil:
-			taken := max(1, len(args)-len(rest)) // nothing is taken of ---x
+			taken := max(1, len(args)-len(rest)) // Parse does not consume an argument like ---x
 			p.refuse(err, args[taken-1])
 			rest = args[taken:]
 		case len(rest) > 0:
@@ -136,7 +138,7 @@ func (p *parser) commandLine(args []string) (words []string) {
 	return words
 }
 
-// refuse words what package flag says of arg.
+// refuse records err, the error of package flag about arg.
 func (p *parser) refuse(err error, arg string) {
 	name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
 	if row := p.find(name); row != nil && strings.HasPrefix(err.Error(), "flag needs an argument") {
@@ -151,10 +153,9 @@ func (p *parser) refuse(err error, arg string) {
 	p.unknown("unknown flag", flag, known)
 }
 
-// take records a value of a flag. A value that holds the next flag means that
-// its own was forgotten, or, on Windows, that it ended in \ before a quotation
-// mark: then the command line as a whole is in doubt, for the next flag may
-// have been --sandbox.
+// take records the value of a flag. If the value contains the next flag, the flag's own
+// value was forgotten or, on Windows, ended in \ before a quotation mark. That is a
+// problem of the command line as a whole, since the next flag may have been --sandbox.
 func (p *parser) take(row *setting, v string) {
 	name, _, _ := strings.Cut(strings.TrimLeft(v, "-"), "=")
 	switch {
@@ -172,9 +173,10 @@ func (p *parser) take(row *setting, v string) {
 	}
 }
 
-// command reads the words of the command line. wordFirst says that it begins
-// with one: an unknown one is a person's then. Behind a flag it may be the rest
-// of a path that a client's configuration has without quotation marks.
+// command reads the words of the command line: the command and its arguments. wordFirst
+// says that the command line begins with a word. If that is no command, no command is
+// run. A word behind flags may be the rest of an unquoted path in a client's
+// configuration, so the server is started all the same.
 func (p *parser) command(words []string, wordFirst bool) {
 	switch {
 	case len(words) > 0 && slices.Contains(commands, words[0]):
@@ -214,7 +216,7 @@ func (p *parser) command(words []string, wordFirst bool) {
 	}
 }
 
-// find returns the row of a flag's name, nil if there is none.
+// find returns the row of the flag with this name, nil if there is none.
 func (p *parser) find(name string) *setting {
 	i := slices.IndexFunc(p.rows, func(row setting) bool { return row.name == name })
 	if i < 0 {
@@ -223,13 +225,13 @@ func (p *parser) find(name string) *setting {
 	return &p.rows[i]
 }
 
-// fail records what is wrong with the setting of that name.
+// fail records a problem with the setting of this name.
 func (p *parser) fail(name string, err error) {
 	p.s.Problems = append(p.s.Problems, Problem{name, err})
 }
 
-// unknown records a flag or word that is not among known, with the first of
-// those that are most like it.
+// unknown records a flag or word that is not one of known, and names the nearest of
+// those.
 func (p *parser) unknown(what, came string, known []string) {
 	hint := ""
 	if near := text.Near(came, known); near != "" && near != came {
@@ -238,8 +240,8 @@ func (p *parser) unknown(what, came string, known []string) {
 	p.fail("", fmt.Errorf("%s %s%s (pixazo-mcp --help lists what there is)", what, p.quote(came), hint))
 }
 
-// quote shows a value in quotation marks. The key is not shown, nor a word that
-// may be one put in the wrong place.
+// quote returns a value in quotation marks, but never the key, nor a word that may be a
+// key in the wrong place.
 func (p *parser) quote(s string) string {
 	if name, key := p.key(); key != "" && strings.Contains(s, key) {
 		return "the key of " + name
@@ -250,18 +252,19 @@ func (p *parser) quote(s string) string {
 	return text.Quote(s)
 }
 
-// looksLikeKey reports whether s is a single long word of letters and digits,
-// as the gateway's keys are.
+// looksLikeKey reports whether s may be a key of the gateway: a long word of letters and
+// digits.
 func looksLikeKey(s string) bool {
 	const digits, letters = "0123456789", "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	return len(s) >= 20 && s[0] != '-' && strings.Trim(s, digits+letters+"-_") == "" && strings.ContainsAny(s, digits) && strings.ContainsAny(s, letters)
 }
 
+// isPath reports whether the values of row are paths.
 func (row *setting) isPath() bool { return row.kind == "DIR" || row.kind == "FILE" }
 
-// show returns a value as it may be shown.
+// show returns a value of row without what is often secret.
 func (row *setting) show(v string) string {
-	if strings.HasPrefix(row.kind, "URL") || strings.Contains(v, "://") { // a URL in place of its file
+	if strings.HasPrefix(row.kind, "URL") || strings.Contains(v, "://") { // or a URL in place of a path
 		return masked(v)
 	}
 	return v

@@ -1,16 +1,14 @@
 // Package config turns the command line and the PIXAZO_* variables into one
 // validated Settings value. This file holds the settings and Parse.
 //
-// Rules that hold for every setting:
-//   - --max-wait is also read from PIXAZO_MAX_WAIT, and so on. Flags override
-//     environment variables.
-//   - White space around a value is trimmed. An empty value counts as unset,
-//     and so does one that starts with "${": MCP clients pass a placeholder on
-//     as it stands when they have nothing to put in its place.
-//   - The key is never a flag, since other users of a computer can read the
-//     command lines of its processes.
-//   - Nothing is read from the process but the working directory: arguments
-//     and variables come in as values.
+// Rules for every setting:
+//   - The variable of --max-wait is PIXAZO_MAX_WAIT, and so on. Flags override variables.
+//   - White space around a value is trimmed. An empty value counts as unset, and so does
+//     one that starts with "${": MCP clients pass on placeholders that they have no value
+//     for.
+//   - The key is never a flag, since other users of the computer can read command lines.
+//   - Of the process only the working directory is read. Arguments and variables are
+//     passed in.
 package config
 
 import (
@@ -42,15 +40,13 @@ const (
 
 var commands = []string{"serve", "http", "token", "keep", "wait", "list", "demo", "doctor", "install", "uninstall"}
 
-// Clients are the names that Install and Uninstall know.
+// Clients are the names of the clients that Install and Uninstall support.
 var Clients = []string{"claude-desktop", "claude-code", "cursor", "vscode", "gemini", "qwen", "opencode", "windsurf", "zed", "codex", "goose"}
 
-// Settings is the outcome of Parse: every value is valid, every path absolute.
-// It holds the key behind a function, so that no way of printing it shows the
-// key; see Key.
+// Settings is the result of Parse. All values are valid, all paths absolute. The key is
+// behind a function, so that printing Settings does not show it; see Key.
 type Settings struct {
-	// Command is "" when the command line begins with a word that is none.
-	Command string
+	Command string // "" when the command line begins with a word that is no command
 
 	Home             string        // what ~ stands for; "" when it is not known
 	APIKeyFile       string        // "" when none was named and Home is not known
@@ -108,27 +104,28 @@ type Settings struct {
 		All        bool          // list what the whole team made
 	}
 
-	// Problems are the settings that can't be taken. Each has its default, but a
-	// path is empty.
+	// Problems are the settings with an invalid value. They have their default, but
+	// paths are empty.
 	Problems []Problem
-	// Unset are the flags and variables, as --max-wait or PIXAZO_MAX_WAIT, that
+
+	// Unset are the flags and variables, such as --max-wait or PIXAZO_MAX_WAIT, that
 	// count as unset since their value starts with "${".
 	Unset []string
 
-	keyVariable func() (name, text string) // the key that a variable gives; a function, since fmt prints strings in unexported fields
-	values      []Value
-	entryArgs   []string
-	allArgs     []string
+	keyVariable func() (name, text string) // returns the variable with the key, and the key; a function, since fmt would print strings here
+	values      []Value                    // of Values
+	entryArgs   []string                   // of EntryArgs
+	allArgs     []string                   // of Handover
 }
 
-// Problem is a setting that can't be taken.
+// Problem is a setting with an invalid value.
 type Problem struct {
 	Name string // of the flag, without dashes; "" for the command line as a whole
-	Err  error  // names flag, variable, rule and value; never holds the key
+	Err  error  // names flag, variable, rule and value; never contains the key
 }
 
-// Problem returns what is wrong with the first setting of names that can't be
-// taken, or nil.
+// Problem returns the error of the first problem with one of the settings names, nil if
+// there is none.
 func (s Settings) Problem(names ...string) error {
 	for _, p := range s.Problems {
 		if slices.Contains(names, p.Name) {
@@ -147,9 +144,9 @@ func (s Settings) Invalid() error {
 	return errors.Join(errs...)
 }
 
-// EntryArgs returns the settings flags of this command line for an entry in a
-// client's configuration, which another working directory and other variables
-// go with: paths are absolute. --sandbox is left out unless it is refused.
+// EntryArgs returns the flags of this command line that are settings, for an entry in a
+// client's configuration. Paths in it are absolute. --sandbox is left out, but not
+// --sandbox=false.
 func (s Settings) EntryArgs() []string { return slices.Clone(s.entryArgs) }
 
 // WithoutKey returns the settings without a key.
@@ -158,9 +155,9 @@ func (s Settings) WithoutKey() Settings {
 	return s
 }
 
-// Handover returns a command line and an environment with which Parse gives the
-// same settings in another process, whatever folder and environment it is in:
-// paths are absolute, and the environment holds the key when a variable gives it.
+// Handover returns arguments and an environment with which Parse returns the same
+// settings in another process, whatever its working directory and environment are. env
+// contains the key if a variable gives it.
 func (s Settings) Handover() (args, env []string) {
 	if s.keyVariable != nil {
 		if name, text := s.keyVariable(); text != "" {
@@ -170,48 +167,43 @@ func (s Settings) Handover() (args, env []string) {
 	return slices.Clone(s.allArgs), env
 }
 
-// Value is a setting as it is shown to a user.
+// Value is a setting in the form in which it is shown to a user.
 type Value struct {
 	Name string // of the flag, without dashes
-	Text string // fit to be shown: what is often secret in a URL is left out
+	Text string // without the parts of a URL that are often secret
 	From string // "flag", "variable" or "default"
 }
 
 // Values returns all settings but the key, in the order of the help.
 func (s Settings) Values() []Value { return slices.Clone(s.values) }
 
-// given reports whether a flag or a variable gives the setting of that name.
+// given reports whether a flag or a variable sets the setting of this name.
 func (s Settings) given(name string) bool {
 	return slices.ContainsFunc(s.values, func(v Value) bool { return v.Name == name && v.From != "default" })
 }
 
-// ErrDone is returned by Parse when it printed what --help or --version asked
-// for and nothing is left to do: the program ends with status 0.
+// ErrDone is returned by Parse when it has printed the help or the version, and the
+// program should end with status 0.
 var ErrDone = errors.New("help or version was printed")
 
-// setting is a row of the table that flags, variables and errors are made of.
+// setting is a row of the table of flags and variables.
 type setting struct {
-	name     string
-	kind     string // of its value, as in the help; "" for a flag that may stand alone, which means true
-	fallback string // the default
-	// set puts a value into the Settings. Its error is the rule that the value
-	// breaks.
-	set func(value string) error
-	// of are the commands whose flag it is. Those of no command are settings:
-	// they have a variable, and count for every command.
-	of   []string
-	team bool // a setting of the team server, which has a variable, too
+	name     string                   // of the flag, without dashes
+	kind     string                   // of its value, as in the help; "" for a boolean, whose flag may have no value
+	fallback string                   // the default
+	set      func(value string) error // stores a value in the Settings; its error is the rule that the value breaks
+	of       []string                 // the commands that have this flag; nil for a setting, which all have and which has a variable
+	team     bool                     // a setting of the team server, which has a variable, too
 
-	variable string   // "" for a flag that has none
+	variable string   // "" if there is none
 	label    string   // flag and variable, for errors
-	typed    []string // the values of the flag; all count for filesDir, else the last
+	typed    []string // values of the flag: the last one or, for filesDir, all
 }
 
-// filesDir is the setting that is a list: its flag may be repeated.
+// filesDir is the only setting that is a list. Its flag may be repeated.
 const filesDir = "files-dir"
 
-// table returns the rows of all flags, in the order of the help. Their values
-// are put into s.
+// table returns the rows of all flags, in the order of the help. They store values in s.
 func (p *parser) table(s *Settings) []setting {
 	text := func(v string) (string, error) { return v, nil }
 	parseBoolean := oneOf(booleans, "must be true or false")
@@ -255,14 +247,12 @@ func (p *parser) table(s *Settings) []setting {
 	}, p.httpTable(&s.HTTP)...)
 }
 
-// Parse reads args, which come without the program's name, and env, lines of
-// KEY=VALUE as os.Environ gives them. For --help and --version it writes to
-// stdout and returns ErrDone, as it does for the words help and version in a
-// command's place; version is called for the latter alone.
+// Parse reads args, without the program's name, and env, lines of KEY=VALUE as os.Environ
+// returns them. For --help and --version, and the commands help and version, it writes to
+// stdout and returns ErrDone. It calls version only to print the version.
 //
-// Any other error is Settings.Invalid. The Settings are usable all the same, for a
-// server that a client started: it starts, and says what is wrong in its log and
-// its answers.
+// Any other error is that of Settings.Invalid. The Settings are usable all the same, so
+// that a server which a client started can report the problems in its log and answers.
 func Parse(args, env []string, version func() string, stdout io.Writer) (Settings, error) {
 	var s Settings
 	p := newParser(env, &s)
@@ -300,8 +290,8 @@ func Parse(args, env []string, version func() string, stdout io.Writer) (Setting
 	return s, s.Invalid()
 }
 
-// load puts the value of each flag into the Settings: the flag's, else its
-// variable's, else the default.
+// load sets each setting to the value of its flag, else of its variable, else to the
+// default.
 func (p *parser) load() {
 	for i := range p.rows {
 		row := &p.rows[i]
@@ -324,7 +314,7 @@ func (p *parser) load() {
 				continue
 			}
 			err := row.set(v)
-			if err != nil && from != "default" { // a default needs a home directory, and may do without
+			if err != nil && from != "default" { // without a home directory a default path is invalid, which is no problem
 				p.fail(row.name, fmt.Errorf("%s: %w; got %s", row.label, err, p.quote(row.show(v))))
 			}
 			switch {

@@ -1,4 +1,4 @@
-// This file holds the settings of the team server.
+// This file holds the settings of the command http, the team server.
 
 package config
 
@@ -28,17 +28,17 @@ var helpHTTP string
 
 const databaseVariable = "PIXAZO_DATABASE_URL"
 
-// maxBodies is the largest request, and what all of them may take together.
+// maxBodies is the largest request, and also the limit for all requests together.
 const maxBodies = 64 << 20
 
-// HTTPSettings are the settings of http; list has DatabaseURL, too. A limit of
-// 0 means none.
+// HTTPSettings are the settings of the command http. The command list has DatabaseURL,
+// too. A limit of 0 means no limit.
 type HTTPSettings struct {
 	Address           string // host and port
-	PublicURL         string // exactly as users type it; "" for none
+	PublicURL         string // the URL of the endpoint exactly as users type it; "" for none
 	DatabaseURL       Secret // of PostgreSQL; none means team.db in StateDir
 	OAuthIssuer       string
-	OAuthScopes       []string // the scope to read, and the one to create if it is another
+	OAuthScopes       []string // the scope for reading, and the one for creating videos if it is another
 	TokensFile        string
 	MaxVideosPerUser  int // an hour
 	MaxCallsPerMinute int // of a user
@@ -49,22 +49,23 @@ type HTTPSettings struct {
 	AllowedOrigins    []string
 	MetricsAddress    string // "" for no metrics
 	DrainTime         time.Duration
-	Probe             bool // ask a server with these settings whether it is ready
+	Probe             bool // only ask a server with these settings whether it is ready
 }
 
-// Origin returns the beginning of the addresses of callbacks and links.
+// Origin returns scheme, host and port of the URLs of callbacks and links.
 func (h HTTPSettings) Origin() string {
 	if h.PublicURL == "" {
 		return "http://" + h.Address
 	}
-	u, _ := url.Parse(h.PublicURL) // it was checked
+	u, _ := url.Parse(h.PublicURL) // can't fail: parsePublicURL has checked it
 	return pixazo.OriginOf(u)
 }
 
-// Secret is a word that nothing prints: fmt and JSON don't look into a function.
+// Secret is a string that is never printed: fmt and JSON can't look into a function. The
+// zero Secret is empty.
 type Secret struct{ reveal func() string }
 
-// NewSecret returns a secret; that of "" is none.
+// NewSecret returns word as a Secret, the zero Secret if it is empty.
 func NewSecret(word string) Secret {
 	if word == "" {
 		return Secret{}
@@ -72,7 +73,7 @@ func NewSecret(word string) Secret {
 	return Secret{func() string { return word }}
 }
 
-// Reveal returns the word, "" when there is none.
+// Reveal returns the string.
 func (s Secret) Reveal() string {
 	if s.reveal == nil {
 		return ""
@@ -112,8 +113,8 @@ func (p *parser) httpTable(h *HTTPSettings) []setting {
 	return rows
 }
 
-// team reads the variable that holds the database's URL, and refuses settings
-// of http that don't go together.
+// team reads the variable with the database's URL, and refuses combinations of the team
+// server's settings that are not allowed.
 func (p *parser) team() {
 	h := &p.s.HTTP
 	for _, v := range p.fromVariable(&setting{variable: databaseVariable}) {
@@ -171,12 +172,13 @@ func isLoopback(address string) bool {
 	return err == nil && pixazo.IsLoopback(strings.ToLower(host))
 }
 
-// taken are the first names in the paths of the server's other addresses.
+// taken are the first path elements of the server's other URLs.
 var taken = []string{".well-known", "healthz", "readyz", "usage", "videos", "webhook"}
 
 var publicPath = text.Pattern(`^[A-Za-z0-9._~/-]*$`)
 
-// parsePublicURL takes a URL in the one form that everybody compares it in.
+// parsePublicURL accepts a URL only in its normal form, since clients and identity
+// providers compare it as a string.
 func parsePublicURL(v string) (string, error) {
 	u := httpURL(v)
 	if u == nil || pixazo.OriginOf(u)+u.Path != v || !publicPath().MatchString(u.Path) || strings.TrimSuffix(path.Clean("/"+u.Path), "/") != u.Path {
@@ -195,8 +197,8 @@ func parseIssuer(v string) (string, error) {
 	return v, nil
 }
 
-// httpURL parses an https URL, or an http one of this computer. It returns nil
-// when v is none.
+// httpURL parses an https URL, or an http URL of this computer. It returns nil for
+// anything else.
 func httpURL(v string) *url.URL {
 	u, err := url.Parse(v)
 	if err != nil || u.User != nil || strings.ContainsAny(v, "?#") || pixazo.OriginOf(u) == "" {
@@ -238,7 +240,7 @@ func checkDatabaseURL(v string) error {
 	return nil
 }
 
-// checkLength refuses a secret that somebody may guess.
+// checkLength refuses a secret that is short enough to be guessed.
 func checkLength(v string) error {
 	if len(v) < 32 {
 		return errors.New("must hold at least 32 characters, such as those of openssl rand -hex 32")
@@ -246,7 +248,7 @@ func checkLength(v string) error {
 	return nil
 }
 
-// secretIn returns a function that reads a file with a secret that check takes.
+// secretIn returns a function that reads a secret from a file and checks it.
 func (p *parser) secretIn(check func(string) error) func(string) (Secret, error) {
 	return func(path string) (Secret, error) {
 		path, err := p.absolute(path)
@@ -255,7 +257,7 @@ func (p *parser) secretIn(check func(string) error) func(string) (Secret, error)
 		}
 		content, err := disk.ReadSecret(path, maxKeyFile)
 		if path, ok := errors.AsType[*fs.PathError](err); ok {
-			err = path.Err // the path may be the secret itself, in the wrong place
+			err = path.Err // without the path, which may be the secret itself by mistake
 		}
 		if err != nil {
 			return Secret{}, fmt.Errorf("must be a file that can be read, of at most 4 KiB: %w", err)

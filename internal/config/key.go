@@ -1,5 +1,5 @@
-// This file finds the gateway key: in a variable, else in the key file. That is
-// where Pixazo's own agent skills look for it, in the same order.
+// This file finds the gateway key, in a variable or else in the key file, as Pixazo's own
+// agent skills do.
 
 package config
 
@@ -19,14 +19,14 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// KeyVariable is the variable that gives the key itself.
+// KeyVariable is the variable that contains the key.
 const KeyVariable = "PIXAZO_API_KEY"
 
 var keyVariables = []string{KeyVariable, "PIXAZO_SUBSCRIPTION_KEY"}
 
 const maxKeyFile = 4 << 10 // bytes
 
-// key returns the first variable that gives the key, and the key.
+// key returns the first variable that contains a key, and that key, both "" if none does.
 func (p *parser) key() (name, text string) {
 	for _, name := range keyVariables {
 		if v := clean(p.variable(name)); v != "" {
@@ -36,7 +36,8 @@ func (p *parser) key() (name, text string) {
 	return "", ""
 }
 
-// text returns where the key is looked for first, and what is there, unchecked.
+// text returns the variable or the file from which the key is read, and its unchecked
+// content. source is "" if there is neither.
 func (s Settings) text() (source, text string, err error) {
 	if s.keyVariable != nil {
 		source, text = s.keyVariable()
@@ -48,13 +49,12 @@ func (s Settings) text() (source, text string, err error) {
 	return source, text, err
 }
 
-// Key returns the key of the variable, else that of APIKeyFile, which is read
-// afresh at each call: a key put there while the server runs is picked up. It
-// returns the zero Key when there is none, which is no error unless a setting
-// names the file. The errors say where the key was looked for and what to do,
-// and hold no part of it.
+// Key returns the key of a variable, else that of APIKeyFile. It reads the file at each
+// call, so that a key which is put there while the server runs is used. Without a key it
+// returns the zero Key, and an error only if a setting names the file. Errors say where
+// the key was looked for and what to do, and contain no part of it.
 func (s Settings) Key() (pixazo.Key, error) {
-	// While it is in doubt where the key would be sent to, there is none.
+	// Without a valid gateway the key might be sent to the wrong one.
 	if err := s.Problem("", "sandbox", "gateway-url"); err != nil {
 		return pixazo.Key{}, err
 	}
@@ -88,10 +88,9 @@ func (s Settings) Key() (pixazo.Key, error) {
 	return key, err
 }
 
-// KeySource says where Key looks first that something is set: the name of a
-// variable, or the path of the key file. end is the last 4 characters of a key
-// of at least 16, by which a user tells one from another, else "". Both are
-// empty when nothing is there.
+// KeySource returns the variable or the file from which Key reads a key, valid or not,
+// and the last 4 characters of it, by which users tell keys apart; end is "" for a key
+// of fewer than 16 characters. Both are "" if there is no key.
 func (s Settings) KeySource() (source, end string) {
 	source, text, _ := s.text()
 	if text = strings.TrimSpace(text); text == "" {
@@ -103,9 +102,9 @@ func (s Settings) KeySource() (source, end string) {
 	return source, end
 }
 
-// KeyOfFile returns the key in a file, the zero Key when the file does not exist
-// or has nothing but white space: one can then be put there without losing
-// anything. The error holds no part of the key.
+// KeyOfFile returns the key in a file. It returns the zero Key if the file does not exist
+// or contains only white space, so that writing a key there loses nothing. The error
+// contains no part of the key.
 func KeyOfFile(path string) (pixazo.Key, error) {
 	text, err := readKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -117,9 +116,9 @@ func KeyOfFile(path string) (pixazo.Key, error) {
 	return pixazo.NewKey(text)
 }
 
-// KeyWarning returns a sentence for the log when the key file is in use and
-// other users of the computer can read or change it, else "". It knows nothing of
-// Windows, which has no such permission bits.
+// KeyWarning returns a sentence for the log if the key is read from a file that other
+// users of the computer can read or change, else "". It does not check on Windows, which
+// has no permission bits.
 func (s Settings) KeyWarning() string {
 	info, err := os.Stat(s.APIKeyFile)
 	if source, _, _ := s.text(); source != s.APIKeyFile || err != nil || runtime.GOOS == "windows" || !info.Mode().IsRegular() || info.Mode().Perm()&0o066 == 0 {
@@ -128,9 +127,8 @@ func (s Settings) KeyWarning() string {
 	return fmt.Sprintf("other users can read or change the key file %q (mode %04o): run chmod 600 on it", s.APIKeyFile, info.Mode().Perm())
 }
 
-// readKey reads a file that holds nothing but the key, and gives its text
-// unchecked, without a byte order mark: Notepad begins a file with one, and
-// PowerShell's > writes UTF-16.
+// readKey returns the unchecked content of a key file. It decodes it by its byte order
+// mark: Notepad writes one, and PowerShell's > writes UTF-16.
 func readKey(path string) (string, error) {
 	content, err := disk.ReadFile(path, maxKeyFile)
 	if err != nil {

@@ -1,4 +1,4 @@
-// This file reads settings that are paths.
+// This file parses settings that are paths.
 
 package config
 
@@ -18,9 +18,9 @@ import (
 	"pixazo-mcp/internal/text"
 )
 
-// stateDir is the default of --state-dir. XDG_STATE_HOME moves it, on the
-// systems that follow the XDG base directory specification. On Windows it is
-// outside AppData, where Claude Desktop's packaged app sees files of its own.
+// stateDir returns the default of --state-dir. On systems that follow the XDG base
+// directory specification it depends on XDG_STATE_HOME. On Windows it is outside of
+// AppData, since Claude Desktop's packaged app sees different files there.
 func (p *parser) stateDir() string {
 	switch xdg := clean(p.variable("XDG_STATE_HOME")); {
 	case p.goos == "darwin":
@@ -33,7 +33,7 @@ func (p *parser) stateDir() string {
 	return "~/.local/state/pixazo-mcp"
 }
 
-// outputDir is the default of --output-dir. The working directory is none:
+// outputDir returns the default of --output-dir. It is not the working directory, since
 // clients start servers in "/".
 func outputDir(goos string) string {
 	if goos == "darwin" {
@@ -42,7 +42,7 @@ func outputDir(goos string) string {
 	return "~/Videos/Pixazo"
 }
 
-// keyFile reads the path of the key file.
+// keyFile parses --api-key-file. It refuses what looks like a key.
 func (p *parser) keyFile(v string) (string, error) {
 	if looksLikeKey(v) {
 		return "", fmt.Errorf("must be the path of a file that holds the key, not the key itself, which %s gives", KeyVariable)
@@ -50,7 +50,7 @@ func (p *parser) keyFile(v string) (string, error) {
 	return p.absolute(v)
 }
 
-// addFilesDir reads one of the folders of files, and drops what is there already.
+// addFilesDir parses one folder of --files-dir and adds it to s.FilesDirs, once.
 func (p *parser) addFilesDir(v string) error {
 	path, err := p.absolute(v)
 	if err == nil && !slices.Contains(p.s.FilesDirs, path) {
@@ -59,9 +59,9 @@ func (p *parser) addFilesDir(v string) error {
 	return err
 }
 
-// absolute makes a path absolute: against the home directory if it starts with ~,
-// else against the working directory, since a person in a shell types
-// --output-dir out.
+// absolute returns a path as an absolute one. It replaces ~ by the home directory; any
+// other relative path is relative to the working directory, as a person in a shell means
+// it.
 func (p *parser) absolute(path string) (string, error) {
 	if err := checkPath(path, p.goos); err != nil {
 		return "", err
@@ -73,11 +73,11 @@ func (p *parser) absolute(path string) (string, error) {
 	return filepath.Abs(expanded)
 }
 
-// shellSyntax matches what a shell would have replaced.
+// shellSyntax matches what a shell would replace.
 var shellSyntax = text.Pattern("\\$[A-Za-z_{(]|`|%[A-Za-z_][A-Za-z0-9_()]*%")
 
-// checkPath refuses what only a shell would have expanded or taken off, and
-// what the system does not allow in a path.
+// checkPath refuses a path with syntax that only a shell would replace or remove, or with
+// characters that the system does not allow.
 func checkPath(path, goos string) error {
 	switch inner := strings.Trim(path, "“”„‘’«»"); {
 	case shellSyntax().MatchString(path):
@@ -100,8 +100,8 @@ func checkPath(path, goos string) error {
 	return nil
 }
 
-// expandHome replaces a ~ that stands alone or before a separator; \ is one on
-// Windows. It refuses ~name, which only a shell could look up.
+// expandHome replaces a leading ~ by the home directory. It refuses ~name, which only a
+// shell could look up. On Windows \ is a separator, too.
 func expandHome(path, home, goos string) (string, error) {
 	rest, ok := strings.CutPrefix(path, "~")
 	if !ok {
@@ -123,11 +123,11 @@ func homeVariable(goos string) string {
 	return "HOME"
 }
 
-// TryLogFile returns why the log can't be appended to path. It leaves no file, and
-// opens nothing like a FIFO, which waits for a reader.
+// TryLogFile returns an error if the log can't be appended to the file at path. It leaves
+// no new file behind, and opens no FIFO or device, which could block.
 func TryLogFile(path string) error {
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) { // a server makes the file, but not its folder
+	if errors.Is(err, fs.ErrNotExist) { // a server would make the file, but not its folder
 		return disk.TryWrite(filepath.Dir(path))
 	}
 	if err != nil || info.Mode()&fs.ModeType&^fs.ModeDir != 0 {
@@ -140,8 +140,8 @@ func TryLogFile(path string) error {
 	return f.Close()
 }
 
-// WithHome returns env with the home directory of the user database where env
-// has none: some clients start servers in an empty environment.
+// WithHome returns env and, if it has no home directory, that of the user database. Some
+// clients start servers in an empty environment.
 func WithHome(env []string) []string {
 	if filepath.IsAbs(clean(Variable(env, runtime.GOOS, homeVariable(runtime.GOOS)))) {
 		return env

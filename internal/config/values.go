@@ -1,5 +1,4 @@
-// This file reads the values of settings. The errors are the rules that a value
-// breaks.
+// This file parses the values of settings. The errors are the rules that a value breaks.
 
 package config
 
@@ -16,8 +15,7 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// into returns a function that puts a value where to points, unless parse
-// refuses it.
+// into returns a function that parses a value and stores it in *to.
 func into[T any](to *T, parse func(string) (T, error)) func(string) error {
 	return func(v string) error {
 		parsed, err := parse(v)
@@ -37,11 +35,11 @@ var (
 	objects = map[string]bool{"strings": false, "objects": true}
 	levels  = map[string]slog.Level{
 		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
-		"trace": slog.LevelDebug, "warning": slog.LevelWarn, "err": slog.LevelError, "fatal": slog.LevelError, // names of other programs
+		"trace": slog.LevelDebug, "warning": slog.LevelWarn, "err": slog.LevelError, "fatal": slog.LevelError, // as other programs call them
 	}
 )
 
-// parseNotify reads a boolean, or "auto".
+// parseNotify parses a boolean or "auto".
 func parseNotify(v string) (string, error) {
 	if strings.EqualFold(v, "auto") {
 		return "auto", nil
@@ -50,7 +48,7 @@ func parseNotify(v string) (string, error) {
 	return strconv.FormatBool(on), err
 }
 
-// oneOf reads one of the words, in any case.
+// oneOf returns a function that looks a value up in words, in upper or lower case.
 func oneOf[T any](words map[string]T, rule string) func(string) (T, error) {
 	return func(v string) (T, error) {
 		meant, ok := words[strings.ToLower(v)]
@@ -69,7 +67,8 @@ func parseLimit(v string) (int, error) {
 	return n, nil
 }
 
-// durations reads durations in Go's notation, and plain numbers as seconds.
+// durations returns a function that parses a duration from least to most, in Go's
+// notation or as a number of seconds.
 func durations(least, most time.Duration, rule string) func(string) (time.Duration, error) {
 	return func(v string) (time.Duration, error) {
 		v = strings.ToLower(v)
@@ -84,7 +83,7 @@ func durations(least, most time.Duration, rule string) func(string) (time.Durati
 	}
 }
 
-// parseSize reads a number of bytes or of a unit, up to 1 TiB.
+// parseSize parses a size in bytes, with or without a unit, up to 1 TiB.
 func parseSize(v string) (int64, error) {
 	v = strings.ToLower(v)
 	number := v[:len(v)-len(strings.TrimLeft(v, "0123456789."))]
@@ -97,7 +96,7 @@ func parseSize(v string) (int64, error) {
 	return 0, errors.New("must be a size from 1B to 1TB, such as 500MB or 1.5GB (KB and KiB both mean 1024 bytes, and so on up)")
 }
 
-// parseSizeLimit takes 0 for no limit.
+// parseSizeLimit is parseSize that also takes 0, for no limit.
 func parseSizeLimit(v string) (int64, error) {
 	if v == "0" {
 		return math.MaxInt64, nil
@@ -107,8 +106,8 @@ func parseSizeLimit(v string) (int64, error) {
 
 func parseWebhook(v string) (string, error) { return v, pixazo.CheckWebhookURL(v) }
 
-// parseOrigins reads a list of what a content security policy may name. Whatever
-// else such a policy knows, as 'self' or data:, is refused.
+// parseOrigins parses a list of origins for a content security policy. It refuses what
+// else such a policy may contain, such as 'self' or data:.
 func parseOrigins(v string) ([]string, error) {
 	var origins []string
 	for _, item := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
@@ -128,7 +127,8 @@ func parseOrigins(v string) ([]string, error) {
 	return origins, nil
 }
 
-// masked hides what is often secret in URLs: all before an @, and the query.
+// masked returns v without what is often secret in URLs: what is before an @, and the
+// query.
 func masked(v string) string {
 	v = regexp.MustCompile(`(\w+://)?\S*@`).ReplaceAllString(v, "${1}…@")
 	return regexp.MustCompile(`\?\S*`).ReplaceAllString(v, "?…")
