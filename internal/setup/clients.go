@@ -1,4 +1,4 @@
-// This file is the part of doctor that looks into the clients' configurations.
+// This file holds doctor's checks of the clients' configurations.
 
 package setup
 
@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// checkClients looks for the entries of this program in the configurations of
-// all clients, and checks what they start.
+// checkClients checks this program's entries in the configurations of all clients. It
+// returns one check for each client.
 func (r *report) checkClients(ctx context.Context) (checks []Check) {
 	for _, c := range r.clients() {
 		check := Check{Name: "client." + c.name, Status: statusOK}
@@ -38,8 +38,9 @@ func (r *report) checkClients(ctx context.Context) (checks []Check) {
 	return checks
 }
 
-// checkConfiguration returns a check without a name for each entry of this
-// program in c's configuration, or one for all of it; none if it does not exist.
+// checkConfiguration returns a nameless check for each of this program's entries in c's
+// configuration, a single one if there are no entries or they can't be read, and none if
+// there is no configuration.
 func (r *report) checkConfiguration(ctx context.Context, c client) (checks []Check) {
 	if _, err := os.Lstat(c.file); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -66,8 +67,8 @@ func (r *report) checkConfiguration(ctx context.Context, c client) (checks []Che
 	return checks
 }
 
-// checkEntry checks whether the program of an entry can be started, takes its
-// settings and finds a key.
+// checkEntry checks whether the program of an entry can be started, accepts its settings
+// and finds a key.
 func (r *report) checkEntry(c client, name string, e entry) Check {
 	check := Check{Status: statusOK, Detail: fmt.Sprintf("%s: %s starts %s", c.file, name, e.Command)}
 	again := "change the command of its entry " + name + " by hand"
@@ -106,7 +107,7 @@ func (r *report) checkEntry(c client, name string, e entry) Check {
 	return check
 }
 
-// startable returns what keeps a client from starting a program, or "".
+// startable returns the reason why a client can't start a program, "" if it can.
 func (o Options) startable(program string) string {
 	info, err := o.stat(program)
 	switch {

@@ -1,4 +1,4 @@
-// This file is doctor: it tries what a server needs, and says what to do about
+// This file holds the command doctor. It tries what a server needs, and says how to fix
 // what does not work.
 
 package setup
@@ -24,14 +24,14 @@ import (
 // The statuses of a Check.
 const (
 	statusOK   = "ok"
-	statusWarn = "warn" // works, but look at it
+	statusWarn = "warn" // works, but may not be intended
 	statusFail = "fail" // does not work
 )
 
-// Check is the result of one check. The names do not change: "version",
-// "setting." and "client." with a name behind, "key", "gateway", "state-dir",
-// "journal", "output-dir" and "files-dir"; "log-file" when there is one; after
-// "version", "settings" alone when they are invalid.
+// Check is the result of one check. Programs may rely on the names: "version",
+// "setting.NAME", "client.NAME", "key", "gateway", "state-dir", "journal", "output-dir",
+// "files-dir", "log-file" if one is set, and, if settings are invalid, only "version" and
+// "settings".
 type Check struct {
 	Name   string `json:"name"`
 	Status string `json:"status"`
@@ -39,16 +39,15 @@ type Check struct {
 	Fix    string `json:"fix,omitempty"`
 }
 
-// Report holds the checks of one run. OK means that none failed.
+// Report holds the checks of one run.
 type Report struct {
-	OK     bool    `json:"ok"`
+	OK     bool    `json:"ok"` // no check failed
 	Checks []Check `json:"checks"`
 }
 
-// doctor writes a report of what a server with these settings would meet, as
-// lines or as JSON. It returns an error when a check failed. It makes nothing
-// that stays, not even what a server would, and asks the gateway one question
-// that costs nothing.
+// doctor checks whether a server with these settings would work, and writes a report, as
+// lines or as JSON. It returns an error if a check failed. It leaves nothing behind on the
+// disk, and sends the gateway one request, which costs nothing.
 func (o Options) doctor(ctx context.Context) error {
 	r := &report{Options: o}
 	checks := r.check(ctx)
@@ -70,15 +69,15 @@ func (o Options) doctor(ctx context.Context) error {
 	return err
 }
 
-// report is what the checks of one run have in common.
+// report is what the checks of one run share.
 type report struct {
 	Options
-	secrets []pixazo.Key // the keys that were read
-	keyed   []string     // the entries whose servers find a key, and where, in words
+	secrets []pixazo.Key // the keys that were read, to be hidden
+	keyed   []string     // sentences, each on an entry whose server finds a key
 }
 
-// clean makes a word of the report fit for a terminal, and hides the keys: a
-// configuration or an error may repeat them.
+// clean returns s cleaned and without the keys, which a configuration or an error may
+// contain.
 func (r *report) clean(s string) string {
 	for _, key := range r.secrets {
 		s = key.Clean(s, 4000)
@@ -86,6 +85,7 @@ func (r *report) clean(s string) string {
 	return text.Clean(s, 2000)
 }
 
+// write writes r to Stdout, as lines or as JSON.
 func (o Options) write(r Report) error {
 	if o.Settings.JSON {
 		report, err := text.JSON(r, "  ")
@@ -102,7 +102,7 @@ func (o Options) write(r Report) error {
 	for _, c := range r.Checks {
 		status := c.Status
 		if status == statusFail {
-			status = "FAIL" // to be seen among many
+			status = "FAIL" // so that it stands out
 		}
 		fmt.Fprintf(&b, "%-4s  %-*s  %s\n", status, widest, c.Name, c.Detail)
 		if c.Fix != "" {
@@ -136,8 +136,8 @@ func (r *report) check(ctx context.Context) []Check {
 	return append(checks, clients...)
 }
 
-// checkFolder makes a file for a moment in dir, or where that is missing in the
-// nearest folder above it.
+// checkFolder checks whether files can be made in dir or, if that does not exist, in the
+// nearest folder above it. name is the setting that gives dir.
 func (o Options) checkFolder(name, dir string) Check {
 	fix := "name another with --" + name + " (PIXAZO_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + ")"
 	if dir == "" {
@@ -156,7 +156,7 @@ func (o Options) checkFolder(name, dir string) Check {
 	return Check{name, statusOK, dir + " can be written", ""}
 }
 
-// nearest returns dir, or the nearest folder above it that exists.
+// nearest returns dir if it exists, else the nearest folder above it that exists.
 func nearest(dir string) (string, error) {
 	for {
 		info, err := os.Stat(dir)

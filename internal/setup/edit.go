@@ -1,5 +1,5 @@
-// This file reads and edits a client's configuration: JSON with comments and
-// trailing commas, of which all but our entry stays as it is.
+// This file reads and edits a client's configuration, JSON that may have comments and
+// trailing commas. Everything but the edited entries stays as it is.
 
 package setup
 
@@ -17,16 +17,18 @@ import (
 	"pixazo-mcp/internal/text"
 )
 
-// entry is what a client is told to start, or to call.
+// entry is a server in a client's configuration: a program that the client starts, or a
+// remote server that it calls.
 type entry struct {
 	Command string            `json:"command"`
 	Args    []string          `json:"args"`
 	Env     map[string]string `json:"env"`
 	URL     string            `json:"url"`   // of a remote server, which has no command
-	Trust   bool              `json:"trust"` // its tools run without asking
+	Trust   bool              `json:"trust"` // the client does not ask before it calls the tools
 }
 
-// UnmarshalJSON reads opencode's entries, too, where the command is a list.
+// UnmarshalJSON reads the form of most clients, and that of opencode, whose command is a
+// list.
 func (e *entry) UnmarshalJSON(raw []byte) error {
 	var listed struct {
 		Command     []string
@@ -47,7 +49,7 @@ func (e entry) equal(other entry) bool {
 // member is a name and its value in JSON.
 type member struct{ name, value string }
 
-// members returns what an entry of a kind has to say; see client.
+// members returns the members of the JSON object for e. kind is that of the client.
 func (e entry) members(kind string) (members []member) {
 	if kind != "" && e.URL != "" {
 		kind = "http"
@@ -73,17 +75,17 @@ func (e entry) members(kind string) (members []member) {
 type document struct {
 	file    file // that it was read from
 	value   hujson.Value
-	servers string           // the name of the object that has the entries
-	entries map[string]entry // without those that neither start nor call anything
+	servers string           // the name of the object with the entries
+	entries map[string]entry // by name, without those that have neither a command nor a URL
 
 	mark    []byte // the byte order mark, if there is one
-	newline bool   // one was added at the end, where the parser wants it
+	newline bool   // a line break, which the parser needs, was added at the end
 
 	eol, unit string // the end of a line, and one step of indentation
 }
 
-// parse parses content. An empty one becomes an object. The errors name the line
-// and show nothing of the content, which may hold secrets.
+// parse parses the content of a configuration; empty content becomes an empty object.
+// Errors name the line and quote nothing, since there may be secrets.
 func parse(content []byte, servers string) (*document, error) {
 	d := &document{servers: servers, eol: "\n", unit: "  "}
 	if rest, ok := bytes.CutPrefix(content, []byte("\ufeff")); ok {
@@ -95,7 +97,7 @@ func parse(content []byte, servers string) (*document, error) {
 	if len(bytes.TrimSpace(content)) == 0 {
 		content = []byte("{}" + d.eol)
 	}
-	content = slices.Clone(content) // which patches write into
+	content = slices.Clone(content) // since patches change it
 	if content[len(content)-1] != '\n' {
 		content, d.newline = append(content, '\n'), true
 	}
@@ -117,8 +119,8 @@ func parse(content []byte, servers string) (*document, error) {
 	return d, d.readEntries()
 }
 
-// readEntries fills d.entries. Of a name that is there twice the last one counts,
-// as for JSON.parse.
+// readEntries sets d.entries. If a name is there twice, the last entry counts, as for
+// JSON.parse.
 func (d *document) readEntries() error {
 	standard := d.value.Clone()
 	standard.Standardize()
@@ -143,7 +145,7 @@ func (d *document) readEntries() error {
 	return nil
 }
 
-// text returns the document as the content of a file.
+// text returns the document as it is written to the file.
 func (d *document) text() []byte {
 	packed := d.value.Pack()
 	if d.newline {
@@ -152,11 +154,11 @@ func (d *document) text() []byte {
 	return append(slices.Clone(d.mark), packed...)
 }
 
-// same reports whether the document is still what was read.
+// same reports whether the document has not been changed.
 func (d *document) same() bool { return bytes.Equal(d.text(), d.file.content) }
 
-// put writes the entry of a name and a kind: it adds one, or gives the one that is
-// there what e says.
+// put adds the entry e under name, or changes the one that is there. It keeps the env of
+// that, and members that package setup does not know. kind is that of the client.
 func (d *document) put(name string, e entry, kind string) error {
 	old := d.entries[name]
 	e.Env, e.Trust = old.Env, e.Trust || old.Trust
@@ -182,7 +184,7 @@ func (d *document) put(name string, e entry, kind string) error {
 	return d.verify()
 }
 
-// remove takes the entries of names out.
+// remove removes the entries with these names.
 func (d *document) remove(names []string) error {
 	if len(names) == 0 {
 		return nil
@@ -204,13 +206,13 @@ func (d *document) remove(names []string) error {
 		open = servers.Members[0].Name.BeforeExtra
 	}
 	if bytes.ContainsRune(servers.AfterExtra, '\n') && len(bytes.TrimSpace(servers.AfterExtra)) == 0 && !bytes.ContainsRune(open, '\n') {
-		servers.AfterExtra = open // an object in one line closes as it opens
+		servers.AfterExtra = open // the object is on one line, and so is its bracket
 	}
 	return d.verify()
 }
 
-// verify returns an error unless the text of the document has its entries. An
-// edit of a name that is there twice changes the first, and the last one counts.
+// verify returns an error unless parsing the text of the document gives the same entries.
+// They differ if a name is there twice: an edit changes the first, but the last counts.
 func (d *document) verify() error {
 	written, err := parse(d.text(), d.servers)
 	if err == nil && !maps.EqualFunc(written.entries, d.entries, entry.equal) {
@@ -219,8 +221,8 @@ func (d *document) verify() error {
 	return err
 }
 
-// set gives the object at path a member. A new one comes behind the others, on a
-// line of its own.
+// set sets a member of the object at path. A new member is added at the end, on a line of
+// its own.
 func (d *document) set(path, name, value string) error {
 	if d.value.Find(path+pointer(name)) != nil {
 		return d.patch("replace", path+pointer(name), value)
@@ -241,14 +243,15 @@ func (d *document) set(path, name, value string) error {
 	return nil
 }
 
-// trailingComma reports whether there is a comma behind the last member of obj.
+// trailingComma reports whether obj has a comma behind its last member.
 func trailingComma(obj *hujson.Object) bool {
 	n := len(obj.Members)
 	return n > 0 && obj.Members[n-1].Value.AfterExtra != nil
 }
 
-// tidy gives the last member of obj, which is another one now, a trailing comma or
-// none, as the one before had, and puts the closing bracket depth steps in.
+// tidy is called after the last member of obj has become another one. It sets or removes
+// the trailing comma, and indents the closing bracket by depth steps if that is on a line
+// of its own.
 func (d *document) tidy(obj *hujson.Object, depth int, comma bool) {
 	if n := len(obj.Members); n > 0 {
 		last := &obj.Members[n-1].Value
@@ -264,26 +267,27 @@ func (d *document) tidy(obj *hujson.Object, depth int, comma bool) {
 	}
 }
 
-// endLine returns extra, what stands between two values, with a line break at
-// its end and then depth steps.
+// endLine returns extra, the space and comments between two values, so that it ends with
+// a line break and depth steps of indentation.
 func (d *document) endLine(extra hujson.Extra, depth int) hujson.Extra {
 	return slices.Concat(bytes.TrimRight(extra, " \t\r\n"), []byte(d.line(depth)))
 }
 
-// line returns the beginning of a line that is depth steps in.
+// line returns a line break and depth steps of indentation.
 func (d *document) line(depth int) string { return d.eol + strings.Repeat(d.unit, depth) }
 
+// patch applies an operation of JSON Patch (RFC 6902).
 func (d *document) patch(op, path, value string) error {
 	return d.value.Patch(fmt.Appendf(nil, `[{"op": %q, "path": %s, "value": %s}]`, op, quote(path), value))
 }
 
-// pointer returns a name as the last part of a JSON pointer (RFC 6901).
+// pointer returns a name as a reference token of a JSON pointer (RFC 6901).
 func pointer(name string) string {
 	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }
 
-// mergeArgs returns given, arguments of the form --name=value, and behind them
-// those of old whose flags given does not name.
+// mergeArgs returns given, arguments of the form --name=value, followed by those flags of
+// old, with their values, that are not in given.
 func mergeArgs(old, given []string) []string {
 	merged := slices.Clone(given)
 	for i := 0; i < len(old); i++ {
@@ -297,14 +301,14 @@ func mergeArgs(old, given []string) []string {
 	return merged
 }
 
-// quote writes s as a string that JSON, TOML and YAML all read.
+// quote returns s as a string that is valid in JSON, TOML and YAML.
 func quote(s string) string {
-	quoted, _ := text.JSON(s, "") // a string can't fail
-	// The other two refuse this character as it is.
+	quoted, _ := text.JSON(s, "") // can't fail for a string
+	// TOML and YAML refuse this character unescaped.
 	return strings.ReplaceAll(string(quoted), "\x7f", `\u007f`)
 }
 
-// list writes items as an array that JSON, TOML and YAML all read.
+// list returns items as an array that is valid in JSON, TOML and YAML.
 func list(items []string) string {
 	quoted := make([]string, len(items))
 	for i, item := range items {

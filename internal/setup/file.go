@@ -1,5 +1,5 @@
-// This file reads and replaces files of other programs, which must never find
-// half of one.
+// This file reads and replaces files of other programs. It replaces them as a whole, so
+// that those programs never see half of one.
 
 package setup
 
@@ -15,20 +15,20 @@ import (
 	"pixazo-mcp/internal/disk"
 )
 
-// maxFile is the size in bytes up to which a configuration is read. Claude
-// Code's grows to some megabytes.
+// maxFile is the size in bytes of the largest configuration that is read. Claude Code's
+// grows to some megabytes.
 const maxFile = 32 << 20
 
 // file is a configuration as it was read.
 type file struct {
-	path    string // behind links
+	path    string // with links resolved
 	user    string // the program that may have it open
-	content []byte // nil when there is no file
+	content []byte // nil if there is no file
 	mode    fs.FileMode
 }
 
-// readFile reads the file at path, which the program named user may have open.
-// It follows links. A file that does not exist is returned as an empty one.
+// readFile reads the file at path, following links. user is the program that may have it
+// open. If it does not exist, readFile returns a file with nil content.
 func (o Options) readFile(path, user string) (file, error) {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return file{path: path, user: user, mode: 0o600}, nil
@@ -55,9 +55,9 @@ func (o Options) readFile(path, user string) (file, error) {
 	return f, nil
 }
 
-// whileLocked calls do. On Windows, where a file that a program has open can
-// often be neither read nor replaced, it calls do again for a second while do
-// fails, and then names the program to quit.
+// whileLocked calls do. On Windows a file that a program has open can often be neither
+// read nor replaced. There it calls do for up to a second, until do succeeds, and else
+// returns an error that names user, the program to quit.
 func (o Options) whileLocked(user string, do func() error) error {
 	err := do()
 	for i := 0; err != nil && o.GOOS == "windows"; i++ {
@@ -73,10 +73,10 @@ func (o Options) whileLocked(user string, do func() error) error {
 	return err
 }
 
-// replace writes content to the file's path, all of it or nothing, with the
-// file's mode. It returns the path of a copy of what the file held before, which
-// only its owner can read; "" when the file held nothing. A file that is
-// read-only, or was changed since it was read, stays as it is.
+// replace replaces the content of a file and keeps its mode. Before that it makes a copy
+// of the file, which only the owner can read, and it returns the copy's path; an empty
+// file has no copy. It changes nothing if the file is read-only, or was changed since it
+// was read.
 func (o Options) replace(f file, content []byte) (backup string, err error) {
 	if f.mode&0o200 == 0 {
 		return "", fmt.Errorf("%s is read-only", f.path)
@@ -98,15 +98,15 @@ func (o Options) replace(f file, content []byte) (backup string, err error) {
 	if err == nil {
 		err = o.whileLocked(f.user, func() error { return os.Rename(fresh, f.path) })
 	}
-	if err != nil { // without a name there is nothing to remove
+	if err != nil {
 		_, _ = os.Remove(fresh), os.Remove(backup)
 		return "", err
 	}
 	return backup, nil
 }
 
-// writeNew makes a file in dir, named as os.CreateTemp does by pattern, and
-// returns its path once its content is on the disk.
+// writeNew makes a file in dir, with a name that os.CreateTemp makes from pattern, and
+// returns its path when the content is on the disk.
 func writeNew(dir, pattern string, content []byte, mode fs.FileMode) (path string, err error) {
 	f, err := os.CreateTemp(dir, pattern)
 	if err != nil {
@@ -126,7 +126,7 @@ func writeNew(dir, pattern string, content []byte, mode fs.FileMode) (path strin
 	return f.Name(), nil
 }
 
-// unchanged returns an error when the file is no longer what was read.
+// unchanged returns an error if the file was changed since it was read.
 func (f file) unchanged() error {
 	now, err := os.ReadFile(f.path)
 	if f.content == nil && errors.Is(err, fs.ErrNotExist) || f.content != nil && err == nil && bytes.Equal(now, f.content) {

@@ -1,4 +1,4 @@
-// This file is the part of doctor that tries the key and the gateway.
+// This file holds doctor's checks of the key and the gateway.
 
 package setup
 
@@ -13,7 +13,7 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// checkGateway checks the key and the gateway with one request for both.
+// checkGateway checks the key and the gateway with a single request.
 func (r *report) checkGateway(ctx context.Context) []Check {
 	found, err := r.Settings.Key()
 	r.secrets = append(r.secrets, found)
@@ -23,7 +23,7 @@ func (r *report) checkGateway(ctx context.Context) []Check {
 	key := r.checkKey(found, err)
 	asked := found
 	if asked.IsZero() {
-		asked, _ = pixazo.NewKey("doctor-has-no-key") // a gateway that refuses it has answered
+		asked, _ = pixazo.NewKey("doctor-has-no-key") // refusing it shows that the gateway works
 	}
 	client, err := pixazo.NewClient(pixazo.Config{
 		GatewayURL: r.Settings.GatewayURL,
@@ -35,7 +35,7 @@ func (r *report) checkGateway(ctx context.Context) []Check {
 		err = client.Ping(ctx)
 	}
 	gateway := Check{Name: "gateway", Status: statusOK, Detail: fmt.Sprintf("%s answered in %d ms", r.Settings.GatewayURL, time.Since(began).Milliseconds())}
-	e := &pixazo.Error{Code: pixazo.GatewayUnreachable, Message: fmt.Sprint(err)} // unless it is one
+	e := &pixazo.Error{Code: pixazo.GatewayUnreachable, Message: fmt.Sprint(err)} // for any other type of error
 	errors.As(err, &e)
 	switch {
 	case err == nil && found.IsZero(), pixazo.IsCode(err, pixazo.Unauthorized) && found.IsZero():
@@ -64,7 +64,7 @@ func (r *report) checkGateway(ctx context.Context) []Check {
 	return []Check{key, gateway}
 }
 
-// checkKey checks the key of the settings without asking the gateway.
+// checkKey checks the result of Settings.Key without asking the gateway.
 func (r *report) checkKey(found pixazo.Key, err error) Check {
 	key := Check{Name: "key", Status: statusOK}
 	source, end := r.Settings.KeySource()

@@ -1,5 +1,4 @@
-// This file is install and uninstall: which entry goes where, and what the user
-// is told.
+// This file holds the commands install and uninstall.
 
 package setup
 
@@ -25,10 +24,9 @@ const (
 	sandboxName = "pixazo-sandbox"
 )
 
-// install adds this program to the client of the settings, or brings its entry
-// up to date, and asks for the key when there is none where the server will
-// look. For a client whose configuration is not edited it prints the entry.
-// Repeating it changes nothing.
+// install adds an entry for this program to the configuration of the client, or updates
+// it, and asks for the key if the key file has none. For a client whose configuration is
+// not edited it prints the entry. Repeating it changes nothing.
 func (o Options) install(ctx context.Context) error {
 	c, err := o.target()
 	if err != nil {
@@ -77,7 +75,7 @@ func (o Options) install(ctx context.Context) error {
 	return nil
 }
 
-// allowed says what --allow has done.
+// allowed returns a sentence on the effect of --allow, "" without it.
 func (o Options) allowed(c client) string {
 	switch {
 	case !o.Settings.Setup.Allow:
@@ -90,18 +88,18 @@ func (o Options) allowed(c client) string {
 
 // edit is a change to a configuration.
 type edit struct {
-	doc    *document       // as it is to be; nil for a client whose configuration is not edited
-	entry  entry           // the entry that install puts in
-	server config.Settings // of a server that is started by the entry
+	doc    *document       // the changed configuration; nil for a client whose configuration is not edited
+	entry  entry           // the entry that install writes
+	server config.Settings // the settings of a server that the entry starts
 }
 
-// carried are the settings that an entry is given where its server would have
-// another value than this shell: a client may not pass on PIXAZO_API_KEY_FILE,
-// PIXAZO_STATE_DIR and XDG_STATE_HOME, and without the same journal servers pay
-// for a video twice.
+// carried are settings that are written into an entry if its server would have another
+// value than this shell. A client may not pass on the variables PIXAZO_API_KEY_FILE,
+// PIXAZO_STATE_DIR and XDG_STATE_HOME, and servers with different journals may pay for
+// the same video twice.
 var carried = []string{"api-key-file", "state-dir"}
 
-// plan returns the change that puts e into the configuration of c.
+// plan returns the change that adds e to the configuration of c, or updates it there.
 func (o Options) plan(c client, name string, e entry) (ed edit, err error) {
 	var old entry
 	if c.edited {
@@ -136,8 +134,8 @@ func (o Options) plan(c client, name string, e entry) (ed edit, err error) {
 	return ed, nil
 }
 
-// carry returns the arguments of e with those of carried that it needs, and the
-// settings of a server that is started so.
+// carry returns the arguments of e, with flags for the settings of carried that it needs,
+// and the settings of a server with these arguments.
 func (o Options) carry(e entry) ([]string, config.Settings, error) {
 	server, err := o.settingsOf(e)
 	if err != nil {
@@ -153,8 +151,8 @@ func (o Options) carry(e entry) ([]string, config.Settings, error) {
 	return e.Args, server, err
 }
 
-// settingsOf returns the settings of a server that a client starts by an entry,
-// in an environment of the home directory and the entry's own variables.
+// settingsOf returns the settings of the server that an entry starts. Its environment has
+// only the home directory and the entry's own variables.
 func (o Options) settingsOf(e entry) (config.Settings, error) {
 	env := []string{"HOME=" + o.Settings.Home, "USERPROFILE=" + o.Settings.Home}
 	for name, value := range e.Env {
@@ -170,16 +168,16 @@ func (o Options) settingsOf(e entry) (config.Settings, error) {
 	return settings, err
 }
 
-// givesKey reports whether the env of an entry gives its server a key, or has a
-// placeholder that the client fills in with it.
+// givesKey reports whether server, the settings of an entry's server, has a key from the
+// entry's env, or a placeholder there that the client replaces by one.
 func givesKey(server config.Settings) bool {
 	source, _ := server.KeySource()
 	return source != "" && source != server.APIKeyFile ||
 		slices.ContainsFunc(server.Unset, func(name string) bool { return !strings.HasPrefix(name, "--") })
 }
 
-// apply writes an edit and says so, or prints the entry where nothing is to be
-// written.
+// apply writes an edit and says so. With --print, and for a client whose configuration is
+// not edited, it prints the entry instead.
 func (o Options) apply(c client, name string, ed edit) error {
 	print := o.Settings.Setup.Print
 	switch {
@@ -201,11 +199,11 @@ func (o Options) apply(c client, name string, ed edit) error {
 		}
 		return nil
 	}
-	_, _ = fmt.Fprintf(o.Stdout, "\n%s\n", c.snippet(name, ed.entry)) // which is quoted and so has no control characters
+	_, _ = fmt.Fprintf(o.Stdout, "\n%s\n", c.snippet(name, ed.entry)) // has no control characters, since its values are quoted
 	return nil
 }
 
-// save writes a document, and says so in a line.
+// save writes a document and then prints line.
 func (o Options) save(d *document, line string) error {
 	backup, err := o.replace(d.file, d.text())
 	if err != nil {
@@ -218,9 +216,8 @@ func (o Options) save(d *document, line string) error {
 	return nil
 }
 
-// uninstall takes all entries that start this program, pixazo and
-// pixazo-sandbox and others, out of the configuration of the settings' client;
-// with --sandbox, only pixazo-sandbox.
+// uninstall removes all of this program's entries, whatever their names, from the
+// configuration of the client; with --sandbox only pixazo-sandbox.
 func (o Options) uninstall(context.Context) error {
 	c, err := o.target()
 	if err != nil {
@@ -258,7 +255,7 @@ func (o Options) uninstall(context.Context) error {
 	return nil
 }
 
-// open reads the configuration of c and parses it.
+// open reads and parses the configuration of c.
 func (o Options) open(c client) (*document, error) {
 	f, err := o.readFile(c.file, c.title)
 	if err != nil {
@@ -272,9 +269,9 @@ func (o Options) open(c client) (*document, error) {
 	return d, nil
 }
 
-// entry returns the entry that c is to have, and its name. It starts this very
-// file. A link to it is kept, since package managers point theirs to the newest
-// version.
+// entry returns the entry for c, and its name. Its command is the path by which this
+// program was called, even if that is a link, since package managers let their link lead
+// to the newest version.
 func (o Options) entry(c client) (name string, e entry, err error) {
 	args := o.Settings.EntryArgs()
 	if url := o.Settings.Setup.URL; url != "" {
@@ -295,8 +292,8 @@ func (o Options) entry(c client) (name string, e entry, err error) {
 	if err != nil {
 		return "", entry{}, fmt.Errorf("this program's file: %w", err)
 	}
-	// go run starts a file below go-build123 in the temporary directory, or
-	// go-build in the build cache.
+	// go run builds the program in a temporary folder go-build123, or in the build
+	// cache, go-build.
 	if ok, _ := regexp.MatchString(`[/\\]go-build[0-9]*[/\\]`, o.Executable+" "+target); ok {
 		return "", entry{}, errors.New("go run starts a temporary file that a client would not find again; build the program and use that: go build . && ./pixazo-mcp install " + c.name)
 	}
@@ -312,8 +309,7 @@ func (o Options) entry(c client) (name string, e entry, err error) {
 	return name, e, nil
 }
 
-// snippet returns e as it stands in c's configuration, with all that is around
-// it.
+// snippet returns the text of a configuration of c that has only the entry e.
 func (c client) snippet(name string, e entry) string {
 	if c.template != "" {
 		entry := fmt.Sprintf(c.template, name, quote(e.Command), list(e.Args))
@@ -327,13 +323,12 @@ func (c client) snippet(name string, e entry) string {
 		err = d.put(name, e, c.kind)
 	}
 	if err != nil {
-		return "" // never, of an empty document
+		return "" // can't happen for an empty document
 	}
 	return string(d.text())
 }
 
-// line prints a line, made fit for a terminal. A write error can't be reported
-// anywhere.
+// line prints a line, cleaned, and ignores write errors.
 func (o Options) line(format string, args ...any) {
 	_, _ = fmt.Fprintln(o.Stdout, text.Clean(fmt.Sprintf(format, args...), 2000))
 }

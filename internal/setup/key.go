@@ -18,12 +18,13 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// keyPatience is how long to listen to a pipe: what writes the key into it may
-// be asking a person, or a password manager.
+// keyPatience is how long readKey waits: the program that writes the key to its stdin may
+// first have to ask a person or a password manager.
 const keyPatience = 10 * time.Minute
 
-// ensureKey stores a key in the file at path when that has none: a client's
-// server does not see the variables of this shell.
+// ensureKey asks for the key and stores it in the file at path, unless there is one. A
+// key in a variable of this shell is not enough, since the client's server may not get
+// it.
 func (o Options) ensureKey(ctx context.Context, path string) error {
 	if path == "" {
 		o.line("There is no place for the key without a home directory: name one with --api-key-file")
@@ -44,7 +45,7 @@ func (o Options) ensureKey(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("no key was stored: %w", err)
 	}
-	line = strings.TrimSpace(strings.TrimPrefix(line, "\ufeff")) // some shells begin a text with that mark
+	line = strings.TrimSpace(strings.TrimPrefix(line, "\ufeff")) // some shells put a byte order mark first
 	key, err := pixazo.NewKey(line)
 	if err != nil {
 		return fmt.Errorf("%w; nothing was stored, run this again with the key and nothing else", err)
@@ -65,16 +66,15 @@ func (o Options) ensureKey(ctx context.Context, path string) error {
 	return nil
 }
 
-// readKey asks on a terminal without showing what is typed; elsewhere it takes
-// the first line of stdin, and says so, since a person may sit there all the
-// same: Git Bash gives Windows programs a pipe. It returns "" when stdin ends
-// without a line, as /dev/null does, when the user gives up with Ctrl-C or Ctrl-D,
-// or when nothing comes for keyPatience. A read that is blocked at the return stays
-// so until the program ends.
+// readKey reads the key from a terminal, without showing it, or else from the first line
+// of stdin. Then, too, it says what it waits for, since a person may sit there: Git Bash
+// gives Windows programs a pipe. It returns "" if stdin ends without a line, as /dev/null
+// does, if the user presses Ctrl-C or Ctrl-D, or if nothing comes for keyPatience. The
+// goroutine that reads may then be blocked until the program ends.
 func (o Options) readKey(ctx context.Context) (string, error) {
 	read := func() (string, error) { return bufio.NewReader(io.LimitReader(o.Stdin, 4<<10)).ReadString('\n') }
 	if f, ok := o.Stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		// Raw before the prompt appears, so that a key pasted at once does not show.
+		// Raw mode comes before the prompt, so that a key pasted at once is not shown.
 		before, err := term.MakeRaw(int(f.Fd()))
 		if err != nil {
 			return "", err
@@ -95,7 +95,7 @@ func (o Options) readKey(ctx context.Context) (string, error) {
 	go func() {
 		line, err := read()
 		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, term.ErrPasteIndicator) {
-			line = "" // a closed stdin, for one, has none
+			line = "" // stdin may be closed
 		}
 		lines <- line
 	}()

@@ -1,5 +1,4 @@
-// This file asks team servers, which a client calls over HTTP instead of starting
-// a program.
+// This file holds doctor's check of team servers, which clients call over HTTP.
 
 package setup
 
@@ -13,8 +12,8 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// checkRemote checks whether a team server answers at the address of an entry. It
-// sends no token.
+// checkRemote checks whether a team server answers at the URL of an entry. It sends no
+// token.
 func (r *report) checkRemote(ctx context.Context, c client, name string, e entry) Check {
 	check := Check{Status: statusOK, Detail: fmt.Sprintf("%s: %s calls %s", c.file, name, e.URL)}
 	fail := func(what, fix string) Check {
@@ -35,8 +34,8 @@ func (r *report) checkRemote(ctx context.Context, c client, name string, e entry
 	return check
 }
 
-// Probe asks for a URL, for 10 seconds at most, and returns the status of the answer.
-// No redirect is followed.
+// Probe sends a GET and returns the HTTP status of the answer. It waits 10 seconds at most
+// and follows no redirect.
 func Probe(ctx context.Context, url string) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

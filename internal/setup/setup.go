@@ -1,14 +1,14 @@
-// Package setup puts the server into MCP clients and checks what a server needs:
-// the commands doctor, install and uninstall. This file knows the clients.
+// Package setup holds the commands doctor, install and uninstall, which check what a
+// server needs and edit the configurations of MCP clients. This file knows the clients.
 //
 // Rules:
-//   - Of a client's configuration only the entries that start this program are
-//     edited; comments, order and layout of the rest stay.
-//   - A file is replaced as a whole or not at all, and a copy of what it held is
-//     kept beside it. A file that can't be read with certainty is refused.
-//   - The key goes to the key file of the settings, and to nothing else.
-//   - Operating system, environment and program come in as values, so that
-//     every platform's layout is tested on each.
+//   - In a client's configuration only this program's entries are edited. Comments,
+//     order and layout of the rest stay.
+//   - A file is replaced as a whole or not at all, and a copy of the old one is kept
+//     beside it. A file that can't be read with certainty is not edited.
+//   - The key is written to the key file of the settings and nowhere else.
+//   - Operating system, environment and program are passed in, so that the layout of
+//     every system can be tested on each.
 package setup
 
 import (
@@ -27,36 +27,34 @@ import (
 	"pixazo-mcp/internal/config"
 )
 
-// Options says what a command works on.
+// Options is what a command needs.
 type Options struct {
 	Settings   config.Settings
 	Env        []string // as os.Environ gives it
 	GOOS       string   // as runtime.GOOS
 	Executable string   // this program, as os.Executable gives it
-	Invoked    string   // the name that the program was called by; "" means os.Args[0]
+	Invoked    string   // the name by which the program was called; "" means os.Args[0]
 	Version    string   // for the report
 	Stdin      io.Reader
 	Stdout     io.Writer
-	Stderr     io.Writer // for the prompt, which is seen there even when stdout goes to a file
+	Stderr     io.Writer // for the prompt, which must be seen even if stdout goes to a file
 
-	// CheckJournal looks at the journal in a state directory and changes nothing
-	// there. Its error says why the journal can't be used.
+	// CheckJournal reads the journal in a state directory without changing anything.
+	// An error means that the journal can't be used.
 	CheckJournal func(ctx context.Context, stateDir string) (Journal, error)
 }
 
-// Journal is what CheckJournal found.
+// Journal is the result of CheckJournal.
 type Journal struct {
-	Path   string // of the database
-	Exists bool   // the first submission makes it
-	Jobs   int    // of all gateways
-	Notice string // of an earlier journal that was set aside, or ""
-
-	Keepers string // which processes watch its jobs, or ""
+	Path    string // of the database
+	Exists  bool   // false before the first submission
+	Jobs    int    // of all gateways
+	Notice  string // on an earlier journal that was set aside, or ""
+	Keepers string // the processes that watch its jobs, or ""
 }
 
-// Run carries out the command of the settings: doctor, install or uninstall. An
-// error of the last two means that a file was left as it was, or that the key
-// could not be stored.
+// Run runs the command of the settings: doctor, install or uninstall. An error of install
+// or uninstall means that the configuration was not changed, or the key not stored.
 func Run(ctx context.Context, o Options) error {
 	o = o.asInvoked()
 	err := map[string]func(context.Context) error{
@@ -73,22 +71,21 @@ func Run(ctx context.Context, o Options) error {
 // client is an MCP client and the place of its configuration.
 type client struct {
 	name    string // one of config.Clients
-	title   string
-	servers string // the name of the object, or table, that has its entries
-	file    string // "" when the home directory is not known
+	title   string // its name for people
+	servers string // the name of the object, or table, with the entries
+	file    string // its configuration; "" if the home directory is not known
 
-	// For clients whose configuration install edits.
-	edited  bool
-	remote  bool   // also with the address of a team server
-	kind    string // the "type" of an entry; "local" is opencode's, whose command is a list with the arguments
-	restart string // what makes the client read its configuration again
+	edited  bool   // install edits file
+	remote  bool   // an entry may have the URL of a team server
+	kind    string // the "type" of an entry; "local" is that of opencode, whose command is a list with the arguments
+	restart string // a sentence on how to make the client read its configuration again
 
-	trust string // what of an entry has its tools run without asking: "trust", or a line for the template
-	allow string // where there is no such thing: a sentence on what to do instead
-	note  string // what else somebody who uses it has to know
+	trust string // what in an entry lets its tools run without asking: "trust", or a line behind the template
+	allow string // if trust is "": a sentence on what to do instead
+	note  string // a sentence on what else a user has to know
 
-	// template is an entry in a format other than JSON, which is only printed:
-	// of its name, its command and its arguments.
+	// template is the format of an entry in a configuration that is not JSON. Its
+	// operands are name, command and arguments.
 	template string
 }
 
@@ -98,8 +95,8 @@ const (
 		"    cmd: %[2]s\n    args: %[3]s\n    timeout: 300\n"
 )
 
-// clients returns those of config.Clients, in that order, with their files on
-// this system.
+// clients returns all clients, in the order of config.Clients, with the paths of their
+// configurations on this system.
 func (o Options) clients() []client {
 	home := o.Settings.Home
 	dotConfig := filepath.Join(home, ".config")
@@ -148,7 +145,8 @@ func (o Options) clients() []client {
 	return all
 }
 
-// opencodeFile returns which of its two configurations opencode has in dir.
+// opencodeFile returns the path of opencode's configuration in dir, opencode.jsonc if that
+// exists, else opencode.json.
 func opencodeFile(dir string) string {
 	file := filepath.Join(dir, "opencode.json")
 	if _, err := os.Stat(file + "c"); err == nil {
@@ -157,9 +155,9 @@ func opencodeFile(dir string) string {
 	return file
 }
 
-// packagedDesktop returns the folder that the packaged Claude Desktop app reads,
-// below local: Windows shows such an app other folders than the rest of the
-// system. It returns fallback when there is no such app.
+// packagedDesktop returns the folder, below local, from which the packaged Claude Desktop
+// app reads its configuration; Windows redirects the folders of such apps. It returns
+// fallback if there is no such app.
 func packagedDesktop(local, fallback string) string {
 	apps, _ := fs.Glob(os.DirFS(local), "Packages/[Cc]laude_*")
 	if len(apps) == 0 {
@@ -168,6 +166,7 @@ func packagedDesktop(local, fallback string) string {
 	return filepath.Join(local, apps[0], "LocalCache", "Roaming", "Claude")
 }
 
+// absoluteOr returns dir if it is an absolute path, else fallback.
 func absoluteOr(dir, fallback string) string {
 	if filepath.IsAbs(dir) {
 		return dir
@@ -177,7 +176,7 @@ func absoluteOr(dir, fallback string) string {
 
 func (o Options) env(name string) string { return config.Variable(o.Env, o.GOOS, name) }
 
-// find returns the client of that name, which is one of config.Clients.
+// find returns the client with this name, one of config.Clients.
 func (o Options) find(name string) client {
 	for _, c := range o.clients() {
 		if c.name == name {
@@ -187,13 +186,14 @@ func (o Options) find(name string) client {
 	return client{}
 }
 
-// target returns the client that install or uninstall is about.
+// target returns the client that the command is about, or an error if its configuration
+// can't be written.
 func (o Options) target() (client, error) {
 	c := o.find(o.Settings.Setup.Client)
 	if c.file == "" {
 		return c, errors.New("the home directory is not known, so neither is the place of the configuration; set HOME (USERPROFILE on Windows)")
 	}
-	// What root writes into a user's home the user's clients can't read.
+	// With sudo, root would own the files, and the user's clients could not read them.
 	if o.env("SUDO_USER") != "" {
 		if me, err := user.Current(); err == nil && me.HomeDir != o.Settings.Home {
 			return c, fmt.Errorf("%s would get files that belong to %s; run this without sudo", o.Settings.Home, me.Username)
@@ -202,31 +202,32 @@ func (o Options) target() (client, error) {
 	return c, nil
 }
 
-// baseName returns a command's file name in lower case without .exe, whatever
-// system it was written for.
+// baseName returns the file name of a command, a path of any system, in lower case and
+// without .exe.
 func baseName(command string) string {
 	return strings.TrimSuffix(strings.ToLower(command[strings.LastIndexAny(command, `/\`)+1:]), ".exe")
 }
 
-// ours reports whether the entry of a name is this program's. One that calls a server
-// is if it has our name. One that starts a program is if that has our program's name
-// or is this very file; under one of our names its file may also begin with the
-// program's name, as in pixazo-mcp-1.2, or have the name to which this file was
+// ours reports whether an entry is this program's. An entry with a URL is if its name is
+// pixazo. An entry with a command is if the command's file is this file or is called
+// pixazo-mcp. If the entry has one of our names, its file may also have a name that
+// begins with pixazo-mcp, as in pixazo-mcp-1.2, or the name to which this file was
 // renamed.
 func (o Options) ours(name string, e entry) bool {
-	if e.URL != "" {
+	switch base := baseName(e.Command); {
+	case e.URL != "":
 		return name == liveName
+	case base == "":
+		return false
+	case base == "pixazo-mcp", filepath.IsAbs(e.Command) && o.sameFile(e.Command, o.Executable):
+		return true
+	default:
+		return (name == liveName || name == sandboxName) && (strings.HasPrefix(base, "pixazo-mcp") || base == baseName(o.Executable))
 	}
-	command := e.Command
-	base := baseName(command)
-	if base == "" || base == "pixazo-mcp" || filepath.IsAbs(command) && o.sameFile(command, o.Executable) {
-		return base != ""
-	}
-	return (name == liveName || name == sandboxName) && (strings.HasPrefix(base, "pixazo-mcp") || base == baseName(o.Executable))
 }
 
-// stat describes the file that a command with an absolute path starts. Windows
-// adds .exe.
+// stat returns the FileInfo of the file that a command, an absolute path, starts. Windows
+// may add .exe to the path.
 func (o Options) stat(command string) (fs.FileInfo, error) {
 	info, err := os.Stat(command)
 	if err != nil && o.GOOS == "windows" {
@@ -246,9 +247,9 @@ func (o Options) sameFile(a, b string) bool {
 	return err == nil && os.SameFile(first, second)
 }
 
-// asInvoked returns o with the path that this program was called by, if that
-// leads to the same file: Linux's os.Executable follows links, and a package
-// manager's link is what outlives the next update.
+// asInvoked returns o with the path by which this program was called as Executable, if
+// that leads to the same file. On Linux os.Executable has resolved links, but the link of
+// a package manager is what stays valid after an update.
 func (o Options) asInvoked() Options {
 	path, err := exec.LookPath(cmp.Or(o.Invoked, os.Args[0]))
 	if err == nil {

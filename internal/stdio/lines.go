@@ -1,4 +1,4 @@
-// This file reads and writes one message a line, however long the line is.
+// This file reads and writes messages, one a line, of any length.
 
 package stdio
 
@@ -13,8 +13,8 @@ import (
 	"unicode"
 )
 
-// maxLine is the longest message that is taken, in bytes: room for 50 MB of
-// attachments as base64 and as much again. A longer line is skipped.
+// maxLine is the length of the longest message, in bytes: 50 MB of attachments as base64,
+// and as much again. A longer line is skipped.
 const maxLine = 128 << 20
 
 var errLineTooLong = errors.New("line too long")
@@ -29,11 +29,9 @@ func newLineReader(r io.Reader, max int) *lineReader {
 	return &lineReader{bufio.NewReaderSize(r, 16<<10), max}
 }
 
-// next returns the next line that is not blank, without its end ("\n" or
-// "\r\n"), surrounding white space and byte order marks, which shells of Windows
-// put before what they pipe. The last line needs no end. A line over max bytes
-// is read to its end and answered with errLineTooLong; reading can go on after
-// it.
+// next returns the next line that is not blank, without white space and byte order marks
+// around it; shells of Windows put a byte order mark before what they pipe. It skips a
+// line of more than max bytes and returns errLineTooLong for it.
 func (l *lineReader) next() ([]byte, error) {
 	for {
 		line, err := l.read()
@@ -48,6 +46,7 @@ func (l *lineReader) next() ([]byte, error) {
 
 func isBlank(r rune) bool { return unicode.IsSpace(r) || r == '\uFEFF' }
 
+// read returns the next line with its end.
 func (l *lineReader) read() ([]byte, error) {
 	var line []byte
 	tooLong := false
@@ -81,8 +80,8 @@ func (w *lineWriter) write(message []byte) error {
 	return err
 }
 
-// watch calls stuck when one write has been under way for a second: the client
-// does not read. It returns then, or when ctx ends.
+// watch calls stuck, and returns, when a single write has taken more than a second, since
+// the client does not read. It also returns when ctx ends.
 func (w *lineWriter) watch(ctx context.Context, stuck func()) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

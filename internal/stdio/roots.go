@@ -1,7 +1,7 @@
-// This file asks the client: which folders it offers, its roots, and what a
-// person says. A request of ours is the older way, up to 2025-11-25: a client of
-// 2026-07-28 is told in the answer to its call what is missing (specification
-// 2026-07-28, "Multi Round-Trip Requests").
+// This file sends requests to the client: for its roots, the folders that it offers, and
+// for answers of its user. That is for clients up to 2025-11-25. A client of 2026-07-28
+// gets such a question as the answer to its call (specification 2026-07-28, "Multi
+// Round-Trip Requests").
 
 package stdio
 
@@ -21,23 +21,23 @@ import (
 	"pixazo-mcp/internal/wire"
 )
 
-// answerTime is how long the client may take to answer. It is a program's
-// answer, not a person's.
+// answerTime is how long the client may take to name its roots. No person has to be
+// asked for that.
 const answerTime = 10 * time.Second
 
 var errNoAnswers = errors.New("the end of the input came before an answer")
 
-// questions are the requests to the client that it has not answered.
+// questions are the requests to the client.
 type questions struct {
 	session *wire.Session
 	log     *slog.Logger
-	asked   atomic.Int64
-	pending sync.Map        // func(result json.RawMessage), by id as it stands in the message
+	asked   atomic.Int64    // how many there were
+	pending sync.Map        // of those without an answer, by id as JSON: func(result json.RawMessage), which takes the answer
 	ended   context.Context // done when no more answers will come
 }
 
-// answer passes an answer on and does not block. It reports whether there is a
-// question of that id.
+// answer passes an answer on, without blocking, and reports whether there is a question
+// with this id.
 func (q *questions) answer(id string, result, failure json.RawMessage) bool {
 	replied, ok := q.pending.LoadAndDelete(id)
 	if ok {
@@ -49,10 +49,9 @@ func (q *questions) answer(id string, result, failure json.RawMessage) bool {
 	return ok
 }
 
-// listRoots asks the client for its roots. A client that does not name any, for
-// whatever reason, offers none: mcp-go would end the call with a JSON-RPC
-// error, where the tool can say better what it can't do. The error is that of a
-// call which nobody waits for any more.
+// listRoots asks the client for its roots. If the client does not name any, for whatever
+// reason, it returns none and no error: mcp-go would make a JSON-RPC error of that, while
+// the tool can say what it could not do. It only returns an error if the call has ended.
 func (q *questions) listRoots(ctx context.Context) (*mcp.ListRootsResult, error) {
 	replied := make(chan json.RawMessage, 1)
 	id, err := q.send(ctx, mcp.MethodListRoots, nil, func(result json.RawMessage) { replied <- result })
@@ -64,14 +63,14 @@ func (q *questions) listRoots(ctx context.Context) (*mcp.ListRootsResult, error)
 			err = json.Unmarshal(answer, &result)
 		case <-q.ended.Done():
 			select {
-			case answer := <-replied: // with the last message
+			case answer := <-replied: // the answer was the last message
 				err = json.Unmarshal(answer, &result)
 			default:
 				err = errNoAnswers
 			}
 		case <-time.After(answerTime):
-			// Specification 2025-11-25, "Timeouts": the asker SHOULD say that it no
-			// longer waits.
+			// Specification 2025-11-25, "Timeouts": the sender SHOULD cancel a request
+			// after its timeout.
 			_ = q.session.Notify(ctx, string(mcp.MethodNotificationCancelled), map[string]any{
 				"requestId": json.RawMessage(id), "reason": "no answer in time",
 			})
@@ -89,9 +88,7 @@ func (q *questions) listRoots(ctx context.Context) (*mcp.ListRootsResult, error)
 	return &result, nil
 }
 
-// elicit asks whoever uses the client, on behalf of the call in ctx. answered is
-// called with the result, nil for an error, when there is an answer: also after
-// the call.
+// elicit implements wire.Options.Elicit.
 func (q *questions) elicit(ctx context.Context, params mcp.ElicitationParams, answered func(result json.RawMessage)) error {
 	id, err := q.send(ctx, mcp.MethodElicitationCreate, &params, answered)
 	if err != nil {
@@ -100,11 +97,11 @@ func (q *questions) elicit(ctx context.Context, params mcp.ElicitationParams, an
 	return err
 }
 
-// send sends a request on behalf of the call in ctx. Its answer goes to answered,
-// which must not block.
+// send sends a request on behalf of the call in ctx, and returns its id, as JSON. answered
+// is called with the result, or nil for an error, and must not block.
 func (q *questions) send(ctx context.Context, method mcp.MCPMethod, params *mcp.ElicitationParams, answered func(result json.RawMessage)) (id string, err error) {
-	// The client's own ids are another set (specification, "Requests"); a word
-	// keeps them apart for readers of a log, too.
+	// It may be the same as an id of the client (specification, "Requests"), but a word
+	// helps readers of a log to tell them apart.
 	id = fmt.Sprintf(`"pixazo-%d"`, q.asked.Add(1))
 	q.pending.Store(id, answered)
 	if q.ended.Err() != nil {

@@ -1,8 +1,8 @@
-// Package stdio serves an mcp-go server over a pair of pipes: one JSON-RPC
-// message a line.
+// Package stdio serves an mcp-go server over a pair of pipes, with one JSON-RPC message a
+// line.
 //
-// mcp-go's own StdioServer cancels every call at the end of input; here it lets
-// calls finish.
+// mcp-go's own StdioServer cancels all calls at the end of input. This package lets them
+// finish.
 package stdio
 
 import (
@@ -21,18 +21,18 @@ import (
 )
 
 const (
-	maxGrace  = time.Minute // how long calls in flight may take
-	maxFinish = 10 * time.Minute
+	maxGrace  = time.Minute      // how long calls in flight may still take at the end
+	maxFinish = 10 * time.Minute // how long Options.Finish may take
 )
 
-// Options says how serving ends, and what can be subscribed to.
+// Options configures Serve.
 type Options struct {
-	// Drain is called when there will be no new calls; it should end what may
-	// last long, and return at once. Calls already taken go on.
+	// Drain is called when no new calls are taken any more. It should make calls that
+	// may take long end soon, and return at once.
 	Drain func()
 
-	// Finish is called when all calls are answered or cut off. It should return
-	// when what must not be cut short is over, at the latest when its context
+	// Finish is called when all calls are answered or cut off. It should return when
+	// everything that must not be cut off has ended, at the latest when its context
 	// ends, 10 minutes later.
 	Finish func(context.Context)
 
@@ -40,16 +40,16 @@ type Options struct {
 	Logger    *slog.Logger   // nil means none
 }
 
-// Serve answers the messages on in until in ends, ctx is cancelled or out can
-// no longer be written; then it takes no new calls, lets those in flight
-// finish, and returns nil. An error means that in could not be read.
+// Serve answers the messages of in until in ends, ctx ends, or out can't be written any
+// more. Then it takes no new calls, lets those in flight finish, and returns nil. An error
+// means that in could not be read.
 func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writer, options Options) error {
 	options.Logger = cmp.Or(options.Logger, slog.New(slog.DiscardHandler))
 	w := &lineWriter{out: out}
 	input, endOfInput := context.WithCancel(context.WithoutCancel(ctx))
 	defer endOfInput()
 	q := &questions{log: options.Logger, ended: input}
-	// Calls outlive ctx: its end begins the drain and does not cut them off.
+	// The end of ctx begins the drain, and does not cut calls off.
 	session, err := wire.Open(context.WithoutCancel(ctx), srv, "stdio", w.write, wire.Options{
 		Subscribe: options.Subscribe, ListRoots: q.listRoots, Elicit: q.elicit, Answer: q.answer, Logger: options.Logger,
 	})
@@ -63,7 +63,7 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 	go func() { ended <- takeAll(session, in) }()
 	select {
 	case err = <-ended:
-	case <-ctx.Done(): // a read can't be interrupted: it is left behind
+	case <-ctx.Done(): // takeAll goes on, since a read can't be interrupted
 	case <-session.Broken():
 		options.Logger.Warn("the client no longer reads")
 	}
@@ -72,7 +72,7 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 	return err
 }
 
-// takeAll passes every message of in on.
+// takeAll passes the messages of in to session until in ends.
 func takeAll(session *wire.Session, in io.Reader) error {
 	lines := newLineReader(in, maxLine)
 	for {
@@ -90,8 +90,8 @@ func takeAll(session *wire.Session, in io.Reader) error {
 	}
 }
 
-// drain lets calls finish: streams that only wait for news end at once, the
-// rest gets the grace period, unless the client does not read its answers.
+// drain ends streams of news at once and gives the other calls maxGrace to finish, or less
+// if the client does not read their answers. Then it calls options.Finish.
 func drain(session *wire.Session, w *lineWriter, options Options) {
 	options.Logger.Debug("no new calls")
 	grace, stop := context.WithTimeout(context.Background(), maxGrace)

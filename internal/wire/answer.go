@@ -1,4 +1,5 @@
-// This file passes requests to mcp-go and mends what goes in and comes out.
+// This file passes requests to mcp-go, and corrects requests and answers that other
+// programs could not read.
 
 package wire
 
@@ -13,12 +14,13 @@ import (
 	"pixazo-mcp/internal/text"
 )
 
-// maxError is the longest message of an error, in characters.
+// maxError is the length of the longest error message, in characters.
 const maxError = 500
 
+// goValue matches the part of an error of encoding/json that names a Go type.
 var goValue = text.Pattern(`json: cannot unmarshal (\w+).* into Go .*`)
 
-// answer returns mcp-go's answer to the request c, nil for none.
+// answer returns the answer to the request c, nil if there is none.
 func (s *Session) answer(ctx context.Context, c *call) mcp.JSONRPCMessage {
 	switch mcp.MCPMethod(c.Method) {
 	case mcp.MethodInitialize:
@@ -26,8 +28,8 @@ func (s *Session) answer(ctx context.Context, c *call) mcp.JSONRPCMessage {
 	case mcp.MethodToolsList, mcp.MethodPromptsList, mcp.MethodResourcesList, mcp.MethodResourcesTemplatesList:
 		var params struct{ Cursor json.RawMessage }
 		c.Params(&params)
-		// mcp-go takes every cursor that is base64, but our lists come whole: no
-		// cursor was ever given out.
+		// mcp-go accepts every cursor that is base64. But our lists have one page, so
+		// no cursor is valid.
 		if cursor := string(params.Cursor); cursor != "" && cursor != "null" && cursor != `""` {
 			return refusal(nil, mcp.INVALID_PARAMS, "unknown cursor: the list comes whole, without one")
 		}
@@ -37,7 +39,8 @@ func (s *Session) answer(ctx context.Context, c *call) mcp.JSONRPCMessage {
 	return s.handle(ctx, c.Raw)
 }
 
-// handle passes a message to mcp-go. A panic there costs one answer only.
+// handle passes a message to mcp-go and returns the answer. A panic there becomes an
+// error of this one call.
 func (s *Session) handle(ctx context.Context, message []byte) (response mcp.JSONRPCMessage) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -48,11 +51,11 @@ func (s *Session) handle(ctx context.Context, message []byte) (response mcp.JSON
 	return s.srv.HandleMessage(ctx, message)
 }
 
-// listen serves a stream of news. mcp-go returns when the request is cancelled.
+// listen serves a subscriptions/listen request, a stream of news, until it is cancelled.
 func (s *Session) listen(ctx context.Context, c *call) mcp.JSONRPCMessage {
 	stream := newNews(ctx, s.writer, rand.Text(), c, s.options.Subscribe)
 	stream.hear()
-	if err := s.srv.RegisterSession(ctx, stream); err != nil { // so that list changes reach it
+	if err := s.srv.RegisterSession(ctx, stream); err != nil { // list changes are sent to registered sessions
 		return refusal(nil, mcp.INTERNAL_ERROR, err.Error())
 	}
 	defer s.srv.UnregisterSession(ctx, stream.id)
@@ -64,9 +67,9 @@ func (s *Session) listen(ctx context.Context, c *call) mcp.JSONRPCMessage {
 	return response
 }
 
-// readable returns an initialize request that mcp-go takes: what is of a wrong
-// type is left out, or {} for a capability, since nothing of ours depends on
-// it. Clients send capabilities: [], roots: true and version: 1.
+// readable returns an initialize request in a form that mcp-go accepts. It drops values
+// of a wrong type, or replaces them by {} where a capability is meant; clients send
+// capabilities: [], roots: true and version: 1.
 func readable(message []byte) []byte {
 	if json.Unmarshal(message, &mcp.InitializeRequest{}) == nil {
 		return message
@@ -78,24 +81,24 @@ func readable(message []byte) []byte {
 		Capabilities    map[string]json.RawMessage `json:"capabilities"`
 		ClientInfo      mcp.Implementation         `json:"clientInfo"`
 	}
-	_ = json.Unmarshal(message, &request)          // an object, or it would not have come this far
-	_ = json.Unmarshal(request["params"], &params) // goes on behind a value of a wrong type
+	_ = json.Unmarshal(message, &request)          // can't fail: Read has refused what is no object
+	_ = json.Unmarshal(request["params"], &params) // skips values of a wrong type
 	for name, value := range params.Capabilities {
-		one, _ := json.Marshal(map[string]json.RawMessage{name: value}) // which came as JSON
+		one, _ := json.Marshal(map[string]json.RawMessage{name: value}) // can't fail: value is JSON
 		if value[0] != '{' && string(value) != "true" {
 			delete(params.Capabilities, name)
 		} else if json.Unmarshal(one, &mcp.ClientCapabilities{}) != nil {
 			params.Capabilities[name] = json.RawMessage("{}")
 		}
 	}
-	request["params"], _ = json.Marshal(params) // as above
+	request["params"], _ = json.Marshal(params)
 	mended, _ := json.Marshal(request)
 	return mended
 }
 
-// finish returns mcp-go's answer to c with three changes: the id is the
-// client's own, since mcp-go reads numbers as float64, which changes those
-// above 2^53; an error has the code of SetErrorCode; its message is short.
+// finish returns response, mcp-go's answer to c, with the client's own id, since mcp-go
+// reads ids as float64, which changes numbers above 2^53. It gives an error the code of
+// SetErrorCode and a short message.
 func finish(response mcp.JSONRPCMessage, c *call) mcp.JSONRPCMessage {
 	id := json.RawMessage(c.ID)
 	switch r := response.(type) {
@@ -114,17 +117,16 @@ func finish(response mcp.JSONRPCMessage, c *call) mcp.JSONRPCMessage {
 		if code := c.errorCode.Load(); code != 0 {
 			r.Error.Code = int(code)
 		}
-		// mcp-go repeats a client's own words, however long they are, and shows
-		// which Go value they did not fit into.
+		// mcp-go quotes what the client sent, at any length, and names Go types.
 		r.Error.Message = text.Clean(goValue().ReplaceAllString(r.Error.Message, "the JSON $1 is out of place or out of range"), maxError)
 		return r
 	}
 	return response
 }
 
-// inputRequired returns a question for the client's roots as every client can
-// read it: mcp-go leaves out its params, and the official Go SDK (1.8.0) takes
-// that for broken JSON.
+// inputRequired returns a result that asks the client something, with params in a
+// question for roots. mcp-go leaves those out, and the official Go SDK (1.8.0) takes that
+// for invalid JSON.
 func inputRequired(result *mcp.CallToolResult) any {
 	requests := map[string]any{}
 	for id, each := range result.InputRequests {
@@ -140,6 +142,7 @@ func inputRequired(result *mcp.CallToolResult) any {
 	return answer
 }
 
+// refusal returns an error as the answer to the request id, nil if that is not known.
 func refusal(id any, code int, message string) mcp.JSONRPCError {
 	return mcp.NewJSONRPCError(mcp.NewRequestId(id), code, text.Clean(message, maxError), nil)
 }

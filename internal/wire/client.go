@@ -1,5 +1,5 @@
-// This file is what handlers can do with the session they find in their
-// context, and what mcp-go keeps in it about the client.
+// This file holds the methods of a session for handlers, which find it in their context,
+// and those with which mcp-go keeps what it knows of the client.
 
 package wire
 
@@ -19,13 +19,13 @@ var (
 	_ server.SessionWithRoots      = (*Session)(nil)
 )
 
-// Send sends a message that belongs to the call in ctx, before that call's
-// answer or not at all.
+// Send sends a message that belongs to the call in ctx. It sends nothing after that
+// call's answer.
 func (s *Session) Send(ctx context.Context, message any) error { return s.send(ctx, message, false) }
 
-// Notify sends a notification that belongs to the call in ctx, before that
-// call's answer or not at all. mcp-go's own way, a channel, delivers it after
-// the answer when the handler returns at once.
+// Notify sends a notification that belongs to the call in ctx. It sends nothing after
+// that call's answer. mcp-go would send it through a channel, and so after the answer of
+// a handler that returns at once.
 func (s *Session) Notify(ctx context.Context, method string, params map[string]any) error {
 	return s.Send(ctx, struct {
 		JSONRPC string         `json:"jsonrpc"`
@@ -34,16 +34,16 @@ func (s *Session) Notify(ctx context.Context, method string, params map[string]a
 	}{mcp.JSONRPC_VERSION, method, params})
 }
 
-// SetErrorCode sets the JSON-RPC code of the error with which the call in ctx
-// will be answered. mcp-go answers every error of a resource's handler with
-// -32603, an unknown resource included.
+// SetErrorCode sets the JSON-RPC code of the answer to the call in ctx, if that is an
+// error. mcp-go uses -32603 for all errors of a resource's handler, even if there is no
+// such resource.
 func (s *Session) SetErrorCode(ctx context.Context, code int) {
 	if c, ok := ctx.Value(callKey{}).(*call); ok {
 		c.errorCode.Store(int64(code))
 	}
 }
 
-// ListRoots asks the client for its roots.
+// ListRoots returns the client's roots; see Options.
 func (s *Session) ListRoots(ctx context.Context, _ mcp.ListRootsRequest) (*mcp.ListRootsResult, error) {
 	if s.options.ListRoots == nil {
 		return &mcp.ListRootsResult{}, nil
@@ -59,8 +59,7 @@ func (s *Session) Elicit(ctx context.Context, params mcp.ElicitationParams, answ
 	return s.options.Elicit(ctx, params, answered)
 }
 
-// ClientName returns what the client of the call in ctx calls itself, "" if it
-// does not say.
+// ClientName returns the name that the client of the call in ctx has given, "" if none.
 func (s *Session) ClientName(ctx context.Context) string {
 	info := s.info.Load()
 	if request := server.RequestProtocolInfoFromContext(ctx); request != nil && request.Modern {
@@ -72,16 +71,16 @@ func (s *Session) ClientName(ctx context.Context) string {
 	return text.Clean(info.Name, 100)
 }
 
-// GetClientInfo returns what the client said last of itself.
+// GetClientInfo returns the newest value of SetClientInfo.
 func (s *Session) GetClientInfo() mcp.Implementation { return *s.info.Load() }
 
-// SetClientInfo keeps it.
+// SetClientInfo keeps the client's name and version.
 func (s *Session) SetClientInfo(info mcp.Implementation) { s.info.Store(&info) }
 
-// GetClientCapabilities returns what the client said last that it can do. For a
-// call of 2026-07-28 only what came with that call counts: mcp-go has it in
+// GetClientCapabilities returns the newest value of SetClientCapabilities. A client of
+// 2026-07-28 states its capabilities with each call, see
 // server.RequestProtocolInfoFromContext.
 func (s *Session) GetClientCapabilities() mcp.ClientCapabilities { return *s.capabilities.Load() }
 
-// SetClientCapabilities keeps it.
+// SetClientCapabilities keeps the client's capabilities.
 func (s *Session) SetClientCapabilities(c mcp.ClientCapabilities) { s.capabilities.Store(&c) }

@@ -1,4 +1,4 @@
-// This file takes a message of the client apart, as far as a transport needs.
+// This file parses the client's messages as far as transports need it.
 
 package wire
 
@@ -11,19 +11,19 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// Message is a message of the client: a request when it has a method and an id,
-// a notification without an id, an answer without a method.
+// Message is a message of the client: a request if it has a method and an id, a
+// notification if it has no id, an answer if it has no method.
 type Message struct {
 	Method        string
-	ID            string // as it stands in the message, without white space around it
+	ID            string // as JSON, such as 1 or "a"
 	Result, Error json.RawMessage
 	Raw           []byte
 }
 
 const noMethod = "a message must have a method"
 
-// Read takes a message apart. One that is to be refused is answered with
-// refused; nil means that it can be handled.
+// Read parses a message. refused is the answer to a message that must not be handled,
+// nil for others.
 func Read(raw []byte) (m Message, refused *mcp.JSONRPCError) {
 	var head struct {
 		Method string          `json:"method"`
@@ -59,12 +59,12 @@ func Read(raw []byte) (m Message, refused *mcp.JSONRPCError) {
 	return m, nil
 }
 
-// Params decodes the params of m into what p points to, as far as they fit:
-// mcp-go says what is wrong with them.
+// Params decodes the params of m into p, a pointer. It ignores what does not fit, which
+// mcp-go reports.
 func (m Message) Params(p any) { _ = json.Unmarshal(m.Raw, &struct{ Params any }{p}) }
 
-// Cancelled returns the id of the request that a notification of cancellation
-// names, as it stands in the message; "" for none.
+// Cancelled returns the id of the request that m, a notification of cancellation, names,
+// as JSON; "" if it names none.
 func (m Message) Cancelled() string {
 	var params struct {
 		RequestID json.RawMessage `json:"requestId"`

@@ -1,13 +1,11 @@
-// This file tells the client of changes that it asked to hear of: of a
-// resource it subscribed to, or of a list.
+// This file notifies the client of news: changes of resources to which it subscribed, and
+// of lists.
 //
-// Up to 2025-11-25 a client has one set of subscriptions, made with
-// resources/subscribe, and is told of every list change. Since 2026-07-28 each
-// subscriptions/listen request is a stream with a filter of its own: it is
-// acknowledged first, every message on it is tagged with the request's id, and
-// nothing is sent that the client did not ask for (specification 2026-07-28,
-// "Subscriptions"). mcp-go gives a session neither the id nor an order, so each
-// stream is a session of its own for mcp-go.
+// Up to 2025-11-25 a client makes all its subscriptions with resources/subscribe, and is
+// notified of all list changes. Since 2026-07-28 each subscriptions/listen request is a
+// stream with a filter: it is acknowledged first, every message on it has the request's
+// id, and nothing else is sent (specification 2026-07-28, "Subscriptions"). mcp-go can't
+// do that with one session, so each stream is a session of its own for mcp-go.
 
 package wire
 
@@ -29,15 +27,14 @@ var (
 	_ server.SessionWithSubscriptionFilter       = (*news)(nil)
 )
 
-// Subscribe begins a subscription to a resource, until stop is called. The
-// values in ctx say for whom; its end means nothing. The caller of updated says
-// that the resource has changed; updated may be called from any goroutine and
-// does not block. An error refuses the subscription, and the client is sent its
-// text.
+// Subscribe begins a subscription to a resource, which lasts until stop is called. The
+// values in ctx, but not its end, count: they tell whose subscription it is. Subscribe
+// must have updated called whenever the resource has changed, by any goroutine; updated
+// does not block. The text of an error is sent to the client.
 type Subscribe func(ctx context.Context, uri string, updated func()) (stop func(), err error)
 
-// news is a session's resource subscriptions and its queue of notifications
-// that are not sent yet, for the session as a whole or for one stream.
+// news holds the resource subscriptions of a session, or of one stream, and the
+// notifications that are not sent yet.
 type news struct {
 	*writer
 	ctx       context.Context // for subscribe
@@ -46,16 +43,16 @@ type news struct {
 	subscribe Subscribe
 
 	filter        atomic.Pointer[mcp.SubscriptionFilter]
-	open          atomic.Bool // list changes may be sent: initialize is answered, or the stream acknowledged
-	notifications chan mcp.JSONRPCNotification
-	changed       chan struct{} // holds one element when there are pending ones
-	flushes       chan struct{} // relay takes one when all before it is sent
-	over          chan struct{} // closed when relay has returned
+	open          atomic.Bool                  // list changes may be sent: initialize is answered, or the stream acknowledged
+	notifications chan mcp.JSONRPCNotification // from mcp-go
+	changed       chan struct{}                // holds an element while pending may not be empty
+	flushes       chan struct{}                // of flush
+	over          chan struct{}                // closed when relay has returned
 
 	subscriptions sync.Mutex        // guards what follows
-	stops         map[string]func() // ends the subscription to a uri; nil while it is being made
-	pending       []string          // uris of resources that have changed
-	ended         bool              // no more subscriptions
+	stops         map[string]func() // by URI: ends the subscription; nil while it is being made
+	pending       []string          // URIs of resources that have changed
+	ended         bool              // there are no new subscriptions any more
 }
 
 func newNews(ctx context.Context, w *writer, id string, stream *call, subscribe Subscribe) *news {
@@ -70,7 +67,7 @@ func newNews(ctx context.Context, w *writer, id string, stream *call, subscribe 
 	}
 }
 
-// hear makes the queues that relay reads. Without them news are dropped.
+// hear makes the channels from which relay reads. Without them all news are dropped.
 func (n *news) hear() {
 	n.notifications = make(chan mcp.JSONRPCNotification, 100)
 	n.changed, n.flushes, n.over = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
@@ -79,21 +76,21 @@ func (n *news) hear() {
 // SessionID returns the id under which mcp-go knows the session.
 func (n *news) SessionID() string { return n.id }
 
-// Initialize does nothing: mcp-go calls it also with the first request of a
-// client of 2026-07-28, which is to be sent nothing outside of its streams.
+// Initialize does nothing. mcp-go also calls it for a client of 2026-07-28, which must
+// get no list changes outside of its streams; see Initialized.
 func (n *news) Initialize() {}
 
 // Initialized reports whether list changes may be sent.
 func (n *news) Initialized() bool { return n.open.Load() }
 
-// NotificationChannel takes what mcp-go itself sends, such as list changes.
+// NotificationChannel returns the channel for mcp-go's notifications, such as list
+// changes.
 func (n *news) NotificationChannel() chan<- mcp.JSONRPCNotification { return n.notifications }
 
-// SetSubscriptionFilter keeps the kinds of news that a stream asked for.
+// SetSubscriptionFilter keeps the filter of a stream.
 func (n *news) SetSubscriptionFilter(filter mcp.SubscriptionFilter) { n.filter.Store(&filter) }
 
-// SubscriptionFilter returns what SetSubscriptionFilter kept, and whether that
-// counts: it does on streams.
+// SubscriptionFilter returns the filter, and whether it counts, which it does for streams.
 func (n *news) SubscriptionFilter() (filter mcp.SubscriptionFilter, counts bool) {
 	if kept := n.filter.Load(); kept != nil {
 		filter = *kept
@@ -103,14 +100,14 @@ func (n *news) SubscriptionFilter() (filter mcp.SubscriptionFilter, counts bool)
 
 var errEnding = errors.New("the server is shutting down")
 
-// SubscribeToResourceErr begins a subscription. It is not called for one uri
-// twice at a time.
+// SubscribeToResourceErr begins a subscription. It is not called concurrently for the same
+// URI.
 func (n *news) SubscribeToResourceErr(uri string) error {
 	n.subscriptions.Lock()
 	_, subscribed := n.stops[uri]
 	ended := n.ended
 	if !subscribed && !ended {
-		n.stops[uri] = nil // changes from here on are told
+		n.stops[uri] = nil // from now on changes are sent
 	}
 	n.subscriptions.Unlock()
 	switch {
@@ -137,8 +134,8 @@ func (n *news) SubscribeToResourceErr(uri string) error {
 // SubscribeToResource is never called: mcp-go prefers SubscribeToResourceErr.
 func (n *news) SubscribeToResource(uri string) { _ = n.SubscribeToResourceErr(uri) }
 
-// UnsubscribeFromResource ends a subscription: once it has returned, nothing
-// more is sent about uri.
+// UnsubscribeFromResource ends a subscription. When it has returned, nothing more is sent
+// about uri.
 func (n *news) UnsubscribeFromResource(uri string) {
 	n.subscriptions.Lock()
 	stop := n.stops[uri]
@@ -149,7 +146,7 @@ func (n *news) UnsubscribeFromResource(uri string) {
 	}
 }
 
-// SubscribedResources returns the uris of the subscriptions.
+// SubscribedResources returns the URIs of the subscriptions.
 func (n *news) SubscribedResources() []string {
 	n.subscriptions.Lock()
 	defer n.subscriptions.Unlock()
@@ -164,7 +161,7 @@ func (n *news) IsSubscribedToResource(uri string) bool {
 	return ok
 }
 
-// unsubscribe ends every subscription, and there will be no new ones.
+// unsubscribe ends all subscriptions and prevents new ones.
 func (n *news) unsubscribe() {
 	n.subscriptions.Lock()
 	n.ended = true
@@ -174,8 +171,7 @@ func (n *news) unsubscribe() {
 	}
 }
 
-// note queues the news that a resource has changed. However often it does
-// before the news is sent, it is sent once.
+// note queues the notification that a resource has changed, unless it is queued already.
 func (n *news) note(uri string) {
 	n.subscriptions.Lock()
 	if !slices.Contains(n.pending, uri) {
@@ -188,9 +184,8 @@ func (n *news) note(uri string) {
 	}
 }
 
-// relay sends what mcp-go puts into the session's channel, and which resources
-// have changed, until ctx ends. On a stream nothing goes before mcp-go's
-// acknowledgement.
+// relay sends mcp-go's notifications and those of note until ctx ends. On a stream it
+// sends those of note only after mcp-go's acknowledgement.
 func (n *news) relay(ctx context.Context) {
 	defer close(n.over)
 	for {
@@ -211,10 +206,10 @@ func (n *news) relay(ctx context.Context) {
 	}
 }
 
-// flush returns when all news so far are sent: an answer comes after the news
-// of what its call has changed.
+// flush returns when all news so far are sent, so that a client hears of the changes that
+// a call makes before it gets the answer.
 func (n *news) flush() {
-	for range 2 { // relay takes the second once it has sent what was there at the first
+	for range 2 { // relay takes the second element after it has sent what was there at the first
 		select {
 		case n.flushes <- struct{}{}:
 		case <-n.over:
@@ -222,7 +217,7 @@ func (n *news) flush() {
 	}
 }
 
-// passChanges sends which resources have changed.
+// passChanges sends the notifications that note has queued.
 func (n *news) passChanges() {
 	n.subscriptions.Lock()
 	uris := n.pending
@@ -236,9 +231,9 @@ func (n *news) passChanges() {
 	}
 }
 
-// pass sends a notification, about uri unless it is "", tagged with the stream
-// it belongs to. (mcp-go tags only the acknowledgement, and with the id as
-// float64.)
+// pass sends a notification, on a stream with the id of its request: mcp-go adds that to
+// the acknowledgement only, as float64. A notification about uri, unless that is "", is
+// dropped if there is no subscription to it.
 func (n *news) pass(notification mcp.JSONRPCNotification, uri string) {
 	if n.stream != nil {
 		if notification.Method == mcp.MethodNotificationSubscriptionsAcknowledged {
@@ -249,7 +244,7 @@ func (n *news) pass(notification mcp.JSONRPCNotification, uri string) {
 		meta[mcp.MetaKeySubscriptionID] = json.RawMessage(n.stream.ID)
 		notification.Params.Meta = meta
 	}
-	_ = n.write(notification, func() bool { // a failed write closes broken
+	_ = n.write(notification, func() bool { // after an error broken is closed
 		return (n.stream == nil || !n.stream.closed.Load()) && (uri == "" || n.IsSubscribedToResource(uri))
 	})
 }

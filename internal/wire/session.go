@@ -1,12 +1,11 @@
-// Package wire holds the rules of a session that every transport shares: what
-// a client is sent, in which order, and when it is sent nothing more. The
-// transport passes the client's messages in and writes what comes out.
+// Package wire holds the rules for a session that both transports share: what is sent to
+// a client, in which order, and after what nothing more is sent. A transport passes the
+// client's messages to a Session and writes those for the client.
 //
-// mcp-go's own transports run tool calls in a small pool, lose the
-// cancellation of a call that still waits for a worker, answer cancelled calls,
-// and send progress after the answer. Here each request has a goroutine of its
-// own, cancellations are matched before the request starts, and everything to
-// the client goes through one writer.
+// mcp-go's own transports run tool calls in a small pool, lose the cancellation of a call
+// that waits for a worker, answer cancelled calls, and send progress after the answer.
+// Here each request has a goroutine of its own and can be cancelled as soon as it is
+// read, and all messages for the client go through one writer.
 package wire
 
 import (
@@ -24,42 +23,41 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 )
 
-// Options says what a session offers beside the server's own features.
+// Options configures a Session.
 type Options struct {
 	Subscribe Subscribe // begins subscriptions to resources; nil refuses them all
 
-	// ListRoots asks the client for its roots, on behalf of the call in ctx;
-	// nil means that it has none.
+	// ListRoots asks the client for its roots, on behalf of the call in ctx. nil means
+	// that it has none.
 	ListRoots func(ctx context.Context) (*mcp.ListRootsResult, error)
 
-	// Elicit asks whoever uses the client, on behalf of the call in ctx; answered
-	// is called with the result, nil for an error, when there is an answer: also
-	// after the call. Nil means that nobody can be asked.
+	// Elicit asks the user of the client, on behalf of the call in ctx. It calls
+	// answered with the result, or nil for an error, when the answer comes, also after
+	// the call has ended. nil means that the user can't be asked.
 	Elicit func(ctx context.Context, params mcp.ElicitationParams, answered func(result json.RawMessage)) error
 
-	// Answer takes the client's answer to a request of the transport's, with
-	// the id as it stands in the message, and reports whether there was such a
-	// request. It must not block. Nil means that there are none.
+	// Answer takes the client's answer to a request of the transport, whose id is given
+	// as JSON, and reports whether there was such a request. It must not block. nil
+	// means that the transport sends no requests.
 	Answer func(id string, result, failure json.RawMessage) bool
 
 	Logger *slog.Logger // nil means none
 }
 
-// Session is one client's exchange of messages with the server: all that comes
-// through a pipe, or one request over HTTP. It is also what mcp-go calls a
-// session.
+// Session is a client's exchange of messages with the server: all messages of a pipe, or
+// one request over HTTP. It is a session for mcp-go, too.
 type Session struct {
 	*news
 	srv     *server.MCPServer
 	options Options
 	log     *slog.Logger
-	ctx     context.Context // of all calls
+	ctx     context.Context // of all calls that Take begins
 	cancel  context.CancelFunc
 
 	info         atomic.Pointer[mcp.Implementation]
 	capabilities atomic.Pointer[mcp.ClientCapabilities]
 
-	initialize, inTurn *call // the newest ones of begin, which alone uses them
+	initialize, inTurn *call // the newest initialize, and the newest call that runs in turn; used by begin alone
 
 	mu      sync.Mutex
 	calls   map[string]*call // in flight, by id
@@ -67,11 +65,10 @@ type Session struct {
 	work    sync.WaitGroup
 }
 
-// New returns a session of srv for single requests, each passed to Do with what
-// is to end it. It is sent nothing but what belongs to its calls. The values of
-// ctx say for whom subscriptions are. out writes one message, is never called
-// twice at a time, and may block; once it has failed it is not called any more,
-// and Broken says so.
+// New returns a session of srv for single requests, which are passed to Do. It sends
+// nothing but the messages of those calls. The values of ctx tell whose subscriptions
+// they make. out writes one message. It is never called concurrently, may block, and is
+// not called again after an error, which Broken reports.
 func New(ctx context.Context, srv *server.MCPServer, id string, out func(message []byte) error, options Options) *Session {
 	options.Logger = cmp.Or(options.Logger, slog.New(slog.DiscardHandler))
 	s := &Session{srv: srv, options: options, log: options.Logger, calls: map[string]*call{}}
@@ -81,9 +78,9 @@ func New(ctx context.Context, srv *server.MCPServer, id string, out func(message
 	return s
 }
 
-// Open begins a session, as New does, that takes all messages of a client and
-// hears news. No other session of srv may have its id. Its calls get the values
-// of ctx and end with it.
+// Open returns a session like New, but for all messages of a client, which are passed to
+// Take, and with news. id must be unique among the sessions of srv. ctx is that of all
+// calls.
 func Open(ctx context.Context, srv *server.MCPServer, id string, out func(message []byte) error, options Options) (*Session, error) {
 	s := New(ctx, srv, id, out, options)
 	s.hear()
@@ -96,12 +93,12 @@ func Open(ctx context.Context, srv *server.MCPServer, id string, out func(messag
 	return s, nil
 }
 
-// Broken is closed when a message could not be written: nobody reads any more.
+// Broken returns a channel that is closed when a message could not be written.
 func (s *Session) Broken() <-chan struct{} { return s.broken }
 
-// Take handles one message of the client, and keeps it. It does not wait for
-// answers. Messages are taken one after the other, in the order in which the
-// client sent them.
+// Take handles one message of the client without waiting for the answer. It must be
+// called with one message after the other, in the order in which the client sent them,
+// and keeps raw.
 func (s *Session) Take(raw []byte) {
 	m, refused := Read(raw)
 	switch {
@@ -121,8 +118,8 @@ func (s *Session) Take(raw []byte) {
 	}
 }
 
-// Do handles a request and returns its answer, ready to be sent: nothing more is
-// sent about it then. The answer is nil when the request was cancelled.
+// Do handles a request and returns its answer, nil if it was cancelled. After that the
+// session sends nothing more about the request.
 func (s *Session) Do(ctx context.Context, m Message) mcp.JSONRPCMessage {
 	ctx, cancel := context.WithCancel(s.srv.WithContext(ctx, s))
 	defer cancel()
@@ -141,10 +138,9 @@ func (s *Session) Do(ctx context.Context, m Message) mcp.JSONRPCMessage {
 	return response
 }
 
-// begin starts a request. Every request waits for the initialize before it,
-// which decides what the rest means. Subscriptions begin and end in turn: an
-// unsubscribe that overtook its subscribe would leave the resource subscribed
-// for good.
+// begin starts a request. Every request waits for the end of the initialize before it.
+// Requests to subscribe and unsubscribe run in turn: an unsubscribe that overtakes its
+// subscribe would leave the resource subscribed for good.
 func (s *Session) begin(m Message) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	c := &call{Message: m, cancel: cancel, done: make(chan struct{})}
@@ -183,7 +179,7 @@ func (s *Session) begin(m Message) {
 	})
 }
 
-// run runs f beside the caller, unless the session was stopped.
+// run runs f in a goroutine, unless the session was stopped.
 func (s *Session) run(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,7 +188,7 @@ func (s *Session) run(f func()) {
 	}
 }
 
-// serve sends the answer to a request, unless it was given up before its turn.
+// serve answers a request, unless it was cancelled while it waited.
 func (s *Session) serve(ctx context.Context, c *call) {
 	if ctx.Err() != nil {
 		return
@@ -210,8 +206,8 @@ func (s *Session) serve(ctx context.Context, c *call) {
 	}
 }
 
-// Cancel cuts off the call with this id, as it stands in the message, and
-// sends nothing more about it. initialize can't be cancelled.
+// Cancel cuts off the call with this id, given as JSON, and sends nothing more about it.
+// initialize can't be cancelled.
 func (s *Session) Cancel(id string) {
 	s.mu.Lock()
 	c := s.calls[id]
@@ -223,8 +219,8 @@ func (s *Session) Cancel(id string) {
 	}
 }
 
-// Refuse answers a message that mcp-go never sees, without waiting for the
-// client. id is nil if it is not known.
+// Refuse answers a message with an error, without waiting until that is sent. id is nil
+// if it is not known.
 func (s *Session) Refuse(id any, code int, message string) { s.refuse(refusal(id, code, message)) }
 
 func (s *Session) refuse(answer mcp.JSONRPCError) {
@@ -236,8 +232,8 @@ func (s *Session) refuse(answer mcp.JSONRPCError) {
 	})
 }
 
-// Stop takes no more requests and ends what would last for ever: subscriptions
-// and streams of news. The calls in flight go on, and can be cancelled.
+// Stop refuses new requests and ends what has no end by itself, subscriptions and
+// streams of news. The calls in flight go on, and can be cancelled.
 func (s *Session) Stop() {
 	s.unsubscribe()
 	s.mu.Lock()
@@ -250,9 +246,9 @@ func (s *Session) Stop() {
 	}
 }
 
-// Wait returns when all calls are answered. At the end of ctx those in flight
-// are cut off, have a second left to answer, and the error is that of ctx.
-// Nothing may be taken any more, or the session was stopped.
+// Wait returns when all calls are answered. At the end of ctx it cuts those in flight
+// off, gives them a second to answer, and returns the error of ctx. The session must be
+// stopped, or Take not be called any more.
 func (s *Session) Wait(ctx context.Context) error {
 	answered := make(chan struct{})
 	go func() {
@@ -282,22 +278,22 @@ func (s *Session) Close() {
 	s.srv.UnregisterSession(s.ctx, s.id)
 }
 
-// ErrClosed is the error of a message about a call that was answered or
-// cancelled: it was not sent.
+// ErrClosed is returned for a message that was not sent because its call was answered or
+// cancelled.
 var ErrClosed = errors.New("the call is answered or cancelled")
 
 // call is a request of the client that is being served.
 type call struct {
 	Message
 	cancel context.CancelFunc
-	done   chan struct{} // closed when the call is over
+	done   chan struct{} // closed when the call is over; nil for a call of Do
 
-	// Nothing more is sent about a closed call: it was answered, or the client
-	// cancelled it (specification 2026-07-28, "Cancellation": the server MUST
-	// NOT send any further messages for it).
+	// closed means that the call was answered or cancelled. Nothing more is sent about
+	// it (specification 2026-07-28, "Cancellation": the server MUST NOT send any
+	// further messages for a cancelled request).
 	closed atomic.Bool
 
-	errorCode atomic.Int64 // of SetErrorCode; 0 leaves mcp-go's
+	errorCode atomic.Int64 // of SetErrorCode; 0 if it was not called
 }
 
 type callKey struct{}
@@ -305,13 +301,13 @@ type callKey struct{}
 // writer sends messages to the client, one at a time.
 type writer struct {
 	out    func(message []byte) error
-	turn   chan struct{} // holds one element while a message is sent; unlike a mutex, it lets a test's fake time go on
+	turn   chan struct{} // a lock: holds an element while a message is sent; unlike a mutex it lets the fake time of tests go on
 	failed bool          // guarded by turn
 	broken chan struct{} // closed when out has failed
 }
 
-// write sends message, unless wanted says no when all earlier messages are
-// sent.
+// write waits until all earlier messages are sent, and then sends message if wanted
+// returns true, else returns ErrClosed.
 func (w *writer) write(message any, wanted func() bool) error {
 	raw, err := json.Marshal(message)
 	if err != nil {
@@ -332,15 +328,15 @@ func (w *writer) write(message any, wanted func() bool) error {
 	return err
 }
 
-// end closes a call once all about it is sent, and reports whether it was open.
+// end closes a call when all earlier messages are sent, and reports whether it was open.
 func (w *writer) end(c *call) bool {
 	w.turn <- struct{}{}
 	defer func() { <-w.turn }()
 	return !c.closed.Swap(true)
 }
 
-// send sends message. When ctx belongs to a call, the message is dropped once the
-// call is closed; last says that it is the call's last message, which closes it.
+// send sends message. If ctx is that of a call, it sends nothing once the call is closed.
+// last says that this is the call's last message, and so closes it.
 func (w *writer) send(ctx context.Context, message any, last bool) error {
 	c, _ := ctx.Value(callKey{}).(*call)
 	return w.write(message, func() bool {
