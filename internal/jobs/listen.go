@@ -1,5 +1,5 @@
-// This file tells listeners what changes, whoever saw it: a poll or a callback
-// of this process, or another process that wrote it into the journal.
+// This file tells listeners of changes, whether a poll or a callback of this process
+// saw them, or another process wrote them into the journal.
 
 package jobs
 
@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	maxTold  = 1000            // rows
-	clockSet = 2 * time.Minute // no news of this process come so late
+	maxTold  = 1000            // rows in Tracker.told
+	clockSet = 2 * time.Minute // no change is told so late: a difference this large means that the clock was set back
 )
 
 // Event is a change of a job: of its status, of its saved files, or that it was
@@ -25,9 +25,9 @@ type Event struct {
 	Added bool
 }
 
-// Listen has f called at each change of a job of any owner, from any goroutine,
-// until stop is called. f must not block. What other processes write is heard
-// while this process waits for a job or follows one.
+// Listen calls f at each change of a job of any owner, from any goroutine, until stop
+// is called. f must not block. Changes that other processes write are told only while
+// this process waits for a job or follows one.
 func (t *Tracker) Listen(f func(Event)) (stop func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -39,22 +39,21 @@ func (t *Tracker) Listen(f func(Event)) (stop func()) {
 	}
 }
 
-// told holds the state of a row, as stateOf returns it, of which listeners heard last.
+// told is the state of a row that listeners were last told.
 type told struct {
-	state     string
+	state     string // as stateOf returns it
 	changedAt time.Time
 }
 
-// Added takes in a submission that a keeper made for this process, so that
-// listeners hear of it at once.
+// Added tells listeners at once of a submission that a keeper made for this process.
 func (t *Tracker) Added(row journal.Row) {
 	if row.Job.RequestID != "" {
 		t.tell(row, true)
 	}
 }
 
-// tell calls the listeners, unless they were told of the row as it stands: the
-// journal also tells, and later, what this process wrote itself.
+// tell calls the listeners, unless they know this state of the row: the changes that
+// this process wrote are read from the journal again later.
 func (t *Tracker) tell(row journal.Row, added bool) {
 	t.mu.Lock()
 	known := t.isTold(row)
@@ -69,21 +68,21 @@ func (t *Tracker) tell(row journal.Row, added bool) {
 	}
 }
 
-// supersedes reports whether listeners heard of a later state than row's. One that
-// seems to be much later was written before the clock was set back, and does not count.
+// supersedes reports whether last is a later state than row's. One that seems to be
+// much later was written before the clock was set back, and does not count.
 func (last told) supersedes(row journal.Row) bool {
 	later := last.changedAt.Sub(row.ChangedAt)
 	return later > 0 && later < clockSet
 }
 
-// isTold reports whether listeners know the row as it stands, or a later state of it.
-// The caller holds t.mu.
+// isTold reports whether listeners were told this state of the row, or a later one. The
+// caller holds t.mu.
 func (t *Tracker) isTold(row journal.Row) bool {
 	last, ok := t.told[row.ID]
 	return ok && row.ID != 0 && (last.state == stateOf(row) || last.supersedes(row))
 }
 
-// noteTold keeps how listeners know a row. The caller holds t.mu.
+// noteTold records that listeners are told this state of the row. The caller holds t.mu.
 func (t *Tracker) noteTold(row journal.Row) {
 	if len(t.told) >= maxTold {
 		clear(t.told)
@@ -93,31 +92,32 @@ func (t *Tracker) noteTold(row journal.Row) {
 	}
 }
 
-// stateOf returns what listeners are told of when it changes.
+// stateOf returns a text of those parts of a row whose changes listeners are told.
 func stateOf(row journal.Row) string {
 	return fmt.Sprint(row.State, row.Job.Status, row.Saved, row.Save.Error)
 }
 
-// interest counts those who want to hear of what other processes write.
+// interest adds more to the number of waits and follows. While it is above 0, readNews
+// runs.
 func (t *Tracker) interest(more int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.interested += more
 	switch {
-	case t.interested > 0 && t.news == nil:
+	case t.interested > 0 && t.endNews == nil:
 		ctx, cancel := context.WithCancel(context.Background())
 		begin := time.Now().Truncate(time.Millisecond) // as the journal keeps times
-		t.news = cancel
+		t.endNews = cancel
 		t.running.Go(func() { t.readNews(ctx, begin) })
-	case t.interested == 0 && t.news != nil:
-		t.news()
-		t.news = nil
+	case t.interested == 0 && t.endNews != nil:
+		t.endNews()
+		t.endNews = nil
 	}
 }
 
-// readNews tells what other processes write from begin on.
+// readNews tells listeners what other processes write from begin on, until ctx ends.
 func (t *Tracker) readNews(ctx context.Context, begin time.Time) {
-	var newest int64 // of the rows that were seen
+	var newest int64 // the highest Row.ID so far
 	t.journal.Watch(ctx, begin, func(rows []journal.Row) {
 		highest := newest
 		for _, row := range rows {
@@ -128,8 +128,9 @@ func (t *Tracker) readNews(ctx context.Context, begin time.Time) {
 	})
 }
 
-// found shows and tells a row that the journal says has changed. A row with a
-// number above newest was not seen before.
+// found shows and tells a row that has changed in the journal. If its ID is above
+// newest, it is a new row. A submission under way, and one that was refused, is not
+// told.
 func (t *Tracker) found(row journal.Row, begin time.Time, newest int64) {
 	t.mu.Lock()
 	known, before := t.isTold(row), t.told[row.ID].state
@@ -141,7 +142,7 @@ func (t *Tracker) found(row journal.Row, begin time.Time, newest int64) {
 	if silent || known {
 		return
 	}
-	outcome := before == stateOf(journal.Row{State: journal.Submitting}) // of a submission that was seen under way
+	outcome := before == stateOf(journal.Row{State: journal.Submitting}) // the submission was seen under way before
 	t.show(row, nil)
 	t.tell(row, outcome || row.ID > newest && (row.State == journal.Foreign || !row.SubmittedAt.Before(begin)))
 }

@@ -1,5 +1,5 @@
-// This file polls jobs: one loop a job, shared by all who wait for it or follow
-// it, at the pace of the most impatient.
+// This file polls jobs. Each job has one loop in this process, which all who wait for
+// the job or follow it share. The loop polls more often while somebody waits.
 
 package jobs
 
@@ -13,54 +13,55 @@ import (
 )
 
 const (
-	maxAttending = 64 // turns at once for jobs that somebody waits for: more would only wait for the client and the journal
+	// The most polls under way at once of jobs that somebody waits for. More would have
+	// to wait for the gateway's client and the journal.
+	maxAttending = 64
 
-	// Polls of followed jobs under way at once. They leave most of what the client
-	// has for polls to the jobs that somebody waits for.
+	// The same for jobs that are only followed, which leaves most of the client's
+	// capacity to the others.
 	maxFollowing = 8
-	followPause  = 400 * time.Millisecond // a slot is used again after this: 20 polls a second
+	followPause  = 400 * time.Millisecond // before a slot of a followed job is used again: 20 polls a second in all
 
-	slowly = time.Minute // between polls that are no use before somebody mends something
+	slowly = time.Minute // between polls that fail until a person corrects something
 
-	// How often, and for how long ahead, the journal is told that somebody waits
-	// for a job, so that its end needs no notice.
+	// While somebody waits for a job, the journal is told every attendEvery that this
+	// is so for attendFor, so that its end needs no notice.
 	attendEvery = 15 * time.Second
 	attendFor   = 30 * time.Second
 
 	followTo = 48 * time.Hour // older jobs are not polled unless somebody waits for them
 )
 
-// loop is the one stream of polls of a job in this process.
+// loop polls one job.
 type loop struct {
 	key    jobKey
-	ctx    context.Context // of the job's owner; done when nobody needs the polls
+	ctx    context.Context // with the job's owner; done when nobody waits or follows any more
 	cancel context.CancelFunc
-	wake   chan struct{} // somebody waits now for a job that was only followed
+	wake   chan struct{} // gets an element when somebody begins to wait for a followed job
 	begun  time.Time
 
 	// Guarded by Tracker.mu.
 	waiters, followers int
 	latest             snapshot
-	changed            chan struct{} // closed, and replaced, at each look
+	changed            chan struct{} // closed, and replaced, at each new snapshot
 }
 
-// snapshot is the result of the newest look: a poll, or the row as another one
-// left it.
+// snapshot is what is known of a job after a poll, or after the row was read that
+// another poll has written.
 type snapshot struct {
-	row    journal.Row
-	err    error // why the newest poll failed; nil if it did not
-	looked bool  // since somebody waits
+	row   journal.Row
+	err   error // why the newest poll failed; nil if it did not
+	fresh bool  // made since somebody waits
 }
 
-// isFinal reports whether the job has ended, or nobody knows it.
+// isFinal reports whether the job has ended, or can't be found.
 func (s snapshot) isFinal() bool {
 	return s.row.Job.Done() || s.row.State == "" && hopeless(s.err)
 }
 
-// Follow keeps a job of ctx's owner polled, less often than while somebody waits
-// for it, until stop is called or it ends, and whatever the gateway answers.
-// What is seen comes by Listen. Without a requestID no job is polled, and only
-// what other processes write is looked for.
+// Follow polls a job of ctx's owner, less often than Wait does, until stop is called
+// or the job ends; no error ends it. Changes are told by Listen. With an empty
+// requestID it polls no job; then it only makes Listen hear what other processes write.
 func (t *Tracker) Follow(ctx context.Context, requestID string) (stop func()) {
 	t.interest(1)
 	if requestID == "" {
@@ -73,9 +74,9 @@ func (t *Tracker) Follow(ctx context.Context, requestID string) (stop func()) {
 	})
 }
 
-// attach adds waiters and followers to the job's loop, which begins with row if
-// there is none. A waiter needs another look, since the newest of a job that was
-// only followed may be a minute old.
+// attach adds waiters and followers to the job's loop. If there is none, it starts one,
+// with row as the first snapshot. The first waiter makes a loop poll at once, since the
+// snapshot of a followed job may be a minute old.
 func (t *Tracker) attach(key jobKey, row *journal.Row, waiters, followers int) *loop {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -90,7 +91,7 @@ func (t *Tracker) attach(key jobKey, row *journal.Row, waiters, followers int) *
 		t.loops[key] = l
 		t.running.Go(func() { t.run(l) })
 	} else if waiters > 0 && l.waiters == 0 {
-		l.latest.looked = false
+		l.latest.fresh = false
 		select {
 		case l.wake <- struct{}{}:
 		default:
@@ -101,6 +102,7 @@ func (t *Tracker) attach(key jobKey, row *journal.Row, waiters, followers int) *
 	return l
 }
 
+// detach removes waiters and followers from l, and ends it if there are none left.
 func (t *Tracker) detach(l *loop, waiters, followers int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -111,8 +113,7 @@ func (t *Tracker) detach(l *loop, waiters, followers int) {
 	}
 }
 
-// end ends the polls of l; whoever waits next begins a loop of their own. The
-// caller holds t.mu.
+// end ends the polls of l. The next attach starts another loop. The caller holds t.mu.
 func (t *Tracker) end(l *loop) {
 	l.cancel()
 	if t.loops[l.key] == l {
@@ -120,16 +121,16 @@ func (t *Tracker) end(l *loop) {
 	}
 }
 
-// look returns the newest snapshot, and what is closed at the next one.
+// look returns the newest snapshot, and a channel that is closed at the next one.
 func (t *Tracker) look(l *loop) (snapshot, <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return l.latest, l.changed
 }
 
-// show gives those who attend a job its row as it stands, with the error of the
-// newest poll. The end of the job ends its loop; the end with an error ends the
-// waits and leaves the loop to those who follow.
+// show makes row and err, the error of the newest poll, the snapshot of the job's loop,
+// and wakes those who wait for it. If the job has ended, the loop ends. If the job can't
+// be found, only the waits end, and the loop goes on for those who follow the job.
 func (t *Tracker) show(row journal.Row, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -138,12 +139,12 @@ func (t *Tracker) show(row journal.Row, err error) {
 		return
 	}
 	if err != nil && l.latest.row.LastCheckedAt.After(row.LastCheckedAt) {
-		row = l.latest.row // somebody saw more while the poll was under way
+		row = l.latest.row // became known while the poll was under way
 	}
 	if row.Job.Done() {
-		err = nil // why a later poll failed does not matter
+		err = nil // the error of a later poll does not matter
 	}
-	l.latest = snapshot{row: row, err: err, looked: true}
+	l.latest = snapshot{row: row, err: err, fresh: true}
 	close(l.changed)
 	l.changed = make(chan struct{})
 	if row.Job.Done() || l.latest.isFinal() && l.followers == 0 {
@@ -151,17 +152,15 @@ func (t *Tracker) show(row journal.Row, err error) {
 	}
 }
 
-// hopeless reports whether another poll will hardly help before somebody mends
-// something.
+// hopeless reports whether polls will fail with err until a person corrects something.
 func hopeless(err error) bool {
 	return pixazo.IsCode(err, pixazo.MissingAPIKey, pixazo.Unauthorized, pixazo.OutOfCredits, pixazo.NotFound, pixazo.InvalidArgument)
 }
 
-// run looks at once and then at the pace of those who are attached, until
-// nobody is or the job has ended.
+// run takes turns until l ends, the first at once.
 func (t *Tracker) run(l *loop) {
-	var told time.Time              // when the journal was told that somebody waits
-	var due, interval time.Duration // of the next turn, and since the last poll; 0 when it is still to be found out
+	var told time.Time         // when the journal was last told that somebody waits
+	var interval time.Duration // between the last poll and the next one; 0 for one that turn chooses
 	for l.ctx.Err() == nil {
 		t.mu.Lock()
 		attended := l.waiters > 0
@@ -182,15 +181,15 @@ func (t *Tracker) run(l *loop) {
 			told = now
 			_ = t.journal.Attend(l.ctx, l.key.id, now.Add(attendFor))
 		}
-		var polled bool
-		due, interval, polled = t.turn(l, attended, interval)
+		pause, next, polled := t.turn(l, attended, interval)
+		interval = next
 		if polled && !attended {
 			time.AfterFunc(followPause, func() { <-slots })
 		} else {
 			<-slots
 		}
 		select {
-		case <-time.After(due):
+		case <-time.After(pause):
 		case <-l.wake:
 			interval = 0
 		case <-l.ctx.Done():
@@ -198,12 +197,12 @@ func (t *Tracker) run(l *loop) {
 	}
 }
 
-// turn polls the job of l if interval has passed since its last poll in any
-// process, or else shows the row as the other's poll left it. It returns when
-// the next turn is due, and the interval that is to have passed then.
-func (t *Tracker) turn(l *loop, attended bool, interval time.Duration) (due, next time.Duration, polled bool) {
+// turn polls the job of l if interval has passed since its last poll in any process.
+// Otherwise it shows the row as that poll has left it. It returns the pause before the
+// next turn, and the interval for it.
+func (t *Tracker) turn(l *loop, attended bool, interval time.Duration) (pause, next time.Duration, polled bool) {
 	seen, _ := t.look(l)
-	var row *journal.Row // as it was seen last
+	var row *journal.Row // as it is known; nil if it is not
 	var err error
 	if seen.row.State != "" {
 		row = &seen.row
@@ -228,10 +227,11 @@ func (t *Tracker) turn(l *loop, attended bool, interval time.Duration) (due, nex
 		if now, _ := t.Find(l.ctx, l.key.id); now != nil {
 			seen.row = *now
 		}
-		if err == nil || time.Since(seen.row.PolledAt).Abs() < interval { // else nobody can claim a poll, and each process polls for itself
+		// With an error no process can claim a poll, so each one polls by itself.
+		if err == nil || time.Since(seen.row.PolledAt).Abs() < interval {
 			t.show(seen.row, nil)
 			next = t.interval(l, seen.row, attended)
-			return max(min(time.Until(seen.row.PolledAt.Add(next)), next), time.Second), next, false // PolledAt is by another clock
+			return max(min(time.Until(seen.row.PolledAt.Add(next)), next), time.Second), next, false // limited, since PolledAt is of another clock
 		}
 	}
 	answer, err := t.poll(l.ctx, l.key.id, row, true)
@@ -245,8 +245,8 @@ func (t *Tracker) turn(l *loop, attended bool, interval time.Duration) (due, nex
 	return max(next, min(pixazo.RetryAfter(err), retryLimit)), next, true
 }
 
-// held returns how much longer the gateway asked not to be polled for a job, and
-// with which error.
+// held returns for how much longer the gateway asked not to be polled for a job, and
+// the error with which it did.
 func (t *Tracker) held(key jobKey) (time.Duration, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -256,8 +256,8 @@ func (t *Tracker) held(key jobKey) (time.Duration, error) {
 
 // interval returns how long to wait between two polls of a job: an eighth of its
 // age, within limits, give or take 10 %. The age counts from the job's creation,
-// so that a second wait goes on where the first one stopped. With callbacks polls
-// are only for those that were missed.
+// so that a second wait goes on where the first one stopped. With callbacks, polls
+// are needed only in case one was missed.
 func (t *Tracker) interval(l *loop, row journal.Row, attended bool) time.Duration {
 	age, ok := age(row)
 	if !ok {

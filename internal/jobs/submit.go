@@ -1,5 +1,5 @@
-// This file submits: once, whatever becomes of the caller, with an intent in the
-// journal before and the outcome after.
+// This file submits requests: once each, even if the caller leaves. The intent is
+// written into the journal before, and the outcome after.
 
 package jobs
 
@@ -18,26 +18,27 @@ import (
 
 const (
 	renewEvery     = 10 * time.Second // how often the lease of a submission under way is renewed
-	refreshTimeout = 5 * time.Second  // for the present state of a duplicate
-	joinedEvery    = time.Second / 2  // how often a submission under way is looked at by those who joined it
+	refreshTimeout = 5 * time.Second  // for asking the state of an earlier submission's job
+	joinedEvery    = time.Second / 2  // the longest pause between two looks at the earlier submission that a call has joined
 )
 
 // SubmitOptions says how a request is submitted.
 type SubmitOptions struct {
 	AllowDuplicate bool
 	Nonce          string        // names the submission in the journal; "" means a random one
-	Listen         time.Duration // how long the call lasts at most, whatever the gateway takes; 0 means until the outcome is known
-	SaveTo         string        // absolute path of the folder that the video is to be saved in; "" when it is not
+	Listen         time.Duration // the longest time until Submit returns; 0 means that it returns with the outcome
+	SaveTo         string        // absolute path of the folder to save the video in; "" not to save it
 	Notify         bool          // whether a desktop notice is wanted
 }
 
-// Submission is what became of a Submit.
+// Submission is the result of Submit.
 type Submission struct {
 	Row  journal.Row
 	Left int // videos that the limits leave; -1 when there is no limit or it is not known
 
-	// Duplicate says that no video was added: the same request was submitted Age
-	// ago. ByForm says that it is the same only in its normal form.
+	// Duplicate says that the video was not ordered again: Row is of the same request,
+	// which was submitted Age ago. ByForm says that the two are the same only in their
+	// normal form.
 	Duplicate bool
 	ByForm    bool
 	Age       time.Duration
@@ -46,20 +47,21 @@ type Submission struct {
 	// submission goes on, and Row has no request_id yet.
 	StillSending bool
 
-	Warnings []string // on what may not work as it was meant
+	Warnings []string // on parts of the request that may not work as intended
 
-	// JournalErr says why the journal does not have the accepted job; nil when it
-	// does.
+	// JournalErr says why the accepted job could not be written into the journal; nil
+	// if it was.
 	JournalErr *pixazo.Error
 }
 
-// Submit sends p to the gateway, once. When ctx is cancelled meanwhile, the caller
-// stops listening, and what was not accepted is not tried again; a POST under way
-// goes on to its end. When Listen passes, all of it goes on.
+// Submit sends p to the gateway once, and returns the outcome. If ctx is cancelled, it
+// returns at once; a POST under way goes on to its end, but is not tried again. If
+// Listen passes, it returns the submission as it stands, and all of it goes on.
 //
-// The same request, submitted before and still being made, or accepted a short
-// while ago, is answered with that job; one still in flight, in any process, is
-// joined; one whose outcome is unknown is refused (see journal.Intend).
+// If the same request was submitted before, Submit may return that submission instead:
+// one whose video is still being made, or that was accepted a short while ago. It waits
+// for the outcome of one under way, in any process. If the outcome is unknown, the
+// request is refused. See journal.Intend.
 //
 // Errors are those of pixazo.Client.Submit, duplicate_uncertain, limit_reached
 // and journal_unavailable; cancelled when nothing was submitted.
@@ -80,18 +82,18 @@ func (t *Tracker) Submit(ctx context.Context, p *pixazo.Prepared, o SubmitOption
 		if row, err := t.journal.ByNonce(ctx, o.Nonce); err == nil && row != nil {
 			return *row
 		}
-		// It has none when it joined another one, or still waits for the journal.
+		// There is no row if this call joined another submission, or still waits for the journal.
 		return journal.Row{Owner: journal.Owner(ctx), State: journal.Submitting, Prompt: p.Prompt, Request: p.Description, SubmittedAt: time.Now()}
 	})
 	if err == nil {
-		detach() // the end of ctx, after the call was answered, means nothing
+		detach() // once Submit has returned, the end of ctx has no effect
 	}
 	return s, err
 }
 
-// Await returns what submit returns, if that is before ctx is done and before
-// listen has passed, which may be 0 for no limit. Else the submission goes on: it is
-// answered as it stands, by underWay, or, when ctx is done, as uncertain.
+// Await runs submit in the background, and returns its result if it comes before ctx is
+// done and before listen has passed; 0 means no limit. Otherwise submit goes on. After
+// listen Await returns the row of underWay, and when ctx is done submission_uncertain.
 func Await(ctx context.Context, listen time.Duration, submit func() (Submission, error), underWay func() journal.Row) (Submission, error) {
 	type outcome struct {
 		Submission
@@ -114,7 +116,7 @@ func Await(ctx context.Context, listen time.Duration, submit func() (Submission,
 	}
 	row := underWay()
 	select {
-	case o := <-done: // it came while the row was read
+	case o := <-done: // the result came while the row was read
 		return o.Submission, o.err
 	default:
 	}
@@ -124,12 +126,13 @@ func Await(ctx context.Context, listen time.Duration, submit func() (Submission,
 	return Submission{Row: row, Left: -1, StillSending: row.Job.RequestID == ""}, nil
 }
 
+// cancelled returns the error of a call that was cancelled before its POST.
 func cancelled(err error) error {
 	return &pixazo.Error{Code: pixazo.Cancelled, Message: "the call was cancelled before anything was submitted", Err: err}
 }
 
-// submit submits, or joins the submission that stands in the way. ctx only says
-// whether the video is still wanted.
+// submit writes the intent and sends p, or joins the earlier submission that forbids
+// that. When ctx is done, the video is no longer wanted; it stops no POST under way.
 func (t *Tracker) submit(ctx context.Context, p *pixazo.Prepared, o SubmitOptions) (Submission, error) {
 	for {
 		in, other, err := t.journal.Intend(ctx, journal.Intent{AllowDuplicate: o.AllowDuplicate, Row: journal.Row{
@@ -144,14 +147,14 @@ func (t *Tracker) submit(ctx context.Context, p *pixazo.Prepared, o SubmitOption
 		case other == nil:
 			return t.send(ctx, p, in)
 		}
-		if s, stands, err := t.join(ctx, *other); stands {
+		if s, joined, err := t.join(ctx, *other); joined {
 			s.ByForm = other.Exact != p.Exact
 			return s, err
 		}
 	}
 }
 
-// send sends p, whose intent is in the journal.
+// send sends p, whose intent is in the journal, and writes the outcome.
 func (t *Tracker) send(ctx context.Context, p *pixazo.Prepared, in journal.Intent) (Submission, error) {
 	job, err := t.post(ctx, p, in)
 	// The outcome is written before anything else is done with it.
@@ -163,14 +166,14 @@ func (t *Tracker) send(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 	}
 	s := Submission{Row: row, Left: in.Left}
 	s.JournalErr, _ = errors.AsType[*pixazo.Error](journalErr)
-	if row.Nonce != in.Nonce { // the gateway named the job of an earlier submission
+	if row.Nonce != in.Nonce { // the gateway answered with the job of an earlier submission
 		s.Duplicate, s.Age = true, max(time.Since(row.SubmittedAt), 0)
 	}
 	if row.State == journal.Accepted || row.State == journal.Uncertain {
 		t.show(row, nil)
 		t.tell(row, !s.Duplicate)
 	}
-	if err != nil && row.State != journal.Accepted { // when somebody has seen its job, it was accepted
+	if err != nil && row.State != journal.Accepted { // despite err it is accepted if a poll has found its job
 		t.log.Warn("submission failed", "request_id", requestIDOf(err), "error", err)
 		return Submission{}, err
 	}
@@ -178,7 +181,8 @@ func (t *Tracker) send(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 	return s, nil
 }
 
-// post has the gateway's client send the request, and keeps its lease meanwhile.
+// post sends the request by the gateway's client, and renews the lease of the intent
+// meanwhile.
 func (t *Tracker) post(ctx context.Context, p *pixazo.Prepared, in journal.Intent) (pixazo.Job, error) {
 	if err := ctx.Err(); err != nil {
 		return pixazo.Job{}, cancelled(err)
@@ -187,7 +191,7 @@ func (t *Tracker) post(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 	defer stop()
 	t.submissions.Go(func() {
 		for journal.Sleep(lease, renewEvery) {
-			_ = t.journal.Renew(context.WithoutCancel(lease), in) // a failed one matters only when the lease has ended, which the next try notices
+			_ = t.journal.Renew(context.WithoutCancel(lease), in) // if this fails until the lease has ended, Again returns an error
 		}
 	})
 	again, cancel := context.WithCancel(ctx)
@@ -203,10 +207,10 @@ func (t *Tracker) post(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 	}})
 }
 
-// join answers a submission by an earlier one of the same request, waiting for
-// its outcome if it is still in flight. The earlier one does not stand in the
-// way when it was given up before anything was sent, or its job failed.
-func (t *Tracker) join(ctx context.Context, r journal.Row) (_ Submission, stands bool, _ error) {
+// join waits for the outcome of r, an earlier submission of the same request, and
+// returns it. joined is false if r no longer forbids another submission: it was
+// cancelled before anything was sent, or its job failed.
+func (t *Tracker) join(ctx context.Context, r journal.Row) (_ Submission, joined bool, _ error) {
 	nonce, at := r.Nonce, r.SubmittedAt
 	for pause := lookAgain; r.State == journal.Submitting; pause = min(2*pause, joinedEvery) {
 		if !journal.Sleep(ctx, pause) {
@@ -221,21 +225,21 @@ func (t *Tracker) join(ctx context.Context, r journal.Row) (_ Submission, stands
 	if r.State == journal.Refused {
 		return Submission{}, !pixazo.IsCode(r.Failure, pixazo.Cancelled), r.Failure
 	}
-	stands = true
-	if r.Job.RequestID != "" { // a status may settle an uncertain one
-		r, stands = t.refresh(ctx, r)
+	joined = true
+	if r.Job.RequestID != "" { // an answer of the gateway may settle an uncertain one
+		r, joined = t.refresh(ctx, r)
 	}
 	if r.State == journal.Accepted || r.State == journal.Foreign {
-		return Submission{Row: r, Left: -1, Duplicate: true, Age: max(time.Since(at), 0)}, stands, nil
+		return Submission{Row: r, Left: -1, Duplicate: true, Age: max(time.Since(at), 0)}, joined, nil
 	}
 	return Submission{}, true, &pixazo.Error{Code: pixazo.DuplicateUncertain, RequestID: r.Job.RequestID, Message: fmt.Sprintf(
 		"the same request was sent at %s and its outcome is unknown: it may have been accepted and billed", at.Format(time.RFC3339))}
 }
 
-// refresh asks for the present state of an earlier submission's job, since what
-// the journal has may be minutes old, and the URLs with it. A job that turns out
-// to have failed stands in nobody's way once the journal knows as well.
-func (t *Tracker) refresh(ctx context.Context, r journal.Row) (now journal.Row, stands bool) {
+// refresh asks the gateway for an earlier submission's job, since the journal's row and
+// its URLs may be minutes old, and returns the row as it is now. forbids is false if the
+// job has failed and the journal has recorded that, so that Intend allows another one.
+func (t *Tracker) refresh(ctx context.Context, r journal.Row) (now journal.Row, forbids bool) {
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
 	if seen, err := t.Status(ctx, r.Job.RequestID); err == nil && seen.Row.Job.Status != "" {
@@ -248,14 +252,14 @@ func (t *Tracker) refresh(ctx context.Context, r journal.Row) (now journal.Row, 
 	return r, err != nil || written == nil || !written.Job.Status.Failed()
 }
 
-// unseen returns the error of a call that joined another one and did not see its
-// outcome. "Nothing was submitted" would be wrong.
+// unseen returns the error of a call that joined another one and did not learn its
+// outcome. It is uncertain, since the other one may be accepted.
 func unseen(cause error) error {
 	return &pixazo.Error{Code: pixazo.SubmissionUncertain, Err: cause,
 		Message: "the same request was on its way by another call, and this one did not learn what became of it: " + words(cause)}
 }
 
-// words returns what err says, without its code.
+// words returns the message of err without its code.
 func words(err error) string {
 	if e, ok := errors.AsType[*pixazo.Error](err); ok {
 		return e.Message

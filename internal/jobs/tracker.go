@@ -1,7 +1,7 @@
-// Package jobs keeps track of video jobs between the tools and the gateway: it
-// submits once whatever becomes of the caller, polls each job once however many
-// wait for it, and tells listeners of every change. What it knows is in the
-// journal.
+// Package jobs tracks video jobs between the tools and the gateway. It submits each
+// request once, even if the caller leaves, polls each job in one loop however many
+// callers wait for it, and tells listeners of every change. The state of the jobs is
+// in the journal.
 package jobs
 
 import (
@@ -18,9 +18,8 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// Gateway is what the tracker needs of the gateway; *pixazo.Client is one.
-// Submit sends the request once whatever ctx says, and must not cut it off: ctx
-// only says whether it may be tried again.
+// Gateway is the part of *pixazo.Client that the tracker uses. Submit must not cut the
+// request off when ctx is done: ctx only says whether it may be tried again.
 type Gateway interface {
 	Submit(ctx context.Context, p *pixazo.Prepared, o pixazo.SubmitOptions) (pixazo.Job, error)
 	Status(ctx context.Context, requestID string, o pixazo.StatusOptions) (pixazo.Job, error)
@@ -29,41 +28,41 @@ type Gateway interface {
 const (
 	defaultMaxWaits = 64
 
-	notYetVisible = 30 * time.Second       // how long after submission a 404 means nothing
-	pollLimit     = 30 * time.Second       // one poll with all its tries: as long as it is claimed
-	explicitEvery = time.Second            // a status that was asked for less than this ago answers a call
-	explicitLimit = 2 * time.Second        // how long a call waits for a poll of somebody else that is under way
-	lookAgain     = 100 * time.Millisecond // after which what another call or process does is looked at again
-	typicalFor    = time.Minute            // how long the typical duration is not looked up again
+	notYetVisible = 30 * time.Second       // a 404 this soon after the submission means nothing
+	pollLimit     = 30 * time.Second       // for one poll with all its tries: the time that a claim lasts
+	explicitEvery = time.Second            // Status returns an answer of the gateway that is younger than this
+	explicitLimit = 2 * time.Second        // the longest time that Status waits for another's poll
+	lookAgain     = 100 * time.Millisecond // between two looks at what another call or process does
+	typicalFor    = time.Minute            // how long the typical duration is cached
 	retryLimit    = time.Minute            // the longest Retry-After that is obeyed
 
-	maxMemories = 256 // jobs
+	maxMemories = 256 // jobs in Tracker.memories
 )
 
-// Options adjusts a Tracker.
+// Options configure a Tracker.
 type Options struct {
-	// Callbacks says that the gateway's callbacks reach Callback, here or in
-	// another process. The gateway is then asked less often.
+	// Callbacks says that the gateway's callbacks are passed to Callback, in this
+	// process or another one. The gateway is then polled less often.
 	Callbacks bool
 
-	// CallbackURL returns where the gateway tells of the job of a submission, ""
-	// for the client's setting; nil means always that.
+	// CallbackURL returns the address to which the gateway reports the job of a
+	// submission, "" for the client's setting. nil means "" for all.
 	CallbackURL func(nonce string) string
 
-	Account  func() string  // names the key as it is now, by hash, in the journal; nil without one
-	MaxWaits int            // waits at once before Wait stops waiting; 0 means 64
+	Account  func() string  // returns the hash of the present key; nil without one
+	MaxWaits int            // above so many waits at once, Wait returns without waiting; 0 means 64
 	Rand     func() float64 // random numbers in [0, 1) that spread the polls; nil means math/rand
 	Logger   *slog.Logger   // nil means none
 
-	// Team says that there are several users, on other computers. Only jobs in the
-	// journal are known then: the gateway is not asked for others. Nothing that users
-	// are shown names this computer's disk, database or settings. SavedLink returns a
-	// link to a saved video, "" if there is none; nil where no video is saved.
+	// Team says that there are several users, on other computers. The gateway is then
+	// asked only for jobs in the journal. Nothing that users are shown names this
+	// computer's disk, database or settings. SavedLink returns a link to a saved video,
+	// "" if there is none; it is nil where no video is saved.
 	Team      bool
 	SavedLink func(Row, SavedFile) string
 }
 
-// Tracker submits and follows jobs, each for the owner of the ctx of a call (see
+// Tracker submits and polls jobs. Each call works on jobs of its ctx's owner (see
 // journal.WithOwner). It is safe for concurrent use.
 type Tracker struct {
 	gateway Gateway
@@ -71,12 +70,12 @@ type Tracker struct {
 	options Options
 	log     *slog.Logger
 
-	draining    context.Context // done when the program ends
+	draining    context.Context // done once Drain was called
 	drain       context.CancelFunc
 	submissions sync.WaitGroup // and looks because of callbacks
-	running     sync.WaitGroup // loops, and the reader of news
+	running     sync.WaitGroup // loops and readNews
 
-	attending chan struct{} // a slot for each poll under way of a job that somebody waits for
+	attending chan struct{} // has an element for each poll under way of a job that somebody waits for
 	following chan struct{} // the same for jobs that are only followed
 	heeding   chan struct{} // the same for looks because of callbacks
 
@@ -86,25 +85,25 @@ type Tracker struct {
 	loops      map[jobKey]*loop
 	memories   map[jobKey]memory
 	listeners  map[*func(Event)]bool
-	interested int // waits and followers
-	news       context.CancelFunc
-	told       map[int64]told   // by row
-	hints      map[string]*hint // by nonce
+	interested int                // number of waits and follows
+	endNews    context.CancelFunc // ends readNews; nil while it does not run
+	told       map[int64]told     // by row
+	hints      map[string]*hint   // by nonce
 	typical    time.Duration
 	typicalAt  time.Time // when typical was looked up
 }
 
-// jobKey names a job over all owners.
+// jobKey identifies a job among those of all owners.
 type jobKey struct{ owner, id string }
 
-// memory holds what this process knows of a job and the journal does not.
+// memory holds what this process knows of a job besides what is in the journal.
 type memory struct {
-	row       *journal.Row // as it was seen last, which the journal may not have taken; nil when nothing is known
+	row       *journal.Row // with the newest status, which the journal could not take; nil if there is none
 	notBefore time.Time    // until when the gateway asked not to be polled
-	err       error        // with which it asked for that
+	err       error        // the error with which it asked for that
 }
 
-// New returns a tracker of the gateway's jobs. It closes the journal in the end.
+// New returns a tracker of the gateway's jobs. Close closes the journal.
 func New(gateway Gateway, j *journal.Journal, options Options) *Tracker {
 	options.MaxWaits = cmp.Or(options.MaxWaits, defaultMaxWaits)
 	if options.Account == nil {
@@ -125,8 +124,9 @@ func New(gateway Gateway, j *journal.Journal, options Options) *Tracker {
 	return t
 }
 
-// Drain begins the end: waits end with what they know, and a submission that was
-// not accepted is not tried again. What was sent goes on.
+// Drain is called when the program begins to end. Waits return with what they know,
+// and a submission that was not accepted is not tried again. A request under way goes
+// on.
 func (t *Tracker) Drain() { t.drain() }
 
 // Finish waits for submissions in flight until ctx ends. No Submit or Callback may
@@ -139,37 +139,36 @@ func (t *Tracker) Finish(ctx context.Context) {
 	}()
 	select {
 	case <-done:
-	case <-ctx.Done(): // longer than any submission takes
+	case <-ctx.Done(): // callers give it longer than any submission takes
 		t.log.Error("gave up waiting for a submission in flight: look at the Pixazo dashboard before making the video again")
 	}
 }
 
-// Close ends all polls and lets go of the journal, once Finish has returned and
-// nothing calls the tracker any more. From then on nothing is written, or
-// submitted.
+// Close ends all polls and closes the journal. It is called once Finish has returned
+// and nothing calls the tracker any more.
 func (t *Tracker) Close() {
 	t.mu.Lock()
 	for _, l := range t.loops {
 		t.end(l)
 	}
-	if t.news != nil {
-		t.news()
+	if t.endNews != nil {
+		t.endNews()
 	}
 	t.mu.Unlock()
 	t.running.Wait()
 	t.journal.Close()
 }
 
-// Status asks the gateway where a job stands, whatever it said of later polls,
-// and takes in the answer. It returns the journal's row instead when that is less
-// than a second old, or when another poll is under way and lasts. A job that the
-// gateway does not show in the first 30 s after its submission is returned as it
-// is known here; its status may be "". A job that the journal does not know is
-// asked for unless Options.Team; Fits then says how many uncertain submissions it
-// may be, and a single one becomes this job.
+// Status asks the gateway for the state of a job, even before a Retry-After has
+// passed, and records the answer. It returns the journal's row instead if that is less
+// than a second old, or if it would have to wait more than 2 s for another poll of the
+// job. If the gateway does not find the job in the first 30 s after its submission,
+// Status returns what is known of the job here; its status may be "". Except with
+// Options.Team, the gateway is also asked for a job that the journal does not know.
+// Fits then says how many uncertain submissions may be this job; if it is one, that
+// submission gets the job.
 //
-// Errors are those of pixazo.Client.Status, together with what is known of the
-// job.
+// Errors are those of pixazo.Client.Status, together with the row as it is known.
 func (t *Tracker) Status(ctx context.Context, requestID string) (journal.Observation, error) {
 	row, err := t.known(ctx, requestID)
 	if err != nil {
@@ -177,10 +176,10 @@ func (t *Tracker) Status(ctx context.Context, requestID string) (journal.Observa
 	}
 	for begun := time.Now(); ; {
 		if row != nil && row.Job.Done() && !row.PolledAt.IsZero() && time.Since(row.LastCheckedAt).Abs() < explicitEvery {
-			return journal.Observation{Row: *row}, nil // for the price of a look
+			return journal.Observation{Row: *row}, nil // without a write to the journal
 		}
 		granted, err := t.journal.Claim(ctx, requestID, explicitEvery)
-		if granted || err != nil || row == nil { // without a journal nobody else polls
+		if granted || err != nil || row == nil { // with an error no process can claim the poll
 			return t.poll(ctx, requestID, row, false)
 		}
 		if now, _ := t.Find(ctx, requestID); now != nil {
@@ -192,9 +191,9 @@ func (t *Tracker) Status(ctx context.Context, requestID string) (journal.Observa
 	}
 }
 
-// known returns the row of the job that a call names, nil when perhaps only the
-// gateway knows it. Errors: invalid_argument; in a team not_found, in the same
-// words for a job of another owner and for one that nobody has.
+// known returns the row of the job that a call names, nil if there is none but the
+// gateway may know the job. Errors: invalid_argument; with Options.Team not_found, which
+// is the same for another owner's job and for one that does not exist.
 func (t *Tracker) known(ctx context.Context, requestID string) (*journal.Row, error) {
 	if err := pixazo.CheckRequestID(requestID); err != nil {
 		return nil, err
@@ -209,8 +208,8 @@ func (t *Tracker) known(ctx context.Context, requestID string) (*journal.Row, er
 	return nil, err
 }
 
-// poll asks the gateway for a job, whose poll the caller has claimed, and takes
-// in the answer. row is what is known of the job, or nil.
+// poll asks the gateway for a job whose poll the caller has claimed, and records the
+// answer. row is what is known of the job, or nil.
 func (t *Tracker) poll(ctx context.Context, requestID string, row *journal.Row, background bool) (journal.Observation, error) {
 	known := journal.Row{Owner: journal.Owner(ctx), Job: pixazo.Job{RequestID: requestID}}
 	if row != nil {
@@ -244,12 +243,12 @@ func (t *Tracker) poll(ctx context.Context, requestID string, row *journal.Row, 
 	return journal.Observation{Row: known}, err
 }
 
-// Observe takes in what the gateway says of a job of ctx's owner, by a poll or a
-// callback: it goes into the journal, to those who wait for the job, and, when
-// it is a change, to listeners. The answer counts also with an error, which says
-// why the journal could not take it.
+// Observe records an answer of the gateway about a job of ctx's owner: it writes it
+// into the journal, shows it to those who wait for the job, and tells listeners of a
+// change. An error says why it could not be written; the returned observation has the
+// answer all the same.
 func (t *Tracker) Observe(ctx context.Context, job pixazo.Job) (journal.Observation, error) {
-	ctx = context.WithoutCancel(ctx) // the answer counts, whether its caller is still there or not
+	ctx = context.WithoutCancel(ctx) // the answer is recorded even if the caller has left
 	seen, err := t.journal.Observe(ctx, job)
 	if err != nil {
 		seen = t.observeAlone(ctx, job, err)
@@ -262,8 +261,8 @@ func (t *Tracker) Observe(ctx context.Context, job pixazo.Job) (journal.Observat
 	return seen, err
 }
 
-// spread gives what was observed to those who wait for the job, and a change to
-// listeners.
+// spread shows an observation to those who wait for the job, and tells listeners of a
+// change.
 func (t *Tracker) spread(seen journal.Observation) {
 	t.show(seen.Row, nil)
 	if seen.Changed || seen.Added {
@@ -271,14 +270,15 @@ func (t *Tracker) spread(seen journal.Observation) {
 	}
 }
 
-// observeAlone is Observe without a journal: unwritten is why it can't be used.
+// observeAlone returns the observation of job, which could not be written because of
+// unwritten, and remembers it in this process.
 func (t *Tracker) observeAlone(ctx context.Context, job pixazo.Job, unwritten error) journal.Observation {
 	before, _ := t.Find(ctx, job.RequestID)
 	if before == nil {
 		before = &journal.Row{Owner: journal.Owner(ctx)}
 	}
 	row := *before
-	if !before.Job.Done() || job.Done() { // else job is an older answer that came late
+	if !before.Job.Done() || job.Done() { // otherwise job is an older answer that came late
 		row.State, row.Job, row.LastCheckedAt = journal.Accepted, job, time.Now()
 	}
 	t.remember(keyOf(row), memory{row: &row})
@@ -289,7 +289,7 @@ func (t *Tracker) observeAlone(ctx context.Context, job pixazo.Job, unwritten er
 	return journal.Observation{Row: row, Changed: changed, Added: before.State == ""}
 }
 
-// remember keeps m of a job. When it is too much, another job is forgotten.
+// remember keeps m for a job. If there are maxMemories, it drops that of another job.
 func (t *Tracker) remember(key jobKey, m memory) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -304,8 +304,8 @@ func (t *Tracker) remember(key jobKey, m memory) {
 
 func keyOf(row journal.Row) jobKey { return jobKey{row.Owner, row.Job.RequestID} }
 
-// Find returns the row of a job, nil when there is none. Without a journal it is
-// what this process has seen.
+// Find returns the row of a job, nil when there is none. A newer status that could not
+// be written into the journal is in it.
 func (t *Tracker) Find(ctx context.Context, requestID string) (*journal.Row, error) {
 	row, err := t.journal.Find(ctx, requestID)
 	t.mu.Lock()
@@ -318,7 +318,7 @@ func (t *Tracker) Find(ctx context.Context, requestID string) (*journal.Row, err
 	return row, err
 }
 
-// List returns a part of the journal, newest first. It never asks the gateway.
+// List returns a page of the journal, newest first. It does not ask the gateway.
 //
 // Errors: invalid_argument for a cursor that List did not make, and
 // journal_unavailable.
@@ -330,7 +330,7 @@ func (t *Tracker) List(ctx context.Context, filter journal.Filter, limit int, cu
 	return page, err
 }
 
-// AddSaved writes down where files of a job are, besides those that are known.
+// AddSaved adds files to the saved files of a job, and tells listeners.
 func (t *Tracker) AddSaved(ctx context.Context, requestID string, files []journal.SavedFile) error {
 	if err := t.journal.AddSaved(ctx, requestID, files); err != nil {
 		return err
@@ -341,9 +341,9 @@ func (t *Tracker) AddSaved(ctx context.Context, requestID string, files []journa
 	return nil
 }
 
-// HoldSave waits until nobody else saves videos of a job, and keeps others, over
-// all processes, from it until release is called. Nobody is kept from it where
-// the journal has no such job or can't be written. Its error is ctx's.
+// HoldSave waits until no process saves videos of a job, and then keeps others from
+// saving them until release is called. If the journal has no row of the job, or can't
+// be written, it returns without keeping anybody from it. Its error is ctx's.
 func (t *Tracker) HoldSave(ctx context.Context, requestID string) (release func(), err error) {
 	row, err := t.journal.Find(ctx, requestID)
 	if err != nil || row == nil || row.ID == 0 {
@@ -362,12 +362,12 @@ func (t *Tracker) HoldSave(ctx context.Context, requestID string) (release func(
 	}
 }
 
-// Typical returns how long videos take as a rule, 0 when fewer than three
-// finished ones are known.
+// Typical returns how long videos usually take, 0 when fewer than three finished ones
+// are known.
 func (t *Tracker) Typical(ctx context.Context) time.Duration {
 	t.mu.Lock()
 	typical, fresh := t.typical, time.Since(t.typicalAt) < typicalFor
-	if !fresh { // whoever else asks meanwhile, as when many waits end, gets what was known
+	if !fresh { // one caller looks it up; until it is done the others get the old value
 		t.typicalAt = time.Now()
 	}
 	t.mu.Unlock()
@@ -376,7 +376,7 @@ func (t *Tracker) Typical(ctx context.Context) time.Duration {
 	}
 	typical, err := t.journal.Typical(ctx)
 	if err != nil {
-		typical = 0 // it is only an estimate, and may be there next time
+		typical = 0 // only an estimate
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -384,10 +384,11 @@ func (t *Tracker) Typical(ctx context.Context) time.Duration {
 	return typical
 }
 
-// age returns how long ago a job was created: by the time of its submission, or
-// else the gateway's word, or else the time in its request_id.
-func age(row journal.Row) (time.Duration, bool) {
-	// Clocks differ a little; a time further ahead says nothing.
+// age returns how long ago a job was created, by the first of these that is known: the
+// time of its submission, the gateway's created_at, the time inside its request_id. ok
+// is false if none is.
+func age(row journal.Row) (age time.Duration, ok bool) {
+	// Clocks differ a little. A time further ahead is wrong.
 	known := func(t time.Time) bool { return !t.IsZero() && time.Since(t) > -notYetVisible }
 	created := row.SubmittedAt
 	if !known(created) {

@@ -1,9 +1,9 @@
 package jobs
 
-// The uris of what a client can read, which tools name and resources serve.
+// The URIs of resources, which package tools names and package resources serves.
 const (
-	VideosURI         = "pixazo://videos" // the newest videos; "/" and a request_id behind it: that video
-	GuideURI          = "pixazo://guide/" // and the topic behind it
+	VideosURI         = "pixazo://videos" // the newest videos; with "/" and a request_id after it, one video
+	GuideURI          = "pixazo://guide/" // + topic
 	PromptingGuideURI = GuideURI + "prompting"
 	PlayerURI         = "ui://pixazo/player" // a page that shows a video (MCP Apps)
 )

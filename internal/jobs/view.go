@@ -1,4 +1,4 @@
-// This file makes of a row what every tool and resource shows of a job.
+// This file makes the view of a job that tools and resources show.
 
 package jobs
 
@@ -16,7 +16,7 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// What users of the tracker need of the journal.
+// Types of the journal for packages that do not import it.
 type (
 	Row       = journal.Row
 	SavedFile = journal.SavedFile
@@ -33,14 +33,14 @@ const (
 )
 
 const (
-	shownPrompt  = 200             // characters
-	stalledAfter = time.Hour       // without a change
-	firstLook    = 5 * time.Minute // when a look is worth it first, before the journal knows how long videos take
-	longestPause = 20 * time.Minute
+	shownPrompt  = 200              // characters
+	stalledAfter = time.Hour        // without a change
+	firstLook    = 5 * time.Minute  // age at which to ask first, if it is not known how long videos usually take
+	longestPause = 20 * time.Minute // the longest CheckAgainSeconds after that
 )
 
-// View is the form in which a job is shown. What is not known is left out; times are
-// RFC 3339 in UTC.
+// View is the form in which a job is shown. Fields that are not known are left out.
+// Times are in RFC 3339, UTC.
 type View struct {
 	RequestID string `json:"request_id,omitempty" jsonschema_description:"Names this video. Left out for a submission under way, or whose outcome is unknown."`
 	Status    string `json:"status,omitempty" jsonschema_description:"The gateway's word: QUEUED, PROCESSING, COMPLETED, FAILED, ERROR, or another word while it works. SUBMITTING: under way. UNCERTAIN: perhaps accepted. REPLACED: was uncertain until another one was made instead."`
@@ -62,10 +62,10 @@ type View struct {
 	Files             []string `json:"files,omitempty"`
 }
 
-// Owner returns whose call ctx is.
+// Owner is journal.Owner.
 func Owner(ctx context.Context) string { return journal.Owner(ctx) }
 
-// View shows a row as it stands now.
+// View returns the view of a row at the present time.
 func (t *Tracker) View(ctx context.Context, r Row) View {
 	var typical time.Duration
 	if r.Pending() {
@@ -97,8 +97,8 @@ func (t *Tracker) SavedURL(r Row, video int) string {
 	return ""
 }
 
-// Shown returns err as a user may read it. On a team server it names no file of
-// the server's and no setting; the log has it as it is.
+// Shown returns err as a user may read it. On a team server it names no file and no
+// setting of the server; the unchanged error is logged.
 func (t *Tracker) Shown(err error) error {
 	if e, ok := errors.AsType[*pixazo.Error](err); ok && t.options.Team {
 		return t.shown(e)
@@ -114,7 +114,7 @@ func (t *Tracker) shown(e *pixazo.Error) *pixazo.Error {
 		shown.Message = "this server has no API key that can be used"
 	case pixazo.JournalUnavailable:
 		shown.Message = "the server's journal can't be used just now"
-	case pixazo.GatewayUnreachable: // by way of a proxy, perhaps
+	case pixazo.GatewayUnreachable: // the message may name a proxy
 		shown.Message = "the gateway can't be reached from this server, or does not answer"
 	case pixazo.DuplicateUncertain:
 		shown.Message, _, _ = strings.Cut(e.Message, journal.KeptAs)
@@ -129,8 +129,8 @@ func (t *Tracker) shown(e *pixazo.Error) *pixazo.Error {
 	return &shown
 }
 
-// ViewOf shows a row at now. typical is how long videos take as a rule, 0 when
-// that is not known.
+// ViewOf returns the view of a row at now. typical is how long videos usually take, 0
+// when that is not known.
 func ViewOf(r Row, now time.Time, typical time.Duration) View {
 	v := View{
 		RequestID:     r.Job.RequestID,
@@ -141,7 +141,7 @@ func ViewOf(r Row, now time.Time, typical time.Duration) View {
 		CompletedAt:   FormatTime(r.Job.CompletedAt),
 		LastCheckedAt: FormatTime(r.LastCheckedAt),
 		SavedPath:     savedPath(r),
-		Prompt:        first(r.Prompt, shownPrompt),
+		Prompt:        truncate(r.Prompt, shownPrompt),
 	}
 	created := cmp.Or(r.Job.CreatedAt, r.SubmittedAt)
 	if made := pixazo.IDTime(r.Job.RequestID); created.IsZero() && !made.After(now.Add(notYetVisible)) {
@@ -168,11 +168,12 @@ func ViewOf(r Row, now time.Time, typical time.Duration) View {
 		v.CheckAgainSeconds = int(checkAgain(age, typical).Seconds())
 		v.Stalled = now.Sub(changed) > stalledAfter
 	}
-	v.Orientation, v.Files = ordered(r.Request)
+	v.Orientation, v.Files = describe(r.Request)
 	return v
 }
 
-// status returns the gateway's word, or ours while it has none.
+// status returns the gateway's status of a job, or the state of a submission that has
+// no job yet.
 func status(r Row) string {
 	switch r.State {
 	case journal.Submitting, journal.Uncertain, journal.Replaced, journal.Refused:
@@ -181,25 +182,26 @@ func status(r Row) string {
 	return string(r.Job.Status)
 }
 
-// checkAgain returns how long to leave alone a job of that age: until it may be
-// done, and then as long again as it has taken, in whole minutes. Each look costs
-// a model a turn; one that looks so sees the end of 40 minutes at its fourth.
+// checkAgain returns how long a model should wait before it asks for a job of that age:
+// until the job may be done, and after that as long as it has taken so far, in whole
+// minutes. Each time costs the model a turn. With these pauses it sees the end of a job
+// that takes 40 minutes the fourth time.
 func checkAgain(age, typical time.Duration) time.Duration {
 	if left := cmp.Or(typical, firstLook) - age; left > 0 {
-		return (left + time.Second - 1).Truncate(time.Second) // or the next look came too early
+		return (left + time.Second - 1).Truncate(time.Second) // rounded up, so that it is not asked too early
 	}
 	return min(age.Truncate(time.Minute)+time.Minute, longestPause)
 }
 
-// ordered reads the description of a request: its orientation, and a line for
-// each of its files.
-func ordered(request string) (orientation string, files []string) {
+// describe reads a request's description in JSON. It returns the orientation, and a line
+// for each file.
+func describe(request string) (orientation string, files []string) {
 	var described struct {
 		Orientation string        `json:"orientation"`
 		Files       []pixazo.File `json:"files"`
 	}
 	if json.Unmarshal([]byte(request), &described) != nil {
-		return "", nil // of a job made elsewhere
+		return "", nil // a job made elsewhere has no description
 	}
 	for _, f := range described.Files {
 		line := cmp.Or(f.Name, f.URL, f.AssetID)
@@ -214,8 +216,8 @@ func ordered(request string) (orientation string, files []string) {
 	return described.Orientation, files
 }
 
-// savedPath returns where the first video was saved last and still is, "" when it
-// is nowhere.
+// savedPath returns the path of the newest saved file of the first video that still
+// exists, "" if there is none.
 func savedPath(r Row) string {
 	for _, file := range r.Saved {
 		if file.Video != 0 {
@@ -228,8 +230,8 @@ func savedPath(r Row) string {
 	return ""
 }
 
-// first returns the first n characters of s, with a mark when there are more.
-func first(s string, n int) string {
+// truncate returns the first n characters of s, with "…" after them if there are more.
+func truncate(s string, n int) string {
 	if runes := []rune(s); len(runes) > n {
 		return string(runes[:n]) + "…"
 	}

@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	reportEvery = 5 * time.Second // a waiter hears something at least this often
+	reportEvery = 5 * time.Second // report is called at least this often
 
-	// A wait whose timeout passed before any look ended lasts this much longer,
-	// so that a timeout of 0 still has a status.
+	// A wait whose timeout passes before the first snapshot lasts up to this much
+	// longer, so that a timeout of 0 still returns a status.
 	firstLookGrace = 2 * time.Second
 )
 
@@ -23,19 +23,19 @@ type End int
 // The reasons for which a wait ends without an error.
 const (
 	Finished End = iota // the job has ended, with a video or without
-	Expired             // the time was up
-	Busy                // too many waits at once; the job was asked for once
+	Expired             // the timeout passed
+	Busy                // too many waits at once: the gateway was asked only once
 	Draining            // the program is ending
 )
 
-// Outcome is what a wait saw last.
+// Outcome is the result of a wait.
 type Outcome struct {
-	Row     journal.Row // its job's status is "" if nothing was ever seen of it
+	Row     journal.Row // the status of its job is "" if none is known
 	End     End
 	LastErr error // why the newest poll failed; nil if it did not
 }
 
-// Progress is what a waiting caller hears.
+// Progress is what Wait reports.
 type Progress struct {
 	Row    journal.Row
 	Err    error         // why the newest poll failed; nil if it did not
@@ -43,13 +43,13 @@ type Progress struct {
 	Age    time.Duration // since the job was submitted; 0 when not known
 }
 
-// Wait waits until a job ends, timeout passes or the program ends; when ctx is
-// cancelled it returns what it saw last together with ctx's error. report, which
-// may be nil, is called from this goroutine at once, at each look and at least
+// Wait waits until a job ends, timeout passes or the program ends. When ctx is
+// cancelled, it returns the newest outcome together with ctx's error. report, which
+// may be nil, is called from this goroutine at once, at each poll and at least
 // every 5 s. A failed poll does not end the wait.
 //
-// Errors: invalid_argument, and not_found, or what keeps the gateway from being
-// asked, for a job that nobody knows.
+// Errors: invalid_argument; for a job that is not in the journal also not_found, or the
+// error because of which the gateway can't be asked.
 func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Duration, report func(Progress)) (Outcome, error) {
 	row, err := t.known(ctx, requestID)
 	if err != nil {
@@ -64,7 +64,7 @@ func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Durat
 	t.interest(1)
 	defer t.interest(-1)
 	if row != nil && row.Job.Done() {
-		timeout = 0 // one look, for fresh addresses
+		timeout = 0 // one poll, for fresh addresses
 	}
 	l := t.attach(jobKey{journal.Owner(ctx), requestID}, row, 1, 0)
 	defer t.detach(l, 1, 0)
@@ -81,9 +81,9 @@ func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Durat
 			outcome = Outcome{Row: seen.row, End: Finished}
 		}
 		switch {
-		case seen.looked && seen.isFinal():
+		case seen.fresh && seen.isFinal():
 			return outcome, outcome.LastErr
-		case seen.looked && over:
+		case seen.fresh && over:
 			return outcome, nil
 		}
 		if report != nil && !over {
