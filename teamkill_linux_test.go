@@ -251,8 +251,7 @@ func (s *storm) checkHealed() {
 }
 
 // checkMissed waits until all videos are known to be finished: 30 s where a replica
-// was killed while it asked, and to the next sweep where it had just taken their
-// callback.
+// was killed while it asked for what a callback had named.
 func (s *storm) checkMissed() {
 	s.t.Helper()
 	var missed int

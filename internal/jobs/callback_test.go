@@ -21,7 +21,8 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// replicas are trackers of a team over one journal, as its processes.
+// replicas are trackers of a team over one journal, as its processes, which sweep and
+// hear of each other.
 func replicas(t *testing.T, g jobs.Gateway, n int, limits ...journal.Limits) (all []*jobs.Tracker) {
 	t.Helper()
 	place := journal.Options{Dir: t.TempDir(), Gateway: "https://gateway.example"}
@@ -34,6 +35,18 @@ func replicas(t *testing.T, g jobs.Gateway, n int, limits ...journal.Limits) (al
 			CallbackURL: func(nonce string) string { return "https://mcp.example/webhook/" + nonce },
 		}))
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var sweeps sync.WaitGroup
+	for _, tracker := range all {
+		sweeps.Go(func() {
+			defer tracker.Follow(ctx, "")()
+			tracker.Sweep(ctx)
+		})
+	}
+	t.Cleanup(func() {
+		cancel()
+		sweeps.Wait()
+	})
 	return all
 }
 
@@ -73,6 +86,7 @@ func TestACallbackAtOneReplicaWakesAWaiterAtAnother(t *testing.T) {
 		}
 		wantPolls(t, g.milliseconds(id, start), []int64{0, 15000, 22000})
 		// What comes again changes nothing and asks nothing.
+		time.Sleep(2 * time.Second) // either replica may have asked, and the other one hears of it
 		heard := hear(t, trackers[0])
 		ended.Store(false)
 		for range 5 {
@@ -147,7 +161,12 @@ func TestACallbackSettlesALostAnswer(t *testing.T) {
 					return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "")
 				}
 				trackers := replicas(t, g, 2)
-				heard := hear(t, trackers[1])
+				var heard atomic.Int32
+				defer trackers[1].Listen(func(e jobs.Event) {
+					if e.Row.Job.Status == pixazo.Completed {
+						heard.Add(1)
+					}
+				})()
 				sent := make(chan error, 1)
 				go func() {
 					_, err := trackers[0].Submit(as(t, "alice"), request(), jobs.SubmitOptions{Nonce: "n-1"})
@@ -164,7 +183,9 @@ func TestACallbackSettlesALostAnswer(t *testing.T) {
 				if err != nil || row == nil || row.State != journal.Accepted || row.Job.Status != pixazo.Completed {
 					t.Errorf("5 s after the callback: %+v, %v", row, err)
 				}
-				heard.want(t, id+" COMPLETED")
+				if n := heard.Load(); n != 1 {
+					t.Errorf("its end is heard %d times", n)
+				}
 				// The answer, when it comes, takes nothing away.
 				if err := <-sent; (err == nil) != (tt.answer > tt.calls) {
 					t.Errorf("Submit: %v", err)
@@ -224,68 +245,45 @@ func TestACallbackIsRefusedWhileTheJournalIsAway(t *testing.T) {
 	}
 }
 
-// A callback that alone knows the request_id is not taken before the journal has
-// it: it would be lost with the replica.
-func TestACallbackIsTakenWhenItsIDIsSafe(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var away atomic.Bool
-		away.Store(true)
-		g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
-			if away.Load() {
-				return pixazo.Job{}, failing(pixazo.GatewayUnreachable, id)
-			}
-			time.Sleep(time.Second / 2)
-			return finished(id, pixazo.Completed), nil
-		}}
-		g.submit = func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
-			return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "")
-		}
-		tracker, id := replicas(t, g, 1)[0], uuidID(time.Now())
-		_, _ = tracker.Submit(as(t, "alice"), request(), jobs.SubmitOptions{Nonce: "n-1"})
-		if err := tracker.Callback(t.Context(), "n-1", id); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
-			t.Errorf("it is taken although nobody knows: %v", err)
-		}
-		away.Store(false)
-		time.Sleep(2 * time.Second) // to the next look
-		err := tracker.Callback(t.Context(), "n-1", id)
-		if row, _ := tracker.Find(as(t, "alice"), id); err != nil || row == nil || row.Job.Status != pixazo.Completed {
-			t.Errorf("it is answered with %v, and the journal has %+v", err, row)
-		}
-	})
-}
-
-// However many callbacks come, the gateway is asked once a second.
+// However many callbacks come, the gateway is asked once a second, also for a job that
+// the submission does not get.
 func TestCallbacksAskOnceASecond(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		g := &fakeGateway{}
-		trackers := replicas(t, g, 2)
-		s, err := trackers[0].Submit(as(t, "alice"), request(), jobs.SubmitOptions{Nonce: "n-1"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		id, start := s.Row.Job.RequestID, time.Now()
-		for range 100 {
-			go callback(t, trackers[0], "n-1", id)
-			go callback(t, trackers[1], "n-1", id)
-			time.Sleep(100 * time.Millisecond)
-		}
-		time.Sleep(5 * time.Second)
-		polls := g.milliseconds(id, start)
-		if len(polls) < 9 || len(polls) > 12 {
-			t.Errorf("%d polls in 10 s, want one a second: %v", len(polls), polls)
-		}
-		for i := range len(polls) - 1 {
-			if polls[i+1]-polls[i] < 1000 {
-				t.Errorf("polls after %v ms, want at least a second between two", polls)
-			}
-		}
-	})
+	for _, lost := range []bool{false, true} {
+		t.Run(fmt.Sprint("lost ", lost), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				id, start := uuidID(time.Now().Add(-time.Hour)), time.Now()
+				g := &fakeGateway{submit: func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
+					if lost {
+						return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "")
+					}
+					return pixazo.Job{RequestID: id, Status: pixazo.Queued}, nil
+				}}
+				trackers := replicas(t, g, 2)
+				_, _ = trackers[0].Submit(as(t, "alice"), request(), jobs.SubmitOptions{Nonce: "n-1"})
+				for range 100 {
+					go callback(t, trackers[0], "n-1", id)
+					go callback(t, trackers[1], "n-1", id)
+					time.Sleep(100 * time.Millisecond)
+				}
+				time.Sleep(5 * time.Second)
+				polls := g.milliseconds(id, start)
+				if len(polls) < 9 || len(polls) > 12 {
+					t.Errorf("%d polls in 10 s, want one a second: %v", len(polls), polls)
+				}
+				for i := range len(polls) - 1 {
+					if polls[i+1]-polls[i] < 1000 {
+						t.Errorf("polls after %v ms, want at least a second between two", polls)
+					}
+				}
+			})
+		})
+	}
 }
 
-// A look that fails is tried again.
-func TestACallbackIsHeldUntilTheGatewayAnswers(t *testing.T) {
+// A callback is taken although the gateway can't be asked, which is tried again, less
+// and less often.
+func TestACallbackIsKeptUntilTheGatewayAnswers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		id, start := uuidID(time.Now()), time.Now()
@@ -300,7 +298,9 @@ func TestACallbackIsHeldUntilTheGatewayAnswers(t *testing.T) {
 		}
 		tracker := replicas(t, g, 1)[0]
 		_, _ = tracker.Submit(as(t, "alice"), request(), jobs.SubmitOptions{Nonce: "n-1"})
-		callback(t, tracker, "n-1", id)
+		if err := tracker.Callback(t.Context(), "n-1", id); err != nil {
+			t.Errorf("it is not taken: %v", err)
+		}
 		time.Sleep(4 * time.Minute)
 		if row, err := tracker.Find(as(t, "alice"), id); err != nil || row == nil || !row.Job.Done() {
 			t.Errorf("%+v, %v", row, err)
@@ -311,38 +311,52 @@ func TestACallbackIsHeldUntilTheGatewayAnswers(t *testing.T) {
 	})
 }
 
-// What was taken while the gateway did not answer is asked for by the next sweep,
-// at whichever replica.
+// What a replica took and did not follow up is followed up by another one within 5 s.
 func TestACallbackOutlivesItsReplica(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var away atomic.Bool
-		away.Store(true)
-		trackers := replicas(t, &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
-			if away.Load() {
-				return pixazo.Job{}, failing(pixazo.GatewayUnreachable, id)
-			}
-			return finished(id, pixazo.Completed), nil
-		}}, 2)
-		s, err := trackers[0].Submit(as(t, "alice"), request(), jobs.SubmitOptions{Nonce: "n-1"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		id := s.Row.Job.RequestID
-		if err := trackers[0].Callback(t.Context(), "n-1", id); err != nil {
-			t.Errorf("it is not taken: %v", err)
-		}
-		trackers[0].Drain()
-		away.Store(false)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { defer close(done); trackers[1].Sweep(ctx) }()
-		time.Sleep(61 * time.Second)
-		if row, err := trackers[1].Find(as(t, "alice"), id); err != nil || row == nil || !row.Job.Done() {
-			t.Errorf("a minute later: %+v, %v", row, err)
-		}
-		cancel()
-		<-done
-	})
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		lost   bool // the answer to the submission
+		asking bool // the replica is killed while it waits for the gateway
+	}{
+		{"known, not asked for", false, false},
+		{"lost, not asked for", true, false},
+		{"lost, asked for", true, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				id, killed := uuidID(time.Now()), make(chan struct{})
+				g := &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
+					if tt.asking && poll == 0 {
+						<-killed
+						return pixazo.Job{}, failing(pixazo.GatewayUnreachable, id)
+					}
+					return finished(id, pixazo.Completed), nil
+				}}
+				g.submit = func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
+					if tt.lost {
+						return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "")
+					}
+					return pixazo.Job{RequestID: id, Status: pixazo.Queued}, nil
+				}
+				trackers := replicas(t, g, 2)
+				_, _ = trackers[0].Submit(as(t, "alice"), request(), jobs.SubmitOptions{Nonce: "n-1"})
+				if !tt.asking {
+					trackers[0].Drain()
+				}
+				if err := trackers[0].Callback(t.Context(), "n-1", id); err != nil {
+					t.Errorf("it is not taken: %v", err)
+				}
+				synctest.Wait()
+				trackers[0].Drain()
+				time.Sleep(5 * time.Second)
+				if row, err := trackers[1].Find(as(t, "alice"), id); err != nil || row == nil || !row.Job.Done() {
+					t.Errorf("5 s later: %+v, %v", row, err)
+				}
+				close(killed)
+			})
+		})
+	}
 }
 
 func TestTheSweepFindsWhatNoCallbackTold(t *testing.T) {
@@ -356,14 +370,7 @@ func TestTheSweepFindsWhatNoCallbackTold(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		var sweeps sync.WaitGroup
-		for _, tracker := range trackers {
-			sweeps.Go(func() { tracker.Sweep(ctx) })
-		}
 		time.Sleep(16 * time.Minute)
-		cancel()
-		sweeps.Wait()
 		for i := range 30 {
 			polls := g.milliseconds(fmt.Sprintf("own-%d", i+1), start)
 			if len(polls) < 3 || len(polls) > 4 || !slices.IsSorted(polls) || polls[1]-polls[0] < 300_000 {

@@ -72,12 +72,12 @@ type Tracker struct {
 
 	draining    context.Context // done once Drain was called
 	drain       context.CancelFunc
-	submissions sync.WaitGroup // and looks because of callbacks
+	submissions sync.WaitGroup // and callbacks that are followed up
 	running     sync.WaitGroup // loops and readNews
 
 	attending chan struct{} // has an element for each poll under way of a job that somebody waits for
 	following chan struct{} // the same for jobs that are only followed
-	heeding   chan struct{} // the same for looks because of callbacks
+	heeding   chan struct{} // the same for what callbacks named
 
 	waits atomic.Int64
 
@@ -88,7 +88,6 @@ type Tracker struct {
 	interested int                // number of waits and follows
 	endNews    context.CancelFunc // ends readNews; nil while it does not run
 	told       map[int64]told     // by row
-	hints      map[string]*hint   // by nonce
 	typical    time.Duration
 	typicalAt  time.Time // when typical was looked up
 }
@@ -118,7 +117,7 @@ func New(gateway Gateway, j *journal.Journal, options Options) *Tracker {
 	t := &Tracker{
 		gateway: gateway, journal: j, options: options, log: cmp.Or(options.Logger, slog.New(slog.DiscardHandler)),
 		attending: make(chan struct{}, maxAttending), following: make(chan struct{}, maxFollowing), heeding: make(chan struct{}, maxHeeding),
-		loops: map[jobKey]*loop{}, memories: map[jobKey]memory{}, listeners: map[*func(Event)]bool{}, told: map[int64]told{}, hints: map[string]*hint{},
+		loops: map[jobKey]*loop{}, memories: map[jobKey]memory{}, listeners: map[*func(Event)]bool{}, told: map[int64]told{},
 	}
 	t.draining, t.drain = context.WithCancel(context.Background())
 	return t

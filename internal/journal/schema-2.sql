@@ -1,5 +1,5 @@
--- The second version: sessions of the team server, and jobs that it asks for
--- although nobody waits for them.
+-- The second version: sessions of the team server, callbacks of the gateway, and
+-- jobs that it asks for although nobody waits for them.
 
 CREATE TABLE sessions (
 	id            TEXT PRIMARY KEY, -- sha256 of the id that was given out, in hexadecimal
@@ -8,6 +8,15 @@ CREATE TABLE sessions (
 	seen_at       BIGINT NOT NULL
 );
 CREATE INDEX sessions_seen ON sessions (seen_at);
+
+CREATE TABLE callbacks ( -- until they were followed up
+	gateway    TEXT NOT NULL,
+	nonce      TEXT NOT NULL,   -- of the submission that was called back for
+	request_id TEXT NOT NULL,   -- that it named
+	called_at  BIGINT NOT NULL, -- when it came last
+	ask_at     BIGINT NOT NULL, -- from when on the gateway is to be asked for the job
+	PRIMARY KEY (nonce, request_id)
+);
 
 ALTER TABLE jobs ADD COLUMN sweep_at BIGINT NOT NULL DEFAULT 0; -- from when on it is to be asked for again, whoever waits; 0 when it is not
 DROP INDEX jobs_open;

@@ -84,37 +84,18 @@ func (j *Journal) EndSession(ctx context.Context, id string) (bool, error) {
 	return j.updateOne(ctx, `DELETE FROM sessions WHERE id = $1`, id)
 }
 
-// soon is the sweep_at of a job that is swept next, whenever it was polled.
-const soon = "1"
-
-// SweepSoon has Due return the unfinished job of the submission next, if its
-// request_id is known.
-func (j *Journal) SweepSoon(ctx context.Context, nonce string) error {
-	_, err := j.updateOne(ctx, `UPDATE jobs SET sweep_at = `+soon+` WHERE gateway = $1 AND nonce = $2`, j.gateway, nonce)
-	return err
-}
-
 // Due returns at most limit unfinished jobs of any owner that were submitted
-// within a day and not polled for uncheckedFor, those that wait longest first,
-// after those of SweepSoon. It returns each to one process only, and again after
-// uncheckedFor.
+// within a day and not polled for uncheckedFor, those that wait longest first. It
+// returns each to one process only, and again after uncheckedFor.
 func (j *Journal) Due(ctx context.Context, uncheckedFor time.Duration, limit int) (rows []Row, err error) {
 	now := j.now()
-	due := []string{"sweep_at = " + soon, "sweep_at > " + now + " - $3 AND sweep_at <= " + now + " AND submitted_at <= " + now + " - $2 AND polled_at <= " + now + " - $2"}
-	err = j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) error {
-		rows = nil
-		for _, condition := range due { // one after the other, so that each uses the index
-			more, err := j.rows(ctx, db, `UPDATE jobs SET sweep_at = CASE WHEN submitted_at > `+now+` - $3 THEN `+now+` + $2 ELSE 0 END
-				WHERE row IN (SELECT row FROM jobs WHERE gateway = $1 AND ended = 0 AND request_id IS NOT NULL AND state <> 'alias'
-					AND `+condition+` AND NOT `+j.leased("lease_until")+`
-					ORDER BY sweep_at LIMIT $4`+j.skipLocked+`) RETURNING `+j.columns(),
-				j.gateway, uncheckedFor.Milliseconds(), sweepFor.Milliseconds(), limit-len(rows))
-			if err != nil {
-				return err
-			}
-			rows = append(rows, more...)
-		}
-		return nil
+	err = j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) (err error) {
+		rows, err = j.rows(ctx, db, `UPDATE jobs SET sweep_at = CASE WHEN submitted_at > `+now+` - $3 THEN `+now+` + $2 ELSE 0 END
+			WHERE row IN (SELECT row FROM jobs WHERE gateway = $1 AND ended = 0 AND request_id IS NOT NULL AND state <> 'alias'
+				AND sweep_at > `+now+` - $3 AND sweep_at <= `+now+` AND submitted_at <= `+now+` - $2 AND polled_at <= `+now+` - $2
+				ORDER BY sweep_at LIMIT $4`+j.skipLocked+`) RETURNING `+j.columns(),
+			j.gateway, uncheckedFor.Milliseconds(), sweepFor.Milliseconds(), limit)
+		return err
 	})
 	return rows, err
 }

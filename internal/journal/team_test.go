@@ -104,9 +104,8 @@ func TestDueJobsGoToOneReplica(t *testing.T) {
 			}
 			accept(t, first, submission("old"), "id-0")
 			time.Sleep(25 * time.Hour)
-			nonces := map[string]string{}
 			for _, id := range []string{"id-1", "id-2", "id-3", "id-done"} {
-				nonces[id] = accept(t, first, submission(id), id).Nonce
+				accept(t, first, submission(id), id)
 			}
 			observe(t, first, pixazo.Job{RequestID: "id-done", Status: pixazo.Completed})
 			observe(t, first, pixazo.Job{RequestID: "foreign", Status: pixazo.Queued})
@@ -124,17 +123,72 @@ func TestDueJobsGoToOneReplica(t *testing.T) {
 			}
 			rest := slices.DeleteFunc([]string{"id-1", "id-2", "id-3"}, func(id string) bool { return id == rows[0].Job.RequestID })
 			due(second, 20, rest...)
-			check(t, first.SweepSoon(t.Context(), nonces["id-2"]))
-			check(t, first.SweepSoon(t.Context(), nonces["id-done"]))
-			if granted, err := first.Claim(t.Context(), "id-2", 0); !granted || err != nil {
-				t.Error(granted, err)
-			}
-			due(second, 20) // while it is being asked for
-			time.Sleep(time.Minute)
-			due(second, 20, "id-2")
-			due(first, 20)
 			time.Sleep(25 * time.Hour)
 			due(first, 20)
+		})
+	})
+}
+
+// A callback goes to one replica, and to another one when it was not followed up.
+func TestCallbacksGoToOneReplicaAtATime(t *testing.T) {
+	t.Parallel()
+	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
+		synctest.Test(t, func(t *testing.T) {
+			dir := place(t)
+			first, second := open(t, dir), open(t, dir)
+			keep := func(nonce, id string) { t.Helper(); check(t, first.KeepCallback(t.Context(), nonce, id)) }
+			next := func(j *Journal, want string) (c Callback) {
+				t.Helper()
+				found, err := j.NextCallback(t.Context())
+				if found != nil {
+					c = *found
+				}
+				if err != nil || (found == nil) != (want == "") || c.RequestID != want {
+					t.Errorf("next %+v, %v; want %q", c, err, want)
+				}
+				return c
+			}
+			next(first, "")
+			keep("n-1", "id-1")
+			c := next(first, "id-1")
+			if c.Nonce != "n-1" || !c.CalledAt.Equal(time.Now()) {
+				t.Errorf("%+v", c)
+			}
+			next(second, "")
+			keep("n-1", "id-1") // while the gateway is asked
+			next(second, "")
+			check(t, first.EndCallback(t.Context(), c))
+			c = next(second, "id-1")
+			check(t, second.EndCallback(t.Context(), c))
+			next(first, "")
+
+			begun, asked := time.Now(), []int{}
+			keep("n-2", "id-2")
+			for range 300 {
+				if c, err := second.NextCallback(t.Context()); err != nil || c != nil {
+					asked = append(asked, int(time.Since(begun).Seconds()))
+				}
+				time.Sleep(time.Second)
+			}
+			if want := []int{0, 2, 4, 8, 16, 32, 64, 124, 184, 244}; !slices.Equal(asked, want) {
+				t.Errorf("not followed up, it comes after %d s; want %d", asked, want)
+			}
+			keep("n-2", "id-2") // again: it is not left for a minute
+			time.Sleep(2 * time.Second)
+			check(t, first.EndCallback(t.Context(), next(first, "id-2")))
+
+			for n := range 5 {
+				err := first.KeepCallback(t.Context(), "n-3", fmt.Sprint("id-", n))
+				if pixazo.IsCode(err, pixazo.JournalUnavailable) != (n == maxCallbacks) || err != nil && n < maxCallbacks {
+					t.Errorf("the job number %d for one submission: %v", n+1, err)
+				}
+			}
+			keep("n-3", "id-0")
+			o := at(dir)
+			o.Gateway = "https://other.example"
+			other := New(o)
+			defer other.Close()
+			next(other, "")
 		})
 	})
 }

@@ -44,7 +44,7 @@ func mac(secret []byte, nonce string) string {
 
 // webhook receives a callback, which only says for which job the gateway is to be
 // asked. The gateway delivers it again until the answer is a 2xx, so it is answered
-// with one only once Callback has taken it.
+// with one only once Callback has recorded it.
 func (s *Server) webhook(w http.ResponseWriter, r *http.Request) error {
 	nonce, given, _ := strings.Cut(r.PathValue("token"), ".")
 	if nonce == "" || !hmac.Equal([]byte(given), []byte(mac(s.o.WebhookSecret, nonce))) {

@@ -1,0 +1,75 @@
+// This file keeps the gateway's callbacks until they are followed up.
+
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"pixazo-mcp/pixazo"
+)
+
+const (
+	maxCallbacks = 4 // request_ids that are kept for a submission
+
+	// A callback is followed up again after as long as it is known, within these.
+	callbackPause     = 2 * time.Second
+	callbackLongPause = time.Minute
+)
+
+// Callback is a callback that named a job for a submission, and is to be followed up.
+type Callback struct {
+	Nonce     string // of the submission
+	RequestID string
+	CalledAt  time.Time // when it came last
+}
+
+// KeepCallback writes, synced to the disk, that a callback named a job for the
+// submission of nonce. At most four jobs are kept for one.
+func (j *Journal) KeepCallback(ctx context.Context, nonce, requestID string) error {
+	now := j.now()
+	n, err := j.exec(ctx, outcomes, `INSERT INTO callbacks (gateway, nonce, request_id, called_at, ask_at) SELECT $1, $2, $3, `+now+`, `+now+`
+			WHERE (SELECT COUNT(*) FROM callbacks WHERE nonce = $2 AND request_id <> $3) < $4
+		ON CONFLICT (nonce, request_id) DO UPDATE SET
+			called_at = CASE WHEN callbacks.called_at < excluded.called_at THEN excluded.called_at ELSE callbacks.called_at + 1 END,
+			ask_at = CASE WHEN callbacks.ask_at > `+now+` + $5 THEN `+now+` + $5 ELSE callbacks.ask_at END`,
+		j.gateway, nonce, requestID, maxCallbacks, callbackPause.Milliseconds())
+	if err == nil && n == 0 {
+		err = &pixazo.Error{Code: pixazo.JournalUnavailable, Message: "too many jobs were named for one submission"}
+	}
+	return err
+}
+
+// NextCallback returns a callback that is to be followed up now, nil when there is
+// none. It is given to one process only, and, unless EndCallback is called, again:
+// after two seconds, and then less and less often.
+func (j *Journal) NextCallback(ctx context.Context) (next *Callback, err error) {
+	now := j.now()
+	err = j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) error {
+		found, err := query(ctx, db, func(scan func(...any) error) (c Callback, err error) {
+			var called int64
+			err = scan(&c.Nonce, &c.RequestID, &called)
+			c.CalledAt = fromMilli(called)
+			return c, err
+		}, `UPDATE callbacks SET ask_at = `+now+` + CASE WHEN called_at > `+now+` - $2 THEN $2 WHEN called_at < `+now+` - $3 THEN $3 ELSE `+now+` - called_at END
+			WHERE (nonce, request_id) IN (SELECT nonce, request_id FROM callbacks WHERE gateway = $1 AND NOT `+j.leased("ask_at")+`
+				ORDER BY ask_at LIMIT 1`+j.skipLocked+`) RETURNING nonce, request_id, called_at`,
+			j.gateway, callbackPause.Milliseconds(), callbackLongPause.Milliseconds())
+		if next = nil; err == nil && len(found) > 0 {
+			next = &found[0]
+		}
+		return err
+	})
+	return next, err
+}
+
+// EndCallback forgets a callback that was followed up. One that came again meanwhile
+// is to be followed up again, now.
+func (j *Journal) EndCallback(ctx context.Context, c Callback) error {
+	ended, err := j.updateOne(ctx, `DELETE FROM callbacks WHERE nonce = $1 AND request_id = $2 AND called_at = $3`, c.Nonce, c.RequestID, milli(c.CalledAt))
+	if err == nil && !ended {
+		_, err = j.updateOne(ctx, `UPDATE callbacks SET ask_at = `+j.now()+` WHERE nonce = $1 AND request_id = $2`, c.Nonce, c.RequestID)
+	}
+	return err
+}
