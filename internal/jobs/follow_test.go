@@ -13,11 +13,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/pixazo"
 )
 
@@ -257,5 +259,34 @@ func TestFollowersInManyProcessesShareOnePollStream(t *testing.T) {
 		if !slices.IsSorted(polls) || len(polls) > 12 {
 			t.Errorf("polls after %v ms, want at most one in 5 s", polls)
 		}
+	})
+}
+
+// Nobody would poll it again, so its video would not be saved.
+func TestAnEndThatCanNotBeWrittenIsPolledUntilItIs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		var done atomic.Bool
+		tracker := openWith(t, &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
+			if done.Load() {
+				return finished(id, pixazo.Completed), nil
+			}
+			return processing(id), nil
+		}}, journal.Options{Dir: dir, Gateway: "https://gateway.example", Busy: 10 * time.Millisecond})
+		id := mustSubmit(t, tracker)
+		heard := hear(t, tracker)
+		defer tracker.Follow(t.Context(), id)()
+		time.Sleep(time.Minute)
+		lock := raw(t, dir)
+		execute(t, lock, "BEGIN IMMEDIATE")
+		done.Store(true)
+		time.Sleep(time.Minute)
+		execute(t, lock, "ROLLBACK")
+		time.Sleep(time.Minute)
+		if row := find(t, openTracker(t, &fakeGateway{}, dir), id); row.Job.Status != pixazo.Completed {
+			t.Errorf("the journal has %+v", row)
+		}
+		heard.want(t, id+" PROCESSING", id+" COMPLETED")
 	})
 }

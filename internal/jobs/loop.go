@@ -129,8 +129,9 @@ func (t *Tracker) look(l *loop) (snapshot, <-chan struct{}) {
 }
 
 // show makes row and err, the error of the newest poll, the snapshot of the job's loop,
-// and wakes those who wait for it. If the job has ended, the loop ends. If the job can't
-// be found, only the waits end, and the loop goes on for those who follow the job.
+// and wakes those who wait for it. If the job has ended and the journal has recorded
+// that, the loop ends. If the journal could not, or the job can't be found, only the
+// waits end, and the loop goes on for those who follow the job.
 func (t *Tracker) show(row journal.Row, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -147,7 +148,8 @@ func (t *Tracker) show(row journal.Row, err error) {
 	l.latest = snapshot{row: row, err: err, fresh: true}
 	close(l.changed)
 	l.changed = make(chan struct{})
-	if row.Job.Done() || l.latest.isFinal() && l.followers == 0 {
+	unwritten := t.memories[l.key].row
+	if l.latest.isFinal() && (l.followers == 0 || row.Job.Done() && (unwritten == nil || !unwritten.Job.Done())) {
 		t.end(l)
 	}
 }
