@@ -24,6 +24,7 @@ const (
 	lifetime    = 6 * time.Hour    // of a keeper process
 	pendingLook = time.Second      // between two looks at the journal while something is pending
 	idleLook    = time.Minute      // the same while nothing is
+	errorPause  = 10 * time.Second // before the next look when one has failed
 	leaseFor    = 60 * time.Second // of the watch; it is renewed three times as often
 	stopFor     = time.Minute      // how long a request to end stands
 
@@ -149,16 +150,15 @@ func (k *Keeper) end() {
 }
 
 // look reads the journal and starts the tasks that are due. It reports whether any
-// task but notices is left, now or later.
+// task but notices is left, now or later; it assumes so if the journal can't be read.
 func (k *Keeper) look(ctx context.Context) (pending bool) {
 	rows, err := k.work(ctx)
 	if err == nil {
 		return k.begin(ctx, rows)
 	}
-	k.o.Logger.Warn("the journal could not be looked at", "error", err)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return len(k.followed)+len(k.saving) > 0
+	k.o.Logger.Warn("the journal could not be read", "error", err)
+	journal.Sleep(ctx, errorPause)
+	return true
 }
 
 // begin starts the tasks of rows in the background: it polls unfinished jobs, saves

@@ -5,6 +5,7 @@ package keeper
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -691,6 +692,37 @@ func TestOldJobsAreLeftAlone(t *testing.T) {
 		if took := time.Since(begun); took > 5*time.Second || h.gateway.polls > 0 {
 			t.Errorf("it stayed for %s and polled %d times", took, h.gateway.polls)
 		}
+	})
+}
+
+// Nobody else may be there to watch the video.
+func TestAKeeperStaysWhileTheJournalCanNotBeRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		h := newHouse(t, dir, nil)
+		defer h.close()
+		if _, err := h.submit(t, "tides"); err != nil {
+			t.Fatal(err)
+		}
+		db, err := sql.Open("sqlite", filepath.Join(dir, "journal.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if _, err := db.Exec("ALTER TABLE jobs RENAME TO hidden"); err != nil {
+			t.Fatal(err)
+		}
+		ended := h.alone(t)
+		time.Sleep(time.Minute)
+		if isClosed(ended) {
+			t.Error("it has ended")
+		}
+		if _, err := db.Exec("ALTER TABLE hidden RENAME TO jobs"); err != nil {
+			t.Fatal(err)
+		}
+		<-ended
+		h.savedOnce(t)
 	})
 }
 
