@@ -23,30 +23,30 @@ const (
 // replica, but must not repeat a call that it has sent; so the connections that are
 // made already are still served. served is closed when the server has stopped
 // accepting.
-func (h *house) drain(handler *web.Server, server *http.Server, listener net.Listener, served <-chan struct{}) {
-	h.log.Info("no new calls")
-	grace, cancel := context.WithTimeout(context.Background(), h.settings.HTTP.DrainTime)
+func (a *app) drain(handler *web.Server, server *http.Server, listener net.Listener, served <-chan struct{}) {
+	a.log.Info("no new calls")
+	grace, cancel := context.WithTimeout(context.Background(), a.settings.HTTP.DrainTime)
 	defer cancel()
 	handler.Leave()
 	_ = listener.Close()
 	<-served
 	time.Sleep(lull)
 	handler.Drain()
-	h.tracker.Drain()
-	h.saver.Drain()
+	a.tracker.Drain()
+	a.saver.Drain()
 	if server.Shutdown(grace) != nil {
-		h.log.Warn("calls still in flight are cut off")
+		a.log.Warn("calls still in flight are cut off")
 	}
 	finish, cancel := context.WithTimeout(context.Background(), finishTime)
 	defer cancel()
-	h.tracker.Finish(finish)
-	h.saver.Finish()
+	a.tracker.Finish(finish)
+	a.saver.Finish()
 }
 
-// lastListener is a listener that, when it is closed, first hands out the connections
+// drainingListener is a listener that, when it is closed, first hands out the connections
 // that the system has accepted and queued. Closing the socket resets those, and calls
 // sent on them would be lost.
-type lastListener struct {
+type drainingListener struct {
 	*net.TCPListener
 	closing atomic.Bool
 
@@ -57,13 +57,13 @@ type lastListener struct {
 
 // Close makes Accept close the socket, return the queued connections one by one, and
 // then net.ErrClosed. The socket stays open if Accept is not called again.
-func (l *lastListener) Close() error {
+func (l *drainingListener) Close() error {
 	l.closing.Store(true)
 	return l.SetDeadline(time.Unix(1, 0)) // wakes Accept
 }
 
 // Accept implements net.Listener.
-func (l *lastListener) Accept() (net.Conn, error) {
+func (l *drainingListener) Accept() (net.Conn, error) {
 	if !l.closed {
 		conn, err := l.TCPListener.Accept()
 		if err == nil || !l.closing.Load() {

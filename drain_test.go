@@ -17,7 +17,7 @@ func TestAListenerHandsOutItsQueueBeforeItCloses(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := inner.Addr().String()
-	l := &lastListener{TCPListener: inner.(*net.TCPListener)}
+	l := &drainingListener{TCPListener: inner.(*net.TCPListener)}
 	const queued = 20
 	for range queued { // nobody accepts them yet
 		conn, err := net.Dial("tcp", address)

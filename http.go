@@ -45,42 +45,42 @@ func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) 
 	if settings.Sandbox {
 		settings.HTTP = withCallbacks(settings.HTTP)
 	}
-	h, err := newHouse(settings, log)
+	a, err := newApp(settings, log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	defer h.close()
-	starter := h.starter(nil)
-	srv, videos := h.register(starter)
-	o, err := h.webOptions()
+	defer a.close()
+	starter := a.starter(nil)
+	srv, videos := a.register(starter)
+	o, err := a.webOptions()
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	o.Subscribe = videos.Subscribe
 	handler := web.New(srv, o)
-	h.journal.Hear(handler.Signalled)
+	a.journal.Hear(handler.Signalled)
 
-	server, last, served := newHTTPServer(handler, log), &lastListener{TCPListener: listener.(*net.TCPListener)}, make(chan struct{})
+	server, last, served := newHTTPServer(handler, log), &drainingListener{TCPListener: listener.(*net.TCPListener)}, make(chan struct{})
 	var failed error
 	go func() {
 		defer close(served)
 		failed = server.Serve(last)
 	}()
 	defer server.Close()
-	defer h.serveMetrics()()
+	defer a.serveMetrics()()
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	var watches sync.WaitGroup
 	defer watches.Wait()
 	defer stopWatching()
-	watches.Go(func() { h.watch(watching, starter) })
-	watches.Go(func() { h.tidy(watching) })
-	log.Info("serving MCP", "at", h.endpoint(), "address", settings.HTTP.Address, "version", version, "gateway", h.gatewayURL, "sandbox", settings.Sandbox)
+	watches.Go(func() { a.watch(watching, starter) })
+	watches.Go(func() { a.tidy(watching) })
+	log.Info("serving MCP", "at", a.endpoint(), "address", settings.HTTP.Address, "version", version, "gateway", a.gatewayURL, "sandbox", settings.Sandbox)
 	select {
 	case <-served:
 		err = failed
 	case <-ctx.Done():
 	}
-	h.drain(handler, server, last, served)
+	a.drain(handler, server, last, served)
 	return err
 }
 
@@ -117,88 +117,88 @@ func newHTTPServer(handler http.Handler, log *slog.Logger) *http.Server {
 }
 
 // endpoint returns the URL of the MCP endpoint that users enter in their clients.
-func (h *house) endpoint() string {
-	if h.settings.HTTP.PublicURL != "" {
-		return h.settings.HTTP.PublicURL
+func (a *app) endpoint() string {
+	if a.settings.HTTP.PublicURL != "" {
+		return a.settings.HTTP.PublicURL
 	}
-	return h.settings.HTTP.Origin() + "/mcp"
+	return a.settings.HTTP.Origin() + "/mcp"
 }
 
-// forTeam sets the options of journal and tracker, and the fields of h, that only the
+// forTeam sets the options of journal and tracker, and the fields of a, that only the
 // command http has.
-func (h *house) forTeam(o *journal.Options, jo *jobs.Options) error {
-	s := h.settings.HTTP
+func (a *app) forTeam(o *journal.Options, jo *jobs.Options) error {
+	s := a.settings.HTTP
 	o.Limits.PerUser = s.MaxVideosPerUser
 	jo.Team, jo.MaxWaits = true, cmp.Or(s.MaxWaits, math.MaxInt)
-	h.team = &tools.Team{MaxBody: s.MaxBody}
+	a.team = &tools.Team{MaxBody: s.MaxBody}
 	if secret := s.WebhookSecret.Reveal(); secret != "" {
-		jo.Callbacks, jo.CallbackURL = true, web.CallbackURL(h.endpoint(), []byte(secret))
+		jo.Callbacks, jo.CallbackURL = true, web.CallbackURL(a.endpoint(), []byte(secret))
 	}
-	dir := h.settings.OutputDir
+	dir := a.settings.OutputDir
 	if dir == "" {
 		return nil
 	}
-	h.team.Folder = func(owner string) string { return download.Folder(dir, owner) }
+	a.team.Folder = func(owner string) string { return download.Folder(dir, owner) }
 	key, err := download.LinkKey(dir)
 	if err != nil {
 		return fmt.Errorf("--output-dir (PIXAZO_OUTPUT_DIR): %w", err)
 	}
-	h.links = &download.Links{Origin: s.Origin(), Key: key, Dir: dir, Logger: h.log, Find: func(ctx context.Context, id string) (string, []download.File, error) {
-		row, err := h.journal.ByNonce(ctx, id)
+	a.links = &download.Links{Origin: s.Origin(), Key: key, Dir: dir, Logger: a.log, Find: func(ctx context.Context, id string) (string, []download.File, error) {
+		row, err := a.journal.ByNonce(ctx, id)
 		if row == nil {
 			return "", nil, err
 		}
 		return row.Owner, savedFiles(*row), nil
 	}}
 	jo.SavedLink = func(row journal.Row, file journal.SavedFile) string {
-		return h.links.To(row.Nonce, row.Owner, download.File(file))
+		return a.links.To(row.Nonce, row.Owner, download.File(file))
 	}
 	return nil
 }
 
 // webOptions returns the options of the HTTP server, made from the settings.
-func (h *house) webOptions() (web.Options, error) {
-	s := h.settings.HTTP
+func (a *app) webOptions() (web.Options, error) {
+	s := a.settings.HTTP
 	verifier, err := identity.New(identity.Options{
-		PublicURL: s.PublicURL, Issuer: s.OAuthIssuer, Scopes: s.OAuthScopes, TokensFile: s.TokensFile, Logger: h.log,
+		PublicURL: s.PublicURL, Issuer: s.OAuthIssuer, Scopes: s.OAuthScopes, TokensFile: s.TokensFile, Logger: a.log,
 	})
 	if err != nil {
 		return web.Options{}, err
 	}
 	o := web.Options{
 		PublicURL:      s.PublicURL,
-		Sessions:       h.journal,
+		Sessions:       a.journal,
 		AllowedOrigins: s.AllowedOrigins,
 		CallsPerMinute: s.MaxCallsPerMinute,
 		MaxBody:        s.MaxBody,
-		Usage:          http.HandlerFunc(h.usage),
+		Usage:          http.HandlerFunc(a.usage),
 		UsageToken:     s.UsageToken.Reveal(),
-		Ready:          h.journal.Ping,
-		Metrics:        h.metrics,
-		Logger:         h.log,
+		Ready:          a.journal.Ping,
+		Metrics:        a.metrics,
+		Logger:         a.log,
 	}
 	if verifier != nil {
 		o.Identity = verifier
 	}
 	if secret := s.WebhookSecret.Reveal(); secret != "" {
-		o.WebhookSecret, o.Callback = []byte(secret), h.tracker.Callback
+		o.WebhookSecret, o.Callback = []byte(secret), a.tracker.Callback
 	}
-	if h.links != nil {
-		o.Videos = h.links
+	if a.links != nil {
+		o.Videos = a.links
 	}
 	return o, nil
 }
 
 // used returns how many videos each owner made on each of the last 31 days.
-func (h *house) used(ctx context.Context) ([]journal.Used, error) {
-	return h.journal.Usage(ctx, time.Now().AddDate(0, 0, -31))
+func (a *app) used(ctx context.Context) ([]journal.Used, error) {
+	return a.journal.Usage(ctx, time.Now().AddDate(0, 0, -31))
 }
 
 // usage answers a request with the result of used, as JSON.
-func (h *house) usage(w http.ResponseWriter, r *http.Request) {
-	used, err := h.used(r.Context())
+func (a *app) usage(w http.ResponseWriter, r *http.Request) {
+	used, err := a.used(r.Context())
 	if err != nil {
-		h.log.Warn("the usage could not be read", "error", err)
+		a.log.Warn("the usage could not be read", "error", err)
 		http.Error(w, "the journal can't be read at the moment", http.StatusServiceUnavailable)
 		return
 	}
@@ -230,10 +230,10 @@ func probe(ctx context.Context, address string) error {
 
 // tidy deletes, once an hour, the jobs that are older than --keep-days. It returns
 // when ctx is done.
-func (h *house) tidy(ctx context.Context) {
+func (a *app) tidy(ctx context.Context) {
 	for tick := time.Tick(time.Hour); ; {
-		if n, err := h.journal.Tidy(ctx); n > 0 || err != nil {
-			h.log.Info("deleted ended jobs from the journal", "number", n, "error", err)
+		if n, err := a.journal.Tidy(ctx); n > 0 || err != nil {
+			a.log.Info("deleted ended jobs from the journal", "number", n, "error", err)
 		}
 		select {
 		case <-tick:

@@ -66,20 +66,20 @@ func keep(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		queue := newLogQueue()
 		go queue.copyTo(&boundedFile{filepath.Join(settings.StateDir, "keeper.log"), maxKeeperLog})
 		log := logTo(queue, settings.LogLevel)
-		h, err := newHouse(settings, log)
+		a, err := newApp(settings, log)
 		if err != nil {
 			return nil, err
 		}
 		return &keeper.Parts{
-			Keeper: h.keeper(),
+			Keeper: a.keeper(),
 			Submit: func(ctx context.Context, req keeper.Request, nonce string) (jobs.Submission, error) {
-				return h.submit(ctx, req, nonce, 0)
+				return a.submit(ctx, req, nonce, 0)
 			},
-			Drain: h.tracker.Drain,
+			Drain: a.tracker.Drain,
 			Close: func() {
-				h.tracker.Drain()
-				h.tracker.Finish(context.Background())
-				h.close()
+				a.tracker.Drain()
+				a.tracker.Finish(context.Background())
+				a.close()
 				queue.close()
 			},
 		}, nil
@@ -123,33 +123,33 @@ func stopKeepers(ctx context.Context, settings config.Settings, stdout io.Writer
 
 // starter returns a Starter that hands submissions to keepers, which command starts.
 // It submits from this process when command is nil or keepers are switched off.
-func (h *house) starter(command func() *exec.Cmd) *keeper.Starter {
-	if !h.settings.Keeper || h.settings.StateDir == "" {
+func (a *app) starter(command func() *exec.Cmd) *keeper.Starter {
+	if !a.settings.Keeper || a.settings.StateDir == "" {
 		command = nil
 	}
 	return &keeper.Starter{
 		Command: command,
 		Version: fullVersion(),
 		Settings: func() (json.RawMessage, error) {
-			args, env := h.settings.Handover()
+			args, env := a.settings.Handover()
 			return json.Marshal(handover{args, env})
 		},
-		Direct: h.submit,
-		Find:   h.journal.ByNonce,
-		Logger: h.log,
+		Direct: a.submit,
+		Find:   a.journal.ByNonce,
+		Logger: a.log,
 	}
 }
 
 // watch has pending jobs watched and saved until ctx is done: by this process together
 // with the other replicas of a team, by this process alone, or by a keeper, which it
 // starts when none runs.
-func (h *house) watch(ctx context.Context, s *keeper.Starter) {
+func (a *app) watch(ctx context.Context, s *keeper.Starter) {
 	switch {
-	case h.settings.Command == config.HTTP:
-		h.keeper().RunReplica(ctx, h.settings.HTTP.WebhookSecret.Reveal() != "")
+	case a.settings.Command == config.HTTP:
+		a.keeper().RunReplica(ctx, a.settings.HTTP.WebhookSecret.Reveal() != "")
 	case s.Command == nil:
-		h.keeper().Run(ctx)
+		a.keeper().Run(ctx)
 	default:
-		keeper.WatchOver(ctx, h.keeper(), s.Watch)
+		keeper.WatchOver(ctx, a.keeper(), s.Watch)
 	}
 }

@@ -18,48 +18,48 @@ import (
 // serveMetrics serves /metrics at --metrics-address, if that is set, until stop is
 // called. If the address can't be listened on, as when another replica on the same
 // machine has it, it logs that and serves no metrics.
-func (h *house) serveMetrics() (stop func()) {
-	address := h.settings.HTTP.MetricsAddress
+func (a *app) serveMetrics() (stop func()) {
+	address := a.settings.HTTP.MetricsAddress
 	if address == "" {
 		return func() {}
 	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		h.log.Error("--metrics-address: no metrics are served", "error", err)
+		a.log.Error("--metrics-address: no metrics are served", "error", err)
 		return func() {}
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
-		h.metrics.WritePrometheus(w)
+		a.metrics.WritePrometheus(w)
 		metrics.WriteProcessMetrics(w)
 	})
-	server := newHTTPServer(mux, h.log)
+	server := newHTTPServer(mux, a.log)
 	server.WriteTimeout = 10 * time.Second
 	go func() { _ = server.Serve(listener) }()
 	return func() { _ = server.Close() }
 }
 
-// counted is a gateway client that counts its submissions and polls by outcome.
-type counted struct {
+// countingGateway is a gateway client that counts its submissions and polls by outcome.
+type countingGateway struct {
 	*pixazo.Client
 	metrics *metrics.Set
 }
 
 // Submit implements jobs.Gateway.
-func (c counted) Submit(ctx context.Context, p *pixazo.Prepared, o pixazo.SubmitOptions) (pixazo.Job, error) {
+func (c countingGateway) Submit(ctx context.Context, p *pixazo.Prepared, o pixazo.SubmitOptions) (pixazo.Job, error) {
 	job, err := c.Client.Submit(ctx, p, o)
 	c.count("submissions", err)
 	return job, err
 }
 
 // Status implements jobs.Gateway.
-func (c counted) Status(ctx context.Context, requestID string, o pixazo.StatusOptions) (pixazo.Job, error) {
+func (c countingGateway) Status(ctx context.Context, requestID string, o pixazo.StatusOptions) (pixazo.Job, error) {
 	job, err := c.Client.Status(ctx, requestID, o)
 	c.count("polls", err)
 	return job, err
 }
 
-func (c counted) count(what string, err error) {
+func (c countingGateway) count(what string, err error) {
 	outcome := "ok"
 	if err != nil {
 		outcome = "failed"

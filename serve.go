@@ -30,24 +30,24 @@ import (
 func serve(ctx context.Context, settings config.Settings, keepCommand func() *exec.Cmd, stdin io.Reader, stdout, stderr io.Writer) error {
 	log, endLog := newLogger(settings, stderr)
 	defer endLog()
-	h, err := newHouse(settings, log)
+	a, err := newApp(settings, log)
 	if err != nil {
 		return err
 	}
-	defer h.close()
+	defer a.close()
 
-	starter := h.starter(keepCommand)
-	srv, videos := h.register(starter)
-	log.Info("serving", "version", version, "gateway", h.gatewayURL, "sandbox", settings.Sandbox)
+	starter := a.starter(keepCommand)
+	srv, videos := a.register(starter)
+	log.Info("serving", "version", version, "gateway", a.gatewayURL, "sandbox", settings.Sandbox)
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	var watches sync.WaitGroup
-	watches.Go(func() { h.watch(watching, starter) })
+	watches.Go(func() { a.watch(watching, starter) })
 	return stdio.Serve(ctx, srv, stdin, stdout, stdio.Options{
-		Drain: func() { h.tracker.Drain(); h.saver.Drain() },
+		Drain: func() { a.tracker.Drain(); a.saver.Drain() },
 		Finish: func(ctx context.Context) {
 			starter.Finish()
-			h.tracker.Finish(ctx)
-			h.saver.Finish()
+			a.tracker.Finish(ctx)
+			a.saver.Finish()
 			stopWatching()
 			watches.Wait()
 		},
@@ -58,9 +58,9 @@ func serve(ctx context.Context, settings config.Settings, keepCommand func() *ex
 
 // register returns an MCP server with the tools, resources and prompts. Its tools
 // submit videos through starter.
-func (h *house) register(starter *keeper.Starter) (*server.MCPServer, *resources.Videos) {
-	instructions := tools.Instructions(h.team)
-	if h.settings.ReadOnly {
+func (a *app) register(starter *keeper.Starter) (*server.MCPServer, *resources.Videos) {
+	instructions := tools.Instructions(a.team)
+	if a.settings.ReadOnly {
 		instructions = tools.ReadOnlyInstructions
 	}
 	srv := server.NewMCPServer("pixazo-mcp", version,
@@ -68,7 +68,7 @@ func (h *house) register(starter *keeper.Starter) (*server.MCPServer, *resources
 		server.WithIcons(tools.Icon("pixazo-mcp")),
 		server.WithInstructions(instructions),
 		server.WithToolCapabilities(false),
-		server.WithResourceCapabilities(true, h.team == nil),
+		server.WithResourceCapabilities(true, a.team == nil),
 		server.WithPromptCapabilities(false),
 		server.WithCompletions(),
 		server.WithRecovery(),
@@ -77,32 +77,32 @@ func (h *house) register(starter *keeper.Starter) (*server.MCPServer, *resources
 	submit := func(ctx context.Context, video pixazo.VideoRequest, allowDuplicate bool, listen time.Duration) (jobs.Submission, error) {
 		s, err := starter.Submit(ctx, keeper.Request{Video: video, AllowDuplicate: allowDuplicate}, listen)
 		if err == nil && !s.Duplicate {
-			h.tracker.Added(s.Row)
+			a.tracker.Added(s.Row)
 		}
 		return s, err
 	}
 	offered := tools.Config{
-		Tracker:      h.tracker,
-		Saver:        h.saver,
-		ReadOnly:     h.settings.ReadOnly,
-		ConfirmSpend: h.settings.ConfirmSpend,
+		Tracker:      a.tracker,
+		Saver:        a.saver,
+		ReadOnly:     a.settings.ReadOnly,
+		ConfirmSpend: a.settings.ConfirmSpend,
 		Submit:       submit,
-		WaitCommand:  func(clientName string) string { return waitCommand(h.settings, clientName) },
-		MaxWait:      h.settings.MaxWait,
-		KeyFile:      h.settings.APIKeyFile,
-		Files:        attach.Resolver{Dirs: h.settings.FilesDirs, FromRoots: h.settings.FilesFromRoots, Home: h.settings.Home},
-		Refuse:       func(tool string, arguments map[string]any) error { return refuse(h.settings, tool, arguments) },
-		Team:         h.team,
+		WaitCommand:  func(clientName string) string { return waitCommand(a.settings, clientName) },
+		MaxWait:      a.settings.MaxWait,
+		KeyFile:      a.settings.APIKeyFile,
+		Files:        attach.Resolver{Dirs: a.settings.FilesDirs, FromRoots: a.settings.FilesFromRoots, Home: a.settings.Home},
+		Refuse:       func(tool string, arguments map[string]any) error { return refuse(a.settings, tool, arguments) },
+		Team:         a.team,
 	}
 	tools.Register(srv, offered)
-	mediaOrigins := []string{h.gatewayURL} // the sandbox serves media itself, and a gateway may
-	if !h.settings.Sandbox {
-		mediaOrigins = []string{pixazo.MediaOrigin, h.gatewayURL}
+	mediaOrigins := []string{a.gatewayURL} // the sandbox serves media itself, and a gateway may
+	if !a.settings.Sandbox {
+		mediaOrigins = []string{pixazo.MediaOrigin, a.gatewayURL}
 	}
-	if h.links != nil {
-		mediaOrigins = append(mediaOrigins, h.links.Origin)
+	if a.links != nil {
+		mediaOrigins = append(mediaOrigins, a.links.Origin)
 	}
-	videos := resources.Register(srv, h.tracker, resources.Options{MediaOrigins: append(mediaOrigins, h.settings.MediaOrigins...), Team: h.team != nil, Missing: offered.Missing()})
+	videos := resources.Register(srv, a.tracker, resources.Options{MediaOrigins: append(mediaOrigins, a.settings.MediaOrigins...), Team: a.team != nil, Missing: offered.Missing()})
 	return srv, videos
 }
 

@@ -28,7 +28,7 @@ import (
 
 const (
 	noTimeout = 1000 * time.Hour
-	savedTime = time.Minute // how long wait gives a keeper to save a finished video
+	saveTime = time.Minute // how long wait gives a keeper to save a finished video
 	listPage  = 100         // rows that list reads at a time
 )
 
@@ -64,13 +64,13 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 	}
 	var waits sync.WaitGroup
 	for gateway, ids := range wanted {
-		h, err := houseOf(settings, gateway, log)
+		a, err := appOf(settings, gateway, log)
 		if err != nil {
 			return err
 		}
-		defer h.close()
+		defer a.close()
 		for _, id := range ids {
-			waits.Go(func() { w.wait(ctx, h, id, cmp.Or(settings.Shell.Timeout, noTimeout)) })
+			waits.Go(func() { w.wait(ctx, a, id, cmp.Or(settings.Shell.Timeout, noTimeout)) })
 		}
 	}
 	waits.Wait()
@@ -84,18 +84,18 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 	return nil
 }
 
-// houseOf makes the parts for waiting for the jobs that the journal has of gateway.
+// appOf makes the parts for waiting for the jobs that the journal has of gateway.
 // The key is sent to the gateway of the settings only. For any other gateway the parts
 // have no key, so that its jobs are followed in the journal alone.
-func houseOf(settings config.Settings, gateway string, log *slog.Logger) (*house, error) {
+func appOf(settings config.Settings, gateway string, log *slog.Logger) (*app, error) {
 	settings.Sandbox = gateway == "sandbox" || gateway == "" && settings.Sandbox
-	h, err := newHouse(settings, log)
-	if err == nil && gateway != "" && gateway != h.gateway {
-		h.close()
+	a, err := newApp(settings, log)
+	if err == nil && gateway != "" && gateway != a.gateway {
+		a.close()
 		settings.GatewayURL = gateway
-		return newHouse(settings.WithoutKey(), log)
+		return newApp(settings.WithoutKey(), log)
 	}
-	return h, err
+	return a, err
 }
 
 // waiter runs the waits of one command and prints what becomes of them.
@@ -129,13 +129,13 @@ func (w *waiter) show(line string) {
 }
 
 // wait waits for one job, counts how it ended, and prints that.
-func (w *waiter) wait(ctx context.Context, h *house, id string, timeout time.Duration) {
-	outcome, err := h.tracker.Wait(ctx, id, timeout, func(p jobs.Progress) { w.progress(id, p) })
+func (w *waiter) wait(ctx context.Context, a *app, id string, timeout time.Duration) {
+	outcome, err := a.tracker.Wait(ctx, id, timeout, func(p jobs.Progress) { w.progress(id, p) })
 	row := outcome.Row
 	if err == nil && row.Job.Status == pixazo.Completed {
-		row, err = w.saved(ctx, h, row)
+		row, err = w.saved(ctx, a, row)
 	}
-	view := h.tracker.View(ctx, row)
+	view := a.tracker.View(ctx, row)
 	view.RequestID = id
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -152,7 +152,7 @@ func (w *waiter) wait(ctx context.Context, h *house, id string, timeout time.Dur
 		Failure string `json:"failure,omitempty"`
 	}{View: view}
 	if err == nil && !ended && outcome.LastErr != nil {
-		err = unchecked(outcome.LastErr)
+		err = checkFailed(outcome.LastErr)
 	}
 	if err != nil {
 		object.Failure = err.Error()
@@ -160,8 +160,8 @@ func (w *waiter) wait(ctx context.Context, h *house, id string, timeout time.Dur
 	w.print(lineOf(w.settings.JSON, object, append([]string{id}, words(view, err)...)...))
 }
 
-// unchecked wraps err, which a status check failed with, in words for the user.
-func unchecked(err error) error { return fmt.Errorf("the newest check failed (%w)", err) }
+// checkFailed wraps err, which a status check failed with, in words for the user.
+func checkFailed(err error) error { return fmt.Errorf("the newest check failed (%w)", err) }
 
 // lineOf returns object as a line of JSON if asJSON is true, else the columns.
 func lineOf(asJSON bool, object any, columns ...string) string {
@@ -193,16 +193,16 @@ func words(v jobs.View, err error) []string {
 }
 
 // saved returns the row of a finished job once its video is saved. With --save it saves
-// the video itself, else it waits up to savedTime for a keeper to do so.
-func (w *waiter) saved(ctx context.Context, h *house, row journal.Row) (journal.Row, error) {
+// the video itself, else it waits up to saveTime for a keeper to do so.
+func (w *waiter) saved(ctx context.Context, a *app, row journal.Row) (journal.Row, error) {
 	id := row.Job.RequestID
 	if w.settings.Shell.Save {
-		if _, err := h.saver.Save(ctx, download.Request{RequestID: id}, noTimeout, nil); err != nil {
+		if _, err := a.saver.Save(ctx, download.Request{RequestID: id}, noTimeout, nil); err != nil {
 			return row, err
 		}
 	}
-	for deadline := time.Now().Add(savedTime); ; {
-		now, err := h.tracker.Find(ctx, id)
+	for deadline := time.Now().Add(saveTime); ; {
+		now, err := a.tracker.Find(ctx, id)
 		if err == nil && now != nil {
 			row = *now
 		}
@@ -220,7 +220,7 @@ func (w *waiter) progress(id string, p jobs.Progress) {
 	defer w.mu.Unlock()
 	line, status := fmt.Sprintf("%s  %s", id, p.Row.Job.Status), string(p.Row.Job.Status)
 	if p.Err != nil {
-		line = fmt.Sprintf("%s  %s", line, unchecked(p.Err))
+		line = fmt.Sprintf("%s  %s", line, checkFailed(p.Err))
 		status, _, _ = strings.Cut(line, ": ") // without the error's words, which change from time to time
 	}
 	if status != w.said[id] && !w.settings.JSON && !p.Row.Job.Done() { // wait prints the end
@@ -234,23 +234,23 @@ func (w *waiter) progress(id string, p jobs.Progress) {
 
 // listVideos runs the command list.
 func listVideos(ctx context.Context, settings config.Settings, stdout, stderr io.Writer) error {
-	h, err := newHouse(settings, logTo(stderr, settings.LogLevel))
+	a, err := newApp(settings, logTo(stderr, settings.LogLevel))
 	if err != nil {
 		return err
 	}
-	defer h.close()
+	defer a.close()
 	if settings.Shell.All {
-		return listUsage(ctx, h, stdout)
+		return listUsage(ctx, a, stdout)
 	}
 	n, cursor := 0, ""
 	for {
-		page, err := h.tracker.List(ctx, journal.All, listPage, cursor)
+		page, err := a.tracker.List(ctx, journal.All, listPage, cursor)
 		if err != nil {
 			return err
 		}
 		for _, row := range page.Rows {
 			n++
-			view := h.tracker.View(ctx, row)
+			view := a.tracker.View(ctx, row)
 			at := cmp.Or(row.SubmittedAt, row.Job.CreatedAt, pixazo.IDTime(row.Job.RequestID), row.LastCheckedAt).Local().Format("2006-01-02 15:04")
 			columns := []string{at, fmt.Sprintf("%-10s", view.Status), cmp.Or(view.RequestID, "none"), text.Clean(view.Prompt, 60)}
 			if _, err := fmt.Fprintln(stdout, lineOf(settings.JSON, view, append(columns, words(view, nil)[1:]...)...)); err != nil {
@@ -267,21 +267,21 @@ func listVideos(ctx context.Context, settings config.Settings, stdout, stderr io
 	if n == 0 {
 		fmt.Fprintln(stderr, "no videos; those of the sandbox are listed with --sandbox")
 	}
-	if held, err := h.journal.Leases(ctx, ""); err == nil && keeper.Running(held) != "" {
+	if held, err := a.journal.Leases(ctx, ""); err == nil && keeper.Running(held) != "" {
 		fmt.Fprintln(stderr, "a keeper watches what is pending:", keeper.Running(held))
 	}
 	return nil
 }
 
 // listUsage prints how many videos each user of a team made on each of the last days.
-func listUsage(ctx context.Context, h *house, stdout io.Writer) error {
-	used, err := h.used(ctx)
+func listUsage(ctx context.Context, a *app, stdout io.Writer) error {
+	used, err := a.used(ctx)
 	if err != nil {
 		return err
 	}
 	for _, u := range used {
 		made := fmt.Sprintf("%d videos, %d uncertain", u.Videos, u.Uncertain)
-		if _, err := fmt.Fprintln(stdout, lineOf(h.settings.JSON, u, u.Day, made, cmp.Or(u.Owner, "without authentication"))); err != nil {
+		if _, err := fmt.Fprintln(stdout, lineOf(a.settings.JSON, u, u.Day, made, cmp.Or(u.Owner, "without authentication"))); err != nil {
 			return err
 		}
 	}

@@ -25,8 +25,8 @@ import (
 	"pixazo-mcp/tools"
 )
 
-// house holds the parts of a running program, made from its settings.
-type house struct {
+// app holds the parts of a running program, made from its settings.
+type app struct {
 	settings config.Settings
 	log      *slog.Logger
 	client   *pixazo.Client
@@ -41,22 +41,22 @@ type house struct {
 
 	gatewayURL string // the origin of the gateway, or of this process's sandbox
 	gateway    string // the gateway's name in the journal
-	close      func() // releases everything; the house must not be used afterwards
+	close      func() // releases everything; the app must not be used afterwards
 }
 
-// newHouse makes the parts from settings. It opens no file and sends nothing.
-func newHouse(settings config.Settings, log *slog.Logger) (*house, error) {
-	h := &house{settings: settings, log: log, gatewayURL: settings.GatewayURL}
+// newApp makes the parts from settings. It opens no file and sends nothing.
+func newApp(settings config.Settings, log *slog.Logger) (*app, error) {
+	a := &app{settings: settings, log: log, gatewayURL: settings.GatewayURL}
 	key, stop := settings.Key, func() {}
 	if settings.Sandbox {
 		var err error
-		if h.gatewayURL, key, stop, err = startSandbox(settings.SandboxDuration, log); err != nil {
+		if a.gatewayURL, key, stop, err = startSandbox(settings.SandboxDuration, log); err != nil {
 			return nil, err
 		}
 	}
 	var err error
-	h.client, err = pixazo.NewClient(pixazo.Config{
-		GatewayURL:     h.gatewayURL,
+	a.client, err = pixazo.NewClient(pixazo.Config{
+		GatewayURL:     a.gatewayURL,
 		Key:            key,
 		WebhookURL:     settings.WebhookURL,
 		WebhookMode:    settings.WebhookMode,
@@ -68,7 +68,7 @@ func newHouse(settings config.Settings, log *slog.Logger) (*house, error) {
 		stop()
 		return nil, err
 	}
-	h.gateway = h.client.Origin()
+	a.gateway = a.client.Origin()
 	o := journal.Options{
 		Dir:      settings.StateDir,
 		Limits:   journal.Limits{PerHour: settings.MaxVideosPerHour, PerDay: settings.MaxVideosPerDay},
@@ -76,91 +76,91 @@ func newHouse(settings config.Settings, log *slog.Logger) (*house, error) {
 		Logger:   log,
 	}
 	if settings.Sandbox { // jobs are filed under a fixed name, since the port differs in each process
-		h.gateway, o.MediaOrigin = "sandbox", h.gatewayURL
+		a.gateway, o.MediaOrigin = "sandbox", a.gatewayURL
 	}
-	o.Gateway = h.gateway
+	o.Gateway = a.gateway
 	if settings.Command == config.HTTP || settings.Shell.All { // list --all reads the team's journal
 		o.File, o.Database = "team.db", settings.HTTP.DatabaseURL.Reveal()
 	}
-	jo := jobs.Options{Account: h.client.Account, Logger: log}
-	var gateway jobs.Gateway = h.client
+	jo := jobs.Options{Account: a.client.Account, Logger: log}
+	var gateway jobs.Gateway = a.client
 	if settings.Command == config.HTTP {
-		h.metrics = metrics.NewSet()
-		gateway = counted{h.client, h.metrics}
-		if err = h.forTeam(&o, &jo); err != nil {
+		a.metrics = metrics.NewSet()
+		gateway = countingGateway{a.client, a.metrics}
+		if err = a.forTeam(&o, &jo); err != nil {
 			stop()
 			return nil, err
 		}
 	}
-	h.journal = journal.New(o)
-	h.tracker = jobs.New(gateway, h.journal, jo)
-	h.saver = h.newSaver()
-	h.close = func() {
-		h.tracker.Close()
+	a.journal = journal.New(o)
+	a.tracker = jobs.New(gateway, a.journal, jo)
+	a.saver = a.newSaver()
+	a.close = func() {
+		a.tracker.Close()
 		stop()
 	}
-	return h, nil
+	return a, nil
 }
 
-func (h *house) newSaver() *download.Saver {
-	return download.New(savedJobs{h.tracker}, download.Options{
-		Dir:        h.settings.OutputDir,
-		Team:       h.settings.Command == config.HTTP,
-		MaxBytes:   h.settings.MaxDownload,
-		GatewayURL: h.gatewayURL,
+func (a *app) newSaver() *download.Saver {
+	return download.New(savedJobs{a.tracker}, download.Options{
+		Dir:        a.settings.OutputDir,
+		Team:       a.settings.Command == config.HTTP,
+		MaxBytes:   a.settings.MaxDownload,
+		GatewayURL: a.gatewayURL,
 		UserAgent:  "pixazo-mcp/" + version,
 		Proxy:      http.ProxyFromEnvironment,
-		Logger:     h.log,
+		Logger:     a.log,
 	})
 }
 
 // submit submits a request from this process, and waits at most for listen for the
 // outcome. nonce identifies the submission in the journal.
-func (h *house) submit(ctx context.Context, req keeper.Request, nonce string, listen time.Duration) (jobs.Submission, error) {
-	p, err := h.client.Prepare(req.Video)
+func (a *app) submit(ctx context.Context, req keeper.Request, nonce string, listen time.Duration) (jobs.Submission, error) {
+	p, err := a.client.Prepare(req.Video)
 	if err != nil {
 		return jobs.Submission{}, err
 	}
-	o := jobs.SubmitOptions{AllowDuplicate: req.AllowDuplicate, Nonce: nonce, Listen: listen, SaveTo: h.savesTo(ctx), Notify: h.notifies()}
-	s, err := h.tracker.Submit(ctx, p, o)
+	o := jobs.SubmitOptions{AllowDuplicate: req.AllowDuplicate, Nonce: nonce, Listen: listen, SaveTo: a.savesTo(ctx), Notify: a.notifies()}
+	s, err := a.tracker.Submit(ctx, p, o)
 	s.Warnings = p.Warnings
 	return s, err
 }
 
 // savesTo returns the folder where the videos of ctx's owner are saved
 // automatically, "" when they are not.
-func (h *house) savesTo(ctx context.Context) string {
+func (a *app) savesTo(ctx context.Context) string {
 	switch {
-	case !h.settings.AutoSave:
+	case !a.settings.AutoSave:
 		return ""
-	case h.team != nil && h.team.Folder != nil:
-		return h.team.Folder(journal.Owner(ctx))
+	case a.team != nil && a.team.Folder != nil:
+		return a.team.Folder(journal.Owner(ctx))
 	}
-	return h.settings.OutputDir
+	return a.settings.OutputDir
 }
 
 // notifies reports whether desktop notices are shown.
-func (h *house) notifies() bool {
-	if h.team != nil {
+func (a *app) notifies() bool {
+	if a.team != nil {
 		return false
 	}
-	return h.settings.Notify == "true" || h.settings.Notify == "auto" && keeper.HasDesktop(os.Getenv)
+	return a.settings.Notify == "true" || a.settings.Notify == "auto" && keeper.HasDesktop(os.Getenv)
 }
 
 // keeper returns a keeper, which watches jobs, saves videos and gives notice.
-func (h *house) keeper() *keeper.Keeper {
+func (a *app) keeper() *keeper.Keeper {
 	o := keeper.Options{
-		Tracker: h.tracker,
-		Journal: h.journal,
+		Tracker: a.tracker,
+		Journal: a.journal,
 		Save: func(ctx context.Context, row journal.Row, named func(string) error) error {
-			return h.saver.SaveByItself(ctx, row.Save.Folder, row.Job.RequestID, row.Save.Name, named)
+			return a.saver.SaveByItself(ctx, row.Save.Folder, row.Job.RequestID, row.Save.Name, named)
 		},
-		Gateway: h.gateway,
-		Account: h.client.Account,
+		Gateway: a.gateway,
+		Account: a.client.Account,
 		Version: fullVersion(),
-		Logger:  h.log,
+		Logger:  a.log,
 	}
-	if h.notifies() {
+	if a.notifies() {
 		o.Notify = keeper.Show
 	}
 	return keeper.New(o)
