@@ -107,7 +107,7 @@ func (a answer) details() string {
 	}
 	details += ")"
 	if said := a.words(); said != "" {
-		details += "; it said: " + text.Said(said)
+		details += "; it said: " + text.QuoteCleaned(said)
 	}
 	return details
 }

@@ -74,7 +74,7 @@ func (j Job) Done() bool { return j.Status == Completed || j.Status.Failed() }
 func (j Job) Failure() error {
 	said := "the gateway gave no reason"
 	if j.Error != "" {
-		said = "the gateway said: " + text.Said(j.Error)
+		said = "the gateway said: " + text.QuoteCleaned(j.Error)
 	}
 	return &Error{Code: VideoFailed, RequestID: j.RequestID, Message: fmt.Sprintf("the job ended with status %s; %s", j.Status, said)}
 }
@@ -134,7 +134,7 @@ func (c *Client) decode(a answer, requestID string) (Job, error) {
 		// The error shows it all the same: it may be what the gateway knows the job by.
 		got := "nothing"
 		if named := wordsOf(body["request_id"]); named != "" {
-			got = text.Said(a.key.Clean(named, 300))
+			got = text.QuoteCleaned(a.key.Clean(named, 300))
 		}
 		return Job{}, errors.New("the answer names no valid request_id; it names " + got)
 	}

@@ -104,7 +104,7 @@ func (c *Client) Ping(ctx context.Context) error {
 		var object map[string]json.RawMessage
 		if json.Unmarshal(a.body, &object) != nil {
 			return &Error{Code: BadResponse, HTTPStatus: a.status, Message: fmt.Sprintf("the answer is not the gateway's: HTTP %d with %s",
-				a.status, text.Said(a.key.Clean(a.header.Get("Content-Type"), 100)))}
+				a.status, text.QuoteCleaned(a.key.Clean(a.header.Get("Content-Type"), 100)))}
 		}
 		return nil
 	}

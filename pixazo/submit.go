@@ -145,7 +145,7 @@ func uncertain(cause error, a answer) *Error {
 		e.Message += cause.Error()
 	}
 	if said := a.words(); said != "" && a.status/100 == 2 {
-		e.Message += "; the gateway said: " + text.Said(said)
+		e.Message += "; the gateway said: " + text.QuoteCleaned(said)
 	}
 	if id := a.namedID(); a.status < 400 || namesOurModel(id) {
 		e.RequestID = id

@@ -43,16 +43,16 @@ type promptArgument struct {
 	name, title, description string
 	required                 bool
 	values                   []string                  // are offered for completion
-	taken                    func(value string) string // returns how a value, in lower case, is understood; "", as nil, means as it is
+	interpret                func(value string) string // returns how a value, in lower case, is understood; "", as nil, means as it is
 }
 
 var (
 	audience    = promptArgument{name: "audience", title: "Audience", description: "Who watches, and what they should do next.", values: []string{"beginners", "colleagues", "customers", "investors", "students", "the general public"}}
-	duration    = promptArgument{name: "duration", title: "Duration", description: "How long, such as 30 seconds, which hold about 75 words.", values: []string{"15 seconds", "30 seconds", "45 seconds", "60 seconds", "90 seconds", "2 minutes"}, taken: takenDuration}
+	duration    = promptArgument{name: "duration", title: "Duration", description: "How long, such as 30 seconds, which hold about 75 words.", values: []string{"15 seconds", "30 seconds", "45 seconds", "60 seconds", "90 seconds", "2 minutes"}, interpret: interpretDuration}
 	tone        = promptArgument{name: "tone", title: "Tone", description: "How it sounds, such as calm and friendly.", values: []string{"calm", "cheerful", "energetic", "formal", "friendly", "humorous", "serious", "warm"}}
 	pictures    = promptArgument{name: "pictures", title: "Pictures", description: "What is seen: motion graphics, stock footage, generated pictures, by scene where that matters.", values: []string{"motion graphics", "stock footage", "generated pictures"}}
 	files       = promptArgument{name: "files", title: "Files", description: "Files to attach, by path or https URL, and what each is for."}
-	orientation = promptArgument{name: "orientation", title: "Orientation", description: "landscape or portrait.", values: pixazo.Orientations, taken: takenOrientation}
+	orientation = promptArgument{name: "orientation", title: "Orientation", description: "landscape or portrait.", values: pixazo.Orientations, interpret: interpretOrientation}
 )
 
 // allPrompts is the whole menu.
@@ -126,18 +126,18 @@ var teamWords = strings.NewReplacer(
 // steps, and in parentheses how it is understood. A text with a $ may be a placeholder
 // and is returned without that.
 func (a promptArgument) line(value string) string {
-	line, taken := text.Clean(value, maxArgument), ""
+	line, meaning := text.Clean(value, maxArgument), ""
 	switch {
 	case strings.Contains(value, "$"):
 	case utf8.RuneCountInString(value) > maxArgument:
-		taken = fmt.Sprintf("cut after %d characters", maxArgument)
-	case a.taken != nil:
-		taken = a.taken(strings.ToLower(line))
+		meaning = fmt.Sprintf("cut after %d characters", maxArgument)
+	case a.interpret != nil:
+		meaning = a.interpret(strings.ToLower(line))
 	}
-	if taken == "" {
+	if meaning == "" {
 		return line
 	}
-	return line + " (" + taken + ")"
+	return line + " (" + meaning + ")"
 }
 
 var (
@@ -145,9 +145,9 @@ var (
 	meansPortrait  = text.Pattern(`portrait|vertical|upright|9:16`)
 )
 
-// takenOrientation returns which orientation value is taken for, "" if it is the name of
+// interpretOrientation returns which orientation value is taken for, "" if it is the name of
 // one.
-func takenOrientation(value string) string {
+func interpretOrientation(value string) string {
 	landscape, portrait := meansLandscape().MatchString(value), meansPortrait().MatchString(value)
 	switch {
 	case slices.Contains(pixazo.Orientations, value):
@@ -164,9 +164,9 @@ const wordsPerMinute = 150 // of a presenter
 
 var plainDuration = text.Pattern(`^(\d{1,4})\s*(|s|secs?|seconds?|m|mins?|minutes?)$`)
 
-// takenDuration returns how many spoken words fit into a duration, "" if value is not a
+// interpretDuration returns how many spoken words fit into a duration, "" if value is not a
 // number of seconds or minutes. A number without a unit means seconds.
-func takenDuration(value string) string {
+func interpretDuration(value string) string {
 	m := plainDuration().FindStringSubmatch(value)
 	if m == nil {
 		return ""
@@ -216,7 +216,7 @@ func continueVideos(ctx context.Context, tracker *jobs.Tracker, say func(string)
 				}
 			}
 			if v.Prompt != "" {
-				b.WriteString(", prompt " + text.Said(text.Clean(v.Prompt, 80)))
+				b.WriteString(", prompt " + text.QuoteCleaned(text.Clean(v.Prompt, 80)))
 			}
 			if saved := v.SavedPath + v.SavedURL; saved != "" {
 				b.WriteString(", saved as " + saved)

@@ -30,10 +30,10 @@ type confirmations struct {
 	yes map[string]time.Time // when they came, by requestKey
 }
 
-// hear takes the user's answer out of req, with which a client of 2026-07-28 repeats its
+// takeAnswer takes the user's answer out of req, with which a client of 2026-07-28 repeats its
 // call. An answer to a question about other arguments is ignored. An answer other than
 // yes is errDeclined.
-func (c *confirmations) hear(ctx context.Context, req mcp.CallToolRequest) error {
+func (c *confirmations) takeAnswer(ctx context.Context, req mcp.CallToolRequest) error {
 	if _, answered := server.InputResponse(req.Params.InputResponses, spendQuestion); !answered || req.Params.RequestState != requestKey(ctx, req) {
 		return nil
 	}

@@ -57,7 +57,7 @@ func (c Config) addSaved(r *jobResult, row jobs.Row, s download.Saved) savedResu
 		r.NextStep = "The video is saved on the server, but there is no link to it just now: call download_video again in a minute."
 	}
 	if len(s.Files) > 1 {
-		r.NextStep += c.Team.say(" further_files has the others.", " further_urls has the others.")
+		r.NextStep += c.Team.choose(" further_files has the others.", " further_urls has the others.")
 	}
 	return result
 }
@@ -66,7 +66,7 @@ func downloadVideo(config Config) tool {
 	return define(config, definition{
 		name:  "download_video",
 		title: "Save a video",
-		description: config.Team.say("Saves a finished video (COMPLETED) below the output folder and answers with its path. Links expire, files do not. The server saves videos by itself: this is for another name or place.",
+		description: config.Team.choose("Saves a finished video (COMPLETED) below the output folder and answers with its path. Links expire, files do not. The server saves videos by itself: this is for another name or place.",
 			"Saves a finished video (COMPLETED) on the server and answers with a link to it, saved_url, which is good for an hour, for whoever has it; a further call makes a new one.") +
 			" Free. A video that is saved already is not downloaded again. While it answers wait_expired: true, call it again with the same arguments.",
 		// overwrite replaces a file.

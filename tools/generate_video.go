@@ -30,7 +30,7 @@ type generateResult struct {
 }
 
 func generateVideo(config Config) tool {
-	var yes confirmations
+	var confirmed confirmations
 	return define(config, definition{
 		name:  "generate_video",
 		title: "Generate a video",
@@ -47,7 +47,7 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 	}, func(ctx context.Context, req mcp.CallToolRequest, in generateArgs) (generateResult, error) {
 		begun := time.Now()
 		if config.ConfirmSpend {
-			if err := yes.hear(ctx, req); err != nil {
+			if err := confirmed.takeAnswer(ctx, req); err != nil {
 				return generateResult{}, err
 			}
 		}
@@ -59,7 +59,7 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 		if config.ConfirmSpend { // after the checks, since nobody need confirm a request that is refused
 			_, err := pixazo.Prepare(in.VideoRequest)
 			if err == nil {
-				err = yes.ask(ctx, req, in, config.MaxWait-answerTime, tell)
+				err = confirmed.ask(ctx, req, in, config.MaxWait-answerTime, tell)
 			}
 			if err != nil {
 				return generateResult{}, err

@@ -13,7 +13,7 @@ func getStatus(config Config) tool {
 	return define(config, definition{
 		name:        "get_status",
 		title:       "Get a video's status",
-		description: `Says where a video stands now: its status and, once COMPLETED, its URLs. Free. ` + config.Team.say("Works for any request_id of the account.", "Works for the user's own videos.") + ` Not for a loop: wait_for_video waits.`,
+		description: `Says where a video stands now: its status and, once COMPLETED, its URLs. Free. ` + config.Team.choose("Works for any request_id of the account.", "Works for the user's own videos.") + ` Not for a loop: wait_for_video waits.`,
 		hints:       hints{readOnly: true, destructive: false, idempotent: true, openWorld: true},
 	}, func(ctx context.Context, _ mcp.CallToolRequest, in requestArgs) (jobResult, error) {
 		seen, err := config.Tracker.Status(ctx, in.RequestID)

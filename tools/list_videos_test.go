@@ -139,14 +139,14 @@ func checkList(t *testing.T, r result) {
 				}
 				continue
 			case "prompt":
-				if shown := text.Said(text.Clean(value.(string), 60)); !strings.HasSuffix(blocks[i][0], " | "+shown) {
+				if shown := text.QuoteCleaned(text.Clean(value.(string), 60)); !strings.HasSuffix(blocks[i][0], " | "+shown) {
 					t.Errorf("video %d: the prompt is %q, and the text has %q", i, value, blocks[i][0])
 				}
 				continue
 			case "video_urls":
 				want = strings.Trim(strings.ReplaceAll(want, ": [", ": "), "[]")
 			case "error":
-				want = name + ": " + text.Said(value.(string))
+				want = name + ": " + text.QuoteCleaned(value.(string))
 			}
 			if !slices.Contains(blocks[i], want) {
 				t.Errorf("video %d: the text lacks %s:\n%s", i, want, r.text())

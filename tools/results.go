@@ -44,11 +44,11 @@ func (c Config) nextStep(ctx context.Context, row jobs.Row, v jobs.View) string 
 	case v.Done && v.SavedPath+v.SavedURL != "":
 		return c.saved()
 	case v.Done && len(v.VideoURLs) == 0:
-		return "The gateway names no URL for this finished video: call get_status again in a minute, and if there is still none give the user the request_id for " + c.Team.say("Pixazo's support", runner) + "."
+		return "The gateway names no URL for this finished video: call get_status again in a minute, and if there is still none give the user the request_id for " + c.Team.choose("Pixazo's support", runner) + "."
 	case v.Done && v.SaveError != "":
 		return "Show the user the video_urls exactly as they stand. They expire, and the video could not be saved so far (save_error). To try at once, call download_video."
 	case v.Done && savesItself(row):
-		return "Show the user the video_urls exactly as they stand. They expire; the video is being saved " + c.Team.say("below "+row.Save.Folder, "on the server") + " by itself."
+		return "Show the user the video_urls exactly as they stand. They expire; the video is being saved " + c.Team.choose("below "+row.Save.Folder, "on the server") + " by itself."
 	case v.Done && c.Team != nil && c.Team.Folder == nil:
 		return "Show the user the video_urls exactly as they stand. They expire: tell the user to download the video soon; get_status names fresh ones."
 	case v.Done:
@@ -58,7 +58,7 @@ func (c Config) nextStep(ctx context.Context, row jobs.Row, v jobs.View) string 
 	case v.RequestID == "":
 		return "The request is still on its way to the gateway. Do not call generate_video again for it. list_videos has its request_id once the gateway has answered."
 	case v.Stalled:
-		return "Nothing has changed for an hour: tell the user, who can ask " + c.Team.say("Pixazo's support", runner) + " with the request_id. Do not call generate_video again for it."
+		return "Nothing has changed for an hour: tell the user, who can ask " + c.Team.choose("Pixazo's support", runner) + " with the request_id. Do not call generate_video again for it."
 	case v.Status == "":
 		return "The gateway does not show this request yet: call get_status with this request_id in a minute."
 	}
@@ -67,7 +67,7 @@ func (c Config) nextStep(ctx context.Context, row jobs.Row, v jobs.View) string 
 
 // saved returns what to do next about a video that is saved.
 func (c Config) saved() string {
-	return c.Team.say("Tell the user where the video is on their computer, as saved_path says.",
+	return c.Team.choose("Tell the user where the video is on their computer, as saved_path says.",
 		"Show the user saved_url exactly as it stands: it opens the saved video for an hour, for whoever has it. get_status names a new one.")
 }
 
@@ -83,7 +83,7 @@ func (c Config) whileMade(ctx context.Context, row jobs.Row, v jobs.View) string
 	}
 	step := "The video is being made, which takes " + takes + ": tell the user so"
 	if savesItself(row) {
-		step += ", and that it will be saved " + c.Team.say("below "+row.Save.Folder, "on the server") + " by itself, also when this chat is closed"
+		step += ", and that it will be saved " + c.Team.choose("below "+row.Save.Folder, "on the server") + " by itself, also when this chat is closed"
 	}
 	if row.Save.Notify {
 		step += ", and that a notice on the desktop tells when"
@@ -159,7 +159,7 @@ func addLines(lines *[]string, v reflect.Value) {
 }
 
 // quoted returns words of the gateway or a user cleaned, in quotation marks.
-func quoted(words string, limit int) string { return text.Said(text.Clean(words, limit)) }
+func quoted(words string, limit int) string { return text.QuoteCleaned(text.Clean(words, limit)) }
 
 // failure returns err as an error result, "code: what happened. What to do."
 func failure(config Config, d definition, err error) *mcp.CallToolResult {

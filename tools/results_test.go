@@ -116,7 +116,7 @@ func checkAnswer(t *testing.T, tool string, r result) {
 			shown = strings.Trim(fmt.Sprint(items), "[]")
 		}
 		if name == "error" || name == "prompt" || name == "files" {
-			shown = text.Said(shown)
+			shown = text.QuoteCleaned(shown)
 		}
 		if !slices.Contains(lines, name+": "+shown) {
 			t.Errorf("the text does not say %s: %s\n%s", name, shown, r.text())

@@ -11,16 +11,16 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// say returns own on the user's own computer, team on a team server.
-func (t *Team) say(own, team string) string {
+// choose returns own on the user's own computer, team on a team server.
+func (t *Team) choose(own, team string) string {
 	if t == nil {
 		return own
 	}
 	return team
 }
 
-// words returns an input schema with descriptions that suit a team server if t is one.
-func (t *Team) words(schema json.RawMessage) json.RawMessage {
+// adapt returns an input schema, on a team server with descriptions that suit that.
+func (t *Team) adapt(schema json.RawMessage) json.RawMessage {
 	if t == nil {
 		return schema
 	}

@@ -95,7 +95,7 @@ func Register(srv *server.MCPServer, config Config) {
 	}
 	for _, t := range table(config) {
 		s := all[t.Tool.Name]
-		t.Tool.RawInputSchema, t.Tool.RawOutputSchema = config.Team.words(s.Input), s.Output
+		t.Tool.RawInputSchema, t.Tool.RawOutputSchema = config.Team.adapt(s.Input), s.Output
 		if !slices.Contains(config.Missing(), t.Tool.Name) {
 			srv.AddTools(t.ServerTool)
 		}

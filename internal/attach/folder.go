@@ -58,7 +58,7 @@ func (r Resolver) openFolders(roots []string) *folders {
 	}
 	for _, root := range roots {
 		dir := fileURL(root, runtime.GOOS)
-		if r.FromRoots && pixazo.HasScheme(root, "file") && filepath.IsAbs(dir) && !strings.ContainsFunc(dir, hidden) && len(opened.list) < len(r.Dirs)+maxRoots {
+		if r.FromRoots && pixazo.HasScheme(root, "file") && filepath.IsAbs(dir) && !strings.ContainsFunc(dir, deceptive) && len(opened.list) < len(r.Dirs)+maxRoots {
 			opened.add(filepath.Clean(dir), false)
 		}
 	}
@@ -222,7 +222,7 @@ func (f folder) alike(name string) (names []string) {
 		}
 		all, _ := dir.Readdirnames(maxNames)
 		_ = dir.Close() // it was only read
-		same := slices.DeleteFunc(all, func(name string) bool { return loose(name) != loose(part) })
+		same := slices.DeleteFunc(all, func(name string) bool { return foldName(name) != foldName(part) })
 		if len(same) > 1 {
 			slices.Sort(same)
 			for _, name := range same {

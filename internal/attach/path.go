@@ -40,7 +40,7 @@ func localPath(item, home string) (p, rule string) {
 	}
 	last := p[strings.LastIndexFunc(p, func(r rune) bool { return r < utf8.RuneSelf && os.IsPathSeparator(byte(r)) })+1:]
 	switch {
-	case !utf8.ValidString(p) || strings.ContainsFunc(p, hidden):
+	case !utf8.ValidString(p) || strings.ContainsFunc(p, deceptive):
 		return "", "must be a path of valid characters, without control characters, line breaks or overrides of their direction"
 	case len(p) > maxPath:
 		return "", "must be a path of at most 4,096 bytes"
@@ -70,10 +70,10 @@ func fileURL(s, goos string) string {
 	}
 }
 
-// hidden reports whether r can make a path look like another one: a control character,
+// deceptive reports whether r can make a path look like another one: a control character,
 // a line break, or an override of the writing direction. Directional marks and joiners
 // are allowed, since names in Arabic, Hebrew or Hindi have them.
-func hidden(r rune) bool {
+func deceptive(r rune) bool {
 	return unicode.IsControl(r) || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }
 
@@ -81,12 +81,12 @@ func hidden(r rune) bool {
 // are absolute paths. Names that look alike count as equal. That is safe, since the file
 // is opened relative to the folder.
 func below(p, folder string) (name string, ok bool) {
-	parts, over := split(p), split(folder)
+	parts, over := elements(p), elements(folder)
 	if len(parts) < len(over) {
 		return "", false
 	}
 	for i := range over {
-		a, b := loose(parts[i]), loose(over[i])
+		a, b := foldName(parts[i]), foldName(over[i])
 		if a != b && !((runtime.GOOS == "windows" || runtime.GOOS == "darwin") && strings.EqualFold(a, b)) {
 			return "", false
 		}
@@ -94,14 +94,14 @@ func below(p, folder string) (name string, ok bool) {
 	return filepath.Join(append([]string{"."}, parts[len(over):]...)...), true
 }
 
-// split returns the elements of an absolute path; a drive is one of them.
-func split(p string) []string {
+// elements returns the elements of an absolute path; a drive is one of them.
+func elements(p string) []string {
 	return strings.FieldsFunc(filepath.ToSlash(filepath.Clean(p)), func(r rune) bool { return r == '/' })
 }
 
-// loose returns a form of name that is the same for names that look alike. A model
+// foldName returns a form of name that is the same for names that look alike. A model
 // types neither the narrow space in the name of a Mac's screenshot nor the Unicode
 // normalization that the disk uses.
-func loose(name string) string {
+func foldName(name string) string {
 	return strings.Join(strings.Fields(norm.NFKC.String(name)), " ")
 }

@@ -43,7 +43,7 @@ func newParser(env []string, s *Settings) *parser {
 	for i := range p.rows {
 		row := &p.rows[i]
 		row.label = "--" + row.name
-		if row.of == nil || row.team {
+		if row.commands == nil || row.team {
 			row.variable = "PIXAZO_" + strings.ToUpper(strings.ReplaceAll(row.name, "-", "_"))
 			row.label += " (" + row.variable + ")"
 		}
@@ -210,8 +210,8 @@ func (p *parser) command(words []string, wordFirst bool) {
 		p.unknown("unexpected argument", word, slices.Concat(commands, Clients))
 	}
 	for _, row := range p.rows {
-		if row.typed != nil && row.of != nil && !slices.Contains(row.of, p.s.Command) {
-			p.fail("", fmt.Errorf("--%s is a flag of %s alone", row.name, strings.Join(row.of, ", ")))
+		if row.typed != nil && row.commands != nil && !slices.Contains(row.commands, p.s.Command) {
+			p.fail("", fmt.Errorf("--%s is a flag of %s alone", row.name, strings.Join(row.commands, ", ")))
 		}
 	}
 }

@@ -283,7 +283,7 @@ func TestHelpAndVersionPrintAndAreDone(t *testing.T) {
 			}
 			inHelp := "  --" + row.name + strings.TrimSuffix("="+row.kind, "=") + " "
 			ofPlatform := row.name == "state-dir" || row.name == "output-dir" || row.fallback == "false"
-			if (row.of == nil || ofHTTP) && (!strings.Contains(text, inHelp) || !ofPlatform && row.fallback != "" && !strings.Contains(text, "("+row.fallback+")")) ||
+			if (row.commands == nil || ofHTTP) && (!strings.Contains(text, inHelp) || !ofPlatform && row.fallback != "" && !strings.Contains(text, "("+row.fallback+")")) ||
 				!strings.Contains(text, "--"+row.name) {
 				t.Errorf("%q: the help lacks %+v", args, row)
 			}

@@ -192,7 +192,7 @@ type setting struct {
 	kind     string                   // of its value, as in the help; "" for a boolean, whose flag may have no value
 	fallback string                   // the default
 	set      func(value string) error // stores a value in the Settings; its error is the rule that the value breaks
-	of       []string                 // the commands that have this flag; nil for a setting, which all have and which has a variable
+	commands []string                 // the commands that have this flag; nil for a setting, which all have and which has a variable
 	team     bool                     // a setting of the team server, which has a variable, too
 
 	variable string   // "" if there is none
@@ -233,17 +233,17 @@ func (p *parser) table(s *Settings) []setting {
 		{name: "log-level", kind: "LEVEL", fallback: "info", set: into(&s.LogLevel, oneOf(levels, "must be debug, info, warn or error"))},
 		{name: "log-file", kind: "FILE", set: into(&s.LogFile, p.absolute)},
 
-		{name: "prompt", kind: "TEXT", of: []string{Demo}, set: into(&s.Demo.Prompt, text)},
-		{name: "live", of: []string{Demo}, set: into(&s.Demo.Live, parseBoolean)},
-		{name: "probe", of: []string{HTTP}, set: into(&s.HTTP.Probe, parseBoolean)},
-		{name: "stop", of: []string{Keep}, set: into(&s.Stop, parseBoolean)},
-		{name: "save", of: []string{Wait}, set: into(&s.Shell.Save, parseBoolean)},
-		{name: "timeout", of: []string{Wait}, kind: "DURATION", set: into(&s.Shell.Timeout, durations(time.Second, 1000*time.Hour, "must be a duration of at least 1s, such as 45m"))},
-		{name: "all", of: []string{List}, set: into(&s.Shell.All, parseBoolean)},
-		{name: "json", of: []string{Doctor, Wait, List}, set: into(&s.JSON, parseBoolean)},
-		{name: "url", kind: "URL", of: []string{Install}, set: into(&s.Setup.URL, parsePublicURL)},
-		{name: "allow", of: []string{Install}, set: into(&s.Setup.Allow, parseBoolean)},
-		{name: "print", of: []string{Install, Uninstall}, set: into(&s.Setup.Print, parseBoolean)},
+		{name: "prompt", kind: "TEXT", commands: []string{Demo}, set: into(&s.Demo.Prompt, text)},
+		{name: "live", commands: []string{Demo}, set: into(&s.Demo.Live, parseBoolean)},
+		{name: "probe", commands: []string{HTTP}, set: into(&s.HTTP.Probe, parseBoolean)},
+		{name: "stop", commands: []string{Keep}, set: into(&s.Stop, parseBoolean)},
+		{name: "save", commands: []string{Wait}, set: into(&s.Shell.Save, parseBoolean)},
+		{name: "timeout", commands: []string{Wait}, kind: "DURATION", set: into(&s.Shell.Timeout, durations(time.Second, 1000*time.Hour, "must be a duration of at least 1s, such as 45m"))},
+		{name: "all", commands: []string{List}, set: into(&s.Shell.All, parseBoolean)},
+		{name: "json", commands: []string{Doctor, Wait, List}, set: into(&s.JSON, parseBoolean)},
+		{name: "url", kind: "URL", commands: []string{Install}, set: into(&s.Setup.URL, parsePublicURL)},
+		{name: "allow", commands: []string{Install}, set: into(&s.Setup.Allow, parseBoolean)},
+		{name: "print", commands: []string{Install, Uninstall}, set: into(&s.Setup.Print, parseBoolean)},
 	}, p.httpTable(&s.HTTP)...)
 }
 
@@ -295,7 +295,7 @@ func Parse(args, env []string, version func() string, stdout io.Writer) (Setting
 func (p *parser) load() {
 	for i := range p.rows {
 		row := &p.rows[i]
-		if row.of != nil && !slices.Contains(row.of, p.s.Command) {
+		if row.commands != nil && !slices.Contains(row.commands, p.s.Command) {
 			continue
 		}
 		if row.name == "output-dir" && p.s.Command == HTTP {
@@ -323,15 +323,15 @@ func (p *parser) load() {
 			case err != nil:
 				_ = row.set(row.fallback)
 			}
-			if err == nil && row.of == nil && row.name != "log-file" {
+			if err == nil && row.commands == nil && row.name != "log-file" {
 				p.s.allArgs = append(p.s.allArgs, "--"+row.name+"="+v)
 			}
-			if from == "flag" && row.of == nil && (row.name != "sandbox" || !p.s.Sandbox) {
+			if from == "flag" && row.commands == nil && (row.name != "sandbox" || !p.s.Sandbox) {
 				p.s.entryArgs = append(p.s.entryArgs, "--"+row.name+"="+v)
 			}
 			shown = append(shown, row.show(v))
 		}
-		if row.of == nil {
+		if row.commands == nil {
 			p.s.values = append(p.s.values, Value{row.name, strings.Join(shown, string(filepath.ListSeparator)), from})
 		}
 	}

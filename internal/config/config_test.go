@@ -194,7 +194,7 @@ func TestValuesSayWhereTheyComeFrom(t *testing.T) {
 		}
 	}
 	for _, row := range newParser(nil, &Settings{}).rows {
-		if row.kind == "" && row.of == nil && !row.team && got[row.name].Text == "" {
+		if row.kind == "" && row.commands == nil && !row.team && got[row.name].Text == "" {
 			t.Errorf("%s is neither true nor false", row.name)
 		}
 	}

@@ -86,11 +86,10 @@ func (s Secret) String() string { return text.Redacted }
 
 // httpTable returns the rows of the team server's flags.
 func (p *parser) httpTable(h *HTTPSettings) []setting {
-	only := []string{HTTP}
 	rows := []setting{
 		{name: "address", kind: "HOST:PORT", fallback: "127.0.0.1:8080", set: into(&h.Address, parseAddress)},
 		{name: "public-url", kind: "URL", set: into(&h.PublicURL, parsePublicURL)},
-		{name: "database-url-file", kind: "FILE", of: []string{HTTP, List}, set: into(&h.DatabaseURL, p.secretIn(checkDatabaseURL))},
+		{name: "database-url-file", kind: "FILE", commands: []string{HTTP, List}, set: into(&h.DatabaseURL, p.secretIn(checkDatabaseURL))},
 		{name: "oauth-issuer", kind: "URL", set: into(&h.OAuthIssuer, parseIssuer)},
 		{name: "oauth-scopes", kind: "NAMES", set: into(&h.OAuthScopes, parseScopes)},
 		{name: "tokens-file", kind: "FILE", set: into(&h.TokensFile, p.absolute)},
@@ -106,8 +105,8 @@ func (p *parser) httpTable(h *HTTPSettings) []setting {
 	}
 	for i := range rows {
 		rows[i].team = true
-		if rows[i].of == nil {
-			rows[i].of = only
+		if rows[i].commands == nil {
+			rows[i].commands = []string{HTTP}
 		}
 	}
 	return rows
@@ -172,8 +171,8 @@ func isLoopback(address string) bool {
 	return err == nil && pixazo.IsLoopback(strings.ToLower(host))
 }
 
-// taken are the first path elements of the server's other URLs.
-var taken = []string{".well-known", "healthz", "readyz", "usage", "videos", "webhook"}
+// reservedPaths are the first path elements of the server's other URLs.
+var reservedPaths = []string{".well-known", "healthz", "readyz", "usage", "videos", "webhook"}
 
 var publicPath = text.Pattern(`^[A-Za-z0-9._~/-]*$`)
 
@@ -184,8 +183,8 @@ func parsePublicURL(v string) (string, error) {
 	if u == nil || pixazo.OriginOf(u)+u.Path != v || !publicPath().MatchString(u.Path) || strings.TrimSuffix(path.Clean("/"+u.Path), "/") != u.Path {
 		return "", errors.New("must be an https URL (http only on this computer) such as https://mcp.example.com/mcp: the host in lower case, no port that goes without saying, no slash at the end, in the path only letters, digits and - . _ ~ /")
 	}
-	if first, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/"); slices.Contains(taken, first) {
-		return "", errors.New("must be an https URL whose path does not begin with " + strings.Join(taken, ", ") + ": those are this server's other addresses")
+	if first, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/"); slices.Contains(reservedPaths, first) {
+		return "", errors.New("must be an https URL whose path does not begin with " + strings.Join(reservedPaths, ", ") + ": those are this server's other addresses")
 	}
 	return v, nil
 }

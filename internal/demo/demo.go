@@ -150,7 +150,7 @@ func (d *demo) makeVideo(ctx context.Context) error {
 		return err
 	}
 	if !job.Done {
-		if job, err = d.patiently(ctx, "wait_for_video"); err != nil {
+		if job, err = d.callUntilDone(ctx, "wait_for_video"); err != nil {
 			return err
 		}
 		d.line("← %s after %d s", job.Status, job.ElapsedSeconds)
@@ -158,7 +158,7 @@ func (d *demo) makeVideo(ctx context.Context) error {
 	for _, link := range job.VideoURLs {
 		d.line("  %s", text.Clean(link, 8000))
 	}
-	if job, err = d.patiently(ctx, "download_video"); err != nil {
+	if job, err = d.callUntilDone(ctx, "download_video"); err != nil {
 		return err
 	}
 	saved, err := os.Stat(job.SavedPath)
@@ -207,8 +207,8 @@ func (d *demo) submit(ctx context.Context) (job, error) {
 	return j, ctx.Err()
 }
 
-// patiently calls a tool about the job until the answer has no wait_expired.
-func (d *demo) patiently(ctx context.Context, tool string) (job, error) {
+// callUntilDone calls a tool about the job until the answer has no wait_expired.
+func (d *demo) callUntilDone(ctx context.Context, tool string) (job, error) {
 	for {
 		began := time.Now()
 		j, err := d.call(ctx, tool, map[string]any{"request_id": d.requestID})

@@ -23,9 +23,9 @@ func Quote(s string) string {
 // is rendered, begin a link, an image or an element.
 var inert = strings.NewReplacer(`"`, "'", "`", "'", "[", "(", "]", ")", "<", "‹", ">", "›")
 
-// Said returns words of the gateway or of a user, which must be cleaned already, in
+// QuoteCleaned returns words of the gateway or of a user, which must be cleaned already, in
 // double quotes, so that a reader can tell them from words of ours.
-func Said(words string) string { return `"` + inert.Replace(words) + `"` }
+func QuoteCleaned(words string) string { return `"` + inert.Replace(words) + `"` }
 
 // JSON encodes v without a line break at the end, and without escaping <, > and &,
 // since models copy a \u0026 into URLs. indent is that of json.Indent; with "" all is

@@ -105,7 +105,7 @@ func TestSaidHoldsItsWords(t *testing.T) {
 		"<https://evil.example/>":             `"‹https://evil.example/›"`,
 		`["a","b"]`:                           `"('a','b')"`,
 	} {
-		if got := Said(words); got != want || strings.Count(got, `"`) != 2 {
+		if got := QuoteCleaned(words); got != want || strings.Count(got, `"`) != 2 {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}

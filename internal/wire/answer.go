@@ -24,7 +24,7 @@ var goValue = text.Pattern(`json: cannot unmarshal (\w+).* into Go .*`)
 func (s *Session) answer(ctx context.Context, c *call) mcp.JSONRPCMessage {
 	switch mcp.MCPMethod(c.Method) {
 	case mcp.MethodInitialize:
-		return s.handle(ctx, readable(c.Raw))
+		return s.handle(ctx, correctInitialize(c.Raw))
 	case mcp.MethodToolsList, mcp.MethodPromptsList, mcp.MethodResourcesList, mcp.MethodResourcesTemplatesList:
 		var params struct{ Cursor json.RawMessage }
 		c.Params(&params)
@@ -54,7 +54,7 @@ func (s *Session) handle(ctx context.Context, message []byte) (response mcp.JSON
 // listen serves a subscriptions/listen request, a stream of news, until it is cancelled.
 func (s *Session) listen(ctx context.Context, c *call) mcp.JSONRPCMessage {
 	stream := newNews(ctx, s.writer, rand.Text(), c, s.options.Subscribe)
-	stream.hear()
+	stream.openQueues()
 	if err := s.srv.RegisterSession(ctx, stream); err != nil { // list changes are sent to registered sessions
 		return refusal(nil, mcp.INTERNAL_ERROR, err.Error())
 	}
@@ -67,10 +67,10 @@ func (s *Session) listen(ctx context.Context, c *call) mcp.JSONRPCMessage {
 	return response
 }
 
-// readable returns an initialize request in a form that mcp-go accepts. It drops values
+// correctInitialize returns an initialize request in a form that mcp-go accepts. It drops values
 // of a wrong type, or replaces them by {} where a capability is meant; clients send
 // capabilities: [], roots: true and version: 1.
-func readable(message []byte) []byte {
+func correctInitialize(message []byte) []byte {
 	if json.Unmarshal(message, &mcp.InitializeRequest{}) == nil {
 		return message
 	}

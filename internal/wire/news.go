@@ -47,7 +47,7 @@ type news struct {
 	notifications chan mcp.JSONRPCNotification // from mcp-go
 	changed       chan struct{}                // holds an element while pending may not be empty
 	flushes       chan struct{}                // of flush
-	over          chan struct{}                // closed when relay has returned
+	relayEnded    chan struct{}                // closed when relay has returned
 
 	subscriptions sync.Mutex        // guards what follows
 	stops         map[string]func() // by URI: ends the subscription; nil while it is being made
@@ -67,10 +67,10 @@ func newNews(ctx context.Context, w *writer, id string, stream *call, subscribe 
 	}
 }
 
-// hear makes the channels from which relay reads. Without them all news are dropped.
-func (n *news) hear() {
+// openQueues makes the channels from which relay reads. Without them all news are dropped.
+func (n *news) openQueues() {
 	n.notifications = make(chan mcp.JSONRPCNotification, 100)
-	n.changed, n.flushes, n.over = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	n.changed, n.flushes, n.relayEnded = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 }
 
 // SessionID returns the id under which mcp-go knows the session.
@@ -116,7 +116,7 @@ func (n *news) SubscribeToResourceErr(uri string) error {
 	case subscribed:
 		return nil
 	}
-	stop, err := n.subscribe(n.ctx, uri, func() { n.note(uri) })
+	stop, err := n.subscribe(n.ctx, uri, func() { n.queueUpdate(uri) })
 	n.subscriptions.Lock()
 	defer n.subscriptions.Unlock()
 	switch {
@@ -171,8 +171,8 @@ func (n *news) unsubscribe() {
 	}
 }
 
-// note queues the notification that a resource has changed, unless it is queued already.
-func (n *news) note(uri string) {
+// queueUpdate queues the notification that a resource has changed, unless it is queued already.
+func (n *news) queueUpdate(uri string) {
 	n.subscriptions.Lock()
 	if !slices.Contains(n.pending, uri) {
 		n.pending = append(n.pending, uri)
@@ -184,24 +184,24 @@ func (n *news) note(uri string) {
 	}
 }
 
-// relay sends mcp-go's notifications and those of note until ctx ends. On a stream it
-// sends those of note only after mcp-go's acknowledgement.
+// relay sends mcp-go's notifications and those of queueUpdate until ctx ends. On a stream it
+// sends those of queueUpdate only after mcp-go's acknowledgement.
 func (n *news) relay(ctx context.Context) {
-	defer close(n.over)
+	defer close(n.relayEnded)
 	for {
 		select {
 		case notification := <-n.notifications:
-			n.pass(notification, "")
+			n.forward(notification, "")
 		case <-n.changed:
 		case <-n.flushes:
 		case <-ctx.Done():
 			return
 		}
 		for range len(n.notifications) {
-			n.pass(<-n.notifications, "")
+			n.forward(<-n.notifications, "")
 		}
 		if n.stream == nil || n.open.Load() {
-			n.passChanges()
+			n.sendUpdates()
 		}
 	}
 }
@@ -212,13 +212,13 @@ func (n *news) flush() {
 	for range 2 { // relay takes the second element after it has sent what was there at the first
 		select {
 		case n.flushes <- struct{}{}:
-		case <-n.over:
+		case <-n.relayEnded:
 		}
 	}
 }
 
-// passChanges sends the notifications that note has queued.
-func (n *news) passChanges() {
+// sendUpdates sends the notifications that queueUpdate has queued.
+func (n *news) sendUpdates() {
 	n.subscriptions.Lock()
 	uris := n.pending
 	n.pending = nil
@@ -227,14 +227,14 @@ func (n *news) passChanges() {
 		updated := mcp.JSONRPCNotification{JSONRPC: mcp.JSONRPC_VERSION}
 		updated.Method = mcp.MethodNotificationResourceUpdated
 		updated.Params.AdditionalFields = map[string]any{"uri": uri}
-		n.pass(updated, uri)
+		n.forward(updated, uri)
 	}
 }
 
-// pass sends a notification, on a stream with the id of its request: mcp-go adds that to
+// forward sends a notification, on a stream with the id of its request: mcp-go adds that to
 // the acknowledgement only, as float64. A notification about uri, unless that is "", is
 // dropped if there is no subscription to it.
-func (n *news) pass(notification mcp.JSONRPCNotification, uri string) {
+func (n *news) forward(notification mcp.JSONRPCNotification, uri string) {
 	if n.stream != nil {
 		if notification.Method == mcp.MethodNotificationSubscriptionsAcknowledged {
 			n.open.Store(true)

@@ -83,7 +83,7 @@ func New(ctx context.Context, srv *server.MCPServer, id string, out func(message
 // calls.
 func Open(ctx context.Context, srv *server.MCPServer, id string, out func(message []byte) error, options Options) (*Session, error) {
 	s := New(ctx, srv, id, out, options)
-	s.hear()
+	s.openQueues()
 	if err := srv.RegisterSession(ctx, s); err != nil {
 		return nil, err
 	}
@@ -272,7 +272,7 @@ func (s *Session) Wait(ctx context.Context) error {
 func (s *Session) Close() {
 	s.cancel()
 	select {
-	case <-s.over:
+	case <-s.relayEnded:
 	case <-time.After(time.Second): // out blocks
 	}
 	s.srv.UnregisterSession(s.ctx, s.id)

@@ -44,7 +44,7 @@ func (j job) links(now time.Time, origin string) []string {
 		query = fmt.Sprintf("?expires=%d", now.Add(script.linkLife).UnixMilli())
 	}
 	list := []string{origin + mediaPath + j.id() + mediaFile + query}
-	if script.two {
+	if script.twoVideos {
 		list = append(list, origin+mediaPath+j.id()+secondFile+query)
 	}
 	return list
@@ -73,7 +73,7 @@ func (s *Sandbox) media(w http.ResponseWriter, r *http.Request) {
 	script, ended := j.script(), j.created.Add(j.duration)
 	file := "/" + r.PathValue("file")
 	switch {
-	case file == mediaFile, file == secondFile && script.two:
+	case file == mediaFile, file == secondFile && script.twoVideos:
 	case file == previewFile && output.extras != nil:
 		http.ServeContent(w, r, file, ended, bytes.NewReader(preview))
 		return
@@ -149,7 +149,7 @@ func trickle(d time.Duration) answer {
 	return func(s *Sandbox, w http.ResponseWriter, r *http.Request, video []byte) {
 		slowly := func(data []byte) (written int, err error) {
 			for piece := range slices.Chunk(data, len(video)/50+1) {
-				s.hold(r, d*time.Duration(len(piece))/time.Duration(len(video)))
+				s.pause(r, d*time.Duration(len(piece))/time.Duration(len(video)))
 				n, err := w.Write(piece)
 				written += n
 				if err != nil {
@@ -159,13 +159,13 @@ func trickle(d time.Duration) answer {
 			}
 			return written, nil
 		}
-		serveVideo(through{w, slowly}, r, video, time.Time{})
+		serveVideo(bodyWriter{w, slowly}, r, video, time.Time{})
 	}
 }
 
 // cut returns a ResponseWriter that drops the connection after n bytes of the body.
 func cut(w http.ResponseWriter, n int) http.ResponseWriter {
-	return through{w, func(data []byte) (int, error) {
+	return bodyWriter{w, func(data []byte) (int, error) {
 		if len(data) <= n {
 			n -= len(data)
 			return w.Write(data)
@@ -176,10 +176,10 @@ func cut(w http.ResponseWriter, n int) http.ResponseWriter {
 	}}
 }
 
-// through is a ResponseWriter whose body is written by write.
-type through struct {
+// bodyWriter is a ResponseWriter whose body is written by write.
+type bodyWriter struct {
 	http.ResponseWriter
 	write func(data []byte) (int, error)
 }
 
-func (t through) Write(data []byte) (int, error) { return t.write(data) }
+func (b bodyWriter) Write(data []byte) (int, error) { return b.write(data) }

@@ -27,7 +27,7 @@ func scripted(t *testing.T, name string) job {
 		t.Fatal(err)
 	}
 	j := oldJob
-	j.word = word
+	j.scriptNumber = word
 	return j
 }
 

@@ -19,15 +19,15 @@ const maxDuration = time.Hour
 
 // job is everything that the sandbox knows of a video.
 type job struct {
-	created  time.Time     // whole milliseconds
-	duration time.Duration // whole milliseconds, 0 to maxDuration
-	word     int           // the position of its script in Scripts, plus one; 0 for none
-	portrait bool
-	serial   uint32 // 13 bits that tell jobs of the same millisecond apart
+	created      time.Time     // whole milliseconds
+	duration     time.Duration // whole milliseconds, 0 to maxDuration
+	scriptNumber int           // the position of its script in Scripts, plus one; 0 for none
+	portrait     bool
+	serial       uint32 // 13 bits that tell jobs of the same millisecond apart
 }
 
 // id returns the request_id: the prefix and a UUIDv7 (RFC 9562, section 5.7). Its free
-// bits are, from the left, 6 for word, 1 for portrait, 22 for duration, 13 for serial
+// bits are, from the left, 6 for scriptNumber, 1 for portrait, 22 for duration, 13 for serial
 // and 32 for the checksum.
 func (j job) id() string {
 	portrait := uint64(0)
@@ -35,7 +35,7 @@ func (j job) id() string {
 		portrait = 1
 	}
 	ms := uint64(j.duration.Milliseconds())
-	high := uint64(j.created.UnixMilli())<<16 | 7<<12 | uint64(j.word)<<6 | portrait<<5 | ms>>17
+	high := uint64(j.created.UnixMilli())<<16 | 7<<12 | uint64(j.scriptNumber)<<6 | portrait<<5 | ms>>17
 	low := 2<<62 | ms&(1<<17-1)<<45 | uint64(j.serial&(1<<13-1))<<32
 	low |= uint64(checksum(high, low))
 	return fmt.Sprintf("%s%08x-%04x-%04x-%04x-%012x", idPrefix, high>>32, high>>16&0xffff, high&0xffff, low>>48, low&(1<<48-1))
@@ -56,15 +56,15 @@ func parseID(id string) (job, bool) {
 	}
 	high, low := binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
 	j := job{
-		created:  time.UnixMilli(int64(high >> 16)).UTC(),
-		duration: time.Duration(high&(1<<5-1)<<17|low>>45&(1<<17-1)) * time.Millisecond,
-		word:     int(high >> 6 & (1<<6 - 1)),
-		portrait: high>>5&1 == 1,
-		serial:   uint32(low >> 32 & (1<<13 - 1)),
+		created:      time.UnixMilli(int64(high >> 16)).UTC(),
+		duration:     time.Duration(high&(1<<5-1)<<17|low>>45&(1<<17-1)) * time.Millisecond,
+		scriptNumber: int(high >> 6 & (1<<6 - 1)),
+		portrait:     high>>5&1 == 1,
+		serial:       uint32(low >> 32 & (1<<13 - 1)),
 	}
 	// Encoding the job again checks everything: the checksum, the version and variant
 	// bits, the case of the letters and the places of the hyphens.
-	if j.word > len(Scripts) || j.id() != id {
+	if j.scriptNumber > len(Scripts) || j.id() != id {
 		return job{}, false
 	}
 	return j, true
@@ -72,10 +72,10 @@ func parseID(id string) (job, bool) {
 
 // script returns the job's script, the zero Script if it has none.
 func (j job) script() Script {
-	if j.word == 0 {
+	if j.scriptNumber == 0 {
 		return Script{}
 	}
-	return Scripts[j.word-1]
+	return Scripts[j.scriptNumber-1]
 }
 
 // statusBody is the answer to a status request, and the body of a callback. As in the
@@ -139,7 +139,7 @@ func (j job) status(now time.Time, origin string) statusBody {
 		body.Status = "PROCESSING"
 		body.UpdatedAt = seconds(j.created.Add(begin))
 	}
-	if s := j.script(); s.alter != nil && s.holds(age, j.duration) {
+	if s := j.script(); s.alter != nil && s.covers(age, j.duration) {
 		s.alter(&body)
 	}
 	return body

@@ -18,8 +18,8 @@ func TestIDCarriesTheJob(t *testing.T) {
 	for _, j := range []job{
 		oldJob,
 		{created: time.UnixMilli(0).UTC()},
-		{created: time.UnixMilli(1<<48 - 1).UTC(), duration: (1<<22 - 1) * time.Millisecond, word: len(Scripts), portrait: true, serial: 1<<13 - 1},
-		{created: oldJob.created, duration: maxDuration, word: 1},
+		{created: time.UnixMilli(1<<48 - 1).UTC(), duration: (1<<22 - 1) * time.Millisecond, scriptNumber: len(Scripts), portrait: true, serial: 1<<13 - 1},
+		{created: oldJob.created, duration: maxDuration, scriptNumber: 1},
 		{created: oldJob.created, duration: time.Millisecond, portrait: true},
 	} {
 		if got, ok := parseID(j.id()); !ok || got != j {
@@ -48,7 +48,7 @@ func TestInventedOrAlteredIDsAnswer404(t *testing.T) {
 		strings.TrimPrefix(good, idPrefix), strings.ToUpper(good), idPrefix + strings.ToUpper(good[len(idPrefix):]), idPrefix + good,
 		strings.ReplaceAll(good, "-", ""), idPrefix + strings.ReplaceAll(good[len(idPrefix):], "-", ""), good + "-", good[:len(good)-1], good + "0",
 	}
-	bad = append(bad, job{created: oldJob.created, word: 63}.id()) // a script that this table lacks
+	bad = append(bad, job{created: oldJob.created, scriptNumber: 63}.id()) // a script that this table lacks
 	for i := len(idPrefix); i < len(good); i++ {
 		for _, c := range "0123456789abcdef-" {
 			if altered := good[:i] + string(c) + good[i+1:]; altered != good {

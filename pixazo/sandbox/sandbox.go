@@ -180,24 +180,24 @@ func (s *Sandbox) submit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var hook webhook
-	var word int
+	var number int
 	prompt, orientation, err := checkBody(body)
 	if err == nil {
 		hook, err = parseWebhook(r.Header)
 	}
 	if err == nil {
-		word, err = findScript(prompt)
+		number, err = findScript(prompt)
 	}
 	if err != nil {
 		writeError(w, http.StatusBadRequest, err)
 		return
 	}
 	j := job{
-		created:  time.UnixMilli(time.Now().UnixMilli()),
-		duration: max(s.duration.Truncate(time.Millisecond), time.Millisecond),
-		word:     word,
-		portrait: orientation == "portrait" || orientation == "" && looksPortrait(prompt),
-		serial:   s.serial.Add(1),
+		created:      time.UnixMilli(time.Now().UnixMilli()),
+		duration:     max(s.duration.Truncate(time.Millisecond), time.Millisecond),
+		scriptNumber: number,
+		portrait:     orientation == "portrait" || orientation == "" && looksPortrait(prompt),
+		serial:       s.serial.Add(1),
 	}
 	script := j.script()
 	if script.done {
@@ -218,7 +218,7 @@ func (s *Sandbox) accept(w http.ResponseWriter, r *http.Request, j job, hook web
 	if s.accepted != nil {
 		s.accepted(id, body)
 	}
-	if hook.url != nil && !script.mute {
+	if hook.url != nil && !script.noWebhook {
 		s.mu.Lock()
 		if !s.closed {
 			s.deliveries.Go(func() { s.follow(j, own, hook) })
@@ -243,7 +243,7 @@ func (s *Sandbox) status(w http.ResponseWriter, r *http.Request) {
 	}
 	now := time.Now()
 	script := j.script()
-	s.answer(w, r, script, script.holds(now.Sub(j.created), j.duration), j.status(now, origin(r)))
+	s.answer(w, r, script, script.covers(now.Sub(j.created), j.duration), j.status(now, origin(r)))
 }
 
 // answer answers with value, or has script answer if plays is true.

@@ -18,15 +18,15 @@ type Script struct {
 	Name    string // lower case letters, digits and hyphens
 	Meaning string // one sentence without a full stop
 
-	when     moment            // when answer or alter is used
-	answer   answer            // answers in place of the sandbox
-	alter    func(*statusBody) // changes the job's status
-	once     bool              // answer is used for the first submission of a prompt only
-	done     bool              // the job has ended when it is submitted
-	linkLife time.Duration     // how long a media URL works after the status that named it; 0 for ever
-	two      bool              // the job has two videos
-	mute     bool              // no webhook is delivered
-	twice    bool              // each webhook is delivered twice
+	when         moment            // when answer or alter is used
+	answer       answer            // answers in place of the sandbox
+	alter        func(*statusBody) // changes the job's status
+	once         bool              // answer is used for the first submission of a prompt only
+	done         bool              // the job has ended when it is submitted
+	linkLife     time.Duration     // how long a media URL works after the status that named it; 0 for ever
+	twoVideos    bool              // the job has two videos
+	noWebhook    bool              // no webhook is delivered
+	webhookTwice bool              // each webhook is delivered twice
 }
 
 // moment is a time in the life of a job.
@@ -43,9 +43,9 @@ const (
 	atDownload
 )
 
-// holds reports whether when comprises the time at which a job with this duration has
+// covers reports whether when comprises the time at which a job with this duration has
 // this age.
-func (s Script) holds(age, duration time.Duration) bool {
+func (s Script) covers(age, duration time.Duration) bool {
 	switch s.when {
 	case firstQuarter:
 		return age < duration/4
@@ -102,7 +102,7 @@ var Scripts = []Script{
 	{Name: "media-drop", Meaning: "the connection breaks after each third of the video, Range requests go on from there", when: atDownload, answer: dropEachThird},
 	{Name: "media-drop-norange", Meaning: "the connection breaks in the middle of the video, Range requests begin again", when: atDownload, answer: dropHalfway},
 	{Name: "media-slow", Meaning: "the video takes 5 s to come", when: atDownload, answer: trickle(5 * time.Second)},
-	{Name: "two-videos", Meaning: "the finished job has two media_urls, the second is the other orientation's video", two: true},
+	{Name: "two-videos", Meaning: "the finished job has two media_urls, the second is the other orientation's video", twoVideos: true},
 	{Name: "404", Meaning: "the submission is refused with 404, as at a wrong address", when: beforeAccepting, answer: refuse(404, "resource not found")},
 	{Name: "403-credits", Meaning: "the submission is refused with 403, in words of credits", when: beforeAccepting, answer: refuse(403, "insufficient credits, please top up your balance")},
 	{Name: "error-object", Meaning: "the submission is refused with 422, the error is an object with code, message and param", when: beforeAccepting, answer: reply(422, `{"error":{"code":"avatar_not_found","message":"the avatar does not exist","param":"avatar_id","doc_url":"https://docs.invalid/"}}`)},
@@ -117,8 +117,8 @@ var Scripts = []Script{
 	{Name: "stuck", Meaning: "the job stays PROCESSING for ever", when: atEnd, alter: func(b *statusBody) { b.Status, b.Output, b.CompletedAt = "PROCESSING", nil, nil }},
 	{Name: "status-429-day", Meaning: "status requests answer 429 with Retry-After: 86400 in the job's middle third", when: middleThird, answer: limit("86400")},
 	{Name: "extras", Meaning: "the finished job's output also has duration, thumbnail_url, subtitle_url, captioned_video_url, gif_url and title", when: atEnd, alter: addExtras},
-	{Name: "webhook-lost", Meaning: "no webhook is delivered", mute: true},
-	{Name: "webhook-twice", Meaning: "each webhook is delivered twice", twice: true},
+	{Name: "webhook-lost", Meaning: "no webhook is delivered", noWebhook: true},
+	{Name: "webhook-twice", Meaning: "each webhook is delivered twice", webhookTwice: true},
 }
 
 // findScript returns the position in Scripts, plus one, of the first script that the
@@ -188,14 +188,14 @@ func drop(*Sandbox, http.ResponseWriter, *http.Request, []byte) {
 
 func slow(d time.Duration) answer {
 	return func(s *Sandbox, w http.ResponseWriter, r *http.Request, body []byte) {
-		s.hold(r, d)
+		s.pause(r, d)
 		writeJSON(w, http.StatusOK, body)
 	}
 }
 
-// hold waits for d. It drops the connection when the client leaves, and at Close, so that
+// pause waits for d. It drops the connection when the client leaves, and at Close, so that
 // a server can shut down.
-func (s *Sandbox) hold(r *http.Request, d time.Duration) {
+func (s *Sandbox) pause(r *http.Request, d time.Duration) {
 	if !s.sleep(r.Context(), d) {
 		panic(http.ErrAbortHandler)
 	}

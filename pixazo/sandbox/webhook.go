@@ -69,7 +69,7 @@ func (s *Sandbox) follow(j job, origin string, hook webhook) {
 		status := j.status(now, origin)
 		if status.ended() || hook.sync {
 			s.deliver(hook.url, status)
-			if j.script().twice {
+			if j.script().webhookTwice {
 				s.deliver(hook.url, status)
 			}
 		}
