@@ -28,7 +28,7 @@ import (
 
 const (
 	noTimeout = 1000 * time.Hour
-	saveTime = time.Minute // how long wait gives a keeper to save a finished video
+	saveTime  = time.Minute // how long wait gives a keeper to save a finished video
 	listPage  = 100         // rows that list reads at a time
 )
 
@@ -58,7 +58,7 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 		fmt.Fprintln(stderr, "nothing is pending")
 		return nil
 	}
-	w := &waiter{settings: settings, out: stdout, said: map[string]string{}, begun: time.Now(), live: isTerminal(stdout) && !settings.JSON}
+	w := &waiter{settings: settings, out: stdout, lastStatus: map[string]string{}, begun: time.Now(), terminal: isTerminal(stdout) && !settings.JSON}
 	for _, ids := range wanted {
 		w.left += len(ids)
 	}
@@ -104,13 +104,13 @@ type waiter struct {
 
 	mu           sync.Mutex
 	out          io.Writer
-	said         map[string]string // by request_id: the status, or failed status check, of the newest progress
+	lastStatus   map[string]string // by request_id: the status, or failed status check, of the newest progress
 	failed, late int
 
-	begun time.Time
-	live  bool   // out is a terminal, whose last line shows the progress
-	left  int    // videos that are still waited for
-	line  string // the progress line that is shown
+	begun    time.Time
+	terminal bool   // out is a terminal, whose last line shows the progress
+	left     int    // videos that are still waited for
+	line     string // the progress line that is shown
 }
 
 // print prints a line in place of the progress line. The caller holds w.mu.
@@ -157,7 +157,7 @@ func (w *waiter) wait(ctx context.Context, a *app, id string, timeout time.Durat
 	if err != nil {
 		object.Failure = err.Error()
 	}
-	w.print(lineOf(w.settings.JSON, object, append([]string{id}, words(view, err)...)...))
+	w.print(lineOf(w.settings.JSON, object, append([]string{id}, columnsOf(view, err)...)...))
 }
 
 // checkFailed wraps err, which a status check failed with, in words for the user.
@@ -172,9 +172,9 @@ func lineOf(asJSON bool, object any, columns ...string) string {
 	return strings.Join(columns, "  ")
 }
 
-// words returns the status of a video and, as further columns, err, or else where the
+// columnsOf returns the status of a video and, as further columns, err, or else where the
 // video is, or why there is none.
-func words(v jobs.View, err error) []string {
+func columnsOf(v jobs.View, err error) []string {
 	all := []string{v.Status}
 	switch {
 	case err != nil:
@@ -223,11 +223,11 @@ func (w *waiter) progress(id string, p jobs.Progress) {
 		line = fmt.Sprintf("%s  %s", line, checkFailed(p.Err))
 		status, _, _ = strings.Cut(line, ": ") // without the error's words, which change from time to time
 	}
-	if status != w.said[id] && !w.settings.JSON && !p.Row.Job.Done() { // wait prints the end
+	if status != w.lastStatus[id] && !w.settings.JSON && !p.Row.Job.Done() { // wait prints the end
 		w.print(line)
 	}
-	w.said[id] = status
-	if w.live {
+	w.lastStatus[id] = status
+	if w.terminal {
 		w.show(fmt.Sprintf("%d being made, waited %s", w.left, time.Since(w.begun).Round(time.Second)))
 	}
 }
@@ -253,7 +253,7 @@ func listVideos(ctx context.Context, settings config.Settings, stdout, stderr io
 			view := a.tracker.View(ctx, row)
 			at := cmp.Or(row.SubmittedAt, row.Job.CreatedAt, pixazo.IDTime(row.Job.RequestID), row.LastCheckedAt).Local().Format("2006-01-02 15:04")
 			columns := []string{at, fmt.Sprintf("%-10s", view.Status), cmp.Or(view.RequestID, "none"), text.Clean(view.Prompt, 60)}
-			if _, err := fmt.Fprintln(stdout, lineOf(settings.JSON, view, append(columns, words(view, nil)[1:]...)...)); err != nil {
+			if _, err := fmt.Fprintln(stdout, lineOf(settings.JSON, view, append(columns, columnsOf(view, nil)[1:]...)...)); err != nil {
 				return err
 			}
 		}
