@@ -214,9 +214,10 @@ func (e *embedded) open() (*files, error) {
 	return o, err
 }
 
+// exists implements engine. A file that can't be looked at is taken to be there.
 func (e *embedded) exists() bool {
 	_, err := os.Stat(filepath.Join(e.dir, e.file))
-	return err == nil
+	return !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR)
 }
 
 // state looks at the files' sizes and times only, and opens nothing.

@@ -698,32 +698,49 @@ func TestOldJobsAreLeftAlone(t *testing.T) {
 // Nobody else may be there to watch the video.
 func TestAKeeperStaysWhileTheJournalCanNotBeRead(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		h := newHouse(t, dir, nil)
-		defer h.close()
-		if _, err := h.submit(t, "tides"); err != nil {
-			t.Fatal(err)
+	statement := func(s string) func(string) error {
+		return func(file string) error {
+			db, err := sql.Open("sqlite", file)
+			if err != nil {
+				return err
+			}
+			_, err = db.Exec(s)
+			return errors.Join(err, db.Close())
 		}
-		db, err := sql.Open("sqlite", filepath.Join(dir, "journal.db"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer db.Close()
-		if _, err := db.Exec("ALTER TABLE jobs RENAME TO hidden"); err != nil {
-			t.Fatal(err)
-		}
-		ended := h.alone(t)
-		time.Sleep(time.Minute)
-		if isClosed(ended) {
-			t.Error("it has ended")
-		}
-		if _, err := db.Exec("ALTER TABLE hidden RENAME TO jobs"); err != nil {
-			t.Fatal(err)
-		}
-		<-ended
-		h.savedOnce(t)
-	})
+	}
+	for _, tt := range []struct {
+		name       string
+		hide, show func(file string) error
+	}{
+		{"without its table", statement("ALTER TABLE jobs RENAME TO hidden"), statement("ALTER TABLE hidden RENAME TO jobs")},
+		{"behind a link to itself", func(file string) error {
+			deletesOpenFiles(t)
+			return errors.Join(os.Rename(file, file+".away"), os.Symlink(file, file))
+		}, func(file string) error { return os.Rename(file+".away", file) }},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			dir := t.TempDir()
+			h := newHouse(t, dir, nil)
+			defer h.close()
+			if _, err := h.submit(t, "tides"); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(dir, "journal.db")
+			if err := tt.hide(file); err != nil {
+				t.Fatal(err)
+			}
+			ended := h.alone(t)
+			time.Sleep(time.Minute)
+			if isClosed(ended) {
+				t.Errorf("%s: it has ended", tt.name)
+			}
+			if err := tt.show(file); err != nil {
+				t.Fatal(err)
+			}
+			<-ended
+			h.savedOnce(t)
+		})
+	}
 }
 
 func deletesOpenFiles(t *testing.T) {
