@@ -255,38 +255,41 @@ func (k *Keeper) save(ctx context.Context, row journal.Row) {
 	}
 	k.saving[row.ID] = true
 	k.tasks.Go(func() {
-		k.trySave(journal.WithOwner(ctx, row.Owner), row)
+		recorded := k.trySave(journal.WithOwner(ctx, row.Owner), row)
 		k.mu.Lock()
 		delete(k.saving, row.ID)
 		k.mu.Unlock()
-		k.wakeUp()
+		if recorded { // otherwise the next look finds what this one did
+			k.wakeUp()
+		}
 	})
 }
 
-// trySave saves the row's video unless another process does, and records in the
-// journal how the try ended.
-func (k *Keeper) trySave(ctx context.Context, row journal.Row) {
+// trySave saves the row's video unless another process does. It returns true if it
+// recorded in the journal how the try ended.
+func (k *Keeper) trySave(ctx context.Context, row journal.Row) bool {
 	select {
 	case k.downloads <- struct{}{}:
 		defer func() { <-k.downloads }()
 	case <-ctx.Done():
-		return
+		return false
 	}
 	release, err := k.o.Journal.HoldSave(ctx, row.ID, true)
 	if err != nil || release == nil {
-		return
+		return false
 	}
 	defer release()
 	failure, next := "", time.Time{}
 	if err := k.o.Save(ctx, row, func(name string) error { return k.o.Journal.NameSave(ctx, row.ID, name) }); err != nil {
 		if ctx.Err() != nil { // another process goes on
-			return
+			return false
 		}
 		failure = k.o.Tracker.Shown(err).Error()
 		next = time.Now().Add(retryPauses[min(row.Save.Tries, len(retryPauses)-1)])
 		k.o.Logger.Warn("a video could not be saved", "request_id", row.Job.RequestID, "try", row.Save.Tries+1, "error", err)
 	}
-	if err := k.o.Journal.EndSave(context.WithoutCancel(ctx), row.ID, failure, next); err != nil {
+	if err = k.o.Journal.EndSave(context.WithoutCancel(ctx), row.ID, failure, next); err != nil {
 		k.o.Logger.Warn("how a save ended could not be written", "request_id", row.Job.RequestID, "error", err)
 	}
+	return err == nil
 }

@@ -695,6 +695,62 @@ func TestOldJobsAreLeftAlone(t *testing.T) {
 	})
 }
 
+// While a video can't be saved, since another process is at it or the journal can't be
+// written, the keeper looks once a second, and not as fast as it can.
+func TestASaveThatCanNotBeginIsTriedOnceASecond(t *testing.T) {
+	t.Parallel()
+	for name, hinder := range map[string]func(t *testing.T, h *house, db *sql.DB) (end func()){
+		"another process saves it": func(t *testing.T, h *house, _ *sql.DB) func() {
+			release, err := h.journal.HoldSave(t.Context(), h.row(t, "id-0").ID, false)
+			if err != nil || release == nil {
+				t.Fatal("not held: ", err)
+			}
+			return release
+		},
+		"the disk is full": func(t *testing.T, _ *house, db *sql.DB) func() {
+			if _, err := db.Exec("CREATE TRIGGER full BEFORE UPDATE OF save_until ON jobs BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"); err != nil {
+				t.Fatal(err)
+			}
+			return func() { _, _ = db.Exec("DROP TRIGGER full") }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				var looks atomic.Int32
+				dir := t.TempDir()
+				h := newHouseOf(t, dir, &gateway{takes: 0, end: pixazo.Completed}, "gateway", func() string {
+					if looks.Add(1) > 500 {
+						cancel() // else the clock of the bubble would stand for ever
+					}
+					return "key"
+				})
+				defer h.close()
+				if _, err := h.submit(t, "tides"); err != nil {
+					t.Fatal(err)
+				}
+				db, err := sql.Open("sqlite", filepath.Join(dir, "journal.db"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer db.Close()
+				end := hinder(t, h, db)
+				ended := make(chan struct{})
+				go func() { defer close(ended); h.keeper.Run(ctx) }()
+				time.Sleep(time.Minute)
+				if n := looks.Load(); n > 100 {
+					t.Errorf("it looked %d times in a minute", n)
+				}
+				end()
+				time.Sleep(time.Minute)
+				h.savedOnce(t)
+				cancel()
+				<-ended
+			})
+		})
+	}
+}
+
 // Nobody else may be there to watch the video.
 func TestAKeeperStaysWhileTheJournalCanNotBeRead(t *testing.T) {
 	t.Parallel()
