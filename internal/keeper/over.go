@@ -36,8 +36,11 @@ func WatchOver(ctx context.Context, k *Keeper, start func() error) {
 		case err != nil:
 		case !pending && !k.othersExist:
 			idle = state
-		case pending && len(held) == 0 && start() != nil:
-			k.Run(ctx)
+		case pending && len(held) == 0:
+			if err := start(); err != nil {
+				k.o.Logger.Warn("no keeper could be started: this server does its work", "error", err)
+				k.Run(ctx)
+			}
 		}
 	}
 }

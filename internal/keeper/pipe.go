@@ -95,9 +95,9 @@ func receive(r io.Reader, limit uint64) ([]byte, error) {
 	return raw, err
 }
 
-// receiveInto reads a message of at most limit bytes into message.
-func receiveInto(r io.Reader, limit uint64, message any) error {
-	raw, err := receive(r, limit)
+// receiveInto reads a message of at most maxMessage bytes into message.
+func receiveInto(r io.Reader, message any) error {
+	raw, err := receive(r, maxMessage)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ type Parts struct {
 func Serve(ctx context.Context, in io.Reader, out io.WriteCloser, version string, open func(settings json.RawMessage) (*Parts, error)) error {
 	defer out.Close()
 	var server hello
-	if err := receiveInto(in, maxMessage, &server); err != nil {
+	if err := receiveInto(in, &server); err != nil {
 		return err
 	}
 	parts, err := open(server.Settings)

@@ -24,7 +24,6 @@ import (
 
 const (
 	helloTime = 10 * time.Second       // the longest time for a keeper to start and say hello; a call gives it at most half of its own
-	goneTime  = 5 * time.Second        // the longest time for a process to end after its pipe has
 	lookEvery = 200 * time.Millisecond // between two looks at the row of a submission whose pipe has ended
 )
 
@@ -57,13 +56,16 @@ type Starter struct {
 func (s *Starter) Submit(ctx context.Context, req Request, listen time.Duration) (jobs.Submission, error) {
 	begun, nonce, prompt := time.Now(), rand.Text(), req.Video.Prompt
 	hello, cancel := context.WithTimeout(ctx, min(helloTime, listen/2))
-	p := s.start(hello)
+	p, err := s.start(hello)
 	cancel()
 	if err := ctx.Err(); err != nil {
 		p.end()
 		return jobs.Submission{}, &pixazo.Error{Code: pixazo.Cancelled, Message: "the call was cancelled before anything was submitted", Err: err}
 	}
 	listen -= time.Since(begun)
+	if err != nil {
+		s.Logger.Warn("no keeper could be started: this server submits by itself", "error", err)
+	}
 	if p == nil {
 		return s.Direct(ctx, req, nonce, max(listen, time.Millisecond))
 	}
@@ -87,9 +89,9 @@ func (s *Starter) Finish() { s.handing.Wait() }
 func (s *Starter) Watch() error {
 	ctx, cancel := context.WithTimeout(context.Background(), helloTime)
 	defer cancel()
-	p := s.start(ctx)
-	if p == nil {
-		return errors.New("no keeper could be started")
+	p, err := s.start(ctx)
+	if err != nil {
+		return err
 	}
 	defer p.close()
 	return sendRaw(p.in, nil)
@@ -103,21 +105,13 @@ type process struct {
 	gone chan struct{} // closed when the process, and what it started, has closed stderr
 }
 
-// start starts a keeper and exchanges hellos with it. It returns nil if there are to
-// be no keepers, or none of this version is ready before ctx is done. The keeper has
-// the settings, but nothing of a request.
-func (s *Starter) start(ctx context.Context) *process {
+// start starts a keeper and exchanges hellos with it. The keeper then has the
+// settings, but nothing of a request. Without a Command it returns nil. Its error says
+// why no keeper of this version was ready before ctx was done.
+func (s *Starter) start(ctx context.Context) (*process, error) {
 	if s.Command == nil {
-		return nil
+		return nil, nil
 	}
-	p, err := s.handshake(ctx)
-	if err != nil {
-		s.Logger.Warn("no keeper could be started: this server submits by itself", "error", err)
-	}
-	return p
-}
-
-func (s *Starter) handshake(ctx context.Context) (*process, error) {
 	settings, err := s.Settings()
 	if err != nil {
 		return nil, err
@@ -130,7 +124,7 @@ func (s *Starter) handshake(ctx context.Context) (*process, error) {
 	var said hello
 	err = send(p.in, hello{Version: s.Version, Settings: settings})
 	if err == nil {
-		err = receiveInto(p.out, maxMessage, &said)
+		err = receiveInto(p.out, &said)
 	}
 	switch {
 	case !late():
@@ -192,14 +186,6 @@ func (p *process) end() {
 	}
 }
 
-// wait waits until the process has ended, for goneTime at most.
-func (p *process) wait() {
-	select {
-	case <-p.gone:
-	case <-time.After(goneTime):
-	}
-}
-
 // hand writes the request into the keeper's pipe and returns the outcome that the
 // keeper answers, or that is in the journal if the keeper ends without an answer.
 func (s *Starter) hand(ctx context.Context, p *process, nonce string, req Request) (jobs.Submission, error) {
@@ -208,7 +194,7 @@ func (s *Starter) hand(ctx context.Context, p *process, nonce string, req Reques
 	_ = p.in.Close()
 	s.handing.Done()
 	var a answer
-	if answerErr := receiveInto(p.out, maxMessage, &a); answerErr == nil {
+	if answerErr := receiveInto(p.out, &a); answerErr == nil {
 		if a.Error != nil {
 			return jobs.Submission{}, a.Error
 		}
@@ -217,7 +203,6 @@ func (s *Starter) hand(ctx context.Context, p *process, nonce string, req Reques
 		err = answerErr
 	}
 	s.Logger.Warn("a keeper ended before it answered", "error", err)
-	p.wait()
 	return s.lookUp(ctx, p, nonce)
 }
 

@@ -43,7 +43,7 @@ func playKeeper(act string) {
 		switch word {
 		case "greeted":
 			var server hello
-			if receiveInto(in, maxMessage, &server) != nil {
+			if receiveInto(in, &server) != nil {
 				os.Exit(1)
 			}
 		case "hello":
