@@ -150,7 +150,7 @@ func (k *Keeper) end() {
 }
 
 // look reads the journal and starts the tasks that are due. It reports whether any
-// task but notices is left, now or later; it assumes so if the journal can't be read.
+// task is left, now or later; it assumes so if the journal can't be read.
 func (k *Keeper) look(ctx context.Context) (pending bool) {
 	rows, err := k.work(ctx)
 	if err == nil {
@@ -163,7 +163,7 @@ func (k *Keeper) look(ctx context.Context) (pending bool) {
 
 // begin starts the tasks of rows in the background: it polls unfinished jobs, saves
 // videos and shows notices. It ends the polls of jobs that are not in rows, and
-// reports whether any task but notices is left.
+// reports whether any task is left, now or later.
 func (k *Keeper) begin(ctx context.Context, rows []journal.Row) (pending bool) {
 	follow := map[int64]bool{}
 	for _, row := range rows {
@@ -175,7 +175,9 @@ func (k *Keeper) begin(ctx context.Context, rows []journal.Row) (pending bool) {
 			pending = true
 			k.save(ctx, row)
 		}
-		k.notify(ctx, row)
+		if err := k.notify(ctx, row); err != nil {
+			pending = true
+		}
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()

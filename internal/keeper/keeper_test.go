@@ -695,6 +695,24 @@ func TestOldJobsAreLeftAlone(t *testing.T) {
 	})
 }
 
+// raw is the database of a journal, past the journal.
+func raw(t *testing.T, dir string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(dir, "journal.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func execute(t *testing.T, db *sql.DB, statement string) {
+	t.Helper()
+	if _, err := db.Exec(statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
 // While a video can't be saved, since another process is at it or the journal can't be
 // written, the keeper looks once a second, and not as fast as it can.
 func TestASaveThatCanNotBeginIsTriedOnceASecond(t *testing.T) {
@@ -708,10 +726,8 @@ func TestASaveThatCanNotBeginIsTriedOnceASecond(t *testing.T) {
 			return release
 		},
 		"the disk is full": func(t *testing.T, _ *house, db *sql.DB) func() {
-			if _, err := db.Exec("CREATE TRIGGER full BEFORE UPDATE OF save_until ON jobs BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"); err != nil {
-				t.Fatal(err)
-			}
-			return func() { _, _ = db.Exec("DROP TRIGGER full") }
+			execute(t, db, "CREATE TRIGGER full BEFORE UPDATE OF save_until ON jobs BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END")
+			return func() { execute(t, db, "DROP TRIGGER full") }
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -729,12 +745,7 @@ func TestASaveThatCanNotBeginIsTriedOnceASecond(t *testing.T) {
 				if _, err := h.submit(t, "tides"); err != nil {
 					t.Fatal(err)
 				}
-				db, err := sql.Open("sqlite", filepath.Join(dir, "journal.db"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer db.Close()
-				end := hinder(t, h, db)
+				end := hinder(t, h, raw(t, dir))
 				ended := make(chan struct{})
 				go func() { defer close(ended); h.keeper.Run(ctx) }()
 				time.Sleep(time.Minute)
@@ -749,6 +760,30 @@ func TestASaveThatCanNotBeginIsTriedOnceASecond(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestANoticeThatCanNotBeClaimedIsGivenLater(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		h := newHouse(t, dir, &gateway{takes: 0, end: pixazo.Failed})
+		defer h.close()
+		if _, err := h.submit(t, "tides"); err != nil {
+			t.Fatal(err)
+		}
+		db := raw(t, dir)
+		execute(t, db, "CREATE TRIGGER full BEFORE UPDATE OF told_at ON jobs BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END")
+		ended := h.alone(t)
+		time.Sleep(10 * time.Second)
+		if isClosed(ended) {
+			t.Error("it has ended")
+		}
+		execute(t, db, "DROP TRIGGER full")
+		<-ended
+		if len(h.notices) != 1 {
+			t.Errorf("notices %q", h.notices)
+		}
+	})
 }
 
 // Nobody else may be there to watch the video.

@@ -59,17 +59,17 @@ func holder(version string) string {
 
 // notify shows the row's notice in the background, if one is due and no other
 // process has claimed it. While a call waits for the job, or without a desktop, the
-// notice is claimed and not shown.
-func (k *Keeper) notify(ctx context.Context, row journal.Row) {
+// notice is claimed and not shown. With an error the notice could not be claimed.
+func (k *Keeper) notify(ctx context.Context, row journal.Row) error {
 	now := time.Now()
 	notice, due := noticeOf(row, now)
 	if !due {
-		return
+		return nil
 	}
 	first, err := k.o.Journal.Tell(ctx, row.ID)
 	attended := row.Save.Attended.After(now) && row.Save.Attended.Before(now.Add(maxAhead))
 	if err != nil || !first || k.o.Notify == nil || attended {
-		return
+		return err
 	}
 	k.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noticeTime)
@@ -78,4 +78,5 @@ func (k *Keeper) notify(ctx context.Context, row journal.Row) {
 			k.o.Logger.Debug("no notice could be given", "error", err)
 		}
 	})
+	return nil
 }
