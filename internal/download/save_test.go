@@ -685,3 +685,20 @@ func TestASaveByItselfKeepsItsName(t *testing.T) {
 		t.Errorf("again: %v after %d requests", err, len(m.requests()))
 	}
 }
+
+// A file that the journal could not record would be a save that failed for good.
+func TestASaveByItselfThatIsNotRecordedFailsAndIsRecordedLater(t *testing.T) {
+	m := wellBehaved(t, video(1000))
+	h := newHouse(t, m.URL, m.link())
+	h.jobs.known = nil
+	name := ""
+	if err := h.SaveByItself(t.Context(), h.out, videoID, "", func(n string) error { name = n; return nil }); err == nil {
+		t.Error("it is taken for saved")
+	}
+	h.jobs.known = map[string]download.Known{}
+	err := h.SaveByItself(t.Context(), h.out, videoID, name, func(string) error { t.Error("named again"); return nil })
+	if saved := h.jobs.known[videoID].Saved; err != nil || len(saved) != 1 || len(m.requests()) != 1 {
+		t.Errorf("%v, recorded %+v after %d requests", err, saved, len(m.requests()))
+	}
+	wantTree(t, h.out, name)
+}

@@ -96,7 +96,10 @@ func (t *transfer) run(ctx context.Context) (saved Saved, err error) {
 			saved.Files = append(saved.Files, file)
 		}
 	}
-	t.record(ctx, known.Saved, saved.Files)
+	unrecorded := t.record(ctx, known.Saved, saved.Files)
+	if t.named != nil { // with an error the keeper tries again
+		err = cmp.Or(err, unrecorded)
+	}
 	saved.Already = !t.fetched
 	return saved, err
 }
@@ -154,15 +157,17 @@ func (t *transfer) saveVideo(ctx context.Context, i int, known []File) (File, er
 }
 
 // record adds files to the journal, without those in known, which it has.
-func (t *transfer) record(ctx context.Context, known, files []File) {
+func (t *transfer) record(ctx context.Context, known, files []File) error {
 	added := slices.DeleteFunc(slices.Clone(files), func(f File) bool { return slices.Contains(known, f) })
 	if len(added) == 0 {
-		return
+		return nil
 	}
 	t.options.Logger.Info("video saved", "request_id", t.req.RequestID, "files", len(added))
-	if err := t.jobs.AddSaved(context.WithoutCancel(ctx), t.req.RequestID, added); err != nil {
+	err := t.jobs.AddSaved(context.WithoutCancel(ctx), t.req.RequestID, added)
+	if err != nil {
 		t.options.Logger.Warn("where a video was saved could not be recorded", "request_id", t.req.RequestID, "error", err.Error())
 	}
+	return err
 }
 
 // isIntact reports whether a saved file is below the output folder and has the
