@@ -250,6 +250,7 @@ func cluster(t *testing.T) *pgtest.Cluster {
 }
 
 func TestADatabaseThatIsAwayAndComesBack(t *testing.T) {
+	t.Parallel()
 	c := cluster(t)
 	var logged bytes.Buffer
 	o := at(c.URL)
