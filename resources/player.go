@@ -8,8 +8,6 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
-	"net/url"
-	"slices"
 	"strings"
 	"sync"
 
@@ -58,8 +56,8 @@ func playerFor(o Options) string {
 	p := pageServer{Local: []string{}, Missing: o.Missing, Team: o.Team}
 	unknown := pageServer{Local: []string{}}.inPage() // the line in player.html
 	for _, origin := range o.MediaOrigins {
-		if u, err := url.Parse(origin); err == nil && u.Scheme == "http" && u.Host != "" {
-			p.Local = append(p.Local, "http://"+strings.TrimSuffix(strings.ToLower(u.Host), ":80")) // in the form of location.origin
+		if strings.HasPrefix(origin, "http:") {
+			p.Local = append(p.Local, strings.TrimSuffix(origin, ":80")) // browsers leave the default port out
 		}
 	}
 	return strings.Replace(playerPage(), unknown, p.inPage(), 1)
@@ -69,13 +67,9 @@ func playerFor(o Options) string {
 // only.
 func registerPlayer(s *server.MCPServer, o Options) {
 	// The specification wants csp with the content, not in the list of resources
-	// (Resource Discovery). An origin in it must not be empty.
-	csp := map[string]any{}
-	if origins := slices.DeleteFunc(slices.Clone(o.MediaOrigins), func(o string) bool { return o == "" }); len(origins) > 0 {
-		csp["resourceDomains"] = origins
-	}
+	// (Resource Discovery).
 	meta := map[string]any{"ui": map[string]any{
-		"csp":           csp,
+		"csp":           map[string]any{"resourceDomains": o.MediaOrigins},
 		"permissions":   map[string]any{"clipboardWrite": map[string]any{}}, // to copy a video's link
 		"prefersBorder": true,
 	}}

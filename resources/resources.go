@@ -50,7 +50,9 @@ func (g guide) text() string {
 
 // Options are what the resources need to know of the server.
 type Options struct {
-	MediaOrigins []string // from which the player may load videos, such as https://*.example.com; it shows links to others
+	// MediaOrigins are the origins, in lower case, from which the player may load videos,
+	// such as https://*.example.com. It shows links to other videos.
+	MediaOrigins []string
 
 	// Team means that the server has several users. Then no video is a resource of its
 	// own, since all users would see it, and the texts suit a team.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 
+	"pixazo-mcp/internal/attach"
 	"pixazo-mcp/pixazo"
 )
 
@@ -41,7 +42,7 @@ func (t *Team) checkFiles(files []string) error {
 	rule := fmt.Sprintf("must be an http(s) URL, a HeyGen asset ID, or a data URI or base64 (%d MB in all): this server runs on another computer than the user's", t.maxFiles())
 	video := pixazo.VideoRequest{Files: files, Attached: make([]*pixazo.Attachment, len(files))}
 	for i, item := range files {
-		if form := pixazo.FormOf(item); form == pixazo.LocalPath || form == pixazo.Ambiguous {
+		if attach.IsLocal(item) {
 			video.Attached[i] = &pixazo.Attachment{Refused: rule}
 		}
 	}

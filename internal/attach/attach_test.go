@@ -397,7 +397,6 @@ func TestErrorsNameTheSettingThatOpensAFolder(t *testing.T) {
 		{"a missing folder, for a relative path", Resolver{Dirs: []string{gone}}, nil, "a.png", "is not there: it must lie below " + dirs + ": " + gone + " (which does not exist)"},
 		{"a missing folder beside another", Resolver{Dirs: []string{gone, files}}, nil, "a.png", ""},
 		{"a file as a folder", Resolver{Dirs: []string{a}}, nil, "x.png", a + " (which can't be opened as a folder)"},
-		{"a relative folder", Resolver{Dirs: []string{"files"}}, nil, "a.png", "files (which is not absolute)"},
 		{"the whole file system", Resolver{Dirs: []string{"/"}}, nil, a, "/ (which is the whole file system, and is not opened)"},
 		{"many folders", Resolver{Dirs: slices.Repeat([]string{other}, 9)}, nil, a, other + " and others; got"},
 		{"a later folder", Resolver{Dirs: []string{other, files}}, nil, "sub/c.txt", ""},

@@ -69,14 +69,11 @@ func (r Resolver) openFolders(roots []string) *folders {
 // --files-dir.
 func (opened *folders) add(dir string, configured bool) {
 	f, fault := folder{path: dir}, ""
-	switch {
-	case !filepath.IsAbs(dir):
-		fault = " (which is not absolute)"
-	case configured && disk.IsWhole(dir):
+	if configured && disk.IsWhole(dir) {
 		// This is far more often a mistake than intended. Who intends it can have
 		// the client offer it as a root.
 		fault = " (which is the whole file system, and is not opened)"
-	default:
+	} else {
 		var err error
 		if f.real, f.root, err = disk.OpenFolder(dir); err != nil {
 			fault = " (which " + err.Error() + ")"

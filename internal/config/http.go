@@ -81,9 +81,6 @@ func (s Secret) Reveal() string {
 	return s.reveal()
 }
 
-// String returns "[redacted]".
-func (s Secret) String() string { return text.Redacted }
-
 // httpTable returns the rows of the team server's flags.
 func (p *parser) httpTable(h *HTTPSettings) []setting {
 	rows := []setting{

@@ -270,11 +270,8 @@ func (d *document) tidy(obj *hujson.Object, depth int, comma bool) {
 // endLine returns extra, the space and comments between two values, so that it ends with
 // a line break and depth steps of indentation.
 func (d *document) endLine(extra hujson.Extra, depth int) hujson.Extra {
-	return slices.Concat(bytes.TrimRight(extra, " \t\r\n"), []byte(d.line(depth)))
+	return slices.Concat(bytes.TrimRight(extra, " \t\r\n"), []byte(d.eol+strings.Repeat(d.unit, depth)))
 }
-
-// line returns a line break and depth steps of indentation.
-func (d *document) line(depth int) string { return d.eol + strings.Repeat(d.unit, depth) }
 
 // patch applies an operation of JSON Patch (RFC 6902).
 func (d *document) patch(op, path, value string) error {

@@ -27,11 +27,7 @@ func (s *Session) Send(ctx context.Context, message any) error { return s.send(c
 // that call's answer. mcp-go would send it through a channel, and so after the answer of
 // a handler that returns at once.
 func (s *Session) Notify(ctx context.Context, method string, params map[string]any) error {
-	return s.Send(ctx, struct {
-		JSONRPC string         `json:"jsonrpc"`
-		Method  string         `json:"method"`
-		Params  map[string]any `json:"params"`
-	}{mcp.JSONRPC_VERSION, method, params})
+	return s.Send(ctx, notification(method, params))
 }
 
 // SetErrorCode sets the JSON-RPC code of the answer to the call in ctx, if that is an

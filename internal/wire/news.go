@@ -224,11 +224,13 @@ func (n *news) sendUpdates() {
 	n.pending = nil
 	n.subscriptions.Unlock()
 	for _, uri := range uris {
-		updated := mcp.JSONRPCNotification{JSONRPC: mcp.JSONRPC_VERSION}
-		updated.Method = mcp.MethodNotificationResourceUpdated
-		updated.Params.AdditionalFields = map[string]any{"uri": uri}
-		n.forward(updated, uri)
+		n.forward(notification(mcp.MethodNotificationResourceUpdated, map[string]any{"uri": uri}), uri)
 	}
+}
+
+func notification(method string, params map[string]any) (n mcp.JSONRPCNotification) {
+	n.JSONRPC, n.Method, n.Params.AdditionalFields = mcp.JSONRPC_VERSION, method, params
+	return n
 }
 
 // forward sends a notification, on a stream with the id of its request: mcp-go adds that to
