@@ -122,7 +122,7 @@ func TestOnlyCallsThatNeedASettingAreRefused(t *testing.T) {
 
 	// Every setting is needed by a call, but for these.
 	notNeeded := []string{"log-level", "log-file", "media-origins", "keep-days", "api-key-file"} // Settings.Key refuses the last
-	for _, v := range files.Values() {
+	for _, v := range files.Values {
 		s := config.Settings{Sandbox: v.Name == "sandbox-duration", Problems: []config.Problem{{Name: v.Name, Err: io.EOF}}}
 		refused := false
 		for tool := range calls {

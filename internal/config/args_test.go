@@ -78,10 +78,10 @@ func TestEntryArgsHoldInAnyFolder(t *testing.T) {
 		homeLine(home), "PIXAZO_STATE_DIR=elsewhere")
 	want := []string{"--api-key-file=" + filepath.Join(work, "k"), "--output-dir=" + filepath.Join(work, "out"), "--files-dir=" + filepath.Join(home, "a"),
 		"--files-dir=" + filepath.Join(filepath.Dir(work), "b"), "--max-wait=40", "--log-file=" + filepath.Join(work, "x.log")}
-	if got := s.EntryArgs(); !slices.Equal(got, want) {
+	if got := s.EntryArgs; !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
-	if got := mustParse(t, []string{"install", "cursor", "--sandbox=no"}, homeLine(home)).EntryArgs(); !slices.Equal(got, []string{"--sandbox=no"}) {
+	if got := mustParse(t, []string{"install", "cursor", "--sandbox=no"}, homeLine(home)).EntryArgs; !slices.Equal(got, []string{"--sandbox=no"}) {
 		t.Errorf("refused sandbox: %q", got)
 	}
 }
@@ -327,7 +327,7 @@ func TestHandoverGivesTheSameSettings(t *testing.T) {
 		t.Errorf("the key is another one: %v", err)
 	}
 	for _, s := range []*Settings{&was, &is} {
-		s.Home, s.keyVariable, s.values, s.entryArgs = "", nil, nil, nil
+		s.Home, s.keyVariable, s.Values, s.EntryArgs = "", nil, nil, nil
 	}
 	if !reflect.DeepEqual(was, is) {
 		t.Errorf("got  %+v\nwant %+v", is, was)

@@ -112,9 +112,15 @@ type Settings struct {
 	// count as unset since their value starts with "${".
 	Unset []string
 
+	// Values are all settings but the key, in the order of the help.
+	Values []Value
+
+	// EntryArgs are the flags of this command line that are settings, for an entry in a
+	// client's configuration. Paths in it are absolute. --sandbox is left out, but not
+	// --sandbox=false.
+	EntryArgs []string
+
 	keyVariable func() (name, text string) // returns the variable with the key, and the key; a function, since fmt would print strings here
-	values      []Value                    // of Values
-	entryArgs   []string                   // of EntryArgs
 	allArgs     []string                   // of Handover
 }
 
@@ -144,11 +150,6 @@ func (s Settings) Invalid() error {
 	return errors.Join(errs...)
 }
 
-// EntryArgs returns the flags of this command line that are settings, for an entry in a
-// client's configuration. Paths in it are absolute. --sandbox is left out, but not
-// --sandbox=false.
-func (s Settings) EntryArgs() []string { return slices.Clone(s.entryArgs) }
-
 // WithoutKey returns the settings without a key.
 func (s Settings) WithoutKey() Settings {
 	s.keyVariable, s.APIKeyFile = nil, ""
@@ -174,12 +175,9 @@ type Value struct {
 	From string // "flag", "variable" or "default"
 }
 
-// Values returns all settings but the key, in the order of the help.
-func (s Settings) Values() []Value { return slices.Clone(s.values) }
-
 // given reports whether a flag or a variable sets the setting of this name.
 func (s Settings) given(name string) bool {
-	return slices.ContainsFunc(s.values, func(v Value) bool { return v.Name == name && v.From != "default" })
+	return slices.ContainsFunc(s.Values, func(v Value) bool { return v.Name == name && v.From != "default" })
 }
 
 // ErrDone is returned by Parse when it has printed the help or the version, and the
@@ -327,12 +325,12 @@ func (p *parser) load() {
 				p.s.allArgs = append(p.s.allArgs, "--"+row.name+"="+v)
 			}
 			if from == "flag" && row.commands == nil && (row.name != "sandbox" || !p.s.Sandbox) {
-				p.s.entryArgs = append(p.s.entryArgs, "--"+row.name+"="+v)
+				p.s.EntryArgs = append(p.s.EntryArgs, "--"+row.name+"="+v)
 			}
 			shown = append(shown, row.show(v))
 		}
 		if row.commands == nil {
-			p.s.values = append(p.s.values, Value{row.name, strings.Join(shown, string(filepath.ListSeparator)), from})
+			p.s.Values = append(p.s.Values, Value{row.name, strings.Join(shown, string(filepath.ListSeparator)), from})
 		}
 	}
 }

@@ -64,10 +64,10 @@ func TestParseGivesDefaults(t *testing.T) {
 	case "windows":
 		state = []string{".pixazo"}
 	}
-	if s.given("api-key-file") || s.entryArgs != nil {
-		t.Errorf("defaults count as given: %+v, %q", s.values, s.entryArgs)
+	if s.given("api-key-file") || s.EntryArgs != nil {
+		t.Errorf("defaults count as given: %+v, %q", s.Values, s.EntryArgs)
 	}
-	s.keyVariable, s.values, s.allArgs = nil, nil, nil
+	s.keyVariable, s.Values, s.allArgs = nil, nil, nil
 	want := Settings{
 		MaxVideosPerDay:  50,
 		AutoSave:         true,
@@ -179,7 +179,7 @@ func TestValuesSayWhereTheyComeFrom(t *testing.T) {
 	home := t.TempDir()
 	s := mustParse(t, []string{"--output-dir", "~/o", "--files-dir", "~/a", "--files-dir", "~/b"}, homeLine(home), "PIXAZO_MAX_WAIT=7", "PIXAZO_LOG_LEVEL=${X}", "PIXAZO_API_KEY="+testKey)
 	got := map[string]Value{}
-	for _, v := range s.Values() {
+	for _, v := range s.Values {
 		got[v.Name] = v
 	}
 	for _, want := range []Value{
@@ -400,7 +400,7 @@ func TestValuesShowPathsAsTheyAre(t *testing.T) {
 	if runtime.GOOS == "windows" { // which has no such names
 		path = filepath.Join(t.TempDir(), "me@work")
 	}
-	for _, v := range mustParse(t, []string{"--output-dir", path, "--webhook-url", "https://u:p@h.example/x?t=1"}).Values() {
+	for _, v := range mustParse(t, []string{"--output-dir", path, "--webhook-url", "https://u:p@h.example/x?t=1"}).Values {
 		if v.Name == "output-dir" && v.Text != path || v.Name == "webhook-url" && v.Text != "https://…@h.example/x?…" {
 			t.Errorf("%+v", v)
 		}

@@ -248,7 +248,7 @@ func TestOtherRefusedSettingsHaveTheirDefault(t *testing.T) {
 	if err == nil || len(s.Problems) != 10 {
 		t.Errorf("%d problems, %v", len(s.Problems), err)
 	}
-	s.Problems, s.values, s.keyVariable, s.entryArgs, s.allArgs, want.values, want.keyVariable, want.allArgs = nil, nil, nil, nil, nil, nil, nil, nil
+	s.Problems, s.Values, s.keyVariable, s.EntryArgs, s.allArgs, want.Values, want.keyVariable, want.allArgs = nil, nil, nil, nil, nil, nil, nil, nil
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("got  %+v\nwant %+v", s, want)
 	}

@@ -119,7 +119,7 @@ func (r *report) check(ctx context.Context) []Check {
 	if err := s.Invalid(); err != nil {
 		return append(checks, Check{"settings", statusFail, strings.ReplaceAll(err.Error(), "\n", "; "), "correct the flag or the variable, then run this again"})
 	}
-	for _, v := range s.Values() {
+	for _, v := range s.Values {
 		checks = append(checks, Check{"setting." + v.Name, statusOK, cmp.Or(v.Text, "none") + " (" + v.From + ")", ""})
 	}
 	clients := r.checkClients(ctx)

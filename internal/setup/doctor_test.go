@@ -77,7 +77,7 @@ func TestDoctorNamesDoNotChange(t *testing.T) {
 		names = append(names, c.Name)
 	}
 	want := []string{"version"}
-	for _, v := range b.o.Settings.Values() {
+	for _, v := range b.o.Settings.Values {
 		want = append(want, "setting."+v.Name)
 	}
 	want = append(want, "key", "gateway", "state-dir", "journal", "output-dir", "files-dir")

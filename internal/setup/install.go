@@ -141,8 +141,8 @@ func (o Options) carry(e entry) ([]string, config.Settings, error) {
 	if err != nil {
 		return nil, server, err
 	}
-	here := o.Settings.Values()
-	for i, v := range server.Values() {
+	here := o.Settings.Values
+	for i, v := range server.Values {
 		if slices.Contains(carried, v.Name) && v.From == "default" && v.Text != here[i].Text {
 			e.Args = append(e.Args, "--"+v.Name+"="+here[i].Text)
 		}
@@ -273,14 +273,14 @@ func (o Options) open(c client) (*document, error) {
 // program was called, even if that is a link, since package managers let their link lead
 // to the newest version.
 func (o Options) entry(c client) (name string, e entry, err error) {
-	args := o.Settings.EntryArgs()
+	args := o.Settings.EntryArgs
 	if url := o.Settings.Setup.URL; url != "" {
 		if o.Settings.Sandbox || o.Settings.Setup.Allow || len(args) > 0 {
 			err = errors.New("--url names a server that has settings of its own; leave out the other flags")
 		}
 		return liveName, entry{URL: url}, err
 	}
-	for _, v := range o.Settings.Values() {
+	for _, v := range o.Settings.Values {
 		if v.From == "variable" && v.Name != "sandbox" && !slices.Contains(carried, v.Name) {
 			o.line("The variable of --%s is set here, but %s may not see it; as a flag of this command it goes into the entry.", v.Name, c.title)
 		}
