@@ -424,6 +424,37 @@ func TestKeyPromptAndDataNeverComeOut(t *testing.T) {
 	}
 }
 
+// A user may have pasted the key into the chat, and a model put it into a wrong place.
+func TestTheKeyInAnArgumentIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	p := start(t, []string{"PIXAZO_API_KEY=" + secret}, "--gateway-url", quickGateway(t).URL, "--log-level=debug")
+	p.send(`{"jsonrpc":"2.0","id":"i","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}`)
+	p.receive()
+	for _, c := range []struct {
+		tool string
+		args map[string]any
+	}{
+		{"generate_video", map[string]any{"prompt": "a", "mode": secret}},
+		{"generate_video", map[string]any{"prompt": []string{secret}}},
+		{"generate_video", map[string]any{"prompt": "a", secret: "b"}},
+		{"generate_video", map[string]any{"prompt": "a", "files": []string{"./" + secret + ".png"}}},
+		{"get_status", map[string]any{"request_id": "key " + secret}},
+		{"download_video", map[string]any{"request_id": secret}},
+		{"wait_for_video", map[string]any{"request_id": secret}},
+		{"list_videos", map[string]any{"cursor": secret}},
+	} {
+		if answer := p.call(c.tool, c.args).text(); strings.Contains(answer, secret) || !strings.HasPrefix(answer, "invalid_argument: ") && !strings.HasPrefix(answer, "file_refused: ") {
+			t.Errorf("%s %v: %s", c.tool, c.args, answer)
+		}
+	}
+	if err := p.end(); err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(p.stderr.String(), secret) {
+		t.Error("the key is in the log")
+	}
+}
+
 func TestServesWithoutAKey(t *testing.T) {
 	t.Parallel()
 	p := start(t, append(homes(t.TempDir()), "PIXAZO_API_KEY=${PIXAZO_API_KEY}"))

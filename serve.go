@@ -90,6 +90,7 @@ func (a *app) register(starter *keeper.Starter) (*server.MCPServer, *resources.V
 		WaitCommand:  func(clientName string) string { return waitCommand(a.settings, clientName) },
 		MaxWait:      a.settings.MaxWait,
 		KeyFile:      a.settings.APIKeyFile,
+		Key:          a.settings.Key,
 		Files:        attach.Resolver{Dirs: a.settings.FilesDirs, FromRoots: a.settings.FilesFromRoots, Home: a.settings.Home},
 		Refuse:       func(tool string, arguments map[string]any) error { return refuse(a.settings, tool, arguments) },
 		Team:         a.team,

@@ -183,7 +183,12 @@ func failure(config Config, d definition, err error) *mcp.CallToolResult {
 	if e.RequestID != "" {
 		advice = append(advice, "request_id: "+e.RequestID)
 	}
-	return mcp.NewToolResultError(strings.TrimSpace(said + " " + config.offered(strings.Join(advice, " "))))
+	said = strings.TrimSpace(said + " " + config.offered(strings.Join(advice, " ")))
+	if config.Key != nil {
+		key, _ := config.Key()
+		said = key.Clean(said, len(said))
+	}
+	return mcp.NewToolResultError(said)
 }
 
 // offered returns words without the sentences that name a tool which this server does
