@@ -22,7 +22,7 @@ const (
 	maxFollowing = 8
 	followPause  = 400 * time.Millisecond // before a slot of a followed job is used again: 20 polls a second in all
 
-	slowly = time.Minute // between polls that fail until a person corrects something
+	hopelessPause = time.Minute // between polls that fail until a person corrects something
 
 	// While somebody waits for a job, the journal is told every attendEvery that this
 	// is so for attendFor, so that its end needs no notice.
@@ -216,7 +216,7 @@ func (t *Tracker) turn(l *loop, attended bool, interval time.Duration) (pause, n
 	}
 	if err != nil && row == nil {
 		t.show(seen.row, err)
-		return slowly, 0, false
+		return hopelessPause, 0, false
 	}
 	if left, err := t.held(l.key); left > 0 {
 		t.show(seen.row, err)
@@ -242,7 +242,7 @@ func (t *Tracker) turn(l *loop, attended bool, interval time.Duration) (pause, n
 	}
 	next = t.interval(l, answer.Row, attended)
 	if hopeless(err) {
-		return slowly, next, true
+		return hopelessPause, next, true
 	}
 	return max(next, min(pixazo.RetryAfter(err), retryLimit)), next, true
 }

@@ -108,7 +108,7 @@ func TestAReplicaWithAWrongClock(t *testing.T) {
 		if !pixazo.IsCode(err, pixazo.LimitReached) || !strings.Contains(err.Error(), "--max-videos-per-user") || pixazo.RetryAfter(err) > time.Hour+time.Second {
 			t.Errorf("got %v, want the limit of a user for an hour", err)
 		}
-		check(t, wrong.Take(t.Context(), Lease{"watch", "wrong", time.Now().Add(time.Minute)}))
+		check(t, wrong.TakeLease(t.Context(), Lease{"watch", "wrong", time.Now().Add(time.Minute)}))
 	})
 	if rows := list(t, right, Pending); len(rows) != 2 {
 		t.Errorf("%d rows under way, want 2: %+v", len(rows), rows)

@@ -98,9 +98,9 @@ func (j *Journal) EndSave(ctx context.Context, row int64, failure string, next t
 	return err
 }
 
-// Tell claims the row's notice. It returns true if the caller is to show it: the
+// ClaimNotice claims the row's notice. It returns true if the caller is to show it: the
 // notice is wanted, and no process has claimed it before.
-func (j *Journal) Tell(ctx context.Context, row int64) (bool, error) {
+func (j *Journal) ClaimNotice(ctx context.Context, row int64) (bool, error) {
 	return j.updateOne(ctx, `UPDATE jobs SET told_at = `+j.now()+` WHERE row = $1 AND notify = 1 AND told_at = 0`, row)
 }
 
@@ -130,20 +130,20 @@ type Lease struct {
 	Until  time.Time
 }
 
-// Take gives the lease to l.Holder, even if another process has it.
-func (j *Journal) Take(ctx context.Context, l Lease) error {
+// TakeLease gives the lease to l.Holder, even if another process has it.
+func (j *Journal) TakeLease(ctx context.Context, l Lease) error {
 	_, err := j.updateOne(ctx, `INSERT INTO leases (name, holder, until) VALUES ($1, $2, `+j.now()+` + $3)
 		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until`, l.Name, l.Holder, until(l.Until))
 	return err
 }
 
-// Keep prolongs the lease until l.Until and reports whether l.Holder still has it.
-func (j *Journal) Keep(ctx context.Context, l Lease) (bool, error) {
+// RenewLease prolongs the lease until l.Until and reports whether l.Holder still has it.
+func (j *Journal) RenewLease(ctx context.Context, l Lease) (bool, error) {
 	return j.updateOne(ctx, `UPDATE leases SET until = `+j.now()+` + $1 WHERE name = $2 AND holder = $3`, until(l.Until), l.Name, l.Holder)
 }
 
-// Leave ends the lease if l.Holder has it.
-func (j *Journal) Leave(ctx context.Context, l Lease) error {
+// EndLease ends the lease if l.Holder has it.
+func (j *Journal) EndLease(ctx context.Context, l Lease) error {
 	_, err := j.updateOne(ctx, `DELETE FROM leases WHERE name = $1 AND holder = $2`, l.Name, l.Holder)
 	return err
 }
@@ -157,6 +157,7 @@ func (j *Journal) Leases(ctx context.Context, prefix string) (held []Lease, err 
 	return held, err
 }
 
+// leases implements Leases, with an expression for the present time.
 func leases(ctx context.Context, q querier, now, prefix string) ([]Lease, error) {
 	begun := time.Now()
 	return query(ctx, q, func(scan func(...any) error) (l Lease, err error) {

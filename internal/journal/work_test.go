@@ -72,7 +72,7 @@ func TestSavingIsClaimedOnce(t *testing.T) {
 			time.Sleep(time.Hour)
 			hold(second, false) // whether the file is still there or not
 			for _, want := range []bool{true, false} {
-				if got, err := second.Tell(t.Context(), row.ID); got != want || err != nil {
+				if got, err := second.ClaimNotice(t.Context(), row.ID); got != want || err != nil {
 					t.Errorf("the notice: %t, %v; want %t", got, err, want)
 				}
 			}
@@ -122,15 +122,15 @@ func TestTheNewestTakesALease(t *testing.T) {
 			if held, err := j.Leases(t.Context(), "watch"); len(held) != 0 || err != nil {
 				t.Errorf("%+v, %v", held, err)
 			}
-			check(t, j.Take(t.Context(), l("old")))
-			check(t, j.Take(t.Context(), l("new")))
-			if kept, err := j.Keep(t.Context(), l("old")); kept || err != nil {
+			check(t, j.TakeLease(t.Context(), l("old")))
+			check(t, j.TakeLease(t.Context(), l("new")))
+			if kept, err := j.RenewLease(t.Context(), l("old")); kept || err != nil {
 				t.Errorf("the old one keeps it: %t, %v", kept, err)
 			}
-			if kept, err := j.Keep(t.Context(), l("new")); !kept || err != nil {
+			if kept, err := j.RenewLease(t.Context(), l("new")); !kept || err != nil {
 				t.Errorf("the new one loses it: %t, %v", kept, err)
 			}
-			check(t, j.Leave(t.Context(), l("old")))
+			check(t, j.EndLease(t.Context(), l("old")))
 			if held, err := j.Leases(t.Context(), "wat"); len(held) != 1 || held[0].Holder != "new" || err != nil {
 				t.Errorf("%+v, %v", held, err)
 			}
@@ -151,7 +151,7 @@ func TestAJournalThatIsGoneIsNotMadeAgain(t *testing.T) {
 	in := intend(t, j, submission("tides"))
 	j.OnlyExisting()
 	check(t, os.RemoveAll(dir))
-	if err := j.Take(t.Context(), Lease{Name: "watch"}); !errors.Is(err, errGone) {
+	if err := j.TakeLease(t.Context(), Lease{Name: "watch"}); !errors.Is(err, errGone) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Stat(dir); err == nil {

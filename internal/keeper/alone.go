@@ -73,11 +73,11 @@ func (k *Keeper) keepLease(ctx context.Context, w *watch) bool {
 	kept := true
 	switch {
 	case w.renewed.IsZero() && !w.first || has == "": // a lease can vanish when the journal is replaced or a clock is set
-		err = k.o.Journal.Take(ctx, w.lease)
+		err = k.o.Journal.TakeLease(ctx, w.lease)
 	case has != w.lease.Holder:
 		kept = false
 	case time.Since(w.renewed) > leaseFor/3:
-		kept, err = k.o.Journal.Keep(ctx, w.lease)
+		kept, err = k.o.Journal.RenewLease(ctx, w.lease)
 	default:
 		return true
 	}
@@ -98,15 +98,15 @@ func (k *Keeper) finish(ctx context.Context, lease journal.Lease, submitting <-c
 	sending := journal.Lease{Name: sendLease + lease.Holder, Holder: lease.Holder}
 	for !isClosed(submitting) {
 		sending.Until = time.Now().Add(leaseFor)
-		_ = k.o.Journal.Take(ctx, sending)
-		_ = k.o.Journal.Leave(ctx, lease)
+		_ = k.o.Journal.TakeLease(ctx, sending)
+		_ = k.o.Journal.EndLease(ctx, lease)
 		select {
 		case <-submitting:
 		case <-time.After(leaseFor / 3):
 		}
 	}
-	_ = k.o.Journal.Leave(ctx, lease)
+	_ = k.o.Journal.EndLease(ctx, lease)
 	if !sending.Until.IsZero() {
-		_ = k.o.Journal.Leave(ctx, sending)
+		_ = k.o.Journal.EndLease(ctx, sending)
 	}
 }

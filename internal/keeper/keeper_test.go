@@ -646,7 +646,7 @@ func TestALostLeaseIsTakenAgain(t *testing.T) {
 		if err != nil || len(held) != 1 {
 			t.Fatalf("%+v, %v", held, err)
 		}
-		if err := h.journal.Leave(t.Context(), held[0]); err != nil { // as a journal that replaced a damaged one has none
+		if err := h.journal.EndLease(t.Context(), held[0]); err != nil { // as a journal that replaced a damaged one has none
 			t.Fatal(err)
 		}
 		time.Sleep(30 * time.Second)
@@ -940,7 +940,7 @@ func TestAServerStartsAMissingKeeper(t *testing.T) {
 		}
 		expect("a job that nobody watches", true, time.Minute+time.Second)
 		lease := journal.Lease{Name: WatchLease("gateway", "key"), Holder: "a keeper that is killed then", Until: time.Now().Add(leaseFor)}
-		if err := h.journal.Take(t.Context(), lease); err != nil {
+		if err := h.journal.TakeLease(t.Context(), lease); err != nil {
 			t.Fatal(err)
 		}
 		expect("a keeper watches", false, 59*time.Second)

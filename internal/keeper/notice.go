@@ -66,7 +66,7 @@ func (k *Keeper) notify(ctx context.Context, row journal.Row) error {
 	if !due {
 		return nil
 	}
-	first, err := k.o.Journal.Tell(ctx, row.ID)
+	first, err := k.o.Journal.ClaimNotice(ctx, row.ID)
 	attended := row.Save.Attended.After(now) && row.Save.Attended.Before(now.Add(maxAhead))
 	if err != nil || !first || k.o.Notify == nil || attended {
 		return err

@@ -63,7 +63,7 @@ func Stop(ctx context.Context, j *journal.Journal) (n int, err error) {
 	if !j.Exists() {
 		return 0, nil
 	}
-	err = j.Take(ctx, journal.Lease{Name: stopLease, Holder: holder(""), Until: time.Now().Add(stopFor)})
+	err = j.TakeLease(ctx, journal.Lease{Name: stopLease, Holder: holder(""), Until: time.Now().Add(stopFor)})
 	for err == nil {
 		var held []journal.Lease
 		held, err = j.Leases(ctx, "")
