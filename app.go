@@ -153,7 +153,7 @@ func (a *app) keeper() *keeper.Keeper {
 		Tracker: a.tracker,
 		Journal: a.journal,
 		Save: func(ctx context.Context, row journal.Row, named func(string) error) error {
-			return a.saver.SaveByItself(ctx, row.Save.Folder, row.Job.RequestID, row.Save.Name, named)
+			return a.saver.AutoSave(ctx, row.Save.Folder, row.Job.RequestID, row.Save.Name, named)
 		},
 		Gateway: a.gateway,
 		Account: a.client.Account,

@@ -179,15 +179,15 @@ func (s *Saver) Save(ctx context.Context, req Request, timeout time.Duration, re
 	return saved, err
 }
 
-// SaveByItself saves the video of a finished job below dir without a call that
+// AutoSave saves the video of a finished job below dir without a call that
 // asked for it. The caller has locked out other processes (see Jobs.Hold). name is
-// the name that an earlier try passed to named. If it is "", SaveByItself chooses a
+// the name that an earlier try passed to named. If it is "", AutoSave chooses a
 // free name and passes it to named before it writes anything; an error of named
 // ends the save. If the journal can't record the file, it returns an error, and with
 // the same name another call records the file that is there. When ctx ends, it waits up
 // to a second until the transfer has removed its unfinished file, or recorded a complete
 // one.
-func (s *Saver) SaveByItself(ctx context.Context, dir, requestID, name string, named func(name string) error) error {
+func (s *Saver) AutoSave(ctx context.Context, dir, requestID, name string, named func(name string) error) error {
 	t := &transfer{Saver: s, req: Request{RequestID: requestID, Dir: dir, Filename: name}, named: named}
 	ended := make(chan error, 1)
 	go func() {

@@ -667,36 +667,36 @@ func TestFileThatAppearsMeanwhileStays(t *testing.T) {
 
 // A save that nobody asked for keeps to the name of its first try, takes the
 // whole file of one, and fetches nothing when the name can't be written down.
-func TestASaveByItselfKeepsItsName(t *testing.T) {
+func TestAAutoSaveKeepsItsName(t *testing.T) {
 	whole := video(1000)
 	m := wellBehaved(t, whole)
 	h := newHouse(t, m.URL, m.link())
 	refused := errors.New("the journal can't be used")
-	if err := h.SaveByItself(t.Context(), h.out, videoID, "", func(string) error { return refused }); !errors.Is(err, refused) || len(m.requests()) != 0 {
+	if err := h.AutoSave(t.Context(), h.out, videoID, "", func(string) error { return refused }); !errors.Is(err, refused) || len(m.requests()) != 0 {
 		t.Fatalf("%v after %d requests", err, len(m.requests()))
 	}
 	var name string
-	if err := h.SaveByItself(t.Context(), h.out, videoID, "", func(n string) error { name = n; return nil }); err != nil || name == "" {
+	if err := h.AutoSave(t.Context(), h.out, videoID, "", func(n string) error { name = n; return nil }); err != nil || name == "" {
 		t.Fatal(name, err)
 	}
 	wantTree(t, h.out, name)
 	taken := func(string) error { t.Error("named again"); return nil }
-	if err := h.SaveByItself(t.Context(), h.out, videoID, name, taken); err != nil || len(m.requests()) != 1 {
+	if err := h.AutoSave(t.Context(), h.out, videoID, name, taken); err != nil || len(m.requests()) != 1 {
 		t.Errorf("again: %v after %d requests", err, len(m.requests()))
 	}
 }
 
 // A file that the journal could not record would be a save that failed for good.
-func TestASaveByItselfThatIsNotRecordedFailsAndIsRecordedLater(t *testing.T) {
+func TestAAutoSaveThatIsNotRecordedFailsAndIsRecordedLater(t *testing.T) {
 	m := wellBehaved(t, video(1000))
 	h := newHouse(t, m.URL, m.link())
 	h.jobs.known = nil
 	name := ""
-	if err := h.SaveByItself(t.Context(), h.out, videoID, "", func(n string) error { name = n; return nil }); err == nil {
+	if err := h.AutoSave(t.Context(), h.out, videoID, "", func(n string) error { name = n; return nil }); err == nil {
 		t.Error("it is taken for saved")
 	}
 	h.jobs.known = map[string]download.Known{}
-	err := h.SaveByItself(t.Context(), h.out, videoID, name, func(string) error { t.Error("named again"); return nil })
+	err := h.AutoSave(t.Context(), h.out, videoID, name, func(string) error { t.Error("named again"); return nil })
 	if saved := h.jobs.known[videoID].Saved; err != nil || len(saved) != 1 || len(m.requests()) != 1 {
 		t.Errorf("%v, recorded %+v after %d requests", err, saved, len(m.requests()))
 	}

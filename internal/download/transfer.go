@@ -38,7 +38,7 @@ type transfer struct {
 	saved  Saved
 	err    error
 
-	// named is the function given to SaveByItself, which is called with the chosen
+	// named is the function given to AutoSave, which is called with the chosen
 	// name; nil for transfers that Save started.
 	named func(name string) error
 

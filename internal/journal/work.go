@@ -55,11 +55,11 @@ func (j *Journal) Adopt(ctx context.Context, row int64, account string) error {
 
 // HoldSave takes the lease to save the row's video, and renews it until release is
 // called; the lease of a process that is killed ends within 60 s. release is nil if
-// another process has the lease. An automatic save (byItself) also gets none if the
-// video is not to be saved, was saved before, or no try is due.
-func (j *Journal) HoldSave(ctx context.Context, row int64, byItself bool) (release func(), err error) {
+// another process has the lease, and, if automatic, also if the video is not to be
+// saved, was saved before, or no try is due.
+func (j *Journal) HoldSave(ctx context.Context, row int64, automatic bool) (release func(), err error) {
 	free := `NOT ` + j.leased("save_until")
-	if byItself {
+	if automatic {
 		free = toSave + ` AND ` + j.saveDue()
 	}
 	ctx = context.WithoutCancel(ctx)
