@@ -69,6 +69,7 @@ func TestRulesOfBothEras(t *testing.T) {
 	for _, modern := range eras {
 		t.Run(eraName(modern), func(t *testing.T) {
 			r := newTeam().start(t, func(o *Options) { o.AllowedOrigins = []string{"https://app.example"} })
+			close(r.release) // a call of block that gets through ends
 			c := r.connect("alice", modern)
 			call, ping := c.call("1", "hello", ""), c.message("1", "ping", "")
 			allow := "POST, GET, DELETE, OPTIONS"
@@ -89,6 +90,8 @@ func TestRulesOfBothEras(t *testing.T) {
 				{name: "a charset", body: call, header: "Content-Type: application/json; charset=utf-8", status: 200},
 				{name: "no token", body: ping, header: "Authorization:", status: 401, answer: `WWW-Authenticate: Bearer resource_metadata="x"`},
 				{name: "too little scope", body: c.call("1", "block", ""), header: "Authorization: Bearer nobody\nMcp-Session-Id:", status: 403, answer: `WWW-Authenticate: Bearer error="insufficient_scope"`},
+				{name: "too little scope, hidden behind null", body: strings.Replace(c.call("1", "block", ""), `"params":`, `"params":null,"params":`, 1), header: "Authorization: Bearer nobody\nMcp-Session-Id:", status: 400, code: -32600},
+				{name: "too little scope, hidden before nothing", body: strings.Replace(c.call("1", "block", ""), `"params":`, `"PARAMS":{"name":"hello"},"params":`, 1), header: "Authorization: Bearer nobody\nMcp-Session-Id:", status: 400, code: -32600},
 				{name: "an evil page", body: call, header: "Origin: https://evil.example", status: 403},
 				{name: "an evil page without a token", body: call, header: "Origin: https://evil.example\nAuthorization:", status: 403},
 				{name: "a page of null", body: call, header: "Origin: null", status: 403},

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -30,9 +31,10 @@ func Read(raw []byte) (m Message, refused *mcp.JSONRPCError) {
 		ID     json.RawMessage `json:"id"`
 		Result json.RawMessage `json:"result"`
 		Error  json.RawMessage `json:"error"`
+		Params occurrences     `json:"params"`
 	}
 	err := json.Unmarshal(raw, &head)
-	m = Message{head.Method, string(bytes.TrimSpace(head.ID)), head.Result, head.Error, raw}
+	m = Message{Method: head.Method, ID: string(bytes.TrimSpace(head.ID)), Result: head.Result, Error: head.Error, Raw: raw}
 	refuse := func(id any, code int, why string) (Message, *mcp.JSONRPCError) {
 		answer := refusal(id, code, why)
 		return m, &answer
@@ -44,19 +46,37 @@ func Read(raw []byte) (m Message, refused *mcp.JSONRPCError) {
 	if null {
 		m.ID = ""
 	}
+	var id any // of an answer: null for a notification
+	if m.ID != "" {
+		id = json.RawMessage(m.ID)
+	}
 	switch {
 	case m.ID != "" && m.ID[0] != '"' && m.ID[0] != '-' && (m.ID[0] < '0' || m.ID[0] > '9'):
 		return refuse(nil, mcp.INVALID_REQUEST, "id must be a string or a number")
 	case err != nil && m.ID == "":
 		return refuse(nil, mcp.INVALID_REQUEST, "a message must be one JSON-RPC object, whose method is a string")
 	case err != nil:
-		return refuse(json.RawMessage(m.ID), mcp.INVALID_REQUEST, "method must be a string")
+		return refuse(id, mcp.INVALID_REQUEST, "method must be a string")
 	case m.Method == "" && m.ID == "" && m.Result == nil && m.Error == nil:
 		return refuse(nil, mcp.INVALID_REQUEST, noMethod)
 	case null && m.Method != "" && !strings.HasPrefix(m.Method, "notifications/"):
 		return refuse(nil, mcp.INVALID_REQUEST, "id must be a string or a number; got null")
+	case head.Params > 1:
+		// Which of them counts, Params and mcp-go would each decide for itself: what
+		// a caller may do is looked up in one, and done by the other.
+		return refuse(id, mcp.INVALID_REQUEST, fmt.Sprintf("params must be given once; got %d of them", head.Params))
 	}
 	return m, nil
+}
+
+// occurrences counts how often an object has a field, in any case of letters, as
+// encoding/json reads it.
+type occurrences int
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (o *occurrences) UnmarshalJSON([]byte) error {
+	*o++
+	return nil
 }
 
 // Params decodes the params of m into p, a pointer. It ignores what does not fit, which
