@@ -221,10 +221,14 @@ func (c *Client) exchange(client *http.Client, req *http.Request) (a answer, err
 	}
 	defer resp.Body.Close()
 	a.status, a.header = resp.StatusCode, resp.Header
+	if a.status == http.StatusSwitchingProtocols {
+		// Its body is the connection, which the deadline of req does not end.
+		defer context.AfterFunc(req.Context(), func() { _ = resp.Body.Close() })()
+	}
 	a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	a.body = bytes.TrimPrefix(a.body, []byte("\ufeff"))
 	if err != nil {
-		return a, &Error{Code: GatewayUnreachable, HTTPStatus: a.status, Message: explain(key, err)}
+		return a, &Error{Code: GatewayUnreachable, HTTPStatus: a.status, Message: explain(key, cmp.Or(req.Context().Err(), err))}
 	}
 	if len(a.body) > maxAnswer {
 		return a, &Error{Code: BadResponse, HTTPStatus: a.status, Message: "the gateway's answer is longer than 1 MiB"}

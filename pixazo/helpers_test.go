@@ -137,6 +137,16 @@ func stalled(status int, body string) reply {
 	}
 }
 
+// switched is an answer whose body is the connection, as net/http gives it: only
+// closing it ends a read.
+func switched(req *http.Request) (*http.Response, error) {
+	connect(req, true)
+	r, _ := io.Pipe()
+	answer := response(101, nil)
+	answer.Body = r
+	return answer, nil
+}
+
 type failingReader struct{ err error }
 
 func (r failingReader) Read([]byte) (int, error) { return 0, r.err }
