@@ -13,6 +13,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,10 +31,11 @@ type answer struct {
 }
 
 // namedID returns the request_id that the answer names, "" if it names no valid one. It
-// looks at the field request_id of the body, and of its objects data, error and detail,
-// in which HeyGen's own API and common frameworks answer; an id elsewhere, or in a
-// text, may be that of another job. It prefers an id of our model, since proxies put
-// request_ids of their own into error pages. The body may be cut off behind the id.
+// looks at the fields request_id and polling_url of the body, and of its objects data,
+// error and detail, in which HeyGen's own API and common frameworks answer; an id
+// elsewhere, or in a text, may be that of another job. It prefers an id of our model,
+// since proxies put request_ids of their own into error pages. The body may be cut off
+// behind the id.
 func (a answer) namedID() string {
 	ids := idsIn(bytes.TrimLeft(a.body, "[ \t\r\n"), true)
 	ids = slices.DeleteFunc(ids, func(id string) bool { return CheckRequestID(id) != nil || a.key.Clean(id, maxIDLength) != id })
@@ -46,7 +48,7 @@ func (a answer) namedID() string {
 // namesOurModel reports whether requestID is that of a job of this model.
 func namesOurModel(requestID string) bool { return strings.HasPrefix(requestID, IDPrefix) }
 
-// idsIn returns the values of request_id in a JSON object, which may be cut off, and
+// idsIn returns the ids that request_id and polling_url hold in a JSON object, which may be cut off, and
 // with envelopes those in its objects data, error and detail.
 func idsIn(object []byte, envelopes bool) (ids []string) {
 	d := json.NewDecoder(bytes.NewReader(object))
@@ -65,6 +67,10 @@ func idsIn(object []byte, envelopes bool) (ids []string) {
 		case "request_id":
 			if id, ok := value.(string); ok {
 				ids = append(ids, id)
+			}
+		case "polling_url":
+			if address, ok := value.(string); ok && namesOurModel(path.Base(address)) {
+				ids = append(ids, path.Base(address))
 			}
 		case "data", "error", "detail":
 			if envelopes {

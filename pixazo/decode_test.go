@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -157,8 +158,7 @@ func TestOddFieldsCostOnlyThemselves(t *testing.T) {
 
 	bare := Job{RequestID: testID, Status: Completed}
 	for _, odd := range []string{
-		`null`, `[]`, `[{"media_url":["https://x.example/v.mp4"]}]`, `"https://x.example/v.mp4"`, `17`, `true`, `{}`,
-		`{"media_url":null}`, `{"media_url":17}`, `{"media_url":{"url":"https://x.example/v.mp4"}}`, `{"media_url":[]}`,
+		`null`, `[]`, `17`, `true`, `{}`, `{"media_url":null}`, `{"media_url":17}`, `{"media_url":{"uri":"https://x.example/v.mp4"}}`, `{"media_url":[]}`,
 		`{"media_url":[[]]}`, `{"media_type":null}`, `{"media_type":["video/mp4"]}`,
 	} {
 		got, err := decodeJob([]byte(`{`+rest+`,"output":`+odd+`}`), "")
@@ -177,7 +177,9 @@ func TestMediaURLIsReadAsArrayOrString(t *testing.T) {
 	}{
 		{`"https://x.example/v.mp4"`, []string{"https://x.example/v.mp4"}},
 		{`["https://x.example/1","http://y.example/2"]`, []string{"https://x.example/1", "http://y.example/2"}},
-		{`[null,17,"https://x.example/1",["https://x.example/2"],{},""]`, []string{"https://x.example/1"}},
+		{`[null,17,"https://x.example/1",["https://x.example/2"],{},""]`, []string{"https://x.example/1", "https://x.example/2"}},
+		{`{"url":"https://x.example/1"}`, []string{"https://x.example/1"}},
+		{`[{"url":"https://x.example/1","type":"video"},{"href":"https://x.example/2"}]`, []string{"https://x.example/1"}},
 		{`"HTTPS://X.example/V.mp4?sig=a%2Fb&c=ü#t=1"`, []string{"HTTPS://X.example/V.mp4?sig=a%2Fb&c=%C3%BC#t=1"}},
 		{`["javascript:alert(1)","data:video/mp4;base64,AAAA","file:///etc/passwd","ftp://x.example/v","blob:https://x.example/1"]`, nil},
 		{`["//x.example/v","/v.mp4","v.mp4","https:","https://","https:x.example","https:///v"]`, nil},
@@ -196,6 +198,19 @@ func TestMediaURLIsReadAsArrayOrString(t *testing.T) {
 		got, err := decodeJob([]byte(`{"request_id":"a","status":"COMPLETED","output":{"media_url":`+tt.sent+`}}`), "")
 		if err != nil || !reflect.DeepEqual(got.VideoURLs, tt.want) {
 			t.Errorf("%.80s:\n%q, error %v, want\n%q", tt.sent, got.VideoURLs, err, tt.want)
+		}
+	}
+}
+
+// A finished video has been paid for: its URL is found in any likely form of output.
+func TestVideoIsFoundInOtherFormsOfOutput(t *testing.T) {
+	for _, output := range []string{
+		`"https://x.example/1"`, `["https://x.example/1"]`, `{"url":"https://x.example/1"}`, `{"media_url":[],"url":"https://x.example/1"}`,
+		`[{"media_url":["https://x.example/1"]}]`, strings.Repeat("[", 9000) + `"https://x.example/1"` + strings.Repeat("]", 9000),
+	} {
+		got, err := decodeJob([]byte(`{"request_id":"a","status":"COMPLETED","output":`+output+`}`), "")
+		if err != nil || !slices.Equal(got.VideoURLs, []string{"https://x.example/1"}) {
+			t.Errorf("%.60s: %q, error %v", output, got.VideoURLs, err)
 		}
 	}
 }

@@ -106,7 +106,7 @@ func (c *Client) decode(a answer, requestID string) (Job, error) {
 		UpdatedAt:   timestamp(body["updated_at"]),
 		CompletedAt: timestamp(body["completed_at"]),
 		Media: Media{
-			VideoURLs:         a.videoURLs(output["media_url"]),
+			VideoURLs:         a.videoURLs(body["output"]),
 			MediaType:         a.mediaType(output["media_type"]),
 			DurationSeconds:   seconds(output["duration"]),
 			ThumbnailURL:      c.extraURL(a, output["thumbnail_url"]),
@@ -190,20 +190,25 @@ func timestamp(value any) time.Time {
 	return time.Time{}
 }
 
-// videoURLs reads media_url: an array, as documented, or a string, as other models have
-// it. It leaves out what is not an http(s) URL.
-func (a answer) videoURLs(value any) []string {
-	items, ok := value.([]any)
-	if !ok {
-		items = []any{value}
-	}
-	var urls []string
-	for _, item := range items {
-		if u := a.escapedURL(item); u != "" && len(urls) < maxVideoURLs {
-			urls = append(urls, u)
+// videoURLs returns the http(s) URLs of an output: its media_url, documented as an
+// array and seen as a plain string on other models. Each may be an object with a url
+// as well, and so may the output itself, or a list of outputs.
+func (a answer) videoURLs(value any) (urls []string) {
+	switch v := value.(type) {
+	case string:
+		if u := a.escapedURL(v); u != "" {
+			urls = []string{u}
+		}
+	case []any:
+		for _, item := range v {
+			urls = append(urls, a.videoURLs(item)...)
+		}
+	case map[string]any:
+		if urls = a.videoURLs(v["media_url"]); len(urls) == 0 {
+			urls = a.videoURLs(v["url"])
 		}
 	}
-	return urls
+	return urls[:min(len(urls), maxVideoURLs)]
 }
 
 // extraURL returns a URL that is https, or has the gateway's origin, as the sandbox's
