@@ -161,9 +161,9 @@ func ViewOf(r Row, now time.Time, typical time.Duration) View {
 	}
 	if changed := cmp.Or(r.ChangedAt, created); !v.Done && v.RequestID != "" && !changed.IsZero() {
 		v.TypicalSeconds = int(typical.Seconds())
-		var age time.Duration // 0 when not known
+		var age time.Duration // 0 when not known, or in the future of a clock that runs ahead
 		if !created.IsZero() {
-			age = now.Sub(created)
+			age = max(now.Sub(created), 0)
 		}
 		v.CheckAgainSeconds = int(checkAgain(age, typical).Seconds())
 		v.Stalled = now.Sub(changed) > stalledAfter

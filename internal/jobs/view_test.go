@@ -41,6 +41,8 @@ func TestAJobAsItIsShown(t *testing.T) {
 			`{"request_id":"id-1","status":"QUEUED","done":false,"created_at":"2026-11-25T11:59:00Z","elapsed_seconds":60,"check_again_seconds":240}`},
 		{"later than usual", jobs.Row{State: journal.Accepted, SubmittedAt: ago(10 * time.Minute), ChangedAt: ago(time.Minute), Job: pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}}, time.Minute,
 			`{"request_id":"id-1","status":"QUEUED","done":false,"created_at":"2026-11-25T11:50:00Z","elapsed_seconds":600,"typical_seconds":60,"check_again_seconds":660}`},
+		{"made in the future of the gateway's clock", jobs.Row{State: journal.Accepted, SubmittedAt: ago(time.Minute), Job: pixazo.Job{RequestID: "id-1", Status: pixazo.Queued, CreatedAt: ago(-24 * time.Hour)}}, 0,
+			`{"request_id":"id-1","status":"QUEUED","done":false,"created_at":"2026-11-26T12:00:00Z","elapsed_seconds":0,"check_again_seconds":300}`},
 		{"stalled", jobs.Row{State: journal.Accepted, SubmittedAt: ago(2 * time.Hour), ChangedAt: ago(61 * time.Minute), Job: pixazo.Job{RequestID: "id-1", Status: pixazo.Processing}}, 0,
 			`{"request_id":"id-1","status":"PROCESSING","done":false,"created_at":"2026-11-25T10:00:00Z","elapsed_seconds":7200,"check_again_seconds":1200,"stalled":true}`},
 		{"done and saved", jobs.Row{State: journal.Accepted, SubmittedAt: ago(2 * time.Hour), ChangedAt: ago(2 * time.Hour), Saved: []jobs.SavedFile{{Path: saved}}, Save: journal.Save{Error: "an earlier one"},
