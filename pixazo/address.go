@@ -89,6 +89,17 @@ func IsLoopback(host string) bool {
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
+// isPublic reports whether host may be one on the internet: no name or address of this
+// computer or of a network that it is in.
+func isPublic(host string) bool {
+	host = normalHost(host)
+	if addr, err := netip.ParseAddr(host); err == nil {
+		addr = addr.Unmap()
+		return addr.IsGlobalUnicast() && !addr.IsPrivate()
+	}
+	return host != "localhost" && !strings.HasSuffix(host, ".localhost") && !strings.HasSuffix(host, ".local")
+}
+
 // isOwn reports whether address is a URL with the gateway's scheme, host and port, to
 // which the key may be sent.
 func (c *Client) isOwn(address string) bool {

@@ -26,6 +26,7 @@ const (
 	anyForm  = "must be an http(s) URL, an asset ID, the path of a local file, a data URI (data:<media type>;base64,<data>), or base64 of a picture, a video, audio or a PDF; leave it out if there is none"
 	headForm = "must begin as a data URI does, data:<media type>;base64,"
 	urlForm  = "must be an http(s) URL with a host, without a password, of at most 8,192 characters"
+	urlPlace = "must be a URL on the internet, not of this computer or its network, which HeyGen can't reach: give the file itself"
 )
 
 func encoded(data string) string { return base64.StdEncoding.EncodeToString([]byte(data)) }
@@ -78,6 +79,21 @@ func TestFileRefusalNamesTheRuleOfItsKind(t *testing.T) {
 		" https://example.com/a.png":       urlForm,
 		"https://example.com/\na":          urlForm,
 		"http://[::1/a.png":                urlForm,
+
+		"http://localhost:3000/a.png":     urlPlace, // a video without its slides would be paid for
+		"https://app.LOCALHOST./a.png":    urlPlace,
+		"http://printer.local/a.png":      urlPlace,
+		"http://127.0.0.1/a.png":          urlPlace,
+		"http://[::1]:8080/a.png":         urlPlace,
+		"http://[::ffff:10.0.0.1]/a.png":  urlPlace,
+		"http://192.168.1.5/a.png":        urlPlace,
+		"http://169.254.169.254/a":        urlPlace,
+		"http://0.0.0.0:8000/a.png":       urlPlace,
+		"http://[fe80::1%25eth0]/a.png":   urlPlace,
+		"https://localhost.example/a.png": "",
+		"https://local/a.png":             "",
+		"https://203.0.113.5/a.png":       "",
+		"https://[2001:db8::1]/a.png":     "",
 
 		"Data:Image/PNG;Base64,AAAA":                "",
 		"data:image/png;base64,AA==":                "",
