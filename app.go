@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -83,6 +84,9 @@ func newApp(settings config.Settings, log *slog.Logger) (*app, error) {
 		o.File, o.Database = "team.db", settings.HTTP.DatabaseURL.Reveal()
 	}
 	jo := jobs.Options{Account: a.client.Account, Logger: log}
+	if settings.Command == config.Wait {
+		jo.MaxWaits = math.MaxInt // it waits for all that it was given
+	}
 	var gateway jobs.Gateway = a.client
 	if settings.Command == config.HTTP {
 		a.metrics = metrics.NewSet()

@@ -47,7 +47,7 @@ func main() {
 	go stderr.copyTo(os.Stderr)
 	log.SetOutput(io.Discard) // net/http logs there by itself, and quotes the gateway
 	err := run(ctx, os.Args[1:], config.WithHome(os.Environ()), keepCommand(), os.Stdin, os.Stdout, stderr)
-	if err != nil {
+	if err != nil && !errors.Is(err, syscall.EPIPE) { // which head and others leave behind on purpose
 		fmt.Fprintln(stderr, "pixazo-mcp:", err)
 	}
 	stderr.close()

@@ -81,7 +81,7 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 	case w.late > 0:
 		return status{timedOut, fmt.Errorf("not done yet: %d of the videos", w.late)}
 	}
-	return nil
+	return w.unwritten
 }
 
 // appOf makes the parts for waiting for the jobs that the journal has of gateway.
@@ -106,6 +106,7 @@ type waiter struct {
 	out          io.Writer
 	lastStatus   map[string]string // by request_id: the status, or failed status check, of the newest progress
 	failed, late int
+	unwritten    error // of the first line that could not be written
 
 	begun    time.Time
 	terminal bool   // out is a terminal, whose last line shows the progress
@@ -116,7 +117,8 @@ type waiter struct {
 // print prints a line in place of the progress line. The caller holds w.mu.
 func (w *waiter) print(line string) {
 	w.show("")
-	fmt.Fprintln(w.out, line)
+	_, err := fmt.Fprintln(w.out, line)
+	w.unwritten = cmp.Or(w.unwritten, err)
 }
 
 // show replaces the progress line. The caller holds w.mu.
@@ -141,8 +143,11 @@ func (w *waiter) wait(ctx context.Context, a *app, id string, timeout time.Durat
 	defer w.mu.Unlock()
 	w.left--
 	ended := row.Job.Done()
+	if errors.Is(err, context.Canceled) { // by a signal: where the video stands is known all the same
+		err = nil
+	}
 	switch {
-	case errors.Is(err, context.Canceled) || err == nil && !ended:
+	case err == nil && !ended:
 		w.late++
 	case err != nil || row.Job.Status.Failed():
 		w.failed++

@@ -7,6 +7,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -185,6 +188,42 @@ func lastLine(s string) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	return lines[len(lines)-1]
 }
+
+// A server lets no more than 64 calls wait at once; the command took the others for
+// late, though it was given no timeout. What it can't write it says, too.
+func TestWaitIsForHoweverManyVideos(t *testing.T) {
+	t.Parallel()
+	const n = 70
+	var looks atomic.Int64
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status := "PROCESSING"
+		if looks.Add(1) > n {
+			status = "COMPLETED"
+		}
+		_, _ = fmt.Fprintf(w, `{"status":%q}`, status)
+	}))
+	defer gateway.Close()
+	dir, env := t.TempDir(), []string{"PIXAZO_API_KEY=" + secret, "PIXAZO_GATEWAY_URL=" + gateway.URL}
+	args := []string{"wait"}
+	for i := range n {
+		args = append(args, fmt.Sprint("video-", i))
+	}
+	out, errs, code := shellIn(t, env, dir, args...)
+	if code != 0 || strings.Count(out, "  COMPLETED") != n {
+		t.Errorf("%d, %q, %s", code, errs, out)
+	}
+	err := run(t.Context(), []string{"wait", "video-1", "--state-dir=" + dir}, append(homes(dir), env...), nil, strings.NewReader(""), full{}, io.Discard)
+	if !errors.Is(err, errFull) {
+		t.Errorf("on a full disk: %v", err)
+	}
+}
+
+var errFull = errors.New("no space left")
+
+// full is a file on a full disk.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errFull }
 
 // The key goes to the gateway of the settings alone, whatever the journal says.
 func TestWaitSendsTheKeyToNoGatewayOfTheJournal(t *testing.T) {
