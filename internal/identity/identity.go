@@ -26,8 +26,9 @@ type Options struct {
 	Issuer     string       // URL of the OAuth issuer; "" for none
 	Scopes     []string     // the scope that reading needs, then the one that creating needs if it differs; without any, no scope is needed
 	TokensFile string       // path; "" for none
-	HTTPClient *http.Client // its transport is used to ask the issuer; nil for the default
 	Logger     *slog.Logger // nil for none
+
+	Transport http.RoundTripper // for requests to the issuer; nil for http.DefaultTransport
 }
 
 // User is an authenticated caller.

@@ -122,7 +122,7 @@ func claims(changes map[string]any) map[string]any {
 
 func newVerifier(t *testing.T, f *fakeIssuer, scopes ...string) *Verifier {
 	t.Helper()
-	v, err := New(Options{PublicURL: publicURL, Issuer: issuerURL, Scopes: scopes, HTTPClient: &http.Client{Transport: f}, Logger: slog.New(slog.DiscardHandler)})
+	v, err := New(Options{PublicURL: publicURL, Issuer: issuerURL, Scopes: scopes, Transport: f, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -371,7 +371,7 @@ func TestNobodyIsAskedWithoutAVerifier(t *testing.T) {
 
 func BenchmarkIdentify(b *testing.B) {
 	f := newFakeIssuer()
-	v := must(New(Options{PublicURL: publicURL, Issuer: issuerURL, HTTPClient: &http.Client{Transport: f}}))
+	v := must(New(Options{PublicURL: publicURL, Issuer: issuerURL, Transport: f}))
 	token := f.sign("ES256", "first", claims(nil))
 	for b.Loop() {
 		if _, refusal := identify(v, token); refusal != nil {

@@ -37,11 +37,8 @@ type issuer struct {
 }
 
 func newIssuer(o Options) *issuer {
-	base := http.DefaultTransport
-	if o.HTTPClient != nil && o.HTTPClient.Transport != nil {
-		base = o.HTTPClient.Transport
-	}
-	client := &http.Client{Transport: &cache{base: base, answers: map[string]answer{}}, Timeout: 10 * time.Second}
+	transport := &cache{base: cmp.Or(o.Transport, http.DefaultTransport), answers: map[string]answer{}}
+	client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
 	return &issuer{
 		url: o.Issuer,
 		ctx: oidc.ClientContext(context.Background(), client),

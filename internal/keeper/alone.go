@@ -106,7 +106,5 @@ func (k *Keeper) finish(ctx context.Context, lease journal.Lease, submitting <-c
 		}
 	}
 	_ = k.o.Journal.EndLease(ctx, lease)
-	if !sending.Until.IsZero() {
-		_ = k.o.Journal.EndLease(ctx, sending)
-	}
+	_ = k.o.Journal.EndLease(ctx, sending)
 }
