@@ -50,7 +50,7 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 	log := logTo(stderr, settings.LogLevel)
 	all := journal.New(journal.Options{Dir: settings.StateDir})
 	defer all.Close()
-	wanted, err := all.Gateways(ctx, settings.Shell.RequestIDs)
+	wanted, err := all.JobsByGateway(ctx, settings.Shell.RequestIDs)
 	if err != nil {
 		return err
 	}

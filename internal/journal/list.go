@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -124,29 +123,28 @@ func (j *Journal) Find(ctx context.Context, requestID string) (*Row, error) {
 	return found, err
 }
 
-// Gateways returns the request_ids in requestIDs, grouped by the gateway that has the
-// job; those that the journal does not know are under "". Without any it returns the
-// request_ids of all pending jobs of the owner in the same way.
-func (j *Journal) Gateways(ctx context.Context, requestIDs []string) (jobs map[string][]string, err error) {
-	jobs = map[string][]string{}
-	err = j.read(ctx, func(ctx context.Context, q querier) error {
-		type place struct{ gateway, id string }
-		places, err := query(ctx, q, func(scan func(...any) error) (p place, err error) {
-			err = scan(&p.gateway, &p.id)
-			return p, err
+// JobsByGateway returns the request_ids in requestIDs, grouped by the gateway that has
+// the job; those that the journal does not know are under "". Without any it returns
+// the request_ids of all pending jobs of the owner in the same way.
+func (j *Journal) JobsByGateway(ctx context.Context, requestIDs []string) (jobs map[string][]string, err error) {
+	type job struct{ gateway, id string }
+	var found []job
+	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
+		found, err = query(ctx, q, func(scan func(...any) error) (one job, err error) {
+			err = scan(&one.gateway, &one.id)
+			return one, err
 		}, `SELECT gateway, request_id FROM jobs WHERE owner = $1 AND request_id IS NOT NULL AND state <> 'alias'
 			AND (ended = 0 AND submitted_at > 0 OR $2 = 1) ORDER BY row`, Owner(ctx), number(len(requestIDs) > 0))
-		clear(jobs)
-		for _, p := range places {
-			if len(requestIDs) == 0 || slices.Contains(requestIDs, p.id) {
-				jobs[p.gateway] = append(jobs[p.gateway], p.id)
-			}
-		}
 		return err
 	})
-	known := slices.Concat(slices.Collect(maps.Values(jobs))...)
+	jobs = map[string][]string{}
+	for _, one := range found {
+		if len(requestIDs) == 0 || slices.Contains(requestIDs, one.id) {
+			jobs[one.gateway] = append(jobs[one.gateway], one.id)
+		}
+	}
 	for _, id := range requestIDs {
-		if !slices.Contains(known, id) {
+		if !slices.ContainsFunc(found, func(one job) bool { return one.id == id }) {
 			jobs[""] = append(jobs[""], id)
 		}
 	}
