@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"sync"
@@ -87,13 +88,16 @@ func (a *app) register(starter *keeper.Starter) (*server.MCPServer, *resources.V
 		ReadOnly:     a.settings.ReadOnly,
 		ConfirmSpend: a.settings.ConfirmSpend,
 		Submit:       submit,
-		WaitCommand:  func(clientName string) string { return waitCommand(a.settings, clientName) },
-		MaxWait:      a.settings.MaxWait,
-		KeyFile:      a.settings.APIKeyFile,
-		Key:          a.settings.Key,
-		Files:        attach.Resolver{Dirs: a.settings.FilesDirs, FromRoots: a.settings.FilesFromRoots, Home: a.settings.Home},
-		Refuse:       func(tool string, arguments map[string]any) error { return refuse(a.settings, tool, arguments) },
-		Team:         a.team,
+		WaitCommand: func(clientName string) string {
+			program, _ := os.Executable()
+			return waitCommand(program, a.settings, clientName)
+		},
+		MaxWait: a.settings.MaxWait,
+		KeyFile: a.settings.APIKeyFile,
+		Key:     a.settings.Key,
+		Files:   attach.Resolver{Dirs: a.settings.FilesDirs, FromRoots: a.settings.FilesFromRoots, Home: a.settings.Home},
+		Refuse:  func(tool string, arguments map[string]any) error { return refuse(a.settings, tool, arguments) },
+		Team:    a.team,
 	}
 	tools.Register(srv, offered)
 	mediaOrigins := []string{a.gatewayURL} // the sandbox serves media itself, and a gateway may

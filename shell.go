@@ -298,14 +298,13 @@ func listUsage(ctx context.Context, a *app, stdout io.Writer) error {
 var shells = []string{"claude-code", "codex", "gemini-cli", "cursor", "visual studio code", "vscode", "opencode", "qwen"}
 
 // waitCommand returns the command that an agent of the client runs to wait for a video,
-// but for the request_id: the path of this program, and the flags with which it finds
-// the journal. It returns "" if the client has no shell, or the program lies in a
+// but for the request_id: program, the path of this one, and the flags with which it
+// finds the journal. It returns "" if the client has no shell, or the program lies in a
 // temporary folder and may soon be gone.
-func waitCommand(settings config.Settings, clientName string) string {
-	program, err := os.Executable()
+func waitCommand(program string, settings config.Settings, clientName string) string {
 	name := strings.ToLower(clientName)
 	temporary := strings.HasPrefix(program, os.TempDir()) || strings.Contains(program, "go-build")
-	if err != nil || temporary || !slices.ContainsFunc(shells, func(s string) bool { return strings.Contains(name, s) }) {
+	if program == "" || temporary || !slices.ContainsFunc(shells, func(s string) bool { return strings.Contains(name, s) }) {
 		return ""
 	}
 	words := []string{program, config.Wait, "--state-dir=" + settings.StateDir}
@@ -313,9 +312,13 @@ func waitCommand(settings config.Settings, clientName string) string {
 		words = append(words, "--sandbox")
 	}
 	for i, word := range words {
-		if strings.ContainsAny(word, " \t'\"$&;()<>|*?") {
-			words[i] = `"` + word + `"`
+		if strings.Contains(name, "claude-code") { // runs it in bash, also on Windows
+			word = strings.ReplaceAll(word, `\`, "/")
 		}
+		if strings.ContainsAny(word, " \t'\"$&;()<>|*?") {
+			word = `"` + word + `"`
+		}
+		words[i] = word
 	}
 	return strings.Join(words, " ")
 }

@@ -12,12 +12,15 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"pixazo-mcp/internal/config"
 	"pixazo-mcp/pixazo/sandbox"
 )
 
@@ -106,6 +109,26 @@ func TestWaitAndList(t *testing.T) {
 }
 
 // An agent that runs wait in the background would wait for hours without a word.
+func TestWaitCommandIsForTheShellOfTheClient(t *testing.T) {
+	for _, c := range []struct {
+		program, stateDir, client string
+		sandbox                   bool
+		want                      string
+	}{
+		{"/opt/pixazo-mcp", "/home/ada/state", "claude-code", false, "/opt/pixazo-mcp wait --state-dir=/home/ada/state"},
+		{"/opt/my tools/pixazo-mcp", "/home/ada/state", "Codex", true, `"/opt/my tools/pixazo-mcp" wait --state-dir=/home/ada/state --sandbox`},
+		{`C:\bin\pixazo-mcp.exe`, `C:\Users\ada\.pixazo`, "claude-code", false, "C:/bin/pixazo-mcp.exe wait --state-dir=C:/Users/ada/.pixazo"},
+		{`C:\bin\pixazo-mcp.exe`, `C:\Users\ada\.pixazo`, "codex-mcp-client", false, `C:\bin\pixazo-mcp.exe wait --state-dir=C:\Users\ada\.pixazo`},
+		{"/opt/pixazo-mcp", "/home/ada/state", "claude-ai", false, ""},
+		{filepath.Join(os.TempDir(), "x", "pixazo-mcp"), "/home/ada/state", "codex", false, ""},
+		{"", "/home/ada/state", "codex", false, ""},
+	} {
+		if got := waitCommand(c.program, config.Settings{StateDir: c.stateDir, Sandbox: c.sandbox}, c.client); got != c.want {
+			t.Errorf("%s for %s: got %s, want %s", c.program, c.client, got, c.want)
+		}
+	}
+}
+
 func TestWaitSaysWhyItDoesNotSee(t *testing.T) {
 	t.Parallel()
 	refuses := atomic.Bool{}
