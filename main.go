@@ -140,7 +140,7 @@ func printToken(name string, stdout, stderr io.Writer) error {
 func runDemo(ctx context.Context, settings config.Settings, stdout io.Writer) error {
 	settings.Sandbox = !settings.Demo.Live
 	if settings.Sandbox {
-		settings.MaxVideosPerHour = 0 // they cost nothing
+		settings.MaxVideosPerHour, settings.MaxVideosPerDay = 0, 0 // its videos cost nothing
 	}
 	return demo.Run(ctx, demo.Options{
 		Serve: func(ctx context.Context, in io.Reader, out io.Writer) error {
