@@ -46,14 +46,16 @@ func (j *Journal) KeepCallback(ctx context.Context, nonce, requestID string) err
 // after two seconds, and then less and less often.
 func (j *Journal) NextCallback(ctx context.Context) (next *Callback, err error) {
 	now := j.now()
+	read := func(scan func(...any) error) (c Callback, err error) {
+		var called int64
+		err = scan(&c.Nonce, &c.RequestID, &called)
+		c.CalledAt = fromMilli(called)
+		return c, err
+	}
 	err = j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) error {
-		found, err := query(ctx, db, func(scan func(...any) error) (c Callback, err error) {
-			var called int64
-			err = scan(&c.Nonce, &c.RequestID, &called)
-			c.CalledAt = fromMilli(called)
-			return c, err
-		}, `UPDATE callbacks SET ask_at = `+now+` + CASE WHEN called_at > `+now+` - $2 THEN $2 WHEN called_at < `+now+` - $3 THEN $3 ELSE `+now+` - called_at END
-			WHERE (nonce, request_id) IN (SELECT nonce, request_id FROM callbacks WHERE gateway = $1 AND NOT `+j.leased("ask_at")+`
+		// With IN instead of =, PostgreSQL may run the SELECT for each row, and update all.
+		found, err := query(ctx, db, read, `UPDATE callbacks SET ask_at = `+now+` + CASE WHEN called_at > `+now+` - $2 THEN $2 WHEN called_at < `+now+` - $3 THEN $3 ELSE `+now+` - called_at END
+			WHERE (nonce, request_id) = (SELECT nonce, request_id FROM callbacks WHERE gateway = $1 AND NOT `+j.leased("ask_at")+`
 				ORDER BY ask_at LIMIT 1`+j.skipLocked+`) RETURNING nonce, request_id, called_at`,
 			j.gateway, callbackPause.Milliseconds(), callbackLongPause.Milliseconds())
 		if next = nil; err == nil && len(found) > 0 {

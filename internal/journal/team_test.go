@@ -184,6 +184,23 @@ func TestCallbacksGoToOneReplicaAtATime(t *testing.T) {
 				}
 			}
 			keep("n-3", "id-0")
+
+			_, err := first.exec(t.Context(), statuses, `DELETE FROM callbacks WHERE nonce = 'n-3'`)
+			check(t, err)
+			keep("n-4", "id-0")
+			_, err = first.exec(t.Context(), statuses, `ANALYZE`) // PostgreSQL plans for a table of one row
+			check(t, err)
+			for n := range 3 {
+				keep(fmt.Sprint("n-5-", n), fmt.Sprint("id-", n))
+			}
+			for range 4 {
+				if c, err := first.NextCallback(t.Context()); err != nil || c == nil {
+					t.Errorf("one of four that are due is not given: %v", err)
+				}
+			}
+			next(first, "")
+
+			keep("n-6", "id-6")
 			o := at(dir)
 			o.Gateway = "https://other.example"
 			other := New(o)
