@@ -97,7 +97,7 @@ type jobKey struct{ owner, id string }
 
 // memory holds what this process knows of a job besides what is in the journal.
 type memory struct {
-	row       *journal.Row // with the newest status, which the journal could not take; nil if there is none
+	row       *journal.Row // as it was seen last, perhaps with a status that could not be written; nil if there is none
 	notBefore time.Time    // until when the gateway asked not to be polled
 	err       error        // the error with which it asked for that
 }
