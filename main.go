@@ -168,7 +168,7 @@ func runSetup(ctx context.Context, settings config.Settings, env []string, stdin
 		Stdin:      stdin,
 		Stdout:     stdout,
 		Stderr:     stderr,
-		CheckJournal: func(_ context.Context, stateDir string) (setup.Journal, error) {
+		CheckJournal: func(stateDir string) (setup.Journal, error) {
 			report, err := journal.Check(stateDir)
 			return setup.Journal{Path: report.Path, Exists: report.Exists, Jobs: report.Jobs, Notice: report.Notice, Keepers: keeper.Running(report.Leases)}, err
 		},

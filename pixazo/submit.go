@@ -112,13 +112,12 @@ func (c *Client) outcome(a answer, err error) (Job, error) {
 	case a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed:
 		return Job{}, &Error{Code: GatewayError, HTTPStatus: a.status,
 			Message: "the gateway's address is wrong: it has nothing at " + c.origin + submitPath + a.details()}
-	case a.status/100 == 4 && a.status != http.StatusRequestTimeout && a.status != http.StatusConflict:
+	case a.status/100 == 4 && a.status != http.StatusRequestTimeout && a.status != http.StatusConflict,
+		a.status == http.StatusTemporaryRedirect, a.status == http.StatusPermanentRedirect:
 		// A refusal, even if its words can't be read. But proxies send 408 when the
-		// server behind them is too slow, and 409 may be about this very video.
-		return Job{}, refusal(a)
-	case a.status == http.StatusTemporaryRedirect || a.status == http.StatusPermanentRedirect:
-		// Only these two redirects mean that the request was not carried out (RFC
-		// 9110, sections 15.4.8 and 15.4.9).
+		// server behind them is too slow, and 409 may be about this very video. Of the
+		// redirects only these two mean that the request was not carried out (RFC 9110,
+		// sections 15.4.8 and 15.4.9).
 		return Job{}, refusal(a)
 	case err != nil:
 		return Job{}, uncertain(err, a)

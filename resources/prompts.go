@@ -209,11 +209,9 @@ func continueVideos(ctx context.Context, tracker *jobs.Tracker, say func(string)
 		fmt.Fprintf(&b, "\n%s:\n", part.title)
 		for _, r := range page.Rows {
 			v := tracker.View(ctx, r)
-			fmt.Fprintf(&b, "- %s", v.Status)
-			for _, fact := range []string{cmp.Or(v.RequestID, "no request_id yet"), v.CreatedAt} {
-				if fact != "" {
-					b.WriteString(", " + fact)
-				}
+			fmt.Fprintf(&b, "- %s, %s", v.Status, cmp.Or(v.RequestID, "no request_id yet"))
+			if v.CreatedAt != "" {
+				b.WriteString(", " + v.CreatedAt)
 			}
 			if v.Prompt != "" {
 				b.WriteString(", prompt " + text.QuoteCleaned(text.Clean(v.Prompt, 80)))

@@ -165,7 +165,7 @@ func parseMetricsAddress(v string) (string, error) {
 
 func isLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
-	return err == nil && pixazo.IsLoopback(strings.ToLower(host))
+	return err == nil && pixazo.IsLoopback(host)
 }
 
 // reservedPaths are the first path elements of the server's other URLs.

@@ -127,7 +127,7 @@ func (r *report) check(ctx context.Context) []Check {
 	state := r.checkFolder("state-dir", s.StateDir)
 	checks = append(checks, state)
 	if state.Status == statusOK {
-		checks = append(checks, r.checkJournal(ctx))
+		checks = append(checks, r.checkJournal())
 	}
 	checks = append(checks, r.checkFolder("output-dir", s.OutputDir), r.checkFiles())
 	if s.LogFile != "" {
@@ -200,8 +200,8 @@ func (o Options) checkFiles() Check {
 	return Check{name, statusOK, all + " can be read", ""}
 }
 
-func (o Options) checkJournal(ctx context.Context) Check {
-	journal, err := o.CheckJournal(ctx, o.Settings.StateDir)
+func (o Options) checkJournal() Check {
+	journal, err := o.CheckJournal(o.Settings.StateDir)
 	switch {
 	case err != nil:
 		fix := "the next server that uses a damaged one sets it aside; for any other problem, name another folder with --state-dir (PIXAZO_STATE_DIR)"

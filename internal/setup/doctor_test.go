@@ -4,7 +4,6 @@
 package setup
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -154,7 +153,7 @@ func TestDoctorHidesTheKeysInEveryWord(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.write(b.path(".cursor/mcp.json"), string(config), 0o600)
-	b.o.CheckJournal = func(context.Context, string) (Journal, error) {
+	b.o.CheckJournal = func(string) (Journal, error) {
 		return Journal{Path: "/" + entryKey}, errors.New("no " + spelled)
 	}
 	for _, sandbox := range []string{"false", "true"} {
@@ -297,7 +296,7 @@ func TestDoctorReportsOnTheJournal(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t, tt.goos)
 			asked := ""
-			b.o.CheckJournal = func(_ context.Context, dir string) (Journal, error) {
+			b.o.CheckJournal = func(dir string) (Journal, error) {
 				asked = dir
 				return tt.journal, tt.err
 			}

@@ -41,7 +41,7 @@ func newBench(t *testing.T, goos string) *bench {
 	}
 	b := &bench{t: t, home: home}
 	b.o = Options{GOOS: goos, Executable: filepath.Join(home, "a b", "pixazo-mcp"), Version: "1.2.3", Stdin: strings.NewReader(""), Stdout: &b.out, Stderr: io.Discard}
-	b.o.CheckJournal = func(_ context.Context, dir string) (Journal, error) { return Journal{Path: dir}, nil }
+	b.o.CheckJournal = func(dir string) (Journal, error) { return Journal{Path: dir}, nil }
 	b.write(b.o.Executable, "program", 0o755)
 	return b
 }

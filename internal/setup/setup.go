@@ -41,7 +41,7 @@ type Options struct {
 
 	// CheckJournal reads the journal in a state directory without changing anything.
 	// An error means that the journal can't be used.
-	CheckJournal func(ctx context.Context, stateDir string) (Journal, error)
+	CheckJournal func(stateDir string) (Journal, error)
 }
 
 // Journal is the result of CheckJournal.

@@ -25,10 +25,6 @@ type lineReader struct {
 	max int
 }
 
-func newLineReader(r io.Reader, max int) *lineReader {
-	return &lineReader{bufio.NewReaderSize(r, 16<<10), max}
-}
-
 // next returns the next line that is not blank, without white space and byte order marks
 // around it; shells of Windows put a byte order mark before what they pipe. It skips a
 // line of more than max bytes and returns errLineTooLong for it.

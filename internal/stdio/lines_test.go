@@ -3,6 +3,7 @@
 package stdio
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
@@ -14,7 +15,7 @@ import (
 
 // readAll reads every line, a line that is too long as "<long>".
 func readAll(r io.Reader, max int) ([]string, error) {
-	lines := newLineReader(r, max)
+	lines := &lineReader{bufio.NewReaderSize(r, 16<<10), max}
 	var got []string
 	for {
 		line, err := lines.next()

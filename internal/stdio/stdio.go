@@ -6,6 +6,7 @@
 package stdio
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -36,7 +37,7 @@ type Options struct {
 	// ends, 10 minutes later.
 	Finish func(context.Context)
 
-	Subscribe wire.Subscribe // begins subscriptions to resources; nil refuses them all
+	Subscribe wire.Subscribe // begins subscriptions to resources
 	Logger    *slog.Logger   // nil means none
 }
 
@@ -74,7 +75,7 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 
 // takeAll passes the messages of in to session until in ends.
 func takeAll(session *wire.Session, in io.Reader) error {
-	lines := newLineReader(in, maxLine)
+	lines := &lineReader{bufio.NewReaderSize(in, 16<<10), maxLine}
 	for {
 		line, err := lines.next()
 		switch {

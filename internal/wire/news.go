@@ -56,11 +56,6 @@ type news struct {
 }
 
 func newNews(ctx context.Context, w *writer, id string, stream *call, subscribe Subscribe) *news {
-	if subscribe == nil {
-		subscribe = func(context.Context, string, func()) (func(), error) {
-			return nil, errors.New("there is nothing to subscribe to")
-		}
-	}
 	return &news{
 		writer: w, ctx: context.WithoutCancel(ctx), id: id, stream: stream, subscribe: subscribe,
 		stops: map[string]func(){},

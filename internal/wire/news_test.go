@@ -225,10 +225,6 @@ func TestStreamOfAnUnknownURIIsRefused(t *testing.T) {
 		t.Errorf("%d subscriptions of a refused stream", n)
 	}
 	c.quiet()
-
-	nothing := start(t, nil, Options{})
-	nothing.send(subscribeLine("1", "subscribe", "x://a"))
-	nothing.expect(`{"jsonrpc":"2.0","id":1,"error":{"code":-32002,"message":"there is nothing to subscribe to"}}`)
 }
 
 func TestAcknowledgementComesFirst(t *testing.T) {

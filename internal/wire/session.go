@@ -25,7 +25,7 @@ import (
 
 // Options configures a Session.
 type Options struct {
-	Subscribe Subscribe // begins subscriptions to resources; nil refuses them all
+	Subscribe Subscribe // begins subscriptions to resources
 
 	// ListRoots asks the client for its roots, on behalf of the call in ctx. nil means
 	// that it has none.
