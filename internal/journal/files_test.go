@@ -75,6 +75,7 @@ func TestADamagedJournalIsReplacedWithWhatCanBeRead(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, dir)
 	fill(t, j, 200)
+	check(t, j.KeepCallback(t.Context(), "n-1", "id-1"))
 	j.Close()
 	overwrite(t, filepath.Join(dir, fileName), 0.4, 0.6)
 
@@ -91,6 +92,9 @@ func TestADamagedJournalIsReplacedWithWhatCanBeRead(t *testing.T) {
 	}
 	if page.Notice == "" || !strings.Contains(page.Notice, asidePrefix) {
 		t.Errorf("notice %q, want the name of the old file", page.Notice)
+	}
+	if c, err := j.NextCallback(t.Context()); err != nil || c == nil || c.Nonce != "n-1" {
+		t.Errorf("the callback that was acknowledged: %+v, %v", c, err)
 	}
 	known := submission(page.Rows[0].Prompt)
 	if _, other, err := j.Intend(t.Context(), known); err != nil || other == nil {

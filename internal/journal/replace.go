@@ -1,5 +1,5 @@
-// This file replaces a damaged journal: its files are renamed and kept, and the rows
-// that can still be read are copied into a new one.
+// This file replaces a damaged journal: its files are renamed and kept, and the jobs
+// and callbacks that can still be read are copied into a new one.
 
 package journal
 
@@ -67,15 +67,16 @@ func (e *embedded) replace(o *files, cause error) error {
 	return nil
 }
 
-// copyRows copies the rows of the database file from that can be read into to: from
-// the first to the damage and, if there is one, from the last to the damage. It
-// returns how many it copied.
+// copyRows copies the jobs and callbacks of the database file from that can be read
+// into to: from the first to the damage and, if there is one, from the last to the
+// damage. It returns how many jobs it copied.
 func copyRows(from string, to *sql.DB) (copied int) {
 	for _, order := range []string{"ASC", "DESC"} {
 		for _, how := range []string{shared, unlocked} {
 			if err := readFile(from, how, time.Second, func(db *sql.DB) error {
-				n, err := copyInOrder(db, to, order)
+				n, err := copyInOrder(db, to, "jobs", order)
 				copied += n
+				_, _ = copyInOrder(db, to, "callbacks", order) // the first version has none
 				return err
 			}); err == nil {
 				return copied
@@ -85,10 +86,10 @@ func copyRows(from string, to *sql.DB) (copied int) {
 	return copied
 }
 
-// copyInOrder copies rows in the given order until one can't be read. It leaves out
-// rows that the new journal has already, or does not accept.
-func copyInOrder(from, to *sql.DB, order string) (copied int, err error) {
-	rows, err := from.Query(`SELECT * FROM jobs NOT INDEXED ORDER BY row ` + order)
+// copyInOrder copies rows of a table in the given order until one can't be read. It
+// leaves out rows that the new journal has already, or does not accept.
+func copyInOrder(from, to *sql.DB, table, order string) (copied int, err error) {
+	rows, err := from.Query(`SELECT * FROM ` + table + ` NOT INDEXED ORDER BY rowid ` + order)
 	if err != nil {
 		return 0, err
 	}
@@ -101,7 +102,7 @@ func copyInOrder(from, to *sql.DB, order string) (copied int, err error) {
 	for i := range columns {
 		places[i], marks[i] = &values[i], fmt.Sprintf("$%d", i+1)
 	}
-	insert := fmt.Sprintf(`INSERT OR IGNORE INTO jobs (%s) VALUES (%s)`, strings.Join(columns, ", "), strings.Join(marks, ", "))
+	insert := fmt.Sprintf(`INSERT OR IGNORE INTO %s (%s) VALUES (%s)`, table, strings.Join(columns, ", "), strings.Join(marks, ", "))
 	err = transaction(context.Background(), to, func(tx *sql.Tx) error {
 		for rows.Next() {
 			if err := rows.Scan(places...); err != nil {
