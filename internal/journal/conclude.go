@@ -229,7 +229,7 @@ func (j *Journal) ByNonce(ctx context.Context, nonce string) (*Row, error) {
 	if row := j.unwrittenWhere(func(r Row) bool { return r.Nonce == nonce }); row != nil {
 		return row, nil
 	}
-	found, err := single(j.readMany(ctx, `WHERE nonce = $1`, nonce))
+	found, err := single(j.readMany(ctx, `WHERE gateway = $1 AND nonce = $2`, j.gateway, nonce))
 	if err == nil && found != nil && found.State == Alias {
 		return j.Find(WithOwner(ctx, found.Owner), found.Job.RequestID)
 	}

@@ -206,6 +206,10 @@ func TestCallbacksGoToOneReplicaAtATime(t *testing.T) {
 			other := New(o)
 			defer other.Close()
 			next(other, "")
+			row := accept(t, first, submission("tides"), "id-7")
+			if found, err := other.ByNonce(t.Context(), row.Nonce); found != nil || err != nil {
+				t.Errorf("the submission of another gateway: %+v, %v", found, err)
+			}
 		})
 	})
 }
