@@ -1,5 +1,5 @@
-// This file keeps the statements of the embedded database compiled: SQLite takes
-// longer to compile one than to run it.
+// This file makes the connections to the embedded database. Each keeps its statements
+// compiled: SQLite takes longer to compile one than to run it.
 
 package journal
 
@@ -7,6 +7,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"strings"
 	"time"
 
@@ -32,12 +33,21 @@ func openSQLite(source string) (*sql.DB, error) {
 
 type sqliteConnector struct{ driver.Connector }
 
+// Connect implements driver.Connector. database/sql calls it again after a caller has
+// left in the middle of a statement.
 func (c sqliteConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &sqliteConn{conn.(sqliteDriverConn), map[string]driver.Stmt{}}, nil
+	own := &sqliteConn{conn.(sqliteDriverConn), map[string]driver.Stmt{}}
+	// The last connection to close empties the -wal file instead of deleting the
+	// companions. It would delete them by name, and when the journal was replaced
+	// meanwhile, they are those of the new one.
+	if _, err := own.FileControlPersistWAL("main", 1); err != nil {
+		return nil, errors.Join(err, own.Close())
+	}
+	return own, nil
 }
 
 // sqliteDriverConn is what the journal uses of the driver's connection.

@@ -1,10 +1,12 @@
 package journal
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 func TestAStatementIsCompiledOnce(t *testing.T) {
@@ -53,6 +55,34 @@ func TestAStatementIsCompiledOnce(t *testing.T) {
 	for _, fd := range open {
 		if name, err := os.Readlink(fd); err == nil && name == path {
 			t.Errorf("%s is still open", path)
+		}
+	}
+}
+
+// When a caller leaves in the middle of a statement, database/sql makes another
+// connection. It must leave the companions in place when it is closed, too.
+func TestAConnectionThatTakesTheOthersPlaceKeepsTheCompanions(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	fill(t, j, 3)
+	files, err := j.engine.(*embedded).open()
+	must(t, err)
+	for _, db := range files.handles {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(10*time.Millisecond, cancel)
+		_, err := db.ExecContext(ctx, `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n`)
+		if ctx.Err() == nil {
+			t.Errorf("it ended without end: %v", err)
+		}
+	}
+	accept(t, j, submission("tides"), "id-more")
+	if n := len(list(t, j, All)); n != 4 {
+		t.Errorf("%d rows, want 4", n)
+	}
+	j.Close()
+	for _, companion := range companions {
+		if _, err := os.Stat(filepath.Join(dir, fileName+companion)); err != nil {
+			t.Error(err)
 		}
 	}
 }

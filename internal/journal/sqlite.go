@@ -365,18 +365,7 @@ func (e *embedded) connect(path string, p purpose) (*sql.DB, error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	conn, err := db.Conn(context.Background())
-	if err == nil {
-		// The last connection to close empties the -wal file instead of deleting the
-		// companions. It would delete them by name, and when the journal was replaced
-		// meanwhile, they are those of the new one.
-		err = conn.Raw(func(c any) error {
-			_, err := c.(sqlite.FileControl).FileControlPersistWAL("main", 1)
-			return err
-		})
-		err = errors.Join(err, conn.Close())
-	}
-	if err != nil {
+	if err := db.Ping(); err != nil { // which connects
 		_ = db.Close()
 		return nil, err
 	}
