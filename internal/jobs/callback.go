@@ -73,13 +73,16 @@ func (t *Tracker) heed() {
 }
 
 // followUp asks the gateway for the job that a callback named. It returns false when
-// the callback is to be followed up again, since the gateway or the journal did not
-// answer.
+// the callback is to be followed up again: the gateway did not answer, does not know
+// the job yet, or asked not to be asked now, or the journal did not take the answer.
 func (t *Tracker) followUp(c journal.Callback) (done bool) {
 	for begun := time.Now(); ; {
 		row, err := t.journal.ByNonce(t.draining, c.Nonce)
 		if err != nil || !concerns(row, c.RequestID) {
 			return err == nil
+		}
+		if left, _ := t.held(jobKey{row.Owner, c.RequestID}); left > 0 {
+			return false
 		}
 		ctx := journal.WithOwner(t.draining, row.Owner)
 		if row.Job.RequestID == "" {
@@ -87,8 +90,11 @@ func (t *Tracker) followUp(c journal.Callback) (done bool) {
 		}
 		granted, err := t.journal.Claim(ctx, c.RequestID, explicitEvery)
 		if granted {
-			_, err := t.poll(ctx, c.RequestID, row, true)
-			return err == nil || pixazo.IsCode(err, pixazo.NotFound)
+			if _, err := t.poll(ctx, c.RequestID, row, true); err != nil {
+				return pixazo.IsCode(err, pixazo.NotFound)
+			}
+			now, err := t.journal.ByNonce(t.draining, c.Nonce)
+			return err == nil && (now == nil || !now.LastCheckedAt.Equal(row.LastCheckedAt))
 		}
 		if err != nil || time.Since(begun) > explicitEvery || !journal.Sleep(t.draining, busyPause) {
 			return false
@@ -97,8 +103,7 @@ func (t *Tracker) followUp(c journal.Callback) (done bool) {
 }
 
 // settle gives a submission without a request_id the job that a callback named, if
-// the gateway knows it and it fits. It returns false when the gateway or the journal
-// did not answer.
+// the gateway knows it and it fits. It returns what followUp does.
 func (t *Tracker) settle(ctx context.Context, row journal.Row, requestID string) (done bool) {
 	ctx, cancel := context.WithTimeout(ctx, pollLimit)
 	defer cancel()
@@ -107,6 +112,7 @@ func (t *Tracker) settle(ctx context.Context, row journal.Row, requestID string)
 	switch {
 	case pixazo.IsCode(err, pixazo.NotFound) && (!known || age > notYetVisible): // made up
 	case err != nil:
+		t.obey(jobKey{row.Owner, requestID}, nil, err)
 		return false
 	default:
 		seen, err := t.journal.Settle(context.WithoutCancel(ctx), row.Nonce, job)

@@ -5,6 +5,7 @@ package jobs_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -282,31 +283,90 @@ func TestCallbacksAskOnceASecond(t *testing.T) {
 }
 
 // A callback is taken although the gateway can't be asked, which is tried again, less
-// and less often.
+// and less often, and no sooner than the gateway wants.
 func TestACallbackIsKeptUntilTheGatewayAnswers(t *testing.T) {
 	t.Parallel()
+	for name, tt := range map[string]struct {
+		fault *pixazo.Error
+		lasts time.Duration
+		lost  bool // the answer to the submission
+		most  int  // polls
+	}{
+		"unreachable":                {&pixazo.Error{Code: pixazo.GatewayUnreachable}, 2 * time.Minute, false, 9},
+		"unreachable, lost":          {&pixazo.Error{Code: pixazo.GatewayUnreachable}, 2 * time.Minute, true, 9},
+		"asks to wait":               {&pixazo.Error{Code: pixazo.RateLimited, RetryAfter: time.Minute}, 2 * time.Minute, false, 4},
+		"asks to wait, lost":         {&pixazo.Error{Code: pixazo.RateLimited, RetryAfter: time.Minute}, 2 * time.Minute, true, 4},
+		"does not know it yet":       {&pixazo.Error{Code: pixazo.NotFound}, 20 * time.Second, false, 6},
+		"does not know it yet, lost": {&pixazo.Error{Code: pixazo.NotFound}, 20 * time.Second, true, 6},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				id, start := uuidID(time.Now()), time.Now()
+				g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
+					if time.Since(start) < tt.lasts {
+						return pixazo.Job{}, tt.fault
+					}
+					return finished(id, pixazo.Completed), nil
+				}}
+				g.submit = func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
+					if tt.lost {
+						return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "")
+					}
+					return pixazo.Job{RequestID: id, Status: pixazo.Queued}, nil
+				}
+				tracker := replicas(t, g, 1)[0]
+				_, _ = tracker.Submit(as(t, "alice"), request(), jobs.SubmitOptions{Nonce: "n-1"})
+				if err := tracker.Callback(t.Context(), "n-1", id); err != nil {
+					t.Errorf("it is not taken: %v", err)
+				}
+				time.Sleep(4 * time.Minute) // the sweep comes later
+				if row, err := tracker.Find(as(t, "alice"), id); err != nil || row == nil || !row.Job.Done() {
+					t.Errorf("%+v, %v", row, err)
+				}
+				if n := g.count(); n > tt.most {
+					t.Errorf("%d polls, want at most %d: %v", n, tt.most, g.milliseconds(id, start))
+				}
+			})
+		})
+	}
+}
+
+// A callback is kept until the journal has taken the gateway's answer.
+func TestACallbackIsKeptUntilTheJournalHasTheAnswer(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		id, start := uuidID(time.Now()), time.Now()
 		g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
-			if time.Since(start) < 2*time.Minute {
-				return pixazo.Job{}, failing(pixazo.GatewayUnreachable, id)
-			}
 			return finished(id, pixazo.Completed), nil
 		}}
-		g.submit = func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
-			return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "")
+		dir := t.TempDir()
+		o := jobs.Options{Team: true, Callbacks: true}
+		tracker, other := openTracker(t, g, dir, o), openTracker(t, g, dir, o)
+		s, err := tracker.Submit(as(t, "alice"), request(), jobs.SubmitOptions{Nonce: "n-1"})
+		if err != nil {
+			t.Fatal(err)
 		}
-		tracker := replicas(t, g, 1)[0]
-		_, _ = tracker.Submit(as(t, "alice"), request(), jobs.SubmitOptions{Nonce: "n-1"})
-		if err := tracker.Callback(t.Context(), "n-1", id); err != nil {
-			t.Errorf("it is not taken: %v", err)
+		db, err := sql.Open("sqlite", filepath.Join(dir, "journal.db"))
+		if err != nil {
+			t.Fatal(err)
 		}
-		time.Sleep(4 * time.Minute)
-		if row, err := tracker.Find(as(t, "alice"), id); err != nil || row == nil || !row.Job.Done() {
-			t.Errorf("%+v, %v", row, err)
+		defer db.Close()
+		exec := func(statement string) {
+			if _, err := db.Exec(statement); err != nil {
+				t.Error(err)
+			}
 		}
-		if n := g.count(); n > 9 {
-			t.Errorf("%d looks, want less and less", n)
+		exec(`CREATE TRIGGER broken BEFORE UPDATE OF status ON jobs BEGIN SELECT RAISE(ABORT, 'broken'); END`)
+		callback(t, tracker, "n-1", s.Row.Job.RequestID)
+		synctest.Wait()
+		if n := g.count(); n != 1 {
+			t.Errorf("%d polls, want 1", n)
+		}
+		exec(`DROP TRIGGER broken`)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Second) // the first poll is claimed for half a minute
+		defer cancel()
+		other.Sweep(ctx)
+		if row, err := other.Find(as(t, "alice"), s.Row.Job.RequestID); err != nil || row == nil || !row.Job.Done() {
+			t.Errorf("a minute later: %+v, %v", row, err)
 		}
 	})
 }

@@ -41,6 +41,7 @@ func TestOnPostgreSQL(t *testing.T) {
 		"TestTheJournalIsUsedAgainOnceItCanBe",
 		"TestKeyAndAttachmentsAreNotInTheJournal",
 		"TestACallbackIsRefusedWhileTheJournalIsAway",
+		"TestACallbackIsKeptUntilTheJournalHasTheAnswer",
 	}, "|")+")$")
 	if os.Getenv("PIXAZO_TEST_POSTGRES") == "" {
 		cmd.Args = append(cmd.Args, "-test.run=Process|Callback|Sweep|Limit|Uncertain")

@@ -227,9 +227,7 @@ func (t *Tracker) poll(ctx context.Context, requestID string, row *journal.Row, 
 	if limited.Err() != nil && ctx.Err() == nil {
 		err = &pixazo.Error{Code: pixazo.GatewayUnreachable, RequestID: requestID, Message: "no answer in time", Err: err}
 	}
-	if after := min(pixazo.RetryAfter(err), retryLimit); after > 0 {
-		t.remember(keyOf(known), memory{row, time.Now().Add(after), err})
-	}
+	t.obey(keyOf(known), row, err)
 	if age, ok := age(known); ok && age < notYetVisible && pixazo.IsCode(err, pixazo.NotFound) {
 		t.show(known, nil)
 		return journal.Observation{Row: known}, nil
@@ -240,6 +238,14 @@ func (t *Tracker) poll(ctx context.Context, requestID string, row *journal.Row, 
 		err = &other
 	}
 	return journal.Observation{Row: known}, err
+}
+
+// obey remembers for how long err, with which a poll failed, asks not to poll the job
+// again. row is what is known of the job, or nil.
+func (t *Tracker) obey(key jobKey, row *journal.Row, err error) {
+	if after := min(pixazo.RetryAfter(err), retryLimit); after > 0 {
+		t.remember(key, memory{row, time.Now().Add(after), err})
+	}
 }
 
 // Observe records an answer of the gateway about a job of ctx's owner: it writes it
