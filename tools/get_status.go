@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/mark3labs/mcp-go/mcp"
+
+	"pixazo-mcp/pixazo"
 )
 
 func getStatus(config Config) tool {
@@ -17,11 +19,13 @@ func getStatus(config Config) tool {
 		hints:       hints{readOnly: true, destructive: false, idempotent: true, openWorld: true},
 	}, func(ctx context.Context, _ mcp.CallToolRequest, in requestArgs) (jobResult, error) {
 		seen, err := config.Tracker.Status(ctx, in.RequestID)
-		if err != nil {
+		if err != nil && seen.Row.Job.Status != pixazo.Completed {
 			return jobResult{}, err
 		}
 		result := config.show(ctx, seen.Row)
 		switch {
+		case err != nil: // the video is there all the same, and may be saved
+			result.NextStep += fmt.Sprintf(" The newest status check failed (%s).", config.Tracker.Shown(err))
 		case seen.Fits == 1:
 			result.NextStep += " An uncertain submission is settled by it."
 		case seen.Fits > 1:

@@ -283,7 +283,11 @@ func (t *Tracker) observeAlone(ctx context.Context, job pixazo.Job, unwritten er
 		before = &journal.Row{Owner: journal.Owner(ctx)}
 	}
 	row := *before
-	if !before.Job.Done() || job.Done() { // otherwise job is an older answer that came late
+	hasVideo := before.Job.Status == pixazo.Completed && len(before.Job.VideoURLs) > 0
+	switch { // as in the journal
+	case before.Job.Done() && !job.Done(): // an older answer that came late
+	case hasVideo && (job.Status != pixazo.Completed || len(job.VideoURLs) == 0):
+	default:
 		row.State, row.Job, row.LastCheckedAt = journal.Accepted, job, time.Now()
 	}
 	t.remember(keyOf(row), memory{row: &row})

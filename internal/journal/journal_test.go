@@ -543,6 +543,36 @@ func TestObserveTakesNoLateAnswer(t *testing.T) {
 	})
 }
 
+// A video that was there is not lost because the gateway no longer knows it: it may be
+// saved, and is paid for.
+func TestObserveKeepsAVideo(t *testing.T) {
+	t.Parallel()
+	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
+		j := open(t, place(t))
+		accept(t, j, submission("tides"), "id-1")
+		job := func(status pixazo.Status, urls ...string) pixazo.Job {
+			return pixazo.Job{RequestID: "id-1", Status: status, Media: pixazo.Media{VideoURLs: urls}}
+		}
+		for _, tt := range []struct {
+			says pixazo.Job
+			want string
+		}{
+			{job(pixazo.Completed), "COMPLETED []"},
+			{job(pixazo.Failed), "FAILED []"},
+			{job(pixazo.Completed, "https://v.example/1.mp4"), "COMPLETED [https://v.example/1.mp4]"},
+			{job(pixazo.Errored), "COMPLETED [https://v.example/1.mp4]"},
+			{job(pixazo.Completed), "COMPLETED [https://v.example/1.mp4]"},
+			{job(pixazo.Queued), "COMPLETED [https://v.example/1.mp4]"},
+			{job(pixazo.Completed, "https://v.example/2.mp4"), "COMPLETED [https://v.example/2.mp4]"},
+		} {
+			row := observe(t, j, tt.says).Row
+			if got := fmt.Sprint(row.Job.Status, " ", row.Job.VideoURLs); got != tt.want {
+				t.Errorf("%s %v: %s, want %s", tt.says.Status, tt.says.VideoURLs, got, tt.want)
+			}
+		}
+	})
+}
+
 func TestAnOutcomeSeenBeforeItWasWritten(t *testing.T) {
 	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {

@@ -39,13 +39,15 @@ func (j *Journal) Observe(ctx context.Context, job pixazo.Job) (seen Observation
 	return seen, err
 }
 
-// observeKnown writes job into its row, if it has one. The answer of a job that has
-// ended stays when job has not.
+// observeKnown writes job into its row, if it has one. The row stays as it is if its job
+// has ended and job has not, or if its job has a video and job none: gateways forget what
+// they made.
 func (j *Journal) observeKnown(ctx context.Context, q querier, owner string, job pixazo.Job) (seen Observation, known bool, err error) {
 	now := j.now()
 	row, err := single(j.rows(ctx, q, `UPDATE jobs SET `+setJob+`, state = CASE WHEN state IN ('uncertain', 'replaced') THEN 'accepted' ELSE state END, failure = '',
 		changed_at = CASE WHEN changed_at = 0 OR status <> $1 THEN `+now+` ELSE changed_at END, checked_at = `+now+`, lease_until = 0
-		WHERE gateway = $9 AND owner = $10 AND request_id = $11 AND state <> 'alias' AND (ended = 0 OR $8 = 1) RETURNING `+j.columns(),
+		WHERE gateway = $9 AND owner = $10 AND request_id = $11 AND state <> 'alias'
+		AND (ended = 0 OR $8 = 1 AND ($1 = 'COMPLETED' OR status <> 'COMPLETED' OR output = '')) RETURNING `+j.columns(),
 		j.jobValues(job, j.gateway, owner, job.RequestID)...))
 	if err == nil && row != nil {
 		return Observation{Row: *row, Changed: row.ChangedAt.Equal(row.LastCheckedAt)}, true, nil
@@ -60,8 +62,8 @@ func (j *Journal) observeKnown(ctx context.Context, q querier, owner string, job
 }
 
 // setJob sets the columns of what the gateway says of a job, save for its id, to
-// jobValues.
-const setJob = `status = $1, error = $2, output = $3, polling_url = CASE WHEN $4 = '' THEN polling_url ELSE $4 END,
+// jobValues. A completed job without an output keeps the one from before.
+const setJob = `status = $1, error = $2, output = CASE WHEN $3 = '' AND $1 = 'COMPLETED' THEN output ELSE $3 END, polling_url = CASE WHEN $4 = '' THEN polling_url ELSE $4 END,
 	created_at = CASE WHEN CAST($5 AS BIGINT) = 0 THEN created_at ELSE $5 END, updated_at = $6, completed_at = $7, ended = $8`
 
 // jobValues returns the first eight arguments of a statement with setJob, and more.
