@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	lull       = 200 * time.Millisecond // from the closing of the listener to the refusal of new calls
+	drainDelay = 200 * time.Millisecond // from the closing of the listener to the refusal of new calls
 	finishTime = 10 * time.Minute       // longer than any submission takes
 )
 
@@ -30,7 +30,7 @@ func (a *app) drain(handler *web.Server, server *http.Server, listener net.Liste
 	handler.Leave()
 	_ = listener.Close()
 	<-served
-	time.Sleep(lull)
+	time.Sleep(drainDelay)
 	handler.Drain()
 	a.tracker.Drain()
 	a.saver.Drain()
@@ -52,7 +52,7 @@ type drainingListener struct {
 
 	// Used by Accept alone, which is not called concurrently.
 	closed bool
-	rest   []net.Conn
+	queued []net.Conn
 }
 
 // Close makes Accept close the socket, return the queued connections one by one, and
@@ -69,12 +69,12 @@ func (l *drainingListener) Accept() (net.Conn, error) {
 		if err == nil || !l.closing.Load() {
 			return conn, err
 		}
-		l.rest, l.closed = closeQueue(l.TCPListener), true
+		l.queued, l.closed = closeQueue(l.TCPListener), true
 	}
-	if len(l.rest) == 0 {
+	if len(l.queued) == 0 {
 		return nil, net.ErrClosed
 	}
-	conn := l.rest[0]
-	l.rest = l.rest[1:]
+	conn := l.queued[0]
+	l.queued = l.queued[1:]
 	return conn, nil
 }

@@ -79,13 +79,13 @@ func (r *report) checkEntry(c client, name string, e entry) Check {
 		again = "run pixazo-mcp install " + c.name + " --sandbox"
 	}
 	if !filepath.IsAbs(e.Command) {
-		check.Status, check.Detail, check.Fix = statusWarn, check.Detail+", which a client finds only if it has the right PATH", "give the program's whole path: "+again
+		check.worsen(statusWarn, ", which a client finds only if it has the right PATH", "give the program's whole path: "+again)
 	} else if problem := r.startable(e.Command); problem != "" {
-		check.Status, check.Detail, check.Fix = statusFail, check.Detail+", "+problem, "correct the entry: "+again
+		check.worsen(statusFail, ", "+problem, "correct the entry: "+again)
 	}
 	settings, err := r.settingsOf(e)
 	if err != nil {
-		check.Status, check.Detail, check.Fix = statusFail, check.Detail+", which refuses its settings: "+err.Error(), "change the arguments or the env of the entry "+name+" by hand"
+		check.worsen(statusFail, ", which refuses its settings: "+err.Error(), "change the arguments or the env of the entry "+name+" by hand")
 		return check
 	}
 	key, err := settings.Key()

@@ -39,6 +39,11 @@ type Check struct {
 	Fix    string `json:"fix,omitempty"`
 }
 
+// worsen sets status and fix, and adds what is wrong to the detail.
+func (c *Check) worsen(status, wrong, fix string) {
+	c.Status, c.Detail, c.Fix = status, c.Detail+wrong, fix
+}
+
 // Report holds the checks of one run.
 type Report struct {
 	OK     bool    `json:"ok"` // no check failed

@@ -48,18 +48,15 @@ func (r *report) checkGateway(ctx context.Context) []Check {
 			key.Detail += ", not tried"
 		}
 	case e.Code == pixazo.Unauthorized:
-		key.Status, key.Detail = statusFail, key.Detail+": "+e.Message
-		key.Fix = "make a new one at " + pixazo.KeyURL + " and put it in the place of this one"
+		key.worsen(statusFail, ": "+e.Message, "make a new one at "+pixazo.KeyURL+" and put it in the place of this one")
 	case e.Code == pixazo.OutOfCredits:
-		key.Status, key.Detail = statusWarn, key.Detail+", accepted, but "+e.Message
-		key.Fix = "buy credits at " + pixazo.CreditsURL
+		key.worsen(statusWarn, ", accepted, but "+e.Message, "buy credits at "+pixazo.CreditsURL)
 	case e.HTTPStatus >= 500:
-		gateway.Status, gateway.Detail, gateway.Fix = statusFail, gateway.Detail+", but "+e.Message, "try again later"
+		gateway.worsen(statusFail, ", but "+e.Message, "try again later")
 	case e.Code == pixazo.RateLimited:
-		gateway.Status, gateway.Detail = statusWarn, gateway.Detail+", but "+e.Message
+		gateway.worsen(statusWarn, ", but "+e.Message, "")
 	default:
-		gateway.Status, gateway.Detail = statusWarn, gateway.Detail+", but not as expected: "+e.Message
-		gateway.Fix = "check that --gateway-url is the address of the gateway, and not of something else"
+		gateway.worsen(statusWarn, ", but not as expected: "+e.Message, "check that --gateway-url is the address of the gateway, and not of something else")
 	}
 	return []Check{key, gateway}
 }

@@ -16,21 +16,18 @@ import (
 // token.
 func (r *report) checkRemote(ctx context.Context, c client, name string, e entry) Check {
 	check := Check{Status: statusOK, Detail: fmt.Sprintf("%s: %s calls %s", c.file, name, e.URL)}
-	fail := func(what, fix string) Check {
-		check.Status, check.Detail, check.Fix = statusFail, check.Detail+", "+what, fix
+	if u, err := url.Parse(e.URL); err != nil || pixazo.OriginOf(u) == "" {
+		check.worsen(statusFail, ", which is no https address, so that others could read what is sent", "correct the url of the entry "+name+" by hand")
 		return check
 	}
-	if u, err := url.Parse(e.URL); err != nil || pixazo.OriginOf(u) == "" {
-		return fail("which is no https address, so that others could read what is sent", "correct the url of the entry "+name+" by hand")
-	}
-	status, err := Probe(ctx, e.URL)
-	switch {
+	switch status, err := Probe(ctx, e.URL); {
 	case err != nil:
-		return fail("which can't be reached: "+err.Error(), "ask whoever runs it, or look at the connection")
+		check.worsen(statusFail, ", which can't be reached: "+err.Error(), "ask whoever runs it, or look at the connection")
 	case status == http.StatusNotFound || status >= 500 || status >= 300 && status < 400:
-		return fail(fmt.Sprintf("which answered with HTTP status %d", status), "ask whoever runs it for its exact address")
+		check.worsen(statusFail, fmt.Sprintf(", which answered with HTTP status %d", status), "ask whoever runs it for its exact address")
+	default:
+		check.Detail += ", which answered"
 	}
-	check.Detail += ", which answered"
 	return check
 }
 
