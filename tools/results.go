@@ -186,7 +186,9 @@ func failure(config Config, d definition, err error) *mcp.CallToolResult {
 	said = strings.TrimSpace(said + " " + config.offered(strings.Join(advice, " ")))
 	if config.Key != nil {
 		key, _ := config.Key()
-		said = key.Clean(said, len(said))
+		if hidden := key.Clean(said, len(said)); strings.Contains(hidden, text.Redacted) {
+			said = hidden // else the spaces of quoted arguments stay as they came
+		}
 	}
 	return mcp.NewToolResultError(said)
 }
