@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"pixazo-mcp/internal/config"
@@ -24,8 +25,23 @@ const (
 	stopTime     = 10 * time.Minute
 )
 
-// handover is the form in which a server sends its settings to a keeper.
-type handover struct{ Args, Env []string }
+// handover is the form in which a server sends its settings to a keeper: the results of
+// Settings.Handover, each joined by NULs. They are bytes, since JSON would change a path
+// that is not valid UTF-8, and the keeper would use another journal.
+type handover struct{ Args, Env []byte }
+
+func newHandover(settings config.Settings) handover {
+	args, env := settings.Handover()
+	return handover{[]byte(strings.Join(args, "\x00")), []byte(strings.Join(env, "\x00"))}
+}
+
+// settings returns the settings that newHandover was given.
+func (h handover) settings() config.Settings {
+	// The server has logged problems of the settings, and refused the calls that need
+	// them.
+	settings, _ := config.Parse(strings.Split(string(h.Args), "\x00"), strings.Split(string(h.Env), "\x00"), fullVersion, io.Discard)
+	return settings
+}
 
 // keepCommand returns a function that makes the command of a keeper, which is this
 // program. It returns nil when the program's file is not known, and for process 1 of a
@@ -58,9 +74,7 @@ func keep(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		if err := json.Unmarshal(raw, &given); err != nil {
 			return nil, err
 		}
-		// The server has logged problems of the settings, and refused the calls that
-		// need them.
-		settings, _ := config.Parse(given.Args, given.Env, fullVersion, io.Discard)
+		settings := given.settings()
 		// The log is bounded, since nobody tidies up after a keeper. Nothing is written
 		// as long as there is no state directory.
 		queue := newLogQueue()
@@ -128,15 +142,12 @@ func (a *app) starter(command func() *exec.Cmd) *keeper.Starter {
 		command = nil
 	}
 	return &keeper.Starter{
-		Command: command,
-		Version: fullVersion(),
-		Settings: func() (json.RawMessage, error) {
-			args, env := a.settings.Handover()
-			return json.Marshal(handover{args, env})
-		},
-		Direct: a.submit,
-		Find:   a.journal.ByNonce,
-		Logger: a.log,
+		Command:  command,
+		Version:  fullVersion(),
+		Settings: func() (json.RawMessage, error) { return json.Marshal(newHandover(a.settings)) },
+		Direct:   a.submit,
+		Find:     a.journal.ByNonce,
+		Logger:   a.log,
 	}
 }
 

@@ -5,9 +5,11 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -223,5 +225,31 @@ func TestServerOnATerminalRefusesSettingsThatCantBeTaken(t *testing.T) {
 		if want == "" && (err != nil || !strings.Contains(errs.String(), "waits for an MCP client")) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, %s", arg, err, errs.String())
 		}
+	}
+}
+
+// A home directory from before UTF-8 may have any bytes in its name.
+func TestAKeeperGetsTheSettingsByteForByte(t *testing.T) {
+	home := filepath.Join(t.TempDir(), "j\xf6rg")
+	if runtime.GOOS == "windows" { // whose paths are not bytes
+		home = filepath.Join(t.TempDir(), "jörg")
+	}
+	given, err := config.Parse([]string{"--files-dir=" + home, "--files-dir=" + filepath.Join(home, "<&>")}, append(homes(home), "PIXAZO_API_KEY="+secret), fullVersion, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(newHandover(given))
+	var sent handover
+	if err == nil {
+		err = json.Unmarshal(raw, &sent)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := sent.settings()
+	key, err := got.Key()
+	wantKey, _ := given.Key()
+	if got.StateDir != given.StateDir || got.OutputDir != given.OutputDir || !slices.Equal(got.FilesDirs, given.FilesDirs) || err != nil || key != wantKey || key.IsZero() {
+		t.Errorf("got %q, %q, %q, %v; want %q, %q, %q", got.StateDir, got.OutputDir, got.FilesDirs, err, given.StateDir, given.OutputDir, given.FilesDirs)
 	}
 }
