@@ -496,6 +496,35 @@ type stuck struct {
 	free chan struct{}
 }
 
+// A program that is told to end while its journal is locked or full, for a backup or by
+// a database that restarts, takes no outcome with it.
+func TestFinishWaitsForTheJournal(t *testing.T) {
+	t.Parallel()
+	for outage, want := range map[time.Duration]string{20 * time.Second: "id-1", time.Hour: ""} {
+		synctest.Test(t, func(t *testing.T) {
+			dir := t.TempDir()
+			tracker := openTracker(t, &fakeGateway{submit: func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
+				execute(t, raw(t, dir), "CREATE TRIGGER full BEFORE UPDATE ON jobs BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
+				return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil
+			}}, dir)
+			if s, err := tracker.Submit(t.Context(), request(), jobs.SubmitOptions{}); err != nil || s.JournalErr == nil {
+				t.Fatal(s, err)
+			}
+			time.AfterFunc(outage, func() { execute(t, raw(t, dir), "DROP TRIGGER full") })
+			begun := time.Now()
+			tracker.Finish(t.Context())
+			if took := time.Since(begun); took < min(outage, time.Minute) || took > time.Minute+time.Second {
+				t.Errorf("it finished after %v of an outage of %v", took, outage)
+			}
+			var id string
+			if err := raw(t, dir).QueryRow("SELECT COALESCE(request_id, '') FROM jobs").Scan(&id); err != nil || id != want {
+				t.Errorf("the journal has %q, %v; want %q", id, err, want)
+			}
+			time.Sleep(outage) // until the trigger is gone
+		})
+	}
+}
+
 func (h stuck) Handle(context.Context, slog.Record) error {
 	if h.on.Load() {
 		<-h.free

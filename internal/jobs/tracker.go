@@ -28,13 +28,14 @@ type Gateway interface {
 const (
 	defaultMaxWaits = 64
 
-	notYetVisible = 30 * time.Second       // a 404 this soon after the submission means nothing
-	pollLimit     = 30 * time.Second       // for one poll with all its tries: the time that a claim lasts
-	explicitEvery = time.Second            // Status returns an answer of the gateway that is younger than this
-	explicitLimit = 2 * time.Second        // the longest time that Status waits for another's poll
-	lookAgain     = 100 * time.Millisecond // between two looks at what another call or process does
-	typicalFor    = time.Minute            // how long the typical duration is cached
-	retryLimit    = time.Minute            // the longest Retry-After that is obeyed
+	notYetVisible  = 30 * time.Second       // a 404 this soon after the submission means nothing
+	pollLimit      = 30 * time.Second       // for one poll with all its tries: the time that a claim lasts
+	explicitEvery  = time.Second            // Status returns an answer of the gateway that is younger than this
+	explicitLimit  = 2 * time.Second        // the longest time that Status waits for another's poll
+	lookAgain      = 100 * time.Millisecond // between two looks at what another call or process does
+	unwrittenLimit = time.Minute            // how long Finish waits for a journal that can't be written
+	typicalFor     = time.Minute            // how long the typical duration is cached
+	retryLimit     = time.Minute            // the longest Retry-After that is obeyed
 
 	maxMemories = 256 // jobs in Tracker.memories
 )
@@ -128,8 +129,9 @@ func New(gateway Gateway, j *journal.Journal, options Options) *Tracker {
 // on.
 func (t *Tracker) Drain() { t.drain() }
 
-// Finish waits for submissions in flight until ctx ends. No Submit or Callback may
-// begin any more.
+// Finish waits for submissions in flight until ctx ends, and up to a minute more for a
+// journal that can't be written to take their outcomes, which would be lost with the
+// program. No Submit or Callback may begin any more.
 func (t *Tracker) Finish(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
@@ -140,6 +142,11 @@ func (t *Tracker) Finish(ctx context.Context) {
 	case <-done:
 	case <-ctx.Done(): // callers give it longer than any submission takes
 		t.log.Error("gave up waiting for a submission in flight: look at the Pixazo dashboard before making the video again")
+	}
+	ctx, cancel := context.WithTimeout(ctx, unwrittenLimit)
+	defer cancel()
+	for t.journal.Unwritten() && journal.Sleep(ctx, time.Second) {
+		t.journal.WriteOutcomes()
 	}
 }
 
