@@ -62,7 +62,9 @@ func (t *Tracker) heed() {
 		return
 	}
 	for t.draining.Err() == nil {
+		t.looking <- struct{}{}
 		c, err := t.journal.NextCallback(t.draining)
+		<-t.looking
 		if err != nil || c == nil {
 			return
 		}

@@ -79,6 +79,7 @@ type Tracker struct {
 	attending chan struct{} // has an element for each poll under way of a job that somebody waits for
 	following chan struct{} // the same for jobs that are only followed
 	heeding   chan struct{} // the same for what callbacks named
+	looking   chan struct{} // the same for reading the next callback: while the database is slow, others need it more
 
 	waits atomic.Int64
 
@@ -117,7 +118,7 @@ func New(gateway Gateway, j *journal.Journal, options Options) *Tracker {
 	}
 	t := &Tracker{
 		gateway: gateway, journal: j, options: options, log: cmp.Or(options.Logger, slog.New(slog.DiscardHandler)),
-		attending: make(chan struct{}, maxAttending), following: make(chan struct{}, maxFollowing), heeding: make(chan struct{}, maxHeeding),
+		attending: make(chan struct{}, maxAttending), following: make(chan struct{}, maxFollowing), heeding: make(chan struct{}, maxHeeding), looking: make(chan struct{}, 1),
 		loops: map[jobKey]*loop{}, memories: map[jobKey]memory{}, listeners: map[*func(Event)]bool{}, told: map[int64]told{},
 	}
 	t.draining, t.drain = context.WithCancel(context.Background())
