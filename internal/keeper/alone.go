@@ -16,9 +16,11 @@ import (
 // is pending, a newer keeper has taken the lease, keepers are asked to end, the
 // journal is gone, or six hours have passed.
 func (k *Keeper) RunAlone(ctx context.Context, submitting <-chan struct{}) {
-	defer k.end()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	defer k.end() // before stop, so that saves go on in a process that a newer keeper has relieved
 	defer k.o.Tracker.Listen(func(jobs.Event) { k.wakeUp() })()
-	w := watch{lease: journal.Lease{Name: WatchLease(k.o.Gateway, k.o.Account()), Holder: holder(k.o.Version)}, begun: time.Now()}
+	w := watch{lease: journal.Lease{Name: WatchLease(k.o.Gateway, k.o.Account()), Holder: holder(k.o.Version)}, begun: time.Now(), stop: stop}
 	for ctx.Err() == nil && k.keepLease(ctx, &w) {
 		sent := isClosed(submitting)
 		if sent {
@@ -33,6 +35,9 @@ func (k *Keeper) RunAlone(ctx context.Context, submitting <-chan struct{}) {
 		}
 		k.sleep(ctx, pendingLook)
 	}
+	if ctx.Err() != nil { // saves are cut off, and Stop waits for their end
+		k.end()
+	}
 	k.finish(context.WithoutCancel(ctx), w.lease, submitting)
 }
 
@@ -42,6 +47,7 @@ type watch struct {
 	renewed time.Time // zero until the lease was taken
 	begun   time.Time // when the process began
 	first   bool      // this process began before there was a journal, so any other holder began later
+	stop    func()    // cuts off the saves of this process
 }
 
 // keepLease takes or renews the lease of w, if there is a journal. It returns false
@@ -65,6 +71,7 @@ func (k *Keeper) keepLease(ctx context.Context, w *watch) bool {
 			// A process that began after the request is not meant.
 			if asked := stopFor - time.Until(l.Until); asked <= time.Since(w.begun) {
 				k.o.Logger.Info("asked to end")
+				w.stop()
 				return false
 			}
 		}

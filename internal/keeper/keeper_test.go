@@ -477,6 +477,70 @@ func TestAKeeperFromBeforeTheJournalLeavesTheWatchToANewerOne(t *testing.T) {
 	})
 }
 
+// On Windows the program can't be replaced before its process has ended.
+func TestAStopWaitsForTheEndOfASave(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, t.TempDir(), &gateway{end: pixazo.Completed})
+		defer h.close()
+		saving := make(chan struct{})
+		h.keeper.o.Save = func(ctx context.Context, _ journal.Row, _ func(string) error) error {
+			close(saving)
+			<-ctx.Done()
+			time.Sleep(time.Second) // while it removes its unfinished file
+			return ctx.Err()
+		}
+		if _, err := h.submit(t, "tides"); err != nil {
+			t.Fatal(err)
+		}
+		ended := h.alone(t)
+		<-saving
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if n, err := Stop(ctx, h.journal); n != 1 || err != nil {
+			t.Errorf("Stop: %d, %v", n, err)
+		}
+		synctest.Wait()
+		if !isClosed(ended) {
+			t.Error("it goes on")
+		}
+		if row := h.row(t, "id-0"); row.Save.Tries != 0 {
+			t.Errorf("%d tries, want that none counts", row.Save.Tries)
+		}
+	})
+}
+
+func TestASaveGoesOnWhenANewerKeeperTakesOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		g := &gateway{takes: 0, end: pixazo.Completed}
+		older, newer := newHouse(t, dir, g), newHouse(t, dir, g)
+		defer older.close()
+		defer newer.close()
+		saving, save := make(chan struct{}), older.keeper.o.Save
+		older.keeper.o.Save = func(ctx context.Context, row journal.Row, named func(string) error) error {
+			close(saving)
+			if !journal.Sleep(ctx, 5*time.Minute) {
+				return ctx.Err()
+			}
+			return save(ctx, row, named)
+		}
+		if _, err := older.submit(t, "tides"); err != nil {
+			t.Fatal(err)
+		}
+		olderEnded := older.alone(t)
+		<-saving
+		newerEnded := newer.alone(t)
+		<-olderEnded
+		<-newerEnded
+		older.savedOnce(t)
+		if len(newer.saver.saved) > 0 {
+			t.Error("the newer one saved it as well")
+		}
+	})
+}
+
 func TestAKeeperBegunAfterAStopStays(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
