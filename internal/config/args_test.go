@@ -5,6 +5,7 @@ package config
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -327,10 +328,22 @@ func TestHandoverGivesTheSameSettings(t *testing.T) {
 		t.Errorf("the key is another one: %v", err)
 	}
 	for _, s := range []*Settings{&was, &is} {
-		s.Home, s.keyVariable, s.Values, s.EntryArgs = "", nil, nil, nil
+		s.keyVariable, s.Values, s.EntryArgs = nil, nil, nil
 	}
 	if !reflect.DeepEqual(was, is) {
 		t.Errorf("got  %+v\nwant %+v", is, was)
+	}
+}
+
+func TestHandoverOfAMissingKeyIsNoError(t *testing.T) {
+	for _, args := range [][]string{nil, {"--api-key-file", filepath.Join(t.TempDir(), "key")}} {
+		was := mustParse(t, args, homeLine(t.TempDir()))
+		args, env := was.Handover()
+		is := mustParse(t, args, env...)
+		_, wasErr := was.Key()
+		if key, err := is.Key(); !key.IsZero() || fmt.Sprint(err) != fmt.Sprint(wasErr) {
+			t.Errorf("got %v, want %v", err, wasErr)
+		}
 	}
 }
 

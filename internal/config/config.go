@@ -17,6 +17,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -158,8 +159,11 @@ func (s Settings) WithoutKey() Settings {
 
 // Handover returns arguments and an environment with which Parse returns the same
 // settings in another process, whatever its working directory and environment are. env
-// contains the key if a variable gives it.
+// contains the home directory, if it is known, and the key, if a variable gives it.
 func (s Settings) Handover() (args, env []string) {
+	if s.Home != "" {
+		env = append(env, homeVariable(runtime.GOOS)+"="+s.Home)
+	}
 	if s.keyVariable != nil {
 		if name, text := s.keyVariable(); text != "" {
 			env = append(env, name+"="+text)
@@ -321,7 +325,9 @@ func (p *parser) load() {
 			case err != nil:
 				_ = row.set(row.fallback)
 			}
-			if err == nil && row.commands == nil && row.name != "log-file" {
+			// Without a setting that names it, a missing key file is no error of Key.
+			defaultKeyFile := row.name == "api-key-file" && from == "default"
+			if err == nil && row.commands == nil && row.name != "log-file" && !defaultKeyFile {
 				p.s.allArgs = append(p.s.allArgs, "--"+row.name+"="+v)
 			}
 			if from == "flag" && row.commands == nil && (row.name != "sandbox" || !p.s.Sandbox) {
