@@ -32,6 +32,10 @@ const (
 	CreditsURL = "https://api-console.pixazo.ai/dashboard"
 )
 
+// NoKey is the message of missing_api_key when there is no key. Any other message says
+// what is wrong with the key, and where it is.
+const NoKey = "no Pixazo API key is set"
+
 const maxAnswer = 1 << 20 // bytes; a longer answer is refused
 
 // Config configures a Client.
@@ -185,7 +189,7 @@ func (c *Client) exchange(client *http.Client, req *http.Request) (a answer, err
 		return a, &Error{Code: MissingAPIKey, Message: err.Error(), Err: err}
 	}
 	if key.IsZero() {
-		return a, &Error{Code: MissingAPIKey, Message: "no Pixazo API key is set"}
+		return a, &Error{Code: MissingAPIKey, Message: NoKey}
 	}
 	a.key = key
 	req.Header.Set("Ocp-Apim-Subscription-Key", key.value())

@@ -200,7 +200,7 @@ func (c Config) offered(words string) string { return text.WithoutNaming(words, 
 // place returns where to put the key if e says that there is none, else "".
 func place(config Config, e *pixazo.Error) string {
 	switch {
-	case config.Team != nil || e.Code != pixazo.MissingAPIKey || e.Err != nil: // with Err there is a key that can't be used, and the message names its place
+	case config.Team != nil || e.Message != pixazo.NoKey:
 		return ""
 	case config.KeyFile == "":
 		return "; it goes into the variable PIXAZO_API_KEY of this server's settings"
