@@ -79,6 +79,8 @@ func (s Settings) Key() (pixazo.Key, error) {
 		err = fmt.Errorf("it is not there, but %s.txt is: take .txt off its name", filepath.Base(source))
 	case errors.Is(err, fs.ErrNotExist) && !named:
 		return pixazo.Key{}, nil
+	case errors.Is(err, fs.ErrNotExist):
+		err = errors.New("it is not there")
 	case err == nil && key.IsZero() && named:
 		err = errors.New("it is empty")
 	}
