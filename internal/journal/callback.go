@@ -11,22 +11,23 @@ import (
 )
 
 const (
-	maxCallbacks = 4 // request_ids that are kept for a submission
+	maxCallbacks = 4 // for one submission, each with another request_id
 
-	// A callback is followed up again after as long as it is known, within these.
+	// A callback is due again after as long as it has been known, within these limits.
 	callbackPause     = 2 * time.Second
 	callbackLongPause = time.Minute
 )
 
-// Callback is a callback that named a job for a submission, and is to be followed up.
+// Callback says that the gateway named a job in a callback for a submission. It is
+// followed up by asking the gateway for the job.
 type Callback struct {
 	Nonce     string // of the submission
 	RequestID string
 	CalledAt  time.Time // when it came last
 }
 
-// KeepCallback writes, synced to the disk, that a callback named a job for the
-// submission of nonce. At most four jobs are kept for one.
+// KeepCallback records that a callback named a job for the submission with nonce. The
+// record is synced to the disk. A fifth job of one submission is an error.
 func (j *Journal) KeepCallback(ctx context.Context, nonce, requestID string) error {
 	now := j.now()
 	n, err := j.exec(ctx, outcomes, `INSERT INTO callbacks (gateway, nonce, request_id, called_at, ask_at) SELECT $1, $2, $3, `+now+`, `+now+`
@@ -41,9 +42,9 @@ func (j *Journal) KeepCallback(ctx context.Context, nonce, requestID string) err
 	return err
 }
 
-// NextCallback returns a callback that is to be followed up now, nil when there is
-// none. It is given to one process only, and, unless EndCallback is called, again:
-// after two seconds, and then less and less often.
+// NextCallback returns a callback that is due, nil when there is none. A due callback
+// is returned to one process only. Unless that calls EndCallback, it is due again after
+// two seconds, and then less and less often.
 func (j *Journal) NextCallback(ctx context.Context) (next *Callback, err error) {
 	now := j.now()
 	read := func(scan func(...any) error) (c Callback, err error) {
@@ -66,8 +67,8 @@ func (j *Journal) NextCallback(ctx context.Context) (next *Callback, err error) 
 	return next, err
 }
 
-// EndCallback forgets a callback that was followed up. One that came again meanwhile
-// is to be followed up again, now.
+// EndCallback deletes a callback that was followed up. If it came again meanwhile, it
+// is due at once instead.
 func (j *Journal) EndCallback(ctx context.Context, c Callback) error {
 	ended, err := j.updateOne(ctx, `DELETE FROM callbacks WHERE nonce = $1 AND request_id = $2 AND called_at = $3`, c.Nonce, c.RequestID, milli(c.CalledAt))
 	if err == nil && !ended {
