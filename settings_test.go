@@ -46,6 +46,9 @@ func TestServerOfAClientStartsWhateverItsSettingsAre(t *testing.T) {
 		{[]string{"--output-dir", "--sandbox"}, "", all, "invalid_argument", "which is a flag"},
 		{[]string{"--files-dir", `C:\My Docs" --sandbox`}, "", all, "invalid_argument", "holds the next flag"},
 		{[]string{"--files-dir", "/My", "Documents"}, "", all, "invalid_argument", `unexpected argument "Documents"`},
+		{[]string{""}, "", all, "invalid_argument", `unexpected argument "" (`}, // of a template that was filled in with nothing
+		{[]string{`"--sandbox"`}, "", all, "invalid_argument", `unexpected argument "\"--sandbox\""`},
+		{[]string{"—sandbox"}, "", all, "invalid_argument", `unexpected argument "—sandbox"`},
 		{[]string{"--api-key", secret}, "", all, "invalid_argument", "never a flag"},
 		{nil, "PIXAZO_MAX_VIDEOS_PER_HOUR=many", []string{"generate_video"}, "invalid_argument", "whole number"},
 		{nil, "PIXAZO_WEBHOOK_URL=http://hooks.example/?token=t0ken", []string{"generate_video"}, "invalid_argument", "https URL"},

@@ -173,10 +173,14 @@ func (p *parser) take(row *setting, v string) {
 	}
 }
 
+// commandForm matches what may be a command, perhaps a misspelt one.
+var commandForm = text.Pattern(`^[A-Za-z0-9]`)
+
 // command reads the words of the command line: the command and its arguments. wordFirst
 // says that the command line begins with a word. If that is no command, no command is
 // run. A word behind flags may be the rest of an unquoted path in a client's
-// configuration, so the server is started all the same.
+// configuration, so the server is started all the same; so it is with what can't be meant
+// for a command, such as "" or a flag in quotation marks.
 func (p *parser) command(words []string, wordFirst bool) {
 	switch {
 	case len(words) > 0 && slices.Contains(commands, words[0]):
@@ -234,7 +238,7 @@ func (p *parser) fail(name string, err error) {
 // those.
 func (p *parser) unknown(what, came string, known []string) {
 	hint := ""
-	if near := text.Near(came, known); near != "" && near != came {
+	if near := text.Near(came, known); came != "" && near != "" && near != came {
 		hint = fmt.Sprintf(", did you mean %q?", near)
 	}
 	p.fail("", fmt.Errorf("%s %s%s (pixazo-mcp --help lists what there is)", what, p.quote(came), hint))

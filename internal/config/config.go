@@ -275,7 +275,7 @@ func Parse(args, env []string, version func() string, stdout io.Writer) (Setting
 		}
 		return Settings{}, ErrDone
 	}
-	p.command(words, len(args) > 0 && !strings.HasPrefix(args[0], "-"))
+	p.command(words, len(args) > 0 && commandForm().MatchString(args[0]))
 	p.load()
 	if s.Command == HTTP || s.Shell.All {
 		p.team()
