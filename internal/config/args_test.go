@@ -335,6 +335,15 @@ func TestHandoverGivesTheSameSettings(t *testing.T) {
 	}
 }
 
+func TestHandoverMakesNoDefaultOfAPathThatCantBeTaken(t *testing.T) {
+	was, err := Parse([]string{"--output-dir=$HOME/Movies", "--files-dir=~ada"}, []string{homeLine(t.TempDir())}, testVersion, io.Discard)
+	args, env := was.Handover()
+	is, isErr := Parse(args, env, testVersion, io.Discard)
+	if err == nil || is.OutputDir != "" || is.FilesDirs != nil || is.Problem("output-dir") == nil || fmt.Sprint(isErr) != fmt.Sprint(err) {
+		t.Errorf("got %q, %q, %v; want none, %v", is.OutputDir, is.FilesDirs, isErr, err)
+	}
+}
+
 func TestHandoverOfAMissingKeyIsNoError(t *testing.T) {
 	for _, args := range [][]string{nil, {"--api-key-file", filepath.Join(t.TempDir(), "key")}} {
 		was := mustParse(t, args, homeLine(t.TempDir()))

@@ -315,7 +315,7 @@ func (p *parser) load() {
 			if v == "" {
 				continue
 			}
-			err := row.set(v)
+			came, err := v, row.set(v)
 			if err != nil && from != "default" { // without a home directory a default path is invalid, which is no problem
 				p.fail(row.name, fmt.Errorf("%s: %w; got %s", row.label, err, p.quote(row.show(v))))
 			}
@@ -325,10 +325,13 @@ func (p *parser) load() {
 			case err != nil:
 				_ = row.set(row.fallback)
 			}
-			// Without a setting that names it, a missing key file is no error of Key.
-			defaultKeyFile := row.name == "api-key-file" && from == "default"
-			if err == nil && row.commands == nil && row.name != "log-file" && !defaultKeyFile {
+			switch {
+			case row.commands != nil || row.name == "log-file":
+			case row.name == "api-key-file" && from == "default": // a missing file is an error only if it is named
+			case err == nil:
 				p.s.allArgs = append(p.s.allArgs, "--"+row.name+"="+v)
+			case row.isPath() && from != "default": // stays empty, and does not become the default
+				p.s.allArgs = append(p.s.allArgs, "--"+row.name+"="+came)
 			}
 			if from == "flag" && row.commands == nil && (row.name != "sandbox" || !p.s.Sandbox) {
 				p.s.EntryArgs = append(p.s.EntryArgs, "--"+row.name+"="+v)
