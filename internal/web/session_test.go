@@ -121,6 +121,26 @@ func (r *replica) until(want ...string) {
 	}
 }
 
+func TestAStreamSubscribesOnceTheDatabaseIsBack(t *testing.T) {
+	t.Parallel()
+	team := newTeam()
+	r := team.start(t, nil)
+	c := r.connect("alice", false)
+	c.stream(t.Context())
+	if err := team.Subscribe(t.Context(), hash(c.session), "x://late", true); err != nil {
+		t.Fatal(err)
+	}
+	team.setAway(errors.New("away"))
+	r.web.Signalled(signalChange + " " + hash(c.session))
+	for tried := false; !tried; time.Sleep(time.Millisecond) {
+		team.mu.Lock()
+		tried = team.refused > 0
+		team.mu.Unlock()
+	}
+	team.setAway(nil)
+	r.until("alice x://late")
+}
+
 // mcp-go acknowledges subscriptions and never tells anything.
 func TestSubscriptionsUpTo20251125(t *testing.T) {
 	team := newTeam()

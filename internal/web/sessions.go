@@ -25,6 +25,7 @@ const (
 	maxKnown         = 10_000           // sessions in the cache
 	seenEvery        = time.Hour        // how often it is written that a session is in use
 	maxSubscriptions = 100              // of one session
+	updateAgain      = time.Second      // before a stream reads its session again when that has failed
 )
 
 // The first words of the signals between replicas.
@@ -207,39 +208,40 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
 	if a.write([]byte(first)) != nil {
 		return nil
 	}
-	for s.updateSubscriptions(ctx, open, st.session) {
+	for {
+		session, err := s.findSession(ctx, st.session, false)
+		var again <-chan time.Time
+		switch {
+		case err != nil:
+			again = time.After(updateAgain)
+		case session == nil:
+			return nil
+		default:
+			s.updateSubscriptions(open, session.Subscriptions)
+		}
 		select {
 		case <-st.changed:
+		case <-again:
 		case <-open.Broken():
 			return nil
 		case <-ctx.Done():
 			return nil
 		}
 	}
-	return nil
 }
 
-// updateSubscriptions gives the open session the subscriptions that are stored now. It
-// returns false when the session has ended.
-func (s *Server) updateSubscriptions(ctx context.Context, open *wire.Session, id string) bool {
-	session, err := s.findSession(ctx, id, false)
-	if err != nil {
-		return true // the next change updates them
-	}
-	if session == nil {
-		return false
-	}
+// updateSubscriptions makes uris the subscriptions of an open session.
+func (s *Server) updateSubscriptions(open *wire.Session, uris []string) {
 	for _, uri := range open.SubscribedResources() {
-		if !slices.Contains(session.Subscriptions, uri) {
+		if !slices.Contains(uris, uri) {
 			open.UnsubscribeFromResource(uri)
 		}
 	}
-	for _, uri := range session.Subscriptions {
+	for _, uri := range uris {
 		if err := open.SubscribeToResourceErr(uri); err != nil {
 			s.log.Debug("not subscribed", "error", err)
 		}
 	}
-	return true
 }
 
 // addStream adds a stream unless its owner has too many, or Drain was called.

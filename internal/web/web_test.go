@@ -32,12 +32,14 @@ type team struct {
 	sessions map[string]journal.Session
 	replicas []*replica
 	away     error // the database is
+	refused  int   // uses of it meanwhile
 }
 
 func (t *team) do(f func() error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.away != nil {
+		t.refused++
 		return t.away
 	}
 	return f()
