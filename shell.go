@@ -50,15 +50,23 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 	log := logTo(stderr, settings.LogLevel)
 	all := journal.New(journal.Options{Dir: settings.StateDir})
 	defer all.Close()
-	wanted, err := all.JobsByGateway(ctx, settings.Shell.RequestIDs)
+	w := &waiter{settings: settings, out: stdout, lastStatus: map[string]string{}, begun: time.Now(), terminal: isTerminal(stdout) && !settings.JSON}
+	deadline := w.begun.Add(cmp.Or(settings.Shell.Timeout, noTimeout))
+	var sent []int64
+	var err error
+	if len(settings.Shell.RequestIDs) == 0 {
+		if sent, err = w.awaitIDs(ctx, all, deadline); err != nil {
+			return err
+		}
+	}
+	wanted, err := all.JobsByGateway(context.WithoutCancel(ctx), settings.Shell.RequestIDs, sent...)
 	if err != nil {
 		return err
 	}
-	if len(wanted) == 0 {
+	if len(wanted) == 0 && w.failed+w.late == 0 {
 		fmt.Fprintln(stderr, "nothing is pending")
 		return nil
 	}
-	w := &waiter{settings: settings, out: stdout, lastStatus: map[string]string{}, begun: time.Now(), terminal: isTerminal(stdout) && !settings.JSON}
 	for _, ids := range wanted {
 		w.left += len(ids)
 	}
@@ -70,7 +78,7 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 		}
 		defer a.close()
 		for _, id := range ids {
-			waits.Go(func() { w.wait(ctx, a, id, cmp.Or(settings.Shell.Timeout, noTimeout)) })
+			waits.Go(func() { w.wait(ctx, a, id, time.Until(deadline)) })
 		}
 	}
 	waits.Wait()
@@ -128,6 +136,40 @@ func (w *waiter) show(line string) {
 	}
 	fmt.Fprint(w.out, line)
 	w.line = line
+}
+
+// awaitIDs waits until each submission that is on its way has its request_id, or is
+// uncertain, and returns their rows. It prints and counts those that have none then, since
+// no other wait sees them.
+func (w *waiter) awaitIDs(ctx context.Context, all *journal.Journal, deadline time.Time) (sent []int64, err error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	for {
+		rows, err := all.WithoutID(context.WithoutCancel(ctx))
+		if err != nil {
+			return nil, err
+		}
+		sending := false
+		for _, row := range rows {
+			if row.State == journal.Submitting {
+				sending, sent = true, append(sent, row.ID)
+			}
+		}
+		sent = slices.Compact(slices.Sorted(slices.Values(sent)))
+		if sending && journal.Sleep(ctx, time.Second) {
+			continue
+		}
+		for _, row := range rows {
+			if row.State == journal.Submitting {
+				w.late++
+			} else {
+				w.failed++
+			}
+			view := jobs.ViewOf(row, time.Now(), 0)
+			w.print(lineOf(w.settings.JSON, view, "none", view.Status, text.Clean(view.Prompt, 60)))
+		}
+		return sent, nil
+	}
 }
 
 // wait waits for one job, counts how it ended, and prints that.

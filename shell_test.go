@@ -241,6 +241,52 @@ func TestWaitIsForHoweverManyVideos(t *testing.T) {
 	}
 }
 
+// A request that is on its way has no id by which to wait for it, and one that may have
+// been accepted is not what a script may take for a success.
+func TestWaitKnowsOfSubmissionsWithoutAnID(t *testing.T) {
+	t.Parallel()
+	emulator := sandbox.New(sandbox.Options{Duration: time.Millisecond, Key: secret})
+	defer emulator.Close()
+	sent, answer := make(chan struct{}, 2), make(chan bool)
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			sent <- struct{}{}
+			if !<-answer {
+				w.WriteHeader(http.StatusBadGateway)
+				return
+			}
+		}
+		emulator.ServeHTTP(w, r)
+	}))
+	defer gateway.Close()
+	dir, env := t.TempDir(), []string{"PIXAZO_API_KEY=" + secret, "PIXAZO_GATEWAY_URL=" + gateway.URL}
+	p := start(t, append(homes(dir), env...), "--state-dir="+dir, "--auto-save=false", "--notify=false", "--max-wait=1s")
+	for _, tt := range []struct {
+		accepted    bool
+		code        int
+		want, never string
+	}{
+		{true, 0, "  COMPLETED  ", "none"},
+		{false, oneFailed, "none  UNCERTAIN  tides false\n", "SUBMITTING"},
+	} {
+		if r := p.call("generate_video", map[string]any{"prompt": fmt.Sprint("tides ", tt.accepted)}); !strings.Contains(r.text(), "status: SUBMITTING") {
+			t.Fatal(r.text())
+		}
+		<-sent
+		if out, _, code := shellIn(t, env, dir, "wait", "--timeout=1s"); code != timedOut || !strings.Contains(out, "none  SUBMITTING  tides") {
+			t.Errorf("%t, not answered: %d, %q", tt.accepted, code, out)
+		}
+		go func() { answer <- tt.accepted }()
+		out, errs, code := shellIn(t, env, dir, "wait")
+		if code != tt.code || !strings.Contains(out, tt.want) || strings.Contains(out, tt.never) {
+			t.Errorf("%t: %d, %q, %s", tt.accepted, code, out, errs)
+		}
+	}
+	if err := p.end(); err != nil {
+		t.Error(err)
+	}
+}
+
 var errFull = errors.New("no space left")
 
 // full is a file on a full disk.

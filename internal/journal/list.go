@@ -124,22 +124,26 @@ func (j *Journal) Find(ctx context.Context, requestID string) (*Row, error) {
 }
 
 // JobsByGateway returns the request_ids in requestIDs, grouped by the gateway that has
-// the job; those that the journal does not know are under "". Without any it returns
-// the request_ids of all pending jobs of the owner in the same way.
-func (j *Journal) JobsByGateway(ctx context.Context, requestIDs []string) (jobs map[string][]string, err error) {
-	type job struct{ gateway, id string }
+// the job; those that the journal does not know are under "". Without any it returns in
+// the same way those of all jobs of the owner that are pending, or are in one of rows.
+func (j *Journal) JobsByGateway(ctx context.Context, requestIDs []string, rows ...int64) (jobs map[string][]string, err error) {
+	type job struct {
+		gateway, id string
+		row         int64
+		pending     bool
+	}
 	var found []job
 	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
 		found, err = query(ctx, q, func(scan func(...any) error) (one job, err error) {
-			err = scan(&one.gateway, &one.id)
+			err = scan(&one.gateway, &one.id, &one.row, &one.pending)
 			return one, err
-		}, `SELECT gateway, request_id FROM jobs WHERE owner = $1 AND request_id IS NOT NULL AND state <> 'alias'
-			AND (ended = 0 AND submitted_at > 0 OR $2 = 1) ORDER BY row`, Owner(ctx), number(len(requestIDs) > 0))
+		}, `SELECT gateway, request_id, row, ended = 0 AND submitted_at > 0 FROM jobs WHERE owner = $1 AND request_id IS NOT NULL AND state <> 'alias'
+			AND (ended = 0 AND submitted_at > 0 OR $2 = 1) ORDER BY row`, Owner(ctx), number(len(requestIDs)+len(rows) > 0))
 		return err
 	})
 	jobs = map[string][]string{}
 	for _, one := range found {
-		if len(requestIDs) == 0 || slices.Contains(requestIDs, one.id) {
+		if slices.Contains(requestIDs, one.id) || len(requestIDs) == 0 && (one.pending || slices.Contains(rows, one.row)) {
 			jobs[one.gateway] = append(jobs[one.gateway], one.id)
 		}
 	}
@@ -149,6 +153,12 @@ func (j *Journal) JobsByGateway(ctx context.Context, requestIDs []string) (jobs 
 		}
 	}
 	return jobs, err
+}
+
+// WithoutID returns the submissions of the owner, to all gateways, whose request_id is not
+// known: those that are on their way, and those that are uncertain.
+func (j *Journal) WithoutID(ctx context.Context) ([]Row, error) {
+	return j.readMany(ctx, `WHERE owner = $1 AND request_id IS NULL AND state IN ('submitting', 'uncertain') ORDER BY row`, Owner(ctx))
 }
 
 // Typical returns how long videos usually take: the median of the newest 50 finished
