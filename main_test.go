@@ -447,6 +447,16 @@ func TestTheKeyInAnArgumentIsNotRepeated(t *testing.T) {
 			t.Errorf("%s %v: %s", c.tool, c.args, answer)
 		}
 	}
+	for _, request := range []string{
+		`"method":"tools/call","params":{"name":"` + secret + `"}`,
+		`"method":"resources/read","params":{"uri":"pixazo://videos/` + secret + `"}`,
+		`"method":"prompts/get","params":{"name":"video_brief","arguments":{"topic":"tides","` + secret + `":"x"}}`,
+	} {
+		p.send(`{"jsonrpc":"2.0","id":"k",` + request + `}`)
+		if answer := p.receive(); strings.Contains(answer, secret) || !strings.Contains(answer, `"error":{`) {
+			t.Errorf("%s: %s", request, answer)
+		}
+	}
 	if err := p.end(); err != nil {
 		t.Error(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/keeper"
 	"pixazo-mcp/internal/stdio"
+	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 	"pixazo-mcp/resources"
 	"pixazo-mcp/tools"
@@ -53,8 +55,19 @@ func serve(ctx context.Context, settings config.Settings, keepCommand func() *ex
 			watches.Wait()
 		},
 		Subscribe: videos.Subscribe,
+		Hide:      a.hideKey,
 		Logger:    log,
 	})
+}
+
+// hideKey returns the words of an error without the key, which a model may have put
+// anywhere in a message.
+func (a *app) hideKey(words string) string {
+	key, _ := a.settings.Key()
+	if hidden := key.Clean(words, len(words)); strings.Contains(hidden, text.Redacted) {
+		return hidden
+	}
+	return words // with all spaces of what it quotes
 }
 
 // register returns an MCP server with the tools, resources and prompts. Its tools
@@ -94,7 +107,7 @@ func (a *app) register(starter *keeper.Starter) (*server.MCPServer, *resources.V
 		},
 		MaxWait: a.settings.MaxWait,
 		KeyFile: a.settings.APIKeyFile,
-		Key:     a.settings.Key,
+		Hide:    a.hideKey,
 		Files:   attach.Resolver{Dirs: a.settings.FilesDirs, FromRoots: a.settings.FilesFromRoots, Home: a.settings.Home},
 		Refuse:  func(tool string, arguments map[string]any) error { return refuse(a.settings, tool, arguments) },
 		Team:    a.team,

@@ -184,11 +184,8 @@ func failure(config Config, d definition, err error) *mcp.CallToolResult {
 		advice = append(advice, "request_id: "+e.RequestID)
 	}
 	said = strings.TrimSpace(said + " " + config.offered(strings.Join(advice, " ")))
-	if config.Key != nil {
-		key, _ := config.Key()
-		if hidden := key.Clean(said, len(said)); strings.Contains(hidden, text.Redacted) {
-			said = hidden // else the spaces of quoted arguments stay as they came
-		}
+	if config.Hide != nil {
+		said = config.Hide(said)
 	}
 	return mcp.NewToolResultError(said)
 }

@@ -62,9 +62,9 @@ type Config struct {
 	MaxWait time.Duration // of one call
 	KeyFile string        // where the user may put the key, named with missing_api_key
 
-	// Key returns the key, which errors don't quote even if an argument contains it;
-	// nil means that there is none.
-	Key func() (pixazo.Key, error)
+	// Hide returns the words of an error without the key, which an argument may
+	// contain; nil returns them as they are.
+	Hide func(words string) string
 
 	Files attach.Resolver // reads local files
 

@@ -37,8 +37,9 @@ type Options struct {
 	// ends, 10 minutes later.
 	Finish func(context.Context)
 
-	Subscribe wire.Subscribe // begins subscriptions to resources
-	Logger    *slog.Logger   // nil means none
+	Subscribe wire.Subscribe            // begins subscriptions to resources
+	Hide      func(words string) string // see wire.Options
+	Logger    *slog.Logger              // nil means none
 }
 
 // Serve answers the messages of in until in ends, ctx ends, or out can't be written any
@@ -52,7 +53,7 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 	q := &questions{log: options.Logger, ended: input}
 	// The end of ctx begins the drain, and does not cut calls off.
 	session, err := wire.Open(context.WithoutCancel(ctx), srv, "stdio", w.write, wire.Options{
-		Subscribe: options.Subscribe, ListRoots: q.listRoots, Elicit: q.elicit, Answer: q.answer, Logger: options.Logger,
+		Subscribe: options.Subscribe, ListRoots: q.listRoots, Elicit: q.elicit, Answer: q.answer, Hide: options.Hide, Logger: options.Logger,
 	})
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)

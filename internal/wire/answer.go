@@ -99,7 +99,7 @@ func correctInitialize(message []byte) []byte {
 // finish returns response, mcp-go's answer to c, with the client's own id, since mcp-go
 // reads ids as float64, which changes numbers above 2^53. It gives an error the code of
 // SetErrorCode and a short message.
-func finish(response mcp.JSONRPCMessage, c *call) mcp.JSONRPCMessage {
+func (s *Session) finish(response mcp.JSONRPCMessage, c *call) mcp.JSONRPCMessage {
 	id := json.RawMessage(c.ID)
 	switch r := response.(type) {
 	case mcp.JSONRPCResponse:
@@ -118,7 +118,11 @@ func finish(response mcp.JSONRPCMessage, c *call) mcp.JSONRPCMessage {
 			r.Error.Code = int(code)
 		}
 		// mcp-go quotes what the client sent, at any length, and names Go types.
-		r.Error.Message = text.Clean(goValue().ReplaceAllString(r.Error.Message, "the JSON $1 is out of place or out of range"), maxError)
+		words := goValue().ReplaceAllString(r.Error.Message, "the JSON $1 is out of place or out of range")
+		if s.options.Hide != nil {
+			words = s.options.Hide(words)
+		}
+		r.Error.Message = text.Clean(words, maxError)
 		return r
 	}
 	return response

@@ -41,6 +41,10 @@ type Options struct {
 	// means that the transport sends no requests.
 	Answer func(id string, result, failure json.RawMessage) bool
 
+	// Hide returns the words of an error without what must not be sent. nil returns
+	// them as they are.
+	Hide func(words string) string
+
 	Logger *slog.Logger // nil means none
 }
 
@@ -131,7 +135,7 @@ func (s *Session) Do(ctx context.Context, m Message) mcp.JSONRPCMessage {
 	if stopped {
 		cancel()
 	}
-	response := finish(s.answer(context.WithValue(ctx, callKey{}, c), c), c)
+	response := s.finish(s.answer(context.WithValue(ctx, callKey{}, c), c), c)
 	if !s.end(c) {
 		return nil
 	}
@@ -198,7 +202,7 @@ func (s *Session) serve(ctx context.Context, c *call) {
 		return
 	}
 	s.flush()
-	if err := s.send(ctx, finish(response, c), true); err != nil {
+	if err := s.send(ctx, s.finish(response, c), true); err != nil {
 		s.log.Debug("answer not sent", "method", c.Method, "id", c.ID, "error", err)
 	}
 	if _, ok := response.(mcp.JSONRPCResponse); ok && c.Method == string(mcp.MethodInitialize) {
