@@ -88,7 +88,7 @@ func (t *tokens) load() error {
 	t.seen = info
 	var wrong []error
 	number := 0
-	for line := range strings.Lines(string(content)) {
+	for line := range strings.Lines(strings.TrimPrefix(string(content), "\ufeff")) { // which editors of Windows put there
 		number++
 		fields := strings.Fields(line)
 		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {

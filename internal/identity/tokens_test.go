@@ -33,7 +33,7 @@ func TestTokensFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tokens")
 	alice, aliceLine := newToken(t, "alice")
 	bob, bobLine := newToken(t, "bob@example.com")
-	write(t, path, "# the team\n\n"+aliceLine+"\n  "+strings.Replace(bobLine, " ", " \t", 1)+"\r\n")
+	write(t, path, "\ufeff# the team\n\n"+aliceLine+"\n  "+strings.Replace(bobLine, " ", " \t", 1)+"\r\n")
 	var log bytes.Buffer
 	v, err := New(Options{TokensFile: path, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
