@@ -122,7 +122,8 @@ func (a answer) details() string {
 var aboutMoney = text.Pattern(`(?i)credit|funds|balance([^rd]|$)`)
 
 // words returns what the body of a refusal says, cleaned; "" when it says nothing. A
-// short text that is neither JSON nor HTML is returned as a whole.
+// short text that is neither JSON nor HTML is returned as a whole; so is the object of an
+// answer of success without words, since an id may stand in it where none is expected.
 func (a answer) words() string {
 	var body any
 	said := ""
@@ -130,6 +131,9 @@ func (a answer) words() string {
 	switch object, ok := body.(map[string]any); {
 	case ok:
 		said = cmp.Or(sayings(object), wordsOf(object["title"])) // RFC 9457
+		if said == "" && a.status/100 == 2 && object["request_id"] == nil {
+			said = wordsOf(object)
+		}
 	case err == nil:
 		said = wordsOf(body)
 	case len(a.body) <= maxErrorLength && !bytes.ContainsAny(a.body, "<{"):

@@ -596,6 +596,8 @@ func TestSubmitShowsTheGatewaysWords(t *testing.T) {
 		{"unusable request_id", 200, `{"request_id":"agent:17/x","status":"QUEUED"}`,
 			`the video request was sent, but its outcome is unknown: the answer names no valid request_id; it names "agent:17/x"`},
 		{"number as request_id", 200, `{"request_id":17}`, `the video request was sent, but its outcome is unknown: the answer names no valid request_id; it names "17"`},
+		{"request_id where none is expected", 200, `{"result":{"job":"` + testID + `"}}`,
+			`the video request was sent, but its outcome is unknown: the answer names no valid request_id; it names nothing; the gateway said: "{'result':{'job':'` + testID + `'}}"`},
 		{"no request_id", 200, `{}`, `the video request was sent, but its outcome is unknown: the answer names no valid request_id; it names nothing`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
