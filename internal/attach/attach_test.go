@@ -374,6 +374,8 @@ func TestErrorsNameTheSettingThatOpensAFolder(t *testing.T) {
 	files, other, gone := filepath.Join(top, "files"), filepath.Join(top, "files-secret"), filepath.Join(top, "gone")
 	a, c := filepath.Join(files, "a.png"), filepath.Join(files, "sub", "c.txt")
 	dirs := "a folder of --files-dir (PIXAZO_FILES_DIR)"
+	whole := filepath.Join(top, "whole")
+	_ = os.Symlink("/", whole) // which is left out on Windows, as below
 	tests := []struct {
 		name  string
 		r     Resolver
@@ -398,6 +400,7 @@ func TestErrorsNameTheSettingThatOpensAFolder(t *testing.T) {
 		{"a missing folder beside another", Resolver{Dirs: []string{gone, files}}, nil, "a.png", ""},
 		{"a file as a folder", Resolver{Dirs: []string{a}}, nil, "x.png", a + " (which can't be opened as a folder)"},
 		{"the whole file system", Resolver{Dirs: []string{"/"}}, nil, a, "/ (which is the whole file system, and is not opened)"},
+		{"the whole file system by a link", Resolver{Dirs: []string{whole}}, nil, a, whole + " (which is the whole file system, and is not opened)"},
 		{"many folders", Resolver{Dirs: slices.Repeat([]string{other}, 9)}, nil, a, other + " and others; got"},
 		{"a later folder", Resolver{Dirs: []string{other, files}}, nil, "sub/c.txt", ""},
 		{"a folder of that name in an earlier folder", Resolver{Dirs: []string{top, filepath.Join(top, "files")}}, nil, "notes", ""},

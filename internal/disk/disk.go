@@ -96,9 +96,12 @@ func OpenFolder(dir string) (real string, root *os.Root, err error) {
 	return "", nil, errors.New("can't be opened as a folder")
 }
 
-// IsWhole reports whether dir is the whole file system, or a whole drive.
+// IsWhole reports whether dir is the whole file system, or a whole drive, or a link to it.
 func IsWhole(dir string) bool {
 	clean := filepath.Clean(dir)
+	if real, err := filepath.EvalSymlinks(clean); err == nil {
+		clean = real
+	}
 	return clean == filepath.VolumeName(clean)+string(filepath.Separator)
 }
 
