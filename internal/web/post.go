@@ -75,7 +75,7 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, user identity.User
 		if err := s.o.Identity.Allows(user, q.tool); err != nil {
 			return err
 		}
-		return s.call(r.Context(), a, q)
+		return s.call(r, a, q)
 	}
 	return nil
 }
@@ -195,10 +195,10 @@ func (q *request) rawID() any {
 	return json.RawMessage(q.ID)
 }
 
-// call handles a request and writes the answer to a. Its error is a refusal for
-// which nothing was written yet.
-func (s *Server) call(ctx context.Context, a *reply, q *request) error {
-	begun, o := time.Now(), wire.Options{Subscribe: s.o.Subscribe, Logger: s.log}
+// call handles q, the message of r, and writes the answer to a. Its error is a refusal
+// for which nothing was written yet.
+func (s *Server) call(r *http.Request, a *reply, q *request) error {
+	ctx, begun, o := r.Context(), time.Now(), wire.Options{Subscribe: s.o.Subscribe, Logger: s.log}
 	if q.modern { // the client cancels a call by closing the connection
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithCancel(ctx)
@@ -215,7 +215,7 @@ func (s *Server) call(ctx context.Context, a *reply, q *request) error {
 		s.calls.Store(key, func() { session.Cancel(q.ID) })
 		defer s.calls.Delete(key)
 	case q.modern && q.Method == string(mcp.MethodSubscriptionsListen):
-		st := &stream{owner: q.user.Owner, end: session.Stop}
+		st := &stream{request: r, owner: q.user.Owner, end: session.Stop}
 		if err := s.addStream(st); err != nil {
 			return err
 		}

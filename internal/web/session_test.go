@@ -16,8 +16,13 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"pixazo-mcp/internal/identity"
+	"pixazo-mcp/internal/journal"
 )
 
 // mcp-go takes ids that were never given out, also those of other users and
@@ -319,6 +324,57 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	}
 	if n := len(team.sessions); n != 30 {
 		t.Errorf("%d sessions, want 30", n)
+	}
+}
+
+// accounts are users whose tokens are refused with the status in state, unless it is 0.
+type accounts struct {
+	users
+	state atomic.Int32
+}
+
+func (a *accounts) Identify(r *http.Request) (identity.User, error) {
+	if status := a.state.Load(); status != 0 {
+		return identity.User{}, &identity.Refusal{Status: int(status), Message: "no"}
+	}
+	return a.users.Identify(r)
+}
+
+// A session never replaces the token.
+func TestAStreamEndsWithItsToken(t *testing.T) {
+	for _, modern := range eras {
+		t.Run(eraName(modern), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var a accounts
+				team := newTeam()
+				r := team.replica(t, func(o *Options) { o.Identity = &a })
+				c := &client{t: t, r: r, user: "alice", modern: modern}
+				q := c.request(t.Context(), http.MethodPost, c.message("1", "subscriptions/listen", "", `"notifications":{"resourceSubscriptions":["x://a"]}`))
+				if !modern {
+					c.session = "one"
+					_ = team.OpenSession(t.Context(), journal.Session{ID: hash("one"), Owner: "alice"})
+					q = c.request(t.Context(), http.MethodGet, "")
+				}
+				ended := make(chan time.Time, 1)
+				go func() {
+					r.web.ServeHTTP(&recorder{header: http.Header{}}, q)
+					ended <- time.Now()
+				}()
+				time.Sleep(time.Hour)
+				a.state.Store(503) // it can't be said whether the token is good
+				time.Sleep(time.Hour)
+				select {
+				case <-ended:
+					t.Fatal("the stream has ended with a good token")
+				default:
+				}
+				a.state.Store(401)
+				refused := time.Now()
+				if late := (<-ended).Sub(refused); late > tokenEvery {
+					t.Errorf("it ended %s after the token", late)
+				}
+			})
+		})
 	}
 }
 

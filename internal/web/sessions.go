@@ -16,6 +16,7 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"pixazo-mcp/internal/identity"
 	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/wire"
 )
@@ -26,6 +27,7 @@ const (
 	seenEvery        = time.Hour        // how often it is written that a session is in use
 	maxSubscriptions = 100              // of one session
 	updateAgain      = time.Second      // before a stream reads its session again when that has failed
+	tokenEvery       = 15 * time.Second // how often the token of an open stream is checked again
 )
 
 // The first words of the signals between replicas.
@@ -43,10 +45,12 @@ type knownSession struct {
 
 // stream is an open notification stream.
 type stream struct {
+	request *http.Request // that opened it
 	owner   string
 	session string // Session.ID; "" since 2026-07-28
 	name    string
 	end     func()
+	check   *time.Timer   // calls checkToken; set by addStream
 	changed chan struct{} // has an element after a change of the session
 }
 
@@ -183,7 +187,7 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	st := &stream{owner: session.Owner, session: session.ID, name: rand.Text(), end: cancel, changed: make(chan struct{}, 1)}
+	st := &stream{request: r, owner: session.Owner, session: session.ID, name: rand.Text(), end: cancel, changed: make(chan struct{}, 1)}
 	if err := s.addStream(st); err != nil {
 		return err
 	}
@@ -258,7 +262,24 @@ func (s *Server) addStream(st *stream) error {
 		return unavailable("too many streams at once")
 	}
 	s.streams[st] = struct{}{}
+	st.check = time.AfterFunc(tokenEvery, func() { s.checkToken(st) })
 	return nil
+}
+
+// checkToken ends a stream if its token is not accepted any more: it has expired, or its
+// user was removed. Otherwise the token is checked again later.
+func (s *Server) checkToken(st *stream) {
+	user, err := s.o.Identity.Identify(st.request)
+	refusal, ok := errors.AsType[*identity.Refusal](err)
+	if ok && refusal.Status == http.StatusUnauthorized || err == nil && user.Owner != st.owner {
+		st.end()
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, open := s.streams[st]; open {
+		st.check.Reset(tokenEvery)
+	}
 }
 
 // removeStream removes a stream that has ended.
@@ -266,6 +287,7 @@ func (s *Server) removeStream(st *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.streams, st)
+	st.check.Stop()
 }
 
 // cancel cancels a call of a session, at this replica or another one.
