@@ -44,6 +44,7 @@ func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 type fakeIssuer struct {
 	mu      sync.Mutex
 	down    bool
+	hangs   bool
 	junk    bool
 	kid     string
 	key     *ecdsa.PrivateKey
@@ -66,6 +67,10 @@ func (f *fakeIssuer) RoundTrip(r *http.Request) (*http.Response, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fetches[r.URL.Path]++
+	if f.hangs {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
 	if f.down {
 		return nil, errors.New("connection refused")
 	}
@@ -276,6 +281,12 @@ func TestIssuerMayBeDownAtTheStart(t *testing.T) {
 		time.Sleep(11 * time.Second)
 		if _, refusal := identify(v, f.sign("ES256", "second", claims(nil))); refusal == nil || refusal.Status != 503 {
 			t.Errorf("keys that can't be asked for: %+v", refusal)
+		}
+		f.down, f.hangs = false, true
+		time.Sleep(1100 * time.Millisecond)
+		begun := time.Now()
+		if _, refusal := identify(v, f.sign("ES256", "second", claims(nil))); refusal == nil || refusal.Status != 503 || time.Since(begun) > fetchTime {
+			t.Errorf("an issuer that hangs: %+v after %s", refusal, time.Since(begun))
 		}
 		if _, refusal := identify(v, "a.b.c"); refusal == nil || refusal.Status != 401 {
 			t.Errorf("nonsense: %+v", refusal)

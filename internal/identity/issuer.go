@@ -23,6 +23,8 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
+const fetchTime = 10 * time.Second // the longest time for an answer of the issuer
+
 // issuer verifies access tokens. It fetches the issuer's keys with the first token,
 // so the issuer may be down when the server starts.
 type issuer struct {
@@ -38,10 +40,9 @@ type issuer struct {
 
 func newIssuer(o Options) *issuer {
 	transport := &cache{base: cmp.Or(o.Transport, http.DefaultTransport), answers: map[string]answer{}}
-	client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
 	return &issuer{
 		url: o.Issuer,
-		ctx: oidc.ClientContext(context.Background(), client),
+		ctx: oidc.ClientContext(context.Background(), &http.Client{Transport: transport}),
 		cfg: oidc.Config{ClientID: o.PublicURL, SupportedSigningAlgs: []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512"}},
 		log: o.Logger, errors: changeLog{log: o.Logger},
 	}
@@ -185,13 +186,16 @@ func (c *cache) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// fetch returns the body of the issuer's answer to r. All its errors are errIssuer.
+// fetch returns the body of the issuer's answer to r. All its errors are errIssuer: an
+// http.Client with a timeout of its own would return another one.
 func (c *cache) fetch(r *http.Request) ([]byte, error) {
 	const most = 1 << 20
 	if r.URL.Scheme != "https" && !pixazo.IsLoopback(r.URL.Hostname()) {
 		return nil, fmt.Errorf("%w: %s is not an https URL", errIssuer, text.Quote(r.URL.String()))
 	}
-	resp, err := c.base.RoundTrip(r)
+	ctx, cancel := context.WithTimeout(r.Context(), fetchTime)
+	defer cancel()
+	resp, err := c.base.RoundTrip(r.WithContext(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errIssuer, err)
 	}
