@@ -258,7 +258,7 @@ func (p *parser) secretIn(check func(string) error) func(string) (Secret, error)
 		if err != nil {
 			return Secret{}, fmt.Errorf("must be a file that can be read, of at most 4 KiB: %w", err)
 		}
-		word := strings.TrimSpace(string(content))
+		word := strings.TrimSpace(content)
 		return NewSecret(word), check(word)
 	}
 }

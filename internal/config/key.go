@@ -12,9 +12,6 @@ import (
 	"runtime"
 	"strings"
 
-	"golang.org/x/text/encoding/unicode"
-	"golang.org/x/text/transform"
-
 	"pixazo-mcp/internal/disk"
 	"pixazo-mcp/pixazo"
 )
@@ -44,7 +41,7 @@ func (s Settings) text() (source, text string, err error) {
 	}
 	if text == "" && s.APIKeyFile != "" {
 		source = s.APIKeyFile
-		text, err = readKey(source)
+		text, err = disk.ReadText(source, maxKeyFile)
 	}
 	return source, text, err
 }
@@ -108,7 +105,7 @@ func (s Settings) KeySource() (source, end string) {
 // or contains only white space, so that writing a key there loses nothing. The error
 // contains no part of the key.
 func KeyOfFile(path string) (pixazo.Key, error) {
-	text, err := readKey(path)
+	text, err := disk.ReadText(path, maxKeyFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return pixazo.Key{}, nil
 	}
@@ -127,15 +124,4 @@ func (s Settings) KeyWarning() string {
 		return ""
 	}
 	return fmt.Sprintf("other users can read or change the key file %q (mode %04o): run chmod 600 on it", s.APIKeyFile, info.Mode().Perm())
-}
-
-// readKey returns the unchecked content of a key file. It decodes it by its byte order
-// mark: Notepad writes one, and PowerShell's > writes UTF-16.
-func readKey(path string) (string, error) {
-	content, err := disk.ReadFile(path, maxKeyFile)
-	if err != nil {
-		return "", err
-	}
-	content, _, err = transform.Bytes(unicode.BOMOverride(transform.Nop), content)
-	return string(content), err
 }

@@ -11,6 +11,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 )
 
 // ErrIrregular says that a path leads to a folder, device, pipe or socket.
@@ -55,10 +58,22 @@ func OpenFile(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
 // are an error.
 func ReadFile(path string, limit int64) ([]byte, error) { return read(path, limit, 0) }
 
-// ReadSecret reads the file at path as ReadFile does, unless other users than its
+// ReadText returns the text in the regular file at path, as ReadFile does. It decodes it
+// by its byte order mark: Notepad writes one, and PowerShell's > writes UTF-16.
+func ReadText(path string, limit int64) (string, error) { return decode(ReadFile(path, limit)) }
+
+// ReadSecret reads the file at path as ReadText does, unless other users than its
 // owner and group can read it, or others than its owner can change it. Windows
 // has no such permission bits.
-func ReadSecret(path string, limit int64) ([]byte, error) { return read(path, limit, 0o037) }
+func ReadSecret(path string, limit int64) (string, error) { return decode(read(path, limit, 0o037)) }
+
+// decode returns content as text, unless err is an error.
+func decode(content []byte, err error) (string, error) {
+	if err == nil {
+		content, _, err = transform.Bytes(unicode.BOMOverride(transform.Nop), content)
+	}
+	return string(content), err
+}
 
 // read implements ReadFile. A file with any of the forbidden permission bits is an
 // error.

@@ -114,8 +114,12 @@ func (v *Verifier) Identify(r *http.Request) (User, error) {
 		return User{}, v.unauthorized("the Authorization header must hold one bearer token", "invalid_token")
 	}
 	if v.tokens != nil {
-		if name, ok := v.tokens.find(token); ok {
+		name, ok, readable := v.tokens.find(token)
+		switch {
+		case ok:
 			return User{Owner: ownerOfToken + name, Name: name}, nil
+		case !readable && (v.issuer == nil || !isJWT(token)):
+			return User{}, &Refusal{Status: http.StatusServiceUnavailable, Message: "the tokens file can't be read; try again later"}
 		}
 	}
 	if v.issuer == nil {

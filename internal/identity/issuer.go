@@ -51,7 +51,7 @@ func newIssuer(o Options) *issuer {
 // user returns the user of a token; or refusal, the words that say why the token is
 // not accepted; or an error when the issuer can't be asked.
 func (i *issuer) user(ctx context.Context, token string) (u User, refusal string, err error) {
-	if strings.Count(token, ".") != 2 {
+	if !isJWT(token) {
 		return u, "the token is not known here", nil
 	}
 	const away = "the issuer of tokens can't be asked"
@@ -93,6 +93,9 @@ func (i *issuer) user(ctx context.Context, token string) (u User, refusal string
 	u.Scopes = append(scopes(claims.Scope), scopes(claims.Scp)...)
 	return u, "", nil
 }
+
+// isJWT reports whether a token has the three parts of a JWT.
+func isJWT(token string) bool { return strings.Count(token, ".") == 2 }
 
 // scopes returns the scopes in a claim, which may be a list, or one string of scopes
 // separated by spaces.

@@ -54,15 +54,15 @@ type tokenUser struct {
 	sum  []byte
 }
 
-// find returns the name of a token's user; ok is false if nobody has the token. It
-// compares the token with those of all users, so that the time that it takes does not
-// tell how close a guess was.
-func (t *tokens) find(token string) (name string, ok bool) {
+// find returns the name of a token's user. ok is false if nobody has the token; unless
+// the file is readable, that is not known. It compares the token with those of all users,
+// so that the time that it takes does not tell how close a guess was.
+func (t *tokens) find(token string) (name string, ok, readable bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	info, err := os.Stat(t.path)
 	if changed := err != nil || t.seen == nil || !os.SameFile(info, t.seen) || info.Size() != t.seen.Size() || !info.ModTime().Equal(t.seen.ModTime()) || info.Mode() != t.seen.Mode(); changed {
-		t.errors.note("the tokens file has mistakes; users of its other lines are taken", t.load())
+		t.errors.note("not all of the tokens file can be used", t.load())
 	}
 	sum := sha256.Sum256([]byte(token))
 	for _, u := range t.users {
@@ -70,7 +70,7 @@ func (t *tokens) find(token string) (name string, ok bool) {
 			name, ok = u.name, true
 		}
 	}
-	return name, ok
+	return name, ok, t.seen != nil
 }
 
 // load reads the file, and replaces the users by those of its correct lines: one
@@ -78,7 +78,7 @@ func (t *tokens) find(token string) (name string, ok bool) {
 func (t *tokens) load() error {
 	t.users, t.seen = nil, nil
 	info, err := os.Stat(t.path) // before it is read, so that find notices a change in between
-	var content []byte
+	var content string
 	if err == nil {
 		content, err = disk.ReadSecret(t.path, 1<<20)
 	}
@@ -88,7 +88,7 @@ func (t *tokens) load() error {
 	t.seen = info
 	var wrong []error
 	number := 0
-	for line := range strings.Lines(strings.TrimPrefix(string(content), "\ufeff")) { // which editors of Windows put there
+	for line := range strings.Lines(content) {
 		number++
 		fields := strings.Fields(line)
 		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {

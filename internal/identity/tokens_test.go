@@ -39,6 +39,7 @@ func TestTokensFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	carol, carolLine := newToken(t, "carol")
 	expect := func(token, owner string) {
 		t.Helper()
 		u, refusal := identify(v, token)
@@ -46,6 +47,12 @@ func TestTokensFile(t *testing.T) {
 			t.Errorf("got %+v, %+v, want %s", u, refusal, owner)
 		}
 		if refusal != nil && (refusal.Status != 401 || refusal.Challenge != `Bearer error="invalid_token"`) {
+			t.Errorf("%+v", refusal)
+		}
+	}
+	unread := func() { // nobody is told that their token is bad
+		t.Helper()
+		if _, refusal := identify(v, carol); refusal == nil || refusal.Status != 503 || refusal.Challenge != "" {
 			t.Errorf("%+v", refusal)
 		}
 	}
@@ -58,7 +65,6 @@ func TestTokensFile(t *testing.T) {
 	}
 
 	// Alice is taken out, and somebody slips.
-	carol, carolLine := newToken(t, "carol")
 	write(t, path, bobLine+"\nalice "+alice+"\n"+carolLine+"\n")
 	expect(alice, "")
 	expect(bob, "token:bob@example.com")
@@ -87,7 +93,7 @@ func TestTokensFile(t *testing.T) {
 		if err := os.Chmod(path, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		expect(carol, "")
+		unread()
 		if _, err := New(Options{TokensFile: path}); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 			t.Error(err)
 		}
@@ -95,9 +101,30 @@ func TestTokensFile(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	expect(carol, "")
+	unread()
 	write(t, path, aliceLine)
 	expect(alice, "token:alice")
+}
+
+// PowerShell's > writes UTF-16, Notepad UTF-8 with a byte order mark.
+func TestTokensFileIsReadByItsByteOrderMark(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens")
+	token, line := newToken(t, "alice")
+	wide := "\xff\xfe"
+	for _, c := range line + "\r\n" {
+		wide += string(c) + "\x00"
+	}
+	for _, content := range []string{"\ufeff" + line + "\r\n", wide} {
+		write(t, path, content)
+		v, err := New(Options{TokensFile: path})
+		if err != nil {
+			t.Errorf("%.20q: %v", content, err)
+			continue
+		}
+		if u, refusal := identify(v, token); refusal != nil || u.Owner != "token:alice" {
+			t.Errorf("%.20q: %+v, %v", content, u, refusal)
+		}
+	}
 }
 
 func TestTokensFileRefuses(t *testing.T) {
@@ -151,5 +178,14 @@ func TestBothKindsOfUsersAreTaken(t *testing.T) {
 	}
 	if _, refusal := identify(v, token+"x"); refusal == nil || refusal.Status != 401 {
 		t.Errorf("%+v", refusal)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, refusal := identify(v, token); refusal == nil || refusal.Status != 503 {
+		t.Errorf("without the file: %+v", refusal)
+	}
+	if u, refusal := identify(v, f.sign("ES256", "first", claims(nil))); refusal != nil || len(u.Owner) != 64 {
+		t.Errorf("a user of the issuer without the file: %+v, %v", u, refusal)
 	}
 }
