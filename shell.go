@@ -149,14 +149,17 @@ func (w *waiter) awaitIDs(ctx context.Context, all *journal.Journal, deadline ti
 		if err != nil {
 			return nil, err
 		}
-		sending := false
+		sending := 0
 		for _, row := range rows {
 			if row.State == journal.Submitting {
-				sending, sent = true, append(sent, row.ID)
+				sending, sent = sending+1, append(sent, row.ID)
 			}
 		}
 		sent = slices.Compact(slices.Sorted(slices.Values(sent)))
-		if sending && journal.Sleep(ctx, time.Second) {
+		if w.terminal && sending > 0 {
+			w.show(fmt.Sprintf("%d being sent, waited %s", sending, time.Since(w.begun).Round(time.Second)))
+		}
+		if sending > 0 && journal.Sleep(ctx, time.Second) {
 			continue
 		}
 		for _, row := range rows {
