@@ -26,8 +26,12 @@ func (k *Keeper) RunReplica(ctx context.Context, callbacks bool) {
 	if callbacks {
 		k.tasks.Go(func() { k.o.Tracker.Sweep(ctx) })
 	}
+	k.tasks.Go(func() { // apart from the looks, which may be a minute apart when the database is slow
+		for journal.Sleep(ctx, pendingLook) {
+			k.o.Journal.WriteOutcomes()
+		}
+	})
 	for ctx.Err() == nil {
-		k.o.Journal.WriteOutcomes()
 		begun := time.Now()
 		var rows []journal.Row
 		var err error

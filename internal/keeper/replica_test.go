@@ -96,6 +96,34 @@ func TestReplicasFollowAndSaveEachVideoOnce(t *testing.T) {
 	}
 }
 
+// Until it is written, the end of the process would lose it.
+func TestAReplicaWritesAnOutcomeAsSoonAsTheJournalTakesIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		h := newHouse(t, dir, &gateway{takes: time.Minute, end: pixazo.Completed})
+		defer h.close()
+		h.submitAs(t, "alice", "first") // makes the database
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); h.keeper.RunReplica(ctx, true) }()
+		time.Sleep(3 * time.Second) // the next look is in 8 s
+		db := raw(t, dir)
+		execute(t, db, full("UPDATE ON jobs"))
+		if h.submitAs(t, "alice", "tides"); !h.journal.Unwritten() {
+			t.Error("nothing failed")
+		}
+		time.Sleep(3 * time.Second)
+		execute(t, db, "DROP TRIGGER full")
+		time.Sleep(2 * time.Second)
+		if h.journal.Unwritten() {
+			t.Error("the outcome is not written")
+		}
+		cancel()
+		<-ended
+	})
+}
+
 // What a replica was doing when it was killed, another one does within a lease.
 func TestAReplicaIsReplacedWithinALease(t *testing.T) {
 	t.Parallel()
