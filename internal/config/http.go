@@ -177,8 +177,8 @@ var publicPath = text.Pattern(`^[A-Za-z0-9._~/-]*$`)
 // providers compare it as a string.
 func parsePublicURL(v string) (string, error) {
 	u := httpURL(v)
-	if u == nil || pixazo.OriginOf(u)+u.Path != v || !publicPath().MatchString(u.Path) || strings.TrimSuffix(path.Clean("/"+u.Path), "/") != u.Path {
-		return "", errors.New("must be an https URL (http only on this computer) such as https://mcp.example.com/mcp: the host in lower case, no port that goes without saying, no slash at the end, in the path only letters, digits and - . _ ~ /")
+	if u == nil || pixazo.OriginOf(u)+u.Path != v || strings.ContainsFunc(v, func(r rune) bool { return r > unicode.MaxASCII }) || !publicPath().MatchString(u.Path) || strings.TrimSuffix(path.Clean("/"+u.Path), "/") != u.Path {
+		return "", errors.New("must be an https URL (http only on this computer) such as https://mcp.example.com/mcp: the host in lower case and ASCII (xn--…), no port that goes without saying, no slash at the end, in the path only letters, digits and - . _ ~ /")
 	}
 	if first, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/"); slices.Contains(reservedPaths, first) {
 		return "", errors.New("must be an https URL whose path does not begin with " + strings.Join(reservedPaths, ", ") + ": those are this server's other addresses")

@@ -159,6 +159,7 @@ func TestPublicURLIsExact(t *testing.T) {
 		"https://mcp.example.com/m%63p": false, "https://mcp.example.com./mcp": false, "ftp://mcp.example.com/mcp": false,
 		"https://mcp.example.com/{x}": false, "https://mcp.example.com/a b": false, "https://mcp.example.com/a/../mcp": false, "https://mcp.example.com/healthz": false,
 		"https://mcp.example.com/usage": false, "https://mcp.example.com/videos/mcp": false, "https://mcp.example.com/webhook/mcp": false, "https://mcp.example.com/.well-known/x": false, "https://mcp.example.com/videos2": true,
+		"https://bücher.example/mcp": false, "https://xn--bcher-kva.example/mcp": true, // clients send the second for the first
 	} {
 		_, err := Parse([]string{"http", "--public-url", v, "--tokens-file=/t"}, nil, testVersion, io.Discard)
 		if (err == nil) != taken || err != nil && !strings.Contains(err.Error(), "--public-url (PIXAZO_PUBLIC_URL): must be an https URL") {
