@@ -91,12 +91,11 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (body []byte, rele
 	if size > s.o.MaxBody {
 		return nil, nil, tooLarge
 	}
-	held := counted(size)
-	release = func() { s.bodies.Add(-held) }
-	if s.bodies.Add(held) > maxBodies && held > 0 {
-		release()
+	owner, held := journal.Owner(r.Context()), counted(size)
+	if !s.hold(owner, held) {
 		return nil, nil, unavailable("too many large messages at once")
 	}
+	release = func() { s.hold(owner, -held) }
 	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.MaxBody))
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // would end a long call
 	if err != nil {
@@ -107,9 +106,29 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (body []byte, rele
 		return nil, nil, refused(http.StatusBadRequest, "the message was cut off")
 	}
 	taken := counted(int64(len(body)))
-	s.bodies.Add(taken - held)
+	s.hold(owner, taken-held)
 	held = taken
 	return body, release, nil
+}
+
+// hold adds n bytes to those of bodies, which it counts by owner, and returns true. If n
+// is above zero and there is no room for it, it only returns false. One of several users
+// has half of the room, so that slow or many bodies of theirs don't keep out the others.
+func (s *Server) hold(owner string, n int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	most := int64(maxBodies)
+	if !s.local {
+		most = max(most/2, s.o.MaxBody)
+	}
+	if n > 0 && (s.bodies+n > maxBodies || s.bodiesOf[owner]+n > most) {
+		return false
+	}
+	s.bodies += n
+	if s.bodiesOf[owner] += n; s.bodiesOf[owner] == 0 {
+		delete(s.bodiesOf, owner)
+	}
+	return true
 }
 
 // counted returns how many bytes of a body count towards maxBodies. A small body does

@@ -175,8 +175,8 @@ func TestBodies(t *testing.T) {
 			t.Errorf("%d bytes in chunks: %s, want %d", len(body), answer.Status, status)
 		}
 	}
-	if n := r.web.bodies.Load(); n != 0 {
-		t.Errorf("%d bytes are held for nothing", n)
+	if r.web.bodies != 0 || len(r.web.bodiesOf) > 0 {
+		t.Errorf("%d bytes are held for nothing, %v", r.web.bodies, r.web.bodiesOf)
 	}
 	large := newTeam().start(t, nil)
 	with := func(params string) string {
@@ -188,14 +188,19 @@ func TestBodies(t *testing.T) {
 	})
 	c = &client{t: t, r: large, user: "alice"}
 	some := ping + strings.Repeat(" ", smallBody)
-	large.web.bodies.Store(maxBodies - int64(len(some)))
+	large.web.hold("bob", maxBodies/2-int64(len(some)))
+	large.web.hold("carol", maxBodies/2)
 	large.try(t, c, []row{
 		{name: "there is just room", body: some, status: 200},
 		{name: "there is no room", body: some + " ", status: 503, answer: "Retry-After: " + retryAfter},
 		{name: "a small one needs none", body: ping, status: 200},
 	})
-	if n := large.web.bodies.Load(); n != maxBodies-int64(len(some)) {
+	if n := large.web.bodies; n != maxBodies-int64(len(some)) {
 		t.Errorf("%d bytes are held", n)
+	}
+	large.web.hold("carol", -maxBodies/2)
+	for user, status := range map[string]int{"alice": 200, "bob": 503} { // bob has his half
+		large.try(t, &client{t: t, r: large, user: user}, []row{{name: user, body: some + " ", status: status}})
 	}
 }
 

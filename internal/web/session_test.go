@@ -312,7 +312,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		s.mu.Lock()
 		calls := 0
 		s.calls.Range(func(any, any) bool { calls++; return true })
-		left := fmt.Sprint(s.open.Get(), calls, len(s.streams), s.bodies.Load())
+		left := fmt.Sprint(s.open.Get(), calls, len(s.streams), s.bodies)
 		s.mu.Unlock()
 		now := runtime.NumGoroutine()
 		if left == "0 0 0 0" && now <= before+3 {

@@ -96,15 +96,16 @@ type Server struct {
 	log *slog.Logger
 	mux *http.ServeMux
 
-	local   bool         // no authentication: for this computer alone
-	leaving atomic.Bool  // Leave was called
-	bodies  atomic.Int64 // bytes that count towards maxBodies
+	local   bool        // no authentication: for this computer alone
+	leaving atomic.Bool // Leave was called
 
 	open  *metrics.Counter // MCP requests under way
 	calls sync.Map         // by callKey: the function that cancels the call
 
 	mu       sync.Mutex
-	draining bool // Drain was called
+	bodies   int64            // bytes that count towards maxBodies
+	bodiesOf map[string]int64 // of these, by owner
+	draining bool             // Drain was called
 	streams  map[*stream]struct{}
 	known    map[string]knownSession  // by Session.ID
 	limiters map[string]*rate.Limiter // by owner
@@ -116,7 +117,7 @@ func New(srv *server.MCPServer, o Options) *Server {
 	o.Metrics = cmp.Or(o.Metrics, metrics.NewSet())
 	s := &Server{
 		srv: srv, o: o, log: o.Logger, mux: http.NewServeMux(), open: o.Metrics.NewCounter("pixazo_mcp_requests_open"),
-		streams: map[*stream]struct{}{}, known: map[string]knownSession{}, limiters: map[string]*rate.Limiter{},
+		bodiesOf: map[string]int64{}, streams: map[*stream]struct{}{}, known: map[string]knownSession{}, limiters: map[string]*rate.Limiter{},
 	}
 	const prm = "/.well-known/oauth-protected-resource"
 	path := "/mcp"
@@ -145,7 +146,11 @@ func New(srv *server.MCPServer, o Options) *Server {
 	s.mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	s.mux.HandleFunc("GET /readyz", s.handler(s.ready))
 	o.Metrics.NewGauge("pixazo_mcp_streams_open", func() float64 { return float64(len(s.streamsOf(all))) })
-	o.Metrics.NewGauge("pixazo_mcp_bodies_bytes", func() float64 { return float64(s.bodies.Load()) })
+	o.Metrics.NewGauge("pixazo_mcp_bodies_bytes", func() float64 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return float64(s.bodies)
+	})
 	return s
 }
 
