@@ -150,7 +150,7 @@ func (v *Verifier) Allows(u User, tool string) error {
 	if slices.ContainsFunc(enough, func(scope string) bool { return slices.Contains(u.Scopes, scope) }) {
 		return nil
 	}
-	return &Refusal{http.StatusForbidden, v.challenge("insufficient_scope", needed), "the token lacks the scope " + enough[len(enough)-1]}
+	return &Refusal{http.StatusForbidden, v.challenge("insufficient_scope", needed), "the token lacks the scope " + needed[len(needed)-1]}
 }
 
 func (v *Verifier) unauthorized(message, code string) *Refusal {

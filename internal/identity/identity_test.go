@@ -332,7 +332,7 @@ func TestScopes(t *testing.T) {
 		}
 		err := v.Allows(u, tt.tool)
 		if refusal, ok := errors.AsType[*Refusal](err); ok != (tt.want != "") || ok && (refusal.Status != 403 ||
-			refusal.Challenge != `Bearer error="insufficient_scope", resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource/mcp", scope="`+tt.want+`"`) {
+			refusal.Challenge != `Bearer error="insufficient_scope", resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource/mcp", scope="`+tt.want+`"` || !strings.HasSuffix(refusal.Message, " "+tt.want[len(tt.want)-1:])) {
 			t.Errorf("%v, %v, %s: %+v", tt.scopes, tt.claims, tt.tool, refusal)
 		}
 		if err := v.Allows(User{Owner: "token:alice"}, tt.tool); err != nil {
