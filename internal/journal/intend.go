@@ -48,8 +48,9 @@ func (j *Journal) Intend(ctx context.Context, in Intent) (_ Intent, other *Row, 
 		}
 	}
 	j.WriteOutcomes()
+	var refusal *pixazo.Error
 	err = j.decide(ctx, intents, func(ctx context.Context, tx *sql.Tx, now time.Time) (err error) {
-		other, in.SubmittedAt = nil, now
+		other, refusal, in.SubmittedAt = nil, nil, now
 		if err := j.endFutureTimes(ctx, tx, now); err != nil {
 			return err
 		}
@@ -58,7 +59,12 @@ func (j *Journal) Intend(ctx context.Context, in Intent) (_ Intent, other *Row, 
 				return err
 			}
 		}
-		if in.Left, err = j.checkLimits(ctx, tx, in.Owner); err != nil {
+		in.Left, err = j.checkLimits(ctx, tx, in.Owner)
+		if e, ok := errors.AsType[*pixazo.Error](err); ok && e.Code == pixazo.LimitReached {
+			refusal = e // and commit: without the new times of endFutureTimes the limit would stay reached
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		in.Left = max(in.Left-1, -1)
@@ -68,6 +74,9 @@ func (j *Journal) Intend(ctx context.Context, in Intent) (_ Intent, other *Row, 
 		// The intent may have been recorded. The next use of the journal ends it as
 		// refused, since nothing is sent.
 		j.keep(in.withOutcome(pixazo.Job{}, &pixazo.Error{Code: pixazo.Cancelled, Message: "nothing was sent: the journal did not confirm the submission"}))
+	}
+	if err == nil && refusal != nil {
+		return in, nil, refusal
 	}
 	return in, other, err
 }

@@ -465,16 +465,22 @@ func TestRowsFromTheFutureCountAsNow(t *testing.T) {
 			defer j.Close()
 			accept(t, j, submission("tides"), "id-1")
 			observe(t, j, pixazo.Job{RequestID: "id-1", Status: pixazo.Completed})
-			if err := j.write(t.Context(), outcomes, func(_ context.Context, db *sql.DB) error {
-				_, err := db.Exec(`UPDATE jobs SET submitted_at = $1`, milli(time.Now().AddDate(1, 0, 0)))
-				return err
-			}); err != nil {
-				t.Fatal(err)
+			toFuture := func() {
+				if err := j.write(t.Context(), outcomes, func(_ context.Context, db *sql.DB) error {
+					_, err := db.Exec(`UPDATE jobs SET submitted_at = $1`, milli(time.Now().AddDate(1, 0, 0)))
+					return err
+				}); err != nil {
+					t.Fatal(err)
+				}
 			}
+			toFuture()
 			_, _, err := j.Intend(t.Context(), submission("other"))
 			if after := pixazo.RetryAfter(err); !pixazo.IsCode(err, pixazo.LimitReached) || after > time.Hour+time.Second {
 				t.Errorf("got %v, want the limit for an hour", err)
 			}
+			time.Sleep(time.Hour + time.Second)
+			accept(t, j, submission("other"), "id-2")
+			toFuture()
 			if _, other, err := j.Intend(t.Context(), submission("tides")); err != nil || other == nil {
 				t.Errorf("the same request: %+v, %v; want that it stands in the way", other, err)
 			}
