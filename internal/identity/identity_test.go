@@ -171,6 +171,7 @@ func TestOnlyGoodTokensAreTaken(t *testing.T) {
 		{"not yet valid", f.sign("ES256", "first", claims(map[string]any{"nbf": at(time.Hour)})), false},
 		{"no subject", f.sign("ES256", "first", claims(map[string]any{"sub": nil})), false},
 		{"an empty subject", f.sign("ES256", "first", claims(map[string]any{"sub": ""})), false},
+		{"names of other types", f.sign("ES256", "first", claims(map[string]any{"email": []string{"x"}, "preferred_username": 7})), true},
 		{"alg none", f.sign("none", "first", good), false},
 		{"HS256", f.sign("HS256", "rsa", good), false},
 		{"another key of that name", other.sign("ES256", "first", good), false},

@@ -70,8 +70,8 @@ func (i *issuer) user(ctx context.Context, token string) (u User, refusal string
 		return u, "", set.err
 	}
 	var claims struct {
-		Name  string          `json:"preferred_username"`
-		Email string          `json:"email"`
+		Name  any             `json:"preferred_username"` // some issuers write lists
+		Email any             `json:"email"`
 		Scope json.RawMessage `json:"scope"`
 		Scp   json.RawMessage `json:"scp"`
 	}
@@ -89,7 +89,11 @@ func (i *issuer) user(ctx context.Context, token string) (u User, refusal string
 		return u, "the token was not issued for this server, or is not valid", nil
 	}
 	u.Owner = fmt.Sprintf("%x", sha256.Sum256([]byte(i.url+"\x00"+verified.Subject)))
-	u.Name = cmp.Or(text.Clean(claims.Name, 64), text.Clean(claims.Email, 64), text.Clean(verified.Subject, 64))
+	for _, claim := range []any{claims.Name, claims.Email, verified.Subject} {
+		if word, ok := claim.(string); ok && u.Name == "" {
+			u.Name = text.Clean(word, 64)
+		}
+	}
 	u.Scopes = append(scopes(claims.Scope), scopes(claims.Scp)...)
 	return u, "", nil
 }
