@@ -35,6 +35,9 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, user identity.User
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return refused(http.StatusUnsupportedMediaType, "the content type must be application/json")
 	}
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
+		return refused(http.StatusUnsupportedMediaType, "the body must not be compressed")
+	}
 	a := newReply(w, r)
 	if !a.json && !a.events {
 		return refused(http.StatusNotAcceptable, "the client must accept application/json and text/event-stream")

@@ -87,6 +87,7 @@ func TestRulesOfBothEras(t *testing.T) {
 				{name: "another JSON-RPC", body: strings.Replace(ping, "2.0", "1.0", 1), status: 400, code: -32600},
 				{name: "a notification", body: `{"jsonrpc":"2.0","method":"notifications/initialized"}`, status: 202},
 				{name: "a content type of forms", body: ping, header: "Content-Type: text/plain", status: 415},
+				{name: "a compressed body", body: ping, header: "Content-Encoding: gzip", status: 415},
 				{name: "a charset", body: call, header: "Content-Type: application/json; charset=utf-8", status: 200},
 				{name: "no token", body: ping, header: "Authorization:", status: 401, answer: `WWW-Authenticate: Bearer resource_metadata="x"`},
 				{name: "too little scope", body: c.call("1", "block", ""), header: "Authorization: Bearer nobody\nMcp-Session-Id:", status: 403, answer: `WWW-Authenticate: Bearer error="insufficient_scope"`},
