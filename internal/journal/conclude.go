@@ -184,16 +184,21 @@ func (j *Journal) named(ctx context.Context, q querier, owner, requestID, forUpd
 // and state. The gateway has just confirmed the job. A submission fits if it has no
 // request_id, meets the SQL condition which (with the arguments more from $4 on), and
 // the job's id was made between a minute before it and the end of its lease. fits is
-// how many fit, 2 for more than one; only a single one is settled.
-func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job, which string, more ...any) (settled bool, fits int, err error) {
+// how many fit, 2 for more than one; only a single one is settled. One that is still
+// under way is settled only if named says that the gateway named the job for it;
+// otherwise its own outcome tells whether it has this job.
+func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job, named bool, which string, more ...any) (settled bool, fits int, err error) {
 	made := pixazo.IDTime(job.RequestID)
 	if made.IsZero() || !strings.HasPrefix(job.RequestID, pixazo.IDPrefix) {
 		return false, 0, nil
 	}
 	rows, err := j.many(ctx, tx, `WHERE gateway = $1 AND request_id IS NULL AND submitted_at <= $2 AND lease_until >= $3 AND `+which+` ORDER BY row LIMIT 2`,
 		append([]any{j.gateway, milli(made.Add(time.Minute)), milli(made)}, more...)...)
-	if err != nil || len(rows) != 1 {
+	switch {
+	case err != nil || len(rows) != 1:
 		return false, len(rows), err
+	case rows[0].State == Submitting && !named:
+		return false, 0, nil
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = 'accepted', request_id = $1, failure = '' WHERE row = $2`, job.RequestID, rows[0].ID)
 	return true, 1, err
@@ -206,7 +211,7 @@ func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job, which 
 // of its lease. seen has the row as it stands afterwards.
 func (j *Journal) Settle(ctx context.Context, nonce string, job pixazo.Job) (seen Observation, err error) {
 	err = j.decide(ctx, outcomes, func(ctx context.Context, tx *sql.Tx, _ time.Time) error {
-		if _, _, err := j.settle(ctx, tx, job, `nonce = $4 AND state IN ('submitting', 'uncertain', 'replaced')
+		if _, _, err := j.settle(ctx, tx, job, true, `nonce = $4 AND state IN ('submitting', 'uncertain', 'replaced')
 			AND NOT EXISTS (SELECT 1 FROM jobs AS others WHERE gateway = $1 AND request_id = $5 AND state <> 'alias')`, nonce, job.RequestID); err != nil {
 			return err
 		}

@@ -302,24 +302,30 @@ func TestAnUncertainSubmissionIsSettledByAnIDThatFits(t *testing.T) {
 	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		for _, tt := range []struct {
-			name  string
-			lost  int           // uncertain submissions
-			after time.Duration // when the job was made, from the submission on
-			id    func(time.Time) string
-			fits  int
+			name    string
+			lost    int           // uncertain submissions
+			sending int           // submissions under way
+			after   time.Duration // when the job was made, from the submission on
+			id      func(time.Time) string
+			fits    int
 		}{
-			{"made while it was sent", 1, 5 * time.Second, nil, 1},
-			{"a gateway's clock that is behind", 1, -50 * time.Second, nil, 1},
-			{"made long before", 1, -2 * time.Minute, nil, 0},
-			{"made after its lease", 1, time.Minute, nil, 0},
-			{"two fit", 2, 5 * time.Second, nil, 2},
-			{"another model's", 1, 5 * time.Second, func(at time.Time) string { return "kling_" + idAt(at, 1)[len(pixazo.IDPrefix):] }, 0},
-			{"no time inside", 1, 5 * time.Second, func(time.Time) string { return pixazo.IDPrefix + "1" }, 0},
+			{"made while it was sent", 1, 0, 5 * time.Second, nil, 1},
+			{"a gateway's clock that is behind", 1, 0, -50 * time.Second, nil, 1},
+			{"made long before", 1, 0, -2 * time.Minute, nil, 0},
+			{"made after its lease", 1, 0, time.Minute, nil, 0},
+			{"two fit", 2, 0, 5 * time.Second, nil, 2},
+			{"one that is under way fits as well", 1, 1, 5 * time.Second, nil, 2},
+			{"only one that is under way fits", 0, 1, 5 * time.Second, nil, 0},
+			{"another model's", 1, 0, 5 * time.Second, func(at time.Time) string { return "kling_" + idAt(at, 1)[len(pixazo.IDPrefix):] }, 0},
+			{"no time inside", 1, 0, 5 * time.Second, func(time.Time) string { return pixazo.IDPrefix + "1" }, 0},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				j := open(t, place(t))
 				for i := range tt.lost {
 					conclude(t, j, intend(t, j, submission(fmt.Sprint("tides ", i))), pixazo.Job{}, uncertain)
+				}
+				for i := range tt.sending {
+					intend(t, j, submission(fmt.Sprint("stars ", i)))
 				}
 				at := time.Now().Add(tt.after)
 				id := idAt(at, 1)

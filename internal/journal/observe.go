@@ -79,7 +79,7 @@ func (j *Journal) observeNew(ctx context.Context, tx *sql.Tx, job pixazo.Job) (O
 	if seen, known, err := j.observeKnown(ctx, tx, owner, job); err != nil || known { // another process was quicker
 		return seen, err
 	}
-	settled, fits, err := j.settle(ctx, tx, job, `owner = $4 AND (state IN ('uncertain', 'replaced') OR `+j.lapsed()+`)`, owner)
+	settled, fits, err := j.settle(ctx, tx, job, false, `owner = $4 AND state IN ('submitting', 'uncertain', 'replaced')`, owner)
 	if err == nil && !settled {
 		_, err = tx.ExecContext(ctx, `INSERT INTO jobs (gateway, owner, state, request_id) VALUES ($1, $2, 'foreign', $3)`, j.gateway, owner, job.RequestID)
 	}
