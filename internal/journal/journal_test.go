@@ -761,3 +761,28 @@ func TestMediaOfTheSandboxIsKeptWithoutItsPort(t *testing.T) {
 		}
 	})
 }
+
+// The clock is set back by an hour after a Watch began.
+func TestChangesAreHeardAfterTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		var heard []string
+		ctx, cancel := context.WithCancel(t.Context())
+		go open(t, dir).Watch(ctx, time.Now().Add(time.Hour), func(rows []Row) {
+			for _, r := range rows {
+				heard = append(heard, r.Job.RequestID)
+			}
+		})
+		for _, id := range []string{"id-1", "id-2"} {
+			time.Sleep(10 * time.Second)
+			accept(t, open(t, dir), submission(id), id)
+		}
+		time.Sleep(2 * time.Second)
+		cancel()
+		synctest.Wait()
+		if all := strings.Join(heard, " "); !strings.Contains(all, "id-1") || !strings.Contains(all, "id-2") {
+			t.Errorf("heard of %q", all)
+		}
+	})
+}

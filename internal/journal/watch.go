@@ -24,7 +24,13 @@ func (j *Journal) Watch(ctx context.Context, begin time.Time, f func([]Row)) {
 	}
 	var version int64
 	for since := begin.Add(-watchSlack); Sleep(ctx, watchEvery); {
-		now := time.Now()
+		now := time.Now().Round(0) // the wall clock, by which changes are dated; it may be set back
+		if now.Before(begin) {
+			begin = now
+		}
+		if latest := now.Add(-watchSlack); latest.Before(since) {
+			since = latest
+		}
 		v, err := j.version(ctx)
 		if err != nil || v == version {
 			continue
