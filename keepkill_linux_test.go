@@ -77,7 +77,7 @@ func TestAKeeperThatIsKilledWhileItSendsLeavesAnUncertainVideo(t *testing.T) {
 	<-gateway.arrived
 	kill(t, u.reader())
 	r := p.await(call)
-	if !r.Result.IsError || !strings.HasPrefix(r.text(), "submission_uncertain: the process that sent the request ended before it learned") {
+	if !r.Result.IsError || !strings.HasPrefix(r.text(), "submission_uncertain: it is not known whether the gateway took the request") {
 		t.Errorf("got %s", r.text())
 	}
 	if r := p.call("generate_video", generate("tides")); !strings.HasPrefix(r.text(), "duplicate_uncertain: ") {

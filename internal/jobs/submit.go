@@ -93,7 +93,8 @@ func (t *Tracker) Submit(ctx context.Context, p *pixazo.Prepared, o SubmitOption
 
 // Await runs submit in the background, and returns its result if it comes before ctx is
 // done and before listen has passed; 0 means no limit. Otherwise submit goes on. After
-// listen Await returns the row of underWay, and when ctx is done submission_uncertain.
+// listen Await returns what the row of underWay says, and when ctx is done
+// submission_uncertain.
 func Await(ctx context.Context, listen time.Duration, submit func() (Submission, error), underWay func() journal.Row) (Submission, error) {
 	type outcome struct {
 		Submission
@@ -123,7 +124,26 @@ func Await(ctx context.Context, listen time.Duration, submit func() (Submission,
 	if err := ctx.Err(); err != nil {
 		return Submission{}, &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "the call was cancelled while the video request was on its way, and the request goes on", Err: err}
 	}
-	return Submission{Row: row, Left: -1, StillSending: row.Job.RequestID == ""}, nil
+	if s, known, err := SubmissionOf(row); known { // its result is on its way
+		return s, err
+	}
+	return Submission{Row: row, Left: -1, StillSending: true}, nil
+}
+
+// SubmissionOf returns what Submit would return for a submission with this row. known
+// is false while it is under way.
+func SubmissionOf(row journal.Row) (s Submission, known bool, err error) {
+	switch row.State {
+	case journal.Submitting:
+		return Submission{}, false, nil
+	case journal.Accepted, journal.Foreign:
+		return Submission{Row: row, Left: -1}, true, nil
+	}
+	if row.Failure != nil {
+		return Submission{}, true, row.Failure
+	}
+	return Submission{}, true, &pixazo.Error{Code: pixazo.SubmissionUncertain, RequestID: row.Job.RequestID,
+		Message: "it is not known whether the gateway took the request: the process that sent it ended, or could not write to the journal in time"}
 }
 
 // cancelled returns the error of a call that was cancelled before its POST.

@@ -382,6 +382,38 @@ func TestAnOutcomeAtTheLastMomentCounts(t *testing.T) {
 	})
 }
 
+// The outcome is in the journal when the call's time has passed, but has not reached the
+// call: a keeper answers over a pipe.
+func TestAnOutcomeThatOnlyTheJournalHasCounts(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		row   journal.Row
+		sends bool
+		want  pixazo.Code
+	}{
+		{"under way", journal.Row{State: journal.Submitting}, true, ""},
+		{"accepted", journal.Row{State: journal.Accepted, Job: pixazo.Job{RequestID: "id-1"}}, false, ""},
+		{"refused", journal.Row{State: journal.Refused, Failure: &pixazo.Error{Code: pixazo.OutOfCredits}}, false, pixazo.OutOfCredits},
+		{"uncertain", journal.Row{State: journal.Uncertain, Failure: &pixazo.Error{Code: pixazo.SubmissionUncertain}}, false, pixazo.SubmissionUncertain},
+		{"of a lease that has ended", journal.Row{State: journal.Uncertain}, false, pixazo.SubmissionUncertain},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s, err := jobs.Await(t.Context(), time.Second, func() (jobs.Submission, error) {
+					time.Sleep(time.Minute)
+					return jobs.Submission{}, nil
+				}, func() journal.Row { return tt.row })
+				time.Sleep(time.Minute) // the submission has ended
+				if (err != nil) != (tt.want != "") || err != nil && !pixazo.IsCode(err, tt.want) || s.StillSending != tt.sends {
+					t.Errorf("%+v, %v", s, err)
+				}
+			})
+		})
+	}
+}
+
 // A process that is suspended while it waits out a 429 does not renew its lease.
 // Meanwhile its submission is taken for uncertain, the user allows another one,
 // and that is paid.

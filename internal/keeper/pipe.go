@@ -19,7 +19,6 @@ import (
 	"io"
 
 	"pixazo-mcp/internal/jobs"
-	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/pixazo"
 )
 
@@ -131,21 +130,4 @@ func receiveRequest(r io.Reader) (nonce string, req Request, ok bool, err error)
 	}
 	wire.Video.Attached = wire.Attached
 	return wire.Nonce, wire.Request, err == nil, err
-}
-
-// submissionOf returns what Tracker.Submit would return for a submission with this
-// row. known is false while its outcome is not known.
-func submissionOf(row journal.Row) (s jobs.Submission, known bool, err error) {
-	switch row.State {
-	case journal.Submitting:
-		return jobs.Submission{}, false, nil
-	case journal.Accepted, journal.Foreign:
-		return jobs.Submission{Row: row, Left: -1}, true, nil
-	case journal.Refused:
-		if row.Failure != nil {
-			return jobs.Submission{}, true, row.Failure
-		}
-	}
-	return jobs.Submission{}, true, &pixazo.Error{Code: pixazo.SubmissionUncertain, RequestID: row.Job.RequestID,
-		Message: "the process that sent the request ended before it learned whether the gateway took it"}
 }

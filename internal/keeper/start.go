@@ -213,7 +213,7 @@ func (s *Starter) lookUp(ctx context.Context, p *process, nonce string) (jobs.Su
 		gone := isClosed(p.gone) // asked before the look: the keeper of which it is true writes nothing more
 		row, err := s.Find(ctx, nonce)
 		if err == nil && row != nil {
-			if submission, known, err := submissionOf(*row); known {
+			if submission, known, err := jobs.SubmissionOf(*row); known {
 				return submission, err
 			}
 		}
