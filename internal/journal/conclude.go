@@ -7,6 +7,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -180,19 +181,26 @@ func (j *Journal) named(ctx context.Context, q querier, owner, requestID, forUpd
 	return j.one(ctx, q, namedAs+forUpdate, j.gateway, owner, requestID)
 }
 
+// longestSend is longer than any POST takes, with its tries.
+const longestSend = 15 * time.Minute
+
 // settle finds the submission as which a job was accepted, and writes its request_id
 // and state. The gateway has just confirmed the job. A submission fits if it has no
 // request_id, meets the SQL condition which (with the arguments more from $4 on), and
 // the job's id was made between a minute before it and the end of its lease. fits is
-// how many fit, 2 for more than one; only a single one is settled. One that is still
-// under way is settled only if named says that the gateway named the job for it;
-// otherwise its own outcome tells whether it has this job.
+// how many fit, 2 for more than one; only a single one is settled.
+//
+// One without an outcome may still be under way: as long as it can be, it fits beyond
+// the end of its lease, which a full disk keeps from being renewed. It is settled only
+// within its lease, and before that ends only if named says that the gateway named the
+// job for it. Otherwise its own outcome tells whether it has this job.
 func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job, named bool, which string, more ...any) (settled bool, fits int, err error) {
 	made := pixazo.IDTime(job.RequestID)
 	if made.IsZero() || !strings.HasPrefix(job.RequestID, pixazo.IDPrefix) {
 		return false, 0, nil
 	}
-	rows, err := j.many(ctx, tx, `WHERE gateway = $1 AND request_id IS NULL AND submitted_at <= $2 AND lease_until >= $3 AND `+which+` ORDER BY row LIMIT 2`,
+	rows, err := j.many(ctx, tx, fmt.Sprintf(`WHERE gateway = $1 AND request_id IS NULL AND submitted_at <= $2
+		AND (lease_until >= $3 OR state = 'submitting' AND submitted_at > $3 - %d) AND `, longestSend.Milliseconds())+which+` ORDER BY row LIMIT 2`,
 		append([]any{j.gateway, milli(made.Add(time.Minute)), milli(made)}, more...)...)
 	switch {
 	case err != nil || len(rows) != 1:
@@ -200,8 +208,12 @@ func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job, named 
 	case rows[0].State == Submitting && !named:
 		return false, 0, nil
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = 'accepted', request_id = $1, failure = '' WHERE row = $2`, job.RequestID, rows[0].ID)
-	return true, 1, err
+	result, err := tx.ExecContext(ctx, `UPDATE jobs SET state = 'accepted', request_id = $1, failure = '' WHERE row = $2 AND lease_until >= $3`, job.RequestID, rows[0].ID, milli(made))
+	if err != nil {
+		return false, 0, err
+	}
+	n, err := result.RowsAffected()
+	return n == 1, int(n), err
 }
 
 // Settle writes job into the row of the submission with nonce. The gateway has just

@@ -762,6 +762,30 @@ func TestMediaOfTheSandboxIsKeptWithoutItsPort(t *testing.T) {
 	})
 }
 
+// The journal can't be written while a request is sent, so that its lease ends.
+func TestAnIDMayBeThatOfASubmissionWhoseLeaseHasEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		j := open(t, t.TempDir())
+		slow := intend(t, j, submission("slow"))
+		time.Sleep(25 * time.Second)
+		conclude(t, j, intend(t, j, submission("lost")), pixazo.Job{}, uncertain)
+		time.Sleep(20 * time.Second)
+		id := idAt(time.Now(), 1)
+		if seen := observe(t, j, pixazo.Job{RequestID: id, Status: pixazo.Processing}); seen.Fits != 2 || seen.Row.Prompt != "" {
+			t.Errorf("settled %+v", seen)
+		}
+		if row := conclude(t, j, slow, pixazo.Job{RequestID: id, Status: pixazo.Queued}, nil); row.Prompt != "slow" || row.State != Accepted {
+			t.Errorf("it has become %+v", row)
+		}
+		time.Sleep(longestSend)
+		conclude(t, j, intend(t, j, submission("lost later")), pixazo.Job{}, uncertain)
+		if seen := observe(t, j, pixazo.Job{RequestID: idAt(time.Now(), 2), Status: pixazo.Processing}); seen.Fits != 1 || seen.Row.Prompt != "lost later" {
+			t.Errorf("settled %+v", seen)
+		}
+	})
+}
+
 // The clock is set back by an hour after a Watch began.
 func TestChangesAreHeardAfterTheClockWasSetBack(t *testing.T) {
 	t.Parallel()
