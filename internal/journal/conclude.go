@@ -156,9 +156,10 @@ func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, in Intent, before Ro
 		lease_until = CASE WHEN $10 = '' THEN lease_until ELSE 0 END WHERE row = $14 RETURNING `+j.columns(),
 		j.jobValues(job, state, job.RequestID, encodeFailure(failure), encode(saved), milli(checked), before.ID)...))
 	if err == nil && state == Accepted && in.AllowDuplicate {
-		// Whoever allowed the duplicate has decided about the earlier uncertain ones.
+		// Whoever allowed the duplicate has decided about those that were uncertain then,
+		// and not about one that was still under way.
 		_, err = tx.ExecContext(ctx, `UPDATE jobs SET state = 'replaced' WHERE gateway = $1 AND owner = $2 AND fingerprint = $3 AND row < $4
-			AND (state = 'uncertain' OR `+j.lapsed()+`)`, j.gateway, in.Owner, in.Fingerprint, before.ID)
+			AND (lease_until <= $5 AND state IN ('uncertain', 'submitting') OR changed_at <= $5 AND state = 'uncertain')`, j.gateway, in.Owner, in.Fingerprint, before.ID, milli(before.SubmittedAt))
 	}
 	switch {
 	case err != nil:

@@ -786,6 +786,29 @@ func TestAnIDMayBeThatOfASubmissionWhoseLeaseHasEnded(t *testing.T) {
 	})
 }
 
+func TestAnAllowedOneReplacesNoneThatWasStillUnderWay(t *testing.T) {
+	t.Parallel()
+	for _, known := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			j := open(t, t.TempDir())
+			first := intend(t, j, submission("tides"))
+			if known {
+				conclude(t, j, first, pixazo.Job{}, uncertain)
+			}
+			second := intend(t, j, allowed(submission("tides")))
+			time.Sleep(time.Second)
+			if !known {
+				conclude(t, j, first, pixazo.Job{}, uncertain)
+			}
+			conclude(t, j, second, pixazo.Job{RequestID: "id-1", Status: pixazo.Failed}, nil)
+			_, other, err := j.Intend(t.Context(), submission("tides"))
+			if err != nil || (other != nil) == known {
+				t.Errorf("known %t: %+v, %v", known, other, err)
+			}
+		})
+	}
+}
+
 // The clock is set back by an hour after a Watch began.
 func TestChangesAreHeardAfterTheClockWasSetBack(t *testing.T) {
 	t.Parallel()
