@@ -79,7 +79,8 @@ func LinkKey(dir string) ([]byte, error) {
 	return key, err
 }
 
-// Links makes links to saved videos, and serves the videos. A link is valid for an
+// Links makes links to saved videos, and serves the videos; the server bounds the time of
+// each write. A link is valid for an
 // hour, and whoever has it can open it.
 type Links struct {
 	Origin string // of the server, as its users see it: scheme and host
@@ -172,7 +173,6 @@ func (l *Links) serve(w http.ResponseWriter, r *http.Request, owner string, file
 	if info.Size() != file.Bytes { // another video has the name now
 		return false
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(linkTime)) // for a client that does not read
 	w.Header().Set("Content-Type", cmp.Or(file.MediaType, "video/mp4"))
 	w.Header().Set("Content-Disposition", mime.FormatMediaType("inline", map[string]string{"filename": filepath.Base(name)}))
 	w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin") // for the player, in a client's page

@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -277,6 +278,20 @@ func TestAClientThatDoesNotRead(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A paused player does not read for a while.
+func TestAVideoHasMoreTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTeam().replica(t, func(o *Options) {
+			o.Videos = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("video")) })
+		})
+		w := &recorder{header: http.Header{}}
+		r.web.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/videos/x/1", nil))
+		if w.text() != "video" || time.Until(w.deadline) != videoTime {
+			t.Errorf("%q in %s, want %s", w.text(), time.Until(w.deadline), videoTime)
+		}
+	})
 }
 
 func TestAccept(t *testing.T) {

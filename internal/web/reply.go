@@ -17,6 +17,7 @@ import (
 
 const (
 	writeTime      = 10 * time.Second // the longest time for one write to a client
+	videoTime      = 10 * time.Minute // the same for a video, whose player may be paused
 	heartbeatEvery = 15 * time.Second // proxies cut connections on which nothing comes for 60 s
 )
 
@@ -26,6 +27,7 @@ type response struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	status  int
+	each    time.Duration // the longest time for one write
 }
 
 // Unwrap is for http.ResponseController.
@@ -45,7 +47,7 @@ func (w *response) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-func (w *response) limit() { _ = w.control.SetWriteDeadline(time.Now().Add(writeTime)) } // httptest's recorder has no deadlines
+func (w *response) limit() { _ = w.control.SetWriteDeadline(time.Now().Add(w.each)) } // httptest's recorder has no deadlines
 
 var errOver = errors.New("the answer is complete")
 

@@ -138,7 +138,10 @@ func New(srv *server.MCPServer, o Options) *Server {
 		s.mux.HandleFunc("POST "+webhookPath+"{token}", s.handler(s.webhook))
 	}
 	if o.Videos != nil {
-		s.mux.Handle("/videos/", o.Videos)
+		s.mux.HandleFunc("/videos/", func(w http.ResponseWriter, r *http.Request) {
+			w.(*response).each = videoTime
+			o.Videos.ServeHTTP(w, r)
+		})
 	}
 	if o.Usage != nil && o.UsageToken != "" {
 		s.mux.HandleFunc("GET /usage", s.handler(s.usage))
@@ -156,7 +159,7 @@ func New(srv *server.MCPServer, o Options) *Server {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	out := &response{ResponseWriter: w, control: http.NewResponseController(w)}
+	out := &response{ResponseWriter: w, control: http.NewResponseController(w), each: writeTime}
 	if s.leaving.Load() {
 		w.Header().Set("Connection", "close")
 	}
