@@ -42,6 +42,8 @@ func TestOnPostgreSQL(t *testing.T) {
 		"TestKeyAndAttachmentsAreNotInTheJournal",
 		"TestACallbackIsRefusedWhileTheJournalIsAway",
 		"TestACallbackIsKeptUntilTheJournalHasTheAnswer",
+		"TestFinishWaitsForTheJournal",
+		"TestAnEndThatCanNotBeWrittenIsPolledUntilItIs",
 	}, "|")+")$")
 	if os.Getenv("PIXAZO_TEST_POSTGRES") == "" {
 		cmd.Args = append(cmd.Args, "-test.run=Process|Callback|Sweep|Limit|Uncertain")
