@@ -4,6 +4,7 @@
 package tools
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -350,6 +351,9 @@ func TestOutcomeThatCouldNotBeRecordedIsToldWithItsRequestID(t *testing.T) {
 	)
 	if r.IsError || r.Structured["request_id"] != testID || !strings.HasPrefix(step, begin) || !strings.HasSuffix(step, end) || !strings.Contains(step, path) {
 		t.Errorf("got %s\nwant next_step %s…%s", r.text(), begin, end)
+	}
+	if err := errors.Join(os.RemoveAll(dir), os.Rename(dir+"-gone", dir)); err != nil { // Finish would wait for it a minute
+		t.Error(err)
 	}
 }
 
