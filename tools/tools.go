@@ -63,7 +63,7 @@ type Config struct {
 	KeyFile string        // where the user may put the key, named with missing_api_key
 
 	// Hide returns the words of an error without the key, which an argument may
-	// contain; nil returns them as they are.
+	// contain. Without Hide they are sent as they are.
 	Hide func(words string) string
 
 	Files attach.Resolver // reads local files
@@ -152,7 +152,7 @@ type definition struct {
 func define[In, Out any](config Config, d definition, handle func(context.Context, mcp.CallToolRequest, In) (Out, error)) tool {
 	arguments := argumentsOf(reflect.TypeFor[In]())
 	// The player shows the result (MCP Apps 2026-01-26, Resource Discovery) and may call
-	// the tool. Older clients know the second name.
+	// the tool. Clients of an older draft read "ui/resourceUri" instead of "ui".
 	meta := mcp.NewMetaFromMap(map[string]any{
 		"ui":             map[string]any{"resourceUri": jobs.PlayerURI, "visibility": []string{"model", "app"}},
 		"ui/resourceUri": jobs.PlayerURI,

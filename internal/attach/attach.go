@@ -36,8 +36,8 @@ func (r Resolver) NeedsRoots(items []string) bool {
 }
 
 // Read reads the local files among items. The result has the file of items[i] at index
-// i, and nil if that is no local file. roots are the client's; without FromRoots, and
-// unless they are file:// URIs, they are ignored.
+// i, and nil if that is no local file. roots are the client's folders, as file://
+// URIs; Read ignores other URIs, and all roots if FromRoots is not set.
 //
 // An error has code file_refused and names each item that can't be sent, the rule that
 // it breaks, and what came. No more is read than Prepare accepts.

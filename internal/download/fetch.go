@@ -104,8 +104,8 @@ func (p *part) try(ctx context.Context, req *http.Request) error {
 	return p.copyBody(ctx, resp.Body)
 }
 
-// startWindow gives the try another Window of time, in which bytes must come at
-// LeastRate.
+// startWindow starts the timer of the try anew. It cancels the try unless bytes come at
+// LeastRate or faster, on average over the next Window.
 func (p *part) startWindow() {
 	if p.timer != nil { // nil while a saved file is copied
 		p.missing = int64(float64(p.options.LeastRate) * p.options.Window.Seconds())

@@ -27,22 +27,22 @@ import (
 type Options struct {
 	Subscribe Subscribe // begins subscriptions to resources
 
-	// ListRoots asks the client for its roots, on behalf of the call in ctx. nil means
-	// that it has none.
+	// ListRoots asks the client for its roots, on behalf of the call in ctx. Without
+	// ListRoots the client has none.
 	ListRoots func(ctx context.Context) (*mcp.ListRootsResult, error)
 
-	// Elicit asks the user of the client, on behalf of the call in ctx. It calls
-	// answered with the result, or nil for an error, when the answer comes, also after
-	// the call has ended. nil means that the user can't be asked.
+	// Elicit asks the user of the client, on behalf of the call in ctx. When the client
+	// answers, it calls answered with the result, or with nil if the answer is an error;
+	// the call in ctx may have ended by then. Without Elicit the user can't be asked.
 	Elicit func(ctx context.Context, params mcp.ElicitationParams, answered func(result json.RawMessage)) error
 
 	// Answer takes the client's answer to a request of the transport, whose id is given
-	// as JSON, and reports whether there was such a request. It must not block. nil
-	// means that the transport sends no requests.
+	// as JSON, and reports whether there was such a request. It must not block. A
+	// transport that sends no requests needs no Answer.
 	Answer func(id string, result, failure json.RawMessage) bool
 
-	// Hide returns the words of an error without what must not be sent. nil returns
-	// them as they are.
+	// Hide returns the words of an error without what must not be sent. Without Hide
+	// they are sent as they are.
 	Hide func(words string) string
 
 	Logger *slog.Logger // nil means none
