@@ -501,32 +501,38 @@ func TestSaveWhoseTimeIsUpGoesOn(t *testing.T) {
 // Whoever was told to come back hears why it failed, instead of starting the
 // same transfer over and over.
 func TestFailureBetweenTwoCallsIsHeard(t *testing.T) {
-	m := newMedia(t, func(w http.ResponseWriter, _ *http.Request, _ int) { http.Error(w, "no", http.StatusTeapot) })
+	goOn := make(chan struct{})
+	m := newMedia(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
+		<-goOn
+		http.Error(w, "no", http.StatusTeapot)
+	})
+	t.Cleanup(func() { close(goOn) }) // before the server is closed, which waits for its answers
 	h := newHouse(t, m.URL, m.link())
 	request := download.Request{RequestID: videoID}
-	if s, err := h.Save(t.Context(), request, 0, nil); err != nil || !s.Pending {
-		t.Fatalf("Save = %+v, %v; want it Pending", s, err)
+	for _, try := range []string{"the first call", "the call after the failure"} {
+		if s, err := h.Save(t.Context(), request, 0, nil); err != nil || !s.Pending {
+			t.Fatalf("%s: Save = %+v, %v; want it Pending", try, s, err)
+		}
+		goOn <- struct{}{}
+		h.FinishSaves()
+		if _, err := h.Save(t.Context(), request, 0, nil); !pixazo.IsCode(err, pixazo.DownloadFailed) {
+			t.Errorf("after %s: Save = %v, want download_failed", try, err)
+		}
 	}
-	h.FinishSaves()
-	if _, err := h.Save(t.Context(), request, 0, nil); !pixazo.IsCode(err, pixazo.DownloadFailed) {
-		t.Errorf("the next call = %v, want download_failed", err)
-	}
-	if n := len(m.requests()); n != 1 {
-		t.Errorf("%d requests, want 1", n)
-	}
-	if s, err := h.Save(t.Context(), request, 0, nil); err != nil || !s.Pending {
-		t.Errorf("the call after that = %+v, %v; want a new try, Pending", s, err)
+	if n := len(m.requests()); n != 2 {
+		t.Errorf("%d requests, want 2", n)
 	}
 }
 
 // Also when nobody calls again: the promise was that it goes on.
 func TestPendingSaveEndsWithAFileInTheJournal(t *testing.T) {
 	whole := video(100_000)
-	m := wellBehaved(t, whole)
+	m, _, goOn := halting(t, whole)
 	h := newHouse(t, m.URL, m.link())
 	if s, err := h.Save(t.Context(), download.Request{RequestID: videoID}, 0, nil); err != nil || !s.Pending {
 		t.Fatalf("Save = %+v, %v; want it Pending", s, err)
 	}
+	goOn()
 	eventually(t, "the file is recorded", func() bool { return len(h.jobs.Find(t.Context(), videoID).Saved) == 1 })
 	wantFile(t, h.jobs.Find(t.Context(), videoID).Saved[0], whole)
 }
