@@ -21,12 +21,13 @@ CREATE TABLE callbacks ( -- until they were followed up
 ALTER TABLE jobs ADD COLUMN sweep_at BIGINT NOT NULL DEFAULT 0; -- from when on it is to be asked for again, whoever waits; 0 when it is not
 DROP INDEX jobs_open;
 DROP INDEX jobs_request_id;
-CREATE UNIQUE INDEX jobs_request_id ON jobs (gateway, request_id, owner) WHERE request_id IS NOT NULL AND state <> 'alias';
 DROP INDEX jobs_completed;
 CREATE INDEX jobs_completed ON jobs (gateway, completed_at) WHERE status = 'COMPLETED';
 DROP INDEX jobs_submitted;
 DROP INDEX jobs_submitted_by;
 CREATE INDEX jobs_submitted ON jobs (gateway, submitted_at, state); -- which limits are counted by
 CREATE INDEX jobs_submitted_by ON jobs (gateway, owner, submitted_at, state);
-CREATE INDEX jobs_sweep ON jobs (gateway, sweep_at) WHERE ended = 0 AND request_id IS NOT NULL AND state <> 'alias';
+CREATE INDEX jobs_sweep ON jobs (gateway, sweep_at) WHERE ended = 0 AND request_id IS NOT NULL AND state <> 'alias' AND sweep_at <> 0;
 CREATE INDEX jobs_to_save ON jobs (gateway, save_next) WHERE status = 'COMPLETED' AND save_folder <> '' AND saved_files = '' AND save_tries < 4;
+-- The last one: while it has no statistics, PostgreSQL takes the newest of the indexes that seem as good.
+CREATE UNIQUE INDEX jobs_request_id ON jobs (gateway, request_id, owner) WHERE request_id IS NOT NULL AND state <> 'alias';

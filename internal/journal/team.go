@@ -91,7 +91,7 @@ func (j *Journal) Due(ctx context.Context, uncheckedFor time.Duration, limit int
 	now := j.now()
 	err = j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) (err error) {
 		rows, err = j.rows(ctx, db, `UPDATE jobs SET sweep_at = CASE WHEN submitted_at > `+now+` - $3 THEN `+now+` + $2 ELSE 0 END
-			WHERE row IN (SELECT row FROM jobs WHERE gateway = $1 AND ended = 0 AND request_id IS NOT NULL AND state <> 'alias'
+			WHERE row IN (SELECT row FROM jobs WHERE gateway = $1 AND ended = 0 AND request_id IS NOT NULL AND state <> 'alias' AND sweep_at <> 0
 				AND sweep_at > `+now+` - $3 AND sweep_at <= `+now+` AND submitted_at <= `+now+` - $2 AND polled_at <= `+now+` - $2
 				ORDER BY sweep_at LIMIT $4`+j.skipLocked+`) RETURNING `+j.columns(),
 			j.gateway, uncheckedFor.Milliseconds(), sweepFor.Milliseconds(), limit)
