@@ -54,12 +54,13 @@ var (
 	// What documents and templates have in place of a key, or in front of one.
 	placeholder      = text.Pattern(`^[x*0]*$|yourkey|apikey|subscriptionkey|^bearer:|^(null|none|nil|undefined|true|false|test|todo|example)$`)
 	placeholderWords = text.Pattern(`^[^0-9]*(^your|here$|changeme|replaceme|placeholder|redacted)[^0-9]*$`)
+	withoutMarks     = strings.NewReplacer("_", "", "-", "", ".", "")
 )
 
 // isPlaceholder reports whether s is a placeholder, such as YOUR_API_KEY, null or xxxx,
 // or the name of a key or of its file.
 func isPlaceholder(s string) bool {
-	word := strings.NewReplacer("_", "", "-", "", ".", "").Replace(strings.ToLower(s))
+	word := withoutMarks.Replace(strings.ToLower(s))
 	return placeholder().MatchString(word) || placeholderWords().MatchString(word)
 }
 

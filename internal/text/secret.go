@@ -52,6 +52,9 @@ func hide(s, secret string) string {
 	return b.String()
 }
 
+// base64URL replaces what base64 for URLs writes differently.
+var base64URL = strings.NewReplacer("+", "-", "/", "_")
+
 // formsOf returns secret as it is, in hexadecimal, and in base64. There it has three
 // forms, by how many bytes are encoded before it, as in "name:secret" (RFC 7617), and
 // each may have another one for URLs. Of each only the part is returned that does not
@@ -62,7 +65,7 @@ func formsOf(secret string) []string {
 		encoded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("-", before) + secret))
 		form := encoded[(before*8+5)/6 : (before+len(secret))*8/6]
 		forms = append(forms, form)
-		if forURL := strings.NewReplacer("+", "-", "/", "_").Replace(form); forURL != form {
+		if forURL := base64URL.Replace(form); forURL != form {
 			forms = append(forms, forURL)
 		}
 	}
