@@ -178,7 +178,7 @@ func (w *waiter) awaitIDs(ctx context.Context, all *journal.Journal, deadline ti
 // wait waits for one job, counts how it ended, and prints that.
 func (w *waiter) wait(ctx context.Context, a *app, id string, timeout time.Duration) {
 	outcome, err := a.tracker.Wait(ctx, id, timeout, func(p jobs.Progress) { w.progress(id, p) })
-	row := outcome.Row
+	row := *outcome.Row
 	if err == nil && row.Job.Status == pixazo.Completed {
 		row, err = w.saved(ctx, a, row)
 	}

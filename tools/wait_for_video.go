@@ -47,35 +47,41 @@ func waitForVideo(config Config) tool {
 	}, func(ctx context.Context, req mcp.CallToolRequest, in waitArgs) (waitResult, error) {
 		tell := progress(ctx, req)
 		outcome, err := config.Tracker.Wait(ctx, in.RequestID, in.timeout(config.MaxWait), func(p jobs.Progress) { tell(p.Waited.Seconds(), 0, waited(p)) })
-		if errors.Is(err, context.Canceled) {
-			err = &pixazo.Error{Code: pixazo.Cancelled, Message: "the wait was cancelled", RequestID: in.RequestID, Err: err}
-		}
-		if err != nil {
-			return waitResult{}, err
-		}
-		job := outcome.Row.Job
-		if job.Status.Failed() {
-			return waitResult{}, job.Failure()
-		}
-		result := waitResult{config.show(ctx, outcome.Row), !job.Done()}
-		step := result.NextStep
-		switch {
-		case job.Done() || result.Stalled:
-		case outcome.End == jobs.Busy:
-			step = "Too many waits are under way, so this one did not wait: call wait_for_video with this request_id again in a minute, or get_status."
-		case outcome.End == jobs.Draining:
-			step = "The server is shutting down, which does not touch the video: call wait_for_video with this request_id once it is back."
-		case job.Status == "":
-			step = "No status could be seen yet: call wait_for_video with this request_id again."
-		default:
-			step = "The video is still being made: call wait_for_video with this request_id again. Do not call generate_video again for it."
-		}
-		result.NextStep = config.offered(step)
-		if outcome.LastErr != nil && !job.Done() {
-			result.NextStep += fmt.Sprintf(" The newest status check failed (%s).", config.Tracker.Shown(outcome.LastErr))
-		}
-		return result, nil
+		return config.answerWait(ctx, in.RequestID, outcome, err)
 	})
+}
+
+// answerWait returns the result of wait_for_video, or its error, from what Tracker.Wait
+// has returned.
+func (c Config) answerWait(ctx context.Context, requestID string, outcome jobs.Outcome, err error) (waitResult, error) {
+	if errors.Is(err, context.Canceled) {
+		err = &pixazo.Error{Code: pixazo.Cancelled, Message: "the wait was cancelled", RequestID: requestID, Err: err}
+	}
+	if err != nil {
+		return waitResult{}, err
+	}
+	job := outcome.Row.Job
+	if job.Status.Failed() {
+		return waitResult{}, job.Failure()
+	}
+	result := waitResult{c.show(ctx, *outcome.Row), !job.Done()}
+	step := result.NextStep
+	switch {
+	case job.Done() || result.Stalled:
+	case outcome.End == jobs.Busy:
+		step = "Too many waits are under way, so this one did not wait: call wait_for_video with this request_id again in a minute, or get_status."
+	case outcome.End == jobs.Draining:
+		step = "The server is shutting down, which does not touch the video: call wait_for_video with this request_id once it is back."
+	case job.Status == "":
+		step = "No status could be seen yet: call wait_for_video with this request_id again."
+	default:
+		step = "The video is still being made: call wait_for_video with this request_id again. Do not call generate_video again for it."
+	}
+	result.NextStep = c.offered(step)
+	if outcome.LastErr != nil && !job.Done() {
+		result.NextStep += fmt.Sprintf(" The newest status check failed (%s).", c.Tracker.Shown(outcome.LastErr))
+	}
+	return result, nil
 }
 
 // waited returns the progress of a wait in words.

@@ -42,12 +42,12 @@ type loop struct {
 
 	// Guarded by Tracker.mu.
 	waiters, followers int
-	latest             snapshot
+	latest             *snapshot
 	changed            chan struct{} // closed, and replaced, at each new snapshot
 }
 
 // snapshot is what is known of a job after a poll, or after the row was read that
-// another poll has written.
+// another poll has written. It is never changed.
 type snapshot struct {
 	row   journal.Row
 	err   error // why the newest poll failed; nil if it did not
@@ -55,7 +55,7 @@ type snapshot struct {
 }
 
 // isFinal reports whether the job has ended, or can't be found.
-func (s snapshot) isFinal() bool {
+func (s *snapshot) isFinal() bool {
 	return s.row.Job.Done() || s.row.State == "" && hopeless(s.err)
 }
 
@@ -84,14 +84,14 @@ func (t *Tracker) attach(key jobKey, row *journal.Row, waiters, followers int) *
 	if l == nil {
 		ctx, cancel := context.WithCancel(journal.WithOwner(context.Background(), key.owner))
 		l = &loop{key: key, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), begun: time.Now(), changed: make(chan struct{})}
-		l.latest.row = journal.Row{Owner: key.owner, Job: pixazo.Job{RequestID: key.id}}
+		l.latest = &snapshot{row: journal.Row{Owner: key.owner, Job: pixazo.Job{RequestID: key.id}}}
 		if row != nil {
-			l.latest.row = *row
+			l.latest = &snapshot{row: *row}
 		}
 		t.loops[key] = l
 		t.running.Go(func() { t.run(l) })
 	} else if waiters > 0 && l.waiters == 0 {
-		l.latest.fresh = false
+		l.latest = &snapshot{row: l.latest.row, err: l.latest.err}
 		select {
 		case l.wake <- struct{}{}:
 		default:
@@ -122,7 +122,7 @@ func (t *Tracker) end(l *loop) {
 }
 
 // look returns the newest snapshot, and a channel that is closed at the next one.
-func (t *Tracker) look(l *loop) (snapshot, <-chan struct{}) {
+func (t *Tracker) look(l *loop) (*snapshot, <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return l.latest, l.changed
@@ -145,7 +145,7 @@ func (t *Tracker) show(row journal.Row, err error) {
 	if row.Job.Done() {
 		err = nil // the error of a later poll does not matter
 	}
-	l.latest = snapshot{row: row, err: err, fresh: true}
+	l.latest = &snapshot{row: row, err: err, fresh: true}
 	close(l.changed)
 	l.changed = make(chan struct{})
 	unwritten := t.memories[l.key].row
@@ -203,37 +203,38 @@ func (t *Tracker) run(l *loop) {
 // Otherwise it shows the row as that poll has left it. It returns the pause before the
 // next turn, and the interval for it.
 func (t *Tracker) turn(l *loop, attended bool, interval time.Duration) (pause, next time.Duration, polled bool) {
-	seen, _ := t.look(l)
+	latest, _ := t.look(l)
+	seen := latest.row
 	var row *journal.Row // as it is known; nil if it is not
 	var err error
-	if seen.row.State != "" {
-		row = &seen.row
+	if seen.State != "" {
+		row = &seen
 	} else if row, err = t.known(l.ctx, l.key.id); row != nil {
-		seen.row = *row
+		seen = *row
 	}
 	if interval == 0 {
-		interval = t.interval(l, seen.row, attended)
+		interval = t.interval(l, seen, attended)
 	}
 	if err != nil && row == nil {
-		t.show(seen.row, err)
+		t.show(seen, err)
 		return hopelessPause, 0, false
 	}
 	if left, err := t.held(l.key); left > 0 {
-		t.show(seen.row, err)
+		t.show(seen, err)
 		return left, 0, false
 	}
-	if age, ok := age(seen.row); !attended && ok && age > followTo {
+	if age, ok := age(seen); !attended && ok && age > followTo {
 		return followTo, 0, false // until somebody waits for it
 	}
 	if granted, err := t.journal.Claim(l.ctx, l.key.id, interval); !granted {
 		if now, _ := t.Find(l.ctx, l.key.id); now != nil {
-			seen.row = *now
+			seen = *now
 		}
 		// With an error no process can claim a poll, so each one polls by itself.
-		if err == nil || time.Since(seen.row.PolledAt).Abs() < interval {
-			t.show(seen.row, nil)
-			next = t.interval(l, seen.row, attended)
-			return max(min(time.Until(seen.row.PolledAt.Add(next)), next), time.Second), next, false // limited, since PolledAt is of another clock
+		if err == nil || time.Since(seen.PolledAt).Abs() < interval {
+			t.show(seen, nil)
+			next = t.interval(l, seen, attended)
+			return max(min(time.Until(seen.PolledAt.Add(next)), next), time.Second), next, false // limited, since PolledAt is of another clock
 		}
 	}
 	answer, err := t.poll(l.ctx, l.key.id, row, true)

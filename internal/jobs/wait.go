@@ -30,14 +30,14 @@ const (
 
 // Outcome is the result of a wait.
 type Outcome struct {
-	Row     journal.Row // the status of its job is "" if none is known
+	Row     *journal.Row // not nil, but empty if none is known; must not be changed
 	End     End
 	LastErr error // why the newest poll failed; nil if it did not
 }
 
 // Progress is what Wait reports.
 type Progress struct {
-	Row    journal.Row
+	Row    *journal.Row  // must not be changed
 	Err    error         // why the newest poll failed; nil if it did not
 	Waited time.Duration // since this wait began
 	Age    time.Duration // since the job was submitted; 0 when not known
@@ -45,21 +45,26 @@ type Progress struct {
 
 // Wait waits until a job ends, timeout passes or the program ends. When ctx is
 // cancelled, it returns the newest outcome together with ctx's error. report, which
-// may be nil, is called from this goroutine at once, at each poll and at least
-// every 5 s. A failed poll does not end the wait.
+// may be nil, is called at once, at each poll and at least every 5 s, never twice at the
+// same time. A failed poll does not end the wait.
 //
 // Errors: invalid_argument; for a job that is not in the journal also not_found, or the
 // error because of which the gateway can't be asked.
-func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Duration, report func(Progress)) (Outcome, error) {
-	row, err := t.known(ctx, requestID)
+func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Duration, report func(Progress)) (o Outcome, err error) {
+	var row *journal.Row
+	aside(func() { row, err = t.known(ctx, requestID) })
 	if err != nil {
-		return Outcome{}, err
+		return Outcome{Row: &journal.Row{}}, err
 	}
 	start := time.Now()
 	defer t.waits.Add(-1)
 	if t.waits.Add(1) > int64(t.options.MaxWaits) {
-		seen, err := t.Status(ctx, requestID)
-		return Outcome{Row: seen.Row, End: Busy}, err
+		aside(func() {
+			var seen journal.Observation
+			seen, err = t.Status(ctx, requestID)
+			o = Outcome{Row: &seen.Row, End: Busy}
+		})
+		return o, err
 	}
 	t.interest(1)
 	defer t.interest(-1)
@@ -76,9 +81,9 @@ func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Durat
 	end, over, draining := Expired, false, t.draining.Done()
 	for {
 		seen, changed := t.look(l)
-		outcome := Outcome{Row: seen.row, End: end, LastErr: seen.err}
+		outcome := Outcome{Row: &seen.row, End: end, LastErr: seen.err}
 		if seen.row.Job.Done() {
-			outcome = Outcome{Row: seen.row, End: Finished}
+			outcome = Outcome{Row: &seen.row, End: Finished}
 		}
 		switch {
 		case seen.fresh && seen.isFinal():
@@ -87,8 +92,10 @@ func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Durat
 			return outcome, nil
 		}
 		if report != nil && !over {
-			age, _ := age(seen.row)
-			report(Progress{Row: seen.row, Err: seen.err, Waited: time.Since(start), Age: age})
+			aside(func() {
+				age, _ := age(seen.row)
+				report(Progress{&seen.row, seen.err, time.Since(start), age})
+			})
 		}
 		select {
 		case <-changed:
@@ -106,5 +113,19 @@ func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Durat
 		case <-ctx.Done():
 			return outcome, ctx.Err()
 		}
+	}
+}
+
+// aside calls f on another goroutine and returns, or panics, as f does. A goroutine keeps
+// a stack as large as it once needed; for thousands of goroutines that then wait, that
+// is most of the memory.
+func aside(f func()) {
+	ended := make(chan any)
+	go func() {
+		defer func() { ended <- recover() }()
+		f()
+	}()
+	if failure := <-ended; failure != nil {
+		panic(failure)
 	}
 }
