@@ -95,13 +95,14 @@ func withCallbacks(s config.HTTPSettings) config.HTTPSettings {
 }
 
 // memoryFor returns the soft memory limit, in bytes, of a server that allows this
-// number of waits (0: any number). A wait takes up to 72 kB of stacks, buffers and
-// job. 5,000 waits have to stay below 400 MB, which leaves little room for garbage.
+// number of waits (0: any number). A wait takes up to 76 kB of stacks, buffers and job,
+// of which the system has to provide some 60: half of a stack is never touched, but
+// counts. 5,000 waits have to stay below 400 MB.
 func memoryFor(waits int) int64 {
 	if waits == 0 {
 		return math.MaxInt64
 	}
-	return 90<<20 + int64(waits)*56<<10 + max(int64(waits)-5000, 0)*24<<10
+	return 110<<20 + int64(waits)*60<<10 + max(int64(waits)-5000, 0)*24<<10
 }
 
 // newHTTPServer returns a server that sets no time limit on an answer as a whole:
