@@ -586,6 +586,17 @@ func TestProgressIsHeardWhileAPollHangs(t *testing.T) {
 	})
 }
 
+// It is recovered there, and must not end the program on another goroutine.
+func TestAPanicOfReportReachesTheCallerOfWait(t *testing.T) {
+	tracker := newTracker(t, &fakeGateway{})
+	defer func() {
+		if r := recover(); r != "no report" {
+			t.Errorf("recovered %v, want the panic of report", r)
+		}
+	}()
+	_, _ = tracker.Wait(t.Context(), "id-1", time.Minute, func(jobs.Progress) { panic("no report") })
+}
+
 func TestWaitRefusesWhatIsNoRequestID(t *testing.T) {
 	g := &fakeGateway{}
 	for _, id := range []string{"", ".", "..", "a/b", "a b", "ü"} {
