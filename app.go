@@ -191,3 +191,21 @@ func startSandbox(duration time.Duration, log *slog.Logger) (url string, key fun
 		func() { _ = srv.Close(); emulator.Close() },
 		nil
 }
+
+// tidy deletes, at once and then once an hour, the jobs that ended more than
+// --keep-days ago. It returns when ctx is done.
+func (a *app) tidy(ctx context.Context) {
+	if a.settings.KeepDays == 0 {
+		return
+	}
+	for tick := time.Tick(time.Hour); ; {
+		if n, err := a.journal.Tidy(ctx); n > 0 || err != nil {
+			a.log.Info("deleted ended jobs from the journal", "number", n, "error", err)
+		}
+		select {
+		case <-tick:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -228,18 +228,3 @@ func probe(ctx context.Context, address string) error {
 	}
 	return nil
 }
-
-// tidy deletes, once an hour, the jobs that are older than --keep-days. It returns
-// when ctx is done.
-func (a *app) tidy(ctx context.Context) {
-	for tick := time.Tick(time.Hour); ; {
-		if n, err := a.journal.Tidy(ctx); n > 0 || err != nil {
-			a.log.Info("deleted ended jobs from the journal", "number", n, "error", err)
-		}
-		select {
-		case <-tick:
-		case <-ctx.Done():
-			return
-		}
-	}
-}

@@ -90,6 +90,45 @@ func journalRows(t *testing.T, stateDir string) (rows []row) {
 	return rows
 }
 
+func TestEndedVideosAreKeptForKeepDays(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	sandboxed := func(more ...string) *program {
+		return start(t, []string{"HOME=" + t.TempDir()}, append([]string{"--sandbox", "--sandbox-duration=1ms", "--state-dir=" + dir, "--auto-save=false"}, more...)...)
+	}
+	p := sandboxed("--keep-days=1")
+	for _, prompt := range []string{"long ago", "today"} {
+		id := p.call("generate_video", generate(prompt)).Result.StructuredContent["request_id"]
+		if r := p.call("wait_for_video", map[string]any{"request_id": id}); r.Result.StructuredContent["done"] != true {
+			t.Fatal(r.text())
+		}
+	}
+	if err := p.end(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", "file:"+filepath.ToSlash(filepath.Join(dir, "journal.db"))+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("UPDATE jobs SET changed_at = changed_at - 25 * 3600000 WHERE prompt = 'long ago'"); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		setting string
+		want    int
+	}{{"--keep-days=0", 2}, {"--keep-days=1", 1}} {
+		p := sandboxed(tt.setting)
+		p.call("list_videos", nil)
+		if !soon(time.Minute, func() bool { return len(journalRows(t, dir)) == tt.want }) {
+			t.Errorf("%s: %v", tt.setting, journalRows(t, dir))
+		}
+		if err := p.end(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func generate(prompt string) map[string]any { return map[string]any{"prompt": prompt} }
 
 // kills is how many servers are killed: PIXAZO_TEST_KILLS, or a few.

@@ -45,6 +45,7 @@ func serve(ctx context.Context, settings config.Settings, keepCommand func() *ex
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	var watches sync.WaitGroup
 	watches.Go(func() { a.watch(watching, starter) })
+	watches.Go(func() { a.tidy(watching) })
 	return stdio.Serve(ctx, srv, stdin, stdout, stdio.Options{
 		Drain: func() { a.tracker.Drain(); a.saver.Drain() },
 		Finish: func(ctx context.Context) {

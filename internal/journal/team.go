@@ -135,9 +135,10 @@ func (j *Journal) Ping(ctx context.Context) error {
 }
 
 // Tidy deletes the jobs of all owners that ended more than KeepDays ago, and returns
-// how many it deleted. Each transaction deletes at most 500. Uncertain ones stay.
+// how many it deleted. Each transaction deletes at most 500. Uncertain ones stay. It makes
+// no journal.
 func (j *Journal) Tidy(ctx context.Context) (n int, err error) {
-	for deleted := int64(tidyBatch); j.keepDays > 0 && deleted == tidyBatch && err == nil; n += int(deleted) {
+	for deleted := int64(tidyBatch); j.keepDays > 0 && j.Exists() && deleted == tidyBatch && err == nil; n += int(deleted) {
 		deleted, err = j.exec(ctx, statuses, `DELETE FROM jobs WHERE row IN (SELECT row FROM jobs WHERE gateway = $1 AND changed_at < `+j.now()+` - $2
 			AND (ended = 1 OR state IN ('refused', 'replaced', 'alias')) ORDER BY changed_at LIMIT $3)`,
 			j.gateway, int64(j.keepDays)*24*time.Hour.Milliseconds(), tidyBatch)

@@ -275,6 +275,14 @@ func TestTidyDeletesWhatEndedLongAgo(t *testing.T) {
 	})
 }
 
+func TestTidyMakesNoJournal(t *testing.T) {
+	j := New(Options{Dir: t.TempDir(), KeepDays: 1})
+	defer j.Close()
+	if n, err := j.Tidy(t.Context()); n != 0 || err != nil || j.Exists() {
+		t.Errorf("%d deleted, %v; there is a journal: %t", n, err, j.Exists())
+	}
+}
+
 func TestTheLimitOfAUser(t *testing.T) {
 	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
