@@ -59,6 +59,9 @@ func Read(raw []byte) (m Message, refused *mcp.JSONRPCError) {
 		return refuse(id, mcp.INVALID_REQUEST, "method must be a string")
 	case m.Method == "" && m.ID == "" && m.Result == nil && m.Error == nil:
 		return refuse(nil, mcp.INVALID_REQUEST, noMethod)
+	case m.Method != "" && m.ID != "" && (given(m.Result) || given(m.Error)):
+		// mcp-go takes it for an answer, and so would never answer it.
+		return refuse(id, mcp.INVALID_REQUEST, "a request must have no result and no error")
 	case null && m.Method != "" && !strings.HasPrefix(m.Method, "notifications/"):
 		return refuse(nil, mcp.INVALID_REQUEST, "id must be a string or a number; got null")
 	case head.Params > 1:
@@ -68,6 +71,10 @@ func Read(raw []byte) (m Message, refused *mcp.JSONRPCError) {
 	}
 	return m, nil
 }
+
+// given reports whether a field of a message is there and not null, as which some programs
+// write a field that they leave out.
+func given(field json.RawMessage) bool { return field != nil && string(field) != "null" }
 
 // occurrences counts how often an object has a field, in any case of letters, as
 // encoding/json reads it.

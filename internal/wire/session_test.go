@@ -292,6 +292,8 @@ func TestMalformedMessagesAreRefusedAndTheServerGoesOn(t *testing.T) {
 		{"endless method", `{"jsonrpc":"2.0","id":1,"method":"` + strings.Repeat("m", 1<<20) + `"}`, mcp.METHOD_NOT_FOUND, "m…"},
 		{"object as id", `{"jsonrpc":"2.0","id":{},"method":"ping"}`, mcp.INVALID_REQUEST, "id must be a string or a number"},
 		{"boolean as id", `{"jsonrpc":"2.0","id":true,"method":"ping"}`, mcp.INVALID_REQUEST, "id must be a string or a number"},
+		{"request with a result", `{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}`, mcp.INVALID_REQUEST, "no result"},
+		{"request with an error", `{"jsonrpc":"2.0","id":1,"method":"ping","error":{"code":1,"message":"no"}}`, mcp.INVALID_REQUEST, "no error"},
 		{"wrong version", `{"jsonrpc":"1.0","id":1,"method":"ping"}`, mcp.INVALID_REQUEST, ""},
 		{"unknown method", `{"jsonrpc":"2.0","id":1,"method":"tools/dance"}`, mcp.METHOD_NOT_FOUND, ""},
 		{"unknown tool", callLine("1", "dance"), mcp.INVALID_PARAMS, "dance"},
