@@ -61,7 +61,7 @@ func (p *program) videos() int {
 func TestAVideoIsPaidForAfterAYes(t *testing.T) {
 	t.Parallel()
 	p := asking(t, `{"elicitation":{}}`)
-	for _, answer := range []string{decline, `"result":{"action":"cancel"}`, `"result":{}`, `"error":{"code":-32601,"message":"no"}`} {
+	for _, answer := range []string{decline, `"result":{"action":"cancel"}`, `"result":{}`, `"error":{"code":-32601,"message":"no"}`, `"error":{"code":1,"message":"no"},` + accept} {
 		call := p.begin("generate_video", generate("tides"))
 		p.say(p.asked(), answer)
 		if r := p.await(call); !strings.HasPrefix(r.text(), "not_confirmed: the user said no") {

@@ -43,6 +43,7 @@ func (q *questions) answer(id string, result, failure json.RawMessage) bool {
 	if ok {
 		if failure != nil && string(failure) != "null" {
 			q.log.Debug("the client answered with an error", "error", text.Clean(string(failure), 500))
+			result = nil // which would be against the rules beside an error
 		}
 		replied.(func(json.RawMessage))(result)
 	}
