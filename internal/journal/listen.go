@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	keepAlive   = 30 * time.Second       // how often a connection without notifications is tested
+	keepAlive   = 5 * time.Second        // how often it is tested whether a connection has died unnoticed
 	firstPause  = 100 * time.Millisecond // before the second try to connect
 	longPause   = 5 * time.Second        // the longest pause between two tries
 	maxSignal   = 7900                   // bytes; PostgreSQL takes 8,000
@@ -122,9 +122,9 @@ func timeOf(ctx context.Context, conn *pgx.Conn) (now int64, err error) {
 	return now, err
 }
 
-// receive puts the payload of each notification into payloads. Every 30 seconds it
-// also puts "t" and the database's time: the notifications of all changes up to that
-// time are before it.
+// receive puts the payload of each notification into payloads. Every 5 seconds it also
+// puts "t" and the database's time: the notifications of all changes up to that time
+// are before it.
 func receive(ctx context.Context, conn *pgx.Conn, payloads chan<- string) error {
 	for tried := time.Now(); ; {
 		limited, cancel := context.WithDeadline(ctx, tried.Add(keepAlive))

@@ -93,7 +93,7 @@ func newPostgres(o Options) (*postgres, dialect) {
 	}
 	p.config = config
 	for i, n := range connections {
-		p.handles[i] = sql.OpenDB(connector{stdlib.GetConnector(*config)})
+		p.handles[i] = sql.OpenDB(connector{stdlib.GetConnector(*config), o.Busy / 4})
 		p.turns[i] = make(chan struct{}, n)
 		p.handles[i].SetMaxOpenConns(n)
 		p.handles[i].SetMaxIdleConns(n)
@@ -125,18 +125,34 @@ func checkSettings(before pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc
 	}
 }
 
-// connector makes connections that accept any string (see CheckNamedValue).
-type connector struct{ driver.Connector }
+// connector makes connections that accept any string (see CheckNamedValue), and are not
+// used again if they have died (see ResetSession).
+type connector struct {
+	driver.Connector
+	patience time.Duration
+}
 
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return connection{conn.(*stdlib.Conn)}, nil
+	return connection{conn.(*stdlib.Conn), c.patience}, nil
 }
 
-type connection struct{ *stdlib.Conn }
+type connection struct {
+	*stdlib.Conn
+	patience time.Duration
+}
+
+// ResetSession returns an error, after which another connection is taken, if this one
+// was idle and the database does not answer on it within c.patience. It may have died
+// unnoticed, as by a failover or in a firewall, and the caller has no time to wait for it.
+func (c connection) ResetSession(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
+	defer cancel()
+	return c.Conn.ResetSession(ctx)
+}
 
 // CheckNamedValue replaces what PostgreSQL does not accept in a string: NUL, and
 // bytes that are not UTF-8.

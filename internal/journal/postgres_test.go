@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -426,6 +427,11 @@ func TestNoErrorShowsThePassword(t *testing.T) {
 // client's bytes; when change returns nil, it sends them as they are and closes the
 // client's connection, so that the client does not learn the answer.
 func through(t *testing.T, place string, change func(said []byte) []byte) string {
+	return throughEach(t, place, func() func([]byte) []byte { return change })
+}
+
+// throughEach is through with a function for each connection, which connected makes.
+func throughEach(t *testing.T, place string, connected func() (change func(said []byte) []byte)) string {
 	u, err := url.Parse(place)
 	check(t, err)
 	if u.Query().Get("host") == "" {
@@ -446,6 +452,7 @@ func through(t *testing.T, place string, change func(said []byte) []byte) string
 				return
 			}
 			go func() { _, _ = io.Copy(client, server); client.Close() }()
+			change := connected()
 			go func() {
 				buffer := make([]byte, 64<<10)
 				for {
@@ -486,6 +493,59 @@ func TestATransactionPoolerIsRefused(t *testing.T) {
 	}
 	if !strings.Contains(logged.String(), "a pooler before the database") {
 		t.Errorf("logged %s", &logged)
+	}
+}
+
+// Connections die while they are idle: what is said on them goes nowhere, and nothing
+// closes them.
+func TestConnectionsThatDieUnnoticed(t *testing.T) {
+	t.Parallel()
+	var dead atomic.Bool
+	o := at(throughEach(t, pgtest.URL(t), func() func([]byte) []byte {
+		born := dead.Load()
+		return func(said []byte) []byte {
+			if dead.Load() != born {
+				return []byte{}
+			}
+			return said
+		}
+	}))
+	o.Busy = 4 * time.Second
+	j := New(o)
+	t.Cleanup(j.Close)
+	w := watch(t, j)
+	if s := <-w.signals; s != "" {
+		t.Fatalf("heard %q before all that may have been lost", s)
+	}
+	in := intend(t, j, submission("tides"))
+	conclude(t, j, in, pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil)
+	w.until(t, is("id-1", pixazo.Queued))
+	in = intend(t, j, submission("moon"))
+	time.Sleep(1100 * time.Millisecond) // pgx takes one that is idle for a shorter time as alive
+	dead.Store(true)
+	var uses sync.WaitGroup
+	for what, use := range map[string]func() error{
+		"find":   func() error { _, err := j.Find(t.Context(), "id-1"); return err },
+		"intend": func() error { _, _, err := j.Intend(t.Context(), submission("sun")); return err },
+		"conclude": func() error {
+			_, err := j.Conclude(in, pixazo.Job{RequestID: "id-2", Status: pixazo.Queued}, nil)
+			return err
+		},
+	} {
+		uses.Go(func() {
+			if err := use(); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		})
+	}
+	uses.Wait()
+	select { // the connection that hears is another one now
+	case s := <-w.signals:
+		if s != "" {
+			t.Errorf("heard %q", s)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("what may have been lost is not told")
 	}
 }
 
