@@ -32,7 +32,9 @@ const (
 	migrateTimeout = 5 * time.Minute
 	logEvery       = 10 * time.Second // how often it is logged that the database can't be used
 
+	// A replica that is cut off in a transaction holds the lock for all others for idleLimit.
 	idleTimeout = "idle_in_transaction_session_timeout"
+	idleLimit   = "3s" // as PostgreSQL shows it
 
 	pgLock    = `pg_advisory_xact_lock(7012, hashtext(current_schema()))::text` // for all decisions and migrations
 	pgChannel = `'pixazo_' || hashtext(current_schema())`
@@ -77,7 +79,7 @@ func newPostgres(o Options) (*postgres, dialect) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
-	for name, value := range map[string]string{"application_name": "pixazo-mcp", "statement_timeout": fmt.Sprint(o.Busy.Milliseconds()), idleTimeout: "30s"} {
+	for name, value := range map[string]string{"application_name": "pixazo-mcp", "statement_timeout": fmt.Sprint(o.Busy.Milliseconds()), idleTimeout: idleLimit} {
 		if config.RuntimeParams[name] == "" {
 			config.RuntimeParams[name] = value
 		}
@@ -88,7 +90,7 @@ func newPostgres(o Options) (*postgres, dialect) {
 			config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 		}
 	}
-	if config.RuntimeParams[idleTimeout] == "30s" { // as PostgreSQL shows it
+	if config.RuntimeParams[idleTimeout] == idleLimit {
 		config.ValidateConnect = checkSettings(config.ValidateConnect)
 	}
 	p.config = config
@@ -117,9 +119,9 @@ func checkSettings(before pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc
 		if result.Err != nil {
 			return result.Err
 		}
-		if shown := string(result.Rows[0][0]); shown != "30s" {
-			return fmt.Errorf("a pooler before the database does not pass on what a connection asks for (%s is %s, not 30s): "+
-				"connect to PostgreSQL itself, or through a pooler in session mode that passes it on", idleTimeout, text.Clean(shown, 20))
+		if shown := string(result.Rows[0][0]); shown != idleLimit {
+			return fmt.Errorf("a pooler before the database does not pass on what a connection asks for (%s is %s, not %s): "+
+				"connect to PostgreSQL itself, or through a pooler in session mode that passes it on", idleTimeout, text.Clean(shown, 20), idleLimit)
 		}
 		return nil
 	}
@@ -240,10 +242,11 @@ func pgVersion(ctx context.Context, q querier) (version int, err error) {
 }
 
 // connectionLost reports whether a connection broke or was not made, or its server is
-// shutting down or read-only. A new connection may lead to another server.
+// shutting down or read-only, or ended a transaction that was idle for too long. A new
+// connection may lead to another server.
 func connectionLost(err error) bool {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return strings.HasPrefix(e.Code, "57P") || e.Code == "25006"
+		return strings.HasPrefix(e.Code, "57P") || e.Code == "25006" || e.Code == "25P03"
 	}
 	_, network := errors.AsType[net.Error](err)
 	return network || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)

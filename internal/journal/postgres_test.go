@@ -483,7 +483,7 @@ func throughEach(t *testing.T, place string, connected func() (change func(said 
 func TestATransactionPoolerIsRefused(t *testing.T) {
 	var logged bytes.Buffer
 	o := at(through(t, pgtest.URL(t), func(said []byte) []byte {
-		return bytes.Replace(said, []byte(idleTimeout+"\x0030s"), []byte("pooler."+strings.Repeat("x", len(idleTimeout)-7)+"\x0030s"), 1)
+		return bytes.Replace(said, []byte(idleTimeout+"\x00"+idleLimit), []byte("pooler."+strings.Repeat("x", len(idleTimeout)-7)+"\x00"+idleLimit), 1)
 	}))
 	o.Logger = slog.New(slog.NewTextHandler(&logged, nil))
 	j := New(o)
@@ -546,6 +546,34 @@ func TestConnectionsThatDieUnnoticed(t *testing.T) {
 		}
 	case <-time.After(20 * time.Second):
 		t.Error("what may have been lost is not told")
+	}
+}
+
+// A replica that is cut off while it decides keeps the others from deciding only for a
+// part of the time that they have.
+func TestAReplicaThatIsCutOffWhileItDecides(t *testing.T) {
+	t.Parallel()
+	place := pgtest.URL(t)
+	decides := make(chan bool, 1)
+	o := at(through(t, place, func(said []byte) []byte {
+		if bytes.Contains(said, []byte("INSERT INTO jobs")) {
+			decides <- true
+			return []byte{}
+		}
+		return said
+	}))
+	o.Busy = time.Minute // it does not close the connection itself
+	lost, good := New(o), open(t, place)
+	t.Cleanup(lost.Close)
+	ended := make(chan bool)
+	go func() {
+		_, other, err := lost.Intend(t.Context(), submission("tides"))
+		ended <- err != nil || other != nil
+	}()
+	<-decides
+	intend(t, good, submission("tides"))
+	if !<-ended {
+		t.Error("both may send the request")
 	}
 }
 
