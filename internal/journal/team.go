@@ -126,10 +126,8 @@ func (j *Journal) Usage(ctx context.Context, since time.Time) (used []Used, err 
 	return used, err
 }
 
-// Ping returns an error when the journal can't be read. Then it tries to write the
-// outcomes that could not be written before.
+// Ping returns an error when the journal can't be read.
 func (j *Journal) Ping(ctx context.Context) error {
-	defer j.WriteOutcomes()
 	_, err := j.readMany(ctx, `LIMIT 0`)
 	return err
 }
