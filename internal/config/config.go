@@ -63,7 +63,7 @@ type Settings struct {
 	Notify           string        // give desktop notices: "true", "false", or "auto" for where they can be shown
 	FilesAsObjects   bool          // send attachments as objects, and not as strings
 	OutputDir        string        // of saved videos; "" when none was named and Home is not known
-	MaxDownload      int64         // bytes of the largest video that is saved: 1 to 1 TiB
+	MaxDownload      int64         // bytes of the largest video that is saved: 1 to 1 TiB, or math.MaxInt64 for any
 	FilesDirs        []string      // from which local files may be attached
 	FilesFromRoots   bool          // attach from the folders that the client offers as roots, too
 	MaxWait          time.Duration // of one wait_for_video call: 1s to 10m
