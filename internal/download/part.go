@@ -75,6 +75,11 @@ func (t *transfer) write(ctx context.Context, i int, fill func(*part) error) (Fi
 		return File{}, err
 	}
 	saved.Bytes, saved.MediaType = p.done, p.mediaType
+	// The folder may have another path now, as when a person renamed it or its disk was
+	// taken out. The file would then not be where the journal says.
+	if _, err := os.Lstat(filepath.Join(t.root.Name(), name)); err != nil {
+		return File{}, failed("the output folder (--output-dir, PIXAZO_OUTPUT_DIR) was moved, replaced or deleted while the video was written")
+	}
 	if err := p.place(name, &saved); err != nil {
 		return File{}, err
 	}

@@ -3,11 +3,14 @@
 package download_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
+	"pixazo-mcp/internal/download"
 	"pixazo-mcp/pixazo"
 )
 
@@ -24,6 +27,35 @@ func TestPipeUnderTheNameIsNotRead(t *testing.T) {
 	}
 	if again := h.mustSave(t, ""); again.Path == saved.Path {
 		t.Errorf("saved over the pipe %q", again.Path)
+	}
+}
+
+// A file that is moved along with its folder would be recorded where there is none.
+func TestOutputFolderThatIsMovedMeanwhile(t *testing.T) {
+	whole := video(1000)
+	for what, instead := range map[string]func(out string) error{
+		"gone":                func(string) error { return nil },
+		"with another folder": func(out string) error { return os.Mkdir(out, 0o755) },
+		"with a link":         func(out string) error { return os.Symlink(t.TempDir(), out) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			m, half, goOn := halting(t, whole)
+			h := newHouse(t, m.URL, m.link())
+			failed := make(chan error, 1)
+			go func() {
+				_, err := h.Save(t.Context(), download.Request{RequestID: videoID}, time.Minute, nil)
+				failed <- err
+			}()
+			<-half
+			eventually(t, "there is an unfinished file", func() bool { return len(tree(t, h.out)) == 1 })
+			if err := errors.Join(os.Rename(h.out, h.out+"-old"), instead(h.out)); err != nil {
+				t.Fatal(err)
+			}
+			goOn()
+			wantFailure(t, <-failed, pixazo.DownloadFailed, "moved")
+			wantTree(t, h.out+"-old")
+			wantFile(t, h.mustSave(t, ""), whole)
+		})
 	}
 }
 
