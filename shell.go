@@ -28,8 +28,8 @@ import (
 
 const (
 	noTimeout = 1000 * time.Hour
-	saveTime  = time.Minute // how long wait gives a keeper to save a finished video
-	listPage  = 100         // rows that list reads at a time
+	saveTime  = 3 * time.Second // how long wait gives a keeper, which looks every second, to save a finished video
+	listPage  = 100             // rows that list reads at a time
 )
 
 // status is an error together with the exit status that it leads to.
@@ -77,6 +77,7 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 			return err
 		}
 		defer a.close()
+		defer a.saver.Finish() // removes the unfinished files of a wait that was interrupted
 		for _, id := range ids {
 			waits.Go(func() { w.wait(ctx, a, id, time.Until(deadline)) })
 		}
@@ -242,8 +243,9 @@ func columnsOf(v jobs.View, err error) []string {
 	return all
 }
 
-// saved returns the row of a finished job once its video is saved. With --save it saves
-// the video itself, else it waits up to saveTime for a keeper to do so.
+// saved returns the row of a finished job once its video is saved, or could not be. With
+// --save it saves the video itself; so it does after saveTime if no keeper did, since none
+// may run after the computer was started again.
 func (w *waiter) saved(ctx context.Context, a *app, row journal.Row) (journal.Row, error) {
 	id := row.Job.RequestID
 	if w.settings.Shell.Save {
@@ -256,7 +258,17 @@ func (w *waiter) saved(ctx context.Context, a *app, row journal.Row) (journal.Ro
 		if err == nil && now != nil {
 			row = *now
 		}
-		if len(row.Saved) > 0 || row.Save.Folder == "" || row.Save.Error != "" || time.Now().After(deadline) || ctx.Err() != nil {
+		switch {
+		case len(row.Saved) > 0 || row.Save.Folder == "" || row.Save.Error != "" || ctx.Err() != nil:
+			return row, nil
+		case time.Now().After(deadline):
+			saved, err := a.saver.Save(ctx, download.Request{RequestID: id, Dir: row.Save.Folder}, noTimeout, nil)
+			for _, file := range saved.Files {
+				row.Saved = append(row.Saved, journal.SavedFile(file))
+			}
+			if err != nil && ctx.Err() == nil {
+				row.Save.Error = err.Error()
+			}
 			return row, nil
 		}
 		time.Sleep(200 * time.Millisecond)

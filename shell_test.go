@@ -109,6 +109,24 @@ func TestWaitAndList(t *testing.T) {
 }
 
 // An agent that runs wait in the background would wait for hours without a word.
+// After a restart of the computer neither a server nor a keeper runs.
+func TestWaitSavesWhatNoKeeperDoes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := start(t, homes(dir), "--sandbox", "--sandbox-duration=2s", "--state-dir="+dir, "--output-dir="+dir, "--notify=false")
+	id, _ := p.call("generate_video", generate("tides")).Result.StructuredContent["request_id"].(string)
+	if err := p.end(); err != nil {
+		t.Fatal(err)
+	}
+	out, errs, code := shell(t, dir, "wait", id)
+	if last := lastLine(out); code != 0 || !strings.HasPrefix(last, id+"  COMPLETED  "+dir) || !strings.HasSuffix(last, ".mp4") {
+		t.Errorf("%d, %q, %q", code, out, errs)
+	}
+	if again, _, _ := shell(t, dir, "wait", id); lastLine(again) != lastLine(out) {
+		t.Errorf("then %q", again)
+	}
+}
+
 func TestWaitCommandIsForTheShellOfTheClient(t *testing.T) {
 	for _, c := range []struct {
 		program, stateDir, client string
