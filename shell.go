@@ -268,6 +268,7 @@ func (w *waiter) saved(ctx context.Context, a *app, row journal.Row) (journal.Ro
 			}
 			if err != nil && ctx.Err() == nil {
 				row.Save.Error = err.Error()
+				_ = a.journal.EndSave(ctx, row.ID, row.Save.Error, time.Now()) // it is printed all the same
 			}
 			return row, nil
 		}

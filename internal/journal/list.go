@@ -126,6 +126,7 @@ func (j *Journal) Find(ctx context.Context, requestID string) (*Row, error) {
 // JobsByGateway returns the request_ids in requestIDs, grouped by the gateway that has
 // the job; those that the journal does not know are under "". Without any it returns in
 // the same way those of all jobs of the owner that are pending, or are in one of rows.
+// A finished one is pending until its video is saved, or that has failed.
 func (j *Journal) JobsByGateway(ctx context.Context, requestIDs []string, rows ...int64) (jobs map[string][]string, err error) {
 	type job struct {
 		gateway, id string
@@ -133,12 +134,13 @@ func (j *Journal) JobsByGateway(ctx context.Context, requestIDs []string, rows .
 		pending     bool
 	}
 	var found []job
+	pending := `(ended = 0 AND submitted_at > 0 OR save_error = '' AND ` + toSave + `)` // also a video that no process began to save
 	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
 		found, err = query(ctx, q, func(scan func(...any) error) (one job, err error) {
 			err = scan(&one.gateway, &one.id, &one.row, &one.pending)
 			return one, err
-		}, `SELECT gateway, request_id, row, ended = 0 AND submitted_at > 0 FROM jobs WHERE owner = $1 AND request_id IS NOT NULL AND state <> 'alias'
-			AND (ended = 0 AND submitted_at > 0 OR $2 = 1) ORDER BY row`, Owner(ctx), number(len(requestIDs)+len(rows) > 0))
+		}, `SELECT gateway, request_id, row, `+pending+` FROM jobs WHERE owner = $1 AND request_id IS NOT NULL AND state <> 'alias'
+			AND (`+pending+` OR $2 = 1) ORDER BY row`, Owner(ctx), number(len(requestIDs)+len(rows) > 0))
 		return err
 	})
 	jobs = map[string][]string{}

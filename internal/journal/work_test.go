@@ -112,6 +112,41 @@ func TestWork(t *testing.T) {
 	})
 }
 
+func TestWhatACommandWaitsFor(t *testing.T) {
+	t.Parallel()
+	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
+		j := open(t, place(t))
+		waits := func() []string {
+			t.Helper()
+			found, err := j.JobsByGateway(t.Context(), nil)
+			check(t, err)
+			return found[j.gateway]
+		}
+		for _, id := range []string{"not-to-save", "to-save", "saved"} {
+			s := submission(id)
+			if id != "not-to-save" {
+				s.Save.Folder = "/videos"
+			}
+			accept(t, j, s, id)
+		}
+		observe(t, j, pixazo.Job{RequestID: "foreign", Status: pixazo.Queued})
+		if ids := waits(); !slices.Equal(ids, []string{"not-to-save", "to-save", "saved"}) {
+			t.Errorf("%q, want those that were submitted here", ids)
+		}
+		for _, id := range []string{"not-to-save", "to-save", "saved"} {
+			observe(t, j, pixazo.Job{RequestID: id, Status: pixazo.Completed})
+		}
+		check(t, j.AddSaved(t.Context(), "saved", []SavedFile{{Path: "/videos/v.mp4"}}))
+		if ids := waits(); !slices.Equal(ids, []string{"to-save"}) {
+			t.Errorf("%q, want the one that nobody has saved", ids)
+		}
+		check(t, j.EndSave(t.Context(), find(t, j, "to-save").ID, "as scripted", time.Now()))
+		if ids := waits(); len(ids) > 0 {
+			t.Errorf("%q after a failure", ids)
+		}
+	})
+}
+
 func TestTheNewestTakesALease(t *testing.T) {
 	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
