@@ -39,7 +39,7 @@ func peers(b *testing.B) []peer {
 	if err != nil {
 		b.Fatal(err)
 	}
-	bare, err := build("./e2e/bare", "bare")
+	bare, err := build("./e2e/bare", "bare", "")
 	if err != nil {
 		b.Fatal(err)
 	}

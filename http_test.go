@@ -269,12 +269,7 @@ func TestHTTPWithTwoReplicas(t *testing.T) {
 // database was away.
 func TestHTTPHearsOnOneConnection(t *testing.T) {
 	t.Parallel()
-	pgtest.URL(t) // or skip
-	database, err := pgtest.NewCluster()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(database.Remove)
+	database := pgtest.NewCluster(t, "")
 	a, b := startReplicas(t, database.URL)
 	// What listens has asked for the time last.
 	const listening = `(SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pixazo-mcp' AND query LIKE 'SELECT (extract(epoch FROM clock_timestamp())%')`

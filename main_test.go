@@ -27,6 +27,7 @@ import (
 	"testing"
 	"time"
 
+	"pixazo-mcp/e2e/pgtest"
 	"pixazo-mcp/pixazo/sandbox"
 )
 
@@ -85,21 +86,21 @@ func start(t testing.TB, env []string, args ...string) *program {
 	return p
 }
 
-var binary = sync.OnceValues(func() (string, error) { return build(".", "pixazo-mcp") })
+var binary = sync.OnceValues(func() (string, error) { return build(".", "pixazo-mcp", "") })
 
 // updated is the program as a later version.
 var updated = sync.OnceValues(func() (string, error) {
-	return build(".", "updated", "-ldflags=-X main.version=99.0.0 -X main.commit=0123456789abcdef")
+	return build(".", "updated", "-X main.version=99.0.0 -X main.commit=0123456789abcdef")
 })
 
-// build compiles a package of this module into a directory that TestMain
-// removes.
-func build(pkg, name string, flags ...string) (string, error) {
+// build compiles a package of this module as a release is, with further flags for
+// the linker, into a directory that TestMain removes.
+func build(pkg, name, flags string) (string, error) {
 	if runtime.GOOS == "windows" {
 		name += ".exe"
 	}
 	path := filepath.Join(buildDir, name)
-	out, err := exec.Command("go", slices.Concat([]string{"build", "-o", path}, flags, []string{pkg})...).CombinedOutput()
+	out, err := exec.Command("go", "build", "-ldflags=-s -w "+flags, "-o", path, pkg).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
 	}
@@ -108,15 +109,13 @@ func build(pkg, name string, flags ...string) (string, error) {
 
 var buildDir string
 
-// These tests wait for processes, so that more of them run at once than there are
-// processors. Those that measure come first, alone: they are not parallel.
+// Tests that measure come first, alone: they are not parallel.
 func TestMain(m *testing.M) {
-	_ = flag.Set("test.parallel", "8")
 	var err error
 	if buildDir, err = os.MkdirTemp("", "pixazo-mcp-test-"); err != nil {
 		panic(err)
 	}
-	code := m.Run()
+	code := pgtest.Run(m)
 	_ = os.RemoveAll(buildDir)
 	os.Exit(code)
 }

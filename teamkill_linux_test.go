@@ -46,12 +46,7 @@ func TestATeamKilledAtAnyMomentLosesAndDoublesNothing(t *testing.T) {
 	}
 	users := max(videos/videosPerUser, 2)
 	late := func() { time.Sleep(time.Duration(rand.Int64N(int64(300 * time.Millisecond)))) }
-	pgtest.URL(t) // or skip
-	cluster, err := pgtest.NewCluster()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Remove)
+	cluster := pgtest.NewCluster(t, "")
 	s := &storm{cluster: cluster, deployment: deploy(t, cluster.URL, users, 2*time.Second, late, fmt.Sprint("--max-videos-per-user=", videosPerUser)), found: map[string]time.Time{}, owner: map[string]string{}}
 	if s.db, err = sql.Open("pgx", s.cluster.URL); err != nil {
 		t.Fatal(err)

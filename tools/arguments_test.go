@@ -36,6 +36,7 @@ const (
 )
 
 func TestBadArgumentsAreRefusedInClearWords(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("é", 10_001)
 	files := func(n int) string { return `["` + strings.Join(slices.Repeat([]string{"asset-1"}, n), `","`) + `"]` }
 	h := newHouse(t, accept)
@@ -245,6 +246,7 @@ func TestBodyThatReachesTheGateway(t *testing.T) {
 // The two documents spell avatar and voice differently; auto, in either
 // spelling, means left out.
 func TestAliasesInAllCombinations(t *testing.T) {
+	t.Parallel()
 	values := []string{"", "null", `"auto"`, `"AUTO"`, `"none"`, `"a1"`, `"a2"`}
 	said := func(value string) bool { return strings.HasPrefix(value, `"a`) && value != `"auto"` }
 	h := newHouse(t, accept)

@@ -324,6 +324,7 @@ func TestHourlyLimit(t *testing.T) {
 // What was accepted and could not be recorded is told with its request_id: this
 // answer is then the only trace of it.
 func TestOutcomeThatCouldNotBeRecordedIsToldWithItsRequestID(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("a journal in use can't be moved away there")
 	}

@@ -318,6 +318,7 @@ func TestListFilters(t *testing.T) {
 }
 
 func TestListPages(t *testing.T) {
+	t.Parallel()
 	g := &gatewayOf{}
 	h := newHouseOf(t, g, journal.Options{Dir: t.TempDir()})
 	const n = 101
@@ -371,6 +372,7 @@ func TestListPages(t *testing.T) {
 // Several clients cut an answer that is longer, and the model does not see its
 // end, where the cursor is.
 func TestListAnswersStayUnder20kB(t *testing.T) {
+	t.Parallel()
 	urls := func(length int) []string {
 		return slices.Repeat([]string{"https://media.example/" + strings.Repeat("a", length)}, 20)
 	}

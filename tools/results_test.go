@@ -365,6 +365,7 @@ type errorCase struct {
 }
 
 func TestMissingKeySaysWhereToGetOneAndWhereToPutIt(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, keyFile string
 		key           func() (pixazo.Key, error)

@@ -28,6 +28,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"pixazo-mcp/e2e/pgtest"
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/text"
@@ -35,6 +36,8 @@ import (
 )
 
 var update = flag.Bool("update", false, "write testdata/tools_list.json and the table in ../README.md anew")
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
 
 // house is a server with its gateway.
 type house struct {

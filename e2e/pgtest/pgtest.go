@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/url"
@@ -19,6 +20,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 )
+
+// Run runs the tests of a package that wait for databases, disks and processes: more
+// of them at once than there are processors.
+func Run(m *testing.M) int {
+	_ = flag.Set("test.parallel", "8")
+	return m.Run()
+}
 
 // Engines runs f for the embedded database and for PostgreSQL, side by side. place
 // makes a place for a journal of its own: a directory, or the URL of a schema.
@@ -63,13 +71,19 @@ func base(t testing.TB) string {
 		return url
 	}
 	url, err := start()
+	wanted(t, err)
+	return url
+}
+
+// wanted ends a test for which no cluster could be started.
+func wanted(t testing.TB, err error) {
+	t.Helper()
 	if err != nil && os.Getenv("PIXAZO_TEST_POSTGRES") == "" {
 		t.Skip("no PostgreSQL (install it, or set PIXAZO_TEST_DATABASE_URL): ", err)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return url
 }
 
 // Exec runs statements on the database at url.
@@ -96,7 +110,7 @@ type Cluster struct {
 // start starts the cluster that the tests of this program share. A shell ends it
 // when this program has ended, however that was, and its pipe is closed.
 var start = sync.OnceValues(func() (string, error) {
-	c, err := NewCluster()
+	c, err := newCluster("")
 	if err != nil {
 		return "", err
 	}
@@ -115,8 +129,20 @@ var start = sync.OnceValues(func() (string, error) {
 //lint:ignore U1000 the garbage collector would close a pipe that nothing holds
 var alive io.Closer
 
-// NewCluster makes and starts a cluster; whoever calls it stops and removes it.
-func NewCluster() (*Cluster, error) {
+// NewCluster starts a cluster of the test's own, below parent or where temporary
+// files are. It skips the test as URL does.
+func NewCluster(t testing.TB, parent string) *Cluster {
+	t.Helper()
+	c, err := newCluster(parent)
+	wanted(t, err)
+	t.Cleanup(func() {
+		_ = c.Stop()
+		_ = os.RemoveAll(c.dir)
+	})
+	return c
+}
+
+func newCluster(parent string) (*Cluster, error) {
 	initdb, err := exec.LookPath("initdb")
 	if err != nil {
 		found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
@@ -128,7 +154,7 @@ func NewCluster() (*Cluster, error) {
 	if runtime.GOOS == "windows" {
 		return nil, errors.New("no cluster is made on Windows")
 	}
-	dir, err := os.MkdirTemp("", "pixazo-pg-")
+	dir, err := os.MkdirTemp(parent, "pixazo-pg-")
 	if err != nil {
 		return nil, err
 	}
@@ -162,12 +188,6 @@ func (c *Cluster) Stop() error { return c.StopIn("immediate") }
 // StopIn stops the cluster in one of the modes of pg_ctl: immediate, or fast.
 func (c *Cluster) StopIn(mode string) error {
 	return run(c.command("pg_ctl", "-w", "-D", c.dir, "-m", mode, "stop"))
-}
-
-// Remove stops the cluster and removes its files.
-func (c *Cluster) Remove() {
-	_ = c.Stop()
-	_ = os.RemoveAll(c.dir)
 }
 
 // run does not read what a command prints: the server would keep the pipe open.

@@ -217,6 +217,7 @@ func TestIsPublic(t *testing.T) {
 
 // Each server is its gateway's own origin, since no other may be on loopback.
 func TestHostileServers(t *testing.T) {
+	t.Parallel()
 	whole := video(100_000)
 	type answer = func(w http.ResponseWriter, r *http.Request, n int)
 	status := func(code int) answer {
@@ -763,6 +764,7 @@ func TestKeyStaysWithTheGateway(t *testing.T) {
 
 // A slow server is no stalled one, however long it takes in all.
 func TestSlowServerIsHeardOut(t *testing.T) {
+	t.Parallel()
 	whole := video(80_000)
 	m := newMedia(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
 		for part := range slices.Chunk(whole, 8000) {

@@ -3,7 +3,6 @@
 package jobs_test
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,12 +17,7 @@ import (
 
 const onPostgreSQL = "PIXAZO_TEST_JOBS_ON_POSTGRESQL"
 
-// These tests wait for disks and databases, so that more of them run at once than
-// there are processors.
-func TestMain(m *testing.M) {
-	_ = flag.Set("test.parallel", "8")
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
 
 // TestOnPostgreSQL runs the tests once more, in a process whose journals are in
 // PostgreSQL: a schema for each directory. Without PIXAZO_TEST_POSTGRES these are

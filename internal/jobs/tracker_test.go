@@ -132,6 +132,7 @@ func TestSubmitOfCancelledCallSendsNothing(t *testing.T) {
 }
 
 func TestSubmitErrorsComeAsTheyAre(t *testing.T) {
+	t.Parallel()
 	for _, code := range []pixazo.Code{pixazo.InvalidArgument, pixazo.MissingAPIKey, pixazo.Unauthorized, pixazo.OutOfCredits,
 		pixazo.RateLimited, pixazo.GatewayError, pixazo.GatewayUnreachable, pixazo.SubmissionUncertain} {
 		want := failing(code, "")

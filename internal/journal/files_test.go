@@ -35,6 +35,7 @@ func TestReadingMakesNoFile(t *testing.T) {
 }
 
 func TestAJournalOfTheFirstVersionIsMigrated(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	db, err := sql.Open("sqlite", filepath.Join(dir, fileName))
 	check(t, err)
@@ -72,6 +73,7 @@ func overwrite(t *testing.T, path string, from, to float64) {
 }
 
 func TestADamagedJournalIsReplacedWithWhatCanBeRead(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	j := open(t, dir)
 	fill(t, j, 200)
@@ -146,6 +148,7 @@ func TestAJournalThatIsNoneIsReplaced(t *testing.T) {
 }
 
 func TestFilesThatGoAwayWhileInUse(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows deletes no file that is open")
 	}
@@ -209,6 +212,7 @@ func check(t *testing.T, err error) {
 // What a killed process leaves is in the -wal, and SQLite says nothing when it
 // takes that for an old one.
 func TestFilesThatAreDamagedAfterAKill(t *testing.T) {
+	t.Parallel()
 	write := func(name string, content []byte) func(*testing.T, string) {
 		return func(t *testing.T, dir string) { check(t, os.WriteFile(filepath.Join(dir, name), content, 0o600)) }
 	}
@@ -316,6 +320,7 @@ func asNobody(t *testing.T, dir string) bool {
 }
 
 func TestAJournalThatMayOnlyBeReadIsListed(t *testing.T) {
+	t.Parallel()
 	dir := os.Getenv("JOURNAL_TEST_DIR")
 	if dir == "" {
 		dir = filepath.Join(t.TempDir(), "state")
@@ -411,6 +416,7 @@ func TestAFullDisk(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if r, err := Check(dir); err != nil || r.Exists {
 		t.Errorf("none: %+v, %v", r, err)

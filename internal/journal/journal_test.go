@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,8 @@ import (
 	"pixazo-mcp/e2e/pgtest"
 	"pixazo-mcp/pixazo"
 )
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
 
 func open(t testing.TB, dir string, limits ...Limits) *Journal {
 	t.Helper()
@@ -603,6 +606,7 @@ func TestAnOutcomeSeenBeforeItWasWritten(t *testing.T) {
 }
 
 func TestAnOutcomeThatCannotBeWrittenIsKnown(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	o := at(dir)
 	o.Busy = 100 * time.Millisecond

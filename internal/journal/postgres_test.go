@@ -241,18 +241,9 @@ func kill(t *testing.T, place string) {
 	pgtest.Exec(t, place, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pixazo-mcp' AND pid <> pg_backend_pid()`)
 }
 
-// cluster is a database of the test's own, which it may break.
-func cluster(t *testing.T) *pgtest.Cluster {
-	pgtest.URL(t) // or skip
-	c, err := pgtest.NewCluster()
-	check(t, err)
-	t.Cleanup(c.Remove)
-	return c
-}
-
 func TestADatabaseThatIsAwayAndComesBack(t *testing.T) {
 	t.Parallel()
-	c := cluster(t)
+	c := pgtest.NewCluster(t, "")
 	var logged bytes.Buffer
 	o := at(c.URL)
 	o.Busy, o.Logger = 3*time.Second, slog.New(slog.NewTextHandler(&logged, nil))
@@ -373,12 +364,11 @@ func TestConnectionsAreGivenOutInTurn(t *testing.T) {
 
 // A full disk is a panic of the server, which restarts.
 func TestADatabaseThatIsFull(t *testing.T) {
-	pgtest.URL(t) // or skip
+	t.Parallel()
 	dir := smallDisk(t, "100m")
 	check(t, os.Chmod(dir, 0o777))
 	check(t, os.Chmod(filepath.Dir(dir), 0o755))
-	t.Setenv("TMPDIR", dir)
-	c := cluster(t)
+	c := pgtest.NewCluster(t, dir)
 	o := at(c.URL)
 	o.Busy = 3 * time.Second
 	j := New(o)
@@ -597,6 +587,7 @@ func TestACallerThatLeavesIsNotLogged(t *testing.T) {
 // A connection that breaks while a COMMIT is under way: nobody knows whether it was
 // carried out.
 func TestACommitWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
 	place := pgtest.URL(t)
 	var mu sync.Mutex
 	cut := ""

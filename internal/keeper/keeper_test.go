@@ -939,6 +939,7 @@ func TestAnUnwrittenOutcomeIsWrittenIntoADirectoryThatWasDeleted(t *testing.T) {
 // Another process would take the submission for uncertain until this one submits
 // again.
 func TestAnUnwrittenOutcomeIsWrittenOnceItCanBe(t *testing.T) {
+	t.Parallel()
 	deletesOpenFiles(t)
 	for name, run := range map[string]func(*Keeper, context.Context){
 		"server":            func(k *Keeper, ctx context.Context) { k.Run(ctx) },

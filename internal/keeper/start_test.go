@@ -10,7 +10,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"io"
 	"log/slog"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"pixazo-mcp/e2e/pgtest"
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/pixazo"
@@ -32,8 +32,7 @@ func TestMain(m *testing.M) {
 		playKeeper(act)
 		return
 	}
-	_ = flag.Set("test.parallel", "8") // they wait for disks and processes
-	os.Exit(m.Run())
+	os.Exit(pgtest.Run(m))
 }
 
 // playKeeper is a keeper that does the words of act, one after the other.
@@ -173,7 +172,9 @@ func starter(t *testing.T, act string) *Starter {
 }
 
 func TestACallEndsBeforeItsSubmission(t *testing.T) {
+	t.Parallel()
 	t.Run("it listened long enough", func(t *testing.T) {
+		t.Parallel()
 		s := starter(t, "greeted hello read stay")
 		begun := time.Now()
 		sub, err := s.Submit(t.Context(), Request{Video: pixazo.VideoRequest{Prompt: "tides"}}, 2*time.Second)

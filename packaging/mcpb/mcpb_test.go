@@ -52,7 +52,7 @@ var unpacked = sync.OnceValues(func() (string, error) {
 	if runtime.GOOS == "windows" {
 		program += ".exe"
 	}
-	out, err := exec.Command("go", "build", "-o", filepath.Join(buildDir, filepath.FromSlash(program)), "../..").CombinedOutput()
+	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", filepath.Join(buildDir, filepath.FromSlash(program)), "../..").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}

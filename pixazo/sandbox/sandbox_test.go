@@ -234,6 +234,7 @@ func TestWrongMethodsAndPathsAreRefused(t *testing.T) {
 }
 
 func TestBodyThatIsTooLargeAnswers413(t *testing.T) {
+	t.Parallel()
 	r := httptest.NewRequest("POST", submitPath, bytes.NewReader(make([]byte, maxBody+1)))
 	r.Header.Set("Ocp-Apim-Subscription-Key", testKey)
 	r.Header.Set("Content-Type", "application/json")

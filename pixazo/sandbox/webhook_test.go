@@ -219,9 +219,11 @@ func TestPersistentFailuresStopDeliveries(t *testing.T) {
 }
 
 func TestWebhookReachesAServer(t *testing.T) {
+	t.Parallel()
 	for name, start := range map[string]func(http.Handler) *httptest.Server{"http": httptest.NewServer, "https": httptest.NewTLSServer} {
 		for _, mode := range []string{"terminal", "sync"} {
 			t.Run(name+" "+mode, func(t *testing.T) {
+				t.Parallel()
 				var tries atomic.Int32
 				got := make(chan string, 10)
 				hook := start(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
