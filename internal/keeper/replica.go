@@ -42,9 +42,10 @@ func (k *Keeper) RunReplica(ctx context.Context, callbacks bool) {
 		}
 		if err != nil {
 			k.o.Logger.Warn("the journal could not be looked at", "error", err)
-		} else {
-			k.begin(ctx, rows)
+			journal.Sleep(ctx, errorPause) // however long it took: it waited for the network, perhaps
+			continue
 		}
+		k.begin(ctx, rows)
 		// The next look waits 50 times as long as this one took, so that reading leaves the
 		// database to others, however many rows there are.
 		if journal.Sleep(ctx, min(max(pendingLook, 50*time.Since(begun)), idleLook)) {

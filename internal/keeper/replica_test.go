@@ -5,6 +5,7 @@ package keeper
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"testing"
@@ -121,6 +122,36 @@ func TestAReplicaWritesAnOutcomeAsSoonAsTheJournalTakesIt(t *testing.T) {
 		}
 		cancel()
 		<-ended
+	})
+}
+
+// slow is where a log goes whose every line takes 2 s to write.
+type slow struct{ lines int }
+
+func (s *slow) Write(p []byte) (int, error) {
+	s.lines++
+	time.Sleep(2 * time.Second)
+	return len(p), nil
+}
+
+// A look that failed after a long time says that the database can't be reached, not that
+// it has much to do.
+func TestAReplicaLooksAgainSoonAfterALookThatFailedSlowly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		h := newHouse(t, dir, &gateway{takes: time.Minute, end: pixazo.Completed})
+		defer h.close()
+		h.submitAs(t, "alice", "tides") // makes the database
+		execute(t, raw(t, dir), "ALTER TABLE jobs RENAME TO hidden")
+		var log slow // what a failing look says makes it take long
+		h.keeper.o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		h.keeper.RunReplica(ctx, true)
+		if log.lines < 5 {
+			t.Errorf("it looked %d times in a minute", log.lines)
+		}
 	})
 }
 
