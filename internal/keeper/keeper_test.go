@@ -180,6 +180,8 @@ func (h *house) row(t *testing.T, id string) journal.Row {
 // savedOnce wants one video to have been saved.
 func (h *house) savedOnce(t *testing.T) {
 	t.Helper()
+	h.saver.mu.Lock()
+	defer h.saver.mu.Unlock()
 	if len(h.saver.saved) != 1 {
 		t.Errorf("saved %q", h.saver.saved)
 	}
