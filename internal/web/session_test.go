@@ -23,6 +23,7 @@ import (
 
 	"pixazo-mcp/internal/identity"
 	"pixazo-mcp/internal/journal"
+	"pixazo-mcp/pixazo"
 )
 
 // mcp-go takes ids that were never given out, also those of other users and
@@ -143,6 +144,31 @@ func TestAStreamSubscribesOnceTheDatabaseIsBack(t *testing.T) {
 		team.mu.Unlock()
 	}
 	team.setAway(nil)
+	r.until("alice x://late")
+}
+
+// The session can be read, and then the video to which it subscribes can't.
+func TestAStreamSubscribesOnceTheVideoCanBeRead(t *testing.T) {
+	t.Parallel()
+	team := newTeam()
+	r := team.start(t, nil)
+	c := r.connect("alice", false)
+	if err := team.Subscribe(t.Context(), hash(c.session), "x://late", true); err != nil {
+		t.Fatal(err)
+	}
+	away := func(err error) {
+		r.shelf.mu.Lock()
+		defer r.shelf.mu.Unlock()
+		r.shelf.away = err
+	}
+	away(&pixazo.Error{Code: pixazo.JournalUnavailable})
+	c.stream(t.Context())
+	for tried := false; !tried; time.Sleep(time.Millisecond) {
+		r.shelf.mu.Lock()
+		tried = r.shelf.refused > 0
+		r.shelf.mu.Unlock()
+	}
+	away(nil)
 	r.until("alice x://late")
 }
 

@@ -19,6 +19,7 @@ import (
 	"pixazo-mcp/internal/identity"
 	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/wire"
+	"pixazo-mcp/pixazo"
 )
 
 const (
@@ -26,7 +27,7 @@ const (
 	maxKnown         = 10_000           // sessions in the cache
 	seenEvery        = time.Hour        // how often it is written that a session is in use
 	maxSubscriptions = 100              // of one session
-	updateAgain      = time.Second      // before a stream reads its session again when that has failed
+	updateAgain      = time.Second      // before a stream reads its session again when the journal has failed
 	tokenEvery       = 15 * time.Second // how often the token of an open stream is checked again
 )
 
@@ -214,14 +215,15 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
 	}
 	for {
 		session, err := s.findSession(ctx, st.session, false)
-		var again <-chan time.Time
-		switch {
-		case err != nil:
-			again = time.After(updateAgain)
-		case session == nil:
+		if err == nil && session == nil {
 			return nil
-		default:
-			s.updateSubscriptions(open, session.Subscriptions)
+		}
+		if err == nil {
+			err = s.updateSubscriptions(open, session.Subscriptions)
+		}
+		var again <-chan time.Time
+		if err != nil {
+			again = time.After(updateAgain)
 		}
 		select {
 		case <-st.changed:
@@ -234,18 +236,24 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// updateSubscriptions makes uris the subscriptions of an open session.
-func (s *Server) updateSubscriptions(open *wire.Session, uris []string) {
+// updateSubscriptions makes uris the subscriptions of an open session. It returns the
+// error if the journal can't be read; then the rest is still to be done.
+func (s *Server) updateSubscriptions(open *wire.Session, uris []string) error {
 	for _, uri := range open.SubscribedResources() {
 		if !slices.Contains(uris, uri) {
 			open.UnsubscribeFromResource(uri)
 		}
 	}
 	for _, uri := range uris {
-		if err := open.SubscribeToResourceErr(uri); err != nil {
+		err := open.SubscribeToResourceErr(uri)
+		if pixazo.IsCode(err, pixazo.JournalUnavailable) {
+			return err
+		}
+		if err != nil {
 			s.log.Debug("not subscribed", "error", err)
 		}
 	}
+	return nil
 }
 
 // addStream adds a stream unless its owner has too many, or Drain was called.

@@ -131,6 +131,8 @@ type shelf struct {
 	mu          sync.Mutex
 	subscribers map[int]subscriber
 	number      int
+	away        error // with which subscribe fails; nil if it does not
+	refused     int   // how often it did
 }
 
 type subscriber struct {
@@ -144,6 +146,10 @@ func (s *shelf) subscribe(ctx context.Context, uri string, updated func()) (func
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.away != nil {
+		s.refused++
+		return nil, s.away
+	}
 	s.number++
 	number := s.number
 	s.subscribers[number] = subscriber{journal.Owner(ctx), uri, updated}
