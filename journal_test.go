@@ -90,6 +90,19 @@ func journalRows(t *testing.T, stateDir string) (rows []row) {
 	return rows
 }
 
+// changeJournal runs a statement on a journal past the program.
+func changeJournal(t *testing.T, stateDir, statement string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.ToSlash(filepath.Join(stateDir, "journal.db"))+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestEndedVideosAreKeptForKeepDays(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -106,14 +119,7 @@ func TestEndedVideosAreKeptForKeepDays(t *testing.T) {
 	if err := p.end(); err != nil {
 		t.Fatal(err)
 	}
-	db, err := sql.Open("sqlite", "file:"+filepath.ToSlash(filepath.Join(dir, "journal.db"))+"?_pragma=busy_timeout(5000)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.Exec("UPDATE jobs SET changed_at = changed_at - 25 * 3600000 WHERE prompt = 'long ago'"); err != nil {
-		t.Fatal(err)
-	}
+	changeJournal(t, dir, "UPDATE jobs SET changed_at = changed_at - 25 * 3600000 WHERE prompt = 'long ago'")
 	for _, tt := range []struct {
 		setting string
 		want    int

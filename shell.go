@@ -178,10 +178,11 @@ func (w *waiter) awaitIDs(ctx context.Context, all *journal.Journal, deadline ti
 
 // wait waits for one job, counts how it ended, and prints that.
 func (w *waiter) wait(ctx context.Context, a *app, id string, timeout time.Duration) {
+	deadline := time.Now().Add(timeout)
 	outcome, err := a.tracker.Wait(ctx, id, timeout, func(p jobs.Progress) { w.progress(id, p) })
 	row := *outcome.Row
 	if err == nil && row.Job.Status == pixazo.Completed {
-		row, err = w.saved(ctx, a, row)
+		row, err = w.saved(ctx, a, row, deadline)
 	}
 	view := a.tracker.View(ctx, row)
 	view.RequestID = id
@@ -243,26 +244,27 @@ func columnsOf(v jobs.View, err error) []string {
 	return all
 }
 
-// saved returns the row of a finished job once its video is saved, or could not be. With
-// --save it saves the video itself; so it does after saveTime if no keeper did, since none
-// may run after the computer was started again.
-func (w *waiter) saved(ctx context.Context, a *app, row journal.Row) (journal.Row, error) {
+// saved returns the row of a finished job once its video is saved, could not be, or is not
+// at deadline. With --save it saves the video itself, however long that takes; so it does
+// after saveTime, until deadline, if no keeper did, since none may run after the computer
+// was started again.
+func (w *waiter) saved(ctx context.Context, a *app, row journal.Row, deadline time.Time) (journal.Row, error) {
 	id := row.Job.RequestID
 	if w.settings.Shell.Save {
 		if _, err := a.saver.Save(ctx, download.Request{RequestID: id}, noTimeout, nil); err != nil {
 			return row, err
 		}
 	}
-	for deadline := time.Now().Add(saveTime); ; {
+	for patience := time.Now().Add(saveTime); ; {
 		now, err := a.tracker.Find(ctx, id)
 		if err == nil && now != nil {
 			row = *now
 		}
 		switch {
-		case len(row.Saved) > 0 || row.Save.Folder == "" || row.Save.Error != "" || ctx.Err() != nil:
+		case len(row.Saved) > 0 || row.Save.Folder == "" || row.Save.Error != "" || ctx.Err() != nil || time.Now().After(deadline):
 			return row, nil
-		case time.Now().After(deadline):
-			saved, err := a.saver.Save(ctx, download.Request{RequestID: id, Dir: row.Save.Folder}, noTimeout, nil)
+		case time.Now().After(patience):
+			saved, err := a.saver.Save(ctx, download.Request{RequestID: id, Dir: row.Save.Folder}, time.Until(deadline), nil)
 			for _, file := range saved.Files {
 				row.Saved = append(row.Saved, journal.SavedFile(file))
 			}

@@ -108,7 +108,6 @@ func TestWaitAndList(t *testing.T) {
 	}
 }
 
-// An agent that runs wait in the background would wait for hours without a word.
 // After a restart of the computer neither a server nor a keeper runs.
 func TestWaitSavesWhatNoKeeperDoes(t *testing.T) {
 	t.Parallel()
@@ -124,6 +123,25 @@ func TestWaitSavesWhatNoKeeperDoes(t *testing.T) {
 	}
 	if again, _, _ := shell(t, dir, "wait", id); lastLine(again) != lastLine(out) {
 		t.Errorf("then %q", again)
+	}
+}
+
+func TestWaitEndsWithItsTimeoutAlsoWhileAVideoIsSaved(t *testing.T) {
+	t.Parallel()
+	const script = "sandbox:media-slow" // takes 5 s to come
+	dir := t.TempDir()
+	p := start(t, homes(dir), "--sandbox", "--sandbox-duration=1ms", "--state-dir="+dir, "--auto-save=false")
+	id, _ := p.call("generate_video", generate(script)).Result.StructuredContent["request_id"].(string)
+	if r := p.call("wait_for_video", map[string]any{"request_id": id}); r.Result.StructuredContent["done"] != true {
+		t.Fatal(r.text())
+	}
+	if err := p.end(); err != nil {
+		t.Fatal(err)
+	}
+	changeJournal(t, dir, "UPDATE jobs SET save_folder = '"+filepath.ToSlash(dir)+"'")
+	out, errs, code := shell(t, dir, "wait", id, "--timeout=4s")
+	if code != 0 || !strings.Contains(out, id+"  COMPLETED  http") {
+		t.Errorf("%d, %q, %q", code, out, errs)
 	}
 }
 
@@ -147,6 +165,7 @@ func TestWaitCommandIsForTheShellOfTheClient(t *testing.T) {
 	}
 }
 
+// An agent that runs wait in the background would wait for hours without a word.
 func TestWaitSaysWhyItDoesNotSee(t *testing.T) {
 	t.Parallel()
 	refuses := atomic.Bool{}
