@@ -18,6 +18,7 @@ import (
 
 const (
 	renewEvery     = 10 * time.Second // how often the lease of a submission under way is renewed
+	renewAgain     = time.Second      // the same while the journal can't be used
 	refreshTimeout = 5 * time.Second  // for asking the state of an earlier submission's job
 	joinedEvery    = time.Second / 2  // the longest pause between two looks at the earlier submission that a call has joined
 )
@@ -210,8 +211,12 @@ func (t *Tracker) post(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 	lease, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	t.submissions.Go(func() {
-		for journal.Sleep(lease, renewEvery) {
-			_ = t.journal.Renew(context.WithoutCancel(lease), in) // if this fails until the lease has ended, Again returns an error
+		for pause := renewEvery; journal.Sleep(lease, pause); {
+			pause = renewEvery
+			err := t.journal.Renew(context.WithoutCancel(lease), in) // if this fails until the lease has ended, Again returns an error
+			if pixazo.IsCode(err, pixazo.JournalUnavailable) {
+				pause = renewAgain
+			}
 		}
 	})
 	again, cancel := context.WithCancel(ctx)

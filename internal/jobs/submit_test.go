@@ -414,6 +414,31 @@ func TestAnOutcomeThatOnlyTheJournalHasCounts(t *testing.T) {
 	}
 }
 
+// While the gateway takes its time, the journal is away for almost as long as a lease.
+func TestASubmissionUnderWayOutlivesAnAbsenceOfTheJournal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		g := &fakeGateway{submit: func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
+			time.Sleep(70 * time.Second)
+			return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil
+		}}
+		first, second := openTracker(t, g, dir), openTracker(t, g, dir)
+		var calls sync.WaitGroup
+		calls.Go(func() { submit(t, first, request()) })
+		time.Sleep(5 * time.Second)
+		db := raw(t, dir)
+		execute(t, db, "CREATE TRIGGER full BEFORE UPDATE OF lease_until ON jobs BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+		time.Sleep(23 * time.Second)
+		execute(t, db, "DROP TRIGGER full")
+		time.Sleep(10 * time.Second)
+		if s, err := second.Submit(t.Context(), request(), jobs.SubmitOptions{}); err != nil || s.Row.Job.RequestID != "id-1" {
+			t.Errorf("another call got %+v, %v; want the job of the one under way", s, err)
+		}
+		calls.Wait()
+	})
+}
+
 // A process that is suspended while it waits out a 429 does not renew its lease.
 // Meanwhile its submission is taken for uncertain, the user allows another one,
 // and that is paid.
