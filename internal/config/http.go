@@ -135,6 +135,7 @@ func (p *parser) team() {
 		refuse(p.s.given(name), name, "must not be set with http, where files of this computer are not attached")
 	}
 	refuse(p.s.given("webhook-url"), "webhook-url", "must not be set with http, which receives callbacks itself: see --webhook-secret-file")
+	refuse(p.s.given("webhook-mode"), "webhook-mode", "must not be set with http, which is called back once, at the end of a video")
 	open := h.OAuthIssuer == "" && h.TokensFile == ""
 	public, _ := url.Parse(h.PublicURL)
 	const who = "needs --oauth-issuer or --tokens-file, since without authentication only this computer may call"

@@ -108,6 +108,7 @@ func TestHTTPRefuses(t *testing.T) {
 		{[]string{"--files-dir=/f"}, "", "--files-dir (PIXAZO_FILES_DIR): must not be set with http"},
 		{nil, "PIXAZO_FILES_FROM_ROOTS=true", "--files-from-roots (PIXAZO_FILES_FROM_ROOTS): must not be set with http"},
 		{[]string{"--webhook-url=https://h.example/x"}, "", "--webhook-url (PIXAZO_WEBHOOK_URL): must not be set with http"},
+		{nil, "PIXAZO_WEBHOOK_MODE=sync", "--webhook-mode (PIXAZO_WEBHOOK_MODE): must not be set with http"},
 		{[]string{open, "--tokens-file=/t", "--output-dir=/v"}, "", "--output-dir (PIXAZO_OUTPUT_DIR): needs --public-url"},
 		{[]string{"--address=8080"}, "", "must be a host and a port"},
 		{[]string{"--address=http://h:80"}, "", "must be a host and a port"},
