@@ -13,8 +13,8 @@ func TestDemoMakesAVideoInThisProcess(t *testing.T) {
 	t.Parallel()
 	home := t.TempDir()
 	var out, errs bytes.Buffer
-	// The settings of the limits, and that of the sandbox, do not count.
-	env := append(homes(home), "PIXAZO_SANDBOX=false", "PIXAZO_MAX_VIDEOS_PER_HOUR=1", "PIXAZO_MAX_VIDEOS_PER_DAY=1")
+	// The settings that keep spending in bounds, and that of the sandbox, do not count.
+	env := append(homes(home), "PIXAZO_SANDBOX=false", "PIXAZO_MAX_VIDEOS_PER_HOUR=1", "PIXAZO_MAX_VIDEOS_PER_DAY=1", "PIXAZO_READ_ONLY=true", "PIXAZO_CONFIRM_SPEND=true")
 	for range 2 {
 		if err := run(t.Context(), []string{"demo", "--sandbox-duration=300ms", "--output-dir=" + home}, env, nil, strings.NewReader(""), &out, &errs); err != nil {
 			t.Fatalf("%v\n%s", err, out.String())

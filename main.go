@@ -139,8 +139,9 @@ func printToken(name string, stdout, stderr io.Writer) error {
 // --live is given.
 func runDemo(ctx context.Context, settings config.Settings, stdout io.Writer) error {
 	settings.Sandbox = !settings.Demo.Live
-	if settings.Sandbox {
-		settings.MaxVideosPerHour, settings.MaxVideosPerDay = 0, 0 // its videos cost nothing
+	if settings.Sandbox { // its videos cost nothing
+		settings.MaxVideosPerHour, settings.MaxVideosPerDay = 0, 0
+		settings.ReadOnly, settings.ConfirmSpend = false, false
 	}
 	return demo.Run(ctx, demo.Options{
 		Serve: func(ctx context.Context, in io.Reader, out io.Writer) error {
