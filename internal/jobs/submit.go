@@ -21,6 +21,7 @@ const (
 	renewAgain     = time.Second      // the same while the journal can't be used
 	refreshTimeout = 5 * time.Second  // for asking the state of an earlier submission's job
 	joinedEvery    = time.Second / 2  // the longest pause between two looks at the earlier submission that a call has joined
+	joinedLimit    = time.Minute      // how long the journal may be away meanwhile
 )
 
 // SubmitOptions says how a request is submitted.
@@ -236,16 +237,19 @@ func (t *Tracker) post(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 // returns it. joined is false if r no longer forbids another submission: it was
 // cancelled before anything was sent, or its job failed.
 func (t *Tracker) join(ctx context.Context, r journal.Row) (_ Submission, joined bool, _ error) {
-	nonce, at := r.Nonce, r.SubmittedAt
+	nonce, at, read := r.Nonce, r.SubmittedAt, time.Now()
 	for pause := lookAgain; r.State == journal.Submitting; pause = min(2*pause, joinedEvery) {
 		if !journal.Sleep(ctx, pause) {
 			return Submission{}, true, unseen(ctx.Err())
 		}
-		now, err := t.journal.ByNonce(ctx, nonce)
-		if err != nil || now == nil {
-			return Submission{}, true, unseen(cmp.Or(ctx.Err(), err, errors.New("the journal was replaced")))
+		switch now, err := t.journal.ByNonce(ctx, nonce); {
+		case err == nil && now != nil:
+			r, read = *now, time.Now()
+		case err == nil:
+			return Submission{}, true, unseen(errors.New("the journal was replaced"))
+		case ctx.Err() != nil || time.Since(read) > joinedLimit:
+			return Submission{}, true, unseen(cmp.Or(ctx.Err(), err))
 		}
-		r = *now
 	}
 	if r.State == journal.Refused {
 		return Submission{}, !pixazo.IsCode(r.Failure, pixazo.Cancelled), r.Failure

@@ -439,6 +439,33 @@ func TestASubmissionUnderWayOutlivesAnAbsenceOfTheJournal(t *testing.T) {
 	})
 }
 
+// A call that has joined another one learns its outcome once the journal is back.
+func TestACallThatJoinedOutlivesAnAbsenceOfTheJournal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		g := &fakeGateway{submit: func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
+			time.Sleep(10 * time.Second)
+			return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil
+		}}
+		first, second := openTracker(t, g, dir), openTracker(t, g, dir)
+		var calls sync.WaitGroup
+		calls.Go(func() { submit(t, first, request()) })
+		time.Sleep(time.Second)
+		calls.Go(func() {
+			if s, err := second.Submit(t.Context(), request(), jobs.SubmitOptions{}); err != nil || s.Row.Job.RequestID != "id-1" {
+				t.Errorf("got %+v, %v; want the job of the one under way", s, err)
+			}
+		})
+		time.Sleep(time.Second)
+		db := raw(t, dir)
+		execute(t, db, "ALTER TABLE jobs RENAME TO hidden")
+		time.Sleep(5 * time.Second)
+		execute(t, db, "ALTER TABLE hidden RENAME TO jobs")
+		calls.Wait()
+	})
+}
+
 // A process that is suspended while it waits out a 429 does not renew its lease.
 // Meanwhile its submission is taken for uncertain, the user allows another one,
 // and that is paid.
