@@ -17,12 +17,12 @@ type notifier interface {
 }
 
 // progress returns a function that sends the progress of a call to its client. It does
-// nothing if the client did not ask for that. The protocol requires that progress
+// nothing if the client did not ask for that with a valid token. The protocol requires that progress
 // rises, so it sends a little more than the last time if value does not. A total of 0
 // means that it is not known.
 func progress(ctx context.Context, req mcp.CallToolRequest) func(value, total float64, message string) {
 	session, ok := server.ClientSessionFromContext(ctx).(notifier)
-	if !ok || req.Params.Meta == nil || req.Params.Meta.ProgressToken == nil {
+	if !ok || req.Params.Meta == nil || !validToken(req.Params.Meta.ProgressToken) {
 		return func(float64, float64, string) {}
 	}
 	var last float64
@@ -39,6 +39,15 @@ func progress(ctx context.Context, req mcp.CallToolRequest) func(value, total fl
 		// An error means that the client is gone or the call has ended.
 		_ = session.Notify(ctx, string(mcp.MethodNotificationProgress), params)
 	}
+}
+
+// validToken reports whether token is one that the protocol allows, a string or a number.
+// A number of 2^53 or more is none: mcp-go has rounded it, so that the client would not
+// know it again.
+func validToken(token any) bool {
+	number, isNumber := token.(float64)
+	_, isString := token.(string)
+	return isString || isNumber && math.Abs(number) < 1<<53
 }
 
 // repeat calls f every 5 s until stop is called. f does not run any more when stop

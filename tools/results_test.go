@@ -611,6 +611,23 @@ func slowly(gateway func(*http.Request) (*http.Response, error)) func(*http.Requ
 	}
 }
 
+func TestProgressIsOnlySentForAValidToken(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, accept)
+	for token, valid := range map[string]bool{
+		`""`: true, `"a"`: true, `0`: true, `-1.5`: true, `9007199254740991`: true,
+		`9007199254740993`: false, `-9007199254740993`: false, `1e300`: false, `null`: false, `true`: false, `[]`: false, `{"a":1}`: false,
+	} {
+		s := &session{}
+		var r result
+		h.request(h.srv.WithContext(t.Context(), s), "tools/call", map[string]any{"name": "generate_video",
+			"_meta": map[string]any{"progressToken": json.RawMessage(token)}, "arguments": map[string]any{"prompt": "x"}}, &r)
+		if len(s.heard) > 0 != valid || r.IsError {
+			t.Errorf("%s: heard %v, answered %+v", token, s.heard, r)
+		}
+	}
+}
+
 func TestProgressOfAWait(t *testing.T) {
 	t.Parallel()
 	for _, token := range []any{"a token", 7.0} {
