@@ -174,6 +174,7 @@ func (a *app) webOptions() (web.Options, error) {
 		MaxBody:        s.MaxBody,
 		Usage:          http.HandlerFunc(a.usage),
 		UsageToken:     s.UsageToken.Reveal(),
+		Hide:           a.hideKey,
 		Ready:          a.journal.Ping,
 		Metrics:        a.metrics,
 		Logger:         a.log,

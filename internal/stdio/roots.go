@@ -17,7 +17,6 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
-	"pixazo-mcp/internal/text"
 	"pixazo-mcp/internal/wire"
 )
 
@@ -42,7 +41,7 @@ func (q *questions) answer(id string, result, failure json.RawMessage) bool {
 	replied, ok := q.pending.LoadAndDelete(id)
 	if ok {
 		if failure != nil && string(failure) != "null" {
-			q.log.Debug("the client answered with an error", "error", text.Clean(string(failure), 500))
+			q.log.Debug("the client answered with an error", "error", q.session.Clean(string(failure), 500))
 			result = nil // which would be against the rules beside an error
 		}
 		replied.(func(json.RawMessage))(result)
@@ -83,7 +82,7 @@ func (q *questions) listRoots(ctx context.Context) (*mcp.ListRootsResult, error)
 		return nil, wire.ErrClosed
 	}
 	if err != nil {
-		q.log.Debug("the client names no roots", "error", text.Clean(err.Error(), 500))
+		q.log.Debug("the client names no roots", "error", q.session.Clean(err.Error(), 500))
 		return &mcp.ListRootsResult{}, nil
 	}
 	return &result, nil

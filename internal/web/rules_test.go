@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -140,6 +141,38 @@ func TestHeadersSince20260728(t *testing.T) {
 	}())
 	if got := messages(t, answer); string(got[0].ID) != "9007199254740993" {
 		t.Errorf("a refusal has the id %s", got[0].ID)
+	}
+}
+
+func TestRefusalsAndLogHideTheClientsWords(t *testing.T) {
+	const secret = "SECRET"
+	var log bytes.Buffer
+	r := newTeam().start(t, func(o *Options) {
+		o.Hide = func(words string) string { return strings.ReplaceAll(words, secret, "[redacted]") }
+		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	for _, modern := range eras {
+		c := r.connect("alice", modern)
+		for _, body := range []string{
+			c.message("1", secret+strings.Repeat("m", 10_000), ""), c.call("1", secret+strings.Repeat("m", 10_000), ""),
+		} {
+			q := c.request(t.Context(), http.MethodPost, body)
+			for _, mismatch := range []bool{false, true} {
+				if mismatch {
+					q = c.request(t.Context(), http.MethodPost, body)
+					q.Header.Set("Mcp-Method", "other")
+				}
+				answer := c.do(q)
+				got, err := io.ReadAll(answer.Body)
+				if err != nil || len(got) > 800 || strings.Contains(string(got), secret) || !strings.Contains(string(got), "[redacted]") && !mismatch {
+					t.Errorf("%.30s, modern %t, mismatch %t: %d bytes, %.300s %v", body, modern, mismatch, len(got), got, err)
+				}
+			}
+		}
+	}
+	r.http.Close() // when all is logged
+	if got := log.String(); strings.Contains(got, secret) || !strings.Contains(got, "[redacted]") {
+		t.Errorf("the log has %s", got)
 	}
 }
 

@@ -38,6 +38,7 @@ const (
 	maxBodies   = 64 << 20 // bytes of all bodies being handled, without the small ones
 	smallBody   = 64 << 10
 	maxValues   = 10_000      // JSON values in a body
+	maxError    = 500         // characters of an error message
 	bodyTime    = time.Minute // the longest time for a body to come
 	maxLimiters = 10_000      // users whose rate is remembered
 	maxStreams  = 50          // notification streams of one user at once
@@ -79,6 +80,8 @@ type Options struct {
 	// Callback is called when the gateway has sent requestID to the callback address
 	// of nonce. After an error the gateway is asked to deliver the callback again.
 	Callback func(ctx context.Context, nonce, requestID string) error
+
+	Hide func(words string) string // see wire.Options
 
 	Videos     http.Handler // below /videos/
 	Usage      http.Handler // at /usage

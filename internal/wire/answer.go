@@ -14,8 +14,10 @@ import (
 	"pixazo-mcp/internal/text"
 )
 
-// maxError is the length of the longest error message, in characters.
-const maxError = 500
+const (
+	maxError  = 500 // characters of an error message
+	maxLogged = 100 // characters of a method, or an id, in the log
+)
 
 // goValue matches the part of an error of encoding/json that names a Go type.
 var goValue = text.Pattern(`json: cannot unmarshal (\w+).* into Go .*`)
@@ -118,11 +120,7 @@ func (s *Session) finish(response mcp.JSONRPCMessage, c *call) mcp.JSONRPCMessag
 			r.Error.Code = int(code)
 		}
 		// mcp-go quotes what the client sent, at any length, and names Go types.
-		words := goValue().ReplaceAllString(r.Error.Message, "the JSON $1 is out of place or out of range")
-		if s.options.Hide != nil {
-			words = s.options.Hide(words)
-		}
-		r.Error.Message = text.Clean(words, maxError)
+		r.Error.Message = s.Clean(goValue().ReplaceAllString(r.Error.Message, "the JSON $1 is out of place or out of range"), maxError)
 		return r
 	}
 	return response

@@ -39,6 +39,15 @@ func (s *Session) SetErrorCode(ctx context.Context, code int) {
 	}
 }
 
+// Clean returns words of the client, or of an error, for a message or the log: see
+// Options.Hide, and text.Clean.
+func (s *Session) Clean(words string, most int) string {
+	if s.options.Hide != nil {
+		words = s.options.Hide(words)
+	}
+	return text.Clean(words, most)
+}
+
 // ListRoots returns the client's roots; see Options.
 func (s *Session) ListRoots(ctx context.Context, _ mcp.ListRootsRequest) (*mcp.ListRootsResult, error) {
 	if s.options.ListRoots == nil {

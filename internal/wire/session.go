@@ -41,8 +41,8 @@ type Options struct {
 	// transport that sends no requests needs no Answer.
 	Answer func(id string, result, failure json.RawMessage) bool
 
-	// Hide returns the words of an error without what must not be sent. Without Hide
-	// they are sent as they are.
+	// Hide returns words of the client, or of an error, without what must be neither
+	// sent nor logged. Without Hide they are taken as they are.
 	Hide func(words string) string
 
 	Logger *slog.Logger // nil means none
@@ -203,7 +203,7 @@ func (s *Session) serve(ctx context.Context, c *call) {
 	}
 	s.flush()
 	if err := s.send(ctx, s.finish(response, c), true); err != nil {
-		s.log.Debug("answer not sent", "method", c.Method, "id", c.ID, "error", err)
+		s.log.Debug("answer not sent", "method", s.Clean(c.Method, maxLogged), "id", s.Clean(c.ID, maxLogged), "error", err)
 	}
 	if _, ok := response.(mcp.JSONRPCResponse); ok && c.Method == string(mcp.MethodInitialize) {
 		s.open.Store(true)
@@ -217,7 +217,7 @@ func (s *Session) Cancel(id string) {
 	c := s.calls[id]
 	s.mu.Unlock()
 	if c != nil && c.Method != string(mcp.MethodInitialize) {
-		s.log.Debug("cancelled by the client", "method", c.Method, "id", c.ID)
+		s.log.Debug("cancelled by the client", "method", s.Clean(c.Method, maxLogged), "id", s.Clean(c.ID, maxLogged))
 		c.closed.Store(true)
 		c.cancel()
 	}

@@ -428,6 +428,26 @@ func TestRefusedMessagesAreLoggedWithoutTheirWords(t *testing.T) {
 	}
 }
 
+func TestTheLogHidesTheClientsWords(t *testing.T) {
+	const secret = "SECRET"
+	var log bytes.Buffer
+	begun := make(chan struct{})
+	hooks := &server.Hooks{}
+	hooks.AddBeforeAny(func(ctx context.Context, _ any, _ mcp.MCPMethod, _ any) { close(begun); <-ctx.Done() })
+	c := connect(t, server.NewMCPServer("test", "1", server.WithHooks(hooks), server.WithToolCapabilities(false)), "test", Options{
+		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Hide:   func(words string) string { return strings.ReplaceAll(words, secret, "[redacted]") },
+	})
+	id := `"` + secret + strings.Repeat("x", 1000) + `"`
+	c.send(`{"jsonrpc":"2.0","id":` + id + `,"method":"tools/list"}`)
+	<-begun
+	c.send(cancelLine(id))
+	c.end()
+	if got := log.String(); strings.Count(got, "[redacted]") != 2 || strings.Contains(got, secret) || len(got) > 800 {
+		t.Errorf("the log has %q", got)
+	}
+}
+
 func TestTakeDoesNotWaitForTheClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := start(t, map[string]server.ToolHandlerFunc{"ping": answer("pong")}, Options{})
