@@ -126,6 +126,35 @@ func TestCancelUpTo20251125(t *testing.T) {
 	}
 }
 
+// A client may have lost the connection of a call, and make another one of the same id.
+func TestTheNewerOfTwoCallsWithOneIDCanBeCancelled(t *testing.T) {
+	begun, release := make(chan struct{}), make(chan struct{})
+	r := newTeam().start(t, func(o *Options) {
+		o.Subscribe = func(context.Context, string, func()) (func(), error) {
+			close(begun)
+			<-release
+			return func() {}, nil
+		}
+	})
+	alice := r.connect("alice", false)
+	older := make(chan said)
+	go func() { older <- alice.subscribe("1", "subscribe", "x://1") }()
+	<-begun
+	newer := alice.begin(t.Context(), "1", "newer")
+	close(release)
+	if got := <-older; got.Error != nil {
+		t.Errorf("the older one got %+v", got)
+	}
+	for r.web.open.Get() > 1 { // the older one is answered, but not over
+		time.Sleep(time.Millisecond)
+	}
+	alice.cancel("1")
+	if got := r.wait(r.ended); got != "newer cancelled" {
+		t.Errorf("got %s", got)
+	}
+	<-newer
+}
+
 func TestDisconnectCancelsSince20260728Alone(t *testing.T) {
 	for _, modern := range eras {
 		t.Run(eraName(modern), func(t *testing.T) {

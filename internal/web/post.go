@@ -234,9 +234,9 @@ func (s *Server) call(r *http.Request, a *reply, q *request) error {
 	session := wire.New(ctx, s.srv, rand.Text(), a.send, o)
 	switch {
 	case q.session != nil:
-		key := callKey(q.session.ID, q.ID)
-		s.calls.Store(key, func() { session.Cancel(q.ID) })
-		defer s.calls.Delete(key)
+		key, cancel := callKey(q.session.ID, q.ID), func() { session.Cancel(q.ID) }
+		s.calls.Store(key, &cancel)
+		defer s.calls.CompareAndDelete(key, &cancel) // unless the client has begun another call of the same id
 	case q.modern && q.Method == string(mcp.MethodSubscriptionsListen):
 		st := &stream{request: r, owner: q.user.Owner, end: session.Stop}
 		if err := s.addStream(st); err != nil {

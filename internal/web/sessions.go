@@ -310,7 +310,7 @@ func (s *Server) cancel(ctx context.Context, key string) error {
 func (s *Server) cancelHere(key string) bool {
 	cancel, ok := s.calls.Load(key)
 	if ok {
-		cancel.(func())()
+		(*cancel.(*func()))()
 	}
 	return ok
 }

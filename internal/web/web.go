@@ -103,7 +103,7 @@ type Server struct {
 	leaving atomic.Bool // Leave was called
 
 	open  *metrics.Counter // MCP requests under way
-	calls sync.Map         // by callKey: the function that cancels the call
+	calls sync.Map         // by callKey: a pointer to the function that cancels the call
 
 	mu       sync.Mutex
 	bodies   int64            // bytes that count towards maxBodies
