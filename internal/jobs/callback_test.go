@@ -263,15 +263,15 @@ func TestCallbacksAskOnceASecond(t *testing.T) {
 				}}
 				trackers := replicas(t, g, 2)
 				_, _ = trackers[0].Submit(as(t, "alice"), request(), jobs.SubmitOptions{Nonce: "n-1"})
-				for range 100 {
+				for range 50 {
 					go callback(t, trackers[0], "n-1", id)
 					go callback(t, trackers[1], "n-1", id)
 					time.Sleep(100 * time.Millisecond)
 				}
 				time.Sleep(5 * time.Second)
 				polls := g.milliseconds(id, start)
-				if len(polls) < 9 || len(polls) > 12 {
-					t.Errorf("%d polls in 10 s, want one a second: %v", len(polls), polls)
+				if len(polls) < 4 || len(polls) > 7 {
+					t.Errorf("%d polls in 5 s, want one a second: %v", len(polls), polls)
 				}
 				for i := range len(polls) - 1 {
 					if polls[i+1]-polls[i] < 1000 {
@@ -431,10 +431,10 @@ func TestTheSweepFindsWhatNoCallbackTold(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(16 * time.Minute)
+		time.Sleep(11 * time.Minute)
 		for i := range 30 {
 			polls := g.milliseconds(fmt.Sprintf("own-%d", i+1), start)
-			if len(polls) < 3 || len(polls) > 4 || !slices.IsSorted(polls) || polls[1]-polls[0] < 300_000 {
+			if len(polls) < 2 || len(polls) > 3 || !slices.IsSorted(polls) || polls[1]-polls[0] < 300_000 {
 				t.Errorf("job %d was asked for after %v ms, want once in five minutes", i, polls)
 			}
 		}
