@@ -363,7 +363,7 @@ func TestArgumentsThatAreNoObjectOrTooLarge(t *testing.T) {
 // An attachment may be many megabytes: it is copied into the map of arguments,
 // into its array and into the struct, and not once more.
 func TestArgumentsAreNotEncodedAgain(t *testing.T) {
-	data := strings.Repeat("A", 8<<20)
+	data := strings.Repeat("A", 1<<20)
 	arguments := argumentsOf(reflect.TypeFor[generateArgs]())
 	for _, others := range []string{`"prompt":"x"`, `"prompt":"x","mode":null`, `"prompt":"x","avatar":"a"`, `"prompt":"x","avatar_id":"auto"`} {
 		var req mcp.CallToolRequest
