@@ -97,7 +97,7 @@ func withCallbacks(s config.HTTPSettings) config.HTTPSettings {
 // memoryFor returns the soft memory limit, in bytes, of a server that allows this
 // number of waits (0: any number). A wait takes up to 76 kB of stacks, buffers and job,
 // of which the system has to provide some 60: half of a stack is never touched, but
-// counts. 5,000 waits have to stay below 400 MB.
+// counts. 5,000 waits have to stay below 400 MB; those beyond have room for garbage, too.
 func memoryFor(waits int) int64 {
 	if waits == 0 {
 		return math.MaxInt64
