@@ -38,10 +38,12 @@ fuzz: ## fuzz every target for FUZZTIME
 .PHONY: bench
 bench: ## take the figures of docs/performance.md
 	go test -run '^$$' -bench 'ColdStart|IdleMemory' -benchtime 100x .
-	go test -run '^$$' -bench GetStatus -benchtime 1000x .
+	go test -run '^$$' -bench GetStatus -benchtime 2000x .
+	go test -run '^$$' -bench Keeper -benchtime 20x .
 	go test -run '^$$' -bench Team -benchtime 1x .
 	go test -run '^$$' -bench Waiters -benchtime 20x ./internal/jobs
-	go test -run '^$$' -bench SubmitJournal -benchtime 200x ./internal/jobs
+	go test -run '^$$' -bench 'SubmitJournal$$' -benchtime 200x ./internal/jobs
+	PIXAZO_TEST_MILLION=1 go test -run '^$$' -bench Large -benchtime 200x -timeout 30m ./internal/journal
 	go test -run '^$$' -bench Download -benchtime 5x ./internal/download
 
 .PHONY: bundles
