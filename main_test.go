@@ -778,7 +778,7 @@ var arrows = map[string][]string{
 	"pixazo-mcp/internal/setup":   {"internal/config", "internal/disk", "internal/text", "pixazo"},
 	"pixazo-mcp/internal/text":    {},
 	"pixazo-mcp/internal/keeper":  {"internal/jobs", "internal/journal", "internal/text", "pixazo"},
-	"pixazo-mcp/internal/journal": {"internal/text", "pixazo"},
+	"pixazo-mcp/internal/journal": {"internal/disk", "internal/text", "pixazo"},
 	"pixazo-mcp/internal/stdio":   {"internal/text", "internal/wire"},
 	"pixazo-mcp/internal/web":     {"internal/identity", "internal/journal", "internal/text", "internal/wire", "pixazo"},
 	"pixazo-mcp/internal/wire":    {"internal/text"},

@@ -52,7 +52,7 @@ func Run(ctx context.Context, o Options) error {
 	if o.OutputDir == "" {
 		return errors.New("demo: no folder to save the video in; name one with --output-dir")
 	}
-	err := os.MkdirAll(o.OutputDir, 0o755)
+	err := disk.MakeFolder(o.OutputDir, 0o755)
 	if err == nil {
 		err = disk.TryWrite(o.OutputDir)
 	}

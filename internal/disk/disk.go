@@ -93,6 +93,16 @@ func read(path string, limit int64, forbidden fs.FileMode) ([]byte, error) {
 	return content, err
 }
 
+// MakeFolder makes a folder, and those above it, where they are missing. Its error tells of
+// a link that leads nowhere, such as one to a disk that was taken out.
+func MakeFolder(dir string, mode fs.FileMode) error {
+	err := os.MkdirAll(dir, mode)
+	if e, ok := errors.AsType[*fs.PathError](err); ok && errors.Is(err, fs.ErrExist) {
+		e.Err = errors.New("it is a link that leads nowhere")
+	}
+	return err
+}
+
 // OpenFolder opens a folder, and returns its path with symbolic links resolved.
 // Its errors do not name the path.
 func OpenFolder(dir string) (real string, root *os.Root, err error) {

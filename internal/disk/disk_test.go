@@ -45,6 +45,25 @@ func TestOnlyRegularFilesAreOpened(t *testing.T) {
 	}
 }
 
+func TestFolderBehindALinkThatLeadsNowhereIsSaidWhy(t *testing.T) {
+	dir := t.TempDir()
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(filepath.Join(dir, "disk"), link); err != nil {
+		t.Skip(err)
+	}
+	for _, path := range []string{link, filepath.Join(link, "a", "b")} {
+		if err := MakeFolder(path, 0o755); err == nil || !strings.Contains(err.Error(), link+": it is a link that leads nowhere") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "disk"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := MakeFolder(filepath.Join(link, "a", "b"), 0o755); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFolderThatCantBeOpenedIsSaidWhy(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "a.txt"), nil, 0o600); err != nil {

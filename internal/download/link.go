@@ -51,7 +51,7 @@ func Folder(dir, owner string) string {
 // LinkKey returns the key that signs links. It is in a file in dir, the folder that
 // all replicas share; the first replica makes the file.
 func LinkKey(dir string) ([]byte, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := disk.MakeFolder(dir, 0o755); err != nil {
 		return nil, err
 	}
 	name := filepath.Join(dir, linkKeyName)

@@ -60,7 +60,7 @@ type transfer struct {
 
 // run saves the videos of the job and records where they are.
 func (t *transfer) run(ctx context.Context) (saved Saved, err error) {
-	err = os.MkdirAll(t.req.Dir, 0o755)
+	err = disk.MakeFolder(t.req.Dir, 0o755)
 	if err == nil {
 		t.root, err = os.OpenRoot(t.req.Dir)
 	}

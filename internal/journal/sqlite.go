@@ -27,6 +27,8 @@ import (
 	"time"
 
 	"modernc.org/sqlite"
+
+	"pixazo-mcp/internal/disk"
 )
 
 const (
@@ -197,7 +199,7 @@ func (e *embedded) open() (*files, error) {
 	if e.onlyExisting && !e.unwritten() && !e.exists() {
 		return nil, errGone
 	}
-	if err := os.MkdirAll(e.dir, 0o700); err != nil {
+	if err := disk.MakeFolder(e.dir, 0o700); err != nil {
 		return nil, err
 	}
 	// No connection may be on its way to the old file while it is replaced: it

@@ -82,7 +82,7 @@ func (o Options) replace(f file, content []byte) (backup string, err error) {
 		return "", fmt.Errorf("%s is read-only", f.path)
 	}
 	dir := filepath.Dir(f.path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := disk.MakeFolder(dir, 0o700); err != nil {
 		return "", err
 	}
 	if len(bytes.TrimSpace(f.content)) > 0 {
