@@ -360,3 +360,15 @@ func TestSetErrorCode(t *testing.T) {
 	c.send(subscribeLine("1", "read", "x://a"))
 	c.expect(`{"jsonrpc":"2.0","id":1,"error":{"code":-32002,"message":"there is no such thing"}}`)
 }
+
+func TestStreamThatBeginsAtTheEndIsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, nil, Options{})
+		c.send(initializeLine, listenLine("1", `{}`))
+		synctest.Wait() // initialize waits until its answer is read, and the stream for initialize
+		rest := c.end()
+		if len(rest) != 3 || !strings.Contains(rest[1], "acknowledged") || !strings.HasPrefix(rest[2], `{"jsonrpc":"2.0","id":1,"result":{`) {
+			t.Errorf("got %q", rest)
+		}
+	})
+}

@@ -192,9 +192,10 @@ func (s *Session) run(f func()) {
 	}
 }
 
-// serve answers a request, unless it was cancelled while it waited.
+// serve answers a request, unless it was cancelled or cut off while it waited. A stream
+// of news that was only ended meanwhile, by Stop, is answered as well.
 func (s *Session) serve(ctx context.Context, c *call) {
-	if ctx.Err() != nil {
+	if c.closed.Load() || ctx.Err() != nil && c.Method != string(mcp.MethodSubscriptionsListen) {
 		return
 	}
 	response := s.answer(ctx, c)
