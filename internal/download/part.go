@@ -58,7 +58,7 @@ func (t *transfer) write(ctx context.Context, i int, fill func(*part) error) (Fi
 	name := filepath.Join(dir, partPrefix+rand.Text()+partEnding)
 	var err error
 	if p.file, err = t.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644); err != nil {
-		return File{}, t.folderError(err)
+		return File{}, t.folderError(&fs.PathError{Op: "write", Path: filepath.Join(t.root.Name(), dir), Err: cause(err)})
 	}
 	defer func() { _ = t.root.Remove(name) }() // it was renamed unless something failed
 	saved := File{Video: i}
@@ -238,14 +238,18 @@ func (p *part) diskError(err error) error {
 
 // words returns the text of an error; of a system error without the operation and
 // the path.
-func words(err error) string {
+func words(err error) string { return text.Clean(cause(err).Error(), 200) }
+
+// cause returns a system error without the operation and the path, any other error
+// unchanged.
+func cause(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		err = e.Err
 	}
 	if e, ok := errors.AsType[syscall.Errno](err); ok {
-		err = e
+		return e
 	}
-	return text.Clean(err.Error(), 200)
+	return err
 }
 
 // isFull reports whether err says that a disk, or the user's share of it, is

@@ -72,7 +72,7 @@ func TestFolderThatMayNotBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := h.save(t, "a/v.mp4", false)
-	wantFailure(t, err, pixazo.DownloadFailed, "permission denied")
+	wantFailure(t, err, pixazo.DownloadFailed, "can't be used: write "+filepath.Join(h.out, "a")+": permission denied")
 	if n := len(m.requests()); n > 0 {
 		t.Errorf("%d requests for nothing", n)
 	}
