@@ -397,8 +397,8 @@ func TestAFullDisk(t *testing.T) {
 	if _, row, err := j.Intend(t.Context(), submission("tides")); err != nil || row == nil || row.Job.RequestID != "id-tides" {
 		t.Errorf("the same request: %+v, %v; want the job that is known here", row, err)
 	}
-	if _, _, err := j.Intend(t.Context(), submission("another")); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
-		t.Errorf("another request: %v, want that nothing is submitted", err)
+	if _, _, err := j.Intend(t.Context(), submission("another")); !pixazo.IsCode(err, pixazo.JournalUnavailable) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("another request: %v, want that nothing is submitted, and which disk is full", err)
 	}
 	for name, reader := range map[string]*Journal{"this process": j, "one that was started on the full disk": open(t, dir)} {
 		if rows := list(t, reader, All); len(rows) != 4 {

@@ -29,6 +29,7 @@ import (
 	"modernc.org/sqlite"
 
 	"pixazo-mcp/internal/disk"
+	"pixazo-mcp/pixazo"
 )
 
 const (
@@ -111,13 +112,13 @@ func (e *embedded) write(ctx context.Context, p purpose, f func(context.Context,
 		}
 		switch {
 		case o == nil || try == useTries:
-			return unavailable(err)
+			return e.unavailable(err)
 		case damaged(err):
 			if err := e.replace(o, err); err != nil {
-				return unavailable(err)
+				return e.unavailable(err)
 			}
 		case o.inPlace() || p == reads && !e.exists():
-			return unavailable(err)
+			return e.unavailable(err)
 		}
 	}
 }
@@ -142,6 +143,16 @@ func (e *embedded) read(ctx context.Context, f func(context.Context, querier) er
 	path, err := e.resolve() // its directory or disk takes no writes
 	if err == nil {
 		err = e.peek(path, func(db *sql.DB) error { return f(ctx, db) })
+	}
+	return e.unavailable(err)
+}
+
+// unavailable is the function of that name. It adds the path to an error of SQLite, which
+// does not tell what is to be mended.
+func (e *embedded) unavailable(err error) error {
+	_, coded := errors.AsType[*pixazo.Error](err)
+	if _, ok := errors.AsType[*sqlite.Error](err); ok && !coded && !strings.Contains(err.Error(), e.dir) {
+		err = fmt.Errorf("%s: %w", filepath.Join(e.dir, e.file), err)
 	}
 	return unavailable(err)
 }
