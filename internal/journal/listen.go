@@ -134,7 +134,7 @@ func receive(ctx context.Context, conn *pgx.Conn, payloads chan<- string) error 
 		case err == nil:
 			payload = n.Payload
 		case limited.Err() != nil && ctx.Err() == nil:
-			limited, cancelTry := context.WithTimeout(ctx, connectTimeout)
+			limited, cancelTry := context.WithTimeout(ctx, conn.Config().ConnectTimeout)
 			var now int64
 			now, err = timeOf(limited, conn)
 			cancelTry()

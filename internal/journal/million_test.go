@@ -259,7 +259,7 @@ func record(t *testing.T, j *Journal) *recorder {
 		r.db, r.prefix = e.handles[intents], "EXPLAIN "
 		for i := range e.handles {
 			old := e.handles[i]
-			e.handles[i] = open(connector{stdlib.GetConnector(*e.config), e.busy / 4})
+			e.handles[i] = open(connector{stdlib.GetConnector(*e.config), e})
 			if i > 0 {
 				old.Close()
 			}

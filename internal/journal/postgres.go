@@ -95,7 +95,7 @@ func newPostgres(o Options) (*postgres, dialect) {
 	}
 	p.config = config
 	for i, n := range connections {
-		p.handles[i] = sql.OpenDB(connector{stdlib.GetConnector(*config), o.Busy / 4})
+		p.handles[i] = sql.OpenDB(connector{stdlib.GetConnector(*config), p})
 		p.turns[i] = make(chan struct{}, n)
 		p.handles[i].SetMaxOpenConns(n)
 		p.handles[i].SetMaxIdleConns(n)
@@ -131,7 +131,7 @@ func checkSettings(before pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc
 // used again if they have died (see ResetSession).
 type connector struct {
 	driver.Connector
-	patience time.Duration
+	p *postgres
 }
 
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
@@ -139,21 +139,26 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return connection{conn.(*stdlib.Conn), c.patience}, nil
+	return connection{conn.(*stdlib.Conn), c.p}, nil
 }
 
 type connection struct {
 	*stdlib.Conn
-	patience time.Duration
+	p *postgres
 }
 
-// ResetSession returns an error, after which another connection is taken, if this one
-// was idle and the database does not answer on it within c.patience. It may have died
-// unnoticed, as by a failover or in a firewall, and the caller has no time to wait for it.
+// ResetSession returns an error, after which another connection is made, if this one was
+// idle and the database does not answer on it within a quarter of the time that a use
+// has. It may have died unnoticed, as by a failover or in a firewall, and the other idle
+// ones with it.
 func (c connection) ResetSession(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, c.patience)
+	limited, cancel := context.WithTimeout(ctx, c.p.busy/4)
 	defer cancel()
-	return c.Conn.ResetSession(ctx)
+	err := c.Conn.ResetSession(limited)
+	if err != nil && ctx.Err() == nil {
+		c.p.closeIdle()
+	}
+	return err
 }
 
 // CheckNamedValue replaces what PostgreSQL does not accept in a string: NUL, and
@@ -180,14 +185,18 @@ func (p *postgres) retry(ctx context.Context, purpose purpose, f func(context.Co
 	defer cancel()
 	err := p.use(ctx, purpose, f)
 	if _, unknown := errors.AsType[errCommit](err); connectionLost(err) && !unknown && ctx.Err() == nil {
-		// Closes idle connections: they are to a server that was restarted or demoted.
-		for i, db := range p.handles {
-			db.SetMaxIdleConns(0)
-			db.SetMaxIdleConns(connections[i])
-		}
+		p.closeIdle() // they are to a server that was restarted or demoted
 		err = p.use(ctx, purpose, f)
 	}
 	return p.explain(ctx, err)
+}
+
+// closeIdle closes the connections that are not in use.
+func (p *postgres) closeIdle() {
+	for i, db := range p.handles {
+		db.SetMaxIdleConns(0)
+		db.SetMaxIdleConns(connections[i])
+	}
 }
 
 // use runs f on the handle for purpose, after the migrations, and when a connection
