@@ -224,7 +224,7 @@ func TestAFailingSaveIsTriedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		ended := h.alone(t)
-		time.Sleep(11 * time.Minute)
+		time.Sleep(12 * time.Minute) // it is polled once in 66 s at least
 		if row := h.row(t, "id-0"); row.Save.Error != "the disk is full" || row.Save.Name != "id-0.mp4" {
 			t.Errorf("after the first failure the row has %+v", row.Save)
 		}
