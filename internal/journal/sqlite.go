@@ -152,7 +152,7 @@ func (e *embedded) read(ctx context.Context, f func(context.Context, querier) er
 func (e *embedded) unavailable(err error) error {
 	_, coded := errors.AsType[*pixazo.Error](err)
 	if _, ok := errors.AsType[*sqlite.Error](err); ok && !coded && !strings.Contains(err.Error(), e.dir) {
-		err = fmt.Errorf("%s: %w", filepath.Join(e.dir, e.file), err)
+		err = fmt.Errorf("%w, in %s", err, filepath.Join(e.dir, e.file)) // a long path may be cut off
 	}
 	return unavailable(err)
 }
