@@ -183,7 +183,7 @@ func (q *request) decode(h http.Header) *mcp.JSONRPCError {
 	known := mcp.IsValidProtocolVersion(header)
 	switch {
 	case !q.modern && header != "" && !known && q.Method != string(mcp.MethodInitialize):
-		return refuse(mcp.INVALID_REQUEST, "this version of the protocol is not known; "+fmt.Sprint(mcp.ValidProtocolVersions)+" are")
+		return refuse(mcp.INVALID_REQUEST, unknownVersion())
 	case !q.modern:
 		return nil
 	case q.Method == "":
@@ -207,6 +207,10 @@ func (q *request) decode(h http.Header) *mcp.JSONRPCError {
 		return refuse(mcp.HEADER_MISMATCH, err.Error())
 	}
 	return nil
+}
+
+func unknownVersion() string {
+	return fmt.Sprint("this version of the protocol is not known; ", mcp.ValidProtocolVersions, " are")
 }
 
 // rawID returns the id as the client wrote it, nil for none. mcp-go would make it a

@@ -184,6 +184,8 @@ func TestHeadersUpTo20251125(t *testing.T) {
 		{name: "the version", body: ping, header: "Mcp-Protocol-Version: 2025-11-25", status: 200},
 		{name: "an older version", body: ping, header: "Mcp-Protocol-Version: 2025-03-26", status: 200},
 		{name: "an unknown version", body: ping, header: "Mcp-Protocol-Version: 1999-01-01", status: 400, code: -32600},
+		{name: "GET of an unknown version", method: "GET", header: "Mcp-Protocol-Version: 1999-01-01", status: 400},
+		{name: "DELETE of an unknown version", method: "DELETE", header: "Mcp-Protocol-Version: 1999-01-01", status: 400},
 		{name: "GET that takes no events", method: "GET", header: "Accept: application/json", status: 406},
 		{name: "an answer", body: `{"jsonrpc":"2.0","id":1,"result":{}}`, status: 202},
 		{name: "an answer to another's session", body: `{"jsonrpc":"2.0","id":1,"result":{}}`, header: "Authorization: Bearer bob", status: 404},

@@ -67,8 +67,12 @@ func hash(id string) string {
 func callKey(session, id string) string { return hash(session + " " + id) }
 
 // session returns the session that a request names. If there is none of the user's,
-// its error is a 404, after which a client begins a new one.
+// its error is a 404, after which a client begins a new one. It also refuses a version of
+// the protocol that is not known.
 func (s *Server) session(r *http.Request) (*journal.Session, error) {
+	if version := r.Header.Get(mcp.HeaderProtocolVersion); version != "" && !mcp.IsValidProtocolVersion(version) {
+		return nil, refused(http.StatusBadRequest, unknownVersion())
+	}
 	given := r.Header.Get(mcp.HeaderSessionID)
 	if given == "" {
 		return nil, refused(http.StatusBadRequest, "the header Mcp-Session-Id is missing")
