@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/mark3labs/mcp-go/mcp"
 )
@@ -53,6 +54,13 @@ func Read(raw []byte) (m Message, refused *mcp.JSONRPCError) {
 	switch {
 	case m.ID != "" && m.ID[0] != '"' && m.ID[0] != '-' && (m.ID[0] < '0' || m.ID[0] > '9'):
 		return refuse(nil, mcp.INVALID_REQUEST, "id must be a string or a number")
+	case !utf8.Valid(raw):
+		// encoding/json would put U+FFFD in place of letters, and a video be paid for
+		// whose prompt lacks them.
+		if m.Method == "" || !utf8.ValidString(m.ID) {
+			id = nil
+		}
+		return refuse(id, mcp.PARSE_ERROR, "message is not UTF-8")
 	case err != nil && m.ID == "":
 		return refuse(nil, mcp.INVALID_REQUEST, "a message must be one JSON-RPC object, whose method is a string")
 	case err != nil:

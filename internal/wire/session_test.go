@@ -17,6 +17,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -283,6 +284,8 @@ func TestMalformedMessagesAreRefusedAndTheServerGoesOn(t *testing.T) {
 	}{
 		{"no JSON", `hello`, mcp.PARSE_ERROR, "not JSON"},
 		{"cut off", `{"jsonrpc":"2.0","id":1,`, mcp.PARSE_ERROR, "not JSON"},
+		{"no UTF-8", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"ping","arguments":{"prompt":"caf` + "\xe9" + `"}}}`, mcp.PARSE_ERROR, "not UTF-8"},
+		{"an id that is no UTF-8", `{"jsonrpc":"2.0","id":"` + "\xe9" + `","method":"ping"}`, mcp.PARSE_ERROR, "not UTF-8"},
 		{"batch", `[{"jsonrpc":"2.0","id":1,"method":"ping"}]`, mcp.INVALID_REQUEST, "one JSON-RPC object"},
 		{"number", `5`, mcp.INVALID_REQUEST, "one JSON-RPC object"},
 		{"empty object", `{}`, mcp.INVALID_REQUEST, "must have a method"},
@@ -306,7 +309,7 @@ func TestMalformedMessagesAreRefusedAndTheServerGoesOn(t *testing.T) {
 			c.t = t
 			c.send(tt.line)
 			m := c.receive()
-			if m.Error == nil || m.Error.Code != tt.code || !strings.Contains(m.Error.Message, tt.contains) {
+			if !utf8.Valid(m.ID) || m.Error == nil || m.Error.Code != tt.code || !strings.Contains(m.Error.Message, tt.contains) {
 				t.Errorf("got %+v, want code %d with %q", m.Error, tt.code, tt.contains)
 			}
 			c.send(callLine(`"next"`, "ping"))
