@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -72,8 +73,11 @@ func (c Config) saved() string {
 }
 
 // savesItself reports whether the video of row will be saved automatically. A video that
-// was saved once is not saved again, even if its file was deleted.
-func savesItself(row jobs.Row) bool { return row.Save.Folder != "" && len(row.Saved) == 0 }
+// was saved once is not saved again, even if its file was deleted; nor is one that was
+// ordered long ago, as when the computer slept since.
+func savesItself(row jobs.Row) bool {
+	return row.Save.Folder != "" && len(row.Saved) == 0 && time.Since(row.SubmittedAt) < jobs.MaxAge
+}
 
 // whileMade returns what to do next while the video is being made.
 func (c Config) whileMade(ctx context.Context, row jobs.Row, v jobs.View) string {

@@ -157,7 +157,9 @@ func TestNextStepOfAJob(t *testing.T) {
 		return v
 	}
 	keeps := func(*jobs.View) {}
-	saving := jobs.Row{Save: journal.Save{Folder: "/home/ada/Videos"}}
+	saving := jobs.Row{SubmittedAt: time.Now(), Save: journal.Save{Folder: "/home/ada/Videos"}}
+	slept := saving
+	slept.SubmittedAt = time.Now().Add(-jobs.MaxAge)
 	saved := saving
 	saved.Saved = []jobs.SavedFile{{Path: "/home/ada/Videos/v.mp4"}}
 	for _, tt := range []struct {
@@ -177,6 +179,7 @@ func TestNextStepOfAJob(t *testing.T) {
 		{"uncertain", jobs.Row{}, jobs.View{Status: "UNCERTAIN"}, "allow_duplicate", "tell the user so"},
 		{"done", jobs.Row{}, done(keeps), "They expire. To keep the video, call download_video.", "saved"},
 		{"done, being saved by itself", saving, done(keeps), "the video is being saved below /home/ada/Videos by itself.", "download_video"},
+		{"done, after the computer slept", slept, done(keeps), "To keep the video, call download_video.", "being saved"},
 		{"done, not saved so far", saving, done(func(v *jobs.View) { v.SaveError = "disk full" }), "could not be saved so far (save_error). To try at once, call download_video.", "being saved"},
 		{"done, saved once and gone", saved, done(keeps), "To keep the video, call download_video.", "being saved"},
 		{"saved", saved, done(func(v *jobs.View) { v.SavedPath = "/home/ada/Videos/v.mp4" }), "where the video is on their computer, as saved_path says.", "download_video"},

@@ -28,9 +28,11 @@ const (
 	// is so for attendFor, so that its end needs no notice.
 	attendEvery = 15 * time.Second
 	attendFor   = 30 * time.Second
-
-	followTo = 48 * time.Hour // older jobs are not polled unless somebody waits for them
 )
+
+// MaxAge is how long after its submission a job is polled without anybody waiting for it,
+// and its video saved without a call.
+const MaxAge = 48 * time.Hour
 
 // loop polls one job.
 type loop struct {
@@ -223,8 +225,8 @@ func (t *Tracker) turn(l *loop, attended bool, interval time.Duration) (pause, n
 		t.show(seen, err)
 		return left, 0, false
 	}
-	if age, ok := age(seen); !attended && ok && age > followTo {
-		return followTo, 0, false // until somebody waits for it
+	if age, ok := age(seen); !attended && ok && age > MaxAge {
+		return MaxAge, 0, false // until somebody waits for it
 	}
 	if granted, err := t.journal.Claim(l.ctx, l.key.id, interval); !granted {
 		if now, _ := t.Find(l.ctx, l.key.id); now != nil {

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	maxAge      = 48 * time.Hour   // older jobs are left alone
+	maxAge      = jobs.MaxAge      // older jobs are left alone
 	lifetime    = 6 * time.Hour    // of a keeper process
 	pendingLook = time.Second      // between two looks at the journal while something is pending
 	idleLook    = time.Minute      // the same while nothing is
