@@ -30,6 +30,9 @@ func (k *Keeper) RunAlone(ctx context.Context, submitting <-chan struct{}) {
 			return
 		}
 		pending := k.look(ctx)
+		if sent && !k.hasRead && !k.o.Journal.Unwritten() && time.Since(w.begun) > unreadFor {
+			break // nothing was submitted; once the journal can be read, a server starts another keeper
+		}
 		if sent && (!pending && !k.o.Journal.Unwritten() || time.Since(w.begun) > k.lifetime) {
 			break
 		}

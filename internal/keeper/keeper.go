@@ -25,6 +25,7 @@ const (
 	pendingLook = time.Second      // between two looks at the journal while something is pending
 	idleLook    = time.Minute      // the same while nothing is
 	errorPause  = 10 * time.Second // before the next look when one has failed
+	unreadFor   = 5 * time.Minute  // how long a keeper stays that could not read the journal even once
 	leaseFor    = 60 * time.Second // of the watch; it is renewed three times as often
 	stopFor     = time.Minute      // how long a request to end stands
 
@@ -72,6 +73,7 @@ type Keeper struct {
 	wake     chan struct{} // ends the pause before the next look
 	tasks    sync.WaitGroup
 
+	hasRead     bool      // whether the journal could be read since the start
 	accounts    []string  // hashes of the keys since the start: after a change of key the jobs of the old one go on
 	adoptedAt   time.Time // when jobs of other keys were last asked for
 	othersExist bool      // whether the last look found unfinished jobs of other keys
@@ -154,6 +156,7 @@ func (k *Keeper) end() {
 func (k *Keeper) look(ctx context.Context) (pending bool) {
 	rows, err := k.work(ctx)
 	if err == nil {
+		k.hasRead = true
 		return k.begin(ctx, rows)
 	}
 	k.o.Logger.Warn("the journal could not be read", "error", err)

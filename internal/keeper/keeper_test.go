@@ -900,6 +900,27 @@ func TestAKeeperStaysWhileTheJournalCanNotBeRead(t *testing.T) {
 	}
 }
 
+// Each call of a server whose journal can't be read, as that of another user can't be,
+// leaves a keeper.
+func TestAKeeperThatNeverReadTheJournalEnds(t *testing.T) {
+	t.Parallel()
+	deletesOpenFiles(t)
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		h := newHouse(t, dir, nil)
+		defer h.close()
+		file := filepath.Join(dir, "journal.db")
+		if err := os.Symlink(file, file); err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		<-h.alone(t)
+		if took := time.Since(begun); took < unreadFor || took > unreadFor+time.Minute {
+			t.Errorf("it ended after %s", took)
+		}
+	})
+}
+
 func deletesOpenFiles(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows deletes no file that is open")
