@@ -310,14 +310,19 @@ func TestWaitKnowsOfSubmissionsWithoutAnID(t *testing.T) {
 			t.Fatal(r.text())
 		}
 		<-sent
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			out, errs, code := shellIn(t, env, dir, "wait") // looks while the one below waits
+			if code != tt.code || !strings.Contains(out, tt.want) || strings.Contains(out, tt.never) {
+				t.Errorf("%t: %d, %q, %s", tt.accepted, code, out, errs)
+			}
+		}()
 		if out, _, code := shellIn(t, env, dir, "wait", "--timeout=1s"); code != timedOut || !strings.Contains(out, "none  SUBMITTING  tides") {
 			t.Errorf("%t, not answered: %d, %q", tt.accepted, code, out)
 		}
-		go func() { answer <- tt.accepted }()
-		out, errs, code := shellIn(t, env, dir, "wait")
-		if code != tt.code || !strings.Contains(out, tt.want) || strings.Contains(out, tt.never) {
-			t.Errorf("%t: %d, %q, %s", tt.accepted, code, out, errs)
-		}
+		answer <- tt.accepted
+		<-ended
 	}
 	if err := p.end(); err != nil {
 		t.Error(err)
