@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -46,6 +47,9 @@ func TestOnlyRegularFilesAreOpened(t *testing.T) {
 }
 
 func TestFolderBehindALinkThatLeadsNowhereIsSaidWhy(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a link is one to a file or to a folder there, from the start")
+	}
 	dir := t.TempDir()
 	link := filepath.Join(dir, "link")
 	if err := os.Symlink(filepath.Join(dir, "disk"), link); err != nil {
