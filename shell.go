@@ -244,10 +244,11 @@ func columnsOf(v jobs.View, err error) []string {
 	return all
 }
 
-// saved returns the row of a finished job once its video is saved, could not be, or is not
-// at deadline. With --save it saves the video itself, however long that takes; so it does
-// after saveTime, until deadline, if no keeper did, since none may run after the computer
-// was started again.
+// saved waits until the video of a finished job is saved, or that has failed, at the
+// longest until deadline, and returns the job's row. With --save it saves the video itself
+// at once, and deadline does not count. Without --save it leaves that to a keeper for
+// saveTime, and then saves the video itself: after a restart of the computer there may be
+// no keeper.
 func (w *waiter) saved(ctx context.Context, a *app, row journal.Row, deadline time.Time) (journal.Row, error) {
 	id := row.Job.RequestID
 	if w.settings.Shell.Save {

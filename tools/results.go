@@ -73,8 +73,8 @@ func (c Config) saved() string {
 }
 
 // savesItself reports whether the video of row will be saved automatically. A video that
-// was saved once is not saved again, even if its file was deleted; nor is one that was
-// ordered long ago, as when the computer slept since.
+// was saved once is not saved again, even if its file was deleted. One that was ordered
+// more than jobs.MaxAge ago is not saved either.
 func savesItself(row jobs.Row) bool {
 	return row.Save.Folder != "" && len(row.Saved) == 0 && time.Since(row.SubmittedAt) < jobs.MaxAge
 }

@@ -147,8 +147,8 @@ func (e *embedded) read(ctx context.Context, f func(context.Context, querier) er
 	return e.unavailable(err)
 }
 
-// unavailable is the function of that name. It adds the path to an error of SQLite, which
-// does not tell what is to be mended.
+// unavailable returns err as a journal_unavailable error. It adds the path of the database
+// to an error of SQLite, which does not name it.
 func (e *embedded) unavailable(err error) error {
 	_, coded := errors.AsType[*pixazo.Error](err)
 	if _, ok := errors.AsType[*sqlite.Error](err); ok && !coded && !strings.Contains(err.Error(), e.dir) {
