@@ -20,7 +20,6 @@ import (
 )
 
 const (
-	maxAge      = jobs.MaxAge      // older jobs are left alone
 	lifetime    = 6 * time.Hour    // of a keeper process
 	pendingLook = time.Second      // between two looks at the journal while something is pending
 	idleLook    = time.Minute      // the same while nothing is
@@ -200,7 +199,7 @@ func (k *Keeper) begin(ctx context.Context, rows []journal.Row) (pending bool) {
 // it asks for them with the present key, and each job for which it gets an answer
 // is its own from then on.
 func (k *Keeper) work(ctx context.Context) (own []journal.Row, err error) {
-	rows, err := k.o.Journal.Work(ctx, maxAge)
+	rows, err := k.o.Journal.Work(ctx, jobs.MaxAge)
 	if err != nil {
 		return nil, err
 	}

@@ -752,7 +752,7 @@ func TestOldJobsAreLeftAlone(t *testing.T) {
 		if _, err := h.submit(t, "tides"); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(maxAge + time.Minute)
+		time.Sleep(jobs.MaxAge + time.Minute)
 		begun := time.Now()
 		<-h.alone(t)
 		if took := time.Since(begun); took > 5*time.Second || h.gateway.polls > 0 {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
@@ -42,7 +43,7 @@ func noticeOf(row journal.Row, now time.Time) (n Notice, ok bool) {
 		return Notice{"Video failed", about}, true
 	case row.State == journal.Uncertain && row.Job.RequestID == "":
 		return Notice{"Video request uncertain", about + "\nIt may have been accepted and charged."}, true
-	case row.Pending() && !row.ChangedAt.IsZero() && now.Sub(row.ChangedAt) > stalledAfter && now.Sub(row.ChangedAt) < maxAge:
+	case row.Pending() && !row.ChangedAt.IsZero() && now.Sub(row.ChangedAt) > stalledAfter && now.Sub(row.ChangedAt) < jobs.MaxAge:
 		return Notice{"Video takes long", about + "\nNothing has changed for an hour."}, true
 	}
 	return Notice{}, false

@@ -36,13 +36,13 @@ func (k *Keeper) RunReplica(ctx context.Context, callbacks bool) {
 		var rows []journal.Row
 		var err error
 		if callbacks {
-			rows, err = k.o.Journal.Saves(ctx, maxAge, replicaRows)
+			rows, err = k.o.Journal.Saves(ctx, jobs.MaxAge, replicaRows)
 		} else {
-			rows, err = k.o.Journal.Work(ctx, maxAge)
+			rows, err = k.o.Journal.Work(ctx, jobs.MaxAge)
 		}
 		if err != nil {
 			k.o.Logger.Warn("the journal could not be looked at", "error", err)
-			journal.Sleep(ctx, errorPause) // however long it took: it waited for the network, perhaps
+			journal.Sleep(ctx, errorPause) // and not longer for a look that took long: it may have waited for the network
 			continue
 		}
 		k.begin(ctx, rows)

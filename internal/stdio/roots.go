@@ -40,7 +40,7 @@ type questions struct {
 func (q *questions) answer(id string, result, failure json.RawMessage) bool {
 	replied, ok := q.pending.LoadAndDelete(id)
 	if ok {
-		if failure != nil && string(failure) != "null" {
+		if wire.Given(failure) {
 			q.log.Debug("the client answered with an error", "error", q.session.Clean(string(failure), 500))
 			result = nil // which would be against the rules beside an error
 		}

@@ -29,15 +29,6 @@ func (s *Server) label(tool string) string {
 	return tool
 }
 
-// clean returns words of a client for an answer or the log: see Options.Hide, and
-// text.Clean.
-func (s *Server) clean(words string, most int) string {
-	if s.o.Hide != nil {
-		words = s.o.Hide(words)
-	}
-	return text.Clean(words, most)
-}
-
 // record counts and logs a request that was answered.
 func (s *Server) record(q *request, answer mcp.JSONRPCMessage, took time.Duration) {
 	outcome, level := outcomeOf(answer), slog.LevelDebug
@@ -45,7 +36,7 @@ func (s *Server) record(q *request, answer mcp.JSONRPCMessage, took time.Duratio
 		level = slog.LevelInfo
 		s.counter("pixazo_mcp_calls_total{tool=%q,outcome=%q}", s.label(q.tool), outcome).Inc()
 	}
-	s.log.Log(context.Background(), level, "answered", "method", s.clean(q.Method, 50), "tool", s.clean(q.tool, 50), "user", text.Clean(q.user.Name, 50), "owner", q.user.Owner, "outcome", outcome, "took", took.Round(time.Millisecond))
+	s.log.Log(context.Background(), level, "answered", "method", s.wire.Clean(q.Method, 50), "tool", s.wire.Clean(q.tool, 50), "user", text.Clean(q.user.Name, 50), "owner", q.user.Owner, "outcome", outcome, "took", took.Round(time.Millisecond))
 }
 
 // outcomeOf returns "ok", "cancelled" or "refused" (a JSON-RPC error). For a tool

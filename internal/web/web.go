@@ -38,7 +38,6 @@ const (
 	maxBodies   = 64 << 20 // bytes of all bodies being handled, without the small ones
 	smallBody   = 64 << 10
 	maxValues   = 10_000      // JSON values in a body
-	maxError    = 500         // characters of an error message
 	bodyTime    = time.Minute // the longest time for a body to come
 	maxLimiters = 10_000      // users whose rate is remembered
 	maxStreams  = 50          // notification streams of one user at once
@@ -99,6 +98,8 @@ type Server struct {
 	log *slog.Logger
 	mux *http.ServeMux
 
+	wire wire.Options // of all sessions
+
 	local   bool        // no authentication: for this computer alone
 	leaving atomic.Bool // Leave was called
 
@@ -119,7 +120,7 @@ func New(srv *server.MCPServer, o Options) *Server {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	o.Metrics = cmp.Or(o.Metrics, metrics.NewSet())
 	s := &Server{
-		srv: srv, o: o, log: o.Logger, mux: http.NewServeMux(), open: o.Metrics.NewCounter("pixazo_mcp_requests_open"),
+		srv: srv, o: o, log: o.Logger, wire: wire.Options{Subscribe: o.Subscribe, Hide: o.Hide, Logger: o.Logger}, mux: http.NewServeMux(), open: o.Metrics.NewCounter("pixazo_mcp_requests_open"),
 		bodiesOf: map[string]int64{}, streams: map[*stream]struct{}{}, known: map[string]knownSession{}, limiters: map[string]*rate.Limiter{},
 	}
 	const prm = "/.well-known/oauth-protected-resource"

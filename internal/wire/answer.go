@@ -14,10 +14,10 @@ import (
 	"pixazo-mcp/internal/text"
 )
 
-const (
-	maxError  = 500 // characters of an error message
-	maxLogged = 100 // characters of a method, or an id, in the log
-)
+// MaxError is the length of the longest error message, in characters.
+const MaxError = 500
+
+const maxLogged = 100 // characters of a method, or an id, in the log
 
 // goValue matches the part of an error of encoding/json that names a Go type.
 var goValue = text.Pattern(`json: cannot unmarshal (\w+).* into Go .*`)
@@ -120,7 +120,7 @@ func (s *Session) finish(response mcp.JSONRPCMessage, c *call) mcp.JSONRPCMessag
 			r.Error.Code = int(code)
 		}
 		// mcp-go quotes what the client sent, at any length, and names Go types.
-		r.Error.Message = s.Clean(goValue().ReplaceAllString(r.Error.Message, "the JSON $1 is out of place or out of range"), maxError)
+		r.Error.Message = s.Clean(goValue().ReplaceAllString(r.Error.Message, "the JSON $1 is out of place or out of range"), MaxError)
 		return r
 	}
 	return response
@@ -146,5 +146,5 @@ func inputRequired(result *mcp.CallToolResult) any {
 
 // refusal returns an error as the answer to the request id, nil if that is not known.
 func refusal(id any, code int, message string) mcp.JSONRPCError {
-	return mcp.NewJSONRPCError(mcp.NewRequestId(id), code, text.Clean(message, maxError), nil)
+	return mcp.NewJSONRPCError(mcp.NewRequestId(id), code, text.Clean(message, MaxError), nil)
 }

@@ -39,14 +39,17 @@ func (s *Session) SetErrorCode(ctx context.Context, code int) {
 	}
 }
 
-// Clean returns words of the client, or of an error, for a message or the log: see
-// Options.Hide, and text.Clean.
-func (s *Session) Clean(words string, most int) string {
-	if s.options.Hide != nil {
-		words = s.options.Hide(words)
+// Clean returns words of the client, or of an error, for a message or the log, without
+// what Hide hides, cleaned and cut off as text.Clean does.
+func (o Options) Clean(words string, most int) string {
+	if o.Hide != nil {
+		words = o.Hide(words)
 	}
 	return text.Clean(words, most)
 }
+
+// Clean is that of the session's Options.
+func (s *Session) Clean(words string, most int) string { return s.options.Clean(words, most) }
 
 // ListRoots returns the client's roots; see Options.
 func (s *Session) ListRoots(ctx context.Context, _ mcp.ListRootsRequest) (*mcp.ListRootsResult, error) {

@@ -67,7 +67,7 @@ func Read(raw []byte) (m Message, refused *mcp.JSONRPCError) {
 		return refuse(id, mcp.INVALID_REQUEST, "method must be a string")
 	case m.Method == "" && m.ID == "" && m.Result == nil && m.Error == nil:
 		return refuse(nil, mcp.INVALID_REQUEST, noMethod)
-	case m.Method != "" && m.ID != "" && (given(m.Result) || given(m.Error)):
+	case m.Method != "" && m.ID != "" && (Given(m.Result) || Given(m.Error)):
 		// mcp-go takes it for an answer, and so would never answer it.
 		return refuse(id, mcp.INVALID_REQUEST, "a request must have no result and no error")
 	case null && m.Method != "" && !strings.HasPrefix(m.Method, "notifications/"):
@@ -80,9 +80,9 @@ func Read(raw []byte) (m Message, refused *mcp.JSONRPCError) {
 	return m, nil
 }
 
-// given reports whether a field of a message is there and not null, as which some programs
-// write a field that they leave out.
-func given(field json.RawMessage) bool { return field != nil && string(field) != "null" }
+// Given reports whether a field of a message is there and not null. Some programs write
+// null for a field that they leave out.
+func Given(field json.RawMessage) bool { return field != nil && string(field) != "null" }
 
 // occurrences counts how often an object has a field, in any case of letters, as
 // encoding/json reads it.
