@@ -414,18 +414,24 @@ func TestAnOutcomeThatOnlyTheJournalHasCounts(t *testing.T) {
 	}
 }
 
+// underWay begins a submission that the gateway answers after a time with id-1. It returns
+// the directory of the journal, another tracker on it, and what waits for the call.
+func underWay(t *testing.T, answered time.Duration) (dir string, other *jobs.Tracker, calls *sync.WaitGroup) {
+	g := &fakeGateway{submit: func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
+		time.Sleep(answered)
+		return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil
+	}}
+	dir, calls = t.TempDir(), &sync.WaitGroup{}
+	first, other := openTracker(t, g, dir), openTracker(t, g, dir)
+	calls.Go(func() { submit(t, first, request()) })
+	return dir, other, calls
+}
+
 // While the gateway takes its time, the journal is away for almost as long as a lease.
 func TestASubmissionUnderWayOutlivesAnAbsenceOfTheJournal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		g := &fakeGateway{submit: func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
-			time.Sleep(70 * time.Second)
-			return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil
-		}}
-		first, second := openTracker(t, g, dir), openTracker(t, g, dir)
-		var calls sync.WaitGroup
-		calls.Go(func() { submit(t, first, request()) })
+		dir, second, calls := underWay(t, 70*time.Second)
 		time.Sleep(5 * time.Second)
 		db := raw(t, dir)
 		execute(t, db, "ALTER TABLE jobs RENAME TO hidden")
@@ -443,14 +449,7 @@ func TestASubmissionUnderWayOutlivesAnAbsenceOfTheJournal(t *testing.T) {
 func TestACallThatJoinedOutlivesAnAbsenceOfTheJournal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		g := &fakeGateway{submit: func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
-			time.Sleep(10 * time.Second)
-			return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil
-		}}
-		first, second := openTracker(t, g, dir), openTracker(t, g, dir)
-		var calls sync.WaitGroup
-		calls.Go(func() { submit(t, first, request()) })
+		dir, second, calls := underWay(t, 10*time.Second)
 		time.Sleep(time.Second)
 		calls.Go(func() {
 			if s, err := second.Submit(t.Context(), request(), jobs.SubmitOptions{}); err != nil || s.Row.Job.RequestID != "id-1" {
