@@ -26,7 +26,9 @@ import (
 	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/setup"
 	"pixazo-mcp/internal/web"
+	"pixazo-mcp/internal/wire"
 	"pixazo-mcp/pixazo"
+	"pixazo-mcp/resources"
 	"pixazo-mcp/tools"
 )
 
@@ -52,11 +54,10 @@ func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) 
 	defer a.close()
 	starter := a.starter(nil)
 	srv, videos := a.register(starter)
-	o, err := a.webOptions()
+	o, err := a.webOptions(videos)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	o.Subscribe = videos.Subscribe
 	handler := web.New(srv, o)
 	a.journal.Hear(handler.Signalled)
 
@@ -158,7 +159,7 @@ func (a *app) forTeam(o *journal.Options, jo *jobs.Options) error {
 }
 
 // webOptions returns the options of the HTTP server, made from the settings.
-func (a *app) webOptions() (web.Options, error) {
+func (a *app) webOptions(videos *resources.Videos) (web.Options, error) {
 	s := a.settings.HTTP
 	verifier, err := identity.New(identity.Options{
 		PublicURL: s.PublicURL, Issuer: s.OAuthIssuer, Scopes: s.OAuthScopes, TokensFile: s.TokensFile, Logger: a.log,
@@ -167,6 +168,7 @@ func (a *app) webOptions() (web.Options, error) {
 		return web.Options{}, err
 	}
 	o := web.Options{
+		Options:        wire.Options{Subscribe: videos.Subscribe, Hide: a.hideKey, Logger: a.log},
 		PublicURL:      s.PublicURL,
 		Sessions:       a.journal,
 		AllowedOrigins: s.AllowedOrigins,
@@ -174,10 +176,8 @@ func (a *app) webOptions() (web.Options, error) {
 		MaxBody:        s.MaxBody,
 		Usage:          http.HandlerFunc(a.usage),
 		UsageToken:     s.UsageToken.Reveal(),
-		Hide:           a.hideKey,
 		Ready:          a.journal.Ping,
 		Metrics:        a.metrics,
-		Logger:         a.log,
 	}
 	if verifier != nil {
 		o.Identity = verifier

@@ -23,6 +23,7 @@ import (
 	"pixazo-mcp/internal/keeper"
 	"pixazo-mcp/internal/stdio"
 	"pixazo-mcp/internal/text"
+	"pixazo-mcp/internal/wire"
 	"pixazo-mcp/pixazo"
 	"pixazo-mcp/resources"
 	"pixazo-mcp/tools"
@@ -47,7 +48,8 @@ func serve(ctx context.Context, settings config.Settings, keepCommand func() *ex
 	watches.Go(func() { a.watch(watching, starter) })
 	watches.Go(func() { a.tidy(watching) })
 	return stdio.Serve(ctx, srv, stdin, stdout, stdio.Options{
-		Drain: func() { a.tracker.Drain(); a.saver.Drain() },
+		Options: wire.Options{Subscribe: videos.Subscribe, Hide: a.hideKey, Logger: log},
+		Drain:   func() { a.tracker.Drain(); a.saver.Drain() },
 		Finish: func(ctx context.Context) {
 			starter.Finish()
 			a.tracker.Finish(ctx)
@@ -55,9 +57,6 @@ func serve(ctx context.Context, settings config.Settings, keepCommand func() *ex
 			stopWatching()
 			watches.Wait()
 		},
-		Subscribe: videos.Subscribe,
-		Hide:      a.hideKey,
-		Logger:    log,
 	})
 }
 

@@ -42,9 +42,9 @@ func main() {
 	handler := web.New(srv, web.Options{
 		Sessions: sessions,
 		MaxBody:  1 << 20,
-		Subscribe: func(context.Context, string, func()) (func(), error) {
+		Options: wire.Options{Subscribe: func(context.Context, string, func()) (func(), error) {
 			return func() {}, nil
-		},
+		}},
 	})
 	sessions.Hear(handler.Signalled)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

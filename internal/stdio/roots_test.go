@@ -17,6 +17,8 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
+
+	"pixazo-mcp/internal/wire"
 )
 
 // clientHasRoots reports whether the client said that it can name its roots.
@@ -97,7 +99,7 @@ func TestRootsOfALegacyClient(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
-				p := start(t.Context(), t, rootsTools, Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+				p := start(t.Context(), t, rootsTools, Options{Options: wire.Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}})
 				p.initialize(`{"roots":{"listChanged":true}}`)
 				for n := 1; n <= 2; n++ { // each call asks anew: roots change
 					p.send(callLine(fmt.Sprint(n), "roots"))

@@ -28,6 +28,8 @@ const (
 
 // Options configures Serve.
 type Options struct {
+	wire.Options
+
 	// Drain is called when no new calls are taken any more. It should make calls that
 	// may take long end soon, and return at once.
 	Drain func()
@@ -36,10 +38,6 @@ type Options struct {
 	// everything that must not be cut off has ended, at the latest when its context
 	// ends, 10 minutes later.
 	Finish func(context.Context)
-
-	Subscribe wire.Subscribe            // begins subscriptions to resources
-	Hide      func(words string) string // see wire.Options
-	Logger    *slog.Logger              // nil means none
 }
 
 // Serve answers the messages of in until in ends, ctx ends, or out can't be written any
@@ -48,18 +46,12 @@ type Options struct {
 func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writer, options Options) error {
 	options.Logger = cmp.Or(options.Logger, slog.New(slog.DiscardHandler))
 	w := &lineWriter{out: out}
-	input, endOfInput := context.WithCancel(context.WithoutCancel(ctx))
-	defer endOfInput()
-	q := &questions{log: options.Logger, ended: input}
 	// The end of ctx begins the drain, and does not cut calls off.
-	session, err := wire.Open(context.WithoutCancel(ctx), srv, "stdio", w.write, wire.Options{
-		Subscribe: options.Subscribe, ListRoots: q.listRoots, Elicit: q.elicit, Answer: q.answer, Hide: options.Hide, Logger: options.Logger,
-	})
+	session, err := wire.Open(context.WithoutCancel(ctx), srv, "stdio", w.write, options.Options)
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
 	defer session.Close()
-	q.session = session
 
 	ended := make(chan error, 1)
 	go func() { ended <- takeAll(session, in) }()
@@ -69,7 +61,6 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 	case <-session.Broken():
 		options.Logger.Warn("the client no longer reads")
 	}
-	endOfInput()
 	drain(session, w, options)
 	return err
 }

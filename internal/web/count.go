@@ -36,7 +36,7 @@ func (s *Server) record(q *request, answer mcp.JSONRPCMessage, took time.Duratio
 		level = slog.LevelInfo
 		s.counter("pixazo_mcp_calls_total{tool=%q,outcome=%q}", s.label(q.tool), outcome).Inc()
 	}
-	s.log.Log(context.Background(), level, "answered", "method", s.wire.Clean(q.Method, 50), "tool", s.wire.Clean(q.tool, 50), "user", text.Clean(q.user.Name, 50), "owner", q.user.Owner, "outcome", outcome, "took", took.Round(time.Millisecond))
+	s.log.Log(context.Background(), level, "answered", "method", s.o.Clean(q.Method, 50), "tool", s.o.Clean(q.tool, 50), "user", text.Clean(q.user.Name, 50), "owner", q.user.Owner, "outcome", outcome, "took", took.Round(time.Millisecond))
 }
 
 // outcomeOf returns "ok", "cancelled" or "refused" (a JSON-RPC error). For a tool

@@ -56,7 +56,7 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, user identity.User
 		wrong = q.decode(r.Header)
 	}
 	if wrong != nil {
-		wrong.Error.Message = s.wire.Clean(wrong.Error.Message, wire.MaxError)
+		wrong.Error.Message = s.o.Clean(wrong.Error.Message, wire.MaxError)
 		a.end(http.StatusBadRequest, *wrong)
 		return nil
 	}
@@ -225,7 +225,7 @@ func (q *request) rawID() any {
 // call handles q, the message of r, and writes the answer to a. Its error is a refusal
 // for which nothing was written yet.
 func (s *Server) call(r *http.Request, a *reply, q *request) error {
-	ctx, begun, o := r.Context(), time.Now(), s.wire
+	ctx, begun, o := r.Context(), time.Now(), s.o.Options
 	if q.modern { // the client cancels a call by closing the connection
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithCancel(ctx)

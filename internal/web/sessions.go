@@ -200,7 +200,7 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
 	err = s.o.Sessions.Signal(ctx, signalStream+" "+st.session+" "+st.name)
 	var open *wire.Session
 	if err == nil {
-		open, err = wire.Open(ctx, s.srv, st.name, a.send, s.wire)
+		open, err = wire.Open(ctx, s.srv, st.name, a.send, s.o.Options)
 	}
 	if err != nil {
 		return s.retryLater(r, "no notifications can be sent", err)

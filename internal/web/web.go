@@ -66,10 +66,11 @@ type Sessions interface {
 
 // Options configure a Server. A nil handler's address is not served.
 type Options struct {
+	wire.Options // of all sessions; Subscribe begins a subscription of the owner in its ctx
+
 	PublicURL string   // as users type it; MCP is served at its path, and at /mcp
 	Identity  Identity // nil for no authentication; the server then answers as localhost alone
 	Sessions  Sessions
-	Subscribe wire.Subscribe // begins a subscription of the owner in its ctx
 
 	AllowedOrigins []string // of pages in browsers that may call
 	CallsPerMinute int      // of one user; 0 means any number
@@ -80,15 +81,12 @@ type Options struct {
 	// of nonce. After an error the gateway is asked to deliver the callback again.
 	Callback func(ctx context.Context, nonce, requestID string) error
 
-	Hide func(words string) string // see wire.Options
-
 	Videos     http.Handler // below /videos/
 	Usage      http.Handler // at /usage
 	UsageToken string       // the bearer token that Usage needs
 
 	Ready   func(context.Context) error // returns why the server can't work; nil means that it can
 	Metrics *metrics.Set                // nil means none
-	Logger  *slog.Logger                // nil means none
 }
 
 // Server is the HTTP handler of all addresses but /metrics.
@@ -97,8 +95,6 @@ type Server struct {
 	o   Options
 	log *slog.Logger
 	mux *http.ServeMux
-
-	wire wire.Options // of all sessions
 
 	local   bool        // no authentication: for this computer alone
 	leaving atomic.Bool // Leave was called
@@ -120,7 +116,7 @@ func New(srv *server.MCPServer, o Options) *Server {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	o.Metrics = cmp.Or(o.Metrics, metrics.NewSet())
 	s := &Server{
-		srv: srv, o: o, log: o.Logger, wire: wire.Options{Subscribe: o.Subscribe, Hide: o.Hide, Logger: o.Logger}, mux: http.NewServeMux(), open: o.Metrics.NewCounter("pixazo_mcp_requests_open"),
+		srv: srv, o: o, log: o.Logger, mux: http.NewServeMux(), open: o.Metrics.NewCounter("pixazo_mcp_requests_open"),
 		bodiesOf: map[string]int64{}, streams: map[*stream]struct{}{}, known: map[string]knownSession{}, limiters: map[string]*rate.Limiter{},
 	}
 	const prm = "/.well-known/oauth-protected-resource"

@@ -225,7 +225,7 @@ func (t *team) replica(tt *testing.T, change func(*Options)) *replica {
 			return mcp.NewToolResultText("done"), nil
 		}
 	})
-	o := Options{Identity: users{}, Sessions: t, Subscribe: r.subscribe, MaxBody: 1 << 20}
+	o := Options{Options: wire.Options{Subscribe: r.subscribe}, Identity: users{}, Sessions: t, MaxBody: 1 << 20}
 	if change != nil {
 		change(&o)
 	}

@@ -5,8 +5,6 @@ package wire
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -50,22 +48,6 @@ func (o Options) Clean(words string, most int) string {
 
 // Clean is that of the session's Options.
 func (s *Session) Clean(words string, most int) string { return s.options.Clean(words, most) }
-
-// ListRoots returns the client's roots; see Options.
-func (s *Session) ListRoots(ctx context.Context, _ mcp.ListRootsRequest) (*mcp.ListRootsResult, error) {
-	if s.options.ListRoots == nil {
-		return &mcp.ListRootsResult{}, nil
-	}
-	return s.options.ListRoots(ctx)
-}
-
-// Elicit asks whoever uses the client; see Options.
-func (s *Session) Elicit(ctx context.Context, params mcp.ElicitationParams, answered func(result json.RawMessage)) error {
-	if s.options.Elicit == nil {
-		return errors.ErrUnsupported
-	}
-	return s.options.Elicit(ctx, params, answered)
-}
 
 // ClientName returns the name that the client of the call in ctx has given, "" if none.
 func (s *Session) ClientName(ctx context.Context) string {

@@ -27,20 +27,6 @@ import (
 type Options struct {
 	Subscribe Subscribe // begins subscriptions to resources
 
-	// ListRoots asks the client for its roots, on behalf of the call in ctx. Without
-	// ListRoots the client has none.
-	ListRoots func(ctx context.Context) (*mcp.ListRootsResult, error)
-
-	// Elicit asks the user of the client, on behalf of the call in ctx. When the client
-	// answers, it calls answered with the result, or with nil if the answer is an error;
-	// the call in ctx may have ended by then. Without Elicit the user can't be asked.
-	Elicit func(ctx context.Context, params mcp.ElicitationParams, answered func(result json.RawMessage)) error
-
-	// Answer takes the client's answer to a request of the transport, whose id is given
-	// as JSON, and reports whether there was such a request. It must not block. A
-	// transport that sends no requests needs no Answer.
-	Answer func(id string, result, failure json.RawMessage) bool
-
 	// Hide returns words of the client, or of an error, without what must be neither
 	// sent nor logged. Without Hide they are taken as they are.
 	Hide func(words string) string
@@ -63,9 +49,13 @@ type Session struct {
 
 	initialize, inTurn *call // the newest initialize, and the newest call that runs in turn; used by begin alone
 
-	mu      sync.Mutex
+	asked     atomic.Int64 // how many questions there were
+	questions sync.Map     // those without an answer, by id as JSON: func(result json.RawMessage), which takes the answer
+
+	stopped context.Context // ends when Stop is called
+	stop    context.CancelFunc
+	mu      sync.Mutex       // guards what follows, and stop
 	calls   map[string]*call // in flight, by id
-	stopped bool
 	work    sync.WaitGroup
 }
 
@@ -77,14 +67,15 @@ func New(ctx context.Context, srv *server.MCPServer, id string, out func(message
 	options.Logger = cmp.Or(options.Logger, slog.New(slog.DiscardHandler))
 	s := &Session{srv: srv, options: options, log: options.Logger, calls: map[string]*call{}}
 	s.news = newNews(ctx, &writer{out: out, turn: make(chan struct{}, 1), broken: make(chan struct{})}, id, nil, options.Subscribe)
+	s.stopped, s.stop = context.WithCancel(context.Background())
 	s.SetClientInfo(mcp.Implementation{})
 	s.SetClientCapabilities(mcp.ClientCapabilities{})
 	return s
 }
 
 // Open returns a session like New, but for all messages of a client, which are passed to
-// Take, and with news. id must be unique among the sessions of srv. ctx is that of all
-// calls.
+// Take, and with news and questions to the client. id must be unique among the sessions of
+// srv. ctx is that of all calls.
 func Open(ctx context.Context, srv *server.MCPServer, id string, out func(message []byte) error, options Options) (*Session, error) {
 	s := New(ctx, srv, id, out, options)
 	s.openQueues()
@@ -109,8 +100,7 @@ func (s *Session) Take(raw []byte) {
 	case refused != nil:
 		s.refuse(*refused)
 	case m.Method == "":
-		asked := s.options.Answer != nil && s.options.Answer(m.ID, m.Result, m.Error)
-		if !asked && m.Result == nil && m.Error == nil {
+		if !s.takeAnswer(m) && m.Result == nil && m.Error == nil {
 			s.Refuse(nil, mcp.INVALID_REQUEST, noMethod)
 		}
 	case m.Method == string(mcp.MethodNotificationCancelled):
@@ -129,7 +119,7 @@ func (s *Session) Do(ctx context.Context, m Message) mcp.JSONRPCMessage {
 	defer cancel()
 	c := &call{Message: m, cancel: cancel}
 	s.mu.Lock()
-	stopped := s.stopped
+	stopped := s.stopped.Err() != nil
 	s.calls[m.ID] = c
 	s.mu.Unlock()
 	if stopped {
@@ -187,7 +177,7 @@ func (s *Session) begin(m Message) {
 func (s *Session) run(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.stopped {
+	if s.stopped.Err() == nil {
 		s.work.Go(f)
 	}
 }
@@ -243,7 +233,7 @@ func (s *Session) Stop() {
 	s.unsubscribe()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stopped = true
+	s.stop()
 	for _, c := range s.calls {
 		if c.Method == string(mcp.MethodSubscriptionsListen) {
 			c.cancel()
