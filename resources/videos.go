@@ -45,7 +45,7 @@ type Videos struct {
 }
 
 // register adds the list of videos and the template to s. Unless several users share the
-// server, each video that is added from now on becomes a resource of its own.
+// server, each video that is added or changes from now on becomes a resource of its own.
 func register(s *server.MCPServer, tracker *jobs.Tracker, team bool) *Videos {
 	v := &Videos{server: s, tracker: tracker}
 	made := "made on this computer"
@@ -206,8 +206,8 @@ func (v *Videos) Subscribe(ctx context.Context, uri string, updated func()) (sto
 	}
 	owner := jobs.Owner(ctx)
 	// Listens first, so that it misses no change.
-	forget := v.tracker.Listen(func(e jobs.Event) {
-		if e.Row.Owner == owner && (uri == jobs.VideosURI || uri == videoURI(e.Row)) {
+	forget := v.tracker.Listen(func(row jobs.Row) {
+		if row.Owner == owner && (uri == jobs.VideosURI || uri == videoURI(row)) {
 			updated()
 		}
 	})
@@ -220,21 +220,25 @@ func (v *Videos) Subscribe(ctx context.Context, uri string, updated func()) (sto
 
 func videoURI(r jobs.Row) string { return jobs.VideosURI + "/" + r.Job.RequestID }
 
-// list makes a video that was added a resource of its own. mcp-go notifies clients of
+// list makes a video a resource of its own, unless it is one. mcp-go notifies clients of
 // that.
-func (v *Videos) list(e jobs.Event) {
-	id, uri := e.Row.Job.RequestID, videoURI(e.Row)
-	if !e.Added || id == "" { // an uncertain submission may have none
+func (v *Videos) list(row jobs.Row) {
+	id, uri := row.Job.RequestID, videoURI(row)
+	if id == "" { // an uncertain submission may have none
 		return
 	}
 	name := id
-	if e.Row.Prompt != "" {
+	if row.Prompt != "" {
 		// mcp-go sorts by name. The time tells equal prompts apart and keeps their order.
-		name = fmt.Sprintf("%s (%s)", text.Clean(e.Row.Prompt, 50), jobs.FormatTime(e.Row.SubmittedAt))
+		name = fmt.Sprintf("%s (%s)", text.Clean(row.Prompt, 50), jobs.FormatTime(row.SubmittedAt))
 	}
 	v.mu.Lock()
+	if slices.Contains(v.listed, uri) {
+		v.mu.Unlock()
+		return
+	}
 	var oldest []string
-	v.listed = append(slices.DeleteFunc(v.listed, func(u string) bool { return u == uri }), uri)
+	v.listed = append(v.listed, uri)
 	if n := len(v.listed) - listedVideos; n > 0 {
 		oldest = slices.Clone(v.listed[:n])
 		v.listed = slices.Delete(v.listed, 0, n)

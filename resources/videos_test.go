@@ -453,11 +453,17 @@ func TestSubmittedVideosAreListed(t *testing.T) {
 		if got, want := names["job-55"], "tides and moon, part 55, long long long long long…"; !strings.HasPrefix(got, want[:40]) || !strings.HasSuffix(got, "… (2000-01-01T00:00:00Z)") {
 			t.Errorf("got the name %q", got)
 		}
-		// One that is no longer listed is still there.
+		changed := 0
+		tracker.Listen(func(jobs.Row) { changed++ })
+		// One that is no longer listed is still there, and is listed again once it changes.
 		for _, id := range []string{"job-1", "job-55"} {
 			if got := read(t, s, nil, jobs.VideosURI+"/"+id); !strings.Contains(got, `"status":"PROCESSING"`) {
 				t.Errorf("%s: got %s", id, got)
 			}
+		}
+		listed := s.ListResources()
+		if changed != 2 || listed[jobs.VideosURI+"/job-1"] == nil || listed[jobs.VideosURI+"/job-55"] == nil || listed[jobs.VideosURI+"/job-6"] != nil {
+			t.Errorf("after %d changes %d resources are listed", changed, len(listed))
 		}
 	})
 }

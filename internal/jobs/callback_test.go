@@ -164,8 +164,8 @@ func TestACallbackSettlesALostAnswer(t *testing.T) {
 				}
 				trackers := replicas(t, g, 2)
 				var heard atomic.Int32
-				defer trackers[1].Listen(func(e jobs.Event) {
-					if e.Row.Job.Status == pixazo.Completed {
+				defer trackers[1].Listen(func(row jobs.Row) {
+					if row.Job.Status == pixazo.Completed {
 						heard.Add(1)
 					}
 				})()

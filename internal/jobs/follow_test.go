@@ -135,8 +135,8 @@ func TestFollowingGoesOnWhateverTheGatewayAnswers(t *testing.T) {
 						id = mustSubmit(t, tracker)
 					}
 					ended := make(chan time.Duration, 1)
-					defer tracker.Listen(func(e jobs.Event) {
-						if e.Row.Job.RequestID == id && e.Row.Job.Done() {
+					defer tracker.Listen(func(row jobs.Row) {
+						if row.Job.RequestID == id && row.Job.Done() {
 							ended <- time.Since(start)
 						}
 					})()

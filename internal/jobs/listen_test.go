@@ -25,13 +25,10 @@ type hearing struct {
 
 func hear(t *testing.T, tracker *jobs.Tracker) *hearing {
 	h := &hearing{}
-	t.Cleanup(tracker.Listen(func(e jobs.Event) {
-		said := strings.TrimSpace(fmt.Sprint(e.Row.Job.RequestID, " ", jobs.ViewOf(e.Row, time.Now(), 0).Status))
-		if e.Added {
-			said = "added " + said
-		}
-		if len(e.Row.Saved) > 0 {
-			said += " saved " + e.Row.Saved[0].Path
+	t.Cleanup(tracker.Listen(func(row jobs.Row) {
+		said := strings.TrimSpace(fmt.Sprint(row.Job.RequestID, " ", jobs.ViewOf(row, time.Now(), 0).Status))
+		if len(row.Saved) > 0 {
+			said += " saved " + row.Saved[0].Path
 		}
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -85,7 +82,7 @@ func TestEachChangeIsHeardOnceInEveryProcess(t *testing.T) {
 		}
 		all()
 		submit(t, own, prompt("id-1"))
-		all("added id-1 QUEUED")
+		all("id-1 QUEUED")
 		for range 3 { // the same status again is no change
 			if _, err := own.Status(t.Context(), "id-1"); err != nil {
 				t.Fatal(err)
@@ -104,7 +101,7 @@ func TestEachChangeIsHeardOnceInEveryProcess(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		all("id-1 COMPLETED", "earlier COMPLETED", "added elsewhere COMPLETED")
+		all("id-1 COMPLETED", "earlier COMPLETED", "elsewhere COMPLETED")
 		for _, path := range []string{"/a.mp4", "/b.mp4"} {
 			if err := own.AddSaved(t.Context(), "id-1", []jobs.SavedFile{{Path: path}}); err != nil {
 				t.Fatal(err)
@@ -113,7 +110,7 @@ func TestEachChangeIsHeardOnceInEveryProcess(t *testing.T) {
 		}
 		_, _ = own.Submit(t.Context(), prompt("refused"), jobs.SubmitOptions{})
 		_, _ = own.Submit(t.Context(), prompt("uncertain"), jobs.SubmitOptions{})
-		all("added UNCERTAIN")
+		all("UNCERTAIN")
 	})
 }
 
@@ -129,11 +126,7 @@ func TestOwnChangesAreHeardAtOnce(t *testing.T) {
 		defer tracker.Follow(t.Context(), "id-1")()
 		for poll := range 5 {
 			time.Sleep(time.Millisecond)
-			want := fmt.Sprint("id-1 STEP ", poll)
-			if poll == 0 {
-				want = "added " + want
-			}
-			heard.want(t, want)
+			heard.want(t, fmt.Sprint("id-1 STEP ", poll))
 			time.Sleep(4900 * time.Millisecond) // the journal was looked at since
 			heard.want(t)
 			time.Sleep(99 * time.Millisecond)
@@ -164,7 +157,7 @@ func TestACallbackIsHeardByWhoeverWaits(t *testing.T) {
 			t.Errorf("after %v: %+v, %v; want the end at 500ms", took, outcome, err)
 		}
 		synctest.Wait() // those who wait hear it before those who listen
-		heard.want(t, "added "+id+" QUEUED", id+" PROCESSING", id+" COMPLETED")
+		heard.want(t, id+" QUEUED", id+" PROCESSING", id+" COMPLETED")
 		if row, err := tracker.Find(t.Context(), id); row != nil || err != nil {
 			t.Errorf("somebody else finds %+v, %v", row, err)
 		}
@@ -174,7 +167,7 @@ func TestACallbackIsHeardByWhoeverWaits(t *testing.T) {
 func TestWhoStopsListeningHearsNothing(t *testing.T) {
 	tracker := newTracker(t, &fakeGateway{})
 	heard := &hearing{}
-	stop := tracker.Listen(func(jobs.Event) { heard.said = append(heard.said, "something") })
+	stop := tracker.Listen(func(jobs.Row) { heard.said = append(heard.said, "something") })
 	mustSubmit(t, tracker)
 	stop()
 	submit(t, tracker, prompt("another"))

@@ -85,7 +85,7 @@ func TestAClockThatIsSetBackHidesNothing(t *testing.T) {
 		other := openTracker(t, g, dir)
 		_, _ = other.Status(t.Context(), "id-3") // has the tracker read what changed: all that is of the future
 		time.Sleep(1100 * time.Millisecond)
-		heard.want(t, "added id-1 PROCESSING", "added id-2 COMPLETED", "added id-3 COMPLETED")
+		heard.want(t, "id-1 PROCESSING", "id-2 COMPLETED", "id-3 COMPLETED")
 		for range 2 {
 			if _, err := tracker.Status(t.Context(), "id-1"); err != nil {
 				t.Fatal(err)
@@ -294,7 +294,7 @@ func TestStatusesAndWaitsGoOnWithoutAJournal(t *testing.T) {
 					t.Errorf("asked at %q, want the job's own polling URL", g.pollingURL)
 				}
 				synctest.Wait()
-				heard.want(t, "added id-1 PROCESSING", "id-1 COMPLETED")
+				heard.want(t, "id-1 PROCESSING", "id-1 COMPLETED")
 			})
 		})
 	}

@@ -193,7 +193,7 @@ func (t *Tracker) send(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 	}
 	if row.State == journal.Accepted || row.State == journal.Uncertain {
 		t.show(row, nil)
-		t.tell(row, !s.Duplicate)
+		t.tell(row)
 	}
 	if err != nil && row.State != journal.Accepted { // despite err it is accepted if a poll has found its job
 		t.log.Warn("submission failed", "request_id", requestIDOf(err), "error", err)

@@ -86,7 +86,7 @@ type Tracker struct {
 	mu         sync.Mutex
 	loops      map[jobKey]*loop
 	memories   map[jobKey]memory
-	listeners  map[*func(Event)]bool
+	listeners  map[*func(Row)]bool
 	interested int                // number of waits and follows
 	endNews    context.CancelFunc // ends readNews; nil while it does not run
 	told       map[int64]told     // by row
@@ -119,7 +119,7 @@ func New(gateway Gateway, j *journal.Journal, options Options) *Tracker {
 	t := &Tracker{
 		gateway: gateway, journal: j, options: options, log: cmp.Or(options.Logger, slog.New(slog.DiscardHandler)),
 		attending: make(chan struct{}, maxAttending), following: make(chan struct{}, maxFollowing), heeding: make(chan struct{}, maxHeeding), looking: make(chan struct{}, 1),
-		loops: map[jobKey]*loop{}, memories: map[jobKey]memory{}, listeners: map[*func(Event)]bool{}, told: map[int64]told{},
+		loops: map[jobKey]*loop{}, memories: map[jobKey]memory{}, listeners: map[*func(Row)]bool{}, told: map[int64]told{},
 	}
 	t.draining, t.drain = context.WithCancel(context.Background())
 	return t
@@ -278,8 +278,8 @@ func (t *Tracker) Observe(ctx context.Context, job pixazo.Job) (journal.Observat
 // change.
 func (t *Tracker) spread(seen journal.Observation) {
 	t.show(seen.Row, nil)
-	if seen.Changed || seen.Added {
-		t.tell(seen.Row, seen.Added)
+	if seen.Changed {
+		t.tell(seen.Row)
 	}
 }
 
@@ -303,7 +303,7 @@ func (t *Tracker) observeAlone(ctx context.Context, job pixazo.Job, unwritten er
 	if changed {
 		t.log.Warn("a status could not be written into the journal", "request_id", job.RequestID, "status", job.Status, "error", unwritten.Error())
 	}
-	return journal.Observation{Row: row, Changed: changed, Added: before.State == ""}
+	return journal.Observation{Row: row, Changed: changed}
 }
 
 // remember keeps m for a job. If there are maxMemories, it drops that of another job.
@@ -353,7 +353,7 @@ func (t *Tracker) AddSaved(ctx context.Context, requestID string, files []journa
 		return err
 	}
 	if row, err := t.journal.Find(ctx, requestID); err == nil && row != nil {
-		t.tell(*row, false)
+		t.tell(*row)
 	}
 	return nil
 }

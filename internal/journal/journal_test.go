@@ -336,7 +336,7 @@ func TestAnUncertainSubmissionIsSettledByAnIDThatFits(t *testing.T) {
 					id = tt.id(at)
 				}
 				seen := observe(t, j, pixazo.Job{RequestID: id, Status: pixazo.Processing})
-				if seen.Fits != tt.fits || seen.Row.Job.RequestID != id || seen.Added != (tt.fits != 1) {
+				if seen.Fits != tt.fits || seen.Row.Job.RequestID != id || !seen.Changed {
 					t.Errorf("fits %d, %+v; want %d", seen.Fits, seen, tt.fits)
 				}
 				left := tt.lost
@@ -541,7 +541,7 @@ func TestObserveTakesNoLateAnswer(t *testing.T) {
 		j := open(t, place(t))
 		accept(t, j, submission("tides"), "id-1")
 		done := pixazo.Job{RequestID: "id-1", Status: pixazo.Completed, Media: pixazo.Media{VideoURLs: []string{"https://v.example/1.mp4"}, MediaType: "video/mp4"}}
-		if seen := observe(t, j, done); !seen.Changed || seen.Added {
+		if seen := observe(t, j, done); !seen.Changed {
 			t.Errorf("%+v, want a change", seen)
 		}
 		seen := observe(t, j, pixazo.Job{RequestID: "id-1", Status: pixazo.Processing})
@@ -552,7 +552,7 @@ func TestObserveTakesNoLateAnswer(t *testing.T) {
 		if row.Job.Status != pixazo.Completed || len(row.Job.VideoURLs) != 1 || row.Job.MediaType != "video/mp4" || row.LastCheckedAt.IsZero() {
 			t.Errorf("found %+v", row)
 		}
-		if seen := observe(t, j, pixazo.Job{RequestID: "elsewhere", Status: pixazo.Queued}); !seen.Added || seen.Row.State != Foreign {
+		if seen := observe(t, j, pixazo.Job{RequestID: "elsewhere", Status: pixazo.Queued}); !seen.Changed || seen.Row.State != Foreign {
 			t.Errorf("a job made elsewhere: %+v", seen)
 		}
 	})

@@ -78,11 +78,11 @@ func (l *listener) listen(ctx context.Context) error {
 	}
 	l.connected = true
 	l.j.WriteOutcomes()
-	begin := l.mark - watchSlack.Milliseconds()
+	since := l.mark - watchSlack.Milliseconds()
 	if l.mark == 0 {
-		begin = now - time.Since(l.begin).Milliseconds()
+		since = now - time.Since(l.begin).Milliseconds()
 	}
-	if err := l.j.changed(ctx, begin-watchSlack.Milliseconds(), begin, l.f); err != nil {
+	if err := l.j.changed(ctx, since, l.f); err != nil {
 		return err
 	}
 	l.j.receive("")

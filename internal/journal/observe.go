@@ -14,8 +14,7 @@ import (
 // Observation is what became of a job that was observed.
 type Observation struct {
 	Row     Row
-	Changed bool // its status is another one than before
-	Added   bool // the journal did not know it
+	Changed bool // its status is another one than before, or the journal did not know it
 	Fits    int  // of a job the journal did not know: how many uncertain submissions it may be; 1 is settled by it
 }
 
@@ -87,7 +86,7 @@ func (j *Journal) observeNew(ctx context.Context, tx *sql.Tx, job pixazo.Job) (O
 		return Observation{}, err
 	}
 	seen, _, err := j.observeKnown(ctx, tx, owner, job)
-	return Observation{Row: seen.Row, Changed: true, Added: !settled, Fits: fits}, err
+	return Observation{Row: seen.Row, Changed: true, Fits: fits}, err
 }
 
 // Claim reports whether the caller may poll a job now: no other poll of it is

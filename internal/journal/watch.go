@@ -14,29 +14,30 @@ const (
 )
 
 // Watch calls f, until ctx ends, with the rows of all owners whose state, status or
-// saved files changed since begin, and with submissions that were under way then. A
-// row may come again unchanged. f must not block. On PostgreSQL Watch also receives
-// the signals of all processes, and calls the function of Hear.
+// saved files changed since begin. A row may come again unchanged. f must not block. On
+// PostgreSQL Watch also receives the signals of all processes, and calls the function of
+// Hear.
 func (j *Journal) Watch(ctx context.Context, begin time.Time, f func([]Row)) {
 	if p, ok := j.engine.(*postgres); ok && p.broken == nil && !j.fakeTime {
 		p.watch(ctx, j, begin, f)
 		return
 	}
 	var version int64
-	for since := begin.Add(-watchSlack); Sleep(ctx, watchEvery); {
+	read := begin // all changes dated before it were read
+	for Sleep(ctx, watchEvery) {
 		now := time.Now().Round(0) // the wall clock, by which changes are dated; it may be set back
 		if now.Before(begin) {
 			begin = now
 		}
-		if latest := now.Add(-watchSlack); latest.Before(since) {
-			since = latest
+		if now.Before(read) {
+			read = now
 		}
 		v, err := j.version(ctx)
 		if err != nil || v == version {
 			continue
 		}
-		if j.changed(ctx, milli(since), milli(begin), f) == nil {
-			version, since = v, now.Add(-watchSlack)
+		if j.changed(ctx, max(milli(begin), milli(read.Add(-watchSlack))), f) == nil {
+			version, read = v, now
 		}
 	}
 }
@@ -69,13 +70,11 @@ func (j *Journal) receive(text string) {
 	}
 }
 
-// changed calls f with the rows of all owners that changed at or after begin, and
-// with submissions under way that were written at or after since.
-func (j *Journal) changed(ctx context.Context, since, begin int64, f func([]Row)) error {
+// changed calls f with the rows of all owners that changed at or after since.
+func (j *Journal) changed(ctx context.Context, since int64, f func([]Row)) error {
 	const page = 1000
 	for {
-		rows, err := j.readMany(ctx, `WHERE gateway = $1 AND changed_at >= $2 AND (changed_at >= $3 OR state = 'submitting') ORDER BY changed_at LIMIT $4`,
-			j.gateway, since, begin, page)
+		rows, err := j.readMany(ctx, `WHERE gateway = $1 AND changed_at >= $2 ORDER BY changed_at LIMIT $3`, j.gateway, since, page)
 		if err != nil {
 			return err
 		}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"time"
 
-	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/journal"
 )
 
@@ -19,7 +18,7 @@ func (k *Keeper) RunAlone(ctx context.Context, submitting <-chan struct{}) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	defer k.end() // before stop, so that saves go on in a process that a newer keeper has relieved
-	defer k.o.Tracker.Listen(func(jobs.Event) { k.wakeUp() })()
+	defer k.o.Tracker.Listen(func(journal.Row) { k.wakeUp() })()
 	w := watch{lease: journal.Lease{Name: WatchLease(k.o.Gateway, k.o.Account()), Holder: holder(k.o.Version)}, begun: time.Now(), stop: stop}
 	for ctx.Err() == nil && k.keepLease(ctx, &w) {
 		sent := isClosed(submitting)

@@ -98,7 +98,7 @@ func WatchLease(gateway, account string) string { return watchLease + gateway + 
 // nothing pending it reads the journal only if that was written to since.
 func (k *Keeper) Run(ctx context.Context) {
 	defer k.end()
-	defer k.o.Tracker.Listen(func(jobs.Event) { k.wakeUp() })()
+	defer k.o.Tracker.Listen(func(journal.Row) { k.wakeUp() })()
 	seen, pending := "", false
 	for ctx.Err() == nil {
 		k.o.Journal.WriteOutcomes()

@@ -21,7 +21,7 @@ const (
 // sweeps those whose callback may have been missed (see jobs.Tracker.Sweep).
 func (k *Keeper) RunReplica(ctx context.Context, callbacks bool) {
 	defer k.end()
-	defer k.o.Tracker.Listen(func(jobs.Event) { k.wakeUp() })()
+	defer k.o.Tracker.Listen(func(journal.Row) { k.wakeUp() })()
 	defer k.o.Tracker.Follow(ctx, "")() // so that Listen hears what other replicas write
 	if callbacks {
 		k.tasks.Go(func() { k.o.Tracker.Sweep(ctx) })
