@@ -13,11 +13,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/mark3labs/mcp-go/server"
-
-	"pixazo-mcp/internal/text"
 )
 
 // Options configure a Verifier.
@@ -67,7 +64,7 @@ func New(o Options) (*Verifier, error) {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	v := &Verifier{o: o}
 	if o.TokensFile != "" {
-		v.tokens = &tokens{path: o.TokensFile, errors: changeLog{log: o.Logger}}
+		v.tokens = &tokens{path: o.TokensFile, log: o.Logger}
 		if err := v.tokens.load(); err != nil {
 			return nil, err
 		}
@@ -171,27 +168,6 @@ func (v *Verifier) challenge(code string, scopes []string) string {
 		params = append(params, `scope="`+strings.Join(scopes, " ")+`"`)
 	}
 	return strings.TrimSpace("Bearer " + strings.Join(params, ", "))
-}
-
-// changeLog logs an error that occurs again and again only once.
-type changeLog struct {
-	log  *slog.Logger
-	mu   sync.Mutex
-	last string
-}
-
-// note logs err unless it is nil or has the text of the last one.
-func (c *changeLog) note(message string, err error) {
-	words := ""
-	if err != nil {
-		words = text.Clean(err.Error(), 300)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if words != c.last && words != "" {
-		c.log.Error(message, "error", words)
-	}
-	c.last = words
 }
 
 // Metadata returns the handler of the protected resource metadata (RFC 9728). It

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/time/rate"
 
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
@@ -28,11 +29,11 @@ const fetchTime = 10 * time.Second // the longest time for an answer of the issu
 // issuer verifies access tokens. It fetches the issuer's keys with the first token,
 // so the issuer may be down when the server starts.
 type issuer struct {
-	url    string
-	ctx    context.Context // holds the HTTP client of go-oidc
-	cfg    oidc.Config
-	log    *slog.Logger
-	errors changeLog
+	url  string
+	ctx  context.Context // holds the HTTP client of go-oidc
+	cfg  oidc.Config
+	log  *slog.Logger
+	away rate.Sometimes // when it is logged that the issuer can't be asked
 
 	mu   sync.Mutex
 	keys oidc.KeySet // nil until the issuer has answered once
@@ -41,10 +42,11 @@ type issuer struct {
 func newIssuer(o Options) *issuer {
 	transport := &cache{base: cmp.Or(o.Transport, http.DefaultTransport), answers: map[string]answer{}}
 	return &issuer{
-		url: o.Issuer,
-		ctx: oidc.ClientContext(context.Background(), &http.Client{Transport: transport}),
-		cfg: oidc.Config{ClientID: o.PublicURL, SupportedSigningAlgs: []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512"}},
-		log: o.Logger, errors: changeLog{log: o.Logger},
+		url:  o.Issuer,
+		ctx:  oidc.ClientContext(context.Background(), &http.Client{Transport: transport}),
+		cfg:  oidc.Config{ClientID: o.PublicURL, SupportedSigningAlgs: []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512"}},
+		log:  o.Logger,
+		away: rate.Sometimes{Interval: time.Minute},
 	}
 }
 
@@ -54,20 +56,17 @@ func (i *issuer) user(ctx context.Context, token string) (u User, refusal string
 	if !isJWT(token) {
 		return u, "the token is not known here", nil
 	}
-	const away = "the issuer of tokens can't be asked"
 	keys, err := i.find()
 	if err != nil {
-		i.errors.note(away, err)
-		return u, "", err
+		return u, "", i.unreachable(err)
 	}
 	set := &keySet{KeySet: keys}
 	verified, err := oidc.NewVerifier(i.url, set, &i.cfg).Verify(ctx, token)
 	if ctx.Err() != nil {
 		return u, "", ctx.Err()
 	}
-	i.errors.note(away, set.err)
 	if set.err != nil {
-		return u, "", set.err
+		return u, "", i.unreachable(set.err)
 	}
 	var claims struct {
 		Name  any             `json:"preferred_username"` // some issuers write lists
@@ -96,6 +95,14 @@ func (i *issuer) user(ctx context.Context, token string) (u User, refusal string
 	}
 	u.Scopes = append(scopes(claims.Scope), scopes(claims.Scp)...)
 	return u, "", nil
+}
+
+// unreachable returns err, and logs it unless an error was logged in the last minute.
+func (i *issuer) unreachable(err error) error {
+	i.away.Do(func() {
+		i.log.Error("the issuer of tokens can't be asked", "error", text.Clean(err.Error(), 300))
+	})
+	return err
 }
 
 // isJWT reports whether a token has the three parts of a JWT.

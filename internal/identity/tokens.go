@@ -6,13 +6,12 @@ package identity
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 
@@ -41,42 +40,35 @@ func NewToken(name string) (token, line string, err error) {
 
 // tokens are the users of the tokens file, which is read again when it has changed.
 type tokens struct {
-	path   string
-	errors changeLog
+	path string
+	log  *slog.Logger
 
 	mu    sync.Mutex
-	seen  os.FileInfo // of the file as it was read last; nil when that failed
-	users []tokenUser
-}
-
-type tokenUser struct {
-	name string
-	sum  []byte
+	seen  os.FileInfo                  // of the file as it was read last; nil when that failed
+	users map[[sha256.Size]byte]string // names by the hash of the token
 }
 
 // find returns the name of a token's user. ok is false if nobody has the token; unless
-// the file is readable, that is not known. It compares the token with those of all users,
-// so that the time that it takes does not tell how close a guess was.
+// the file is readable, that is not known. How long it takes does not tell how close a
+// guess was, since hashes are compared.
 func (t *tokens) find(token string) (name string, ok, readable bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	info, err := os.Stat(t.path)
 	if changed := err != nil || t.seen == nil || !os.SameFile(info, t.seen) || info.Size() != t.seen.Size() || !info.ModTime().Equal(t.seen.ModTime()) || info.Mode() != t.seen.Mode(); changed {
-		t.errors.note("not all of the tokens file can be used", t.load())
-	}
-	sum := sha256.Sum256([]byte(token))
-	for _, u := range t.users {
-		if subtle.ConstantTimeCompare(sum[:], u.sum) == 1 {
-			name, ok = u.name, true
+		before := t.seen
+		if err := t.load(); err != nil && (before != nil || t.seen != nil) { // that it still can't be read was logged
+			t.log.Error("not all of the tokens file can be used", "error", text.Clean(err.Error(), 300))
 		}
 	}
+	name, ok = t.users[sha256.Sum256([]byte(token))]
 	return name, ok, t.seen != nil
 }
 
 // load reads the file, and replaces the users by those of its correct lines: one
 // whose line was removed has no access any more. Its error lists the wrong lines.
 func (t *tokens) load() error {
-	t.users, t.seen = nil, nil
+	t.users, t.seen = map[[sha256.Size]byte]string{}, nil
 	info, err := os.Stat(t.path) // before it is read, so that find notices a change in between
 	var content string
 	if err == nil {
@@ -87,39 +79,40 @@ func (t *tokens) load() error {
 	}
 	t.seen = info
 	var wrong []error
-	number := 0
+	names, number := map[string]bool{}, 0
 	for line := range strings.Lines(content) {
 		number++
 		fields := strings.Fields(line)
 		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
 			continue
 		}
-		u, err := parseUser(fields)
-		if err == nil && slices.ContainsFunc(t.users, func(other tokenUser) bool { return other.name == u.name || string(other.sum) == string(u.sum) }) {
+		name, sum, err := parseUser(fields)
+		if _, taken := t.users[sum]; err == nil && (taken || names[name]) {
 			err = errors.New("a name or token that an earlier line has")
 		}
 		if err != nil {
 			wrong = append(wrong, fmt.Errorf("tokens file %s, line %d: %w", text.Quote(t.path), number, err))
 			continue
 		}
-		t.users = append(t.users, u)
+		t.users[sum], names[name] = name, true
 	}
 	return errors.Join(wrong...)
 }
 
-// parseUser reads the fields of a line. Its error quotes nothing of them, since a
-// token may stand there by mistake.
-func parseUser(fields []string) (tokenUser, error) {
+// parseUser returns the name and the hash of the token in the fields of a line. Its error
+// quotes nothing of them, since a token may stand there by mistake.
+func parseUser(fields []string) (name string, sum [sha256.Size]byte, err error) {
+	const how = "as pixazo-mcp token NAME prints it"
 	if len(fields) != 2 {
-		return tokenUser{}, errors.New("must be a name and sha256:<64 hex digits>, as pixazo-mcp token NAME prints it")
+		return "", sum, errors.New("must be a name and sha256:<64 hex digits>, " + how)
 	}
 	if !namePattern().MatchString(fields[0]) {
-		return tokenUser{}, errName
+		return "", sum, errName
 	}
 	digits, ok := strings.CutPrefix(fields[1], "sha256:")
-	sum, err := hex.DecodeString(digits)
-	if !ok || err != nil || len(sum) != sha256.Size {
-		return tokenUser{}, errors.New("the token must be given as sha256:<64 hex digits>, as pixazo-mcp token NAME prints it")
+	decoded, err := hex.DecodeString(digits)
+	if !ok || err != nil || len(decoded) != sha256.Size {
+		return "", sum, errors.New("the token must be given as sha256:<64 hex digits>, " + how)
 	}
-	return tokenUser{fields[0], sum}, nil
+	return fields[0], [sha256.Size]byte(decoded), nil
 }
