@@ -33,7 +33,6 @@ func (a *app) drain(handler *web.Server, server *http.Server, listener net.Liste
 	time.Sleep(drainDelay)
 	handler.Drain()
 	a.tracker.Drain()
-	a.saver.Drain()
 	if server.Shutdown(grace) != nil {
 		a.log.Warn("calls still in flight are cut off")
 	}

@@ -49,7 +49,7 @@ func serve(ctx context.Context, settings config.Settings, keepCommand func() *ex
 	watches.Go(func() { a.tidy(watching) })
 	return stdio.Serve(ctx, srv, stdin, stdout, stdio.Options{
 		Options: wire.Options{Subscribe: videos.Subscribe, Hide: a.hideKey, Logger: log},
-		Drain:   func() { a.tracker.Drain(); a.saver.Drain() },
+		Drain:   a.tracker.Drain,
 		Finish: func(ctx context.Context) {
 			starter.Finish()
 			a.tracker.Finish(ctx)

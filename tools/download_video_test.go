@@ -36,7 +36,7 @@ func saving(t *testing.T, duration time.Duration) (srv *server.MCPServer, dir st
 	dir = t.TempDir()
 	tracker := newTracker(t, client)
 	saver := download.New(savedJobs{tracker}, download.Options{Dir: dir, GatewayURL: gateway.URL})
-	t.Cleanup(func() { saver.Drain(); saver.Finish() })
+	t.Cleanup(saver.Finish)
 	srv = server.NewMCPServer("test", "1")
 	Register(srv, Config{Tracker: tracker, Saver: saver, Submit: directly(tracker), MaxWait: 20 * time.Second})
 	return srv, dir

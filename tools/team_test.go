@@ -91,7 +91,6 @@ func (team *teamOf) replica(saves bool) *server.MCPServer {
 	config.Submit = directly(config.Tracker)
 	config.Saver = download.New(savedJobs{config.Tracker}, download.Options{GatewayURL: team.gatewayURL, Team: true})
 	t.Cleanup(func() {
-		config.Saver.Drain()
 		config.Saver.Finish()
 		config.Tracker.Drain()
 		config.Tracker.Finish(context.Background())

@@ -94,6 +94,5 @@ func openSaver(t testing.TB, jobs download.Jobs, options download.Options) *down
 }
 
 func end(saver *download.Saver) {
-	saver.Drain()
 	saver.Finish()
 }

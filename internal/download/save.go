@@ -92,7 +92,6 @@ type Saver struct {
 
 	mu        sync.Mutex
 	transfers map[Request]*transfer
-	draining  bool // Drain was called
 }
 
 // New returns a saver of the videos of jobs.
@@ -110,17 +109,6 @@ func New(jobs Jobs, o Options) *Saver {
 	s.client = s.newClient()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
-}
-
-// Drain is called when the program begins to end. It cancels the transfers that
-// nobody waits for; the others go on.
-func (s *Saver) Drain() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.draining = true
-	for _, t := range s.transfers {
-		s.cancelIdle(t)
-	}
 }
 
 // Finish cancels the transfers under way and waits until they have removed
@@ -220,27 +208,26 @@ func (s *Saver) attend(ctx context.Context, req Request, timeout time.Duration, 
 	if req.Dir = cmp.Or(req.Dir, s.options.Dir); req.Dir == "" {
 		return Saved{}, &pixazo.Error{Code: pixazo.FileRefused, Message: "there is no folder to save videos in: start the server with --output-dir (PIXAZO_OUTPUT_DIR)"}
 	}
-	t := s.join(ctx, req)
-	defer s.leave(t)
+	t, pending := s.join(ctx, req), false
+	defer func() { s.leave(t, pending) }()
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
 	tick := time.NewTicker(s.options.ReportEvery)
 	defer tick.Stop()
-	timedOut := false
 	for {
 		switch {
 		case t.hasEnded(): // its result counts, even if ctx or the timeout ended as well
 			return t.saved, t.err
 		case ctx.Err() != nil:
 			return Saved{}, ctx.Err()
-		case timedOut:
-			return s.detach(t)
+		case pending:
+			return Saved{Pending: true}, nil
 		}
 		select {
 		case <-t.ended:
 		case <-ctx.Done():
 		case <-deadline.C:
-			timedOut = true
+			pending = true
 		case <-tick.C:
 			if report != nil {
 				report(Progress{t.written.Load(), t.size.Load()})
@@ -287,30 +274,14 @@ func (s *Saver) join(ctx context.Context, req Request) *transfer {
 	return t
 }
 
-// detach returns Pending to a caller whose timeout passed, and lets t go on
-// without waiters; once Drain was called it returns context.Canceled instead.
-func (s *Saver) detach(t *transfer) (Saved, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.draining {
-		return Saved{}, context.Canceled
-	}
-	t.detached = true
-	return Saved{Pending: true}, nil
-}
-
-// leave removes a waiter from t, and cancels t if it was the last one.
-func (s *Saver) leave(t *transfer) {
+// leave removes a waiter from t, and cancels t if it was the last one and no caller was
+// answered Pending. pending says that this one is.
+func (s *Saver) leave(t *transfer, pending bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t.waiting--
-	s.cancelIdle(t)
-}
-
-// cancelIdle cancels t if it has no waiters and no caller was answered Pending;
-// once Drain was called, also if one was. The caller holds s.mu.
-func (s *Saver) cancelIdle(t *transfer) {
-	if t.waiting == 0 && (!t.detached || s.draining) {
+	t.detached = t.detached || pending
+	if t.waiting == 0 && !t.detached {
 		t.cancel()
 		s.forget(t)
 	}

@@ -557,12 +557,6 @@ func TestEndLeavesNoUnfinishedFile(t *testing.T) {
 			}
 		}
 		eventually(t, "there is an unfinished file", func() bool { return len(tree(t, h.out)) == 1 })
-		h.Drain()
-		if !waits {
-			eventually(t, "nobody waits, and it ends at once", func() bool { return len(tree(t, h.out)) == 0 })
-		} else if names := tree(t, h.out); len(names) != 1 {
-			t.Errorf("after Drain the folder holds %q; want what is waited for to go on", names)
-		}
 		h.Finish()
 		wantTree(t, h.out)
 		if waits {
