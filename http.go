@@ -150,10 +150,10 @@ func (a *app) forTeam(o *journal.Options, jo *jobs.Options) error {
 		if row == nil {
 			return "", nil, err
 		}
-		return row.Owner, savedFiles(*row), nil
+		return row.Owner, row.Saved, nil
 	}}
 	jo.SavedLink = func(row journal.Row, file journal.SavedFile) string {
-		return a.links.To(row.Nonce, row.Owner, download.File(file))
+		return a.links.To(row.Nonce, row.Owner, file)
 	}
 	return nil
 }

@@ -19,7 +19,6 @@ import (
 	"pixazo-mcp/internal/config"
 	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/jobs"
-	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/keeper"
 	"pixazo-mcp/internal/stdio"
 	"pixazo-mcp/internal/text"
@@ -124,7 +123,8 @@ func (a *app) register(starter *keeper.Starter) (*server.MCPServer, *resources.V
 	return srv, videos
 }
 
-// savedJobs implements download.Jobs with a tracker.
+// savedJobs implements download.Jobs with a tracker, whose methods HoldSave and AddSaved
+// are those of the interface.
 type savedJobs struct{ *jobs.Tracker }
 
 // Status implements download.Jobs.
@@ -139,29 +139,7 @@ func (s savedJobs) Find(ctx context.Context, requestID string) download.Known {
 	if err != nil || r == nil {
 		return download.Known{}
 	}
-	return download.Known{Job: r.Job, Prompt: r.Prompt, SubmittedAt: r.SubmittedAt, Saved: savedFiles(*r)}
-}
-
-// savedFiles returns the saved files of r in the type of package download.
-func savedFiles(r journal.Row) (files []download.File) {
-	for _, file := range r.Saved {
-		files = append(files, download.File(file))
-	}
-	return files
-}
-
-// Hold implements download.Jobs.
-func (s savedJobs) Hold(ctx context.Context, requestID string) (release func(), err error) {
-	return s.Tracker.HoldSave(ctx, requestID)
-}
-
-// AddSaved implements download.Jobs.
-func (s savedJobs) AddSaved(ctx context.Context, requestID string, files []download.File) error {
-	saved := make([]jobs.SavedFile, len(files))
-	for i, file := range files {
-		saved[i] = jobs.SavedFile(file)
-	}
-	return s.Tracker.AddSaved(ctx, requestID, saved)
+	return download.Known{Job: r.Job, Prompt: r.Prompt, SubmittedAt: r.SubmittedAt, Saved: r.Saved}
 }
 
 // refuse returns an error when a call of tool needs a setting that has a problem,

@@ -53,24 +53,9 @@ func (s savedJobs) Status(ctx context.Context, requestID string) (pixazo.Job, er
 func (s savedJobs) Find(ctx context.Context, requestID string) (known download.Known) {
 	r, err := s.Tracker.Find(ctx, requestID)
 	if err == nil && r != nil {
-		known = download.Known{Job: r.Job, Prompt: r.Prompt, SubmittedAt: r.SubmittedAt}
-		for _, file := range r.Saved {
-			known.Saved = append(known.Saved, download.File(file))
-		}
+		known = download.Known{Job: r.Job, Prompt: r.Prompt, SubmittedAt: r.SubmittedAt, Saved: r.Saved}
 	}
 	return known
-}
-
-func (s savedJobs) Hold(ctx context.Context, requestID string) (func(), error) {
-	return s.Tracker.HoldSave(ctx, requestID)
-}
-
-func (s savedJobs) AddSaved(ctx context.Context, requestID string, files []download.File) error {
-	var saved []jobs.SavedFile
-	for _, file := range files {
-		saved = append(saved, jobs.SavedFile(file))
-	}
-	return s.Tracker.AddSaved(ctx, requestID, saved)
 }
 
 func callTool(ctx context.Context, t *testing.T, srv *server.MCPServer, name string, args map[string]any) (text string, s map[string]any, isError bool) {

@@ -74,17 +74,13 @@ func (team *teamOf) replica(saves bool) *server.MCPServer {
 			if err != nil || row == nil {
 				return "", nil, err
 			}
-			var files []download.File
-			for _, f := range row.Saved {
-				files = append(files, download.File(f))
-			}
-			return row.Owner, files, nil
+			return row.Owner, row.Saved, nil
 		}}
 	team.links = links
 	jo := jobs.Options{Team: true}
 	config := Config{MaxWait: 20 * time.Second, KeyFile: keyFile, Team: &Team{MaxBody: 8_000_000}}
 	if saves {
-		jo.SavedLink = func(r jobs.Row, f jobs.SavedFile) string { return links.To(r.Nonce, r.Owner, download.File(f)) }
+		jo.SavedLink = func(r jobs.Row, f jobs.SavedFile) string { return links.To(r.Nonce, r.Owner, f) }
 		config.Team.Folder = func(owner string) string { return download.Folder(team.out, owner) }
 	}
 	config.Tracker = jobs.New(client, j, jo)

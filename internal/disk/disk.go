@@ -16,6 +16,15 @@ import (
 	"golang.org/x/text/transform"
 )
 
+// Video is a video of a job on this computer, in the journal and in a tool's result.
+type Video struct {
+	Path      string `json:"path" jsonschema_description:"Where the video is on this computer."`
+	Bytes     int64  `json:"bytes"`
+	MediaType string `json:"media_type"`
+	SHA256    string `json:"sha256" jsonschema_description:"SHA-256 of the file, in hexadecimal."`
+	Video     int    `json:"video,omitempty" jsonschema_description:"Which of the video_urls it is, counted from 0."`
+}
+
 // ErrIrregular says that a path leads to a folder, device, pipe or socket.
 var ErrIrregular = errors.New("not a regular file")
 

@@ -46,7 +46,7 @@ func (j *fakeJobs) Find(_ context.Context, id string) download.Known {
 	return j.known[id]
 }
 
-func (j *fakeJobs) Hold(context.Context, string) (func(), error) { return func() {}, nil }
+func (j *fakeJobs) HoldSave(context.Context, string) (func(), error) { return func() {}, nil }
 
 func (j *fakeJobs) AddSaved(_ context.Context, id string, files []download.File) error {
 	j.mu.Lock()

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"pixazo-mcp/internal/disk"
 	"pixazo-mcp/pixazo"
 )
 
@@ -31,9 +32,9 @@ type Jobs interface {
 	// Find returns what the journal holds of a job, the zero Known if it has no row.
 	Find(ctx context.Context, requestID string) Known
 
-	// Hold waits until no other process saves videos of the job, and then locks
+	// HoldSave waits until no other process saves videos of the job, and then locks
 	// them out until release is called. Its error is ctx's.
-	Hold(ctx context.Context, requestID string) (release func(), err error)
+	HoldSave(ctx context.Context, requestID string) (release func(), err error)
 
 	// AddSaved adds files to those that the journal has for a job. A file
 	// replaces an older one with the same path.
@@ -49,13 +50,7 @@ type Known struct {
 }
 
 // File is a video on this computer.
-type File struct {
-	Path      string `json:"path" jsonschema_description:"Where the video is on this computer."`
-	Bytes     int64  `json:"bytes"`
-	MediaType string `json:"media_type"`
-	SHA256    string `json:"sha256" jsonschema_description:"SHA-256 of the file, in hexadecimal."`
-	Video     int    `json:"-"` // index in the job's VideoURLs
-}
+type File = disk.Video
 
 // Options adjusts a Saver. The zero value of a number stands for its default.
 type Options struct {

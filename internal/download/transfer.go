@@ -69,7 +69,7 @@ func (t *transfer) run(ctx context.Context) (saved Saved, err error) {
 	}
 	defer t.root.Close()
 	if t.named == nil {
-		release, err := t.jobs.Hold(ctx, t.req.RequestID)
+		release, err := t.jobs.HoldSave(ctx, t.req.RequestID)
 		if err != nil {
 			return Saved{}, err
 		}

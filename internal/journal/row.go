@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"pixazo-mcp/internal/disk"
 	"pixazo-mcp/pixazo"
 )
 
@@ -59,13 +60,7 @@ func (r Row) Pending() bool {
 }
 
 // SavedFile is a video on this computer.
-type SavedFile struct {
-	Path      string `json:"path"`
-	Bytes     int64  `json:"bytes"`
-	MediaType string `json:"media_type"`
-	SHA256    string `json:"sha256"`          // of the file, in hexadecimal
-	Video     int    `json:"video,omitempty"` // index in Job.VideoURLs
-}
+type SavedFile = disk.Video
 
 // Save is the state of the automatic save of a finished video, and of its notice.
 type Save struct {
