@@ -284,11 +284,7 @@ func (j *Journal) readMany(ctx context.Context, rest string, args ...any) (rows 
 
 // rows returns the rows of a statement that selects or returns columns.
 func (j *Journal) rows(ctx context.Context, q querier, statement string, args ...any) ([]Row, error) {
-	return query(ctx, q, func(from func(...any) error) (Row, error) {
-		r, err := scan(from)
-		r.Job.Media = j.absolute(r.Job.Media)
-		return r, err
-	}, statement, args...)
+	return query(ctx, q, j.scan, statement, args...)
 }
 
 // query runs a statement and calls read for each row. It returns what read returned.

@@ -5,7 +5,6 @@ package journal
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -75,37 +74,16 @@ type Save struct {
 }
 
 // encodeMedia returns m as the journal stores it. The sandbox's addresses are stored
-// without their origin, whose port is another one in each process.
+// without their origin, whose port is another one in each process; other gateways have
+// none to leave out, and all addresses stay.
 func (j *Journal) encodeMedia(m pixazo.Media) string {
-	m = j.addresses(m, func(address string) string { return strings.TrimPrefix(address, j.mediaOrigin) })
-	return encode(m)
+	return strings.ReplaceAll(encode(m), `"`+j.mediaOrigin+`/`, `"/`)
 }
 
-// absolute returns m with Options.MediaOrigin put before the addresses that are
-// stored without an origin.
-func (j *Journal) absolute(m pixazo.Media) pixazo.Media {
-	return j.addresses(m, func(address string) string {
-		if strings.HasPrefix(address, "/") {
-			return j.mediaOrigin + address
-		}
-		return address
-	})
-}
-
-// addresses returns m with change applied to all its addresses. Without a
-// MediaOrigin it returns m as it is.
-func (j *Journal) addresses(m pixazo.Media, change func(address string) string) pixazo.Media {
-	if j.mediaOrigin == "" {
-		return m
-	}
-	m.VideoURLs = slices.Clone(m.VideoURLs)
-	for i := range m.VideoURLs {
-		m.VideoURLs[i] = change(m.VideoURLs[i])
-	}
-	for _, address := range []*string{&m.ThumbnailURL, &m.SubtitleURL, &m.CaptionedVideoURL} {
-		*address = change(*address)
-	}
-	return m
+// decodeMedia returns what encodeMedia encoded, with Options.MediaOrigin put before the
+// addresses that are stored without an origin.
+func (j *Journal) decodeMedia(s string) pixazo.Media {
+	return decode[pixazo.Media](strings.ReplaceAll(s, `"/`, `"`+j.mediaOrigin+`/`))
 }
 
 // encode returns value as JSON, "" for an empty one. The types that are stored here
@@ -151,7 +129,7 @@ func leased(column, now string) string {
 }
 
 // scan reads a row that has the columns of Journal.columns.
-func scan(from func(...any) error) (Row, error) {
+func (j *Journal) scan(from func(...any) error) (Row, error) {
 	var r Row
 	var failure, media, saved string
 	var submitted, created, updated, completed, checked, polled, changed, next, notify, told, attended int64
@@ -164,7 +142,7 @@ func scan(from func(...any) error) (Row, error) {
 	}
 	// If media or files can't be decoded, they are left out and the row is returned
 	// all the same: the gateway can be asked again, and videos can be saved again.
-	r.Job.Media, r.Saved = decode[pixazo.Media](media), decode[[]SavedFile](saved)
+	r.Job.Media, r.Saved = j.decodeMedia(media), decode[[]SavedFile](saved)
 	r.SubmittedAt, r.LastCheckedAt, r.PolledAt, r.ChangedAt = fromMilli(submitted), fromMilli(checked), fromMilli(polled), fromMilli(changed)
 	r.Job.CreatedAt, r.Job.UpdatedAt, r.Job.CompletedAt = fromMilli(created), fromMilli(updated), fromMilli(completed)
 	r.Save.Next, r.Save.Notify, r.Save.Told = fromMilli(next), notify != 0, fromMilli(told)
