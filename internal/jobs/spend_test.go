@@ -196,7 +196,7 @@ func (s *shop) check(t *testing.T) {
 			wrong("an error that no submission ends with")
 		case o.accepted != "" && (o.got.Duplicate || o.err != nil && e.Code.Info().Charged != "maybe"):
 			wrong("said to be not submitted, and paid for")
-		case o.err == nil && !o.got.Duplicate && !o.got.StillSending && o.got.Row.Job.RequestID != o.accepted:
+		case o.err == nil && !o.got.Duplicate && o.got.Row.State != journal.Submitting && o.got.Row.Job.RequestID != o.accepted:
 			wrong("answered with another job")
 		}
 		if o.accepted == "" {

@@ -35,8 +35,8 @@ type SubmitOptions struct {
 
 // Submission is the result of Submit.
 type Submission struct {
-	Row  journal.Row
-	Left int // videos that the limits leave; -1 when there is no limit or it is not known
+	Row  journal.Row // in state Submitting if Listen passed before the outcome was known; the submission goes on
+	Left int         // videos that the limits leave; -1 when there is no limit or it is not known
 
 	// Duplicate says that the video was not ordered again: Row is of the same request,
 	// which was submitted Age ago. ByForm says that the two are the same only in their
@@ -44,10 +44,6 @@ type Submission struct {
 	Duplicate bool
 	ByForm    bool
 	Age       time.Duration
-
-	// StillSending says that Listen passed before the outcome was known. The
-	// submission goes on, and Row has no request_id yet.
-	StillSending bool
 
 	Warnings []string // on parts of the request that may not work as intended
 
@@ -129,7 +125,7 @@ func Await(ctx context.Context, listen time.Duration, submit func() (Submission,
 	if s, known, err := SubmissionOf(row); known { // its result is on its way
 		return s, err
 	}
-	return Submission{Row: row, Left: -1, StillSending: true}, nil
+	return Submission{Row: row, Left: -1}, nil
 }
 
 // SubmissionOf returns what Submit would return for a submission with this row. known

@@ -69,7 +69,7 @@ func TestTheSameRequestIsAnsweredWithItsJobAsItStandsNow(t *testing.T) {
 			byForm bool
 		}{{"a lighthouse", false}, {" a  lighthouse\n", true}, {"a\u00a0lighthouse", true}} {
 			s, err := openTracker(t, g, dir).Submit(t.Context(), prompt("%s", tt.prompt), jobs.SubmitOptions{})
-			if err != nil || !s.Duplicate || s.Row.Job.RequestID != id || s.ByForm != tt.byForm || s.Age != time.Minute || s.StillSending || s.Left != -1 {
+			if err != nil || !s.Duplicate || s.Row.Job.RequestID != id || s.ByForm != tt.byForm || s.Age != time.Minute || s.Row.State == journal.Submitting || s.Left != -1 {
 				t.Errorf("%q: %+v, %v; want a duplicate of %s, only by its form: %t", tt.prompt, s, err, id, tt.byForm)
 			}
 			if s.Row.Job.Status != pixazo.Completed || len(s.Row.Job.VideoURLs) != 1 || s.Row.Prompt != "a lighthouse" {
@@ -326,7 +326,7 @@ func TestACallAnswersWhileTheGatewayIsSilent(t *testing.T) {
 		for _, tracker := range []*jobs.Tracker{first, second, first} {
 			begun := time.Now()
 			s, err := tracker.Submit(t.Context(), request(), jobs.SubmitOptions{Listen: 20 * time.Second})
-			if err != nil || !s.StillSending || s.Row.State != journal.Submitting || s.Row.Prompt != "a lighthouse" || s.Row.Job.RequestID != "" {
+			if err != nil || s.Row.State != journal.Submitting || s.Row.Prompt != "a lighthouse" || s.Row.Job.RequestID != "" {
 				t.Errorf("got %+v, %v; want that it is being submitted", s, err)
 			}
 			if took := time.Since(begun); took != 20*time.Second {
@@ -341,7 +341,7 @@ func TestACallAnswersWhileTheGatewayIsSilent(t *testing.T) {
 			t.Errorf("listed %+v, want the accepted job", rows)
 		}
 		s, err := second.Submit(t.Context(), request(), jobs.SubmitOptions{Listen: 20 * time.Second})
-		if err != nil || s.StillSending || s.Row.Job.RequestID != "id-1" || g.submissions != 1 {
+		if err != nil || s.Row.State == journal.Submitting || s.Row.Job.RequestID != "id-1" || g.submissions != 1 {
 			t.Errorf("the same call then = %+v, %v after %d submissions; want the job", s, err, g.submissions)
 		}
 	})
@@ -361,7 +361,7 @@ func TestASubmissionGoesOnAfterItsCallWasAnswered(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		s, err := tracker.Submit(ctx, request(), jobs.SubmitOptions{Listen: 10 * time.Second})
 		cancel()
-		if err != nil || !s.StillSending {
+		if err != nil || s.Row.State != journal.Submitting {
 			t.Errorf("got %+v, %v", s, err)
 		}
 		time.Sleep(time.Minute)
@@ -376,7 +376,7 @@ func TestAnOutcomeAtTheLastMomentCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tracker := newTracker(t, &fakeGateway{submit: accepting("id-1", 20*time.Second-time.Millisecond)})
 		s, err := tracker.Submit(t.Context(), request(), jobs.SubmitOptions{Listen: 20 * time.Second, Nonce: "mine"})
-		if err != nil || s.StillSending || s.Row.Job.RequestID != "id-1" || s.Row.Nonce != "mine" {
+		if err != nil || s.Row.State == journal.Submitting || s.Row.Job.RequestID != "id-1" || s.Row.Nonce != "mine" {
 			t.Errorf("got %+v, %v", s, err)
 		}
 	})
@@ -406,7 +406,7 @@ func TestAnOutcomeThatOnlyTheJournalHasCounts(t *testing.T) {
 					return jobs.Submission{}, nil
 				}, func() journal.Row { return tt.row })
 				time.Sleep(time.Minute) // the submission has ended
-				if (err != nil) != (tt.want != "") || err != nil && !pixazo.IsCode(err, tt.want) || s.StillSending != tt.sends {
+				if (err != nil) != (tt.want != "") || err != nil && !pixazo.IsCode(err, tt.want) || (s.Row.State == journal.Submitting) != tt.sends {
 					t.Errorf("%+v, %v", s, err)
 				}
 			})
