@@ -14,13 +14,9 @@ import (
 	"modernc.org/sqlite"
 )
 
-const (
-	// sqliteNow is a parameter of any statement: the time at which it runs, in Unix
-	// milliseconds.
-	sqliteNow = "$now"
-
-	maxCompiled = 100 // statements of a connection; more than the journal has
-)
+// sqliteNow is a parameter of any statement: the time at which it runs, in Unix
+// milliseconds.
+const sqliteNow = "$now"
 
 // openSQLite returns a handle for a data source of modernc.org/sqlite.
 func openSQLite(source string) (*sql.DB, error) {
@@ -53,8 +49,6 @@ func (c sqliteConnector) Connect(ctx context.Context) (driver.Conn, error) {
 // sqliteDriverConn is what the journal uses of the driver's connection.
 type sqliteDriverConn interface {
 	driver.Conn
-	driver.ExecerContext
-	driver.QueryerContext
 	driver.ConnBeginTx
 	driver.SessionResetter
 	driver.Validator
@@ -74,11 +68,7 @@ func (c *sqliteConn) ExecContext(ctx context.Context, query string, args []drive
 	if err != nil {
 		return nil, err
 	}
-	args = withNow(query, args)
-	if stmt == nil {
-		return c.sqliteDriverConn.ExecContext(ctx, query, args)
-	}
-	return stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+	return stmt.(driver.StmtExecContext).ExecContext(ctx, withNow(query, args))
 }
 
 // QueryContext implements driver.QueryerContext.
@@ -87,16 +77,12 @@ func (c *sqliteConn) QueryContext(ctx context.Context, query string, args []driv
 	if err != nil {
 		return nil, err
 	}
-	args = withNow(query, args)
-	if stmt == nil {
-		return c.sqliteDriverConn.QueryContext(ctx, query, args)
-	}
-	return stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+	return stmt.(driver.StmtQueryContext).QueryContext(ctx, withNow(query, args))
 }
 
-// compile returns the compiled statement, nil when there are too many.
+// compile returns the compiled statement. The journal has fewer than a hundred.
 func (c *sqliteConn) compile(query string) (driver.Stmt, error) {
-	if stmt := c.compiled[query]; stmt != nil || len(c.compiled) == maxCompiled {
+	if stmt := c.compiled[query]; stmt != nil {
 		return stmt, nil
 	}
 	stmt, err := c.Prepare(query)

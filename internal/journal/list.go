@@ -26,9 +26,6 @@ const (
 	OnlyUncertain Filter = "uncertain" // with the replaced ones
 )
 
-// Filters has all filters.
-var Filters = []string{string(All), string(Pending), string(Completed), string(Failed), string(OnlyUncertain)}
-
 // where returns the SQL condition of a filter.
 func (j *Journal) where(f Filter) string {
 	switch f {
