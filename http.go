@@ -134,7 +134,7 @@ func (a *app) forTeam(o *journal.Options, jo *jobs.Options) error {
 	jo.Team, jo.MaxWaits = true, cmp.Or(s.MaxWaits, math.MaxInt)
 	a.team = &tools.Team{MaxBody: s.MaxBody}
 	if secret := s.WebhookSecret.Reveal(); secret != "" {
-		jo.Callbacks, jo.CallbackURL = true, web.CallbackURL(a.endpoint(), []byte(secret))
+		jo.CallbackURL = web.CallbackURL(a.endpoint(), []byte(secret))
 	}
 	dir := a.settings.OutputDir
 	if dir == "" {

@@ -22,6 +22,8 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
+func callbackURL(nonce string) string { return "https://mcp.example/webhook/" + nonce }
+
 // replicas are trackers of a team over one journal, as its processes, which sweep and
 // hear of each other.
 func replicas(t *testing.T, g jobs.Gateway, n int, limits ...journal.Limits) (all []*jobs.Tracker) {
@@ -32,8 +34,7 @@ func replicas(t *testing.T, g jobs.Gateway, n int, limits ...journal.Limits) (al
 	}
 	for range n {
 		all = append(all, openWith(t, g, place, jobs.Options{
-			Team: true, Callbacks: true, MaxWaits: 100,
-			CallbackURL: func(nonce string) string { return "https://mcp.example/webhook/" + nonce },
+			Team: true, CallbackURL: callbackURL, MaxWaits: 100,
 		}))
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -111,7 +112,7 @@ func TestACallbackIsHeardAtAnotherReplicaAtOnce(t *testing.T) {
 		}
 		return processing(id), nil
 	}}
-	o := jobs.Options{Team: true, Callbacks: true}
+	o := jobs.Options{Team: true, CallbackURL: callbackURL}
 	place := journal.Options{Database: pgtest.URL(t), Gateway: "https://gateway.example"}
 	here, there := openWith(t, g, place, o), openWith(t, g, place, o)
 	s, err := here.Submit(as(t, "alice"), request(), jobs.SubmitOptions{Nonce: "n-1"})
@@ -241,7 +242,7 @@ func TestACallbackIsRefusedWhileTheJournalIsAway(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tracker := openTracker(t, &fakeGateway{}, file, jobs.Options{Team: true, Callbacks: true})
+	tracker := openTracker(t, &fakeGateway{}, file, jobs.Options{Team: true, CallbackURL: callbackURL})
 	if err := tracker.Callback(t.Context(), "n-1", "id-1"); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
 		t.Errorf("%v", err)
 	}
@@ -340,7 +341,7 @@ func TestACallbackIsKeptUntilTheJournalHasTheAnswer(t *testing.T) {
 			return finished(id, pixazo.Completed), nil
 		}}
 		dir := t.TempDir()
-		o := jobs.Options{Team: true, Callbacks: true}
+		o := jobs.Options{Team: true, CallbackURL: callbackURL}
 		tracker, other := openTracker(t, g, dir, o), openTracker(t, g, dir, o)
 		s, err := tracker.Submit(as(t, "alice"), request(), jobs.SubmitOptions{Nonce: "n-1"})
 		if err != nil {

@@ -268,13 +268,14 @@ func (t *Tracker) interval(l *loop, row journal.Row, attended bool) time.Duratio
 	if !ok {
 		age = time.Since(l.begun)
 	}
+	callbacks := t.options.CallbackURL != nil
 	least, most := 5*time.Second, time.Minute
 	switch {
-	case attended && t.options.Callbacks:
+	case attended && callbacks:
 		least, most = 15*time.Second, 15*time.Second
 	case attended:
 		least, most = time.Second, 15*time.Second
-	case t.options.Callbacks:
+	case callbacks:
 		least, most = sweepAfter, sweepAfter
 	case age > 6*time.Hour:
 		least, most = 10*time.Minute, 10*time.Minute

@@ -219,14 +219,18 @@ func (t *Tracker) post(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 	again, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(t.draining, cancel)()
-	return t.gateway.Submit(again, p, pixazo.SubmitOptions{CallbackURL: t.options.CallbackURL(in.Nonce), Again: func(ctx context.Context) error {
+	o := pixazo.SubmitOptions{Again: func(ctx context.Context) error {
 		err := t.journal.Renew(ctx, in)
 		if err == nil {
 			return nil
 		}
 		// Another process may have seen the intent as uncertain, and acted on that.
 		return &pixazo.Error{Code: pixazo.Cancelled, Err: err, Message: "the request was not sent any more: " + words(err)}
-	}})
+	}}
+	if t.options.CallbackURL != nil {
+		o.CallbackURL = t.options.CallbackURL(in.Nonce)
+	}
+	return t.gateway.Submit(again, p, o)
 }
 
 // join waits for the outcome of r, an earlier submission of the same request, and

@@ -42,12 +42,9 @@ const (
 
 // Options configure a Tracker.
 type Options struct {
-	// Callbacks says that the gateway's callbacks are passed to Callback, in this
-	// process or another one. The gateway is then polled less often.
-	Callbacks bool
-
 	// CallbackURL returns the address to which the gateway reports the job of a
-	// submission, "" for the client's setting. nil means "" for all.
+	// submission. These reports are passed to Callback, in this process or another one,
+	// and the gateway is polled less often. nil means that there are none.
 	CallbackURL func(nonce string) string
 
 	Account  func() string  // returns the hash of the present key; nil without one
@@ -112,9 +109,6 @@ func New(gateway Gateway, j *journal.Journal, options Options) *Tracker {
 	}
 	if options.Rand == nil {
 		options.Rand = rand.Float64
-	}
-	if options.CallbackURL == nil {
-		options.CallbackURL = func(string) string { return "" }
 	}
 	t := &Tracker{
 		gateway: gateway, journal: j, options: options, log: cmp.Or(options.Logger, slog.New(slog.DiscardHandler)),
