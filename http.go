@@ -73,7 +73,7 @@ func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) 
 	var watches sync.WaitGroup
 	defer watches.Wait()
 	defer stopWatching()
-	watches.Go(func() { a.watch(watching, starter) })
+	watches.Go(a.watcher(watching, starter))
 	watches.Go(func() { a.tidy(watching) })
 	log.Info("serving MCP", "at", a.endpoint(), "address", settings.HTTP.Address, "version", version, "gateway", a.gatewayURL, "sandbox", settings.Sandbox)
 	select {

@@ -151,16 +151,17 @@ func (a *app) starter(command func() *exec.Cmd) *keeper.Starter {
 	}
 }
 
-// watch has pending jobs watched and saved until ctx is done: by this process together
-// with the other replicas of a team, by this process alone, or by a keeper, which it
-// starts when none runs.
-func (a *app) watch(ctx context.Context, s *keeper.Starter) {
+// watcher returns a function that has pending jobs watched and saved until ctx is done:
+// by this process together with the other replicas of a team, by this process alone, or
+// by a keeper, which it starts when none runs.
+func (a *app) watcher(ctx context.Context, s *keeper.Starter) func() {
+	k := a.keeper()
 	switch {
 	case a.settings.Command == config.HTTP:
-		a.keeper().RunReplica(ctx, a.settings.HTTP.WebhookSecret.Reveal() != "")
+		return func() { k.RunReplica(ctx, a.settings.HTTP.WebhookSecret.Reveal() != "") }
 	case s.Command == nil:
-		a.keeper().Run(ctx)
-	default:
-		keeper.WatchOver(ctx, a.keeper(), s.Watch)
+		return func() { k.Run(ctx) }
 	}
+	looks := time.Tick(keeper.IdleLook) // not in the function, whose stack would grow; see growStack
+	return func() { keeper.WatchOver(ctx, looks, k, s.Watch) }
 }

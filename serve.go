@@ -44,7 +44,7 @@ func serve(ctx context.Context, settings config.Settings, keepCommand func() *ex
 	log.Info("serving", "version", version, "gateway", a.gatewayURL, "sandbox", settings.Sandbox)
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	var watches sync.WaitGroup
-	watches.Go(func() { a.watch(watching, starter) })
+	watches.Go(a.watcher(watching, starter))
 	watches.Go(func() { a.tidy(watching) })
 	return stdio.Serve(ctx, srv, stdin, stdout, stdio.Options{
 		Options: wire.Options{Subscribe: videos.Subscribe, Hide: a.hideKey, Logger: log},

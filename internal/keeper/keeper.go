@@ -22,7 +22,7 @@ import (
 const (
 	lifetime    = 6 * time.Hour    // of a keeper process
 	pendingLook = time.Second      // between two looks at the journal while something is pending
-	idleLook    = time.Minute      // the same while nothing is
+	IdleLook    = time.Minute      // the same while nothing is
 	errorPause  = 10 * time.Second // before the next look when one has failed
 	unreadFor   = 5 * time.Minute  // how long a keeper stays that could not read the journal even once
 	leaseFor    = 60 * time.Second // of the watch; it is renewed three times as often
@@ -105,7 +105,7 @@ func (k *Keeper) Run(ctx context.Context) {
 		if state := k.o.Journal.State(); pending || k.othersExist || state != seen {
 			seen, pending = state, k.look(ctx)
 		}
-		pause := idleLook
+		pause := IdleLook
 		if pending || k.o.Journal.Unwritten() {
 			pause = pendingLook
 		}

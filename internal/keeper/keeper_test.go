@@ -649,7 +649,7 @@ func TestAProcessWithANewKeyTakesOverTheJobsOfTheOldOne(t *testing.T) {
 			if alone { // as a server has it, which looks once a minute
 				go func() {
 					defer close(ended)
-					WatchOver(ctx, h.keeper, func() error { return errors.New("none") })
+					WatchOver(ctx, time.Tick(IdleLook), h.keeper, func() error { return errors.New("none") })
 				}()
 			} else {
 				go func() { defer close(ended); h.keeper.Run(ctx) }()
@@ -965,9 +965,11 @@ func TestAnUnwrittenOutcomeIsWrittenOnceItCanBe(t *testing.T) {
 	t.Parallel()
 	deletesOpenFiles(t)
 	for name, run := range map[string]func(*Keeper, context.Context){
-		"server":            func(k *Keeper, ctx context.Context) { k.Run(ctx) },
-		"server of keepers": func(k *Keeper, ctx context.Context) { WatchOver(ctx, k, func() error { return nil }) },
-		"replica":           func(k *Keeper, ctx context.Context) { k.RunReplica(ctx, true) },
+		"server": func(k *Keeper, ctx context.Context) { k.Run(ctx) },
+		"server of keepers": func(k *Keeper, ctx context.Context) {
+			WatchOver(ctx, time.Tick(IdleLook), k, func() error { return nil })
+		},
+		"replica": func(k *Keeper, ctx context.Context) { k.RunReplica(ctx, true) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -988,7 +990,7 @@ func TestAnUnwrittenOutcomeIsWrittenOnceItCanBe(t *testing.T) {
 				if err := os.Remove(dir); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(idleLook + time.Second)
+				time.Sleep(IdleLook + time.Second)
 				if h.journal.Unwritten() {
 					t.Error("it is not written")
 				}
@@ -1012,7 +1014,7 @@ func TestAServerStartsAMissingKeeper(t *testing.T) {
 		over := make(chan struct{})
 		go func() {
 			defer close(over)
-			WatchOver(ctx, h.keeper, func() error { started.Add(1); return nil })
+			WatchOver(ctx, time.Tick(IdleLook), h.keeper, func() error { started.Add(1); return nil })
 		}()
 		expect := func(what string, want bool, wait time.Duration) {
 			t.Helper()
@@ -1058,7 +1060,7 @@ func TestAServerThatCanStartNoKeeperWatchesByItself(t *testing.T) {
 		over := make(chan struct{})
 		go func() {
 			defer close(over)
-			WatchOver(ctx, h.keeper, func() error { return errors.New("no keeper can be started") })
+			WatchOver(ctx, time.Tick(IdleLook), h.keeper, func() error { return errors.New("no keeper can be started") })
 		}()
 		time.Sleep(15 * time.Minute)
 		cancel()

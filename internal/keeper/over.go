@@ -12,37 +12,45 @@ import (
 	"pixazo-mcp/internal/journal"
 )
 
-// WatchOver looks at the journal once a minute until ctx is done. When there is
-// work and no keeper holds the lease for it, it calls start to start one. If that
+// WatchOver looks at the journal at each tick of looks until ctx is done. When there
+// is work and no keeper holds the lease for it, it calls start to start one. If that
 // fails, k does the work in this process.
-func WatchOver(ctx context.Context, k *Keeper, start func() error) {
+func WatchOver(ctx context.Context, looks <-chan time.Time, k *Keeper, start func() error) {
 	idle := "" // Journal.State when there was nothing to do
-	for journal.Sleep(ctx, idleLook) {
+	for {
+		select {
+		case <-looks:
+		case <-ctx.Done():
+			return
+		}
 		k.o.Journal.WriteOutcomes()
-		state := k.o.Journal.State()
-		if state == idle {
-			continue
-		}
-		rows, err := k.work(ctx)
-		if err != nil {
-			continue
-		}
-		held, err := k.o.Journal.Leases(ctx, WatchLease(k.o.Gateway, k.o.Account()))
-		pending := slices.ContainsFunc(rows, func(row journal.Row) bool {
-			_, due := noticeOf(row, time.Now())
-			return due || row.Pending() || toSave(row)
-		})
-		switch {
-		case err != nil:
-		case !pending && !k.othersExist:
+		if state := k.o.Journal.State(); state != idle && k.lookOver(ctx, start) {
 			idle = state
-		case pending && len(held) == 0:
-			if err := start(); err != nil {
-				k.o.Logger.Warn("no keeper could be started: this server does its work", "error", err)
-				k.Run(ctx)
-			}
 		}
 	}
+}
+
+// lookOver is one look of WatchOver. It reports whether there is nothing to do.
+func (k *Keeper) lookOver(ctx context.Context, start func() error) bool {
+	rows, err := k.work(ctx)
+	if err != nil {
+		return false
+	}
+	held, err := k.o.Journal.Leases(ctx, WatchLease(k.o.Gateway, k.o.Account()))
+	if err != nil {
+		return false
+	}
+	pending := slices.ContainsFunc(rows, func(row journal.Row) bool {
+		_, due := noticeOf(row, time.Now())
+		return due || row.Pending() || toSave(row)
+	})
+	if pending && len(held) == 0 {
+		if err := start(); err != nil {
+			k.o.Logger.Warn("no keeper could be started: this server does its work", "error", err)
+			k.Run(ctx)
+		}
+	}
+	return !pending && !k.othersExist
 }
 
 // Running returns version and process of each keeper that holds a lease to watch;

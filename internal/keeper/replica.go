@@ -48,7 +48,7 @@ func (k *Keeper) RunReplica(ctx context.Context, callbacks bool) {
 		k.begin(ctx, rows)
 		// The next look waits 50 times as long as this one took, so that reading leaves the
 		// database to others, however many rows there are.
-		if journal.Sleep(ctx, min(max(pendingLook, 50*time.Since(begun)), idleLook)) {
+		if journal.Sleep(ctx, min(max(pendingLook, 50*time.Since(begun)), IdleLook)) {
 			k.sleep(ctx, replicaLook)
 		}
 	}
