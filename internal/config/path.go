@@ -80,7 +80,7 @@ var shellSyntax = text.Pattern("\\$[A-Za-z_{(]|`|%[A-Za-z_][A-Za-z0-9_()]*%")
 // characters that the system does not allow.
 func checkPath(path, goos string) error {
 	switch inner := strings.Trim(path, "“”„‘’«»"); {
-	case shellSyntax().MatchString(path):
+	case strings.ContainsAny(path, "$`%") && shellSyntax().MatchString(path): // most paths need no pattern
 		return errors.New("must be a path as it is: nothing fills in $NAME, ${NAME} or %NAME% (~ is the home directory)")
 	case strings.Contains(path, `"`) || inner != path || len(path) > 1 && path[0] == '\'' && strings.HasSuffix(path, "'"):
 		return errors.New("must be a path without quotation marks")

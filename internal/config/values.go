@@ -130,6 +130,9 @@ func parseOrigins(v string) ([]string, error) {
 // masked returns v without what is often secret in URLs: what is before an @, and the
 // query.
 func masked(v string) string {
+	if !strings.ContainsAny(v, "@?") {
+		return v // without a pattern
+	}
 	v = regexp.MustCompile(`(\w+://)?\S*@`).ReplaceAllString(v, "${1}…@")
 	return regexp.MustCompile(`\?\S*`).ReplaceAllString(v, "?…")
 }
