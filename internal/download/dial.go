@@ -23,18 +23,23 @@ const maxRedirects = 5
 
 // newClient returns the client that fetches videos.
 func (s *Saver) newClient() *http.Client {
-	guarded := &http.Transport{ // to public addresses alone
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, Control: refusePrivate}).DialContext,
+	guarded := newTransport(refusePrivate) // to public addresses alone
+	trusting := newTransport(nil)
+	trusting.Proxy = s.proxy
+	return &http.Client{CheckRedirect: s.checkRedirect, Transport: router{s, guarded, trusting}}
+}
+
+// newTransport returns a transport whose dialer calls control, unless that is nil, before
+// each connection.
+func newTransport(control func(network, address string, c syscall.RawConn) error) *http.Transport {
+	return &http.Transport{
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, Control: control}).DialContext,
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 		DisableCompression:     true, // so that the file's own bytes are counted, resumed and hashed
 		DisableKeepAlives:      true,
 		ReadBufferSize:         copyBuffer,
 	}
-	trusting := guarded.Clone()
-	trusting.DialContext = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
-	trusting.Proxy = s.proxy
-	return &http.Client{CheckRedirect: s.checkRedirect, Transport: router{s, guarded, trusting}}
 }
 
 // router sends each request to the gateway's own origin on this computer, to a
