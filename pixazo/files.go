@@ -101,11 +101,10 @@ func sizeRule(size, total int64) string {
 }
 
 // CheckFiles returns an error that names all items of Files that can't be sent, nil if
-// all can be. A rule that several items break is told once. Of data only the first
-// bytes are looked at.
+// all can be. A rule that several items break is told once.
 func (r VideoRequest) CheckFiles() error {
 	var p Prepared
-	return p.addFiles(r, "", false)
+	return p.addFiles(r, "")
 }
 
 // refusedFile is an item of files that breaks a rule.
@@ -148,19 +147,19 @@ type File struct {
 	data    []byte // the content of a local file
 }
 
-// describe returns the description of item, whose attachment is a (nil for none), or
-// the rule that item breaks. Of data only the first bytes are looked at.
-func describe(item string, a *Attachment) (f File, rule string) {
+// describe returns the description of item, whose attachment is a (nil for none), and its
+// content, nil for what is somewhere else; or the rule that item breaks.
+func describe(item string, a *Attachment) (f File, content []byte, rule string) {
 	if a != nil && a.unread() {
-		return File{Size: a.Size}, a.Refused
+		return File{Size: a.Size}, nil, a.Refused
 	}
 	if a != nil {
-		f = File{Name: a.Name, Size: int64(len(a.Data)), data: a.Data}
-		f.MediaType, rule = contentType("", a.Name, a.Data[:min(len(a.Data), headLength)])
+		f = File{Name: a.Name, data: a.Data}
+		rule = f.setContent("", a.Data)
 		if len(a.Data) == 0 {
 			rule = "must not be an empty file"
 		}
-		return f, rule
+		return f, a.Data, rule
 	}
 	switch FormOf(item) {
 	case WebURL:
@@ -172,62 +171,51 @@ func describe(item string, a *Attachment) (f File, rule string) {
 		case u.RawQuery == "": // a query may ask for another type than the path tells
 			rule = kindRule("", u.Path)
 		}
-		return File{URL: item}, rule
+		return File{URL: item}, nil, rule
 	case AssetID:
-		return File{AssetID: item}, ""
+		return File{AssetID: item}, nil, ""
 	case Inline:
 		return describeData(item)
 	case Ambiguous:
-		return f, "may be the name of a local file, which would be ./" + item + " below a folder that is open to this server, or an asset ID, which begins with asset_ or ast_ or has at least 16 hexadecimal digits: write one of them"
+		return f, nil, "may be the name of a local file, which would be ./" + item + " below a folder that is open to this server, or an asset ID, which begins with asset_ or ast_ or has at least 16 hexadecimal digits: write one of them"
 	}
-	return f, "must be an http(s) URL, an asset ID, the path of a local file, a data URI (data:<media type>;base64,<data>), or base64 of a picture, a video, audio or a PDF; leave it out if there is none"
+	return f, nil, "must be an http(s) URL, an asset ID, the path of a local file, a data URI (data:<media type>;base64,<data>), or base64 of a picture, a video, audio or a PDF; leave it out if there is none"
 }
 
 // describeData is describe for data, as a data URI or as base64.
-func describeData(item string) (f File, rule string) {
+func describeData(item string) (f File, content []byte, rule string) {
 	declared := ""
 	f.encoded = item
 	if HasScheme(item, "data") {
 		end := dataHead().FindStringIndex(item[:min(len(item), 200)])
 		if end == nil {
-			return f, "must begin as a data URI does, data:<media type>;base64,"
+			return f, nil, "must begin as a data URI does, data:<media type>;base64,"
 		}
 		f.head, f.encoded = item[:end[1]], item[end[1]:]
 		declared, _, _ = strings.Cut(strings.ToLower(f.head[len("data:"):]), ";")
 	}
-	padding := len(f.encoded) - len(strings.TrimRight(f.encoded, "="))
-	if f.Size = int64(len(f.encoded)/4*3 - padding); f.Size <= 0 || padding > 2 || len(f.encoded)%4 != 0 {
-		return f, base64Rule
+	content, err := base64.StdEncoding.DecodeString(f.encoded)
+	if err != nil || len(content) == 0 || strings.ContainsAny(f.encoded, "\r\n") { // which decoding skips
+		return f, nil, base64Rule
 	}
-	f.MediaType, rule = contentType(declared, "", headOf(f.encoded))
-	return f, rule
+	return f, content, f.setContent(declared, content)
 }
 
 const base64Rule = "must have its data as standard base64: A-Z a-z 0-9 + / with = at the end, and no white space"
+
+// setContent sets what f tells of its content, and returns the rule that this breaks.
+// declared is the media type that a data URI states.
+func (f *File) setContent(declared string, content []byte) (rule string) {
+	f.Size, f.SHA256 = int64(len(content)), fmt.Sprintf("%x", sha256.Sum256(content))
+	f.MediaType, rule = contentType(declared, f.Name, content[:min(len(content), headLength)])
+	return rule
+}
 
 // headOf decodes the first bytes of base64; it returns none if encoded is not base64.
 func headOf(encoded string) []byte {
 	head := make([]byte, headLength)
 	n, _ := io.ReadFull(base64.NewDecoder(base64.StdEncoding, strings.NewReader(encoded)), head)
 	return head[:n]
-}
-
-// read sets the hash of f's data. It reports whether the data contains word, and returns
-// the rule that the data breaks.
-func (f *File) read(word string) (found bool, rule string) {
-	if f.Size == 0 {
-		return false, ""
-	}
-	data := f.data
-	if data == nil {
-		var err error
-		data, err = base64.StdEncoding.DecodeString(f.encoded)
-		if err != nil || int64(len(data)) != f.Size { // line breaks are skipped in decoding
-			return false, base64Rule
-		}
-	}
-	f.SHA256 = fmt.Sprintf("%x", sha256.Sum256(data))
-	return word != "" && bytes.Contains(data, []byte(word)), ""
 }
 
 // parts returns f as an item of files in the body: as an object of HeyGen's own API if

@@ -3,6 +3,7 @@
 package pixazo
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
@@ -67,7 +68,7 @@ func prepare(req VideoRequest, key Key, objects bool) (*Prepared, error) {
 		return nil, err
 	}
 	p := &Prepared{Prompt: req.Prompt, Orientation: req.Orientation}
-	if err := p.addFiles(req, key.value(), true); err != nil {
+	if err := p.addFiles(req, key.value()); err != nil {
 		return nil, err
 	}
 	p.body = encode(req, p.Files, objects)
@@ -85,10 +86,9 @@ func prepare(req VideoRequest, key Key, objects bool) (*Prepared, error) {
 
 func containsKey(field string) error { return invalid(field, "contains the API key: remove it", "it") }
 
-// addFiles checks the files of req and adds their descriptions and warnings to p. Unless
-// whole is true it only looks at the first bytes of data. It refuses files that contain
-// key, unless that is "".
-func (p *Prepared) addFiles(req VideoRequest, key string, whole bool) error {
+// addFiles checks the files of req and adds their descriptions and warnings to p. It
+// refuses files that contain key, unless that is "".
+func (p *Prepared) addFiles(req VideoRequest, key string) error {
 	var total int64
 	var refused []refusedFile
 	code := InvalidArgument
@@ -98,22 +98,13 @@ func (p *Prepared) addFiles(req VideoRequest, key string, whole bool) error {
 		if i < len(req.Attached) {
 			a = req.Attached[i]
 		}
-		if key != "" && strings.Contains(item, key) {
-			return containsKey(field)
-		}
-		f, rule := describe(item, a)
-		if text.Holds(f.URL+f.AssetID, key) {
+		f, content, rule := describe(item, a)
+		if key != "" && (strings.Contains(item, key) || text.Holds(f.URL+f.AssetID, key) || bytes.Contains(content, []byte(key))) {
 			return containsKey(field)
 		}
 		if rule == "" {
 			if rule = sizeRule(f.Size, total+f.Size); rule != "" {
 				got = fmt.Sprintf("%d bytes in %s", f.Size, got)
-			}
-		}
-		if rule == "" && whole {
-			var found bool
-			if found, rule = f.read(key); found {
-				return containsKey(field)
 			}
 		}
 		if rule != "" {
