@@ -81,18 +81,14 @@ func (a *app) register(starter *keeper.Starter) (*server.MCPServer, *resources.V
 		server.WithIcons(tools.Icon("pixazo-mcp")),
 		server.WithInstructions(instructions),
 		server.WithToolCapabilities(false),
-		server.WithResourceCapabilities(true, a.team == nil),
+		server.WithResourceCapabilities(true, false),
 		server.WithPromptCapabilities(false),
 		server.WithCompletions(),
 		server.WithRecovery(),
 		server.WithResourceRecovery(),
 	)
 	submit := func(ctx context.Context, video pixazo.VideoRequest, allowDuplicate bool, listen time.Duration) (jobs.Submission, error) {
-		s, err := starter.Submit(ctx, keeper.Request{Video: video, AllowDuplicate: allowDuplicate}, listen)
-		if err == nil && !s.Duplicate {
-			a.tracker.Added(s.Row)
-		}
-		return s, err
+		return starter.Submit(ctx, keeper.Request{Video: video, AllowDuplicate: allowDuplicate}, listen)
 	}
 	offered := tools.Config{
 		Tracker:      a.tracker,
