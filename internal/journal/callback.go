@@ -4,7 +4,6 @@ package journal
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"pixazo-mcp/pixazo"
@@ -45,7 +44,7 @@ func (j *Journal) KeepCallback(ctx context.Context, nonce, requestID string) err
 // NextCallback returns a callback that is due, nil when there is none. A due callback
 // is returned to one process only. Unless that calls EndCallback, it is due again after
 // two seconds, and then less and less often.
-func (j *Journal) NextCallback(ctx context.Context) (next *Callback, err error) {
+func (j *Journal) NextCallback(ctx context.Context) (*Callback, error) {
 	now := j.now()
 	read := func(scan func(...any) error) (c Callback, err error) {
 		var called int64
@@ -53,18 +52,11 @@ func (j *Journal) NextCallback(ctx context.Context) (next *Callback, err error) 
 		c.CalledAt = fromMilli(called)
 		return c, err
 	}
-	err = j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) error {
-		// With IN instead of =, PostgreSQL may run the SELECT for each row, and update all.
-		found, err := query(ctx, db, read, `UPDATE callbacks SET ask_at = `+now+` + CASE WHEN called_at > `+now+` - $2 THEN $2 WHEN called_at < `+now+` - $3 THEN $3 ELSE `+now+` - called_at END
-			WHERE (nonce, request_id) = (SELECT nonce, request_id FROM callbacks WHERE gateway = $1 AND NOT `+j.leased("ask_at")+`
-				ORDER BY ask_at LIMIT 1`+j.skipLocked+`) RETURNING nonce, request_id, called_at`,
-			j.gateway, callbackPause.Milliseconds(), callbackLongPause.Milliseconds())
-		if next = nil; err == nil && len(found) > 0 {
-			next = &found[0]
-		}
-		return err
-	})
-	return next, err
+	// With IN instead of =, PostgreSQL may run the SELECT for each row, and update all.
+	return single(changeAll(ctx, j, read, `UPDATE callbacks SET ask_at = `+now+` + CASE WHEN called_at > `+now+` - $2 THEN $2 WHEN called_at < `+now+` - $3 THEN $3 ELSE `+now+` - called_at END
+		WHERE (nonce, request_id) = (SELECT nonce, request_id FROM callbacks WHERE gateway = $1 AND NOT `+j.leased("ask_at")+`
+			ORDER BY ask_at LIMIT 1`+j.skipLocked+`) RETURNING nonce, request_id, called_at`,
+		j.gateway, callbackPause.Milliseconds(), callbackLongPause.Milliseconds()))
 }
 
 // EndCallback deletes a callback that was followed up. If it came again meanwhile, it

@@ -65,7 +65,7 @@ func inspect(report *Report, db *sql.DB) error {
 		return err
 	}
 	var err error
-	report.Leases, err = leases(ctx, db, sqliteNow, "")
+	report.Leases, err = query(ctx, db, scanLease, selectLeases(sqliteNow), "")
 	return err
 }
 

@@ -152,7 +152,7 @@ func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, in Intent, before Ro
 	if state == Alias {
 		job = pixazo.Job{RequestID: job.RequestID} // the rest is in the row that has the job
 	}
-	written, err := single(j.rows(ctx, tx, `UPDATE jobs SET `+setJob+`, state = $9, request_id = NULLIF($10, ''), failure = $11, saved_files = $12, checked_at = $13, changed_at = `+j.now()+`,
+	written, err := single(query(ctx, tx, j.scan, `UPDATE jobs SET `+setJob+`, state = $9, request_id = NULLIF($10, ''), failure = $11, saved_files = $12, checked_at = $13, changed_at = `+j.now()+`,
 		lease_until = CASE WHEN $10 = '' THEN lease_until ELSE 0 END WHERE row = $14 RETURNING `+j.columns(),
 		j.jobValues(job, state, job.RequestID, encodeFailure(failure), encode(saved), milli(checked), before.ID)...))
 	if err == nil && state == Accepted && in.AllowDuplicate {

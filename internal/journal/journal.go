@@ -260,31 +260,40 @@ func (j *Journal) one(ctx context.Context, q querier, rest string, args ...any) 
 	return single(j.many(ctx, q, rest, args...))
 }
 
-// single returns the first of rows, nil when there is none.
-func single(rows []Row, err error) (*Row, error) {
-	if err != nil || len(rows) == 0 {
+// single returns the first that was found, nil when there is none.
+func single[T any](found []T, err error) (*T, error) {
+	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	return &rows[0], nil
+	return &found[0], nil
 }
 
 // many returns the rows of a SELECT, of which rest is what follows the table's name.
 func (j *Journal) many(ctx context.Context, q querier, rest string, args ...any) ([]Row, error) {
-	return j.rows(ctx, q, `SELECT `+j.columns()+` FROM jobs `+rest, args...)
+	return query(ctx, q, j.scan, `SELECT `+j.columns()+` FROM jobs `+rest, args...)
 }
 
 // readMany is many outside of a transaction.
-func (j *Journal) readMany(ctx context.Context, rest string, args ...any) (rows []Row, err error) {
-	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
-		rows, err = j.many(ctx, q, rest, args...)
-		return err
-	})
-	return rows, err
+func (j *Journal) readMany(ctx context.Context, rest string, args ...any) ([]Row, error) {
+	return readAll(ctx, j, j.scan, `SELECT `+j.columns()+` FROM jobs `+rest, args...)
 }
 
-// rows returns the rows of a statement that selects or returns columns.
-func (j *Journal) rows(ctx context.Context, q querier, statement string, args ...any) ([]Row, error) {
-	return query(ctx, q, j.scan, statement, args...)
+// readAll is query outside of a transaction.
+func readAll[T any](ctx context.Context, j *Journal, read func(scan func(...any) error) (T, error), statement string, args ...any) (found []T, err error) {
+	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
+		found, err = query(ctx, q, read, statement, args...)
+		return err
+	})
+	return found, err
+}
+
+// changeAll is readAll for a statement that changes rows and returns them.
+func changeAll[T any](ctx context.Context, j *Journal, read func(scan func(...any) error) (T, error), statement string, args ...any) (found []T, err error) {
+	err = j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) (err error) {
+		found, err = query(ctx, db, read, statement, args...)
+		return err
+	})
+	return found, err
 }
 
 // query runs a statement and calls read for each row. It returns what read returned.

@@ -130,16 +130,12 @@ func (j *Journal) JobsByGateway(ctx context.Context, requestIDs []string, rows .
 		row         int64
 		pending     bool
 	}
-	var found []job
 	pending := `(ended = 0 AND submitted_at > 0 OR save_error = '' AND ` + toSave + `)` // also a video that no process began to save
-	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
-		found, err = query(ctx, q, func(scan func(...any) error) (one job, err error) {
-			err = scan(&one.gateway, &one.id, &one.row, &one.pending)
-			return one, err
-		}, `SELECT gateway, request_id, row, `+pending+` FROM jobs WHERE owner = $1 AND request_id IS NOT NULL AND state <> 'alias'
-			AND (`+pending+` OR $2 = 1) ORDER BY row`, Owner(ctx), number(len(requestIDs)+len(rows) > 0))
-		return err
-	})
+	found, err := readAll(ctx, j, func(scan func(...any) error) (one job, err error) {
+		err = scan(&one.gateway, &one.id, &one.row, &one.pending)
+		return one, err
+	}, `SELECT gateway, request_id, row, `+pending+` FROM jobs WHERE owner = $1 AND request_id IS NOT NULL AND state <> 'alias'
+		AND (`+pending+` OR $2 = 1) ORDER BY row`, Owner(ctx), number(len(requestIDs)+len(rows) > 0))
 	jobs = map[string][]string{}
 	for _, one := range found {
 		if slices.Contains(requestIDs, one.id) || len(requestIDs) == 0 && (one.pending || slices.Contains(rows, one.row)) {
@@ -162,22 +158,16 @@ func (j *Journal) WithoutID(ctx context.Context) ([]Row, error) {
 
 // Typical returns how long videos usually take: the median of the newest 50 finished
 // ones of all owners, 0 when fewer than three are known.
-func (j *Journal) Typical(ctx context.Context) (typical time.Duration, err error) {
+func (j *Journal) Typical(ctx context.Context) (time.Duration, error) {
 	const newest, least = 50, 3
-	err = j.read(ctx, func(ctx context.Context, q querier) error {
-		took, err := query(ctx, q, scanNumber, `SELECT completed_at - created_at FROM jobs
-			WHERE gateway = $1 AND status = 'COMPLETED' AND created_at > 0 AND completed_at > created_at ORDER BY completed_at DESC LIMIT $2`, j.gateway, newest)
-		if typical = 0; len(took) >= least {
-			slices.Sort(took)
-			typical = time.Duration(took[len(took)/2]) * time.Millisecond
-		}
-		return err
-	})
-	return typical, err
-}
-
-// scanNumber reads a row that is one number.
-func scanNumber(scan func(...any) error) (n int64, err error) {
-	err = scan(&n)
-	return n, err
+	took, err := readAll(ctx, j, func(scan func(...any) error) (ms int64, err error) {
+		err = scan(&ms)
+		return ms, err
+	}, `SELECT completed_at - created_at FROM jobs
+		WHERE gateway = $1 AND status = 'COMPLETED' AND created_at > 0 AND completed_at > created_at ORDER BY completed_at DESC LIMIT $2`, j.gateway, newest)
+	if err != nil || len(took) < least {
+		return 0, err
+	}
+	slices.Sort(took)
+	return time.Duration(took[len(took)/2]) * time.Millisecond, nil
 }

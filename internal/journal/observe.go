@@ -43,7 +43,7 @@ func (j *Journal) Observe(ctx context.Context, job pixazo.Job) (seen Observation
 // they made.
 func (j *Journal) observeKnown(ctx context.Context, q querier, owner string, job pixazo.Job) (seen Observation, known bool, err error) {
 	now := j.now()
-	row, err := single(j.rows(ctx, q, `UPDATE jobs SET `+setJob+`, state = CASE WHEN state IN ('uncertain', 'replaced') THEN 'accepted' ELSE state END, failure = '',
+	row, err := single(query(ctx, q, j.scan, `UPDATE jobs SET `+setJob+`, state = CASE WHEN state IN ('uncertain', 'replaced') THEN 'accepted' ELSE state END, failure = '',
 		changed_at = CASE WHEN changed_at = 0 OR status <> $1 THEN `+now+` ELSE changed_at END, checked_at = `+now+`, lease_until = 0
 		WHERE gateway = $9 AND owner = $10 AND request_id = $11 AND state <> 'alias'
 		AND (ended = 0 OR $8 = 1 AND ($1 = 'COMPLETED' OR status <> 'COMPLETED' OR output = '')) RETURNING `+j.columns(),
@@ -52,7 +52,7 @@ func (j *Journal) observeKnown(ctx context.Context, q querier, owner string, job
 		return Observation{Row: *row, Changed: row.ChangedAt.Equal(row.LastCheckedAt)}, true, nil
 	}
 	if err == nil {
-		row, err = single(j.rows(ctx, q, `UPDATE jobs SET lease_until = 0 `+namedAs+` RETURNING `+j.columns(), j.gateway, owner, job.RequestID))
+		row, err = single(query(ctx, q, j.scan, `UPDATE jobs SET lease_until = 0 `+namedAs+` RETURNING `+j.columns(), j.gateway, owner, job.RequestID))
 	}
 	if err != nil || row == nil {
 		return Observation{}, false, err

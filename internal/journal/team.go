@@ -38,18 +38,13 @@ func (j *Journal) OpenSession(ctx context.Context, s Session) error {
 
 // FindSession returns the session, nil when there is none or it was idle for a
 // day.
-func (j *Journal) FindSession(ctx context.Context, id string) (s *Session, err error) {
-	err = j.read(ctx, func(ctx context.Context, q querier) error {
-		found, subscriptions, seen := Session{ID: id}, "", int64(0)
-		err := q.QueryRowContext(ctx, `SELECT owner, subscriptions, seen_at FROM sessions WHERE id = $1 AND seen_at >= `+j.now()+` - $2`,
-			id, sessionIdle.Milliseconds()).Scan(&found.Owner, &subscriptions, &seen)
-		if s = nil; errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		found.Subscriptions, found.SeenAt, s = decode[[]string](subscriptions), fromMilli(seen), &found
-		return err
-	})
-	return s, err
+func (j *Journal) FindSession(ctx context.Context, id string) (*Session, error) {
+	return single(readAll(ctx, j, func(scan func(...any) error) (Session, error) {
+		s, subscriptions, seen := Session{ID: id}, "", int64(0)
+		err := scan(&s.Owner, &subscriptions, &seen)
+		s.Subscriptions, s.SeenAt = decode[[]string](subscriptions), fromMilli(seen)
+		return s, err
+	}, `SELECT owner, subscriptions, seen_at FROM sessions WHERE id = $1 AND seen_at >= `+j.now()+` - $2`, id, sessionIdle.Milliseconds()))
 }
 
 // UseSession writes that the session was used now.
@@ -87,17 +82,13 @@ func (j *Journal) EndSession(ctx context.Context, id string) (bool, error) {
 // Due returns at most limit unfinished jobs of any owner that were submitted
 // within a day and not polled for uncheckedFor, those that wait longest first. It
 // returns each to one process only, and again after uncheckedFor.
-func (j *Journal) Due(ctx context.Context, uncheckedFor time.Duration, limit int) (rows []Row, err error) {
+func (j *Journal) Due(ctx context.Context, uncheckedFor time.Duration, limit int) ([]Row, error) {
 	now := j.now()
-	err = j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) (err error) {
-		rows, err = j.rows(ctx, db, `UPDATE jobs SET sweep_at = CASE WHEN submitted_at > `+now+` - $3 THEN `+now+` + $2 ELSE 0 END
-			WHERE row IN (SELECT row FROM jobs WHERE gateway = $1 AND ended = 0 AND request_id IS NOT NULL AND state <> 'alias' AND sweep_at <> 0
-				AND sweep_at > `+now+` - $3 AND sweep_at <= `+now+` AND submitted_at <= `+now+` - $2 AND polled_at <= `+now+` - $2
-				ORDER BY sweep_at LIMIT $4`+j.skipLocked+`) RETURNING `+j.columns(),
-			j.gateway, uncheckedFor.Milliseconds(), sweepFor.Milliseconds(), limit)
-		return err
-	})
-	return rows, err
+	return changeAll(ctx, j, j.scan, `UPDATE jobs SET sweep_at = CASE WHEN submitted_at > `+now+` - $3 THEN `+now+` + $2 ELSE 0 END
+		WHERE row IN (SELECT row FROM jobs WHERE gateway = $1 AND ended = 0 AND request_id IS NOT NULL AND state <> 'alias' AND sweep_at <> 0
+			AND sweep_at > `+now+` - $3 AND sweep_at <= `+now+` AND submitted_at <= `+now+` - $2 AND polled_at <= `+now+` - $2
+			ORDER BY sweep_at LIMIT $4`+j.skipLocked+`) RETURNING `+j.columns(),
+		j.gateway, uncheckedFor.Milliseconds(), sweepFor.Milliseconds(), limit)
 }
 
 // Used is the number of videos that an owner submitted in a day.
@@ -110,20 +101,16 @@ type Used struct {
 
 // Usage returns the numbers of videos that all owners submitted at or after since, by
 // day and owner.
-func (j *Journal) Usage(ctx context.Context, since time.Time) (used []Used, err error) {
-	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
-		used, err = query(ctx, q, func(scan func(...any) error) (u Used, err error) {
-			var day int64
-			err = scan(&day, &u.Owner, &u.Videos, &u.Uncertain)
-			u.Day = time.Unix(day*86400, 0).UTC().Format(time.DateOnly)
-			return u, err
-		}, `SELECT submitted_at / 86400000 AS day, owner, SUM(CASE WHEN state IN ('accepted', 'alias') THEN 1 ELSE 0 END),
-			SUM(CASE WHEN state IN ('uncertain', 'replaced') OR `+j.lapsed()+` THEN 1 ELSE 0 END)
-			FROM jobs WHERE gateway = $1 AND submitted_at >= $2 AND submitted_at > 0 AND state <> 'refused' GROUP BY day, owner ORDER BY day, owner`,
-			j.gateway, milli(since))
-		return err
-	})
-	return used, err
+func (j *Journal) Usage(ctx context.Context, since time.Time) ([]Used, error) {
+	return readAll(ctx, j, func(scan func(...any) error) (u Used, err error) {
+		var day int64
+		err = scan(&day, &u.Owner, &u.Videos, &u.Uncertain)
+		u.Day = time.Unix(day*86400, 0).UTC().Format(time.DateOnly)
+		return u, err
+	}, `SELECT submitted_at / 86400000 AS day, owner, SUM(CASE WHEN state IN ('accepted', 'alias') THEN 1 ELSE 0 END),
+		SUM(CASE WHEN state IN ('uncertain', 'replaced') OR `+j.lapsed()+` THEN 1 ELSE 0 END)
+		FROM jobs WHERE gateway = $1 AND submitted_at >= $2 AND submitted_at > 0 AND state <> 'refused' GROUP BY day, owner ORDER BY day, owner`,
+		j.gateway, milli(since))
 }
 
 // Ping returns an error when the journal can't be read.

@@ -149,21 +149,18 @@ func (j *Journal) EndLease(ctx context.Context, l Lease) error {
 }
 
 // Leases returns the leases whose names begin with prefix and that have not ended.
-func (j *Journal) Leases(ctx context.Context, prefix string) (held []Lease, err error) {
-	err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
-		held, err = leases(ctx, q, j.now(), prefix)
-		return err
-	})
-	return held, err
+func (j *Journal) Leases(ctx context.Context, prefix string) ([]Lease, error) {
+	return readAll(ctx, j, scanLease, selectLeases(j.now()), prefix)
 }
 
-// leases implements Leases, with an expression for the present time.
-func leases(ctx context.Context, q querier, now, prefix string) ([]Lease, error) {
-	begun := time.Now()
-	return query(ctx, q, func(scan func(...any) error) (l Lease, err error) {
-		var left int64
-		err = scan(&l.Name, &l.Holder, &left)
-		l.Until = begun.Add(time.Duration(left) * time.Millisecond)
-		return l, err
-	}, `SELECT name, holder, until - `+now+` FROM leases WHERE substr(name, 1, length($1)) = $1 AND `+leased("until", now)+` ORDER BY name`, prefix)
+// selectLeases returns the statement of Leases, with an expression for the present time.
+func selectLeases(now string) string {
+	return `SELECT name, holder, until - ` + now + ` FROM leases WHERE substr(name, 1, length($1)) = $1 AND ` + leased("until", now) + ` ORDER BY name`
+}
+
+func scanLease(scan func(...any) error) (l Lease, err error) {
+	var left int64
+	err = scan(&l.Name, &l.Holder, &left)
+	l.Until = time.Now().Add(time.Duration(left) * time.Millisecond)
+	return l, err
 }
