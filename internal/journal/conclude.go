@@ -121,7 +121,7 @@ func (j *Journal) writeOutcome(in Intent) (row Row, err error) {
 // with its end.
 func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, in Intent, before Row) (Row, error) {
 	state, job, failure := in.State, in.Job, in.Failure
-	seen, err := j.named(ctx, tx, in.Owner, job.RequestID, j.forUpdate)
+	seen, err := j.named(ctx, tx, in.Owner, job.RequestID)
 	if err != nil {
 		return Row{}, err
 	}
@@ -173,13 +173,12 @@ func (j *Journal) conclude(ctx context.Context, tx *sql.Tx, in Intent, before Ro
 // namedAs selects the row of a job by gateway, owner and request_id.
 const namedAs = `WHERE gateway = $1 AND owner = $2 AND request_id = $3 AND state <> 'alias'`
 
-// named returns the row of a job, nil when there is none. forUpdate is Journal.forUpdate
-// to lock the row, or "".
-func (j *Journal) named(ctx context.Context, q querier, owner, requestID, forUpdate string) (*Row, error) {
+// named returns the row of a job, nil when there is none, and locks it for tx.
+func (j *Journal) named(ctx context.Context, tx *sql.Tx, owner, requestID string) (*Row, error) {
 	if requestID == "" {
 		return nil, nil
 	}
-	return j.one(ctx, q, namedAs+forUpdate, j.gateway, owner, requestID)
+	return j.one(ctx, tx, namedAs+j.forUpdate, j.gateway, owner, requestID)
 }
 
 // longestSend is longer than any POST takes, with its tries.

@@ -102,7 +102,7 @@ func (j *Journal) duplicateOf(ctx context.Context, tx *sql.Tx, in Intent) (*Row,
 		return nil, err
 	}
 	if row != nil && row.State == Alias {
-		row, err = j.named(ctx, tx, in.Owner, row.Job.RequestID, "")
+		row, err = j.named(ctx, tx, in.Owner, row.Job.RequestID)
 		if err != nil || row == nil || row.Job.Status.Failed() {
 			return nil, err
 		}

@@ -115,7 +115,7 @@ func (j *Journal) Release(ctx context.Context, requestID string) error {
 // an older one with the same path.
 func (j *Journal) AddSaved(ctx context.Context, requestID string, saved []SavedFile) error {
 	return j.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		row, err := j.named(ctx, tx, Owner(ctx), requestID, j.forUpdate)
+		row, err := j.named(ctx, tx, Owner(ctx), requestID)
 		if err != nil || row == nil {
 			return err
 		}
