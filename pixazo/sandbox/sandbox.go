@@ -102,7 +102,6 @@ type Sandbox struct {
 
 	mu         sync.Mutex
 	failures   map[string]int // by URL: how many callbacks in a row could not be delivered
-	closed     bool
 	deliveries sync.WaitGroup
 }
 
@@ -135,9 +134,8 @@ func New(o Options) *Sandbox {
 // webhooks are delivered.
 func (s *Sandbox) Close() {
 	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
 	s.cancel()
+	s.mu.Unlock()
 	s.deliveries.Wait()
 }
 
@@ -220,7 +218,7 @@ func (s *Sandbox) accept(w http.ResponseWriter, r *http.Request, j job, hook web
 	}
 	if hook.url != nil && !script.noWebhook {
 		s.mu.Lock()
-		if !s.closed {
+		if s.ctx.Err() == nil {
 			s.deliveries.Go(func() { s.follow(j, own, hook) })
 		}
 		s.mu.Unlock()
