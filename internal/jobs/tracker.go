@@ -87,8 +87,10 @@ type Tracker struct {
 	interested int                // number of waits and follows
 	endNews    context.CancelFunc // ends readNews; nil while it does not run
 	told       map[int64]told     // by row
-	typical    time.Duration
-	typicalAt  time.Time // when typical was looked up
+
+	typical   atomic.Int64 // time.Duration
+	typicalMu sync.Mutex   // held while typical is looked up
+	typicalAt time.Time    // when that was begun
 }
 
 // jobKey identifies a job among those of all owners.
@@ -376,23 +378,15 @@ func (t *Tracker) HoldSave(ctx context.Context, requestID string) (release func(
 // Typical returns how long videos usually take, 0 when fewer than three finished ones
 // are known.
 func (t *Tracker) Typical(ctx context.Context) time.Duration {
-	t.mu.Lock()
-	typical, fresh := t.typical, time.Since(t.typicalAt) < typicalFor
-	if !fresh { // one caller looks it up; until it is done the others get the old value
-		t.typicalAt = time.Now()
+	if t.typicalMu.TryLock() { // while one caller looks it up, the others get the old value
+		defer t.typicalMu.Unlock()
+		if time.Since(t.typicalAt) >= typicalFor {
+			t.typicalAt = time.Now()
+			typical, _ := t.journal.Typical(ctx) // 0 with an error: it is only an estimate
+			t.typical.Store(int64(typical))
+		}
 	}
-	t.mu.Unlock()
-	if fresh {
-		return typical
-	}
-	typical, err := t.journal.Typical(ctx)
-	if err != nil {
-		typical = 0 // only an estimate
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.typical = typical
-	return typical
+	return time.Duration(t.typical.Load())
 }
 
 // age returns how long ago a job was created, by the first of these that is known: the
