@@ -65,21 +65,19 @@ func (s *snapshot) isFinal() bool {
 // or the job ends; no error ends it. Changes are told by Listen. With an empty
 // requestID it polls no job; then it only makes Listen hear what other processes write.
 func (t *Tracker) Follow(ctx context.Context, requestID string) (stop func()) {
-	t.interest(1)
 	if requestID == "" {
+		t.interest(1)
 		return sync.OnceFunc(func() { t.interest(-1) })
 	}
 	l := t.attach(jobKey{journal.Owner(ctx), requestID}, nil, 0, 1)
-	return sync.OnceFunc(func() {
-		t.detach(l, 0, 1)
-		t.interest(-1)
-	})
+	return sync.OnceFunc(func() { t.detach(l, 0, 1) })
 }
 
-// attach adds waiters and followers to the job's loop. If there is none, it starts one,
-// with row as the first snapshot. The first waiter makes a loop poll at once, since the
-// snapshot of a followed job may be a minute old.
+// attach adds waiters and followers to the job's loop, and one interest. If there is no
+// loop, it starts one, with row as the first snapshot. The first waiter makes a loop
+// poll at once, since the snapshot of a followed job may be a minute old.
 func (t *Tracker) attach(key jobKey, row *journal.Row, waiters, followers int) *loop {
+	t.interest(1)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.loops[key]
@@ -104,8 +102,9 @@ func (t *Tracker) attach(key jobKey, row *journal.Row, waiters, followers int) *
 	return l
 }
 
-// detach removes waiters and followers from l, and ends it if there are none left.
+// detach removes what attach added, and ends l if nobody waits or follows any more.
 func (t *Tracker) detach(l *loop, waiters, followers int) {
+	t.interest(-1)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l.waiters -= waiters

@@ -66,8 +66,6 @@ func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Durat
 		})
 		return o, err
 	}
-	t.interest(1)
-	defer t.interest(-1)
 	if row != nil && row.Job.Done() {
 		timeout = 0 // one poll, for fresh addresses
 	}
