@@ -702,3 +702,28 @@ func TestAAutoSaveThatIsNotRecordedFailsAndIsRecordedLater(t *testing.T) {
 	}
 	wantTree(t, h.out, name)
 }
+
+// What was saved once is not saved by itself again: the second video would be lost.
+func TestAAutoSaveOfTwoVideosIsRecordedWhole(t *testing.T) {
+	whole, broken := video(1000), true
+	m := newMedia(t, func(w http.ResponseWriter, r *http.Request, n int) {
+		if n > 1 && broken {
+			http.NotFound(w, r)
+			return
+		}
+		serve(w, r, whole, "")
+	})
+	h := newHouse(t, m.URL, m.link(), m.link())
+	name := ""
+	err := h.AutoSave(t.Context(), h.out, videoID, "", func(n string) error { name = n; return nil })
+	if saved := h.jobs.known[videoID].Saved; err == nil || len(saved) > 0 {
+		t.Errorf("%v, recorded %+v", err, saved)
+	}
+	wantTree(t, h.out, name)
+	fetched := len(m.requests())
+	broken = false
+	err = h.AutoSave(t.Context(), h.out, videoID, name, func(string) error { t.Error("named again"); return nil })
+	if saved := h.jobs.known[videoID].Saved; err != nil || len(saved) != 2 || len(m.requests()) != fetched+1 {
+		t.Errorf("then %v, recorded %+v after %d requests", err, saved, len(m.requests()))
+	}
+}

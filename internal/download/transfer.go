@@ -96,9 +96,10 @@ func (t *transfer) run(ctx context.Context) (saved Saved, err error) {
 			saved.Files = append(saved.Files, file)
 		}
 	}
-	unrecorded := t.record(ctx, known.Saved, saved.Files)
-	if t.named != nil { // with an error the keeper tries again
-		err = cmp.Or(err, unrecorded)
+	if t.named == nil {
+		_ = t.record(ctx, known.Saved, saved.Files)
+	} else if err == nil { // with an error there is another try, which finds the complete files
+		err = t.record(ctx, known.Saved, saved.Files)
 	}
 	saved.Already = !t.fetched
 	return saved, err
