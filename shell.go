@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"pixazo-mcp/internal/config"
-	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/keeper"
@@ -77,9 +76,9 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 			return err
 		}
 		defer a.close()
-		defer a.saver.Finish() // removes the unfinished files of a wait that was interrupted
+		k := a.keeper()
 		for _, id := range ids {
-			waits.Go(func() { w.wait(ctx, a, id, time.Until(deadline)) })
+			waits.Go(func() { w.wait(ctx, a, k, id, time.Until(deadline)) })
 		}
 	}
 	waits.Wait()
@@ -177,12 +176,14 @@ func (w *waiter) awaitIDs(ctx context.Context, all *journal.Journal, deadline ti
 }
 
 // wait waits for one job, counts how it ended, and prints that.
-func (w *waiter) wait(ctx context.Context, a *app, id string, timeout time.Duration) {
+func (w *waiter) wait(ctx context.Context, a *app, k *keeper.Keeper, id string, timeout time.Duration) {
 	deadline := time.Now().Add(timeout)
 	outcome, err := a.tracker.Wait(ctx, id, timeout, func(p jobs.Progress) { w.progress(id, p) })
 	row := *outcome.Row
 	if err == nil && row.Job.Status == pixazo.Completed {
-		row, err = w.saved(ctx, a, row, deadline)
+		saving, cancel := context.WithDeadline(ctx, deadline)
+		row = w.saved(saving, a, k, row)
+		cancel()
 	}
 	view := a.tracker.View(ctx, row)
 	view.RequestID = id
@@ -190,6 +191,11 @@ func (w *waiter) wait(ctx context.Context, a *app, id string, timeout time.Durat
 	defer w.mu.Unlock()
 	w.left--
 	ended := row.Job.Done()
+	if row.Job.Status == pixazo.Completed && w.settings.Shell.Save && view.SavedPath == "" {
+		if ended = row.Save.Error != ""; ended {
+			err = errors.New(row.Save.Error)
+		}
+	}
 	if errors.Is(err, context.Canceled) { // by a signal: where the video stands is known all the same
 		err = nil
 	}
@@ -244,39 +250,33 @@ func columnsOf(v jobs.View, err error) []string {
 	return all
 }
 
-// saved waits until the video of a finished job is saved, or that has failed, at the
-// longest until deadline, and returns the job's row. With --save it saves the video itself
-// at once, and deadline does not count. Without --save it leaves that to a keeper for
-// saveTime, and then saves the video itself: after a restart of the computer there may be
-// no keeper.
-func (w *waiter) saved(ctx context.Context, a *app, row journal.Row, deadline time.Time) (journal.Row, error) {
-	id := row.Job.RequestID
-	if w.settings.Shell.Save {
-		if _, err := a.saver.Save(ctx, download.Request{RequestID: id}, noTimeout, nil); err != nil {
-			return row, err
-		}
+// saved waits until the video of a finished job is saved, that has failed, or ctx ends,
+// and returns the job's row. Without --save it leaves the video to a keeper for saveTime;
+// then it saves it as a keeper does: after a restart of the computer there may be none.
+func (w *waiter) saved(ctx context.Context, a *app, k *keeper.Keeper, row journal.Row) journal.Row {
+	id, patience := row.Job.RequestID, time.Now().Add(saveTime)
+	var err error
+	if w.settings.Shell.Save && a.tracker.View(ctx, row).SavedPath == "" {
+		patience, err = time.Now(), a.journal.OrderSave(context.WithoutCancel(ctx), row.ID, a.settings.OutputDir)
 	}
-	for patience := time.Now().Add(saveTime); ; {
-		now, err := a.tracker.Find(ctx, id)
-		if err == nil && now != nil {
+	for ; err == nil; journal.Sleep(ctx, 200*time.Millisecond) {
+		now, findErr := a.journal.Find(context.WithoutCancel(ctx), id)
+		known := now != nil && now.Job.Done()
+		if err = findErr; known {
 			row = *now
 		}
 		switch {
-		case len(row.Saved) > 0 || row.Save.Folder == "" || row.Save.Error != "" || ctx.Err() != nil || time.Now().After(deadline):
-			return row, nil
+		case err != nil:
+		case ctx.Err() != nil || known && !(row.ToSave() && row.Save.Due(time.Now())):
+			return row
+		case !known: // the journal was lost, or could not be written when the job ended
+			_, err = a.tracker.Observe(ctx, row.Job)
 		case time.Now().After(patience):
-			saved, err := a.saver.Save(ctx, download.Request{RequestID: id, Dir: row.Save.Folder}, time.Until(deadline), nil)
-			for _, file := range saved.Files {
-				row.Saved = append(row.Saved, journal.SavedFile(file))
-			}
-			if err != nil && ctx.Err() == nil {
-				row.Save.Error = err.Error()
-				_ = a.journal.EndSave(ctx, row.ID, row.Save.Error, time.Now()) // it is printed all the same
-			}
-			return row, nil
+			_, err = k.TrySave(ctx, row)
 		}
-		time.Sleep(200 * time.Millisecond)
 	}
+	row.Save.Error = err.Error()
+	return row
 }
 
 // progress prints a job's status if that has changed and, on a terminal, how long the

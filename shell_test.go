@@ -126,22 +126,76 @@ func TestWaitSavesWhatNoKeeperDoes(t *testing.T) {
 	}
 }
 
-func TestWaitEndsWithItsTimeoutAlsoWhileAVideoIsSaved(t *testing.T) {
-	t.Parallel()
-	const script = "sandbox:media-slow" // takes 5 s to come
-	dir := t.TempDir()
+// finished makes a video in the sandbox that is not to be saved, and that nobody watches.
+func finished(t *testing.T, dir, prompt string) (id string) {
+	t.Helper()
 	p := start(t, homes(dir), "--sandbox", "--sandbox-duration=1ms", "--state-dir="+dir, "--auto-save=false")
-	id, _ := p.call("generate_video", generate(script)).Result.StructuredContent["request_id"].(string)
+	id, _ = p.call("generate_video", generate(prompt)).Result.StructuredContent["request_id"].(string)
 	if r := p.call("wait_for_video", map[string]any{"request_id": id}); r.Result.StructuredContent["done"] != true {
 		t.Fatal(r.text())
 	}
 	if err := p.end(); err != nil {
 		t.Fatal(err)
 	}
-	changeJournal(t, dir, "UPDATE jobs SET save_folder = '"+filepath.ToSlash(dir)+"'")
-	out, errs, code := shell(t, dir, "wait", id, "--timeout=4s")
+	return id
+}
+
+func TestWaitEndsWithItsTimeoutAlsoWhileAVideoIsSaved(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	id := finished(t, dir, "sandbox:media-slow") // takes 5 s to come
+	out, errs, code := shell(t, dir, "wait", id, "--save", "--timeout=1s")
+	if code != timedOut || !strings.Contains(out, id+"  COMPLETED  http") {
+		t.Errorf("with --save: %d, %q, %q", code, out, errs)
+	}
+	// The video is ordered now.
+	out, errs, code = shell(t, dir, "wait", id, "--timeout=4s")
 	if code != 0 || !strings.Contains(out, id+"  COMPLETED  http") {
 		t.Errorf("%d, %q, %q", code, out, errs)
+	}
+}
+
+// A save that has failed is tried again when it is due, and at once with --save.
+func TestWaitSavesInTurn(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	id := finished(t, dir, "tides")
+	out, errs, code := shell(t, dir, "wait", id, "--save", "--max-download=1")
+	if code != oneFailed || !strings.Contains(out, id+"  COMPLETED  download_failed: ") {
+		t.Errorf("one that is too large: %d, %q, %q", code, out, errs)
+	}
+	if _, errs, code = shell(t, dir, "wait"); code != 0 || !strings.Contains(errs, "nothing is pending") {
+		t.Errorf("in the minute after a failure: %d, %q", code, errs)
+	}
+	changeJournal(t, dir, "UPDATE jobs SET save_next = 1")
+	if out, errs, code = shell(t, dir, "wait"); code != 0 || !strings.HasSuffix(out, ".mp4\n") {
+		t.Errorf("when it is due: %d, %q, %q", code, out, errs)
+	}
+	_, saved, _ := strings.Cut(strings.TrimSpace(out), "COMPLETED  ")
+	if err := os.Remove(saved); err != nil {
+		t.Fatal(err)
+	}
+	if out, _, code = shell(t, dir, "wait", id); code != 0 || !strings.Contains(out, "COMPLETED  http") {
+		t.Errorf("one that was saved once: %d, %q", code, out)
+	}
+	if out, errs, code = shell(t, dir, "wait", id, "--save"); code != 0 || !strings.HasSuffix(out, saved+"\n") {
+		t.Errorf("with --save: %d, %q, %q", code, out, errs)
+	}
+}
+
+// Nobody could save it, since the journal does not say that it is finished.
+func TestWaitSaysWhyItDoesNotSave(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	id := finished(t, dir, "tides")
+	changeJournal(t, dir, "UPDATE jobs SET status = 'PROCESSING', ended = 0, polled_at = 0, save_folder = '"+filepath.ToSlash(dir)+"'")
+	changeJournal(t, dir, "CREATE TRIGGER full BEFORE UPDATE OF status ON jobs BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END")
+	if out, errs, code := shell(t, dir, "wait", id, "--timeout=1m"); code != 0 || !strings.Contains(out, "/output.mp4  not saved: journal_unavailable: ") {
+		t.Errorf("%d, %q, %q", code, out, errs)
+	}
+	changeJournal(t, dir, "DROP TRIGGER full; UPDATE jobs SET lease_until = 0, polled_at = 0")
+	if out, errs, code := shell(t, dir, "wait", id, "--save"); code != 0 || !strings.HasSuffix(out, ".mp4\n") {
+		t.Errorf("then %d, %q, %q", code, out, errs)
 	}
 }
 

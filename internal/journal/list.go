@@ -123,14 +123,14 @@ func (j *Journal) Find(ctx context.Context, requestID string) (*Row, error) {
 // JobsByGateway returns the request_ids in requestIDs, grouped by the gateway that has
 // the job; those that the journal does not know are under "". Without any it returns in
 // the same way those of all jobs of the owner that are pending, or are in one of rows.
-// A finished one is pending until its video is saved, or that has failed.
+// A finished one is pending while its video is being saved, or a try to save it is due.
 func (j *Journal) JobsByGateway(ctx context.Context, requestIDs []string, rows ...int64) (jobs map[string][]string, err error) {
 	type job struct {
 		gateway, id string
 		row         int64
 		pending     bool
 	}
-	pending := `(ended = 0 AND submitted_at > 0 OR save_error = '' AND ` + toSave + `)` // also a video that no process began to save
+	pending := `(ended = 0 AND submitted_at > 0 OR ` + toSave + ` AND ` + j.saveDue() + `)`
 	found, err := readAll(ctx, j, func(scan func(...any) error) (one job, err error) {
 		err = scan(&one.gateway, &one.id, &one.row, &one.pending)
 		return one, err

@@ -58,6 +58,11 @@ func (r Row) Pending() bool {
 	return false
 }
 
+// ToSave reports whether the row's video is to be saved automatically, now or later.
+func (r Row) ToSave() bool {
+	return r.Job.Status == pixazo.Completed && r.Save.Folder != "" && len(r.Saved) == 0 && r.Save.Tries < MaxSaves
+}
+
 // SavedFile is a video on this computer.
 type SavedFile = disk.Video
 

@@ -37,15 +37,17 @@ var toSave = fmt.Sprintf(`status = 'COMPLETED' AND save_folder <> '' AND saved_f
 // within ago, that are to be saved now. "submitted_at + 0" makes SQLite use the index
 // jobs_to_save, which has far fewer rows than that of submitted_at.
 func (j *Journal) Saves(ctx context.Context, within time.Duration, limit int) ([]Row, error) {
-	return j.readMany(ctx, `WHERE gateway = $1 AND submitted_at + 0 > `+j.now()+` - $2 AND `+toSave+` AND `+j.saveDue()+` ORDER BY save_next, row LIMIT $3`,
+	return j.readMany(ctx, `WHERE gateway = $1 AND submitted_at + 0 > `+j.now()+` - $2 AND `+toSave+` AND `+j.saveDue()+` AND `+j.saveFree()+` ORDER BY save_next, row LIMIT $3`,
 		j.gateway, within.Milliseconds(), limit)
 }
 
-// saveDue returns an SQL condition: no process is saving the row's video, and the
-// next try is due. Times far ahead were written under another clock.
+// saveDue returns Save.Due as an SQL condition.
 func (j *Journal) saveDue() string {
-	return fmt.Sprintf(`(save_next <= %[1]s OR save_next > %[1]s + %[2]d) AND NOT `, j.now(), (longestPause+maxAhead).Milliseconds()) + j.leased("save_until")
+	return fmt.Sprintf(`(save_next <= %[1]s OR save_next > %[1]s + %[2]d)`, j.now(), (longestPause + maxAhead).Milliseconds())
 }
+
+// saveFree returns an SQL condition: no process is saving the row's video.
+func (j *Journal) saveFree() string { return `NOT ` + j.leased("save_until") }
 
 // Adopt records that the gateway answers for the row's job with the key of account.
 func (j *Journal) Adopt(ctx context.Context, row int64, account string) error {
@@ -58,9 +60,9 @@ func (j *Journal) Adopt(ctx context.Context, row int64, account string) error {
 // another process has the lease, and, if automatic, also if the video is not to be
 // saved, was saved before, or no try is due.
 func (j *Journal) HoldSave(ctx context.Context, row int64, automatic bool) (release func(), err error) {
-	free := `NOT ` + j.leased("save_until")
+	free := j.saveFree()
 	if automatic {
-		free = toSave + ` AND ` + j.saveDue()
+		free += ` AND ` + toSave + ` AND ` + j.saveDue()
 	}
 	ctx = context.WithoutCancel(ctx)
 	hold := func(condition string) (bool, error) {
@@ -82,6 +84,14 @@ func (j *Journal) HoldSave(ctx context.Context, row int64, automatic bool) (rele
 		<-ended // otherwise a late renewal could follow the release
 		_, _ = j.updateOne(ctx, `UPDATE jobs SET save_until = 0 WHERE row = $1`, row)
 	}, nil
+}
+
+// OrderSave has the row's video saved below folder now, whatever became of earlier
+// saves, whose files are gone.
+func (j *Journal) OrderSave(ctx context.Context, row int64, folder string) error {
+	_, err := j.updateOne(ctx, `UPDATE jobs SET save_name = CASE WHEN save_folder = $1 AND saved_files = '' THEN save_name ELSE '' END,
+		save_folder = $1, save_tries = 0, save_next = 0, save_error = '', saved_files = '' WHERE row = $2`, folder, row)
+	return err
 }
 
 // NameSave records the name, below its folder, under which the row's video is being

@@ -71,6 +71,20 @@ func TestSavingIsClaimedOnce(t *testing.T) {
 			release()
 			time.Sleep(time.Hour)
 			hold(second, false) // whether the file is still there or not
+			check(t, second.NameSave(t.Context(), row.ID, "1.mp4"))
+			for _, order := range []struct{ folder, name string }{{"/videos", ""}, {"/other", ""}} { // a name counts in its folder, as long as it is not saved
+				check(t, first.OrderSave(t.Context(), row.ID, order.folder))
+				if r := find(t, second, "id-1"); !r.ToSave() || r.Save.Folder != order.folder || r.Save.Name != order.name || r.Save.Error != "" {
+					t.Errorf("ordered %+v, saved %+v", r.Save, r.Saved)
+				}
+				check(t, second.NameSave(t.Context(), row.ID, "2.mp4"))
+				check(t, second.EndSave(t.Context(), row.ID, "the disk is full", time.Now().Add(time.Minute)))
+			}
+			check(t, first.OrderSave(t.Context(), row.ID, "/other"))
+			if r := find(t, second, "id-1"); r.Save.Name != "2.mp4" {
+				t.Errorf("ordered again %+v", r.Save)
+			}
+			hold(second, true)()
 			for _, want := range []bool{true, false} {
 				if got, err := second.ClaimNotice(t.Context(), row.ID); got != want || err != nil {
 					t.Errorf("the notice: %t, %v; want %t", got, err, want)
@@ -140,9 +154,11 @@ func TestWhatACommandWaitsFor(t *testing.T) {
 		if ids := waits(); !slices.Equal(ids, []string{"to-save"}) {
 			t.Errorf("%q, want the one that nobody has saved", ids)
 		}
-		check(t, j.EndSave(t.Context(), find(t, j, "to-save").ID, "as scripted", time.Now()))
-		if ids := waits(); len(ids) > 0 {
-			t.Errorf("%q after a failure", ids)
+		for after, want := range map[time.Duration]int{time.Minute: 0, 0: 1} {
+			check(t, j.EndSave(t.Context(), find(t, j, "to-save").ID, "as scripted", time.Now().Add(after)))
+			if ids := waits(); len(ids) != want {
+				t.Errorf("%q when the next try is due in %s", ids, after)
+			}
 		}
 	})
 }

@@ -16,7 +16,6 @@ import (
 
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/journal"
-	"pixazo-mcp/pixazo"
 )
 
 const (
@@ -173,7 +172,7 @@ func (k *Keeper) begin(ctx context.Context, rows []journal.Row) (pending bool) {
 		case row.Pending():
 			follow[row.ID], pending = true, true
 			k.follow(ctx, row)
-		case toSave(row):
+		case row.ToSave():
 			pending = true
 			k.save(ctx, row)
 		}
@@ -219,7 +218,7 @@ func (k *Keeper) work(ctx context.Context) (own []journal.Row, err error) {
 			own = append(own, row)
 			continue
 		}
-		if !row.Pending() && !toSave(row) {
+		if !row.Pending() && !row.ToSave() {
 			continue
 		}
 		k.othersExist = true
@@ -244,11 +243,6 @@ func (k *Keeper) follow(ctx context.Context, row journal.Row) {
 	}
 }
 
-// toSave reports whether the keeper is to save the row's video, now or later.
-func toSave(row journal.Row) bool {
-	return row.Job.Status == pixazo.Completed && row.Save.Folder != "" && len(row.Saved) == 0 && row.Save.Tries < journal.MaxSaves
-}
-
 // save starts to save the row's video in the background, if a try is due and none
 // is under way.
 func (k *Keeper) save(ctx context.Context, row journal.Row) {
@@ -259,7 +253,7 @@ func (k *Keeper) save(ctx context.Context, row journal.Row) {
 	}
 	k.saving[row.ID] = true
 	k.tasks.Go(func() {
-		recorded := k.trySave(journal.WithOwner(ctx, row.Owner), row)
+		recorded, _ := k.TrySave(journal.WithOwner(ctx, row.Owner), row)
 		k.mu.Lock()
 		delete(k.saving, row.ID)
 		k.mu.Unlock()
@@ -269,24 +263,28 @@ func (k *Keeper) save(ctx context.Context, row journal.Row) {
 	})
 }
 
-// trySave saves the row's video unless another process does. It returns true if it
-// recorded in the journal how the try ended.
-func (k *Keeper) trySave(ctx context.Context, row journal.Row) bool {
+// TrySave saves the row's video, unless another process does or no try is due. It
+// returns true if it recorded in the journal how the try ended. Its error says why the
+// journal could not be written.
+func (k *Keeper) TrySave(ctx context.Context, row journal.Row) (recorded bool, err error) {
 	select {
 	case k.downloads <- struct{}{}:
 		defer func() { <-k.downloads }()
 	case <-ctx.Done():
-		return false
+		return false, nil
 	}
 	release, err := k.o.Journal.HoldSave(ctx, row.ID, true)
 	if err != nil || release == nil {
-		return false
+		return false, err
 	}
 	defer release()
+	if now, err := k.o.Journal.Find(ctx, row.Job.RequestID); err == nil && now != nil {
+		row = *now // another process may have tried since
+	}
 	failure, next := "", time.Time{}
 	if err := k.o.Save(ctx, row, func(name string) error { return k.o.Journal.NameSave(ctx, row.ID, name) }); err != nil {
 		if ctx.Err() != nil { // another process goes on
-			return false
+			return false, nil
 		}
 		failure = k.o.Tracker.Shown(err).Error()
 		next = time.Now().Add(retryPauses[min(row.Save.Tries, len(retryPauses)-1)])
@@ -295,5 +293,5 @@ func (k *Keeper) trySave(ctx context.Context, row journal.Row) bool {
 	if err = k.o.Journal.EndSave(context.WithoutCancel(ctx), row.ID, failure, next); err != nil {
 		k.o.Logger.Warn("how a save ended could not be written", "request_id", row.Job.RequestID, "error", err)
 	}
-	return err == nil
+	return err == nil, err
 }

@@ -828,6 +828,33 @@ func TestASaveThatCanNotBeginIsTriedOnceASecond(t *testing.T) {
 	}
 }
 
+// The row may be a minute old when the save has its turn among the downloads.
+func TestASaveGoesOnFromWhatOtherProcessesDid(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, t.TempDir(), &gateway{takes: 0, end: pixazo.Completed})
+		defer h.close()
+		if _, err := h.submit(t, "tides"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.tracker.Status(t.Context(), "id-0"); err != nil {
+			t.Fatal(err)
+		}
+		old := h.row(t, "id-0")
+		if err := h.journal.NameSave(t.Context(), old.ID, "tides.mp4"); err != nil {
+			t.Fatal(err)
+		}
+		name := ""
+		h.keeper.o.Save = func(_ context.Context, row journal.Row, _ func(string) error) error {
+			name = row.Save.Name
+			return errors.New("as scripted")
+		}
+		if recorded, err := h.keeper.TrySave(t.Context(), old); !recorded || err != nil || name != "tides.mp4" {
+			t.Errorf("%t, %v, saved as %q", recorded, err, name)
+		}
+	})
+}
+
 func TestANoticeThatCanNotBeClaimedIsGivenLater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -42,7 +42,7 @@ func (k *Keeper) lookOver(ctx context.Context, start func() error) bool {
 	}
 	pending := slices.ContainsFunc(rows, func(row journal.Row) bool {
 		_, due := noticeOf(row, time.Now())
-		return due || row.Pending() || toSave(row)
+		return due || row.Pending() || row.ToSave()
 	})
 	if pending && len(held) == 0 {
 		if err := start(); err != nil {
