@@ -34,14 +34,10 @@ func connect(t *testing.T) *client {
 	dir := t.TempDir()
 	s, videos, tracker := newServerOf(t, g, dir)
 	c := &client{t: t, lines: make(chan string, 1000), gateway: g, tracker: tracker, stateDir: dir}
-	session, err := wire.Open(t.Context(), s, "test", func(message []byte) error {
+	c.session = wire.Open(t.Context(), s, "test", func(message []byte) error {
 		c.lines <- string(message)
 		return nil
 	}, wire.Options{Subscribe: videos.Subscribe})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.session = session
 	return c
 }
 
