@@ -90,14 +90,18 @@ func (j *Journal) endFutureTimes(ctx context.Context, tx *sql.Tx, now time.Time)
 }
 
 // duplicateOf returns the newest equal submission that forbids sending in, by the
-// rules on duplicates; nil when none does.
+// rules on duplicates; nil when none does. A job whose request_id was made in the span of
+// a rule counts, too: the clock may have been set forward since the submission.
 func (j *Journal) duplicateOf(ctx context.Context, tx *sql.Tx, in Intent) (*Row, error) {
+	recent, unfinished := in.SubmittedAt.Add(-duplicateSpan), in.SubmittedAt.Add(-unfinishedSpan)
 	row, err := j.one(ctx, tx, `WHERE gateway = $1 AND owner = $2 AND fingerprint = $3
 		AND (state IN ('submitting', 'uncertain')
 			OR state = 'alias' AND submitted_at > $4
-			OR state = 'accepted' AND status NOT IN ('FAILED', 'ERROR') AND (submitted_at > $4 OR ended = 0 AND submitted_at > $5))
+			OR state = 'accepted' AND status NOT IN ('FAILED', 'ERROR') AND (
+				submitted_at > $4 OR ended = 0 AND submitted_at > $5
+				OR request_id < $6 AND (request_id > $7 OR ended = 0 AND request_id > $8)))
 		ORDER BY row DESC LIMIT 1`,
-		j.gateway, in.Owner, in.Fingerprint, milli(in.SubmittedAt.Add(-duplicateSpan)), milli(in.SubmittedAt.Add(-unfinishedSpan)))
+		j.gateway, in.Owner, in.Fingerprint, milli(recent), milli(unfinished), firstID(in.SubmittedAt.Add(maxAhead)), firstID(recent), firstID(unfinished))
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +115,13 @@ func (j *Journal) duplicateOf(ctx context.Context, tx *sql.Tx, in Intent) (*Row,
 		return row, nil
 	}
 	return nil, j.checkReplaced(ctx, tx, in)
+}
+
+// firstID returns a text that is less than each request_id made at or after t, and not
+// less than those made before; see pixazo.IDTime.
+func firstID(t time.Time) string {
+	ms := t.UnixMilli()
+	return fmt.Sprintf("%s%08x-%04x", pixazo.IDPrefix, ms>>16, ms&0xffff)
 }
 
 // KeptAs precedes the path of the damaged journal in the error of checkReplaced.

@@ -119,6 +119,22 @@ func TestWhatStandsInTheWayOfASubmission(t *testing.T) {
 				accept(t, j, submission("tides"), "id-1")
 				observe(t, j, pixazo.Job{RequestID: "id-1", Status: pixazo.Completed})
 			}, 9 * time.Minute, Accepted},
+			{"accepted, 9 minutes after the gateway's time; the clock was 5 hours behind", func(t *testing.T, j *Journal) {
+				accept(t, j, submission("tides"), idAt(time.Now().Add(5*time.Hour), 1))
+			}, 5*time.Hour + 9*time.Minute, Accepted},
+			{"unfinished for 119 minutes of the gateway's", func(t *testing.T, j *Journal) {
+				accept(t, j, submission("tides"), idAt(time.Now().Add(5*time.Hour), 1))
+			}, 5*time.Hour + 119*time.Minute, Accepted},
+			{"unfinished for longer by both clocks", func(t *testing.T, j *Journal) {
+				accept(t, j, submission("tides"), idAt(time.Now().Add(5*time.Hour), 1))
+			}, 5*time.Hour + 121*time.Minute, ""},
+			{"finished 11 minutes after by both clocks", func(t *testing.T, j *Journal) {
+				row := accept(t, j, submission("tides"), idAt(time.Now().Add(5*time.Hour), 1))
+				observe(t, j, pixazo.Job{RequestID: row.Job.RequestID, Status: pixazo.Completed})
+			}, 5*time.Hour + 11*time.Minute, ""},
+			{"an id from the future", func(t *testing.T, j *Journal) {
+				accept(t, j, submission("tides"), idAt(time.Now().Add(9*time.Hour), 1))
+			}, 5 * time.Hour, ""},
 			{"failed", func(t *testing.T, j *Journal) {
 				accept(t, j, submission("tides"), "id-1")
 				observe(t, j, pixazo.Job{RequestID: "id-1", Status: pixazo.Failed})
