@@ -389,18 +389,18 @@ func (t *Tracker) Typical(ctx context.Context) time.Duration {
 	return time.Duration(t.typical.Load())
 }
 
-// age returns how long ago a job was created, by the first of these that is known: the
-// time of its submission, the gateway's created_at, the time inside its request_id. ok
-// is false if none is.
+// age returns how long ago a job was created: since its submission or the time inside its
+// request_id, whichever is later, or else since the gateway's created_at. ok is false if
+// none is known.
 func age(row journal.Row) (age time.Duration, ok bool) {
 	// Clocks differ a little. A time further ahead is wrong.
 	known := func(t time.Time) bool { return !t.IsZero() && time.Since(t) > -notYetVisible }
 	created := row.SubmittedAt
-	if !known(created) {
-		created = row.Job.CreatedAt
+	if made := pixazo.IDTime(row.Job.RequestID); known(made) && (made.After(created) || !known(created)) {
+		created = made // the journal's clock was behind at the submission, or there was none
 	}
 	if !known(created) {
-		created = pixazo.IDTime(row.Job.RequestID)
+		created = row.Job.CreatedAt
 	}
 	if !known(created) {
 		return 0, false

@@ -355,6 +355,31 @@ func TestErrorsThatPollingCannotMendSlowTheWait(t *testing.T) {
 	}
 }
 
+// The journal's clock is an hour behind at the submission, and right when the gateway does
+// not show the job yet.
+func TestAJobNotYetVisibleIsKnownByTheTimeInItsID(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tracker := newTracker(t, &fakeGateway{
+			submit: func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
+				return pixazo.Job{RequestID: uuidID(time.Now().Add(time.Hour)), Status: pixazo.Queued}, nil
+			},
+			status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
+				return pixazo.Job{}, failing(pixazo.NotFound, id)
+			},
+		})
+		id := mustSubmit(t, tracker)
+		time.Sleep(time.Hour + 10*time.Second)
+		if seen, err := tracker.Status(t.Context(), id); err != nil || seen.Row.Job.Status != pixazo.Queued {
+			t.Errorf("10 s after the submission: %q, %v; want QUEUED", seen.Row.Job.Status, err)
+		}
+		time.Sleep(20 * time.Second)
+		if _, err := tracker.Status(t.Context(), id); !pixazo.IsCode(err, pixazo.NotFound) {
+			t.Errorf("30 s after the submission: %v, want not_found", err)
+		}
+	})
+}
+
 func TestWaitForAJobThatNobodyKnowsEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, code := range []pixazo.Code{pixazo.NotFound, pixazo.MissingAPIKey, pixazo.Unauthorized, pixazo.InvalidArgument} {
