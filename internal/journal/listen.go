@@ -14,11 +14,12 @@ import (
 )
 
 const (
-	keepAlive   = 5 * time.Second        // how often it is tested whether a connection has died unnoticed
-	firstPause  = 100 * time.Millisecond // before the second try to connect
-	longPause   = 5 * time.Second        // the longest pause between two tries
-	maxSignal   = 7900                   // bytes; PostgreSQL takes 8,000
-	maxPayloads = 10_000                 // notifications that wait to be handled
+	keepAlive    = 5 * time.Second        // how often it is tested whether a connection has died unnoticed
+	firstPause   = 100 * time.Millisecond // before the second try to connect
+	longPause    = 5 * time.Second        // the longest pause between two tries
+	maxSignal    = 7900                   // bytes; PostgreSQL takes 8,000
+	maxPayloads  = 10_000                 // notifications that wait to be handled
+	clockDiffers = 30 * time.Second       // between the database's clock and this computer's: more is logged
 )
 
 // signal sends text as a notification, whose payload begins with "s".
@@ -77,6 +78,9 @@ func (l *listener) listen(ctx context.Context) error {
 		return err
 	}
 	l.connected = true
+	if ahead := time.Duration(now-time.Now().UnixMilli()) * time.Millisecond; ahead.Abs() > clockDiffers {
+		l.p.log.Warn("the database's clock and this computer's differ, so a submission whose answer is lost may stay uncertain: correct them", "ahead", ahead.Round(time.Second))
+	}
 	l.j.WriteOutcomes()
 	since := l.mark - watchSlack.Milliseconds()
 	if l.mark == 0 {

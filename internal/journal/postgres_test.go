@@ -122,6 +122,30 @@ func TestAReplicaWithAWrongClock(t *testing.T) {
 	}
 }
 
+func TestAClockThatDiffersFromTheDatabasesIsLogged(t *testing.T) {
+	t.Parallel()
+	o := at(pgtest.URL(t))
+	watched := func(t *testing.T) (logged string) {
+		var b bytes.Buffer
+		o.Logger = slog.New(slog.NewTextHandler(&b, nil))
+		j := New(o)
+		defer j.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		j.Hear(func(string) { cancel() })
+		j.Watch(ctx, time.Now(), func([]Row) {})
+		return b.String()
+	}
+	const differ = "clock and this computer's differ"
+	if logged := watched(t); strings.Contains(logged, differ) {
+		t.Errorf("with the same clock: %s", logged)
+	}
+	synctest.Test(t, func(t *testing.T) { // where it is the year 2000
+		if logged := watched(t); !strings.Contains(logged, differ) {
+			t.Errorf("decades apart: %q", logged)
+		}
+	})
+}
+
 func TestTextsThatPostgreSQLRefuses(t *testing.T) {
 	t.Parallel()
 	j := open(t, pgtest.URL(t))
