@@ -26,7 +26,8 @@ func main() {
 }
 
 // schemas returns the content of schemas.json. Several clients can't read $schema and
-// $ref, so each schema is one object without them.
+// $ref, so each schema is one object without them. It is not indented, since it is parsed
+// at each start; testdata/tools_list.json shows the same schemas for reading.
 func schemas() ([]byte, error) {
 	reflector := jsonschema.Reflector{Anonymous: true, DoNotReference: true, ExpandedStruct: true}
 	all := map[string]map[string]*jsonschema.Schema{}
@@ -35,6 +36,6 @@ func schemas() ([]byte, error) {
 		input.Version, output.Version = "", ""
 		all[shape.Tool] = map[string]*jsonschema.Schema{"input": input, "output": output}
 	}
-	raw, err := text.JSON(all, "  ")
+	raw, err := text.JSON(all, "")
 	return append(raw, '\n'), err
 }
