@@ -23,6 +23,7 @@ import (
 	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/keeper"
 	"pixazo-mcp/internal/setup"
+	"pixazo-mcp/internal/wire"
 )
 
 // version and commit can be set with -ldflags "-X main.version=… -X main.commit=…".
@@ -30,7 +31,7 @@ import (
 var version, commit = "0.1.0", ""
 
 func main() {
-	growStack(false)
+	wire.GrowStack(false)
 	// Collects the garbage of large attachments early. The limit is a soft one:
 	// more memory can be in use.
 	if os.Getenv("GOMEMLIMIT") == "" {
@@ -54,19 +55,6 @@ func main() {
 	stderr.close()
 	if err != nil {
 		os.Exit(exitStatus(err))
-	}
-}
-
-// growStack makes the stack of the calling goroutine large enough for what follows.
-// A stack that grows later, deep in calls, costs resident memory: the runtime then
-// reads its tables of every function on it, and the kernel keeps what was read, with
-// 64 KB around it. use must be false; it keeps the compiler from leaving room out.
-//
-//go:noinline
-func growStack(use bool) {
-	if use {
-		var room [16 << 10]byte
-		runtime.KeepAlive(&room)
 	}
 }
 

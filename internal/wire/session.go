@@ -153,6 +153,7 @@ func (s *Session) begin(m Message) {
 		before, s.inTurn = s.inTurn, c
 	}
 	s.run(func() {
+		GrowStack(false)
 		defer cancel()
 		defer close(c.done)
 		if before != nil {
