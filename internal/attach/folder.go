@@ -151,8 +151,8 @@ func (opened *folders) open(item, home string) (found lookup, rule string) {
 func (f folder) nameOf(p string) (name string, ok bool) {
 	name, ok = filepath.Clean(p), true
 	if filepath.IsAbs(p) {
-		if name, ok = below(p, f.path); !ok && f.real != "" {
-			name, ok = below(p, f.real)
+		if name, ok = disk.Below(f.path, p); !ok && f.real != "" {
+			name, ok = disk.Below(f.real, p)
 		}
 	}
 	return name, ok && filepath.IsLocal(name)
@@ -169,7 +169,7 @@ func (opened *folders) try(f folder, name string) (found lookup, rule string) {
 		// os.Root follows no absolute links, even if they stay inside.
 		if real, linkErr := filepath.EvalSymlinks(filepath.Join(f.real, name)); linkErr == nil {
 			for _, other := range opened.list {
-				if target, ok := below(real, other.real); ok && other.root != nil {
+				if target, ok := disk.Below(other.real, real); ok && other.root != nil {
 					file, info, err = disk.OpenFile(other.root, target)
 					break
 				}
@@ -219,7 +219,7 @@ func (f folder) alike(name string) (names []string) {
 		}
 		all, _ := dir.Readdirnames(maxNames)
 		_ = dir.Close() // it was only read
-		same := slices.DeleteFunc(all, func(name string) bool { return foldName(name) != foldName(part) })
+		same := slices.DeleteFunc(all, func(name string) bool { return disk.FoldName(name) != disk.FoldName(part) })
 		if len(same) > 1 {
 			slices.Sort(same)
 			for _, name := range same {

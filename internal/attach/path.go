@@ -6,14 +6,12 @@ package attach
 import (
 	"net/url"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/text/unicode/norm"
-
+	"pixazo-mcp/internal/disk"
 	"pixazo-mcp/pixazo"
 )
 
@@ -29,13 +27,9 @@ func localPath(item, home string) (p, rule string) {
 			return "", "must be a file URL with an absolute path and without a host, ? or # (as in file:///folder/my%20file.png)"
 		}
 	case strings.HasPrefix(item, "~"):
-		switch rest := item[1:]; {
-		case rest != "" && !os.IsPathSeparator(rest[0]):
-			return "", "must have its ~ alone or before a separator (write ./~name for a file of that name)"
-		case home == "":
-			return "", "must not begin with ~, since the home directory is not known"
-		default:
-			p = home + rest
+		var err error
+		if p, err = disk.ExpandHome(item, home, runtime.GOOS); err != nil {
+			return "", err.Error()
 		}
 	}
 	last := p[strings.LastIndexFunc(p, func(r rune) bool { return r < utf8.RuneSelf && os.IsPathSeparator(byte(r)) })+1:]
@@ -75,33 +69,4 @@ func fileURL(s, goos string) string {
 // are allowed, since names in Arabic, Hebrew or Hindi have them.
 func deceptive(r rune) bool {
 	return unicode.IsControl(r) || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069
-}
-
-// below returns p relative to folder, and whether p lies below folder, lexically. Both
-// are absolute paths. Names that look alike count as equal. That is safe, since the file
-// is opened relative to the folder.
-func below(p, folder string) (name string, ok bool) {
-	parts, over := elements(p), elements(folder)
-	if len(parts) < len(over) {
-		return "", false
-	}
-	for i := range over {
-		a, b := foldName(parts[i]), foldName(over[i])
-		if a != b && !((runtime.GOOS == "windows" || runtime.GOOS == "darwin") && strings.EqualFold(a, b)) {
-			return "", false
-		}
-	}
-	return filepath.Join(append([]string{"."}, parts[len(over):]...)...), true
-}
-
-// elements returns the elements of an absolute path; a drive is one of them.
-func elements(p string) []string {
-	return strings.FieldsFunc(filepath.ToSlash(filepath.Clean(p)), func(r rune) bool { return r == '/' })
-}
-
-// foldName returns a form of name that is the same for names that look alike. A model
-// types neither the narrow space in the name of a Mac's screenshot nor the Unicode
-// normalization that the disk uses.
-func foldName(name string) string {
-	return strings.Join(strings.Fields(norm.NFKC.String(name)), " ")
 }

@@ -294,13 +294,13 @@ func TestParseRefusesValues(t *testing.T) {
 		{"media-origins", "must be https origins", []string{
 			"cdn.example", "http://cdn.example", "https://cdn.example/videos", "https://", "https://*", "https://*.", "'self'", "data:", "*", "https://a.example;script-src", "https://u:p@a.example", "https://a.*.example", "https://ü.example",
 		}},
-		{"output-dir", "only a ~ alone or before a separator", []string{"~bob", "~bob/x"}},
-		{"state-dir", "only a ~ alone or before a separator", []string{"~bob", "~bob/x"}},
-		{"state-dir", "is not set to one", []string{"~", "~/x"}},
-		{"files-dir", "only a ~ alone or before a separator", []string{"~bob", "~bob/x"}},
-		{"files-dir", "is not set to one", []string{"~", "~/x"}},
-		{"log-file", "is not set to one", []string{"~", "~/x"}},
-		{"api-key-file", "is not set to one", []string{"~/key"}},
+		{"output-dir", "must have its ~ alone or before a separator", []string{"~bob", "~bob/x"}},
+		{"state-dir", "must have its ~ alone or before a separator", []string{"~bob", "~bob/x"}},
+		{"state-dir", "the home directory is not known: set HOME", []string{"~", "~/x"}},
+		{"files-dir", "must have its ~ alone or before a separator", []string{"~bob", "~bob/x"}},
+		{"files-dir", "the home directory is not known: set HOME", []string{"~", "~/x"}},
+		{"log-file", "the home directory is not known: set HOME", []string{"~", "~/x"}},
+		{"api-key-file", "the home directory is not known: set HOME", []string{"~/key"}},
 	}
 	for _, tt := range tests {
 		for _, v := range tt.values {
@@ -338,8 +338,8 @@ func TestParseWordsErrors(t *testing.T) {
 			"--sandbox (PIXAZO_SANDBOX): must be true or false; got \"maybe\"\n" +
 				`--max-wait (PIXAZO_MAX_WAIT): must be a duration between 1s and 10m, such as 50s; got "soon"`},
 		{"two folders of a list", nil, []string{"PIXAZO_FILES_DIR=~a" + string(filepath.ListSeparator) + "/x" + string(filepath.ListSeparator) + "~b"},
-			"--files-dir (PIXAZO_FILES_DIR): only a ~ alone or before a separator stands for a home directory (write ./~name for a file of that name); got \"~a\"\n" +
-				`--files-dir (PIXAZO_FILES_DIR): only a ~ alone or before a separator stands for a home directory (write ./~name for a file of that name); got "~b"`},
+			"--files-dir (PIXAZO_FILES_DIR): must have its ~ alone or before a separator (write ./~name for a file of that name); got \"~a\"\n" +
+				`--files-dir (PIXAZO_FILES_DIR): must have its ~ alone or before a separator (write ./~name for a file of that name); got "~b"`},
 		{"size", []string{"--max-download=2G"}, nil,
 			`--max-download (PIXAZO_MAX_DOWNLOAD): must be a size from 1B to 1TB, such as 500MB or 1.5GB (KB and KiB both mean 1024 bytes, and so on up); got "2G"`},
 		{"user info hidden", []string{"--webhook-url", "http://user:secret@h.example/x?token=secret"}, nil,

@@ -66,7 +66,7 @@ func (p *parser) absolute(path string) (string, error) {
 	if err := checkPath(path, p.goos); err != nil {
 		return "", err
 	}
-	expanded, err := expandHome(path, p.home, p.goos)
+	expanded, err := disk.ExpandHome(path, p.home, p.goos)
 	if err != nil {
 		return "", err
 	}
@@ -98,22 +98,6 @@ func checkPath(path, goos string) error {
 		return errors.New(`must be a path without any of < > : | ? * behind the drive, which Windows does not allow`)
 	}
 	return nil
-}
-
-// expandHome replaces a leading ~ by the home directory. It refuses ~name, which only a
-// shell could look up. On Windows \ is a separator, too.
-func expandHome(path, home, goos string) (string, error) {
-	rest, ok := strings.CutPrefix(path, "~")
-	if !ok {
-		return path, nil
-	}
-	if rest != "" && rest[0] != '/' && (goos != "windows" || rest[0] != '\\') {
-		return "", errors.New("only a ~ alone or before a separator stands for a home directory (write ./~name for a file of that name)")
-	}
-	if home == "" {
-		return "", fmt.Errorf("~ stands for the home directory, but %s is not set to one", homeVariable(goos))
-	}
-	return home + rest, nil
 }
 
 func homeVariable(goos string) string {

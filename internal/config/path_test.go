@@ -156,35 +156,6 @@ func TestParseMakesPathsAbsolute(t *testing.T) {
 	}
 }
 
-func TestExpandHomeFollowsThePlatform(t *testing.T) {
-	tests := []struct{ path, home, goos, want string }{
-		{"~", "/home/a", "linux", "/home/a"},
-		{"~/x", "/home/a", "darwin", "/home/a/x"},
-		{`~`, `C:\Users\a`, "windows", `C:\Users\a`},
-		{`~\Videos\Pixazo`, `C:\Users\a`, "windows", `C:\Users\a\Videos\Pixazo`},
-		{`~/Videos`, `C:\Users\a`, "windows", `C:\Users\a/Videos`}, // filepath.Abs cleans it there
-		{`D:\out`, `C:\Users\a`, "windows", `D:\out`},
-		{`\\server\share`, `C:\Users\a`, "windows", `\\server\share`},
-		{`C:\PROGRA~1`, "", "windows", `C:\PROGRA~1`},
-		{"/abs", "", "linux", "/abs"},
-		{`~\x`, "/home/a", "linux", ""}, // \ is an ordinary character there
-		{"~bob/x", "/home/a", "linux", ""},
-		{"~/x", "", "linux", ""},
-	}
-	for _, tt := range tests {
-		got, err := expandHome(tt.path, tt.home, tt.goos)
-		if got != tt.want || (err == nil) != (tt.want != "") {
-			t.Errorf("expandHome(%q, %q, %s) = %q, %v; want %q", tt.path, tt.home, tt.goos, got, err, tt.want)
-		}
-	}
-	if v := homeVariable("windows"); v != "USERPROFILE" {
-		t.Errorf("home variable of Windows: %s", v)
-	}
-	if _, err := expandHome("~", "", "windows"); err == nil || !strings.Contains(err.Error(), "USERPROFILE") {
-		t.Errorf("no home on Windows: %v", err)
-	}
-}
-
 func TestPathsThatNobodyExpandedAreRefused(t *testing.T) {
 	for _, tt := range []struct {
 		goos, rule string

@@ -10,10 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
+	"golang.org/x/text/unicode/norm"
 )
 
 // Video is a video of a job on this computer, in the journal and in a tool's result.
@@ -147,4 +149,49 @@ func TryWrite(dir string) error {
 		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
 	return err
+}
+
+// ExpandHome replaces a leading ~ by the home directory. It refuses ~name, which only a
+// shell could look up. On Windows \ is a separator, too. Its errors are the rules that
+// path breaks.
+func ExpandHome(path, home, goos string) (string, error) {
+	rest, ok := strings.CutPrefix(path, "~")
+	switch {
+	case !ok:
+		return path, nil
+	case rest != "" && rest[0] != '/' && (goos != "windows" || rest[0] != '\\'):
+		return "", errors.New("must have its ~ alone or before a separator (write ./~name for a file of that name)")
+	case home == "":
+		return "", errors.New("must not begin with ~, since the home directory is not known: set HOME (USERPROFILE on Windows)")
+	}
+	return home + rest, nil
+}
+
+// Below returns p relative to folder, and whether p lies below folder, lexically. Both
+// are absolute paths. Names that look alike count as equal. That is safe where the file
+// is opened relative to the folder.
+func Below(folder, p string) (name string, ok bool) {
+	parts, over := elements(p), elements(folder)
+	if len(parts) < len(over) {
+		return "", false
+	}
+	for i := range over {
+		a, b := FoldName(parts[i]), FoldName(over[i])
+		if a != b && !((runtime.GOOS == "windows" || runtime.GOOS == "darwin") && strings.EqualFold(a, b)) {
+			return "", false
+		}
+	}
+	return filepath.Join(append([]string{"."}, parts[len(over):]...)...), true
+}
+
+// elements returns the elements of an absolute path; a drive is one of them.
+func elements(p string) []string {
+	return strings.FieldsFunc(filepath.ToSlash(filepath.Clean(p)), func(r rune) bool { return r == '/' })
+}
+
+// FoldName returns a form of name that is the same for names that look alike. A model
+// types neither the narrow space in the name of a Mac's screenshot nor the Unicode
+// normalization that the disk uses.
+func FoldName(name string) string {
+	return strings.Join(strings.Fields(norm.NFKC.String(name)), " ")
 }

@@ -112,3 +112,26 @@ func TestFileIsReadUpToALimit(t *testing.T) {
 		t.Errorf("a folder: %v", err)
 	}
 }
+
+func TestExpandHomeFollowsThePlatform(t *testing.T) {
+	tests := []struct{ path, home, goos, want string }{
+		{"~", "/home/a", "linux", "/home/a"},
+		{"~/x", "/home/a", "darwin", "/home/a/x"},
+		{`~`, `C:\Users\a`, "windows", `C:\Users\a`},
+		{`~\Videos\Pixazo`, `C:\Users\a`, "windows", `C:\Users\a\Videos\Pixazo`},
+		{`~/Videos`, `C:\Users\a`, "windows", `C:\Users\a/Videos`}, // filepath.Abs cleans it there
+		{`D:\out`, `C:\Users\a`, "windows", `D:\out`},
+		{`\\server\share`, `C:\Users\a`, "windows", `\\server\share`},
+		{`C:\PROGRA~1`, "", "windows", `C:\PROGRA~1`},
+		{"/abs", "", "linux", "/abs"},
+		{`~\x`, "/home/a", "linux", ""}, // \ is an ordinary character there
+		{"~bob/x", "/home/a", "linux", ""},
+		{"~/x", "", "linux", ""},
+	}
+	for _, tt := range tests {
+		got, err := ExpandHome(tt.path, tt.home, tt.goos)
+		if got != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("ExpandHome(%q, %q, %s) = %q, %v; want %q", tt.path, tt.home, tt.goos, got, err, tt.want)
+		}
+	}
+}

@@ -23,8 +23,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/text/unicode/norm"
-
 	"pixazo-mcp/internal/disk"
 )
 
@@ -97,7 +95,7 @@ type Links struct {
 // To returns a link to a file of the owner's job with an id. It returns "" if the
 // file is gone, or is not in the owner's folder.
 func (l *Links) To(id, owner string, file File) string {
-	if id == "" || nameBelow(Folder(l.Dir, owner), file.Path) == "" {
+	if _, ok := disk.Below(Folder(l.Dir, owner), file.Path); id == "" || !ok {
 		return ""
 	}
 	if info, err := os.Stat(file.Path); err != nil || info.Size() != file.Bytes {
@@ -156,8 +154,8 @@ func (l *Links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve serves a file of an owner, and reports whether it is there.
 func (l *Links) serve(w http.ResponseWriter, r *http.Request, owner string, file File) bool {
 	folder := Folder(l.Dir, owner)
-	name := nameBelow(folder, file.Path)
-	if name == "" {
+	name, ok := disk.Below(folder, file.Path)
+	if !ok {
 		return false
 	}
 	root, err := os.OpenRoot(folder)
@@ -178,14 +176,4 @@ func (l *Links) serve(w http.ResponseWriter, r *http.Request, owner string, file
 	w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin") // for the player, in a client's page
 	http.ServeContent(w, r, "", info.ModTime(), f)
 	return true
-}
-
-// nameBelow returns path relative to folder, "" if it is not below it. Paths are
-// compared as macOS does (see samePath).
-func nameBelow(folder, path string) string {
-	name, err := filepath.Rel(norm.NFC.String(folder), norm.NFC.String(path))
-	if err != nil || !filepath.IsLocal(name) {
-		return ""
-	}
-	return name
 }

@@ -201,8 +201,8 @@ func sumOf(r io.Reader) (string, error) {
 // open opens a saved file for reading. A file outside the output folder does not
 // exist.
 func (t *transfer) open(saved File) (*os.File, fs.FileInfo, error) {
-	name := nameBelow(t.req.Dir, saved.Path)
-	if name == "" {
+	name, ok := disk.Below(t.req.Dir, saved.Path)
+	if !ok {
 		return nil, nil, fs.ErrNotExist
 	}
 	return disk.OpenFile(t.root, name)
