@@ -65,6 +65,7 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 
 // takeAll passes the messages of in to session until in ends.
 func takeAll(session *wire.Session, in io.Reader) error {
+	wire.GrowStack(false)
 	lines := &lineReader{bufio.NewReaderSize(in, 16<<10), maxLine}
 	for {
 		line, err := lines.next()
