@@ -232,7 +232,7 @@ func TestTroubleshootingKnowsEveryCode(t *testing.T) {
 		codes = append(codes, m[1])
 	}
 	i := slices.IndexFunc(guides, func(g guide) bool { return g.topic == "troubleshooting" })
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|").FindAllStringSubmatch(guides[i].text(), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|").FindAllStringSubmatch(*guides[i].text, -1) {
 		explained = append(explained, m[1])
 	}
 	slices.Sort(codes)
@@ -244,7 +244,7 @@ func TestTroubleshootingKnowsEveryCode(t *testing.T) {
 
 func TestGuidesAreWhole(t *testing.T) {
 	for _, g := range guides {
-		if text := g.text(); !strings.HasPrefix(text, "# ") || len(text) > 8<<10 || g.title == "" || g.description == "" || g.priority <= 0 || g.priority > 1 {
+		if text := *g.text; !strings.HasPrefix(text, "# ") || len(text) > 8<<10 || g.title == "" || g.description == "" || g.priority <= 0 || g.priority > 1 {
 			t.Errorf("%s: %d bytes, %+v", g.topic, len(text), g)
 		}
 	}

@@ -4,7 +4,7 @@ package resources
 
 import (
 	"context"
-	"embed"
+	_ "embed"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,12 +15,22 @@ import (
 	"pixazo-mcp/internal/jobs"
 )
 
-//go:embed guides
-var guideFiles embed.FS
+// The guides, built into the binary. As strings they take no memory until they are read.
+var (
+	//go:embed guides/prompting.md
+	prompting string
+	//go:embed guides/parameters.md
+	parameters string
+	//go:embed guides/troubleshooting.md
+	troubleshooting string
+	//go:embed guides/costs.md
+	costs string
+)
 
-// guide is one Markdown text, built into the binary.
+// guide is one Markdown text.
 type guide struct {
-	topic       string // the end of its URI, and the name of its file
+	topic       string // the end of its URI
+	text        *string
 	title       string
 	description string
 	priority    float64 // 0 to 1 (MCP, Annotations)
@@ -28,25 +38,17 @@ type guide struct {
 
 // guides are all guides.
 var guides = []guide{
-	{"prompting", "How to prompt the video agent",
+	{"prompting", &prompting, "How to prompt the video agent",
 		"How to write a prompt for generate_video, what HeyGen's producers know, examples; every parameter; what each status means.", 0.8},
-	{"parameters", "Parameters in detail",
+	{"parameters", &parameters, "Parameters in detail",
 		"What each argument of the tools takes and what is checked before anything is sent; attachments: paths, URLs, data, types and sizes.", 0.5},
-	{"troubleshooting", "Troubleshooting by error code",
+	{"troubleshooting", &troubleshooting, "Troubleshooting by error code",
 		"What each error code means, whether anything was charged, and what to do; what to do when a call timed out.", 0.6},
-	{"costs", "What a video costs and how spending is limited",
+	{"costs", &costs, "What a video costs and how spending is limited",
 		"HeyGen's list price; what spends credits and what costs nothing; duplicates; the limits; what to tell the user.", 0.6},
 }
 
 func (g guide) uri() string { return jobs.GuideURI + g.topic }
-
-func (g guide) text() string {
-	text, err := guideFiles.ReadFile("guides/" + g.topic + ".md")
-	if err != nil {
-		panic("resources: " + err.Error()) // the files are part of the program
-	}
-	return string(text)
-}
 
 // Options are what the resources need to know of the server.
 type Options struct {
@@ -73,7 +75,7 @@ func Register(s *server.MCPServer, tracker *jobs.Tracker, options Options) *Vide
 		if options.misses("generate_video") {
 			break
 		}
-		text := g.text()
+		text := *g.text
 		if options.Team {
 			saving := "a saved video is a link (`saved_url`)"
 			if options.misses("download_video") {

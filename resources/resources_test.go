@@ -77,7 +77,7 @@ func askServer(t *testing.T, s *server.MCPServer, meta map[string]any, method st
 func TestListShowsTheGuideInBothEras(t *testing.T) {
 	want := fmt.Sprintf(`[{"annotations":{"audience":["user","assistant"],"priority":0.8},`+
 		`"uri":"pixazo://guide/prompting","name":"prompting-guide","title":"How to prompt the video agent",`+
-		`"description":%q,"mimeType":"text/markdown","size":%d},`, guides[0].description, len(guides[0].text()))
+		`"description":%q,"mimeType":"text/markdown","size":%d},`, guides[0].description, len(*guides[0].text))
 	for _, era := range eras {
 		t.Run(era.name, func(t *testing.T) {
 			a := ask(t, era.meta, "resources/list", map[string]any{})
@@ -106,7 +106,7 @@ func TestReadReturnsTheGuideInBothEras(t *testing.T) {
 				t.Fatalf("%+v: %v", a, err)
 			}
 			if len(got.Contents) != 1 || got.Contents[0] != (struct{ URI, MIMEType, Text string }{
-				jobs.PromptingGuideURI, "text/markdown", guides[0].text()}) {
+				jobs.PromptingGuideURI, "text/markdown", *guides[0].text}) {
 				t.Errorf("contents: %+v", got.Contents)
 			}
 			// Only a modern answer carries resultType: it shows that the
@@ -134,7 +134,7 @@ var tableRow = regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|.*\\| `([^`]+)` \\|$"
 
 func TestGuideHasAValidExampleOfEveryParameter(t *testing.T) {
 	examples := map[string]string{}
-	for _, m := range tableRow.FindAllStringSubmatch(guides[0].text(), -1) {
+	for _, m := range tableRow.FindAllStringSubmatch(*guides[0].text, -1) {
 		examples[m[1]] = m[2]
 	}
 	var fields []string
@@ -168,7 +168,7 @@ func TestGuideNamesStatusesValuesAndTools(t *testing.T) {
 		"generate_video", "get_status", "wait_for_video", "request_id", "timeout_seconds", "video_urls", "submission_uncertain",
 	})
 	for _, w := range words {
-		if !regexp.MustCompile(`\b` + w + `\b`).MatchString(guides[0].text()) {
+		if !regexp.MustCompile(`\b` + w + `\b`).MatchString(*guides[0].text) {
 			t.Errorf("the guide does not name %s", w)
 		}
 	}
@@ -182,7 +182,7 @@ func TestGuidesSayWhatProducersKnow(t *testing.T) {
 		"costs": {"$1 for 30 seconds", "Pixazo's may differ", "https://developers.heygen.com/docs/pricing", "--max-videos-per-day"},
 	} {
 		i := slices.IndexFunc(guides, func(g guide) bool { return g.topic == topic })
-		text := strings.Join(strings.Fields(guides[i].text()), " ")
+		text := strings.Join(strings.Fields(*guides[i].text), " ")
 		for _, phrase := range phrases {
 			if !strings.Contains(text, phrase) {
 				t.Errorf("%s does not say %q", topic, phrase)
@@ -193,7 +193,7 @@ func TestGuidesSayWhatProducersKnow(t *testing.T) {
 
 // A client may hand the whole guide to its model.
 func TestGuideIsShort(t *testing.T) {
-	if n := len(guides[0].text()); n >= 6*1024 {
+	if n := len(*guides[0].text); n >= 6*1024 {
 		t.Errorf("the guide has %d bytes", n)
 	}
 }

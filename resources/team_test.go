@@ -142,7 +142,7 @@ func TestATeamIsToldWhatItsServerIs(t *testing.T) {
 	}
 	guide := askAs(t, s, "token:ada", "resources/read", map[string]any{"uri": jobs.PromptingGuideURI})
 	for _, words := range []string{"saved in their folder", "saved_path"} {
-		if strings.Contains(guide, words) || !strings.Contains(guides[0].text(), words) {
+		if strings.Contains(guide, words) || !strings.Contains(*guides[0].text, words) {
 			t.Errorf("the guide speaks of %s", words)
 		}
 	}
