@@ -18,7 +18,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/mark3labs/mcp-go/client"
 	"github.com/mark3labs/mcp-go/client/transport"
@@ -210,18 +209,11 @@ func (d *demo) submit(ctx context.Context) (job, error) {
 // callUntilDone calls a tool about the job until the answer has no wait_expired.
 func (d *demo) callUntilDone(ctx context.Context, tool string) (job, error) {
 	for {
-		began := time.Now()
 		j, err := d.call(ctx, tool, map[string]any{"request_id": d.requestID})
 		if err != nil || !j.WaitExpired {
 			return j, err
 		}
 		d.line("← %s, not done yet: asking again", j.Status)
-		// A server that is busy or shutting down answers at once.
-		select {
-		case <-ctx.Done():
-			return j, ctx.Err()
-		case <-time.After(time.Second - time.Since(began)):
-		}
 	}
 }
 
