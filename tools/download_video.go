@@ -20,37 +20,29 @@ type downloadArgs struct {
 	Overwrite bool   `json:"overwrite,omitempty" jsonschema:"default=false" jsonschema_description:"true replaces a file of that name. Only if the user asked for it."`
 }
 
+// downloadResult has saved_path, saved_url and media_type of the first saved file among
+// the fields of the job.
 type downloadResult struct {
 	jobResult
-	savedResult
-	WaitExpired bool `json:"wait_expired" jsonschema_description:"true when this call ended before the file was whole, while the download goes on: call download_video again."`
-}
-
-// savedResult is the part of a result about saved files, except for saved_path, saved_url
-// and media_type, which are those of the job.
-type savedResult struct {
 	Bytes        int64           `json:"bytes,omitempty" jsonschema_description:"Size of the saved file."`
 	SHA256       string          `json:"sha256,omitempty" jsonschema_description:"SHA-256 of the saved file, in hexadecimal."`
 	AlreadySaved bool            `json:"already_saved,omitempty" jsonschema_description:"true when nothing was downloaded, since the file was there and intact."`
 	FurtherFiles []download.File `json:"further_files,omitempty" jsonschema_description:"The files of the further video_urls, where there is more than one."`
 	FurtherURLs  []string        `json:"further_urls,omitempty" jsonschema_description:"On a team server: links to them."`
+	WaitExpired  bool            `json:"wait_expired" jsonschema_description:"true when this call ended before the file was whole, while the download goes on: call download_video again."`
 }
 
-// addSaved sets in r where the first file of s is and what to do next, and returns the
-// rest of the result about files. row is the job's row in the journal.
-func (c Config) addSaved(r *jobResult, row jobs.Row, s download.Saved) savedResult {
-	if len(s.Files) == 0 {
-		return savedResult{}
-	}
+// addSaved sets in r where the files of s are and what to do next. row is the job's row in
+// the journal.
+func (c Config) addSaved(r *downloadResult, row jobs.Row, s download.Saved) {
 	first := s.Files[0]
-	r.MediaType = first.MediaType
+	r.MediaType, r.Bytes, r.SHA256, r.AlreadySaved = first.MediaType, first.Bytes, first.SHA256, s.Already
 	r.NextStep = c.saved()
-	result := savedResult{Bytes: first.Bytes, SHA256: first.SHA256, AlreadySaved: s.Already}
 	if c.Team == nil {
-		r.SavedPath, result.FurtherFiles = first.Path, s.Files[1:]
+		r.SavedPath, r.FurtherFiles = first.Path, s.Files[1:]
 	} else {
 		for _, f := range s.Files[1:] {
-			result.FurtherURLs = append(result.FurtherURLs, c.Tracker.SavedURL(row, f.Video))
+			r.FurtherURLs = append(r.FurtherURLs, c.Tracker.SavedURL(row, f.Video))
 		}
 	}
 	if c.Team != nil && r.SavedURL == "" { // the journal can't be read
@@ -59,7 +51,6 @@ func (c Config) addSaved(r *jobResult, row jobs.Row, s download.Saved) savedResu
 	if len(s.Files) > 1 {
 		r.NextStep += c.Team.choose(" further_files has the others.", " further_urls has the others.")
 	}
-	return result
 }
 
 func downloadVideo(config Config) tool {
@@ -87,8 +78,11 @@ func downloadVideo(config Config) tool {
 			row = *known
 		}
 		result := downloadResult{jobResult: config.show(ctx, row), WaitExpired: s.Pending}
-		result.NextStep = "The download goes on: call download_video again, with the same arguments."
-		result.savedResult = config.addSaved(&result.jobResult, row, s)
+		if s.Pending {
+			result.NextStep = "The download goes on: call download_video again, with the same arguments."
+		} else {
+			config.addSaved(&result, row, s)
+		}
 		return result, nil
 	})
 }
