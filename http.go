@@ -75,7 +75,7 @@ func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) 
 	defer stopWatching()
 	watches.Go(a.watcher(watching, starter))
 	watches.Go(func() { a.tidy(watching) })
-	log.Info("serving MCP", "at", a.endpoint(), "address", settings.HTTP.Address, "version", version, "gateway", a.gatewayURL, "sandbox", settings.Sandbox)
+	log.Info("serving MCP", "at", cmp.Or(settings.HTTP.PublicURL, settings.HTTP.Origin()+"/mcp"), "address", settings.HTTP.Address, "version", version, "gateway", a.gatewayURL, "sandbox", settings.Sandbox)
 	select {
 	case <-served:
 		err = failed
@@ -118,14 +118,6 @@ func newHTTPServer(handler http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// endpoint returns the URL of the MCP endpoint that users enter in their clients.
-func (a *app) endpoint() string {
-	if a.settings.HTTP.PublicURL != "" {
-		return a.settings.HTTP.PublicURL
-	}
-	return a.settings.HTTP.Origin() + "/mcp"
-}
-
 // forTeam sets the options of journal and tracker, and the fields of a, that only the
 // command http has.
 func (a *app) forTeam(o *journal.Options, jo *jobs.Options) error {
@@ -134,7 +126,7 @@ func (a *app) forTeam(o *journal.Options, jo *jobs.Options) error {
 	jo.Team, jo.MaxWaits = true, cmp.Or(s.MaxWaits, math.MaxInt)
 	a.team = &tools.Team{MaxBody: s.MaxBody}
 	if secret := s.WebhookSecret.Reveal(); secret != "" {
-		jo.CallbackURL = web.CallbackURL(a.endpoint(), []byte(secret))
+		jo.CallbackURL = web.CallbackURL(s.Origin(), []byte(secret))
 	}
 	dir := a.settings.OutputDir
 	if dir == "" {

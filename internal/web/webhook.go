@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -24,15 +23,9 @@ const (
 	callbackTime = 5 * time.Second
 )
 
-// CallbackURL returns a function that returns the callback address for a
-// submission's nonce, with the origin of publicURL. Nobody can make one without the
-// secret. The address is "" when publicURL or the secret is missing.
-func CallbackURL(publicURL string, secret []byte) func(nonce string) string {
-	u, err := url.Parse(publicURL)
-	if err != nil || u.Host == "" || len(secret) == 0 {
-		return func(string) string { return "" }
-	}
-	origin := u.Scheme + "://" + u.Host
+// CallbackURL returns a function that returns the callback address, below origin, for
+// a submission's nonce. Nobody can make one without the secret.
+func CallbackURL(origin string, secret []byte) func(nonce string) string {
 	return func(nonce string) string { return origin + webhookPath + nonce + "." + mac(secret, nonce) }
 }
 
