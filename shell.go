@@ -78,7 +78,7 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 		defer a.close()
 		k := a.keeper()
 		for _, id := range ids {
-			waits.Go(func() { w.wait(ctx, a, k, id, time.Until(deadline)) })
+			waits.Go(func() { w.wait(ctx, a, k, id, deadline) })
 		}
 	}
 	waits.Wait()
@@ -176,9 +176,8 @@ func (w *waiter) awaitIDs(ctx context.Context, all *journal.Journal, deadline ti
 }
 
 // wait waits for one job, counts how it ended, and prints that.
-func (w *waiter) wait(ctx context.Context, a *app, k *keeper.Keeper, id string, timeout time.Duration) {
-	deadline := time.Now().Add(timeout)
-	outcome, err := a.tracker.Wait(ctx, id, timeout, func(p jobs.Progress) { w.progress(id, p) })
+func (w *waiter) wait(ctx context.Context, a *app, k *keeper.Keeper, id string, deadline time.Time) {
+	outcome, err := a.tracker.Wait(ctx, id, time.Until(deadline), func(p jobs.Progress) { w.progress(id, p) })
 	row := *outcome.Row
 	if err == nil && row.Job.Status == pixazo.Completed {
 		saving, cancel := context.WithDeadline(ctx, deadline)
@@ -253,26 +252,32 @@ func columnsOf(v jobs.View, err error) []string {
 // saved waits until the video of a finished job is saved, that has failed, or ctx ends,
 // and returns the job's row. Without --save it leaves the video to a keeper for saveTime;
 // then it saves it as a keeper does: after a restart of the computer there may be none.
+// Where this process can't write the journal, it leaves the video to a keeper that runs.
 func (w *waiter) saved(ctx context.Context, a *app, k *keeper.Keeper, row journal.Row) journal.Row {
-	id, patience := row.Job.RequestID, time.Now().Add(saveTime)
 	var err error
+	id, patience, lasting := row.Job.RequestID, time.Now().Add(saveTime), context.WithoutCancel(ctx)
 	if w.settings.Shell.Save && a.tracker.View(ctx, row).SavedPath == "" {
-		patience, err = time.Now(), a.journal.OrderSave(context.WithoutCancel(ctx), row.ID, a.settings.OutputDir)
+		patience, err = time.Now(), a.journal.OrderSave(lasting, row.ID, a.settings.OutputDir)
 	}
-	for ; err == nil; journal.Sleep(ctx, 200*time.Millisecond) {
-		now, findErr := a.journal.Find(context.WithoutCancel(ctx), id)
+	keeperRuns := func() bool {
+		held, _ := a.journal.Leases(lasting, keeper.WatchLease(a.gateway, ""))
+		return len(held) > 0
+	}
+	for ; err == nil || keeperRuns(); journal.Sleep(ctx, 200*time.Millisecond) {
+		var now *journal.Row
+		now, err = a.journal.Find(lasting, id)
 		known := now != nil && now.Job.Done()
-		if err = findErr; known {
+		if known {
 			row = *now
 		}
 		switch {
-		case err != nil:
 		case ctx.Err() != nil || known && !(row.ToSave() && row.Save.Due(time.Now())):
 			return row
-		case !known: // the journal was lost, or could not be written when the job ended
-			_, err = a.tracker.Observe(ctx, row.Job)
-		case time.Now().After(patience):
+		case err != nil || time.Now().Before(patience):
+		case known:
 			_, err = k.TrySave(ctx, row)
+		default: // the journal was lost, or could not be written when the job ended
+			_, err = a.tracker.Observe(ctx, row.Job)
 		}
 	}
 	row.Save.Error = err.Error()
