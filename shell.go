@@ -257,7 +257,7 @@ func (w *waiter) saved(ctx context.Context, a *app, k *keeper.Keeper, row journa
 	var err error
 	id, patience, lasting := row.Job.RequestID, time.Now().Add(saveTime), context.WithoutCancel(ctx)
 	if w.settings.Shell.Save && a.tracker.View(ctx, row).SavedPath == "" {
-		patience, err = time.Now(), a.journal.OrderSave(lasting, row.ID, a.settings.OutputDir)
+		patience, err = time.Now(), a.journal.OrderSave(lasting, row, a.settings.OutputDir)
 	}
 	keeperRuns := func() bool {
 		held, _ := a.journal.Leases(lasting, keeper.WatchLease(a.gateway, ""))

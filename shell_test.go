@@ -108,24 +108,6 @@ func TestWaitAndList(t *testing.T) {
 	}
 }
 
-// After a restart of the computer neither a server nor a keeper runs.
-func TestWaitSavesWhatNoKeeperDoes(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	p := start(t, homes(dir), "--sandbox", "--sandbox-duration=2s", "--state-dir="+dir, "--output-dir="+dir, "--notify=false")
-	id, _ := p.call("generate_video", generate("tides")).Result.StructuredContent["request_id"].(string)
-	if err := p.end(); err != nil {
-		t.Fatal(err)
-	}
-	out, errs, code := shell(t, dir, "wait", id)
-	if last := lastLine(out); code != 0 || !strings.HasPrefix(last, id+"  COMPLETED  "+dir) || !strings.HasSuffix(last, ".mp4") {
-		t.Errorf("%d, %q, %q", code, out, errs)
-	}
-	if again, _, _ := shell(t, dir, "wait", id); lastLine(again) != lastLine(out) {
-		t.Errorf("then %q", again)
-	}
-}
-
 // finished makes a video in the sandbox that is not to be saved, and that nobody watches.
 func finished(t *testing.T, dir, prompt string) (id string) {
 	t.Helper()
@@ -155,7 +137,8 @@ func TestWaitEndsWithItsTimeoutAlsoWhileAVideoIsSaved(t *testing.T) {
 	}
 }
 
-// A save that has failed is tried again when it is due, and at once with --save.
+// After a restart of the computer neither a server nor a keeper runs. A save that has
+// failed is tried again when it is due, and at once with --save.
 func TestWaitSavesInTurn(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

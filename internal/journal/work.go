@@ -37,7 +37,7 @@ var toSave = fmt.Sprintf(`status = 'COMPLETED' AND save_folder <> '' AND saved_f
 // within ago, that are to be saved now. "submitted_at + 0" makes SQLite use the index
 // jobs_to_save, which has far fewer rows than that of submitted_at.
 func (j *Journal) Saves(ctx context.Context, within time.Duration, limit int) ([]Row, error) {
-	return j.readMany(ctx, `WHERE gateway = $1 AND submitted_at + 0 > `+j.now()+` - $2 AND `+toSave+` AND `+j.saveDue()+` AND `+j.saveFree()+` ORDER BY save_next, row LIMIT $3`,
+	return j.readMany(ctx, `WHERE gateway = $1 AND submitted_at + 0 > `+j.now()+` - $2 AND `+toSave+` AND `+j.saveDue()+` AND NOT `+j.leased("save_until")+` ORDER BY save_next, row LIMIT $3`,
 		j.gateway, within.Milliseconds(), limit)
 }
 
@@ -45,9 +45,6 @@ func (j *Journal) Saves(ctx context.Context, within time.Duration, limit int) ([
 func (j *Journal) saveDue() string {
 	return fmt.Sprintf(`(save_next <= %[1]s OR save_next > %[1]s + %[2]d)`, j.now(), (longestPause + maxAhead).Milliseconds())
 }
-
-// saveFree returns an SQL condition: no process is saving the row's video.
-func (j *Journal) saveFree() string { return `NOT ` + j.leased("save_until") }
 
 // Adopt records that the gateway answers for the row's job with the key of account.
 func (j *Journal) Adopt(ctx context.Context, row int64, account string) error {
@@ -60,7 +57,7 @@ func (j *Journal) Adopt(ctx context.Context, row int64, account string) error {
 // another process has the lease, and, if automatic, also if the video is not to be
 // saved, was saved before, or no try is due.
 func (j *Journal) HoldSave(ctx context.Context, row int64, automatic bool) (release func(), err error) {
-	free := j.saveFree()
+	free := `NOT ` + j.leased("save_until")
 	if automatic {
 		free += ` AND ` + toSave + ` AND ` + j.saveDue()
 	}
@@ -87,10 +84,11 @@ func (j *Journal) HoldSave(ctx context.Context, row int64, automatic bool) (rele
 }
 
 // OrderSave has the row's video saved below folder now, whatever became of earlier
-// saves, whose files are gone.
-func (j *Journal) OrderSave(ctx context.Context, row int64, folder string) error {
+// saves. The files that row has are gone.
+func (j *Journal) OrderSave(ctx context.Context, row Row, folder string) error {
 	_, err := j.updateOne(ctx, `UPDATE jobs SET save_name = CASE WHEN save_folder = $1 AND saved_files = '' THEN save_name ELSE '' END,
-		save_folder = $1, save_tries = 0, save_next = 0, save_error = '', saved_files = '' WHERE row = $2`, folder, row)
+		save_folder = $1, save_tries = 0, save_next = 0, save_error = '', saved_files = '' WHERE row = $2 AND (saved_files = '' OR $3 = 1)`,
+		folder, row.ID, number(len(row.Saved) > 0))
 	return err
 }
 

@@ -73,18 +73,24 @@ func TestSavingIsClaimedOnce(t *testing.T) {
 			hold(second, false) // whether the file is still there or not
 			check(t, second.NameSave(t.Context(), row.ID, "1.mp4"))
 			for _, order := range []struct{ folder, name string }{{"/videos", ""}, {"/other", ""}} { // a name counts in its folder, as long as it is not saved
-				check(t, first.OrderSave(t.Context(), row.ID, order.folder))
+				check(t, first.OrderSave(t.Context(), *find(t, first, "id-1"), order.folder))
 				if r := find(t, second, "id-1"); !r.ToSave() || r.Save.Folder != order.folder || r.Save.Name != order.name || r.Save.Error != "" {
 					t.Errorf("ordered %+v, saved %+v", r.Save, r.Saved)
 				}
 				check(t, second.NameSave(t.Context(), row.ID, "2.mp4"))
 				check(t, second.EndSave(t.Context(), row.ID, "the disk is full", time.Now().Add(time.Minute)))
 			}
-			check(t, first.OrderSave(t.Context(), row.ID, "/other"))
+			check(t, first.OrderSave(t.Context(), *find(t, first, "id-1"), "/other"))
 			if r := find(t, second, "id-1"); r.Save.Name != "2.mp4" {
 				t.Errorf("ordered again %+v", r.Save)
 			}
 			hold(second, true)()
+			unsaved := find(t, first, "id-1")
+			check(t, second.AddSaved(t.Context(), "id-1", []SavedFile{{Path: "/other/2.mp4"}}))
+			check(t, first.OrderSave(t.Context(), *unsaved, "/videos"))
+			if r := find(t, first, "id-1"); len(r.Saved) != 1 {
+				t.Errorf("an order took the file away that came at the same time: %+v", r)
+			}
 			for _, want := range []bool{true, false} {
 				if got, err := second.ClaimNotice(t.Context(), row.ID); got != want || err != nil {
 					t.Errorf("the notice: %t, %v; want %t", got, err, want)
