@@ -1,4 +1,4 @@
-// This file embeds the icons, small PNGs that are sent as data URIs, and schemas.json,
+// This file embeds the icons, small PNGs that are sent as data URIs, and the schemas,
 // which the program schemagen writes from the structs of arguments and results.
 
 package tools
@@ -6,7 +6,6 @@ package tools
 import (
 	"embed"
 	"encoding/base64"
-	"encoding/json"
 	"reflect"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -14,8 +13,17 @@ import (
 
 //go:generate go run ./schemagen
 
-//go:embed schemas.json
-var schemasJSON []byte
+//go:embed icons/*.png schemas/*.json
+var files embed.FS
+
+// file returns the content of a file that is part of the program.
+func file(name string) []byte {
+	content, err := files.ReadFile(name)
+	if err != nil {
+		panic("tools: " + err.Error())
+	}
+	return content
+}
 
 // Shape has the types of the structs from which the schemas of a tool are made.
 type Shape struct {
@@ -32,20 +40,8 @@ func Shapes() []Shape {
 	return shapes
 }
 
-// schemas are the input and output schema of a tool.
-type schemas struct {
-	Input  json.RawMessage `json:"input"`
-	Output json.RawMessage `json:"output"`
-}
-
-//go:embed icons/*.png
-var iconFiles embed.FS
-
 // Icon returns the icon of the tool or server with this name.
 func Icon(name string) mcp.Icon {
-	png, err := iconFiles.ReadFile("icons/" + name + ".png")
-	if err != nil {
-		panic("tools: " + err.Error()) // the files are part of the program
-	}
+	png := file("icons/" + name + ".png")
 	return mcp.Icon{Src: "data:image/png;base64," + base64.StdEncoding.EncodeToString(png), MIMEType: "image/png", Sizes: []string{"32x32"}}
 }

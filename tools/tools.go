@@ -5,7 +5,6 @@ package tools
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -94,13 +93,9 @@ type Team struct {
 
 // Register adds the tools to srv.
 func Register(srv *server.MCPServer, config Config) {
-	var all map[string]schemas
-	if err := json.Unmarshal(schemasJSON, &all); err != nil {
-		panic("tools: schemas.json: " + err.Error()) // the file is part of the program
-	}
 	for _, t := range table(config) {
-		s := all[t.Tool.Name]
-		t.Tool.RawInputSchema, t.Tool.RawOutputSchema = config.Team.adapt(s.Input), s.Output
+		t.Tool.RawInputSchema = config.Team.adapt(file("schemas/" + t.Tool.Name + ".input.json"))
+		t.Tool.RawOutputSchema = file("schemas/" + t.Tool.Name + ".output.json")
 		if !slices.Contains(config.Missing(), t.Tool.Name) {
 			srv.AddTools(t.ServerTool)
 		}
