@@ -101,35 +101,10 @@ func sizeRule(size, total int64) string {
 }
 
 // CheckFiles returns an error that names all items of Files that can't be sent, nil if
-// all can be. A rule that several items break is told once.
+// all can be.
 func (r VideoRequest) CheckFiles() error {
 	var p Prepared
 	return p.addFiles(r, "")
-}
-
-// refusedFile is an item of files that breaks a rule.
-type refusedFile struct {
-	index     int
-	rule, got string
-}
-
-// filesError returns the error of CheckFiles.
-func filesError(code Code, refused []refusedFile) error {
-	var said []string
-	for i, first := range refused {
-		same := func(other refusedFile) bool { return other.rule == first.rule }
-		if slices.ContainsFunc(refused[:i], same) {
-			continue
-		}
-		sentence := fmt.Sprintf("files[%d] %s; got %s", first.index, first.rule, first.got)
-		for _, next := range refused[i+1:] {
-			if same(next) {
-				sentence += fmt.Sprintf("; so with files[%d], %s", next.index, next.got)
-			}
-		}
-		said = append(said, sentence)
-	}
-	return &Error{Code: code, Message: strings.Join(said, ". ")}
 }
 
 // File describes an item of VideoRequest.Files: a URL, an asset ID, or the type, size

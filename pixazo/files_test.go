@@ -339,10 +339,10 @@ func TestURLsOfKindsThatHeyGenDoesNotTakeAreRefused(t *testing.T) {
 }
 
 func TestOneRefusalNamesEveryFile(t *testing.T) {
-	_, err := Prepare(VideoRequest{Prompt: "p", Files: []string{"none", "asset_1", "a.html", "notes", "b.html"},
-		Attached: []*Attachment{2: {Name: "a.html", Data: []byte("x")}, 4: {Name: "b.html", Data: []byte("y")}}})
+	_, err := Prepare(VideoRequest{Prompt: "p", Files: []string{"none", "asset_1", "a.html", "b.html", "notes"},
+		Attached: []*Attachment{2: {Name: "a.html", Data: []byte("x")}, 3: {Name: "b.html", Data: []byte("y")}}})
 	e := checkError(t, err, InvalidArgument)
-	for _, part := range []string{`files[0] must be an http(s) URL`, `; got "none". files[2] must not be HTML`, `; got "a.html"; so with files[4], "b.html". files[3] may be the name`, `; got "notes"`} {
+	for _, part := range []string{`files[0] must be an http(s) URL`, `; got "none". files[2] must not be HTML`, `; got "a.html"; so with files[3], "b.html". files[4] may be the name`, `; got "notes"`} {
 		if !strings.Contains(e.Message, part) {
 			t.Errorf("message %q lacks %q", e.Message, part)
 		}

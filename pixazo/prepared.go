@@ -90,7 +90,8 @@ func containsKey(field string) error { return invalid(field, "contains the API k
 // refuses files that contain key, unless that is "".
 func (p *Prepared) addFiles(req VideoRequest, key string) error {
 	var total int64
-	var refused []refusedFile
+	var refused []string
+	last := "" // the rule that the last item of refused breaks
 	code := InvalidArgument
 	for i, item := range req.Files {
 		field, got := fmt.Sprintf("files[%d]", i), text.Quote(item)
@@ -111,7 +112,12 @@ func (p *Prepared) addFiles(req VideoRequest, key string) error {
 			if a != nil && (refused == nil || a.unread()) {
 				code = FileRefused
 			}
-			refused = append(refused, refusedFile{i, rule, got})
+			if rule != last {
+				refused = append(refused, fmt.Sprintf("%s %s; got %s", field, rule, got))
+			} else {
+				refused[len(refused)-1] += fmt.Sprintf("; so with %s, %s", field, got)
+			}
+			last = rule
 			continue
 		}
 		total += f.Size
@@ -121,7 +127,7 @@ func (p *Prepared) addFiles(req VideoRequest, key string) error {
 		p.Files = append(p.Files, f)
 	}
 	if refused != nil {
-		return filesError(code, refused)
+		return &Error{Code: code, Message: strings.Join(refused, ". ")}
 	}
 	return nil
 }

@@ -501,11 +501,11 @@ func TestOneRefusalNamesEveryFileThatCantBeSent(t *testing.T) {
 	r := Resolver{Dirs: []string{dir}}
 	sparse(t, dir, "good.png", 100)
 	sparse(t, dir, "deck.pptx", 100)
-	_, err := r.Read([]string{"good.png", "lost.png", "deck.pptx", "https://example.com/a.png", "null", "../up.png", "gone.png"}, nil)
+	_, err := r.Read([]string{"good.png", "lost.png", "gone.png", "deck.pptx", "https://example.com/a.png", "null", "../up.png"}, nil)
 	lost, up := "is not there: it must lie below a folder of "+dirSetting+": "+dir, "must lie below a folder of "+dirSetting+": "+dir
 	checkRefusal(t, err, pixazo.FileRefused,
-		`files[1] `+lost+`; got "lost.png"; so with files[6], "gone.png". files[2] must not be an office document, since`, `export a PDF of it; got "deck.pptx". files[4] must be`,
-		`leave it out if there is none; got "null". files[5] `+up+`; got "../up.png"`)
+		`files[1] `+lost+`; got "lost.png"; so with files[2], "gone.png". files[3] must not be an office document, since`, `export a PDF of it; got "deck.pptx". files[5] must be`,
+		`leave it out if there is none; got "null". files[6] `+up+`; got "../up.png"`)
 }
 
 func TestAFileThatChangesWhileItIsReadIsRefused(t *testing.T) {
