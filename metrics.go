@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -62,10 +61,7 @@ func (c countingGateway) Status(ctx context.Context, requestID string, o pixazo.
 func (c countingGateway) count(what string, err error) {
 	outcome := "ok"
 	if err != nil {
-		outcome = "failed"
-		if e, ok := errors.AsType[*pixazo.Error](err); ok {
-			outcome = string(e.Code)
-		}
+		outcome = string(pixazo.AsError(err, "failed").Code)
 	}
 	c.metrics.GetOrCreateCounter(fmt.Sprintf("pixazo_gateway_%s_total{outcome=%q}", what, outcome)).Inc()
 }

@@ -6,6 +6,7 @@ package pixazo
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,6 +49,20 @@ func TestRetryAfterDateIsNotRoundedDown(t *testing.T) {
 				t.Errorf("%s past the second: %s, want 10s", passed, got)
 			}
 		})
+	}
+}
+
+func TestAnyErrorHasACode(t *testing.T) {
+	if e := AsError(nil, GatewayError); e != nil {
+		t.Errorf("of nil: %v", e)
+	}
+	limited := &Error{Code: RateLimited, Message: "m"}
+	if e := AsError(fmt.Errorf("submit video: %w", limited), GatewayError); e != limited {
+		t.Errorf("of one that is wrapped: %v", e)
+	}
+	cause := errors.New("no\nroute " + strings.Repeat("x", 1000))
+	if e := AsError(cause, GatewayError); e.Code != GatewayError || e.Err != cause || !strings.HasPrefix(e.Message, "no route xxx") || len(e.Message) > 310 {
+		t.Errorf("of another one: %+v", e)
 	}
 }
 

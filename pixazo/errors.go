@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"pixazo-mcp/internal/text"
 	"slices"
 	"time"
 )
@@ -103,6 +104,16 @@ func (e *Error) LogValue() slog.Value {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// AsError returns the *Error that err is or wraps, nil for nil. Another error becomes one
+// with the code otherwise.
+func AsError(err error, otherwise Code) *Error {
+	e, ok := errors.AsType[*Error](err)
+	if err != nil && !ok {
+		e = &Error{Code: otherwise, Message: text.Clean(err.Error(), 300), Err: err}
+	}
+	return e
+}
 
 // IsCode reports whether err is or wraps an *Error with one of codes.
 func IsCode(err error, codes ...Code) bool {

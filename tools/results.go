@@ -8,7 +8,6 @@ package tools
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -170,10 +169,7 @@ func quoted(words string, limit int) string { return text.QuoteCleaned(text.Clea
 
 // failure returns err as an error result, "code: what happened. What to do."
 func failure(config Config, d definition, err error) *mcp.CallToolResult {
-	e, ok := errors.AsType[*pixazo.Error](err)
-	if !ok {
-		e = &pixazo.Error{Code: pixazo.GatewayError, Message: err.Error()}
-	}
+	e := pixazo.AsError(err, pixazo.GatewayError)
 	info := e.Code.Info()
 	said := string(e.Code) + ": " + strings.TrimSuffix(e.Message, ".") + place(config, e) + "."
 	var advice []string

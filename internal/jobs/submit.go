@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"pixazo-mcp/internal/journal"
-	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
@@ -180,10 +179,9 @@ func (t *Tracker) send(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 	if journalErr != nil {
 		// This line may be the only trace of a video that is paid for.
 		t.log.Error("the outcome of a submission could not be written into the journal",
-			"request_id", cmp.Or(job.RequestID, requestIDOf(err)), "error", journalErr.Error(), "outcome", err)
+			"request_id", row.Job.RequestID, "error", journalErr.Error(), "outcome", err)
 	}
-	s := Submission{Row: row, Left: in.Left}
-	s.JournalErr, _ = errors.AsType[*pixazo.Error](journalErr)
+	s := Submission{Row: row, Left: in.Left, JournalErr: pixazo.AsError(journalErr, pixazo.JournalUnavailable)}
 	if row.Nonce != in.Nonce { // the gateway answered with the job of an earlier submission
 		s.Duplicate, s.Age = true, max(time.Since(row.SubmittedAt), 0)
 	}
@@ -192,7 +190,7 @@ func (t *Tracker) send(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 		t.tell(row)
 	}
 	if err != nil && row.State != journal.Accepted { // despite err it is accepted if a poll has found its job
-		t.log.Warn("submission failed", "request_id", requestIDOf(err), "error", err)
+		t.log.Warn("submission failed", "error", err)
 		return Submission{}, err
 	}
 	t.log.Info("video submitted", "request_id", row.Job.RequestID, "status", row.Job.Status)
@@ -225,7 +223,7 @@ func (t *Tracker) post(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 			return nil
 		}
 		// Another process may have seen the intent as uncertain, and acted on that.
-		return &pixazo.Error{Code: pixazo.Cancelled, Err: err, Message: "the request was not sent any more: " + words(err)}
+		return &pixazo.Error{Code: pixazo.Cancelled, Err: err, Message: "the request was not sent any more: " + pixazo.AsError(err, pixazo.JournalUnavailable).Message}
 	}}
 	if t.options.CallbackURL != nil {
 		o.CallbackURL = t.options.CallbackURL(in.Nonce)
@@ -285,21 +283,5 @@ func (t *Tracker) refresh(ctx context.Context, r journal.Row) (now journal.Row, 
 // outcome. It is uncertain, since the other one may be accepted.
 func unseen(cause error) error {
 	return &pixazo.Error{Code: pixazo.SubmissionUncertain, Err: cause,
-		Message: "the same request was on its way by another call, and this one did not learn what became of it: " + words(cause)}
-}
-
-// words returns the message of err without its code.
-func words(err error) string {
-	if e, ok := errors.AsType[*pixazo.Error](err); ok {
-		return e.Message
-	}
-	return text.Clean(err.Error(), 300)
-}
-
-// requestIDOf returns the request_id that err names, or "".
-func requestIDOf(err error) string {
-	if e, ok := errors.AsType[*pixazo.Error](err); ok {
-		return e.RequestID
-	}
-	return ""
+		Message: "the same request was on its way by another call, and this one did not learn what became of it: " + pixazo.AsError(cause, pixazo.Cancelled).Message}
 }

@@ -6,30 +6,25 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
 
 // withOutcome returns the intent with its outcome: accepted as job if failure is nil,
 // uncertain if failure has the code submission_uncertain or no code, else refused.
 func (in Intent) withOutcome(job pixazo.Job, failure error) Intent {
-	in.State, in.Job, in.ChangedAt = Accepted, job, time.Now()
-	if failure == nil {
-		return in
-	}
-	e, ok := errors.AsType[*pixazo.Error](failure)
-	if !ok {
-		e = &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: text.Clean(failure.Error(), 300)}
-	}
-	in.Failure, in.Job, in.State = e, pixazo.Job{}, Refused
-	if e.Code == pixazo.SubmissionUncertain {
-		in.Job, in.State = pixazo.Job{RequestID: e.RequestID}, Uncertain
+	in.Failure, in.ChangedAt = pixazo.AsError(failure, pixazo.SubmissionUncertain), time.Now()
+	switch {
+	case failure == nil:
+		in.State, in.Job = Accepted, job
+	case in.Failure.Code == pixazo.SubmissionUncertain:
+		in.State, in.Job = Uncertain, pixazo.Job{RequestID: in.Failure.RequestID}
+	default:
+		in.State, in.Job = Refused, pixazo.Job{}
 	}
 	return in
 }

@@ -14,7 +14,6 @@ package keeper
 import (
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 
@@ -54,14 +53,6 @@ type wireRequest struct {
 type answer struct {
 	Submission jobs.Submission
 	Error      *pixazo.Error `json:",omitempty"`
-}
-
-func newAnswer(s jobs.Submission, err error) answer {
-	e, ok := errors.AsType[*pixazo.Error](err)
-	if err != nil && !ok {
-		e = &pixazo.Error{Code: pixazo.GatewayError, Message: err.Error()}
-	}
-	return answer{s, e}
 }
 
 func send(w io.Writer, message any) error {

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"pixazo-mcp/internal/jobs"
+	"pixazo-mcp/pixazo"
 )
 
 // Parts are what a keeper's process works with. They are made from the settings of
@@ -54,7 +55,7 @@ func Serve(ctx context.Context, in io.Reader, out io.WriteCloser, version string
 			// No signal ends a submission under way.
 			s, err := parts.Submit(context.WithoutCancel(ctx), req, nonce)
 			req = Request{} // frees the attachments
-			_ = send(out, newAnswer(s, err))
+			_ = send(out, answer{s, pixazo.AsError(err, pixazo.GatewayError)})
 		}
 		_ = out.Close() // the server waits for the end
 	}()

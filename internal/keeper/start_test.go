@@ -60,9 +60,9 @@ func playKeeper(act string) {
 		case "half":
 			_, _ = io.CopyN(io.Discard, in, 20)
 		case "answer":
-			_ = send(os.Stdout, newAnswer(jobs.Submission{Row: row(journal.Accepted)}, nil))
+			_ = send(os.Stdout, answer{Submission: jobs.Submission{Row: row(journal.Accepted)}})
 		case "refuse":
-			_ = send(os.Stdout, newAnswer(jobs.Submission{}, &pixazo.Error{Code: pixazo.OutOfCredits, Message: "no credits"}))
+			_ = send(os.Stdout, answer{Error: &pixazo.Error{Code: pixazo.OutOfCredits, Message: "no credits"}})
 		case "cut":
 			_, _ = os.Stdout.Write([]byte{0, 0, 0, 0, 0, 0, 1, 0, '{'})
 		case "stay":
