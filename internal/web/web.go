@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -283,13 +282,10 @@ func (s *Server) limitRate(w http.ResponseWriter, owner string) error {
 		s.limiters[owner] = limiter
 	}
 	s.mu.Unlock()
-	turn := limiter.Reserve()
-	wait := turn.Delay()
-	if wait == 0 {
+	if limiter.Allow() {
 		return nil
 	}
-	turn.Cancel()
-	w.Header().Set("Retry-After", fmt.Sprint(int(math.Ceil(wait.Seconds()))))
+	w.Header().Set("Retry-After", fmt.Sprint((60+n-1)/n)) // when the next call is allowed at the latest, rounded up
 	return refused(http.StatusTooManyRequests, "too many calls in a minute")
 }
 
