@@ -30,6 +30,7 @@ type argument struct {
 	required    bool
 	words       []string // the values of an enumeration; nil if any string is allowed
 	least, most float64  // the range of an integer
+	byDefault   int      // the value of an integer that is left out
 	index       []int    // of the field, for reflect
 }
 
@@ -43,11 +44,7 @@ func argumentsOf(t reflect.Type) []argument {
 		if field.Anonymous || name == "-" {
 			continue
 		}
-		valueType := field.Type
-		if valueType.Kind() == reflect.Pointer {
-			valueType = valueType.Elem()
-		}
-		a := argument{name: name, kind: kinds[valueType.Kind()], required: !strings.Contains(options, "omitempty"),
+		a := argument{name: name, kind: kinds[field.Type.Kind()], required: !strings.Contains(options, "omitempty"),
 			least: math.Inf(-1), most: math.Inf(1), index: field.Index}
 		for keyword := range strings.SplitSeq(field.Tag.Get("jsonschema"), ",") {
 			switch word, value, _ := strings.Cut(keyword, "="); word {
@@ -57,6 +54,8 @@ func argumentsOf(t reflect.Type) []argument {
 				a.least, _ = strconv.ParseFloat(value, 64)
 			case "maximum":
 				a.most, _ = strconv.ParseFloat(value, 64)
+			case "default":
+				a.byDefault, _ = strconv.Atoi(value) // 0 for what is no integer
 			}
 		}
 		arguments = append(arguments, a)
@@ -81,19 +80,17 @@ func decode[In any](req mcp.CallToolRequest, arguments []argument, aliases map[s
 	}
 	fields := reflect.ValueOf(&in).Elem()
 	for _, a := range arguments {
-		if leftOut(a.name, args[a.name]) {
-			continue
-		}
-		value, err := a.read(args[a.name])
-		if err != nil {
-			return in, err
-		}
 		field := fields.FieldByIndex(a.index)
-		if field.Kind() == reflect.Pointer {
-			field.Set(reflect.New(field.Type().Elem()))
-			field = field.Elem()
+		switch {
+		case !leftOut(a.name, args[a.name]):
+			value, err := a.read(args[a.name])
+			if err != nil {
+				return in, err
+			}
+			field.Set(reflect.ValueOf(value))
+		case a.kind == "integer":
+			field.SetInt(int64(a.byDefault))
 		}
-		field.Set(reflect.ValueOf(value))
 	}
 	if checked, ok := any(in).(interface{ Validate() error }); ok {
 		return in, checked.Validate()

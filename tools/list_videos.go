@@ -14,14 +14,11 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-const (
-	defaultList = 20
-	maxList     = 20_000 // bytes of an answer; several clients cut off longer ones
-)
+const maxList = 20_000 // bytes of an answer; several clients cut off longer ones
 
 type listArgs struct {
 	Status string `json:"status,omitempty" jsonschema:"enum=all,enum=pending,enum=completed,enum=failed,enum=uncertain,default=all" jsonschema_description:"uncertain: may have been accepted, outcome unknown."`
-	Limit  *int   `json:"limit,omitempty" jsonschema:"minimum=1,maximum=100,default=20" jsonschema_description:"At most so many, 1 to 100."`
+	Limit  int    `json:"limit,omitempty" jsonschema:"minimum=1,maximum=100,default=20" jsonschema_description:"At most so many, 1 to 100."`
 	Cursor string `json:"cursor,omitempty" jsonschema_description:"next_cursor of the page before."`
 }
 
@@ -40,12 +37,8 @@ func listVideos(config Config) tool {
 		description: `Lists the videos that ` + config.Team.choose("were submitted on this computer", "this user submitted") + `, newest first: status, prompt, times and every request_id. Call it to find a request_id, or before submitting to see whether it was. Free. Reads the ` + config.Team.choose("local", "server's") + ` journal alone: a pending video may be done by now, which get_status tells.`,
 		hints:       hints{readOnly: true, destructive: false, idempotent: true, openWorld: false},
 	}, func(ctx context.Context, _ mcp.CallToolRequest, in listArgs) (listResult, error) {
-		limit := defaultList
-		if in.Limit != nil {
-			limit = *in.Limit
-		}
 		for {
-			result, err := config.list(ctx, in, limit)
+			result, err := config.list(ctx, in)
 			if err != nil {
 				return listResult{}, err
 			}
@@ -56,7 +49,7 @@ func listVideos(config Config) tool {
 					v.VideoURLs, v.ThumbnailURL, v.SubtitleURL, v.CaptionedVideoURL, v.Files = nil, "", "", "", nil
 					return result, nil
 				}
-				limit = min(n-1, max(1, n*maxList/len(answer)))
+				in.Limit = min(n-1, max(1, n*maxList/len(answer)))
 				continue
 			}
 			return result, err
@@ -64,9 +57,9 @@ func listVideos(config Config) tool {
 	})
 }
 
-// list returns a page of at most limit videos.
-func (c Config) list(ctx context.Context, in listArgs, limit int) (listResult, error) {
-	page, err := c.Tracker.List(ctx, jobs.Filter(cmp.Or(in.Status, string(jobs.All))), limit, in.Cursor)
+// list returns a page of videos.
+func (c Config) list(ctx context.Context, in listArgs) (listResult, error) {
+	page, err := c.Tracker.List(ctx, jobs.Filter(cmp.Or(in.Status, string(jobs.All))), in.Limit, in.Cursor)
 	if err != nil {
 		return listResult{}, err
 	}

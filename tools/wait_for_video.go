@@ -15,21 +15,18 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-// defaultWait is shorter than the time limits that common clients set on a call, the
-// shortest of which is 60 s.
+// defaultWait, which timeout_seconds has as its default, is shorter than the time limits
+// that common clients set on a call, the shortest of which is 60 s.
 const defaultWait = 45 * time.Second
 
 type waitArgs struct {
 	requestArgs
-	TimeoutSeconds *int `json:"timeout_seconds,omitempty" jsonschema:"minimum=0,default=45" jsonschema_description:"Whole seconds to wait; at most the server's limit, 50 by default."`
+	TimeoutSeconds int `json:"timeout_seconds,omitempty" jsonschema:"minimum=0,default=45" jsonschema_description:"Whole seconds to wait; at most the server's limit, 50 by default."`
 }
 
 // timeout returns how long to wait, at most limit.
 func (a waitArgs) timeout(limit time.Duration) time.Duration {
-	if a.TimeoutSeconds == nil {
-		return min(defaultWait, limit)
-	}
-	seconds := min(float64(*a.TimeoutSeconds), limit.Seconds()) // as a float, since a huge number would overflow a Duration
+	seconds := min(float64(a.TimeoutSeconds), limit.Seconds()) // as a float, since a huge number would overflow a Duration
 	return time.Duration(seconds * float64(time.Second))
 }
 
