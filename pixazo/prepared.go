@@ -20,8 +20,7 @@ import (
 // Prepared is a request that is checked, encoded and ready to be sent. It must not be
 // changed.
 type Prepared struct {
-	Prompt      string // as it is sent
-	Orientation string // landscape, portrait or ""
+	Prompt string // as it is sent
 
 	// Fingerprint is the SHA-256 of the request's normal form, see
 	// VideoRequest.normal. Requests with the same one ask for the same video.
@@ -67,7 +66,7 @@ func prepare(req VideoRequest, key Key, objects bool) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Prepared{Prompt: req.Prompt, Orientation: req.Orientation}
+	p := &Prepared{Prompt: req.Prompt}
 	if err := p.addFiles(req, key.value()); err != nil {
 		return nil, err
 	}

@@ -100,8 +100,8 @@ func TestPreparedDescribesTheRequest(t *testing.T) {
 	if p.Description != want {
 		t.Errorf("description\n%s\nwant\n%s", p.Description, want)
 	}
-	if p.Prompt != "a\u00a0prompt\n" || p.Orientation != "portrait" || len(p.Files) != 4 || p.UploadTime() != 0 {
-		t.Errorf("%q, %q, %+v, %s", p.Prompt, p.Orientation, p.Files, p.UploadTime())
+	if p.Prompt != "a\u00a0prompt\n" || len(p.Files) != 4 || p.UploadTime() != 0 {
+		t.Errorf("%q, %+v, %s", p.Prompt, p.Files, p.UploadTime())
 	}
 }
 

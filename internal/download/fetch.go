@@ -23,6 +23,7 @@ import (
 const (
 	fetchTries = 3
 	copyBuffer = 256 << 10 // bytes
+	leastRate  = 16_000    // bytes a second
 )
 
 // errExpired says that a link does not work any more. A fresh one may.
@@ -72,7 +73,7 @@ func (p *part) try(ctx context.Context, req *http.Request) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	p.timer = time.AfterFunc(p.options.Window, func() {
-		cancel(fmt.Errorf("less than %d kB/s came for %s", p.options.LeastRate/1000, p.options.Window))
+		cancel(fmt.Errorf("less than %d kB/s came for %s", leastRate/1000, p.options.Window))
 	})
 	defer p.timer.Stop()
 
@@ -105,10 +106,10 @@ func (p *part) try(ctx context.Context, req *http.Request) error {
 }
 
 // startWindow starts the timer of the try anew. It cancels the try unless bytes come at
-// LeastRate or faster, on average over the next Window.
+// leastRate or faster, on average over the next Window.
 func (p *part) startWindow() {
 	if p.timer != nil { // nil while a saved file is copied
-		p.missing = int64(float64(p.options.LeastRate) * p.options.Window.Seconds())
+		p.missing = int64(leastRate * p.options.Window.Seconds())
 		p.timer.Reset(p.options.Window)
 	}
 }

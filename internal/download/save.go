@@ -67,8 +67,7 @@ type Options struct {
 	// nil stands for none.
 	Proxy func(*http.Request) (*url.URL, error)
 
-	Window      time.Duration // a try ends if less than LeastRate came within this time; 30 s
-	LeastRate   int64         // bytes a second; 16 kB/s
+	Window      time.Duration // a try ends if less than leastRate came within this time; 30 s
 	RetryPause  time.Duration // before the second try, doubled before the third; 0.5 s
 	ReportEvery time.Duration // how often a caller of Save hears of the transfer; 1 s
 
@@ -93,7 +92,6 @@ type Saver struct {
 func New(jobs Jobs, o Options) *Saver {
 	o.MaxBytes = cmp.Or(o.MaxBytes, 2<<30)
 	o.Window = cmp.Or(o.Window, 30*time.Second)
-	o.LeastRate = cmp.Or(o.LeastRate, 16_000)
 	o.RetryPause = cmp.Or(o.RetryPause, 500*time.Millisecond)
 	o.ReportEvery = cmp.Or(o.ReportEvery, time.Second)
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
