@@ -101,6 +101,9 @@ var errKeyFlag = errors.New("the key is never a flag, since other users of the c
 // commandLine puts the values of the flags into their rows, and returns the words that
 // are no flags. A flag whose value counts as unset does not replace an earlier value.
 func (p *parser) commandLine(args []string) (words []string) {
+	if len(args) == 0 { // as most servers are started: without a table of flags
+		return nil
+	}
 	set := flag.NewFlagSet("", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	set.BoolFunc("version", "", func(string) error { p.version = true; return nil })
