@@ -41,7 +41,7 @@ func serve(ctx context.Context, settings config.Settings, keepCommand func() *ex
 
 	starter := a.starter(keepCommand)
 	srv, videos := a.register(starter)
-	log.Info("serving", "version", version, "gateway", a.gatewayURL, "sandbox", settings.Sandbox)
+	logStart(log, "version", version, "gateway", a.gatewayURL, "sandbox", settings.Sandbox)
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	var watches sync.WaitGroup
 	watches.Go(a.watcher(watching, starter))
