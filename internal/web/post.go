@@ -177,8 +177,7 @@ func (q *request) decode(h http.Header) *mcp.JSONRPCError {
 	header, meta := h.Get(mcp.HeaderProtocolVersion), params.Meta.ProtocolVersion()
 	q.modern = mcp.IsModernProtocol(header) || mcp.IsModernProtocol(meta)
 	refuse := func(code int, why string) *mcp.JSONRPCError {
-		e := mcp.NewJSONRPCError(mcp.NewRequestId(q.rawID()), code, why, nil)
-		return &e
+		return new(q.Refusal(code, why))
 	}
 	known := mcp.IsValidProtocolVersion(header)
 	switch {
@@ -198,7 +197,7 @@ func (q *request) decode(h http.Header) *mcp.JSONRPCError {
 		return refuse(mcp.HEADER_MISMATCH, "the header Mcp-Protocol-Version is another version than that in _meta")
 	case !known:
 		e := mcp.UnsupportedProtocolVersionError{Version: header, Supported: mcp.ValidProtocolVersions}.JSONRPCError()
-		e.ID = mcp.NewRequestId(q.rawID())
+		e.ID = mcp.NewRequestId(json.RawMessage(q.ID))
 		return &e
 	}
 	var raw json.RawMessage
@@ -211,15 +210,6 @@ func (q *request) decode(h http.Header) *mcp.JSONRPCError {
 
 func unknownVersion() string {
 	return fmt.Sprint("this version of the protocol is not known; ", mcp.ValidProtocolVersions, " are")
-}
-
-// rawID returns the id as the client wrote it, nil for none. mcp-go would make it a
-// float64, which changes numbers above 2^53.
-func (q *request) rawID() any {
-	if q.ID == "" {
-		return nil
-	}
-	return json.RawMessage(q.ID)
 }
 
 // call handles q, the message of r, and writes the answer to a. Its error is a refusal
@@ -260,7 +250,7 @@ func (s *Server) call(r *http.Request, a *reply, q *request) error {
 	if _, ok := answer.(mcp.JSONRPCResponse); ok && !q.modern {
 		if err := s.saveSession(ctx, a, q); err != nil {
 			s.log.Warn("a session could not be written", "error", err)
-			answer = mcp.NewJSONRPCError(mcp.NewRequestId(q.rawID()), mcp.INTERNAL_ERROR, "the session could not be written; try again", nil)
+			answer = q.Refusal(mcp.INTERNAL_ERROR, "the session could not be written; try again")
 		}
 	}
 	a.end(status(answer, q.modern), answer)

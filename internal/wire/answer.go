@@ -33,7 +33,7 @@ func (s *Session) answer(ctx context.Context, c *call) mcp.JSONRPCMessage {
 		// mcp-go accepts every cursor that is base64. But our lists have one page, so
 		// no cursor is valid.
 		if cursor := string(params.Cursor); cursor != "" && cursor != "null" && cursor != `""` {
-			return refusal(nil, mcp.INVALID_PARAMS, "unknown cursor: the list comes whole, without one")
+			return c.Refusal(mcp.INVALID_PARAMS, "unknown cursor: the list comes whole, without one")
 		}
 	case mcp.MethodSubscriptionsListen:
 		return s.listen(ctx, c)
@@ -47,7 +47,7 @@ func (s *Session) handle(ctx context.Context, message []byte) (response mcp.JSON
 	defer func() {
 		if r := recover(); r != nil {
 			s.log.Error("panic while handling a message", "panic", r, "stack", string(debug.Stack()))
-			response = refusal(nil, mcp.INTERNAL_ERROR, "internal error")
+			response = Message{}.Refusal(mcp.INTERNAL_ERROR, "internal error")
 		}
 	}()
 	return s.srv.HandleMessage(ctx, message)
@@ -137,9 +137,4 @@ func inputRequired(result *mcp.CallToolResult) any {
 		answer["requestState"] = result.RequestState
 	}
 	return answer
-}
-
-// refusal returns an error as the answer to the request id, nil if that is not known.
-func refusal(id any, code int, message string) mcp.JSONRPCError {
-	return mcp.NewJSONRPCError(mcp.NewRequestId(id), code, text.Clean(message, MaxError), nil)
 }

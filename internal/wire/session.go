@@ -96,7 +96,7 @@ func (s *Session) Take(raw []byte) {
 		s.refuse(*refused)
 	case m.Method == "":
 		if !s.takeAnswer(m) && m.Result == nil && m.Error == nil {
-			s.Refuse(nil, mcp.INVALID_REQUEST, noMethod)
+			s.Refuse(Message{}, mcp.INVALID_REQUEST, noMethod)
 		}
 	case m.Method == string(mcp.MethodNotificationCancelled):
 		s.Cancel(m.Cancelled())
@@ -142,7 +142,7 @@ func (s *Session) begin(m Message) {
 	s.mu.Unlock()
 	if taken {
 		cancel()
-		s.Refuse(json.RawMessage(m.ID), mcp.INVALID_REQUEST, "this id is in use by a request in flight")
+		s.Refuse(m, mcp.INVALID_REQUEST, "this id is in use by a request in flight")
 		return
 	}
 	before := s.initialize
@@ -206,9 +206,8 @@ func (s *Session) Cancel(id string) {
 	}
 }
 
-// Refuse answers a message with an error, without waiting until that is sent. id is nil
-// if it is not known.
-func (s *Session) Refuse(id any, code int, message string) { s.refuse(refusal(id, code, message)) }
+// Refuse answers m with an error, without waiting until that is sent; see Refusal.
+func (s *Session) Refuse(m Message, code int, why string) { s.refuse(m.Refusal(code, why)) }
 
 func (s *Session) refuse(answer mcp.JSONRPCError) {
 	s.log.Warn("refused a message of the client", "reason", answer.Error.Message)
