@@ -27,8 +27,7 @@ import (
 
 const (
 	noTimeout = 1000 * time.Hour
-	saveTime  = 3 * time.Second // how long wait gives a keeper, which looks every second, to save a finished video
-	listPage  = 100             // rows that list reads at a time
+	listPage  = 100 // rows that list reads at a time
 )
 
 // status is an error together with the exit status that it leads to.
@@ -250,22 +249,24 @@ func columnsOf(v jobs.View, err error) []string {
 }
 
 // saved waits until the video of a finished job is saved, that has failed, or ctx ends,
-// and returns the job's row. Without --save it leaves the video to a keeper for saveTime;
-// then it saves it as a keeper does: after a restart of the computer there may be none.
-// Where this process can't write the journal, it leaves the video to a keeper that runs.
+// and returns the job's row. It leaves the video to the keeper that watches it. If there
+// is none, as after a restart of the computer, it saves the video as a keeper does. With
+// --save it first orders that.
 func (w *waiter) saved(ctx context.Context, a *app, k *keeper.Keeper, row journal.Row) journal.Row {
 	var err error
-	id, patience, lasting := row.Job.RequestID, time.Now().Add(saveTime), context.WithoutCancel(ctx)
+	lasting := context.WithoutCancel(ctx)
 	if w.settings.Shell.Save && a.tracker.View(ctx, row).SavedPath == "" {
-		patience, err = time.Now(), a.journal.OrderSave(lasting, row, a.settings.OutputDir)
+		err = a.journal.OrderSave(lasting, row, a.settings.OutputDir)
 	}
-	keeperRuns := func() bool {
-		held, _ := a.journal.Leases(lasting, keeper.WatchLease(a.gateway, ""))
-		return len(held) > 0
-	}
-	for ; err == nil || keeperRuns(); journal.Sleep(ctx, 200*time.Millisecond) {
+	for ; ; journal.Sleep(ctx, 200*time.Millisecond) {
+		held, _ := a.journal.Leases(lasting, keeper.WatchLease(a.gateway, row.Account))
+		kept := len(held) > 0 && row.Save.Folder != "" && time.Since(row.SubmittedAt) < jobs.MaxAge
+		if err != nil && !kept {
+			row.Save.Error = err.Error()
+			return row
+		}
 		var now *journal.Row
-		now, err = a.journal.Find(lasting, id)
+		now, err = a.journal.Find(lasting, row.Job.RequestID)
 		known := now != nil && now.Job.Done()
 		if known {
 			row = *now
@@ -273,15 +274,13 @@ func (w *waiter) saved(ctx context.Context, a *app, k *keeper.Keeper, row journa
 		switch {
 		case ctx.Err() != nil || known && !(row.ToSave() && row.Save.Due(time.Now())):
 			return row
-		case err != nil || time.Now().Before(patience):
+		case err != nil || kept:
 		case known:
 			_, err = k.TrySave(ctx, row)
 		default: // the journal was lost, or could not be written when the job ended
 			_, err = a.tracker.Observe(ctx, row.Job)
 		}
 	}
-	row.Save.Error = err.Error()
-	return row
 }
 
 // progress prints a job's status if that has changed and, on a terminal, how long the
