@@ -11,7 +11,7 @@ import (
 )
 
 // The picture of the rooms has the arrows of the table, but for those of main and
-// those to text and disk.
+// those to text, disk and stack.
 func TestArchitecture(t *testing.T) {
 	const file, begin, end = "docs/architecture.md", "Architecture -update\n", "  %% end of imports\n"
 	page, err := os.ReadFile(file)
@@ -30,11 +30,11 @@ func TestArchitecture(t *testing.T) {
 			continue
 		}
 		for _, to := range all {
-			if to != "internal/text" && to != "internal/disk" {
+			if !slices.Contains([]string{"internal/text", "internal/disk", "internal/stack"}, to) {
 				lines = append(lines, fmt.Sprintf("  %s --> %s\n", path.Base(from), path.Base(to)))
 			}
 		}
-		if id := path.Base(from); !slices.Contains([]string{"text", "disk", "pgtest"}, id) && !strings.Contains(before, id+`["`+from) {
+		if id := path.Base(from); !slices.Contains([]string{"text", "disk", "stack", "pgtest"}, id) && !strings.Contains(before, id+`["`+from) {
 			t.Errorf("the picture of the rooms lacks %s", from)
 		}
 	}

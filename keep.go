@@ -162,6 +162,6 @@ func (a *app) watcher(ctx context.Context, s *keeper.Starter) func() {
 	case s.Command == nil:
 		return func() { k.Run(ctx) }
 	}
-	looks := time.Tick(keeper.IdleLook) // not in the function, whose stack would grow; see wire.GrowStack
+	looks := time.Tick(keeper.IdleLook) // not in the function, whose stack would grow; see package stack
 	return func() { keeper.WatchOver(ctx, looks, k, s.Watch) }
 }

@@ -23,7 +23,6 @@ import (
 	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/keeper"
 	"pixazo-mcp/internal/setup"
-	"pixazo-mcp/internal/wire"
 )
 
 // version and commit can be set with -ldflags "-X main.version=… -X main.commit=…".
@@ -31,7 +30,6 @@ import (
 var version, commit = "0.1.0", ""
 
 func main() {
-	wire.GrowStack(false)
 	// Collects the garbage of large attachments early. The limit is a soft one:
 	// more memory can be in use.
 	if os.Getenv("GOMEMLIMIT") == "" {

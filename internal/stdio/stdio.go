@@ -18,6 +18,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"pixazo-mcp/internal/stack"
 	"pixazo-mcp/internal/wire"
 )
 
@@ -65,7 +66,7 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 
 // takeAll passes the messages of in to session until in ends.
 func takeAll(session *wire.Session, in io.Reader) error {
-	wire.GrowStack(false)
+	stack.Grow(false)
 	lines := &lineReader{bufio.NewReaderSize(in, 16<<10), maxLine}
 	for {
 		line, err := lines.next()

@@ -21,6 +21,8 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
+
+	"pixazo-mcp/internal/stack"
 )
 
 // Options configures a Session.
@@ -153,7 +155,7 @@ func (s *Session) begin(m Message) {
 		before, s.inTurn = s.inTurn, c
 	}
 	s.run(func() {
-		GrowStack(false)
+		stack.Grow(false)
 		defer cancel()
 		defer close(c.done)
 		if before != nil {
