@@ -66,15 +66,27 @@ func (c *confirmations) ask(ctx context.Context, req mcp.CallToolRequest, in gen
 	case !ok:
 		return errNotAsked
 	}
-	said := make(chan bool, 1)
+	var mu sync.Mutex
+	waiting, said := true, make(chan bool, 1)
+	defer func() {
+		mu.Lock()
+		defer mu.Unlock()
+		waiting = false
+		if len(said) > 0 && <-said { // it came while this call ended
+			c.add(key)
+		}
+	}()
 	begun := time.Now()
 	err := session.Elicit(ctx, params, func(result json.RawMessage) {
 		var answer mcp.ElicitationResponse
 		yes := json.Unmarshal(result, &answer) == nil && answer.Action == mcp.ElicitationResponseActionAccept
-		if yes {
+		mu.Lock()
+		defer mu.Unlock()
+		if waiting {
+			said <- yes
+		} else if yes {
 			c.add(key)
 		}
-		said <- yes
 	})
 	if err != nil {
 		return errNotAsked
@@ -84,9 +96,10 @@ func (c *confirmations) ask(ctx context.Context, req mcp.CallToolRequest, in gen
 	})()
 	select {
 	case yes := <-said:
-		if !yes || !c.take(key) {
+		if !yes {
 			return errDeclined
 		}
+		c.take(key) // a late yes to an earlier call was to the same video
 		return nil
 	case <-time.After(within):
 		return notConfirmed("the user has not said yet whether this video may be paid for; a yes counts for 10 minutes, for the same arguments")

@@ -3,11 +3,14 @@ package tools
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
 
 	"pixazo-mcp/internal/journal"
 )
@@ -35,4 +38,50 @@ func TestAYesIsOfOneOwner(t *testing.T) {
 			t.Errorf("after ten minutes there are %d", len(c.yes))
 		}
 	})
+}
+
+// asker is the session of a client whose user has answered the questions of all calls
+// before any of them goes on.
+type asker struct {
+	session
+	answered sync.WaitGroup
+	answer   string
+}
+
+func (*asker) GetClientInfo() mcp.Implementation            { return mcp.Implementation{} }
+func (*asker) SetClientInfo(mcp.Implementation)             {}
+func (*asker) SetClientCapabilities(mcp.ClientCapabilities) {}
+func (*asker) GetClientCapabilities() mcp.ClientCapabilities {
+	return mcp.ClientCapabilities{Elicitation: &mcp.ElicitationCapability{}}
+}
+
+func (a *asker) Elicit(_ context.Context, _ mcp.ElicitationParams, answered func(json.RawMessage)) error {
+	answered(json.RawMessage(a.answer))
+	a.answered.Done()
+	a.answered.Wait()
+	return nil
+}
+
+func TestEachOfTwoEqualCallsGetsItsOwnAnswer(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]error{`{"action":"accept"}`: nil, `{"action":"decline"}`: errDeclined} {
+		synctest.Test(t, func(t *testing.T) {
+			var c confirmations
+			a := &asker{answer: answer}
+			a.answered.Add(2)
+			ctx := server.NewMCPServer("test", "1").WithContext(t.Context(), a)
+			var calls sync.WaitGroup
+			for range 2 {
+				calls.Go(func() {
+					if err := c.ask(ctx, mcp.CallToolRequest{}, generateArgs{}, time.Minute, func(float64, float64, string) {}); !errors.Is(err, want) {
+						t.Errorf("%s: %v, want %v", answer, err, want)
+					}
+				})
+			}
+			calls.Wait()
+			if len(c.yes) > 0 {
+				t.Errorf("%s: a yes is left", answer)
+			}
+		})
+	}
 }
