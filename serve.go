@@ -104,7 +104,7 @@ func (a *app) register(starter *keeper.Starter) (*server.MCPServer, *resources.V
 		KeyFile: a.settings.APIKeyFile,
 		Hide:    a.hideKey,
 		Files:   attach.Resolver{Dirs: a.settings.FilesDirs, FromRoots: a.settings.FilesFromRoots, Home: a.settings.Home},
-		Refuse:  func(tool string, arguments map[string]any) error { return refuse(a.settings, tool, arguments) },
+		Refuse:  func(what string) error { return refuse(a.settings, what) },
 		Team:    a.team,
 	}
 	tools.Register(srv, offered)
@@ -138,23 +138,21 @@ func (s savedJobs) Find(ctx context.Context, requestID string) download.Known {
 	return download.Known{Job: r.Job, Prompt: r.Prompt, SubmittedAt: r.SubmittedAt, Saved: r.Saved}
 }
 
-// refuse returns an error when a call of tool needs a setting that has a problem,
-// else nil. Problems of settings that lead to the key are left to Settings.Key.
-func refuse(settings config.Settings, tool string, arguments map[string]any) error {
+// refuse returns an error when what, a tool or tools.LocalFiles, needs a setting that has a
+// problem, else nil. Problems of settings that lead to the key are left to Settings.Key.
+func refuse(settings config.Settings, what string) error {
 	needed := append([]string{"", "sandbox"}, map[string][]string{
 		"generate_video": {"state-dir", "max-videos-per-hour", "max-videos-per-day", "files-format", "auto-save", "keeper", "notify", "webhook-url", "webhook-mode", "read-only", "confirm-spend"},
 		"wait_for_video": {"max-wait"},
 		"list_videos":    {"state-dir"},
 		"download_video": {"read-only", "output-dir", "max-download", "max-wait"},
-	}[tool]...)
+		tools.LocalFiles: {"files-dir", "files-from-roots"},
+	}[what]...)
 	switch {
 	case !settings.Sandbox:
 		needed = append(needed, "gateway-url")
-	case tool == "generate_video":
+	case what == "generate_video":
 		needed = append(needed, "sandbox-duration")
-	}
-	if hasLocalFile(arguments["files"]) {
-		needed = append(needed, "files-dir", "files-from-roots")
 	}
 	for _, problem := range settings.Problems {
 		if !slices.Contains(needed, problem.Name) {
@@ -171,16 +169,4 @@ func refuse(settings config.Settings, tool string, arguments map[string]any) err
 		return e
 	}
 	return nil
-}
-
-// hasLocalFile reports whether files, the argument as it came, may name a local file.
-func hasLocalFile(files any) bool {
-	items, ok := files.([]any)
-	if !ok {
-		items = []any{files}
-	}
-	return slices.ContainsFunc(items, func(item any) bool {
-		s, _ := item.(string)
-		return attach.IsLocal(s)
-	})
 }

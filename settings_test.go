@@ -16,6 +16,7 @@ import (
 
 	"pixazo-mcp/internal/config"
 	"pixazo-mcp/pixazo"
+	"pixazo-mcp/tools"
 )
 
 // calls are the arguments of every tool.
@@ -102,26 +103,22 @@ func TestOnlyCallsThatNeedASettingAreRefused(t *testing.T) {
 	video := settings("--output-dir=$HOME/x")
 	for _, tt := range []struct {
 		settings config.Settings
-		tool     string
-		args     map[string]any
+		what     string
 		want     string // the code
 	}{
-		{files, "generate_video", map[string]any{"files": []any{"deck.pdf"}}, "file_refused"},
-		{files, "generate_video", map[string]any{"files": []any{"https://a.example/b.pdf", `C:\deck`}}, "file_refused"},
-		{files, "generate_video", map[string]any{"files": "~/deck"}, "file_refused"},
-		{files, "generate_video", map[string]any{"files": []any{"https://a.example/b.pdf", "asset_1", "data:image/png;base64,aaa/"}}, ""},
-		{files, "generate_video", nil, ""},
-		{video, "wait_for_video", nil, ""},
-		{settings("--sandbox", "--gateway-url=x"), "generate_video", nil, ""},
-		{settings("--sandbox", "--sandbox-duration=x"), "generate_video", nil, "invalid_argument"},
-		{settings("--sandbox", "--sandbox-duration=x"), "get_status", nil, ""},
+		{files, tools.LocalFiles, "file_refused"},
+		{files, "generate_video", ""},
+		{video, "wait_for_video", ""},
+		{settings("--sandbox", "--gateway-url=x"), "generate_video", ""},
+		{settings("--sandbox", "--sandbox-duration=x"), "generate_video", "invalid_argument"},
+		{settings("--sandbox", "--sandbox-duration=x"), "get_status", ""},
 	} {
 		got := ""
-		if err := refuse(tt.settings, tt.tool, tt.args); err != nil {
+		if err := refuse(tt.settings, tt.what); err != nil {
 			got = string(err.(*pixazo.Error).Code)
 		}
 		if got != tt.want {
-			t.Errorf("%v, %s, %v: %q, want %q", tt.settings.Problems, tt.tool, tt.args, got, tt.want)
+			t.Errorf("%v, %s: %q, want %q", tt.settings.Problems, tt.what, got, tt.want)
 		}
 	}
 
@@ -129,13 +126,29 @@ func TestOnlyCallsThatNeedASettingAreRefused(t *testing.T) {
 	notNeeded := []string{"log-level", "log-file", "media-origins", "keep-days", "api-key-file"} // Settings.Key refuses the last
 	for _, v := range files.Values {
 		s := config.Settings{Sandbox: v.Name == "sandbox-duration", Problems: []config.Problem{{Name: v.Name, Err: io.EOF}}}
-		refused := false
+		refused := refuse(s, tools.LocalFiles) != nil
 		for tool := range calls {
-			refused = refused || refuse(s, tool, map[string]any{"files": "a.pdf"}) != nil
+			refused = refused || refuse(s, tool) != nil
 		}
 		if refused == slices.Contains(notNeeded, v.Name) {
 			t.Errorf("%s: refused: %t", v.Name, refused)
 		}
+	}
+}
+
+func TestALocalFileNeedsTheSettingsOfFolders(t *testing.T) {
+	p := start(t, append(homes(t.TempDir()), "PIXAZO_API_KEY="+secret), "--files-dir=$HOME/x", "--gateway-url", startBilling(t).url)
+	for _, files := range []any{[]string{"deck.pdf"}, []string{"https://a.example/b.pdf", `C:\deck`}, "~/deck", `["~/deck"]`} {
+		r := p.call("generate_video", map[string]any{"prompt": "tides", "files": files})
+		if !strings.HasPrefix(r.text(), "file_refused: --files-dir") || !strings.Contains(r.text(), "a setting of this server") {
+			t.Errorf("%v: %s", files, r.text())
+		}
+	}
+	if r := p.call("generate_video", map[string]any{"prompt": "tides", "files": []string{"https://a.example/b.pdf"}}); r.Result.IsError {
+		t.Errorf("a URL: %s", r.text())
+	}
+	if err := p.end(); err != nil {
+		t.Error(err)
 	}
 }
 

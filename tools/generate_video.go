@@ -5,11 +5,13 @@ package tools
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"pixazo-mcp/internal/attach"
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
 )
@@ -114,6 +116,11 @@ const rootsQuestion = "roots"
 func (c Config) attach(ctx context.Context, req mcp.CallToolRequest, video *pixazo.VideoRequest) (err error) {
 	if c.Team != nil {
 		return c.Team.checkFiles(video.Files)
+	}
+	if c.Refuse != nil && slices.ContainsFunc(video.Files, attach.IsLocal) {
+		if err := c.Refuse(LocalFiles); err != nil {
+			return err
+		}
 	}
 	var roots []string
 	if c.Files.NeedsRoots(video.Files) {
