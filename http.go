@@ -170,12 +170,11 @@ func (a *app) webOptions(videos *resources.Videos) (web.Options, error) {
 		UsageToken:     s.UsageToken.Reveal(),
 		Ready:          a.journal.Ping,
 		Metrics:        a.metrics,
+		WebhookSecret:  []byte(s.WebhookSecret.Reveal()),
+		Callback:       a.tracker.Callback,
 	}
 	if verifier != nil {
 		o.Identity = verifier
-	}
-	if secret := s.WebhookSecret.Reveal(); secret != "" {
-		o.WebhookSecret, o.Callback = []byte(secret), a.tracker.Callback
 	}
 	if a.links != nil {
 		o.Videos = a.links

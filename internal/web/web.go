@@ -133,7 +133,7 @@ func New(srv *server.MCPServer, o Options) *Server {
 	if path != "" {
 		s.mux.Handle(prm+path, metadata)
 	}
-	if o.Callback != nil && len(o.WebhookSecret) > 0 {
+	if len(o.WebhookSecret) > 0 {
 		s.mux.HandleFunc("POST "+webhookPath+"{token}", s.handler(s.webhook))
 	}
 	if o.Videos != nil {
@@ -142,7 +142,7 @@ func New(srv *server.MCPServer, o Options) *Server {
 			o.Videos.ServeHTTP(w, r)
 		})
 	}
-	if o.Usage != nil && o.UsageToken != "" {
+	if o.UsageToken != "" {
 		s.mux.HandleFunc("GET /usage", s.handler(s.usage))
 	}
 	s.mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
