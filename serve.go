@@ -81,14 +81,18 @@ func (a *app) register(starter *keeper.Starter) (*server.MCPServer, *resources.V
 		server.WithIcons(tools.Icon("pixazo-mcp")),
 		server.WithInstructions(instructions),
 		server.WithToolCapabilities(false),
-		server.WithResourceCapabilities(true, false),
+		server.WithResourceCapabilities(true, a.team == nil),
 		server.WithPromptCapabilities(false),
 		server.WithCompletions(),
 		server.WithRecovery(),
 		server.WithResourceRecovery(),
 	)
 	submit := func(ctx context.Context, video pixazo.VideoRequest, allowDuplicate bool, listen time.Duration) (jobs.Submission, error) {
-		return starter.Submit(ctx, keeper.Request{Video: video, AllowDuplicate: allowDuplicate}, listen)
+		s, err := starter.Submit(ctx, keeper.Request{Video: video, AllowDuplicate: allowDuplicate}, listen)
+		if err == nil && !s.Duplicate {
+			a.tracker.Added(s.Row)
+		}
+		return s, err
 	}
 	offered := tools.Config{
 		Tracker:      a.tracker,

@@ -16,7 +16,7 @@ import (
 func TestThePlayerIsReadInBothEras(t *testing.T) {
 	o := Options{MediaOrigins: []string{"https://*.media.example", "http://127.0.0.1:8080"}}
 	for _, era := range eras {
-		s := server.NewMCPServer("test", "1", server.WithResourceCapabilities(true, false))
+		s := server.NewMCPServer("test", "1", server.WithResourceCapabilities(true, true))
 		registerPlayer(s, o)
 		a := askServer(t, s, era.meta, "resources/read", map[string]any{"uri": jobs.PlayerURI})
 		var got struct {

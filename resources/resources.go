@@ -56,8 +56,8 @@ type Options struct {
 	// such as https://*.example.com. It shows links to other videos.
 	MediaOrigins []string
 
-	// Team means that the server has several users. Then no video is listed as a resource
-	// of its own, and the texts suit a team.
+	// Team means that the server has several users. Then no video is a resource of its
+	// own, since all users would see it, and the texts suit a team.
 	Team bool
 
 	// Missing are the tools that the server does not offer. Without generate_video
@@ -68,8 +68,8 @@ type Options struct {
 func (o Options) misses(tool string) bool { return slices.Contains(o.Missing, tool) }
 
 // Register adds all resources and prompts to s. Call it before the tracker is used. s
-// should declare prompts, completions, and resources with subscriptions. Begin
-// subscriptions with Videos.Subscribe.
+// should declare prompts, completions, and resources with subscriptions and, unless
+// options.Team is set, list changes. Begin subscriptions with Videos.Subscribe.
 func Register(s *server.MCPServer, tracker *jobs.Tracker, options Options) *Videos {
 	for _, g := range guides {
 		if options.misses("generate_video") {

@@ -34,10 +34,14 @@ func connect(t *testing.T) *client {
 	dir := t.TempDir()
 	s, videos, tracker := newServerOf(t, g, dir)
 	c := &client{t: t, lines: make(chan string, 1000), gateway: g, tracker: tracker, stateDir: dir}
-	c.session = wire.Open(t.Context(), s, "test", func(message []byte) error {
+	session, err := wire.Open(t.Context(), s, "test", func(message []byte) error {
 		c.lines <- string(message)
 		return nil
 	}, wire.Options{Subscribe: videos.Subscribe})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.session = session
 	return c
 }
 
@@ -83,7 +87,10 @@ func (c *client) noMorePolls() {
 	}
 }
 
-const initialize = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}`
+const (
+	initialize  = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}`
+	listChanged = `{"jsonrpc":"2.0","method":"notifications/resources/list_changed"}`
+)
 
 func legacy(id int, method, uri string) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"resources/%s","params":{"uri":%q}}`, id, method, uri)
@@ -99,13 +106,17 @@ func acknowledged(id int, filter string) string {
 
 func empty(id int) string { return fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"result":{}}`, id) }
 
-// updated is what the stream id hears; 0 is the legacy era.
+// updated and listed are what the stream id hears; 0 is the legacy era.
 func updated(id int, uri string) string {
 	meta := ""
 	if id != 0 {
 		meta = fmt.Sprintf(`"_meta":{"io.modelcontextprotocol/subscriptionId":%d},`, id)
 	}
 	return fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{%s"uri":%q}}`, meta, uri)
+}
+
+func listed(id int) string {
+	return fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/resources/list_changed","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":%d}}}`, id)
 }
 
 func TestLegacySubscriberHearsOfEachStatus(t *testing.T) {
@@ -116,6 +127,7 @@ func TestLegacySubscriberHearsOfEachStatus(t *testing.T) {
 		c.send(initialize)
 		<-c.lines
 		uri := jobs.VideosURI + "/" + submit(t, c.tracker, "tides")
+		c.expect(listChanged)
 		time.Sleep(time.Minute)
 		if n := len(c.gateway.counts()); n != 0 {
 			t.Errorf("polled without a subscription: %v", c.gateway.counts())
@@ -191,6 +203,8 @@ func TestEachStreamHearsWhatItAskedFor(t *testing.T) {
 		c.expect(acknowledged(11, filter(one)), updated(11, one)) // QUEUED, then PROCESSING
 		c.send(listen(12, filter(jobs.VideosURI)))
 		c.expect(acknowledged(12, filter(jobs.VideosURI)))
+		c.send(listen(13, `{"resourcesListChanged":true}`))
+		c.expect(acknowledged(13, `{"resourcesListChanged":true}`))
 		time.Sleep(time.Minute)
 		c.expect()
 		if counts := c.gateway.counts(); counts["job-1"] == 0 || counts["job-2"] != 0 {
@@ -203,20 +217,25 @@ func TestEachStreamHearsWhatItAskedFor(t *testing.T) {
 		}
 		c.expect(updated(12, jobs.VideosURI))
 		submit(t, c.tracker, "three")
-		c.expect(updated(12, jobs.VideosURI))
+		synctest.Wait()
+		got := map[string]bool{<-c.lines: true, <-c.lines: true}
+		if !got[updated(12, jobs.VideosURI)] || !got[listed(13)] {
+			t.Fatalf("got %v", got)
+		}
+		c.expect()
 
 		c.send(listen(14, filter(one, two)))
 		synctest.Wait()
 		time.Sleep(time.Minute)
 		c.expect(acknowledged(14, filter(one, two)))
-		for _, id := range []int{12, 11} {
+		for _, id := range []int{12, 13, 11} {
 			c.send(fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%d}}`, id))
 		}
 		before := c.gateway.counts()
 		c.gateway.set(says(pixazo.Completed))
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		got := map[string]bool{<-c.lines: true, <-c.lines: true}
+		got = map[string]bool{<-c.lines: true, <-c.lines: true}
 		if !got[updated(14, one)] || !got[updated(14, two)] {
 			t.Fatalf("got %v", got)
 		}

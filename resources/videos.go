@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -22,7 +24,8 @@ import (
 const videoTemplate = jobs.VideosURI + "/{request_id}"
 
 const (
-	shownVideos    = 20               // in the list of recent videos, and in that of resources
+	shownVideos    = 20               // in the list of recent videos
+	listedVideos   = 50               // videos that are resources of their own
 	maxCompletions = 100              // MCP allows no more
 	searched       = 1000             // newest videos whose request_ids are offered as completions
 	patience       = 10 * time.Second // how long a read waits for the gateway before it uses the journal
@@ -36,19 +39,20 @@ var both = []mcp.Role{mcp.RoleUser, mcp.RoleAssistant}
 type Videos struct {
 	server  *server.MCPServer
 	tracker *jobs.Tracker
+
+	mu     sync.Mutex
+	listed []string // URIs of the videos that are resources of their own, oldest first
 }
 
 // register adds the list of videos and the template to s. Unless several users share the
-// server, the newest videos are also listed as resources of their own.
+// server, each video that is added or changes from now on becomes a resource of its own.
 func register(s *server.MCPServer, tracker *jobs.Tracker, team bool) *Videos {
 	v := &Videos{server: s, tracker: tracker}
 	made := "made on this computer"
 	if team {
 		made = "of this user"
 	} else {
-		hooks := &server.Hooks{}
-		hooks.AddAfterListResources(v.list)
-		server.WithHooks(hooks)(s)
+		tracker.Listen(v.list)
 	}
 	s.AddResource(mcp.NewResource(jobs.VideosURI, "videos",
 		mcp.WithResourceTitle("Recent videos"),
@@ -216,22 +220,33 @@ func (v *Videos) Subscribe(ctx context.Context, uri string, updated func()) (sto
 
 func videoURI(r jobs.Row) string { return jobs.VideosURI + "/" + r.Job.RequestID }
 
-// list adds the newest videos in the journal to a list of resources.
-func (v *Videos) list(ctx context.Context, _ any, _ *mcp.ListResourcesRequest, result *mcp.ListResourcesResult) {
-	page, err := v.tracker.List(ctx, jobs.All, shownVideos, "")
-	if err != nil {
-		return // whoever reads the list of recent videos hears why
+// list makes a video a resource of its own, unless it is one. mcp-go notifies clients of
+// that.
+func (v *Videos) list(row jobs.Row) {
+	id, uri := row.Job.RequestID, videoURI(row)
+	if id == "" { // an uncertain submission may have none
+		return
 	}
-	for _, row := range page.Rows {
-		id := row.Job.RequestID
-		if id == "" { // an uncertain submission may have none
-			continue
-		}
-		name := id
-		if row.Prompt != "" {
-			name = fmt.Sprintf("%s (%s)", text.Clean(row.Prompt, 50), jobs.FormatTime(row.SubmittedAt)) // the time tells equal prompts apart
-		}
-		result.Resources = append(result.Resources, mcp.NewResource(videoURI(row), name,
-			mcp.WithResourceDescription("The video request "+id+"."), mcp.WithMIMEType(jsonType)))
+	name := id
+	if row.Prompt != "" {
+		// mcp-go sorts by name. The time tells equal prompts apart and keeps their order.
+		name = fmt.Sprintf("%s (%s)", text.Clean(row.Prompt, 50), jobs.FormatTime(row.SubmittedAt))
+	}
+	v.mu.Lock()
+	if slices.Contains(v.listed, uri) {
+		v.mu.Unlock()
+		return
+	}
+	var oldest []string
+	v.listed = append(v.listed, uri)
+	if n := len(v.listed) - listedVideos; n > 0 {
+		oldest = slices.Clone(v.listed[:n])
+		v.listed = slices.Delete(v.listed, 0, n)
+	}
+	v.mu.Unlock()
+	v.server.AddResource(mcp.NewResource(uri, name,
+		mcp.WithResourceDescription("The video request "+id+"."), mcp.WithMIMEType(jsonType)), v.readOne)
+	if len(oldest) > 0 {
+		v.server.DeleteResources(oldest...)
 	}
 }

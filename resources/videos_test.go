@@ -103,7 +103,7 @@ func newServerOf(t *testing.T, g *fakeGateway, stateDir string) (*server.MCPServ
 	t.Helper()
 	tracker := jobs.New(g, journal.New(journal.Options{Dir: stateDir, Gateway: "test"}), jobs.Options{Rand: func() float64 { return 0.5 }})
 	t.Cleanup(tracker.Close)
-	s := server.NewMCPServer("test", "1", server.WithResourceCapabilities(true, false), server.WithCompletions())
+	s := server.NewMCPServer("test", "1", server.WithResourceCapabilities(true, true), server.WithCompletions())
 	return s, Register(s, tracker, Options{MediaOrigins: []string{"https://*.media.example"}}), tracker
 }
 
@@ -216,7 +216,7 @@ func TestAReadHasPatienceWithTheGateway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tracker := jobs.New(hangingGateway{}, journal.New(journal.Options{Dir: t.TempDir(), Gateway: "test"}), jobs.Options{})
 		defer tracker.Close()
-		s := server.NewMCPServer("test", "1", server.WithResourceCapabilities(true, false))
+		s := server.NewMCPServer("test", "1", server.WithResourceCapabilities(true, true))
 		Register(s, tracker, Options{MediaOrigins: []string{"https://*.media.example"}})
 		submit(t, tracker, "tides")
 		start := time.Now()
@@ -321,7 +321,7 @@ func TestReadsGoOnWithoutTheJournal(t *testing.T) {
 	}
 	tracker := jobs.New(g, journal.New(journal.Options{Dir: filepath.Join(file, "in a file"), Gateway: "test"}), jobs.Options{})
 	defer tracker.Close()
-	s := server.NewMCPServer("test", "1", server.WithResourceCapabilities(true, false))
+	s := server.NewMCPServer("test", "1", server.WithResourceCapabilities(true, true))
 	v := Register(s, tracker, Options{MediaOrigins: []string{"https://*.media.example"}})
 	if got, want := read(t, s, nil, jobs.VideosURI+"/job-7"), `{"request_id":"job-7","status":"PROCESSING","done":false,`; !strings.HasPrefix(got, want) {
 		t.Errorf("got %s, want %s", got, want)
@@ -424,12 +424,13 @@ func TestTheTemplateIsListedInBothEras(t *testing.T) {
 	}
 }
 
-func TestTheNewestVideosAreListed(t *testing.T) {
+func TestSubmittedVideosAreListed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, _, tracker := newServer(t, &fakeGateway{})
+		g := &fakeGateway{}
+		s, _, tracker := newServer(t, g)
 		defer tracker.Close()
-		const videos = 25
+		const videos = 55
 		for i := range videos {
 			submit(t, tracker, fmt.Sprintf("tides\nand \u202emoon, part %d, %s", i+1, strings.Repeat("long ", 50)))
 		}
@@ -446,14 +447,23 @@ func TestTheNewestVideosAreListed(t *testing.T) {
 				names[id] = r.Name
 			}
 		}
-		if len(names) != shownVideos || names["job-5"] != "" || names["job-6"] == "" {
+		if len(names) != listedVideos || names["job-5"] != "" {
 			t.Errorf("%d videos are listed: %v", len(names), names)
 		}
-		if got, want := names["job-25"], "tides and moon, part 25, long long long long long…"; !strings.HasPrefix(got, want[:40]) || !strings.HasSuffix(got, "… (2000-01-01T00:00:00Z)") {
+		if got, want := names["job-55"], "tides and moon, part 55, long long long long long…"; !strings.HasPrefix(got, want[:40]) || !strings.HasSuffix(got, "… (2000-01-01T00:00:00Z)") {
 			t.Errorf("got the name %q", got)
 		}
-		if got := read(t, s, nil, jobs.VideosURI+"/job-25"); !strings.Contains(got, `"request_id":"job-25"`) {
-			t.Errorf("one that is listed reads %s", got)
+		changed := 0
+		tracker.Listen(func(jobs.Row) { changed++ })
+		// One that is no longer listed is still there, and is listed again once it changes.
+		for _, id := range []string{"job-1", "job-55"} {
+			if got := read(t, s, nil, jobs.VideosURI+"/"+id); !strings.Contains(got, `"status":"PROCESSING"`) {
+				t.Errorf("%s: got %s", id, got)
+			}
+		}
+		listed := s.ListResources()
+		if changed != 2 || listed[jobs.VideosURI+"/job-1"] == nil || listed[jobs.VideosURI+"/job-55"] == nil || listed[jobs.VideosURI+"/job-6"] != nil {
+			t.Errorf("after %d changes %d resources are listed", changed, len(listed))
 		}
 	})
 }

@@ -40,6 +40,13 @@ type told struct {
 	changedAt time.Time
 }
 
+// Added tells listeners at once of a submission that a keeper made for this process.
+func (t *Tracker) Added(row journal.Row) {
+	if row.Job.RequestID != "" {
+		t.tell(row)
+	}
+}
+
 // tell calls the listeners, unless they know this state of the row: the changes that
 // this process wrote are read from the journal again later.
 func (t *Tracker) tell(row journal.Row) {

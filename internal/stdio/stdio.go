@@ -48,10 +48,12 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 	options.Logger = cmp.Or(options.Logger, slog.New(slog.DiscardHandler))
 	w := &lineWriter{out: out}
 	// The end of ctx begins the drain, and does not cut calls off.
-	session := wire.Open(context.WithoutCancel(ctx), srv, "stdio", w.write, options.Options)
+	session, err := wire.Open(context.WithoutCancel(ctx), srv, "stdio", w.write, options.Options)
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
 	defer session.Close()
 
-	var err error
 	ended := make(chan error, 1)
 	go func() { ended <- takeAll(session, in) }()
 	select {

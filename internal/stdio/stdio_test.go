@@ -57,7 +57,7 @@ func (m message) text() string {
 // start serves a server with the tools of this file's tests.
 func start(ctx context.Context, t *testing.T, tools map[string]server.ToolHandlerFunc, options Options) *peer {
 	t.Helper()
-	srv := server.NewMCPServer("test", "1", server.WithToolCapabilities(false), server.WithResourceCapabilities(true, false), server.WithRecovery())
+	srv := server.NewMCPServer("test", "1", server.WithToolCapabilities(false), server.WithResourceCapabilities(true, true), server.WithRecovery())
 	for name, handler := range tools {
 		srv.AddTool(mcp.NewTool(name), handler)
 	}

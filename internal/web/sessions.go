@@ -197,10 +197,14 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer s.removeStream(st)
-	if err := s.o.Sessions.Signal(ctx, signalStream+" "+st.session+" "+st.name); err != nil {
+	err = s.o.Sessions.Signal(ctx, signalStream+" "+st.session+" "+st.name)
+	var open *wire.Session
+	if err == nil {
+		open, err = wire.Open(ctx, s.srv, st.name, a.send, s.o.Options)
+	}
+	if err != nil {
 		return s.retryLater(r, "no notifications can be sent", err)
 	}
-	open := wire.Open(ctx, s.srv, st.name, a.send, s.o.Options)
 	defer open.Close()
 	defer open.Stop()
 	a.startHeartbeat()

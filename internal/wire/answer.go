@@ -56,11 +56,16 @@ func (s *Session) handle(ctx context.Context, message []byte) (response mcp.JSON
 // listen serves a subscriptions/listen request, a stream of news, until it is cancelled.
 func (s *Session) listen(ctx context.Context, c *call) mcp.JSONRPCMessage {
 	stream := newNews(ctx, s.writer, rand.Text(), c, s.options.Subscribe)
+	stream.openQueues()
+	if err := s.srv.RegisterSession(ctx, stream); err != nil { // list changes are sent to registered sessions
+		return c.Refusal(mcp.INTERNAL_ERROR, err.Error())
+	}
+	defer s.srv.UnregisterSession(ctx, stream.id)
 	relaying, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
 	go stream.relay(relaying)
 	response := s.handle(s.srv.WithContext(ctx, stream), c.Raw)
-	stop()
-	<-stream.relayEnded // the acknowledgement is sent before the answer
+	stream.flush()
 	return response
 }
 

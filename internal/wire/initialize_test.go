@@ -75,15 +75,18 @@ func TestInitializeThatIsNoneIsRefused(t *testing.T) {
 	for line, code := range map[string]int{
 		`{"jsonrpc":"1.0","id":1,"method":"initialize","params":{` + bad + `}}`: mcp.INVALID_REQUEST,
 		`{"id":1,"method":"initialize","params":{` + bad + `}}`:                 mcp.INVALID_REQUEST,
-		// 2026-07-28 has no handshake.
+		// 2026-07-28 has no handshake, and lists don't change for who has none.
 		`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{` + bad + `,` + modernMeta + `}}`: mcp.METHOD_NOT_FOUND,
 	} {
-		c := start(t, nil, Options{})
+		c := start(t, map[string]server.ToolHandlerFunc{"add": addResource}, Options{})
 		c.send(line)
 		if m := c.receive(); m.Error == nil || m.Error.Code != code {
 			t.Errorf("%s: got %+v, want code %d", line, m, code)
 		}
-		c.quiet()
+		c.send(modernCallLine("2", "add"))
+		if m := c.receive(); string(m.ID) != "2" {
+			t.Errorf("%s: got %+v before the answer", line, m)
+		}
 	}
 }
 

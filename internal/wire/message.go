@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/mark3labs/mcp-go/mcp"
+
+	"pixazo-mcp/internal/text"
 )
 
 // Message is a message of the client: a request if it has a method and an id, a
@@ -82,7 +84,7 @@ func (m Message) Refusal(code int, why string) mcp.JSONRPCError {
 	if m.ID != "" {
 		id = json.RawMessage(m.ID)
 	}
-	return mcp.NewJSONRPCError(mcp.NewRequestId(id), code, why, nil)
+	return mcp.NewJSONRPCError(mcp.NewRequestId(id), code, text.Clean(why, MaxError), nil)
 }
 
 // Given reports whether a field of a message is there and not null. Some programs write

@@ -1,10 +1,11 @@
-// This file notifies the client of news: changes of resources to which it subscribed. No
-// server of ours declares that its lists change.
+// This file notifies the client of news: changes of resources to which it subscribed, and
+// of lists.
 //
-// Up to 2025-11-25 a client makes all its subscriptions with resources/subscribe. Since
-// 2026-07-28 each subscriptions/listen request is a stream: it is acknowledged first, and
-// every message on it has the request's id (specification 2026-07-28, "Subscriptions").
-// mcp-go can't do that with one session, so each stream is a session of its own for mcp-go.
+// Up to 2025-11-25 a client makes all its subscriptions with resources/subscribe, and is
+// notified of all list changes. Since 2026-07-28 each subscriptions/listen request is a
+// stream with a filter: it is acknowledged first, every message on it has the request's
+// id, and nothing else is sent (specification 2026-07-28, "Subscriptions"). mcp-go can't
+// do that with one session, so each stream is a session of its own for mcp-go.
 
 package wire
 
@@ -15,12 +16,16 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 )
 
-var _ server.SessionWithResourceSubscriptionsErr = (*news)(nil)
+var (
+	_ server.SessionWithResourceSubscriptionsErr = (*news)(nil)
+	_ server.SessionWithSubscriptionFilter       = (*news)(nil)
+)
 
 // Subscribe begins a subscription to a resource, which lasts until stop is called. The
 // values in ctx, but not its end, count: they tell whose subscription it is. Subscribe
@@ -37,9 +42,12 @@ type news struct {
 	stream    *call // the subscriptions/listen request; nil for the session as a whole
 	subscribe Subscribe
 
-	acknowledgement chan mcp.JSONRPCNotification // from mcp-go; nil without a stream
-	changed         chan struct{}                // holds an element while pending may not be empty
-	relayEnded      chan struct{}                // closed when relay has returned
+	filter        atomic.Pointer[mcp.SubscriptionFilter]
+	open          atomic.Bool                  // list changes may be sent: initialize is answered, or the stream acknowledged
+	notifications chan mcp.JSONRPCNotification // from mcp-go
+	changed       chan struct{}                // holds an element while pending may not be empty
+	flushes       chan struct{}                // of flush
+	relayEnded    chan struct{}                // closed when relay has returned
 
 	subscriptions sync.Mutex        // guards what follows
 	stops         map[string]func() // by URI: ends the subscription; nil while it is being made
@@ -48,27 +56,42 @@ type news struct {
 }
 
 func newNews(ctx context.Context, w *writer, id string, stream *call, subscribe Subscribe) *news {
-	n := &news{
+	return &news{
 		writer: w, ctx: context.WithoutCancel(ctx), id: id, stream: stream, subscribe: subscribe,
-		changed: make(chan struct{}, 1), relayEnded: make(chan struct{}), stops: map[string]func(){},
+		stops: map[string]func(){},
 	}
-	if stream != nil {
-		n.acknowledgement = make(chan mcp.JSONRPCNotification, 1)
-	}
-	return n
+}
+
+// openQueues makes the channels from which relay reads. Without them all news are dropped.
+func (n *news) openQueues() {
+	n.notifications = make(chan mcp.JSONRPCNotification, 100)
+	n.changed, n.flushes, n.relayEnded = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 }
 
 // SessionID returns the id under which mcp-go knows the session.
 func (n *news) SessionID() string { return n.id }
 
-// Initialize does nothing.
+// Initialize does nothing. mcp-go also calls it for a client of 2026-07-28, which must
+// get no list changes outside of its streams; see Initialized.
 func (n *news) Initialize() {}
 
-// Initialized returns false: mcp-go itself must send nothing but acknowledgements.
-func (n *news) Initialized() bool { return false }
+// Initialized reports whether list changes may be sent.
+func (n *news) Initialized() bool { return n.open.Load() }
 
-// NotificationChannel returns the channel for mcp-go's acknowledgement of a stream.
-func (n *news) NotificationChannel() chan<- mcp.JSONRPCNotification { return n.acknowledgement }
+// NotificationChannel returns the channel for mcp-go's notifications, such as list
+// changes.
+func (n *news) NotificationChannel() chan<- mcp.JSONRPCNotification { return n.notifications }
+
+// SetSubscriptionFilter keeps the filter of a stream.
+func (n *news) SetSubscriptionFilter(filter mcp.SubscriptionFilter) { n.filter.Store(&filter) }
+
+// SubscriptionFilter returns the filter, and whether it counts, which it does for streams.
+func (n *news) SubscriptionFilter() (filter mcp.SubscriptionFilter, counts bool) {
+	if kept := n.filter.Load(); kept != nil {
+		filter = *kept
+	}
+	return filter, n.stream != nil
+}
 
 var errEnding = errors.New("the server is shutting down")
 
@@ -156,25 +179,35 @@ func (n *news) queueUpdate(uri string) {
 	}
 }
 
-// relay sends mcp-go's acknowledgement of a stream, and the notifications of queueUpdate,
-// until ctx ends. On a stream it sends those of queueUpdate only after the
-// acknowledgement, and that also if ctx has ended.
+// relay sends mcp-go's notifications and those of queueUpdate until ctx ends. On a stream it
+// sends those of queueUpdate only after mcp-go's acknowledgement.
 func (n *news) relay(ctx context.Context) {
 	defer close(n.relayEnded)
-	acknowledged := n.stream == nil
 	for {
 		select {
-		case acknowledgement := <-n.acknowledgement:
-			n.forward(acknowledgement, "")
-			acknowledged = true
+		case notification := <-n.notifications:
+			n.forward(notification, "")
 		case <-n.changed:
+		case <-n.flushes:
 		case <-ctx.Done():
-			if len(n.acknowledgement) == 0 {
-				return
-			}
+			return
 		}
-		if acknowledged {
+		for range len(n.notifications) {
+			n.forward(<-n.notifications, "")
+		}
+		if n.stream == nil || n.open.Load() {
 			n.sendUpdates()
+		}
+	}
+}
+
+// flush returns when all news so far are sent, so that a client hears of the changes that
+// a call makes before it gets the answer.
+func (n *news) flush() {
+	for range 2 { // relay takes the second element after it has sent what was there at the first
+		select {
+		case n.flushes <- struct{}{}:
+		case <-n.relayEnded:
 		}
 	}
 }
@@ -200,6 +233,9 @@ func notification(method string, params map[string]any) (n mcp.JSONRPCNotificati
 // dropped if there is no subscription to it.
 func (n *news) forward(notification mcp.JSONRPCNotification, uri string) {
 	if n.stream != nil {
+		if notification.Method == mcp.MethodNotificationSubscriptionsAcknowledged {
+			n.open.Store(true)
+		}
 		meta := map[string]any{}
 		maps.Copy(meta, notification.Params.Meta)
 		meta[mcp.MetaKeySubscriptionID] = json.RawMessage(n.stream.ID)

@@ -31,7 +31,10 @@ func modernCallLine(id, tool string) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"method":"tools/call","params":{"name":%q,%s}}`, id, tool, modernMeta)
 }
 
-const initializeLine = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}`
+const (
+	initializeLine = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}`
+	listChanged    = `{"jsonrpc":"2.0","method":"notifications/resources/list_changed"}`
+)
 
 func acknowledged(id, filter string) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":%s},"notifications":%s}}`, id, filter)
@@ -125,6 +128,12 @@ func (s *shelf) live() int {
 	return n
 }
 
+// addResource changes the list of resources.
+func addResource(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+	server.ServerFromContext(ctx).AddResource(mcp.NewResource("x://new", "new"), nil)
+	return mcp.NewToolResultText("added"), nil
+}
+
 func TestLegacySubscription(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &shelf{}
@@ -157,12 +166,12 @@ func TestLegacySubscription(t *testing.T) {
 func TestStreamsHearWhatTheyAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &shelf{}
-		c := start(t, nil, Options{Subscribe: s.subscribe})
+		c := start(t, map[string]server.ToolHandlerFunc{"add": addResource}, Options{Subscribe: s.subscribe})
 		const big, word = "9007199254740993", `"é 1"` // as float64 the first is another number
 		c.send(listenLine(big, `{"resourceSubscriptions":["x://a","x://b","x://a"]}`))
 		c.expect(acknowledged(big, `{"resourceSubscriptions":["x://a","x://b","x://a"]}`))
 		c.send(listenLine(word, `{"toolsListChanged":true,"resourcesListChanged":true,"resourceSubscriptions":["x://b"]}`))
-		c.expect(acknowledged(word, `{"resourceSubscriptions":["x://b"]}`)) // lists do not change
+		c.expect(acknowledged(word, `{"resourcesListChanged":true,"resourceSubscriptions":["x://b"]}`))
 		s.change("x://a")
 		c.expect(updated(big, "x://a"))
 		s.change("x://c")
@@ -175,6 +184,13 @@ func TestStreamsHearWhatTheyAskedFor(t *testing.T) {
 			t.Errorf("\n got %s\nwant %s", got, want)
 		}
 
+		// The list of resources: told to the one that asked, not to the client as a whole.
+		c.send(modernCallLine("7", "add"))
+		lines := []string{<-c.out, <-c.out}
+		if tagged := strings.TrimSuffix(listChanged, `}`) + `,"params":{"_meta":{"io.modelcontextprotocol/subscriptionId":` + word + `}}}`; !slices.Contains(lines, tagged) {
+			t.Errorf("got %s, want %s among it", lines, tagged)
+		}
+
 		c.send(cancelLine(word))
 		synctest.Wait()
 		if n := s.live(); n != 2 {
@@ -184,7 +200,10 @@ func TestStreamsHearWhatTheyAskedFor(t *testing.T) {
 			f()
 		}
 		c.expect(updated(big, "x://a"), updated(big, "x://b"))
-		c.quiet()
+		c.send(modernCallLine("8", "add"))
+		if m := c.receive(); string(m.ID) != "8" {
+			t.Errorf("got %+v", m)
+		}
 
 		rest := c.end()
 		want := `"id":` + big + `,"result":{"_meta":{`
@@ -228,18 +247,38 @@ func TestAcknowledgementComesFirst(t *testing.T) {
 
 func TestNothingAfterAStreamIsCancelled(t *testing.T) {
 	s := &shelf{}
-	c := start(t, nil, Options{Subscribe: s.subscribe})
+	c := start(t, map[string]server.ToolHandlerFunc{"add": addResource}, Options{Subscribe: s.subscribe})
 	for i := range 200 {
 		id := fmt.Sprint(i)
-		c.send(listenLine(id, `{"resourceSubscriptions":["x://a"]}`))
-		c.expect(acknowledged(id, `{"resourceSubscriptions":["x://a"]}`))
+		c.send(listenLine(id, `{"resourcesListChanged":true,"resourceSubscriptions":["x://a"]}`))
+		c.expect(acknowledged(id, `{"resourcesListChanged":true,"resourceSubscriptions":["x://a"]}`))
 		c.send(cancelLine(id), `{"jsonrpc":"2.0","id":"seen","method":"ping"}`)
 		c.expect(`{"jsonrpc":"2.0","id":"seen","result":{}}`)
 		s.mu.Lock()
 		last := s.everSeen[len(s.everSeen)-1]
 		s.mu.Unlock()
 		last()
-		c.quiet()
+		c.send(callLine(`"add"`, "add"))
+		if m := c.receive(); string(m.ID) != `"add"` {
+			t.Fatalf("got %+v", m)
+		}
+	}
+}
+
+func TestListChangesInTheLegacyEra(t *testing.T) {
+	c := start(t, map[string]server.ToolHandlerFunc{"add": addResource}, Options{})
+	c.send(modernCallLine("1", "add")) // a modern client never initializes, and did not ask
+	if m := c.receive(); string(m.ID) != "1" {
+		t.Fatalf("got %+v", m)
+	}
+	c.send(initializeLine)
+	c.receive()
+	for i := range 300 { // mcp-go's StdioServer: before or after the answer, as it happens
+		c.send(callLine(fmt.Sprint(i), "add"))
+		c.expect(listChanged)
+		if m := c.receive(); string(m.ID) != fmt.Sprint(i) {
+			t.Fatalf("got %+v", m)
+		}
 	}
 }
 

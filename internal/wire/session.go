@@ -76,13 +76,18 @@ func New(ctx context.Context, srv *server.MCPServer, id string, out func(message
 }
 
 // Open returns a session like New, but for all messages of a client, which are passed to
-// Take, and with news and questions to the client. ctx is that of all calls.
-func Open(ctx context.Context, srv *server.MCPServer, id string, out func(message []byte) error, options Options) *Session {
+// Take, and with news and questions to the client. id must be unique among the sessions of
+// srv. ctx is that of all calls.
+func Open(ctx context.Context, srv *server.MCPServer, id string, out func(message []byte) error, options Options) (*Session, error) {
 	s := New(ctx, srv, id, out, options)
+	s.openQueues()
+	if err := srv.RegisterSession(ctx, s); err != nil {
+		return nil, err
+	}
 	ctx, s.cancel = context.WithCancel(ctx)
 	s.ctx = srv.WithContext(ctx, s)
 	go s.relay(s.ctx)
-	return s
+	return s, nil
 }
 
 // Broken returns a channel that is closed when a message could not be written.
@@ -190,8 +195,12 @@ func (s *Session) serve(ctx context.Context, c *call) {
 	if response == nil {
 		return
 	}
+	s.flush()
 	if err := s.send(ctx, s.finish(response, c), true); err != nil {
 		s.log.Debug("answer not sent", "method", s.Clean(c.Method, maxLogged), "id", s.Clean(c.ID, maxLogged), "error", err)
+	}
+	if _, ok := response.(mcp.JSONRPCResponse); ok && c.Method == string(mcp.MethodInitialize) {
+		s.open.Store(true)
 	}
 }
 
@@ -263,6 +272,7 @@ func (s *Session) Close() {
 	case <-s.relayEnded:
 	case <-time.After(time.Second): // out blocks
 	}
+	s.srv.UnregisterSession(s.ctx, s.id)
 }
 
 // ErrClosed is returned for a message that was not sent because its call was answered or

@@ -50,7 +50,7 @@ type message struct {
 // newServer returns a server with these tools, and resources that can be
 // subscribed to.
 func newServer(tools map[string]server.ToolHandlerFunc) *server.MCPServer {
-	srv := server.NewMCPServer("test", "1", server.WithToolCapabilities(false), server.WithPromptCapabilities(false), server.WithResourceCapabilities(true, false), server.WithRecovery())
+	srv := server.NewMCPServer("test", "1", server.WithToolCapabilities(false), server.WithPromptCapabilities(false), server.WithResourceCapabilities(true, true), server.WithRecovery())
 	for name, handler := range tools {
 		srv.AddTool(mcp.NewTool(name), handler)
 	}
@@ -67,7 +67,7 @@ func connect(t *testing.T, srv *server.MCPServer, id string, options Options) *c
 	t.Helper()
 	c := &client{t: t, out: make(chan string)}
 	gone := make(chan struct{})
-	session := Open(context.Background(), srv, id, func(message []byte) error {
+	session, err := Open(context.Background(), srv, id, func(message []byte) error {
 		select {
 		case c.out <- string(message):
 			return nil
@@ -75,6 +75,9 @@ func connect(t *testing.T, srv *server.MCPServer, id string, options Options) *c
 			return io.ErrClosedPipe
 		}
 	}, options)
+	if err != nil {
+		t.Fatal(err)
+	}
 	c.session = session
 	t.Cleanup(func() {
 		close(gone)
@@ -404,6 +407,9 @@ func TestSessionsOfOneServerAreApart(t *testing.T) {
 	a.session.Cancel("1")
 	if rest := a.end(); len(rest) > 0 {
 		t.Errorf("got %s", rest)
+	}
+	if _, err := Open(t.Context(), srv, "b", nil, Options{}); err == nil {
+		t.Error("two sessions have one id")
 	}
 }
 
