@@ -6,6 +6,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -88,4 +91,38 @@ func (c Config) list(ctx context.Context, in listArgs) (listResult, error) {
 	}
 	result.NextStep = c.offered(strings.Join(steps, " "))
 	return result, nil
+}
+
+// columns are the fields that the text of a list shows as a table.
+var columns = []string{"created_at", "status", "done", "last_checked_at", "request_id", "prompt"}
+
+// text returns the list as a table of columns, with the other fields of a video in lines
+// below its row.
+func (l listResult) text() string {
+	var b strings.Builder
+	if l.Notice != "" {
+		fmt.Fprintf(&b, "notice: %s\n", l.Notice)
+	}
+	if len(l.Videos) > 0 {
+		b.WriteString(strings.Join(columns, " | ") + "\n")
+	}
+	for _, v := range l.Videos {
+		fmt.Fprintf(&b, "%s | %s | %t | %s | %s | %s\n", cmp.Or(v.CreatedAt, "not known"), cmp.Or(v.Status, "not known"), v.Done,
+			cmp.Or(v.LastCheckedAt, "never"), cmp.Or(v.RequestID, "none"), quoted(v.Prompt, 60))
+		var facts []string
+		addLines(&facts, reflect.ValueOf(v))
+		for _, fact := range facts {
+			if name, _, _ := strings.Cut(fact, ":"); !slices.Contains(columns, name) {
+				fmt.Fprintf(&b, "  %s\n", fact)
+			}
+		}
+	}
+	if l.VideosLeft != nil {
+		fmt.Fprintf(&b, "videos_left: %d\n", *l.VideosLeft)
+	}
+	if l.NextCursor != "" {
+		fmt.Fprintf(&b, "next_cursor: %s\n", l.NextCursor)
+	}
+	b.WriteString("next_step: " + l.NextStep)
+	return b.String()
 }

@@ -106,31 +106,49 @@ func checkList(t *testing.T, r result) {
 	for _, fault := range misfits("list_videos", r.Structured, list(t)[i].OutputSchema) {
 		t.Error(fault)
 	}
-	blocks := strings.Split(r.text(), "\n\n") // of each video, and the rest
-	lines := strings.Split(blocks[len(blocks)-1], "\n")
+	lines := strings.Split(r.text(), "\n")
 	for _, name := range []string{"notice", "videos_left", "next_cursor", "next_step"} {
 		if value, has := r.Structured[name]; has && !slices.Contains(lines, name+": "+fmt.Sprint(value)) {
 			t.Errorf("the text does not say %s: %s\n%s", name, value, r.text())
 		}
 	}
+	var blocks [][]string // the lines of each video
+	head := slices.Index(lines, "created_at | status | done | last_checked_at | request_id | prompt")
+	for _, line := range lines[head+1:] {
+		switch {
+		case head < 0 || strings.HasPrefix(line, "next_") || strings.HasPrefix(line, "videos_left"):
+		case strings.HasPrefix(line, "  "):
+			last := len(blocks) - 1
+			blocks[last] = append(blocks[last], strings.TrimSpace(line))
+		default:
+			blocks = append(blocks, []string{line})
+		}
+	}
 	videos := videosOf(r)
-	if len(blocks) != len(videos)+1 {
-		t.Fatalf("the text shows %d videos, the structured content %d:\n%s", len(blocks)-1, len(videos), r.text())
+	if len(blocks) != len(videos) {
+		t.Fatalf("the text shows %d videos, the structured content %d:\n%s", len(blocks), len(videos), r.text())
 	}
 	for i, video := range videos {
-		lines := strings.Split(blocks[i], "\n")
-		if len(lines) != len(video) {
-			t.Errorf("video %d: %d lines for %d facts:\n%s", i, len(lines), len(video), blocks[i])
-		}
 		for name, value := range video {
 			want := name + ": " + fmt.Sprint(value)
 			switch name {
+			case "created_at", "status", "done", "last_checked_at", "request_id":
+				column := slices.Index([]string{"created_at", "status", "done", "last_checked_at", "request_id"}, name)
+				if got := strings.Split(blocks[i][0], " | ")[column]; got != fmt.Sprint(value) {
+					t.Errorf("video %d: %s is %v, and %q in the text", i, name, value, got)
+				}
+				continue
+			case "prompt":
+				if shown := text.QuoteCleaned(text.Clean(value.(string), 60)); !strings.HasSuffix(blocks[i][0], " | "+shown) {
+					t.Errorf("video %d: the prompt is %q, and the text has %q", i, value, blocks[i][0])
+				}
+				continue
 			case "video_urls":
 				want = strings.Trim(strings.ReplaceAll(want, ": [", ": "), "[]")
-			case "error", "prompt":
-				want = name + ": " + text.QuoteCleaned(text.Clean(value.(string), 300))
+			case "error":
+				want = name + ": " + text.QuoteCleaned(value.(string))
 			}
-			if !slices.Contains(lines, want) {
+			if !slices.Contains(blocks[i], want) {
 				t.Errorf("video %d: the text lacks %s:\n%s", i, want, r.text())
 			}
 		}
@@ -221,61 +239,28 @@ func TestListShowsEveryVideoAsTheJournalHasIt(t *testing.T) {
 		h, finish := everything(t)
 		finish = sync.OnceFunc(finish)
 		defer finish()
-		want := `status: SUBMITTING
-done: false
-created_at: 2000-01-01T00:06:00Z
-elapsed_seconds: 0
-prompt: "submitting"
-
-request_id: elsewhere-1
-status: PROCESSING
-done: false
-check_again_seconds: 300
-last_checked_at: 2000-01-01T00:06:00Z
-
-request_id: id-of-uncertain
-status: UNCERTAIN
-done: false
-created_at: 2000-01-01T00:05:00Z
-elapsed_seconds: 60
-check_again_seconds: 240
-prompt: "uncertain with id"
-
-status: UNCERTAIN
-done: false
-created_at: 2000-01-01T00:04:00Z
-elapsed_seconds: 120
-prompt: "uncertain"
-
-request_id: id-of-failed
-status: ERROR
-done: true
-error: "the script was refused"
-created_at: 2000-01-01T00:01:00Z
-completed_at: 2000-01-01T00:02:00Z
-elapsed_seconds: 60
-last_checked_at: 2000-01-01T00:06:00Z
-prompt: "failed"
-
-request_id: id-of-completed
-status: COMPLETED
-done: true
-video_urls: https://media.example/1?a=1&b=2 https://media.example/2
-media_type: video/mp4
-created_at: 2000-01-01T00:01:00Z
-completed_at: 2000-01-01T00:02:00Z
-elapsed_seconds: 60
-last_checked_at: 2000-01-01T00:06:00Z
-prompt: "completed"
-
-request_id: id-of-queued
-status: QUEUED
-done: false
-created_at: 2000-01-01T00:00:00Z
-elapsed_seconds: 360
-check_again_seconds: 420
-prompt: "queued"
-
+		want := `created_at | status | done | last_checked_at | request_id | prompt
+2000-01-01T00:06:00Z | SUBMITTING | false | never | none | "submitting"
+  elapsed_seconds: 0
+not known | PROCESSING | false | 2000-01-01T00:06:00Z | elsewhere-1 | ""
+  check_again_seconds: 300
+2000-01-01T00:05:00Z | UNCERTAIN | false | never | id-of-uncertain | "uncertain with id"
+  elapsed_seconds: 60
+  check_again_seconds: 240
+2000-01-01T00:04:00Z | UNCERTAIN | false | never | none | "uncertain"
+  elapsed_seconds: 120
+2000-01-01T00:01:00Z | ERROR | true | 2000-01-01T00:06:00Z | id-of-failed | "failed"
+  error: "the script was refused"
+  completed_at: 2000-01-01T00:02:00Z
+  elapsed_seconds: 60
+2000-01-01T00:01:00Z | COMPLETED | true | 2000-01-01T00:06:00Z | id-of-completed | "completed"
+  video_urls: https://media.example/1?a=1&b=2 https://media.example/2
+  media_type: video/mp4
+  completed_at: 2000-01-01T00:02:00Z
+  elapsed_seconds: 60
+2000-01-01T00:00:00Z | QUEUED | false | never | id-of-queued | "queued"
+  elapsed_seconds: 360
+  check_again_seconds: 420
 next_step: Those without a request_id may have been accepted.` + advice(pixazo.SubmissionUncertain)
 		r := h.list("")
 		if r.text() != want {
@@ -450,7 +435,7 @@ func TestListTellsOfADamagedJournal(t *testing.T) {
 	for range 2 { // of an empty list, too
 		r := h.list("")
 		notice, _ := r.Structured["notice"].(string)
-		if !strings.Contains(notice, aside) || !strings.Contains(notice, "damaged") {
+		if !strings.Contains(notice, aside) || !strings.Contains(notice, "damaged") || !strings.HasPrefix(r.text(), "notice: "+notice+"\n") {
 			t.Errorf("notice %q in\n%s", notice, r.text())
 		}
 		h.submit("x")
@@ -484,9 +469,19 @@ func TestListShowsHostilePromptsClean(t *testing.T) {
 			t.Errorf("structured prompt %.80q, want %.80q", got, want)
 		}
 	}
-	for line := range strings.SplitSeq(r.text(), "\n") { // of which checkList has compared the number
+	lines := strings.Split(r.text(), "\n")
+	lines = slices.DeleteFunc(lines, func(line string) bool {
+		return strings.HasPrefix(line, "  elapsed_seconds: ") || strings.HasPrefix(line, "  check_again_seconds: ")
+	})
+	if len(lines) != len(hostile)+2 {
+		t.Errorf("%d lines for %d videos:\n%s", len(lines), len(hostile), r.text())
+	}
+	for i, line := range lines {
 		if strings.ContainsFunc(line, func(c rune) bool { return !unicode.IsGraphic(c) }) || len(line) > 300 {
 			t.Errorf("a line is %q", line)
+		}
+		if i > 0 && i < len(lines)-1 && !strings.HasPrefix(line, "20") {
+			t.Errorf("a prompt made the line %q", line)
 		}
 	}
 }

@@ -115,16 +115,19 @@ func (c Config) waitCommand(ctx context.Context) string {
 // success returns result as structuredContent and as text.
 func success(result any) *mcp.CallToolResult {
 	var lines []string
-	addLines(&lines, reflect.ValueOf(result))
+	if table, ok := result.(interface{ text() string }); ok {
+		lines = []string{table.text()}
+	} else {
+		addLines(&lines, reflect.ValueOf(result))
+	}
 	return &mcp.CallToolResult{
 		Content:           []mcp.Content{mcp.NewTextContent(strings.Join(lines, "\n"))},
 		StructuredContent: result,
 	}
 }
 
-// addLines adds a line "name: value" for each field of the struct v that is in its JSON,
-// and for each video of a list its lines and an empty one. Words of the gateway or a user
-// are put in quotation marks.
+// addLines adds a line "name: value" for each field of the struct v that is in its JSON.
+// Words of the gateway or a user are put in quotation marks.
 func addLines(lines *[]string, v reflect.Value) {
 	for field, value := range v.Fields() {
 		if field.Anonymous {
@@ -142,12 +145,6 @@ func addLines(lines *[]string, v reflect.Value) {
 			if name == "files" {
 				shown = quoted(strings.Join(x, ", "), maxShown)
 			}
-		case []jobs.View:
-			for _, video := range x {
-				addLines(lines, reflect.ValueOf(video))
-				*lines = append(*lines, "")
-			}
-			continue
 		case []download.File:
 			for _, f := range x {
 				shown += fmt.Sprintf("%s (%d bytes, %s, sha256 %s) ", f.Path, f.Bytes, f.MediaType, f.SHA256)
