@@ -20,6 +20,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"time"
 
 	"pixazo-mcp/internal/text"
@@ -47,8 +48,8 @@ type Config struct {
 	// while the program runs is used. The zero Key means that there is none.
 	Key func() (Key, error)
 
-	// WebhookURL, which CheckWebhookURL must take, and WebhookMode ("terminal" or "sync")
-	// are sent with every submission if WebhookURL is set (API, "Webhook").
+	// WebhookURL (https) and WebhookMode ("terminal" or "sync") are sent with every
+	// submission if WebhookURL is set (API, "Webhook").
 	WebhookURL  string
 	WebhookMode string
 
@@ -81,6 +82,14 @@ func NewClient(config Config) (*Client, error) {
 	origin, err := ParseGatewayURL(config.GatewayURL)
 	if err != nil {
 		return nil, invalid("gateway URL", err.Error(), text.Quote(config.GatewayURL))
+	}
+	if config.WebhookURL != "" {
+		if err := CheckWebhookURL(config.WebhookURL); err != nil {
+			return nil, invalid("webhook URL", err.Error(), text.Quote(config.WebhookURL))
+		}
+		if !slices.Contains([]string{"", "terminal", "sync"}, config.WebhookMode) {
+			return nil, invalid("webhook mode", "must be terminal or sync", text.Quote(config.WebhookMode))
+		}
 	}
 	config.UserAgent = cmp.Or(config.UserAgent, "pixazo-mcp")
 	config.Logger = cmp.Or(config.Logger, slog.New(slog.DiscardHandler))

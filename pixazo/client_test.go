@@ -52,30 +52,40 @@ func TestGatewayURLMustBeAnHTTPSOriginOrLoopback(t *testing.T) {
 	}
 }
 
-func TestWebhookMustBeHTTPSOrLocal(t *testing.T) {
-	const h = "https://h.example/"
-	for url, taken := range map[string]bool{
-		"https://hooks.example.com/a?b=c":         true,
-		"https://hooks.example.com":               true,
-		h + strings.Repeat("a", 2000-len(h)):      true,
-		h + strings.Repeat("a", 2001-len(h)):      false,
-		"http://hooks.example.com":                false,
-		"http://127.0.0.1:8080/x":                 true,
-		"http://localhost":                        true,
-		"http://127.0.0.1.example":                false,
-		"hooks.example.com":                       false,
-		"https://":                                false,
-		"https:hooks":                             false,
-		"https:///x":                              false,
-		"https://hooks.example.com:":              false,
-		"https://hooks.example.com:0":             false,
-		"https://hooks.example.com/ü":             false,
-		"https://hooks.example.com/a b":           false,
-		"ftp://hooks.example.com":                 false,
-		"https://hooks.example.com/\r\nX-Evil: 1": false,
+func TestWebhookMustBeHTTPSOrLocalWithAKnownMode(t *testing.T) {
+	for _, tt := range []struct {
+		url, mode string
+		want      string // the refusal's field; "" when there is none
+	}{
+		{"", "", ""},
+		{"https://hooks.example.com/a?b=c", "", ""},
+		{"https://hooks.example.com", "terminal", ""},
+		{"https://hooks.example.com", "sync", ""},
+		{"https://h.example/" + strings.Repeat("a", 2000-len("https://h.example/")), "", ""},
+		{"https://h.example/" + strings.Repeat("a", 2001-len("https://h.example/")), "", "webhook URL"},
+		{"http://hooks.example.com", "", "webhook URL"},
+		{"http://127.0.0.1:8080/x", "", ""},
+		{"http://localhost", "", ""},
+		{"http://127.0.0.1.example", "", "webhook URL"},
+		{"hooks.example.com", "", "webhook URL"},
+		{"https://", "", "webhook URL"},
+		{"https:hooks", "", "webhook URL"},
+		{"https:///x", "", "webhook URL"},
+		{"https://hooks.example.com:", "", "webhook URL"},
+		{"https://hooks.example.com:0", "", "webhook URL"},
+		{"https://hooks.example.com/ü", "", "webhook URL"},
+		{"https://hooks.example.com/a b", "", "webhook URL"},
+		{"ftp://hooks.example.com", "", "webhook URL"},
+		{"https://hooks.example.com/\r\nX-Evil: 1", "", "webhook URL"},
+		{"https://hooks.example.com", "always", "webhook mode"},
+		{"https://hooks.example.com", "Sync", "webhook mode"},
+		{"https://hooks.example.com", "sync\r\nX-Evil: 1", "webhook mode"},
 	} {
-		if err := CheckWebhookURL(url); (err == nil) != taken {
-			t.Errorf("%q: %v", url, err)
+		_, err := NewClient(Config{WebhookURL: tt.url, WebhookMode: tt.mode})
+		if tt.want == "" {
+			checkError(t, err, "")
+		} else if e := checkError(t, err, InvalidArgument); !strings.HasPrefix(e.Message, tt.want+" must be ") {
+			t.Errorf("%q %q: %q", tt.url, tt.mode, e.Message)
 		}
 	}
 }

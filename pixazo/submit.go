@@ -28,9 +28,8 @@ const (
 
 // SubmitOptions adjusts one submission.
 type SubmitOptions struct {
-	// CallbackURL is a webhook URL for this submission, which CheckWebhookURL must take,
-	// and which the gateway calls once, when the job has ended. "" means the URL and mode
-	// of Config.
+	// CallbackURL is a webhook URL for this submission, which the gateway calls once,
+	// when the job has ended. "" means the URL and mode of Config.
 	CallbackURL string
 
 	// Again is called before each try after the first, and before a try whose connection
@@ -51,6 +50,11 @@ type SubmitOptions struct {
 // submission_uncertain means that p may have been accepted; its RequestID is set if the
 // answer names one.
 func (c *Client) Submit(ctx context.Context, p *Prepared, o SubmitOptions) (Job, error) {
+	if o.CallbackURL != "" {
+		if err := CheckWebhookURL(o.CallbackURL); err != nil {
+			return Job{}, invalid("callback URL", err.Error(), "another one") // not quoted, since it contains a secret
+		}
+	}
 	notAccepted := func(err error) bool { return errors.Is(err, errNotSent) || IsCode(err, RateLimited) }
 	r := retry{tries: submitTries, span: submitSpan, may: notAccepted, again: o.Again}
 	job, err := c.repeat(ctx, r, func() (Job, error) { return c.submitOnce(ctx, p, o) })

@@ -113,6 +113,11 @@ func TestASubmissionHasACallbackOfItsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, url := range []string{"http://mcp.example/webhook/secret", "mcp.example", "https://mcp.example/secret\r\nX: y"} {
+		if _, err := c.Submit(t.Context(), p, SubmitOptions{CallbackURL: url}); !IsCode(err, InvalidArgument) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
 	if _, err := c.Submit(t.Context(), p, SubmitOptions{CallbackURL: "http://127.0.0.1:8080/webhook/secret"}); err != nil {
 		t.Fatal(err)
 	}
