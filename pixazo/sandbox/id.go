@@ -64,7 +64,7 @@ func parseID(id string) (job, bool) {
 	}
 	// Encoding the job again checks everything: the checksum, the version and variant
 	// bits, the case of the letters and the places of the hyphens.
-	if j.scriptNumber > len(Scripts()) || j.id() != id {
+	if j.scriptNumber > len(Scripts) || j.id() != id {
 		return job{}, false
 	}
 	return j, true
@@ -75,7 +75,7 @@ func (j job) script() Script {
 	if j.scriptNumber == 0 {
 		return Script{}
 	}
-	return Scripts()[j.scriptNumber-1]
+	return Scripts[j.scriptNumber-1]
 }
 
 // statusBody is the answer to a status request, and the body of a callback. As in the

@@ -18,7 +18,7 @@ func TestIDCarriesTheJob(t *testing.T) {
 	for _, j := range []job{
 		oldJob,
 		{created: time.UnixMilli(0).UTC()},
-		{created: time.UnixMilli(1<<48 - 1).UTC(), duration: (1<<22 - 1) * time.Millisecond, scriptNumber: len(Scripts()), portrait: true, serial: 1<<13 - 1},
+		{created: time.UnixMilli(1<<48 - 1).UTC(), duration: (1<<22 - 1) * time.Millisecond, scriptNumber: len(Scripts), portrait: true, serial: 1<<13 - 1},
 		{created: oldJob.created, duration: maxDuration, scriptNumber: 1},
 		{created: oldJob.created, duration: time.Millisecond, portrait: true},
 	} {

@@ -59,69 +59,66 @@ func (s Script) covers(age, duration time.Duration) bool {
 	return false
 }
 
-// Scripts returns all scripts. The position of a script, 6 bits, is part of request_ids:
-// new ones go at the end, and there can be 63. They are made at each call, since most
-// programs that could use a sandbox do not.
-func Scripts() []Script {
-	return []Script{
-		{Name: "400", Meaning: "the submission is refused with 400", when: beforeAccepting, answer: refuse(400, "the video agent rejected the request")},
-		{Name: "401", Meaning: "the submission is refused with 401", when: beforeAccepting, answer: refuse(401, "the subscription key is missing or invalid")},
-		{Name: "402", Meaning: "the submission is refused with 402, out of credits", when: beforeAccepting, answer: refuse(402, "insufficient credits")},
-		{Name: "403", Meaning: "the submission is refused with 403", when: beforeAccepting, answer: refuse(403, "the subscription does not cover this API")},
-		{Name: "422", Meaning: "the submission is refused with 422", when: beforeAccepting, answer: refuse(422, "the avatar_id does not exist")},
-		{Name: "429", Meaning: "the first submission of this prompt is refused with 429 and Retry-After: 1, later ones succeed", when: beforeAccepting, answer: limit("1"), once: true},
-		{Name: "429-always", Meaning: "every submission is refused with 429 and Retry-After: 1", when: beforeAccepting, answer: limit("1")},
-		{Name: "500", Meaning: "the submission is answered with 500, not accepted", when: beforeAccepting, answer: refuse(500, "internal server error")},
-		{Name: "503", Meaning: "the submission is answered with 503, not accepted", when: beforeAccepting, answer: refuse(503, "service unavailable")},
-		{Name: "redirect", Meaning: "the submission is answered with 307 to another origin, not accepted", when: beforeAccepting, answer: redirect},
-		{Name: "drop-before", Meaning: "the connection is dropped without an answer, not accepted", when: beforeAccepting, answer: drop},
-		{Name: "drop-after", Meaning: "accepted, then the connection is dropped without an answer", when: afterAccepting, answer: drop},
-		{Name: "slow", Meaning: "accepted, the answer comes after 3 s", when: afterAccepting, answer: slow(3 * time.Second)},
-		{Name: "slow-forever", Meaning: "accepted, the answer never comes", when: afterAccepting, answer: slow(1 << 62)},
-		{Name: "truncated", Meaning: "accepted, the JSON of the answer ends after the request_id", when: afterAccepting, answer: truncate},
-		{Name: "html", Meaning: "accepted, the answer is an HTML page with status 200", when: afterAccepting, answer: html},
-		{Name: "oversized", Meaning: "accepted, the answer is valid JSON of more than 1 MiB", when: afterAccepting, answer: oversize},
-		{Name: "finished", Meaning: "accepted, the answer already says COMPLETED and carries the output", done: true},
-		{Name: "failed", Meaning: "the job ends as FAILED with an error text", when: atEnd, alter: fail("FAILED", "the video agent could not render the storyboard")},
-		{Name: "error", Meaning: "the job ends as ERROR with an error text", when: atEnd, alter: fail("ERROR", "the video agent ended without a result")},
-		{Name: "hostile", Meaning: "the job ends as FAILED, its error text holds control characters, markup and instructions", when: atEnd, alter: fail("FAILED", hostileText)},
-		{Name: "unknown-status", Meaning: "the job's status is RENDERING, a word outside the documents, in its middle third", when: middleThird, alter: func(b *statusBody) { b.Status = "RENDERING" }},
-		{Name: "url-string", Meaning: "the finished job's media_url is a string instead of an array", when: atEnd, alter: func(b *statusBody) { b.Output.MediaURL = b.Output.MediaURL.([]string)[0] }},
-		{Name: "status-401", Meaning: "status requests answer 401 in the job's middle third", when: middleThird, answer: refuse(401, "the subscription key is missing or invalid")},
-		{Name: "status-404-early", Meaning: "status requests answer 404 in the job's first quarter", when: firstQuarter, answer: refuse(404, "no such request")},
-		{Name: "status-429", Meaning: "status requests answer 429 with Retry-After: 1 in the job's middle third", when: middleThird, answer: limit("1")},
-		{Name: "status-500", Meaning: "status requests answer 500 in the job's middle third", when: middleThird, answer: refuse(500, "internal server error")},
-		{Name: "status-503", Meaning: "status requests answer 503 in the job's middle third", when: middleThird, answer: refuse(503, "service unavailable")},
-		{Name: "status-drop", Meaning: "status requests find the connection dropped in the job's middle third", when: middleThird, answer: drop},
-		{Name: "status-slow", Meaning: "every status answer takes 2 s", when: always, answer: slow(2 * time.Second)},
-		{Name: "status-truncated", Meaning: "status answers are cut off inside the JSON in the job's middle third", when: middleThird, answer: truncate},
-		{Name: "status-html", Meaning: "status answers are an HTML page with status 200 in the job's middle third", when: middleThird, answer: html},
-		{Name: "status-oversized", Meaning: "status answers are valid JSON of more than 1 MiB in the job's middle third", when: middleThird, answer: oversize},
-		{Name: "media-expired", Meaning: "the video's link answers 403 from 2 s after the status answer that named it; a later status names a fresh one", linkLife: 2 * time.Second},
-		{Name: "media-gone", Meaning: "the video's link answers 404", when: atDownload, answer: gone},
-		{Name: "media-html", Meaning: "the video's link answers with an HTML page with status 200", when: atDownload, answer: html},
-		{Name: "media-empty", Meaning: "the video's link answers with an empty body with status 200", when: atDownload, answer: empty},
-		{Name: "media-drop", Meaning: "the connection breaks after each third of the video, Range requests go on from there", when: atDownload, answer: dropEachThird},
-		{Name: "media-drop-norange", Meaning: "the connection breaks in the middle of the video, Range requests begin again", when: atDownload, answer: dropHalfway},
-		{Name: "media-slow", Meaning: "the video takes 5 s to come", when: atDownload, answer: trickle(5 * time.Second)},
-		{Name: "two-videos", Meaning: "the finished job has two media_urls, the second is the other orientation's video", twoVideos: true},
-		{Name: "404", Meaning: "the submission is refused with 404, as at a wrong address", when: beforeAccepting, answer: refuse(404, "resource not found")},
-		{Name: "403-credits", Meaning: "the submission is refused with 403, in words of credits", when: beforeAccepting, answer: refuse(403, "insufficient credits, please top up your balance")},
-		{Name: "error-object", Meaning: "the submission is refused with 422, the error is an object with code, message and param", when: beforeAccepting, answer: reply(422, `{"error":{"code":"avatar_not_found","message":"the avatar does not exist","param":"avatar_id","doc_url":"https://docs.invalid/"}}`)},
-		{Name: "error-list", Meaning: "the submission is refused with 422, detail is a list of places and messages", when: beforeAccepting, answer: reply(422, `{"detail":[{"loc":["body","prompt"],"msg":"the prompt is too vague","type":"value_error"}]}`)},
-		{Name: "error-message", Meaning: "the submission is refused with 400, the words are in message", when: beforeAccepting, answer: reply(400, `{"statusCode":400,"message":["the voice does not speak"],"error":"Bad Request"}`)},
-		{Name: "key-echo", Meaning: "the submission is refused with 401, the error repeats the key with an invisible character inside", when: beforeAccepting, answer: echoKey},
-		{Name: "429-accepted", Meaning: "accepted, the answer has status 429 with Retry-After: 1 and names the request_id", when: afterAccepting, answer: accepted(429)},
-		{Name: "500-accepted", Meaning: "accepted, the answer has status 500 and names the request_id", when: afterAccepting, answer: accepted(500)},
-		{Name: "failure-code", Meaning: "the job ends as FAILED with failure_code and failure_message in place of an error", when: atEnd, alter: func(b *statusBody) {
-			b.Status, b.Output, b.FailureCode, b.FailureMessage = "FAILED", nil, "script_too_long", "the script is too long for one video"
-		}},
-		{Name: "stuck", Meaning: "the job stays PROCESSING for ever", when: atEnd, alter: func(b *statusBody) { b.Status, b.Output, b.CompletedAt = "PROCESSING", nil, nil }},
-		{Name: "status-429-day", Meaning: "status requests answer 429 with Retry-After: 86400 in the job's middle third", when: middleThird, answer: limit("86400")},
-		{Name: "extras", Meaning: "the finished job's output also has duration, thumbnail_url, subtitle_url, captioned_video_url, gif_url and title", when: atEnd, alter: addExtras},
-		{Name: "webhook-lost", Meaning: "no webhook is delivered", noWebhook: true},
-		{Name: "webhook-twice", Meaning: "each webhook is delivered twice", webhookTwice: true},
-	}
+// Scripts are all scripts. The position of a script, 6 bits, is part of request_ids: new
+// ones go at the end, and there can be 63. It must not be changed while a Sandbox runs.
+var Scripts = []Script{
+	{Name: "400", Meaning: "the submission is refused with 400", when: beforeAccepting, answer: refuse(400, "the video agent rejected the request")},
+	{Name: "401", Meaning: "the submission is refused with 401", when: beforeAccepting, answer: refuse(401, "the subscription key is missing or invalid")},
+	{Name: "402", Meaning: "the submission is refused with 402, out of credits", when: beforeAccepting, answer: refuse(402, "insufficient credits")},
+	{Name: "403", Meaning: "the submission is refused with 403", when: beforeAccepting, answer: refuse(403, "the subscription does not cover this API")},
+	{Name: "422", Meaning: "the submission is refused with 422", when: beforeAccepting, answer: refuse(422, "the avatar_id does not exist")},
+	{Name: "429", Meaning: "the first submission of this prompt is refused with 429 and Retry-After: 1, later ones succeed", when: beforeAccepting, answer: limit("1"), once: true},
+	{Name: "429-always", Meaning: "every submission is refused with 429 and Retry-After: 1", when: beforeAccepting, answer: limit("1")},
+	{Name: "500", Meaning: "the submission is answered with 500, not accepted", when: beforeAccepting, answer: refuse(500, "internal server error")},
+	{Name: "503", Meaning: "the submission is answered with 503, not accepted", when: beforeAccepting, answer: refuse(503, "service unavailable")},
+	{Name: "redirect", Meaning: "the submission is answered with 307 to another origin, not accepted", when: beforeAccepting, answer: redirect},
+	{Name: "drop-before", Meaning: "the connection is dropped without an answer, not accepted", when: beforeAccepting, answer: drop},
+	{Name: "drop-after", Meaning: "accepted, then the connection is dropped without an answer", when: afterAccepting, answer: drop},
+	{Name: "slow", Meaning: "accepted, the answer comes after 3 s", when: afterAccepting, answer: slow(3 * time.Second)},
+	{Name: "slow-forever", Meaning: "accepted, the answer never comes", when: afterAccepting, answer: slow(1 << 62)},
+	{Name: "truncated", Meaning: "accepted, the JSON of the answer ends after the request_id", when: afterAccepting, answer: truncate},
+	{Name: "html", Meaning: "accepted, the answer is an HTML page with status 200", when: afterAccepting, answer: html},
+	{Name: "oversized", Meaning: "accepted, the answer is valid JSON of more than 1 MiB", when: afterAccepting, answer: oversize},
+	{Name: "finished", Meaning: "accepted, the answer already says COMPLETED and carries the output", done: true},
+	{Name: "failed", Meaning: "the job ends as FAILED with an error text", when: atEnd, alter: fail("FAILED", "the video agent could not render the storyboard")},
+	{Name: "error", Meaning: "the job ends as ERROR with an error text", when: atEnd, alter: fail("ERROR", "the video agent ended without a result")},
+	{Name: "hostile", Meaning: "the job ends as FAILED, its error text holds control characters, markup and instructions", when: atEnd, alter: fail("FAILED", hostileText)},
+	{Name: "unknown-status", Meaning: "the job's status is RENDERING, a word outside the documents, in its middle third", when: middleThird, alter: func(b *statusBody) { b.Status = "RENDERING" }},
+	{Name: "url-string", Meaning: "the finished job's media_url is a string instead of an array", when: atEnd, alter: func(b *statusBody) { b.Output.MediaURL = b.Output.MediaURL.([]string)[0] }},
+	{Name: "status-401", Meaning: "status requests answer 401 in the job's middle third", when: middleThird, answer: refuse(401, "the subscription key is missing or invalid")},
+	{Name: "status-404-early", Meaning: "status requests answer 404 in the job's first quarter", when: firstQuarter, answer: refuse(404, "no such request")},
+	{Name: "status-429", Meaning: "status requests answer 429 with Retry-After: 1 in the job's middle third", when: middleThird, answer: limit("1")},
+	{Name: "status-500", Meaning: "status requests answer 500 in the job's middle third", when: middleThird, answer: refuse(500, "internal server error")},
+	{Name: "status-503", Meaning: "status requests answer 503 in the job's middle third", when: middleThird, answer: refuse(503, "service unavailable")},
+	{Name: "status-drop", Meaning: "status requests find the connection dropped in the job's middle third", when: middleThird, answer: drop},
+	{Name: "status-slow", Meaning: "every status answer takes 2 s", when: always, answer: slow(2 * time.Second)},
+	{Name: "status-truncated", Meaning: "status answers are cut off inside the JSON in the job's middle third", when: middleThird, answer: truncate},
+	{Name: "status-html", Meaning: "status answers are an HTML page with status 200 in the job's middle third", when: middleThird, answer: html},
+	{Name: "status-oversized", Meaning: "status answers are valid JSON of more than 1 MiB in the job's middle third", when: middleThird, answer: oversize},
+	{Name: "media-expired", Meaning: "the video's link answers 403 from 2 s after the status answer that named it; a later status names a fresh one", linkLife: 2 * time.Second},
+	{Name: "media-gone", Meaning: "the video's link answers 404", when: atDownload, answer: gone},
+	{Name: "media-html", Meaning: "the video's link answers with an HTML page with status 200", when: atDownload, answer: html},
+	{Name: "media-empty", Meaning: "the video's link answers with an empty body with status 200", when: atDownload, answer: empty},
+	{Name: "media-drop", Meaning: "the connection breaks after each third of the video, Range requests go on from there", when: atDownload, answer: dropEachThird},
+	{Name: "media-drop-norange", Meaning: "the connection breaks in the middle of the video, Range requests begin again", when: atDownload, answer: dropHalfway},
+	{Name: "media-slow", Meaning: "the video takes 5 s to come", when: atDownload, answer: trickle(5 * time.Second)},
+	{Name: "two-videos", Meaning: "the finished job has two media_urls, the second is the other orientation's video", twoVideos: true},
+	{Name: "404", Meaning: "the submission is refused with 404, as at a wrong address", when: beforeAccepting, answer: refuse(404, "resource not found")},
+	{Name: "403-credits", Meaning: "the submission is refused with 403, in words of credits", when: beforeAccepting, answer: refuse(403, "insufficient credits, please top up your balance")},
+	{Name: "error-object", Meaning: "the submission is refused with 422, the error is an object with code, message and param", when: beforeAccepting, answer: reply(422, `{"error":{"code":"avatar_not_found","message":"the avatar does not exist","param":"avatar_id","doc_url":"https://docs.invalid/"}}`)},
+	{Name: "error-list", Meaning: "the submission is refused with 422, detail is a list of places and messages", when: beforeAccepting, answer: reply(422, `{"detail":[{"loc":["body","prompt"],"msg":"the prompt is too vague","type":"value_error"}]}`)},
+	{Name: "error-message", Meaning: "the submission is refused with 400, the words are in message", when: beforeAccepting, answer: reply(400, `{"statusCode":400,"message":["the voice does not speak"],"error":"Bad Request"}`)},
+	{Name: "key-echo", Meaning: "the submission is refused with 401, the error repeats the key with an invisible character inside", when: beforeAccepting, answer: echoKey},
+	{Name: "429-accepted", Meaning: "accepted, the answer has status 429 with Retry-After: 1 and names the request_id", when: afterAccepting, answer: accepted(429)},
+	{Name: "500-accepted", Meaning: "accepted, the answer has status 500 and names the request_id", when: afterAccepting, answer: accepted(500)},
+	{Name: "failure-code", Meaning: "the job ends as FAILED with failure_code and failure_message in place of an error", when: atEnd, alter: func(b *statusBody) {
+		b.Status, b.Output, b.FailureCode, b.FailureMessage = "FAILED", nil, "script_too_long", "the script is too long for one video"
+	}},
+	{Name: "stuck", Meaning: "the job stays PROCESSING for ever", when: atEnd, alter: func(b *statusBody) { b.Status, b.Output, b.CompletedAt = "PROCESSING", nil, nil }},
+	{Name: "status-429-day", Meaning: "status requests answer 429 with Retry-After: 86400 in the job's middle third", when: middleThird, answer: limit("86400")},
+	{Name: "extras", Meaning: "the finished job's output also has duration, thumbnail_url, subtitle_url, captioned_video_url, gif_url and title", when: atEnd, alter: addExtras},
+	{Name: "webhook-lost", Meaning: "no webhook is delivered", noWebhook: true},
+	{Name: "webhook-twice", Meaning: "each webhook is delivered twice", webhookTwice: true},
 }
 
 // findScript returns the position in Scripts, plus one, of the first script that the
@@ -131,9 +128,8 @@ func findScript(prompt string) (int, error) {
 	if match == nil {
 		return 0, nil
 	}
-	scripts := Scripts()
-	names := make([]string, len(scripts))
-	for i, s := range scripts {
+	names := make([]string, len(Scripts))
+	for i, s := range Scripts {
 		if strings.EqualFold(s.Name, match[1]) {
 			return i + 1, nil
 		}

@@ -163,7 +163,7 @@ func TestEveryScriptPlaysAsDescribed(t *testing.T) {
 			})
 		})
 	}
-	for _, s := range Scripts() {
+	for _, s := range Scripts {
 		if !played[s.Name] {
 			t.Errorf("sandbox:%s is not tested", s.Name)
 		}
@@ -334,7 +334,7 @@ func TestUnknownScriptIsRefusedWithTheKnownNames(t *testing.T) {
 	if response.Code != 400 || accepted != 0 || !strings.Contains(text, "sandbox:faild") {
 		t.Errorf("%d %s, %d accepted", response.Code, text, accepted)
 	}
-	for _, script := range Scripts() {
+	for _, script := range Scripts {
 		if !strings.Contains(text, " "+script.Name) {
 			t.Errorf("the error does not name %s", script.Name)
 		}
@@ -342,10 +342,10 @@ func TestUnknownScriptIsRefusedWithTheKnownNames(t *testing.T) {
 }
 
 func TestScriptsFitIntoAnID(t *testing.T) {
-	if len(Scripts()) >= 1<<6 {
-		t.Errorf("%d scripts, an id has room for 63", len(Scripts()))
+	if len(Scripts) >= 1<<6 {
+		t.Errorf("%d scripts, an id has room for 63", len(Scripts))
 	}
-	for i, s := range Scripts() {
+	for i, s := range Scripts {
 		if s.Meaning == "" || strings.HasSuffix(s.Meaning, ".") {
 			t.Errorf("sandbox:%s means %q", s.Name, s.Meaning)
 		}
