@@ -189,17 +189,24 @@ func (d *document) remove(names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
+	servers, ok := d.value.Find("/" + d.servers).Value.(*hujson.Object)
+	if !ok {
+		return fmt.Errorf("%q in it is not an object", d.servers)
+	}
+	comma := trailingComma(servers)
 	for _, name := range names {
 		if err := d.patch("remove", "/"+d.servers+pointer(name), "null"); err != nil {
 			return err
 		}
 		delete(d.entries, name)
 	}
-	// No comma stays behind the last entry, since not every client takes one there.
-	if servers, ok := d.value.Find("/" + d.servers).Value.(*hujson.Object); ok && len(servers.Members) > 0 {
-		last := &servers.Members[len(servers.Members)-1].Value
-		servers.AfterExtra = slices.Concat(last.AfterExtra, servers.AfterExtra)
-		last.AfterExtra = nil
+	d.tidy(servers, 1, comma)
+	open := hujson.Extra(nil)
+	if len(servers.Members) > 0 {
+		open = servers.Members[0].Name.BeforeExtra
+	}
+	if bytes.ContainsRune(servers.AfterExtra, '\n') && len(bytes.TrimSpace(servers.AfterExtra)) == 0 && !bytes.ContainsRune(open, '\n') {
+		servers.AfterExtra = open // the object is on one line, and so is its bracket
 	}
 	return d.verify()
 }
@@ -217,20 +224,47 @@ func (d *document) verify() error {
 // set sets a member of the object at path. A new member is added at the end, on a line of
 // its own.
 func (d *document) set(path, name, value string) error {
+	if d.value.Find(path+pointer(name)) != nil {
+		return d.patch("replace", path+pointer(name), value)
+	}
 	obj, ok := d.value.Find(path).Value.(*hujson.Object)
 	if !ok {
 		return fmt.Errorf("%q is not an object", path)
 	}
-	known := d.value.Find(path+pointer(name)) != nil
-	if err := d.patch("add", path+pointer(name), value); err != nil || known {
+	comma, depth := trailingComma(obj), strings.Count(path, "/")
+	if err := d.patch("add", path+pointer(name), value); err != nil {
 		return err
 	}
-	depth := strings.Count(path, "/")
 	last := &obj.Members[len(obj.Members)-1]
 	last.Value.BeforeExtra = hujson.Extra(" ")
 	last.Name.BeforeExtra = d.endLine(last.Name.BeforeExtra, depth+1)
 	obj.AfterExtra = d.endLine(obj.AfterExtra, depth)
+	d.tidy(obj, depth, comma)
 	return nil
+}
+
+// trailingComma reports whether obj has a comma behind its last member.
+func trailingComma(obj *hujson.Object) bool {
+	n := len(obj.Members)
+	return n > 0 && obj.Members[n-1].Value.AfterExtra != nil
+}
+
+// tidy is called after the last member of obj has become another one. It sets or removes
+// the trailing comma, and indents the closing bracket by depth steps if that is on a line
+// of its own.
+func (d *document) tidy(obj *hujson.Object, depth int, comma bool) {
+	if n := len(obj.Members); n > 0 {
+		last := &obj.Members[n-1].Value
+		if !comma {
+			obj.AfterExtra = slices.Concat(last.AfterExtra, obj.AfterExtra)
+			last.AfterExtra = nil
+		} else if last.AfterExtra == nil {
+			last.AfterExtra = hujson.Extra{}
+		}
+	}
+	if bytes.ContainsRune(obj.AfterExtra, '\n') {
+		obj.AfterExtra = d.endLine(obj.AfterExtra, depth)
+	}
 }
 
 // endLine returns extra, the space and comments between two values, so that it ends with

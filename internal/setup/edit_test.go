@@ -70,7 +70,7 @@ var putTests = []struct{ name, before, after string }{
     "pixazo": {
       "command": "/opt/pixazo-mcp",
       "args": ["--output-dir=/out"]
-    }
+    },
     // last words
   }, // after servers
   // the end
@@ -261,17 +261,17 @@ func TestRemoveTakesOutOursAlone(t *testing.T) {
     "b": {} // b
   }
 }`},
-		{"comments at the end", `{"mcpServers": {"a": {}, "pixazo": {"command": "pixazo-mcp"} /* behind */,}}`, `{"mcpServers": {"a": {}}}`},
+		{"comments at the end", `{"mcpServers": {"a": {}, "pixazo": {"command": "pixazo-mcp"} /* behind */,}}`, `{"mcpServers": {"a": {},}}`},
 		{"the last", "{\n  \"mcpServers\": {\n    \"a\": {},\n    \"pixazo\": {\"command\": \"pixazo-mcp\"}\n  }\n}", "{\n  \"mcpServers\": {\n    \"a\": {}\n  }\n}"},
 		{"the last behind comments, with a line break at the end", "{\n  \"mcpServers\": {\n      \"a\": {}, // about a\n\n      // ours\n      \"pixazo\": {\"command\": \"pixazo-mcp\"} // behind\n      // more\n  }\n}\n",
 			"{\n  \"mcpServers\": {\n      \"a\": {} // about a\n\n      // more\n  }\n}\n"},
-		{"the last, trailing comma", `{"mcpServers": {"a": {} , "pixazo": {"command": "pixazo-mcp"},},}`, `{"mcpServers": {"a": {} },}`},
+		{"the last, trailing comma", `{"mcpServers": {"a": {} , "pixazo": {"command": "pixazo-mcp"},},}`, `{"mcpServers": {"a": {} ,},}`},
 		{"the last, after a space", `{"mcpServers": {"a": {} , "pixazo": {"command": "pixazo-mcp"}}}`, `{"mcpServers": {"a": {} }}`},
 		{"the last, after a comment", `{"mcpServers": {"a": {} /* a */, "pixazo": {"command": "pixazo-mcp"}}}`, `{"mcpServers": {"a": {} /* a */}}`},
 		{"two at the end", `{"mcpServers": {"a": {} , "pixazo": {"command": "pixazo-mcp"} , "p": {"command": "pixazo-mcp"}}}`, `{"mcpServers": {"a": {} }}`},
 		{"a name with a slash", `{"mcpServers": {"a/b~c": {"command": "pixazo-mcp"}, "a": {"b~c": 1}}}`, `{"mcpServers": { "a": {"b~c": 1}}}`},
-		{"the only one", "{\n  \"mcpServers\": {\n    \"pixazo\": {\"command\": \"pixazo-mcp\"}\n  }\n}", "{\n  \"mcpServers\": {\n  }\n}"},
-		{"on lines of its own among others in one line", "{\"mcpServers\": { \"a\": {},\n    \"pixazo\": {\"command\": \"pixazo-mcp\"}\n  }}", "{\"mcpServers\": { \"a\": {}\n  }}"},
+		{"the only one", "{\n  \"mcpServers\": {\n    \"pixazo\": {\"command\": \"pixazo-mcp\"}\n  }\n}", "{\n  \"mcpServers\": {}\n}"},
+		{"on lines of its own among others in one line", "{\"mcpServers\": { \"a\": {},\n    \"pixazo\": {\"command\": \"pixazo-mcp\"}\n  }}", `{"mcpServers": { "a": {} }}`},
 		{"none", `{"mcpServers": {"pixazo": {"command": "npx"}, "b": 1}}`, `{"mcpServers": {"pixazo": {"command": "npx"}, "b": 1}}`},
 		{"no servers", `{}`, `{}`},
 	} {
