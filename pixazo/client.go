@@ -104,10 +104,9 @@ func NewClient(config Config) (*Client, error) {
 		fresh.DisableKeepAlives = true
 		posts = fresh
 	}
-	// No redirect is followed: that would send a submission again, or the key elsewhere.
-	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c.http = &http.Client{Transport: transport, CheckRedirect: stay}
-	c.posts = &http.Client{Transport: posts, CheckRedirect: stay}
+	c.http = &http.Client{Transport: transport, CheckRedirect: c.checkRedirect}
+	// No redirect of a POST is followed: that would send the submission again.
+	c.posts = &http.Client{Transport: posts, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return c, nil
 }
 
@@ -126,6 +125,17 @@ func newTransport() *http.Transport {
 		MaxResponseHeaderBytes: 64 << 10,
 		Protocols:              &protocols,
 	}
+}
+
+var errRedirect = errors.New("a redirect away from the gateway was refused")
+
+// checkRedirect refuses redirects to other hosts, to which net/http would send the
+// key's header, too.
+func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
+	if !c.isOwn(req.URL.String()) || len(via) > 5 {
+		return errRedirect
+	}
+	return nil
 }
 
 // retry says when a failed try may be repeated.
@@ -206,6 +216,8 @@ func (c *Client) exchange(client *http.Client, req *http.Request) (a answer, err
 	}))
 	resp, err := client.Do(req)
 	switch {
+	case errors.Is(err, errRedirect):
+		return a, &Error{Code: GatewayError, Message: errRedirect.Error(), Err: errRedirect}
 	case err != nil && !connected && (asked || c.ownTransport):
 		return a, &Error{Code: GatewayUnreachable, Message: "can't connect to the gateway: " + explain(key, err), Err: errNotSent}
 	case err != nil:
