@@ -6,7 +6,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -14,7 +13,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/lmittmann/tint"
@@ -24,62 +23,75 @@ import (
 )
 
 const (
-	maxWaiting = 1000                   // lines that a queue holds
+	maxWaiting = 256 << 10              // bytes that a queue holds
 	lastWords  = 500 * time.Millisecond // how long close waits for them to be written
 )
 
-// logQueue is a writer of lines that never blocks. When it is full it drops what is
-// written to it, and tells how many lines that were once the others are written.
+// logQueue is a writer that never blocks. When it is full it drops what is written to
+// it, and writes the number of dropped lines once there is room again.
 type logQueue struct {
-	terminal bool // what is written to it is shown on a terminal
-	lines    chan []byte
-	dropped  atomic.Int64  // lines of which copyTo has not told
-	ended    chan struct{} // closed by close
+	terminal bool          // what is written to it is shown on a terminal
 	written  chan struct{} // closed when copyTo returns
+
+	mu      sync.Mutex
+	more    sync.Cond // signalled when take can go on
+	waiting []byte
+	dropped int
+	closed  bool
 }
 
 func newLogQueue() *logQueue {
-	return &logQueue{lines: make(chan []byte, maxWaiting), ended: make(chan struct{}), written: make(chan struct{})}
+	q := &logQueue{written: make(chan struct{})}
+	q.more.L = &q.mu
+	return q
 }
 
-// copyTo writes the content of the queue to out until the queue is closed and empty. It
-// ignores errors, of which there is nobody to tell.
+// copyTo writes the content of the queue to out until the queue is closed and empty.
 func (q *logQueue) copyTo(out io.Writer) {
 	defer close(q.written)
-	for ended := q.ended; ended != nil || len(q.lines) > 0; {
-		select {
-		case line := <-q.lines:
-			_, _ = out.Write(line)
-		case <-ended:
-			ended = nil
-		}
-		if len(q.lines) == 0 {
-			if n := q.dropped.Swap(0); n > 0 {
-				_, _ = fmt.Fprintf(out, "%d log lines were dropped here: nobody read the log\n", n)
-			}
-		}
+	for batch := q.take(); batch != nil; batch = q.take() {
+		_, _ = out.Write(batch) // there is nobody to tell of an error
 	}
 }
 
-// Write puts a line into the queue, or drops it when the queue is full or closed. It
-// never fails.
-func (q *logQueue) Write(line []byte) (int, error) {
-	select {
-	case <-q.ended:
-		return len(line), nil
-	default:
+// take waits until there is something to write and returns it. It returns nil when the
+// queue is closed and empty.
+func (q *logQueue) take() []byte {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.waiting) == 0 && q.dropped == 0 && !q.closed {
+		q.more.Wait()
 	}
-	select {
-	case q.lines <- bytes.Clone(line):
-	default:
-		q.dropped.Add(1)
+	batch := q.waiting
+	if q.dropped > 0 {
+		batch = fmt.Appendf(batch, "%d log lines were dropped here: nobody read the log\n", q.dropped)
 	}
-	return len(line), nil
+	q.waiting, q.dropped = nil, 0
+	return batch
+}
+
+// Write puts p into the queue, or drops it when the queue is full. It never fails.
+func (q *logQueue) Write(p []byte) (int, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return len(p), nil
+	}
+	if q.dropped > 0 || len(q.waiting)+len(p) > maxWaiting {
+		q.dropped++
+	} else {
+		q.waiting = append(q.waiting, p...)
+	}
+	q.more.Signal()
+	return len(p), nil
 }
 
 // close ends the queue and waits, up to lastWords, until its content is written.
 func (q *logQueue) close() {
-	close(q.ended)
+	q.mu.Lock()
+	q.closed = true
+	q.more.Signal()
+	q.mu.Unlock()
 	select {
 	case <-q.written:
 	case <-time.After(lastWords):

@@ -41,9 +41,10 @@ func TestLogQueueDropsWhatFindsItFullAndSaysHowMany(t *testing.T) {
 		line := strings.Repeat("x", 1023) + "\n"
 		fmt.Fprint(q, line)
 		synctest.Wait() // the first line is with the writer
-		for range maxWaiting + 4 {
+		for range maxWaiting/len(line) + 3 {
 			fmt.Fprint(q, line)
 		}
+		fmt.Fprint(q, "a short line behind dropped ones\n")
 
 		began := time.Now()
 		q.close()
@@ -57,11 +58,22 @@ func TestLogQueueDropsWhatFindsItFullAndSaysHowMany(t *testing.T) {
 		}()
 		<-q.written
 		_ = w.Close()
-		want := strings.Repeat(line, maxWaiting+1) + "4 log lines were dropped here: nobody read the log\n"
+		want := strings.Repeat(line, maxWaiting/len(line)+1) + "4 log lines were dropped here: nobody read the log\n"
 		if got := <-read; got != want {
 			t.Errorf("got %d bytes that end in %q, want %d", len(got), got[max(0, len(got)-100):], len(want))
 		}
 	})
+}
+
+func TestLogQueueTellsOfALineThatCanNeverFit(t *testing.T) {
+	var out bytes.Buffer
+	q := newLogQueue()
+	go q.copyTo(&out)
+	fmt.Fprint(q, strings.Repeat("x", maxWaiting+1))
+	q.close()
+	if want := "1 log lines were dropped here: nobody read the log\n"; out.String() != want {
+		t.Errorf("got %q", out.String())
+	}
 }
 
 // What comes behind an answer, on a connection that is kept, is logged by net/http as
