@@ -26,8 +26,9 @@ import (
 )
 
 const (
-	noTimeout = 1000 * time.Hour
-	listPage  = 100 // rows that list reads at a time
+	noTimeout  = 1000 * time.Hour
+	serverTurn = 3 * time.Second // in which a server saves a video that is done, having a key and a network
+	listPage   = 100             // rows that list reads at a time
 )
 
 // status is an error together with the exit status that it leads to.
@@ -249,16 +250,16 @@ func columnsOf(v jobs.View, err error) []string {
 }
 
 // saved waits until the video of a finished job is saved, that has failed, or ctx ends,
-// and returns the job's row. It leaves the video to the keeper that watches it. If there
-// is none, as after a restart of the computer, it saves the video as a keeper does. With
-// --save it first orders that.
+// and returns the job's row. It leaves the video to the keeper that watches it, or, for
+// serverTurn, to a server that saves by itself. If there is none, as after a restart of
+// the computer, it saves the video as a keeper does. With --save it orders that, at once.
 func (w *waiter) saved(ctx context.Context, a *app, k *keeper.Keeper, row journal.Row) journal.Row {
 	var err error
 	lasting := context.WithoutCancel(ctx)
 	if w.settings.Shell.Save && a.tracker.View(ctx, row).SavedPath == "" {
 		err = a.journal.OrderSave(lasting, row, a.settings.OutputDir)
 	}
-	for ; ; journal.Sleep(ctx, 200*time.Millisecond) {
+	for begun := time.Now(); ; journal.Sleep(ctx, 200*time.Millisecond) {
 		held, _ := a.journal.Leases(lasting, keeper.WatchLease(a.gateway, row.Account))
 		kept := len(held) > 0 && row.Save.Folder != "" && time.Since(row.SubmittedAt) < jobs.MaxAge
 		if err != nil && !kept {
@@ -275,6 +276,7 @@ func (w *waiter) saved(ctx context.Context, a *app, k *keeper.Keeper, row journa
 		case ctx.Err() != nil || known && !(row.ToSave() && row.Save.Due(time.Now())):
 			return row
 		case err != nil || kept:
+		case !w.settings.Shell.Save && time.Since(begun) < serverTurn:
 		case known:
 			_, err = k.TrySave(ctx, row)
 		default: // the journal was lost, or could not be written when the job ended

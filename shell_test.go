@@ -151,8 +151,12 @@ func TestWaitSavesInTurn(t *testing.T) {
 		t.Errorf("in the minute after a failure: %d, %q", code, errs)
 	}
 	changeJournal(t, dir, "UPDATE jobs SET save_next = 1")
+	begun := time.Now()
 	if out, errs, code = shell(t, dir, "wait"); code != 0 || !strings.HasSuffix(out, ".mp4\n") {
 		t.Errorf("when it is due: %d, %q, %q", code, out, errs)
+	}
+	if took := time.Since(begun); took < serverTurn {
+		t.Errorf("after %s: a server without a keeper had no time to save it", took)
 	}
 	_, saved, _ := strings.Cut(strings.TrimSpace(out), "COMPLETED  ")
 	if err := os.Remove(saved); err != nil {
