@@ -161,7 +161,7 @@ func (s *Saver) Save(ctx context.Context, req Request, timeout time.Duration, re
 }
 
 // AutoSave saves the video of a finished job below dir without a call that
-// asked for it. The caller has locked out other processes (see Jobs.Hold). name is
+// asked for it. The caller has locked out other processes (see Jobs.HoldSave). name is
 // the name that an earlier try passed to named. If it is "", AutoSave chooses a
 // free name and passes it to named before it writes anything; an error of named
 // ends the save. If the journal can't record the file, it returns an error, and with
