@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"pixazo-mcp/internal/text"
 	"slices"
 	"time"
+
+	"pixazo-mcp/internal/text"
 )
 
 // Code names a kind of failure. The codes are part of the tools' contract: a
