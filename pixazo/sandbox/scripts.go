@@ -145,7 +145,9 @@ type answer func(s *Sandbox, w http.ResponseWriter, r *http.Request, body []byte
 // refuse returns an answer with a status code and an error message, as the gateway
 // refuses requests.
 func refuse(code int, message string) answer {
-	return reply(code, string(encode(map[string]string{"error": message})))
+	return func(_ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
+		writeError(w, code, errors.New(message))
+	}
 }
 
 func reply(code int, body string) answer {
