@@ -220,8 +220,8 @@ func (v *Videos) Subscribe(ctx context.Context, uri string, updated func()) (sto
 
 func videoURI(r jobs.Row) string { return jobs.VideosURI + "/" + r.Job.RequestID }
 
-// list makes a video a resource of its own, unless it is one. mcp-go notifies clients of
-// that.
+// list makes a video a resource of its own, unless it is one already. mcp-go notifies
+// clients of that.
 func (v *Videos) list(row jobs.Row) {
 	id, uri := row.Job.RequestID, videoURI(row)
 	if id == "" { // an uncertain submission may have none

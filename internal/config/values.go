@@ -1,5 +1,5 @@
-// This file parses the values of settings, paths among them. The errors are the rules that a
-// value breaks.
+// This file parses the values of settings, paths among them. An error says which rule a value
+// breaks.
 
 package config
 

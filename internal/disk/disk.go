@@ -152,8 +152,8 @@ func TryWrite(dir string) error {
 }
 
 // ExpandHome replaces a leading ~ by the home directory. It refuses ~name, which only a
-// shell could look up. On Windows \ is a separator, too. Its errors are the rules that
-// path breaks.
+// shell could look up. On Windows \ is a separator, too. An error says
+// which rule path breaks.
 func ExpandHome(path, home, goos string) (string, error) {
 	rest, ok := strings.CutPrefix(path, "~")
 	switch {

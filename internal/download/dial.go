@@ -29,8 +29,8 @@ func (s *Saver) newClient() *http.Client {
 	return &http.Client{CheckRedirect: s.checkRedirect, Transport: router{s, guarded, trusting}}
 }
 
-// newTransport returns a transport whose dialer calls control, unless that is nil, before
-// each connection.
+// newTransport returns a transport that calls control before it connects to an address,
+// and does not connect if that returns an error. A nil control allows all.
 func newTransport(control func(network, address string, c syscall.RawConn) error) *http.Transport {
 	return &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, Control: control}).DialContext,

@@ -703,7 +703,8 @@ func TestAAutoSaveThatIsNotRecordedFailsAndIsRecordedLater(t *testing.T) {
 	wantTree(t, h.out, name)
 }
 
-// What was saved once is not saved by itself again: the second video would be lost.
+// If the first of two videos were recorded alone, the job would count as saved, and nothing
+// would fetch the second.
 func TestAAutoSaveOfTwoVideosIsRecordedWhole(t *testing.T) {
 	whole, broken := video(1000), true
 	m := newMedia(t, func(w http.ResponseWriter, r *http.Request, n int) {

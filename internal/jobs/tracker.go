@@ -391,7 +391,7 @@ func (t *Tracker) Typical(ctx context.Context) time.Duration {
 
 // age returns how long ago a job was created: since its submission or the time inside its
 // request_id, whichever is later, or else since the gateway's created_at. ok is false if
-// none is known.
+// none of these times is known.
 func age(row journal.Row) (age time.Duration, ok bool) {
 	// Clocks differ a little. A time further ahead is wrong.
 	known := func(t time.Time) bool { return !t.IsZero() && time.Since(t) > -notYetVisible }

@@ -78,9 +78,9 @@ type Save struct {
 	Attended time.Time // until when a call waits for the job, so that no notice is needed
 }
 
-// encodeMedia returns m as the journal stores it. The sandbox's addresses are stored
-// without their origin, whose port is another one in each process; other gateways have
-// none to leave out, and all addresses stay.
+// encodeMedia returns m as the journal stores it. Addresses at Options.MediaOrigin are
+// stored without it, since the sandbox has another port in each process. For the gateway
+// that option is empty, and all addresses are stored whole.
 func (j *Journal) encodeMedia(m pixazo.Media) string {
 	return strings.ReplaceAll(encode(m), `"`+j.mediaOrigin+`/`, `"/`)
 }

@@ -15,8 +15,8 @@ const (
 
 // Watch calls f, until ctx ends, with the rows of all owners whose state, status or
 // saved files changed since begin. A row may come again unchanged. f must not block. On
-// PostgreSQL Watch also receives the signals of all processes, and calls the function of
-// Hear.
+// PostgreSQL Watch also passes what any process sends with Signal to the function that
+// was given to Hear.
 func (j *Journal) Watch(ctx context.Context, begin time.Time, f func([]Row)) {
 	if p, ok := j.engine.(*postgres); ok && p.broken == nil && !j.fakeTime {
 		p.watch(ctx, j, begin, f)

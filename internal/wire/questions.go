@@ -15,8 +15,8 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// answerTime is how long the client may take to name its roots. No person has to be
-// asked for that.
+// answerTime is how long the client may take to name its roots. It is short, since the
+// client need not ask its user for them.
 const answerTime = 10 * time.Second
 
 var errNoAnswers = errors.New("the end of the input came before an answer")
