@@ -8,6 +8,7 @@ import (
 	"html"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 )
@@ -30,6 +31,9 @@ func Holds(s, secret string) bool {
 // with at least MinSecret characters; both also in hexadecimal and in base64. secret
 // must be printable ASCII without spaces, quotation marks, \, % and &.
 func hide(s, secret string) string {
+	if len(s) < MinSecret {
+		return s
+	}
 	var b strings.Builder
 	read, forms := make([]character, len(s)), formsOf(secret)
 	for i := range read {
@@ -52,14 +56,20 @@ func hide(s, secret string) string {
 	return b.String()
 }
 
+// newestForms is what formsOf returned last, since a program has one secret for all texts.
+var newestForms atomic.Pointer[[]string]
+
 // base64URL replaces what base64 for URLs writes differently.
 var base64URL = strings.NewReplacer("+", "-", "/", "_")
 
 // formsOf returns secret as it is, in hexadecimal, and in base64. There it has three
 // forms, by how many bytes are encoded before it, as in "name:secret" (RFC 7617), and
 // each may have another one for URLs. Of each only the part is returned that does not
-// depend on the bytes around secret.
+// depend on the bytes around secret. The result must not be changed.
 func formsOf(secret string) []string {
+	if newest := newestForms.Load(); newest != nil && (*newest)[0] == secret {
+		return *newest
+	}
 	forms := []string{secret, hex.EncodeToString([]byte(secret))}
 	for before := range 3 {
 		encoded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("-", before) + secret))
@@ -69,6 +79,7 @@ func formsOf(secret string) []string {
 			forms = append(forms, forURL)
 		}
 	}
+	newestForms.Store(&forms)
 	return forms
 }
 
