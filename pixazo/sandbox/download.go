@@ -94,7 +94,7 @@ func (s *Sandbox) media(w http.ResponseWriter, r *http.Request) {
 		video = portraitVideo
 	}
 	if script.when == atDownload {
-		script.answer(s, w, r, video)
+		script.answer(script, s, w, r, video)
 		return
 	}
 	serveVideo(w, r, video, ended)
@@ -115,11 +115,11 @@ func writeStoreError(w http.ResponseWriter, code int, name, message string) {
 	fmt.Fprintf(w, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>%s</Message></Error>\n", name, message)
 }
 
-func gone(_ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
+func gone(_ Script, _ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
 	writeStoreError(w, http.StatusNotFound, "NoSuchKey", "The specified key does not exist.")
 }
 
-func empty(_ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
+func empty(_ Script, _ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
 	w.Header().Set("Content-Type", "video/mp4")
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(http.StatusOK)
@@ -127,13 +127,13 @@ func empty(_ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
 
 // dropEachThird drops the connection after each third of the video. A client that
 // resumes has all of it with its third request.
-func dropEachThird(_ *Sandbox, w http.ResponseWriter, r *http.Request, video []byte) {
+func dropEachThird(_ Script, _ *Sandbox, w http.ResponseWriter, r *http.Request, video []byte) {
 	serveVideo(cut(w, (len(video)+2)/3), r, video, time.Time{})
 }
 
 // dropHalfway ignores Range: each answer begins with the first byte and is dropped in the
 // middle.
-func dropHalfway(_ *Sandbox, w http.ResponseWriter, r *http.Request, video []byte) {
+func dropHalfway(_ Script, _ *Sandbox, w http.ResponseWriter, r *http.Request, video []byte) {
 	w.Header().Set("Content-Type", "video/mp4")
 	w.Header().Set("Content-Length", strconv.Itoa(len(video)))
 	w.Header().Set("Accept-Ranges", "none")
@@ -143,24 +143,21 @@ func dropHalfway(_ *Sandbox, w http.ResponseWriter, r *http.Request, video []byt
 	}
 }
 
-// trickle returns an answer that takes d to send the whole video, and a proportionate
-// time for a part of it.
-func trickle(d time.Duration) answer {
-	return func(s *Sandbox, w http.ResponseWriter, r *http.Request, video []byte) {
-		slowly := func(data []byte) (written int, err error) {
-			for piece := range slices.Chunk(data, len(video)/50+1) {
-				s.pause(r, d*time.Duration(len(piece))/time.Duration(len(video)))
-				n, err := w.Write(piece)
-				written += n
-				if err != nil {
-					return written, err
-				}
-				_ = http.NewResponseController(w).Flush()
+// trickle takes script.delay to send the whole video, and a proportionate time for a part of it.
+func trickle(script Script, s *Sandbox, w http.ResponseWriter, r *http.Request, video []byte) {
+	slowly := func(data []byte) (written int, err error) {
+		for piece := range slices.Chunk(data, len(video)/50+1) {
+			s.pause(r, script.delay*time.Duration(len(piece))/time.Duration(len(video)))
+			n, err := w.Write(piece)
+			written += n
+			if err != nil {
+				return written, err
 			}
-			return written, nil
+			_ = http.NewResponseController(w).Flush()
 		}
-		serveVideo(bodyWriter{w, slowly}, r, video, time.Time{})
+		return written, nil
 	}
+	serveVideo(bodyWriter{w, slowly}, r, video, time.Time{})
 }
 
 // cut returns a ResponseWriter that drops the connection after n bytes of the body.

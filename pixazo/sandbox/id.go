@@ -140,7 +140,7 @@ func (j job) status(now time.Time, origin string) statusBody {
 		body.UpdatedAt = seconds(j.created.Add(begin))
 	}
 	if s := j.script(); s.alter != nil && s.covers(age, j.duration) {
-		s.alter(&body)
+		s.alter(s, &body)
 	}
 	return body
 }

@@ -202,7 +202,7 @@ func (s *Sandbox) submit(w http.ResponseWriter, r *http.Request) {
 		j.duration = 0
 	}
 	if script.when == beforeAccepting && (!script.once || s.firstTime(prompt)) {
-		script.answer(s, w, r, nil)
+		script.answer(script, s, w, r, nil)
 		return
 	}
 	s.accept(w, r, j, hook, body)
@@ -247,7 +247,7 @@ func (s *Sandbox) status(w http.ResponseWriter, r *http.Request) {
 // answer answers with value, or has script answer if plays is true.
 func (s *Sandbox) answer(w http.ResponseWriter, r *http.Request, script Script, plays bool, value any) {
 	if plays && script.answer != nil {
-		script.answer(s, w, r, encode(value))
+		script.answer(script, s, w, r, encode(value))
 		return
 	}
 	writeJSON(w, http.StatusOK, encode(value))

@@ -18,15 +18,22 @@ type Script struct {
 	Name    string // lower case letters, digits and hyphens
 	Meaning string // one sentence without a full stop
 
-	when         moment            // when answer or alter is used
-	answer       answer            // answers in place of the sandbox
-	alter        func(*statusBody) // changes the job's status
-	once         bool              // answer is used for the first submission of a prompt only
-	done         bool              // the job has ended when it is submitted
-	linkLife     time.Duration     // how long a media URL works after the status that named it; 0 for ever
-	twoVideos    bool              // the job has two videos
-	noWebhook    bool              // no webhook is delivered
-	webhookTwice bool              // each webhook is delivered twice
+	when         moment                    // when answer or alter is used
+	answer       answer                    // answers in place of the sandbox
+	alter        func(Script, *statusBody) // changes the job's status
+	once         bool                      // answer is used for the first submission of a prompt only
+	done         bool                      // the job has ended when it is submitted
+	linkLife     time.Duration             // how long a media URL works after the status that named it; 0 for ever
+	twoVideos    bool                      // the job has two videos
+	noWebhook    bool                      // no webhook is delivered
+	webhookTwice bool                      // each webhook is delivered twice
+
+	// What answer or alter uses. Data instead of closures costs nothing at the start.
+	code       int           // HTTP status
+	retryAfter string        // header of that name, "" for none
+	words      string        // error text, or the body
+	status     string        // status of the job
+	delay      time.Duration // how much longer an answer takes
 }
 
 // moment is a time in the life of a job.
@@ -62,36 +69,36 @@ func (s Script) covers(age, duration time.Duration) bool {
 // Scripts are all scripts. The position of a script, 6 bits, is part of request_ids: new
 // ones go at the end, and there can be 63. It must not be changed while a Sandbox runs.
 var Scripts = []Script{
-	{Name: "400", Meaning: "the submission is refused with 400", when: beforeAccepting, answer: refuse(400, "the video agent rejected the request")},
-	{Name: "401", Meaning: "the submission is refused with 401", when: beforeAccepting, answer: refuse(401, "the subscription key is missing or invalid")},
-	{Name: "402", Meaning: "the submission is refused with 402, out of credits", when: beforeAccepting, answer: refuse(402, "insufficient credits")},
-	{Name: "403", Meaning: "the submission is refused with 403", when: beforeAccepting, answer: refuse(403, "the subscription does not cover this API")},
-	{Name: "422", Meaning: "the submission is refused with 422", when: beforeAccepting, answer: refuse(422, "the avatar_id does not exist")},
-	{Name: "429", Meaning: "the first submission of this prompt is refused with 429 and Retry-After: 1, later ones succeed", when: beforeAccepting, answer: limit("1"), once: true},
-	{Name: "429-always", Meaning: "every submission is refused with 429 and Retry-After: 1", when: beforeAccepting, answer: limit("1")},
-	{Name: "500", Meaning: "the submission is answered with 500, not accepted", when: beforeAccepting, answer: refuse(500, "internal server error")},
-	{Name: "503", Meaning: "the submission is answered with 503, not accepted", when: beforeAccepting, answer: refuse(503, "service unavailable")},
+	{Name: "400", Meaning: "the submission is refused with 400", when: beforeAccepting, answer: refuse, code: 400, words: "the video agent rejected the request"},
+	{Name: "401", Meaning: "the submission is refused with 401", when: beforeAccepting, answer: refuse, code: 401, words: "the subscription key is missing or invalid"},
+	{Name: "402", Meaning: "the submission is refused with 402, out of credits", when: beforeAccepting, answer: refuse, code: 402, words: "insufficient credits"},
+	{Name: "403", Meaning: "the submission is refused with 403", when: beforeAccepting, answer: refuse, code: 403, words: "the subscription does not cover this API"},
+	{Name: "422", Meaning: "the submission is refused with 422", when: beforeAccepting, answer: refuse, code: 422, words: "the avatar_id does not exist"},
+	{Name: "429", Meaning: "the first submission of this prompt is refused with 429 and Retry-After: 1, later ones succeed", when: beforeAccepting, answer: refuse, code: 429, words: rateLimit, retryAfter: "1", once: true},
+	{Name: "429-always", Meaning: "every submission is refused with 429 and Retry-After: 1", when: beforeAccepting, answer: refuse, code: 429, words: rateLimit, retryAfter: "1"},
+	{Name: "500", Meaning: "the submission is answered with 500, not accepted", when: beforeAccepting, answer: refuse, code: 500, words: "internal server error"},
+	{Name: "503", Meaning: "the submission is answered with 503, not accepted", when: beforeAccepting, answer: refuse, code: 503, words: "service unavailable"},
 	{Name: "redirect", Meaning: "the submission is answered with 307 to another origin, not accepted", when: beforeAccepting, answer: redirect},
 	{Name: "drop-before", Meaning: "the connection is dropped without an answer, not accepted", when: beforeAccepting, answer: drop},
 	{Name: "drop-after", Meaning: "accepted, then the connection is dropped without an answer", when: afterAccepting, answer: drop},
-	{Name: "slow", Meaning: "accepted, the answer comes after 3 s", when: afterAccepting, answer: slow(3 * time.Second)},
-	{Name: "slow-forever", Meaning: "accepted, the answer never comes", when: afterAccepting, answer: slow(1 << 62)},
+	{Name: "slow", Meaning: "accepted, the answer comes after 3 s", when: afterAccepting, answer: slow, delay: 3 * time.Second},
+	{Name: "slow-forever", Meaning: "accepted, the answer never comes", when: afterAccepting, answer: slow, delay: 1 << 62},
 	{Name: "truncated", Meaning: "accepted, the JSON of the answer ends after the request_id", when: afterAccepting, answer: truncate},
 	{Name: "html", Meaning: "accepted, the answer is an HTML page with status 200", when: afterAccepting, answer: html},
 	{Name: "oversized", Meaning: "accepted, the answer is valid JSON of more than 1 MiB", when: afterAccepting, answer: oversize},
 	{Name: "finished", Meaning: "accepted, the answer already says COMPLETED and carries the output", done: true},
-	{Name: "failed", Meaning: "the job ends as FAILED with an error text", when: atEnd, alter: fail("FAILED", "the video agent could not render the storyboard")},
-	{Name: "error", Meaning: "the job ends as ERROR with an error text", when: atEnd, alter: fail("ERROR", "the video agent ended without a result")},
-	{Name: "hostile", Meaning: "the job ends as FAILED, its error text holds control characters, markup and instructions", when: atEnd, alter: fail("FAILED", hostileText)},
-	{Name: "unknown-status", Meaning: "the job's status is RENDERING, a word outside the documents, in its middle third", when: middleThird, alter: func(b *statusBody) { b.Status = "RENDERING" }},
-	{Name: "url-string", Meaning: "the finished job's media_url is a string instead of an array", when: atEnd, alter: func(b *statusBody) { b.Output.MediaURL = b.Output.MediaURL.([]string)[0] }},
-	{Name: "status-401", Meaning: "status requests answer 401 in the job's middle third", when: middleThird, answer: refuse(401, "the subscription key is missing or invalid")},
-	{Name: "status-404-early", Meaning: "status requests answer 404 in the job's first quarter", when: firstQuarter, answer: refuse(404, "no such request")},
-	{Name: "status-429", Meaning: "status requests answer 429 with Retry-After: 1 in the job's middle third", when: middleThird, answer: limit("1")},
-	{Name: "status-500", Meaning: "status requests answer 500 in the job's middle third", when: middleThird, answer: refuse(500, "internal server error")},
-	{Name: "status-503", Meaning: "status requests answer 503 in the job's middle third", when: middleThird, answer: refuse(503, "service unavailable")},
+	{Name: "failed", Meaning: "the job ends as FAILED with an error text", when: atEnd, alter: fail, status: "FAILED", words: "the video agent could not render the storyboard"},
+	{Name: "error", Meaning: "the job ends as ERROR with an error text", when: atEnd, alter: fail, status: "ERROR", words: "the video agent ended without a result"},
+	{Name: "hostile", Meaning: "the job ends as FAILED, its error text holds control characters, markup and instructions", when: atEnd, alter: fail, status: "FAILED", words: hostileText},
+	{Name: "unknown-status", Meaning: "the job's status is RENDERING, a word outside the documents, in its middle third", when: middleThird, alter: func(_ Script, b *statusBody) { b.Status = "RENDERING" }},
+	{Name: "url-string", Meaning: "the finished job's media_url is a string instead of an array", when: atEnd, alter: func(_ Script, b *statusBody) { b.Output.MediaURL = b.Output.MediaURL.([]string)[0] }},
+	{Name: "status-401", Meaning: "status requests answer 401 in the job's middle third", when: middleThird, answer: refuse, code: 401, words: "the subscription key is missing or invalid"},
+	{Name: "status-404-early", Meaning: "status requests answer 404 in the job's first quarter", when: firstQuarter, answer: refuse, code: 404, words: "no such request"},
+	{Name: "status-429", Meaning: "status requests answer 429 with Retry-After: 1 in the job's middle third", when: middleThird, answer: refuse, code: 429, words: rateLimit, retryAfter: "1"},
+	{Name: "status-500", Meaning: "status requests answer 500 in the job's middle third", when: middleThird, answer: refuse, code: 500, words: "internal server error"},
+	{Name: "status-503", Meaning: "status requests answer 503 in the job's middle third", when: middleThird, answer: refuse, code: 503, words: "service unavailable"},
 	{Name: "status-drop", Meaning: "status requests find the connection dropped in the job's middle third", when: middleThird, answer: drop},
-	{Name: "status-slow", Meaning: "every status answer takes 2 s", when: always, answer: slow(2 * time.Second)},
+	{Name: "status-slow", Meaning: "every status answer takes 2 s", when: always, answer: slow, delay: 2 * time.Second},
 	{Name: "status-truncated", Meaning: "status answers are cut off inside the JSON in the job's middle third", when: middleThird, answer: truncate},
 	{Name: "status-html", Meaning: "status answers are an HTML page with status 200 in the job's middle third", when: middleThird, answer: html},
 	{Name: "status-oversized", Meaning: "status answers are valid JSON of more than 1 MiB in the job's middle third", when: middleThird, answer: oversize},
@@ -101,21 +108,21 @@ var Scripts = []Script{
 	{Name: "media-empty", Meaning: "the video's link answers with an empty body with status 200", when: atDownload, answer: empty},
 	{Name: "media-drop", Meaning: "the connection breaks after each third of the video, Range requests go on from there", when: atDownload, answer: dropEachThird},
 	{Name: "media-drop-norange", Meaning: "the connection breaks in the middle of the video, Range requests begin again", when: atDownload, answer: dropHalfway},
-	{Name: "media-slow", Meaning: "the video takes 5 s to come", when: atDownload, answer: trickle(5 * time.Second)},
+	{Name: "media-slow", Meaning: "the video takes 5 s to come", when: atDownload, answer: trickle, delay: 5 * time.Second},
 	{Name: "two-videos", Meaning: "the finished job has two media_urls, the second is the other orientation's video", twoVideos: true},
-	{Name: "404", Meaning: "the submission is refused with 404, as at a wrong address", when: beforeAccepting, answer: refuse(404, "resource not found")},
-	{Name: "403-credits", Meaning: "the submission is refused with 403, in words of credits", when: beforeAccepting, answer: refuse(403, "insufficient credits, please top up your balance")},
-	{Name: "error-object", Meaning: "the submission is refused with 422, the error is an object with code, message and param", when: beforeAccepting, answer: reply(422, `{"error":{"code":"avatar_not_found","message":"the avatar does not exist","param":"avatar_id","doc_url":"https://docs.invalid/"}}`)},
-	{Name: "error-list", Meaning: "the submission is refused with 422, detail is a list of places and messages", when: beforeAccepting, answer: reply(422, `{"detail":[{"loc":["body","prompt"],"msg":"the prompt is too vague","type":"value_error"}]}`)},
-	{Name: "error-message", Meaning: "the submission is refused with 400, the words are in message", when: beforeAccepting, answer: reply(400, `{"statusCode":400,"message":["the voice does not speak"],"error":"Bad Request"}`)},
+	{Name: "404", Meaning: "the submission is refused with 404, as at a wrong address", when: beforeAccepting, answer: refuse, code: 404, words: "resource not found"},
+	{Name: "403-credits", Meaning: "the submission is refused with 403, in words of credits", when: beforeAccepting, answer: refuse, code: 403, words: "insufficient credits, please top up your balance"},
+	{Name: "error-object", Meaning: "the submission is refused with 422, the error is an object with code, message and param", when: beforeAccepting, answer: reply, code: 422, words: `{"error":{"code":"avatar_not_found","message":"the avatar does not exist","param":"avatar_id","doc_url":"https://docs.invalid/"}}`},
+	{Name: "error-list", Meaning: "the submission is refused with 422, detail is a list of places and messages", when: beforeAccepting, answer: reply, code: 422, words: `{"detail":[{"loc":["body","prompt"],"msg":"the prompt is too vague","type":"value_error"}]}`},
+	{Name: "error-message", Meaning: "the submission is refused with 400, the words are in message", when: beforeAccepting, answer: reply, code: 400, words: `{"statusCode":400,"message":["the voice does not speak"],"error":"Bad Request"}`},
 	{Name: "key-echo", Meaning: "the submission is refused with 401, the error repeats the key with an invisible character inside", when: beforeAccepting, answer: echoKey},
-	{Name: "429-accepted", Meaning: "accepted, the answer has status 429 with Retry-After: 1 and names the request_id", when: afterAccepting, answer: accepted(429)},
-	{Name: "500-accepted", Meaning: "accepted, the answer has status 500 and names the request_id", when: afterAccepting, answer: accepted(500)},
-	{Name: "failure-code", Meaning: "the job ends as FAILED with failure_code and failure_message in place of an error", when: atEnd, alter: func(b *statusBody) {
+	{Name: "429-accepted", Meaning: "accepted, the answer has status 429 with Retry-After: 1 and names the request_id", when: afterAccepting, answer: refuseAccepted, code: 429, retryAfter: "1"},
+	{Name: "500-accepted", Meaning: "accepted, the answer has status 500 and names the request_id", when: afterAccepting, answer: refuseAccepted, code: 500},
+	{Name: "failure-code", Meaning: "the job ends as FAILED with failure_code and failure_message in place of an error", when: atEnd, alter: func(_ Script, b *statusBody) {
 		b.Status, b.Output, b.FailureCode, b.FailureMessage = "FAILED", nil, "script_too_long", "the script is too long for one video"
 	}},
-	{Name: "stuck", Meaning: "the job stays PROCESSING for ever", when: atEnd, alter: func(b *statusBody) { b.Status, b.Output, b.CompletedAt = "PROCESSING", nil, nil }},
-	{Name: "status-429-day", Meaning: "status requests answer 429 with Retry-After: 86400 in the job's middle third", when: middleThird, answer: limit("86400")},
+	{Name: "stuck", Meaning: "the job stays PROCESSING for ever", when: atEnd, alter: func(_ Script, b *statusBody) { b.Status, b.Output, b.CompletedAt = "PROCESSING", nil, nil }},
+	{Name: "status-429-day", Meaning: "status requests answer 429 with Retry-After: 86400 in the job's middle third", when: middleThird, answer: refuse, code: 429, words: rateLimit, retryAfter: "86400"},
 	{Name: "extras", Meaning: "the finished job's output also has duration, thumbnail_url, subtitle_url, captioned_video_url, gif_url and title", when: atEnd, alter: addExtras},
 	{Name: "webhook-lost", Meaning: "no webhook is delivered", noWebhook: true},
 	{Name: "webhook-twice", Meaning: "each webhook is delivered twice", webhookTwice: true},
@@ -138,61 +145,54 @@ func findScript(prompt string) (int, error) {
 	return 0, fmt.Errorf("unknown script %.50s; the known names are %s", match[0], strings.Join(names, ", "))
 }
 
+const rateLimit = "rate limit exceeded"
+
 // answer answers a request in place of the sandbox. body is what the sandbox would have
 // answered, nil before a submission is accepted.
-type answer func(s *Sandbox, w http.ResponseWriter, r *http.Request, body []byte)
+type answer func(script Script, s *Sandbox, w http.ResponseWriter, r *http.Request, body []byte)
 
-// refuse returns an answer with a status code and an error message, as the gateway
-// refuses requests.
-func refuse(code int, message string) answer {
-	return func(_ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
-		writeError(w, code, errors.New(message))
+// refuse answers with an error in the form of the gateway.
+func refuse(script Script, _ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
+	script.setRetryAfter(w)
+	writeError(w, script.code, errors.New(script.words))
+}
+
+func (script Script) setRetryAfter(w http.ResponseWriter) {
+	if script.retryAfter != "" {
+		w.Header().Set("Retry-After", script.retryAfter)
 	}
 }
 
-func reply(code int, body string) answer {
-	return func(_ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) { writeJSON(w, code, []byte(body)) }
+func reply(script Script, _ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
+	writeJSON(w, script.code, []byte(script.words))
 }
 
-func limit(retryAfter string) answer {
-	return func(_ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
-		w.Header().Set("Retry-After", retryAfter)
-		writeError(w, http.StatusTooManyRequests, errors.New("rate limit exceeded"))
-	}
-}
-
-func echoKey(_ *Sandbox, w http.ResponseWriter, r *http.Request, _ []byte) {
+func echoKey(_ Script, _ *Sandbox, w http.ResponseWriter, r *http.Request, _ []byte) {
 	key := r.Header.Get(keyHeader)
 	writeError(w, http.StatusUnauthorized, fmt.Errorf("the key %s\u200b%s was revoked", key[:len(key)/2], key[len(key)/2:]))
 }
 
-// accepted returns an answer with the right body, but the status code of a failure.
-func accepted(code int) answer {
-	return func(_ *Sandbox, w http.ResponseWriter, _ *http.Request, body []byte) {
-		if code == http.StatusTooManyRequests {
-			w.Header().Set("Retry-After", "1")
-		}
-		writeJSON(w, code, body)
-	}
+// refuseAccepted answers with the right body, but the status code of a failure.
+func refuseAccepted(script Script, _ *Sandbox, w http.ResponseWriter, _ *http.Request, body []byte) {
+	script.setRetryAfter(w)
+	writeJSON(w, script.code, body)
 }
 
 // redirect answers with a redirect to a host that can't exist (RFC 6761), so that a
 // client that follows it gives its key to nobody.
-func redirect(_ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
+func redirect(_ Script, _ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
 	w.Header().Set("Location", "https://elsewhere.invalid"+submitPath)
 	writeError(w, http.StatusTemporaryRedirect, errors.New("moved"))
 }
 
 // drop makes net/http close the connection without an answer.
-func drop(*Sandbox, http.ResponseWriter, *http.Request, []byte) {
+func drop(Script, *Sandbox, http.ResponseWriter, *http.Request, []byte) {
 	panic(http.ErrAbortHandler)
 }
 
-func slow(d time.Duration) answer {
-	return func(s *Sandbox, w http.ResponseWriter, r *http.Request, body []byte) {
-		s.pause(r, d)
-		writeJSON(w, http.StatusOK, body)
-	}
+func slow(script Script, s *Sandbox, w http.ResponseWriter, r *http.Request, body []byte) {
+	s.pause(r, script.delay)
+	writeJSON(w, http.StatusOK, body)
 }
 
 // pause waits for d. It drops the connection when the client leaves, and at Close, so that
@@ -205,28 +205,26 @@ func (s *Sandbox) pause(r *http.Request, d time.Duration) {
 
 // truncate cuts the body off inside its second field; the first one is the request_id.
 // Content-Length is that of the cut body, so that only the JSON is broken.
-func truncate(_ *Sandbox, w http.ResponseWriter, _ *http.Request, body []byte) {
+func truncate(_ Script, _ *Sandbox, w http.ResponseWriter, _ *http.Request, body []byte) {
 	writeJSON(w, http.StatusOK, body[:bytes.IndexByte(body, ',')+8])
 }
 
-func html(_ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
+func html(_ Script, _ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	fmt.Fprint(w, "<!DOCTYPE html>\n<html><head><title>Just a moment...</title></head><body><h1>Checking your browser</h1></body></html>\n")
 }
 
-func oversize(_ *Sandbox, w http.ResponseWriter, _ *http.Request, body []byte) {
+func oversize(_ Script, _ *Sandbox, w http.ResponseWriter, _ *http.Request, body []byte) {
 	padding := `,"padding":"` + strings.Repeat("x", 1<<20) + `"}`
 	writeJSON(w, http.StatusOK, append(bytes.TrimSuffix(body, []byte("}")), padding...))
 }
 
-func fail(status, message string) func(*statusBody) {
-	return func(b *statusBody) {
-		b.Status, b.Error, b.Output = status, &message, nil
-	}
+func fail(script Script, b *statusBody) {
+	b.Status, b.Error, b.Output = script.status, &script.words, nil
 }
 
 // addExtras adds the further fields that HeyGen's own API has for a finished video.
-func addExtras(b *statusBody) {
+func addExtras(_ Script, b *statusBody) {
 	first := b.Output.MediaURL.([]string)[0]
 	beside := func(file string) string { return strings.TrimSuffix(first, mediaFile) + file }
 	b.Output.extras = &extras{
