@@ -223,26 +223,39 @@ func TestFollowedJobsDoNotStandInTheWayOfACall(t *testing.T) {
 // the clock of a bubble elsewhere than on Linux.
 const atOnce = 50 * time.Millisecond
 
-func TestPollsOfFollowedJobsAreSpread(t *testing.T) {
+func TestPollsOfManyJobsAreSpread(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var polls counting
-		tracker := newTracker(t, &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
-			defer polls.enter()()
-			return processing(id), nil
-		}})
-		for i := range 300 {
-			defer tracker.Follow(t.Context(), fmt.Sprintf("id-%d", i))()
-		}
-		time.Sleep(10 * time.Second)
-		if n, _ := polls.counts(); n > 20*10+8 || n < 150 {
-			t.Errorf("%d polls in 10 s, want 20 a second", n)
-		}
-		start := time.Now()
-		if _, err := tracker.Wait(t.Context(), "id-299", 0, nil); err != nil || time.Since(start) > atOnce {
-			t.Errorf("a wait got %v after %v", err, time.Since(start))
-		}
-	})
+	for name, tt := range map[string]struct{ jobs, seconds, perSecond, atOnce int }{"followed": {300, 10, 20, 8}, "awaited": {900, 2, 400, 64}} {
+		synctest.Test(t, func(t *testing.T) {
+			var polls counting
+			tracker := openTracker(t, &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
+				defer polls.enter()()
+				return processing(id), nil
+			}}, t.TempDir(), jobs.Options{MaxWaits: tt.jobs})
+			ctx, cancel := context.WithCancel(t.Context())
+			var waits sync.WaitGroup
+			for i := range tt.jobs {
+				id := fmt.Sprintf("id-%d", i)
+				if name == "followed" {
+					defer tracker.Follow(t.Context(), id)()
+				} else {
+					waits.Go(func() { _, _ = tracker.Wait(ctx, id, time.Minute, nil) })
+				}
+			}
+			time.Sleep(time.Duration(tt.seconds) * time.Second)
+			if n, _ := polls.counts(); n > tt.seconds*tt.perSecond+tt.atOnce || n < tt.seconds*tt.perSecond*3/4 {
+				t.Errorf("%s: %d polls in %d s, want %d a second", name, n, tt.seconds, tt.perSecond)
+			}
+			if name == "followed" {
+				start := time.Now()
+				if _, err := tracker.Wait(t.Context(), "id-299", 0, nil); err != nil || time.Since(start) > atOnce {
+					t.Errorf("a wait got %v after %v", err, time.Since(start))
+				}
+			}
+			cancel()
+			waits.Wait()
+		})
+	}
 }
 
 // Followers in several processes cost a job one stream of polls.

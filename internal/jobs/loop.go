@@ -13,14 +13,17 @@ import (
 )
 
 const (
-	// The most polls under way at once of jobs that somebody waits for. More would have
-	// to wait for the gateway's client and the journal.
+	// The most polls under way at once of jobs that somebody waits for, each of which
+	// counts for at least attendTurn: 400 polls a second in all. More at once would have
+	// to wait for the gateway's client and the journal; more a second would leave too
+	// little of the processor to other calls, when thousands begin to wait at once.
 	maxAttending = 64
+	attendTurn   = 160 * time.Millisecond
 
-	// The same for jobs that are only followed, which leaves most of the client's
-	// capacity to the others.
+	// The same for jobs that are only followed, 20 polls a second in all, which leaves
+	// most of the client's capacity to the others.
 	maxFollowing = 8
-	followPause  = 400 * time.Millisecond // before a slot of a followed job is used again: 20 polls a second in all
+	followTurn   = 400 * time.Millisecond
 
 	hopelessPause = time.Minute // between polls that fail until a person corrects something
 
@@ -168,9 +171,9 @@ func (t *Tracker) run(l *loop) {
 		t.mu.Lock()
 		attended := l.waiters > 0
 		t.mu.Unlock()
-		slots := t.following
+		slots, least := t.following, followTurn
 		if attended {
-			slots = t.attending
+			slots, least = t.attending, attendTurn
 		}
 		select {
 		case slots <- struct{}{}:
@@ -180,14 +183,18 @@ func (t *Tracker) run(l *loop) {
 		case <-l.ctx.Done():
 			return
 		}
-		if now := time.Now(); attended && !t.options.Team && now.Sub(told) >= attendEvery { // a team gets no notices
-			told = now
-			_ = t.journal.Attend(l.ctx, l.key.id, now.Add(attendFor))
-		}
-		pause, next, polled := t.turn(l, attended, interval)
-		interval = next
-		if polled && !attended {
-			time.AfterFunc(followPause, func() { <-slots })
+		begun := time.Now()
+		var pause time.Duration
+		var polled bool
+		aside(func() {
+			if now := time.Now(); attended && !t.options.Team && now.Sub(told) >= attendEvery { // a team gets no notices
+				told = now
+				_ = t.journal.Attend(l.ctx, l.key.id, now.Add(attendFor))
+			}
+			pause, interval, polled = t.turn(l, attended, interval)
+		})
+		if polled {
+			time.AfterFunc(least-time.Since(begun), func() { <-slots })
 		} else {
 			<-slots
 		}
