@@ -103,7 +103,7 @@ func memoryFor(waits int) int64 {
 	if waits == 0 {
 		return math.MaxInt64
 	}
-	return 110<<20 + int64(waits)*60<<10 + max(int64(waits)-5000, 0)*24<<10
+	return 118<<20 + int64(waits)*60<<10 + max(int64(waits)-5000, 0)*24<<10
 }
 
 // newHTTPServer returns a server that sets no time limit on an answer as a whole:
