@@ -96,23 +96,18 @@ func (j *Journal) duplicateOf(ctx context.Context, tx *sql.Tx, in Intent) (*Row,
 	recent, unfinished := in.SubmittedAt.Add(-duplicateSpan), in.SubmittedAt.Add(-unfinishedSpan)
 	row, err := j.one(ctx, tx, `WHERE gateway = $1 AND owner = $2 AND fingerprint = $3
 		AND (state IN ('submitting', 'uncertain')
-			OR state = 'alias' AND submitted_at > $4
+			OR state = 'alias' AND submitted_at > $4 AND EXISTS (SELECT 1 FROM jobs AS named WHERE named.gateway = $1 AND named.owner = $2
+				AND named.request_id = jobs.request_id AND named.state <> 'alias' AND named.status NOT IN ('FAILED', 'ERROR'))
 			OR state = 'accepted' AND status NOT IN ('FAILED', 'ERROR') AND (
 				submitted_at > $4 OR ended = 0 AND submitted_at > $5
 				OR request_id < $6 AND (request_id > $7 OR ended = 0 AND request_id > $8)))
 		ORDER BY row DESC LIMIT 1`,
 		j.gateway, in.Owner, in.Fingerprint, milli(recent), milli(unfinished), firstID(in.SubmittedAt.Add(maxAhead)), firstID(recent), firstID(unfinished))
-	if err != nil {
-		return nil, err
-	}
-	if row != nil && row.State == Alias {
+	if err == nil && row != nil && row.State == Alias {
 		row, err = j.named(ctx, tx, in.Owner, row.Job.RequestID)
-		if err != nil || row == nil || row.Job.Status.Failed() {
-			return nil, err
-		}
 	}
-	if row != nil {
-		return row, nil
+	if err != nil || row != nil {
+		return row, err
 	}
 	return nil, j.checkReplaced(ctx, tx, in)
 }

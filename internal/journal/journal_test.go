@@ -157,6 +157,18 @@ func TestWhatStandsInTheWayOfASubmission(t *testing.T) {
 				conclude(t, j, intend(t, j, submission("tides")), pixazo.Job{}, uncertain)
 				conclude(t, j, intend(t, j, allowed(submission("tides"))), pixazo.Job{}, &pixazo.Error{Code: pixazo.OutOfCredits})
 			}, 0, Uncertain},
+			{"finished, before one that got the id of a failed job", func(t *testing.T, j *Journal) {
+				accept(t, j, submission("other"), "id-1")
+				observe(t, j, pixazo.Job{RequestID: "id-1", Status: pixazo.Failed})
+				accept(t, j, submission("tides"), "id-2")
+				observe(t, j, pixazo.Job{RequestID: "id-2", Status: pixazo.Completed})
+				accept(t, j, allowed(submission("tides")), "id-1")
+			}, 5 * time.Minute, Accepted},
+			{"only one that got the id of a failed job", func(t *testing.T, j *Journal) {
+				accept(t, j, submission("other"), "id-1")
+				observe(t, j, pixazo.Job{RequestID: "id-1", Status: pixazo.Failed})
+				accept(t, j, submission("tides"), "id-1")
+			}, 0, ""},
 			{"another person's", func(t *testing.T, j *Journal) {
 				_, _, err := j.Intend(WithOwner(t.Context(), "somebody"), submission("tides"))
 				if err != nil {
