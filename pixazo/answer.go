@@ -32,12 +32,17 @@ type answer struct {
 
 // namedID returns the request_id that the answer names, "" if it names no valid one. It
 // looks at the fields request_id and polling_url of the body, and of its objects data,
-// error and detail, in which HeyGen's own API and common frameworks answer; an id
-// elsewhere, or in a text, may be that of another job. It prefers an id of our model,
-// since proxies put request_ids of their own into error pages. The body may be cut off
-// behind the id.
+// error and detail, in which HeyGen's own API and common frameworks answer, and at the
+// headers with the address of what a request has made; an id elsewhere, or in a text, may
+// be that of another job. It prefers an id of our model, since proxies put request_ids of
+// their own into error pages. The body may be cut off behind the id.
 func (a answer) namedID() string {
 	ids := idsIn(bytes.TrimLeft(a.body, "[ \t\r\n"), true)
+	if a.status != http.StatusTemporaryRedirect && a.status != http.StatusPermanentRedirect { // which have made nothing
+		for _, name := range []string{"Location", "Content-Location", "Operation-Location"} {
+			ids = append(ids, idAtEnd(a.header.Get(name)))
+		}
+	}
 	ids = slices.DeleteFunc(ids, func(id string) bool { return CheckRequestID(id) != nil || a.key.Clean(id, maxIDLength) != id })
 	if i := slices.IndexFunc(ids, namesOurModel); i > 0 {
 		return ids[i]
@@ -48,10 +53,21 @@ func (a answer) namedID() string {
 // namesOurModel reports whether requestID is that of a job of this model.
 func namesOurModel(requestID string) bool { return strings.HasPrefix(requestID, IDPrefix) }
 
+// idAtEnd returns the request_id of a job of this model with which the path of a status
+// address ends, "" if it ends with none.
+func idAtEnd(address string) string {
+	address, _, _ = strings.Cut(address, "?")
+	if id := path.Base(address); namesOurModel(id) {
+		return id
+	}
+	return ""
+}
+
 // idsIn returns the ids that request_id and polling_url hold in a JSON object, which may be cut off, and
 // with envelopes those in its objects data, error and detail.
 func idsIn(object []byte, envelopes bool) (ids []string) {
 	d := json.NewDecoder(bytes.NewReader(object))
+	d.UseNumber()
 	if brace, err := d.Token(); err != nil || brace != json.Delim('{') {
 		return nil
 	}
@@ -66,11 +82,11 @@ func idsIn(object []byte, envelopes bool) (ids []string) {
 		switch name {
 		case "request_id":
 			if id, ok := value.(string); ok {
-				ids = append(ids, id)
+				ids = append(ids, strings.TrimSpace(id))
 			}
 		case "polling_url":
-			if address, ok := value.(string); ok && namesOurModel(path.Base(address)) {
-				ids = append(ids, path.Base(address))
+			if address, ok := value.(string); ok {
+				ids = append(ids, idAtEnd(address))
 			}
 		case "data", "error", "detail":
 			if envelopes {
@@ -127,7 +143,7 @@ var aboutMoney = text.Pattern(`(?i)credit|funds|balance([^rd]|$)`)
 func (a answer) words() string {
 	var body any
 	said := ""
-	err := json.Unmarshal(a.body, &body)
+	err := decodeJSON(a.body, &body)
 	switch object, ok := body.(map[string]any); {
 	case ok:
 		said = cmp.Or(sayings(object), wordsOf(object["title"])) // RFC 9457
@@ -145,6 +161,18 @@ func (a answer) words() string {
 // shown returns words of the gateway cleaned, without the key and without base64 data.
 func (a answer) shown(words string, limit int) string {
 	return text.Clean(text.WithoutData(a.key.Clean(words, len(words))), limit)
+}
+
+// decodeJSON is json.Unmarshal for a value without a type. It takes numbers that no
+// float64 holds, since one such number must not cost a caller the rest of an answer.
+func decodeJSON(body []byte, value any) error {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	err := d.Decode(value)
+	if _, more := d.Token(); err == nil && more != io.EOF {
+		err = errors.New("something follows the JSON")
+	}
+	return err
 }
 
 // sayings returns all that a JSON object says of an error, each thing once, as in
@@ -188,8 +216,8 @@ func wordsOf(value any) string {
 	switch v := value.(type) {
 	case string:
 		return v
-	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64)
+	case json.Number:
+		return v.String()
 	case []any:
 		said := ""
 		for _, item := range v {

@@ -127,7 +127,7 @@ func newTransport() *http.Transport {
 	}
 }
 
-var errRedirect = errors.New("a redirect away from the gateway was refused")
+var errRedirect = errors.New("a redirect away from the gateway, or the sixth in a row, was refused")
 
 // checkRedirect refuses redirects to other hosts, to which net/http would send the
 // key's header, too.

@@ -31,21 +31,24 @@ func decodeJob(body []byte, requestID string) (Job, error) {
 }
 
 func TestDocumentedAnswerIsRead(t *testing.T) {
-	got, err := decodeJob([]byte(documented), "")
-	if err != nil {
-		t.Fatal(err)
-	}
 	ended := time.Date(2026, 5, 22, 13, 19, 23, 0, time.UTC)
 	want := Job{
 		RequestID: testID, Status: Completed,
 		Media:     Media{VideoURLs: []string{"https://pub-1.r2.dev/v1/" + testID + "/output.mp4"}, MediaType: "video/mp4"},
 		CreatedAt: time.Date(2026, 5, 22, 13, 17, 32, 110e6, time.UTC), UpdatedAt: ended, CompletedAt: ended,
 	}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got  %+v\nwant %+v", got, want)
-	}
-	if !got.Done() || got.Status.Failed() {
-		t.Error("a completed job is not done, or failed")
+	for name, body := range map[string]string{
+		"as it is":                 documented,
+		"its id in white space":    strings.Replace(documented, testID, ` `+testID+`\n`, 1),
+		"a number too large":       strings.Replace(documented, "null", "null, \"balance\": 1e999", 1),
+		"a number with 10k digits": strings.Replace(documented, "null", `null, "duration": `+strings.Repeat("9", 10_000), 1),
+	} {
+		for _, asked := range []string{"", testID} {
+			got, err := decodeJob([]byte(body), asked)
+			if err != nil || !reflect.DeepEqual(got, want) || !got.Done() || got.Status.Failed() {
+				t.Errorf("%s: got  %+v, error %v\nwant %+v", name, got, err, want)
+			}
+		}
 	}
 }
 

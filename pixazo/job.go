@@ -4,14 +4,13 @@
 package pixazo
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
 	"net/url"
-	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -96,7 +95,7 @@ const (
 // answer need not repeat; with "" the end of polling_url may name the job instead.
 func (c *Client) decode(a answer, requestID string) (Job, error) {
 	var body map[string]any
-	if err := json.Unmarshal(a.body, &body); err != nil {
+	if err := decodeJSON(a.body, &body); err != nil {
 		return Job{}, errors.New("the answer is not the documented JSON")
 	}
 	output, _ := body["output"].(map[string]any)
@@ -124,11 +123,13 @@ func (c *Client) decode(a answer, requestID string) (Job, error) {
 	job.Error = a.shown(said, maxErrorLength)
 
 	job.RequestID, _ = body["request_id"].(string)
+	if id := strings.TrimSpace(job.RequestID); namesOurModel(id) {
+		job.RequestID = id
+	}
 	if body["request_id"] == nil || body["request_id"] == "" {
-		job.RequestID = requestID
-		if named := path.Base(job.PollingURL); requestID == "" && namesOurModel(named) {
-			job.RequestID = named
-		}
+		job.RequestID = cmp.Or(requestID, idAtEnd(job.PollingURL))
+	} else if named := a.namedID(); requestID == "" && !namesOurModel(job.RequestID) && namesOurModel(named) {
+		job.RequestID = named // the other one is a proxy's
 	}
 	if CheckRequestID(job.RequestID) != nil || a.key.Clean(job.RequestID, maxIDLength) != job.RequestID {
 		// The error shows it all the same: it may be what the gateway knows the job by.

@@ -134,6 +134,9 @@ func (c *Client) outcome(a answer, err error) (Job, error) {
 	return job, nil
 }
 
+// anyID matches the request_id of a job of this model in a text.
+var anyID = text.Pattern(IDPrefix + `[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+
 // uncertain returns the error of a submission whose outcome is unknown. It has the
 // request_id that the answer names, with which a paid video can be found again.
 func uncertain(cause error, a answer) *Error {
@@ -148,6 +151,9 @@ func uncertain(cause error, a answer) *Error {
 	}
 	if id := a.namedID(); a.status < 400 || namesOurModel(id) {
 		e.RequestID = id
+	}
+	if id := anyID().FindString(string(a.body)); e.RequestID == "" && a.status/100 == 2 && !strings.Contains(e.Message, id) {
+		e.Message += "; somewhere in its answer stands " + id
 	}
 	return e
 }

@@ -138,6 +138,10 @@ func TestSubmitReadsTheAcceptedJob(t *testing.T) {
 		{"already failed", `{"request_id":"` + testID + `","status":"FAILED","error":"no"}`, Job{Status: Failed, Error: "no"}},
 		{"named by its polling_url alone", strings.Replace(queuedBody, "request_id", "id", 1), Job{Status: Queued, PollingURL: "https://gateway.pixazo.ai/v2/requests/status/" + testID}},
 		{"no status", `{"request_id":"` + testID + `"}`, Job{Status: Queued}},
+		{"in white space", `{"request_id":" ` + testID + `\n"}`, Job{Status: Queued}},
+		{"beside a number that no float holds", `{"balance":-1e999,"request_id":"` + testID + `"}`, Job{Status: Queued}},
+		{"beside the id of a proxy", `{"request_id":"req_7","status":"PROCESSING","data":{"request_id":"` + testID + `"}}`, Job{Status: Processing}},
+		{"twice, then the id of a proxy", `{"request_id":"` + testID + `","request_id":"req_7"}`, Job{Status: Queued}},
 		{"status of another type", `{"request_id":"` + testID + `","status":7}`, Job{Status: Queued}},
 		{"polling_url elsewhere", `{"request_id":"` + testID + `","status":"QUEUED","polling_url":"https://evil.example/v2"}`, Job{Status: Queued}},
 	} {
@@ -370,6 +374,9 @@ func TestAnswerThatNamesAJobMayHaveBeenAccepted(t *testing.T) {
 		"behind a byte order mark": "\ufeff" + `{"request_id":"` + testID + `"}`,
 		"broken off behind it":     `{"error":"busy","request_id":"` + testID + `","sta`,
 		"broken off in data":       `{"data":{"request_id":"` + testID + `","sta`,
+		"in a polling_url + query": `{"polling_url":"https://gateway.pixazo.ai/v2/requests/status/` + testID + `?region=eu"}`,
+		"behind a huge number":     `{"balance":1e999,"request_id":"` + testID + `"}`,
+		"in white space":           `{"request_id":" ` + testID + `\n"}`,
 		"oversized":                `{"request_id":"` + testID + `","padding":"` + strings.Repeat("x", maxAnswer) + `"}`,
 	}
 	for name, body := range bodies {
@@ -388,6 +395,42 @@ func TestAnswerThatNamesAJobMayHaveBeenAccepted(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestIDIsNamedWhereverItStands: an answer of success in a form of its own may have the
+// only trace of a paid video.
+func TestIDIsNamedWhereverItStands(t *testing.T) {
+	const address = "/v2/requests/status/" + testID
+	for _, tt := range []struct {
+		name      string
+		reply     reply
+		requestID string // of the error; "" when the id stands in its words alone
+	}{
+		{"id beside words", answered(200, `{"id":"`+testID+`","message":"accepted"}`), ""},
+		{"deeper, beside words", answered(200, `{"result":{"request_id":"`+testID+`"},"message":"accepted"}`), ""},
+		{"beside an empty one", answered(200, `{"request_id":"","job":"`+testID+`"}`), ""},
+		{"JSON in a text", answered(200, `{"message":"ok","body":"{\"request_id\":\"`+testID+`\"}"}`), ""},
+		{"event stream", answered(200, "data: {\"request_id\":\""+testID+"\"}\n\n"), ""},
+		{"HTML", answered(200, "<p>"+testID+"</p>"), ""},
+		{"behind what nests too deep", answered(200, `{"x":`+strings.Repeat("[", 20_000)+strings.Repeat("]", 20_000)+`,"request_id":"`+testID+`"}`), ""},
+		{"Location", answered(202, "", "Location: "+address), testID},
+		{"Location with a query", answered(204, "", "Location: https://gateway.pixazo.ai"+address+"?a=b"), testID},
+		{"Location of a redirect", answered(303, "", "Location: "+address), testID},
+		{"Operation-Location", answered(202, "", "Operation-Location: "+address), testID},
+		{"Location of a 429", answered(429, "", "Content-Location: "+address), testID},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newScript(t, tt.reply, answered(200, queuedBody))
+			_, err := submit(t.Context(), newTestClient(t, s), VideoRequest{Prompt: "p"})
+			e := checkError(t, err, SubmissionUncertain)
+			if e.RequestID != tt.requestID || tt.requestID == "" && !strings.Contains(e.Message, testID) {
+				t.Errorf("%s, request_id %q", e.Message, e.RequestID)
+			}
+			if n := len(s.arrivals()); n != 1 {
+				t.Errorf("sent %d times", n)
+			}
+		})
 	}
 }
 
