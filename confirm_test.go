@@ -173,6 +173,21 @@ func TestAYesComesWithTheCallOf2026(t *testing.T) {
 	if got := call(answer("accept")); !strings.Contains(got, `"request_id":"heygen-video-agent_`) {
 		t.Errorf("a yes: %s", got)
 	}
+	question(call(answer("accept"))) // the same yes, sent again
+}
+
+// The answer of a client that has closed its end can't come any more.
+func TestAServerThatEndsWaitsForNoAnswer(t *testing.T) {
+	t.Parallel()
+	p := asking(t, `{"elicitation":{}}`, "--max-wait=10m")
+	call := p.begin("generate_video", generate("tides"))
+	p.asked()
+	if err := p.in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r := p.await(call); !strings.HasPrefix(r.text(), "not_confirmed: the call was cancelled, or the server is ending") {
+		t.Error(r.text())
+	}
 }
 
 func TestReadOnly(t *testing.T) {

@@ -4,10 +4,12 @@ package tools
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,24 +26,30 @@ const (
 	yesFor        = 10 * time.Minute // how long a yes counts that came after its call had ended
 )
 
-// confirmations holds the confirmations of users that no call has used yet.
+// confirmations holds the confirmations of users that no call has used yet, and the
+// names of the questions that were answered with a yes.
 type confirmations struct {
-	mu  sync.Mutex
-	yes map[string]time.Time // when they came, by requestKey
+	mu   sync.Mutex
+	yes  map[string]time.Time // when they came, by requestKey
+	used map[string]time.Time // when they were answered, by requestState
 }
 
 // takeAnswer takes the user's answer out of req, with which a client of 2026-07-28 repeats its
-// call. An answer to a question about other arguments is ignored. An answer other than
-// yes is errDeclined.
+// call. An answer to a question about other arguments is ignored, and so is a second yes
+// to one question, which may be the first that was sent again. An answer other than yes
+// is errDeclined.
 func (c *confirmations) takeAnswer(ctx context.Context, req mcp.CallToolRequest) error {
-	if _, answered := server.InputResponse(req.Params.InputResponses, spendQuestion); !answered || req.Params.RequestState != requestKey(ctx, req) {
+	state, key := req.Params.RequestState, requestKey(ctx, req)
+	if _, answered := server.InputResponse(req.Params.InputResponses, spendQuestion); !answered || !strings.HasPrefix(state, key+".") {
 		return nil
 	}
 	answer := server.ElicitationResponse(req.Params.InputResponses, spendQuestion)
 	if answer == nil || answer.Action != mcp.ElicitationResponseActionAccept {
 		return errDeclined
 	}
-	c.add(requestKey(ctx, req))
+	if c.use(state) {
+		c.add(key)
+	}
 	return nil
 }
 
@@ -62,7 +70,7 @@ func (c *confirmations) ask(ctx context.Context, req mcp.CallToolRequest, in gen
 	case e == nil || e.Form == nil && e.URL != nil:
 		return errNotAsked
 	case modern:
-		return question{server.NewInputRequestBuilder(key).Elicit(spendQuestion, params).ToolResult()}
+		return question{server.NewInputRequestBuilder(key+"."+rand.Text()).Elicit(spendQuestion, params).ToolResult()}
 	case !ok:
 		return errNotAsked
 	}
@@ -88,29 +96,38 @@ func (c *confirmations) ask(ctx context.Context, req mcp.CallToolRequest, in gen
 			c.add(key)
 		}
 	})
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return errEnded
+	case err != nil:
 		return errNotAsked
 	}
 	defer repeat(func() {
 		tell(time.Since(begun).Seconds(), 0, "waiting for the user to say whether this video may be paid for")
 	})()
+	var yes bool
 	select {
-	case yes := <-said:
-		if !yes {
-			return errDeclined
-		}
-		c.take(key) // a late yes to an earlier call was to the same video
-		return nil
+	case yes = <-said:
 	case <-time.After(within):
 		return notConfirmed("the user has not said yet whether this video may be paid for; a yes counts for 10 minutes, for the same arguments")
 	case <-ctx.Done():
-		return notConfirmed("the call was cancelled before the user said whether this video may be paid for")
+		select {
+		case yes = <-said: // the answer was the last message
+		default:
+			return errEnded
+		}
 	}
+	if !yes {
+		return errDeclined
+	}
+	c.take(key) // a late yes to an earlier call was to the same video
+	return nil
 }
 
 var (
 	errDeclined = notConfirmed("the user said no to the question whether this video may be paid for, or the client did, unasked")
 	errNotAsked = notConfirmed("this client can't ask the user whether this video may be paid for")
+	errEnded    = notConfirmed("the call was cancelled, or the server is ending, before the user said whether this video may be paid for")
 )
 
 // notConfirmed returns an error with the reason why the video is not confirmed.
@@ -137,8 +154,23 @@ func (c *confirmations) take(key string) bool {
 	return ok && time.Since(at) < yesFor
 }
 
+// use reports whether the question of this name is answered with a yes for the first time.
+// It remembers the names for a day.
+func (c *confirmations) use(state string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.used == nil {
+		c.used = map[string]time.Time{}
+	}
+	maps.DeleteFunc(c.used, func(_ string, at time.Time) bool { return time.Since(at) >= 24*time.Hour })
+	_, known := c.used[state]
+	c.used[state] = time.Now()
+	return !known
+}
+
 // requestKey returns a hash of the owner and the arguments of a call. A client of
-// 2026-07-28 gets it with the question, and returns it with the answer.
+// 2026-07-28 gets it with the question, in the question's name, and returns that with the
+// answer.
 func requestKey(ctx context.Context, req mcp.CallToolRequest) string {
 	arguments, _ := json.Marshal(req.GetArguments()) // can't fail: they came as JSON
 	return fmt.Sprintf("%x", sha256.Sum256(append([]byte(jobs.Owner(ctx)+"\n"), arguments...)))

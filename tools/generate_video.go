@@ -61,7 +61,9 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 		if config.ConfirmSpend { // after the checks, since nobody need confirm a request that is refused
 			_, err := pixazo.Prepare(in.VideoRequest)
 			if err == nil {
-				err = confirmed.ask(ctx, req, in, config.MaxWait-answerTime, tell)
+				asking, cancel := config.Tracker.UntilDrain(ctx)
+				err = confirmed.ask(asking, req, in, config.MaxWait-answerTime, tell)
+				cancel()
 			}
 			if err != nil {
 				return generateResult{}, err

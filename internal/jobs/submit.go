@@ -214,9 +214,8 @@ func (t *Tracker) post(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 			}
 		}
 	})
-	again, cancel := context.WithCancel(ctx)
+	again, cancel := t.UntilDrain(ctx)
 	defer cancel()
-	defer context.AfterFunc(t.draining, cancel)()
 	o := pixazo.SubmitOptions{Again: func(ctx context.Context) error {
 		err := t.journal.Renew(ctx, in)
 		if err == nil {

@@ -126,6 +126,14 @@ func New(gateway Gateway, j *journal.Journal, options Options) *Tracker {
 // on.
 func (t *Tracker) Drain() { t.drain() }
 
+// UntilDrain returns a copy of ctx that also ends when Drain is called. cancel frees what
+// it holds.
+func (t *Tracker) UntilDrain(ctx context.Context) (until context.Context, cancel context.CancelFunc) {
+	until, end := context.WithCancel(ctx)
+	stop := context.AfterFunc(t.draining, end)
+	return until, func() { stop(); end() }
+}
+
 // Finish waits for submissions in flight until ctx ends, and up to a minute more for a
 // journal that can't be written to take their outcomes, which would be lost with the
 // program. No Submit or Callback may begin any more.
