@@ -35,14 +35,14 @@ func NewKey(s string) (Key, error) {
 	}
 	for i := 0; i < len(s); i++ {
 		if s[i] <= ' ' || s[i] > '~' {
-			return Key{}, errors.New("the key holds a space, a line break or a character outside ASCII")
+			return Key{}, errors.New("the key holds a space, a line break or a character that can't be seen or is outside ASCII")
 		}
 	}
 	if strings.ContainsAny(s, "\"'`\\<>{}[]()%&#;,$") || strings.Contains(s, "://") {
 		return Key{}, errors.New("the key holds a quotation mark, a bracket or another sign that does not belong to it; give the key alone")
 	}
-	if name, value, ok := strings.Cut(s, "="); ok && strings.Trim(value, "=") != "" && isName(name, "_") {
-		return Key{}, errors.New("the key begins with a name and an equals sign; give the key alone")
+	if name, value, ok := strings.Cut(s, "="); ok && strings.Trim(value, "=") != "" && (name == "" || isName(name, "_")) {
+		return Key{}, errors.New("the key begins with an equals sign, or a name and an equals sign; give the key alone")
 	}
 	if isPlaceholder(s) {
 		return Key{}, errors.New("the key is a placeholder, the name of one or of its file, not a key; give the key alone")
@@ -52,8 +52,8 @@ func NewKey(s string) (Key, error) {
 
 var (
 	// What documents and templates have in place of a key, or in front of one.
-	placeholder      = text.Pattern(`^[x*0]*$|yourkey|apikey|subscriptionkey|^bearer:|^(null|none|nil|undefined|true|false|test|todo|example)$`)
-	placeholderWords = text.Pattern(`^[^0-9]*(^your|here$|changeme|replaceme|placeholder|redacted)[^0-9]*$`)
+	placeholder      = text.Pattern(`^[x*0]*$|yourkey|apikey|subscriptionkey|^(bearer|key|token|secret|value):|^(null|none|nil|undefined|true|false|test|todo|example)$`)
+	placeholderWords = text.Pattern(`^[^0-9]*(^(your|insert|replace|enter|paste)|here$|changeme|replaceme|placeholder|redacted)[^0-9]*$`)
 	withoutMarks     = strings.NewReplacer("_", "", "-", "", ".", "")
 )
 

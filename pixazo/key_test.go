@@ -68,6 +68,14 @@ func TestWhatCantBeAKeyIsRefused(t *testing.T) {
 		"Ocp-Apim-Subscription-Key:" + testSecret: "a placeholder",
 		"api-key:" + testSecret:                   "a placeholder",
 		"Bearer:" + testSecret:                    "a placeholder",
+		"key:" + testSecret:                       "a placeholder",
+		"Token:" + testSecret:                     "a placeholder",
+		"=" + testSecret:                          "an equals sign",
+		"==" + testSecret + "=":                   "an equals sign",
+		"INSERT_KEY":                              "a placeholder",
+		"replace-with-key":                        "a placeholder",
+		testSecret + "\x00":                       "can't be seen",
+		testSecret + "\u200b":                     "can't be seen",
 		"[" + testSecret + "]":                    "bracket",
 		"(key)":                                   "bracket",
 		"https://api-console.pixazo.ai/api_keys":  "another sign",
@@ -89,7 +97,7 @@ func TestWhatCantBeAKeyIsRefused(t *testing.T) {
 			checkNoKey(t, "the error", err.Error())
 		}
 	}
-	for _, s := range []string{"sandbox", "here5c1f0e9a", "coherently", "/A5c1f0e9a", "secret-1", "dGVzdA==", "id:" + testSecret, "your5c1f0e9a", "sk-proj_A.b~c+d/e", "nullable-key-1"} {
+	for _, s := range []string{"sandbox", "here5c1f0e9a", "coherently", "/A5c1f0e9a", "secret-1", "insert5c1f0e", "entering1", "dGVzdA==", "id:" + testSecret, "your5c1f0e9a", "sk-proj_A.b~c+d/e", "nullable-key-1"} {
 		if key, err := NewKey(s); err != nil || key.value() != s {
 			t.Errorf("%q: error %v", s, err)
 		}
