@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -97,7 +98,10 @@ func isPublic(host string) bool {
 		addr = addr.Unmap()
 		return addr.IsGlobalUnicast() && !addr.IsPrivate()
 	}
-	return host != "localhost" && !strings.HasSuffix(host, ".localhost") && !strings.HasSuffix(host, ".local")
+	// Systems take a last part that is a number for an old form of an IPv4 address, as in 127.1.
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	_, err := strconv.ParseUint(last, 0, 64)
+	return host != "localhost" && err != nil && (last == host || !slices.Contains([]string{"localhost", "local", "localdomain", "internal", "lan"}, last))
 }
 
 // isOwn reports whether address is a URL with the gateway's scheme, host and port, to
