@@ -180,6 +180,9 @@ func checkNames(args map[string]json.RawMessage, arguments []argument) error {
 func (a argument) read(value json.RawMessage) (any, error) {
 	var s string
 	isText := kind(value) == "string" && json.Unmarshal(value, &s) == nil
+	if isText && !isWhole(value, s) {
+		return nil, refuse("%s must have no half of a character, which is left where a text was cut within one; got %s", a.name, show(value))
+	}
 	if a.kind == "array" {
 		return a.readArray(value, s, isText)
 	}
@@ -209,6 +212,13 @@ func (a argument) read(value json.RawMessage) (any, error) {
 	return nil, refuse("%s must be %s; got %s", a.name, a.rule(), show(value))
 }
 
+// isWhole reports whether s, which value decodes to, has all of its characters. Where
+// value has one of two surrogates alone, decoding puts U+FFFD.
+func isWhole(value json.RawMessage, s string) bool {
+	decoded := strings.Count(s, "\ufffd")
+	return decoded == 0 || decoded <= bytes.Count(value, []byte("\ufffd"))+bytes.Count(bytes.ToLower(value), []byte(`\ufffd`))
+}
+
 // rule says which values the argument takes.
 func (a argument) rule() string {
 	switch {
@@ -231,7 +241,7 @@ func (a argument) readArray(value json.RawMessage, s string, isText bool) ([]str
 	if isText {
 		s = strings.TrimSpace(s)
 		isJSON := strings.HasPrefix(s, "[") && json.Unmarshal([]byte(s), &items) == nil
-		if !isJSON && !strings.HasPrefix(s, `["`) { // else it is JSON that was cut off
+		if !isJSON && !strings.HasPrefix(s, `["`) && !strings.HasPrefix(s, `{"`) { // else it is other JSON, or was cut off
 			return []string{s}, nil
 		}
 	} else if kind(value) == "array" {

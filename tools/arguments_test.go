@@ -87,6 +87,10 @@ func TestBadArgumentsAreRefusedInClearWords(t *testing.T) {
 			`files[0] must have its data as standard base64: A-Z a-z 0-9 + / with = at the end, and no white space; got "data:image/png;base64,AAA".` + correctSubmit},
 		{"generate_video", `{"prompt":"x","files":"[\"asset-1\", 5]"}`, `files[1] must be a string; got the number 5.` + correctSubmit},
 		{"generate_video", `{"prompt":"x","files":"[\"asset-1\", \"ass"}`, `files must be an array of strings; got the string "[\"asset-1\", \"ass".` + correctSubmit},
+		{"generate_video", `{"prompt":"x","files":"{\"url\":\"https://a.example/b\"}"}`, `files must be an array of strings; got the string "{\"url\":\"https://a.example/b\"}".` + correctSubmit},
+		// A client cut the text within a character: a video with another letter would be paid for.
+		{"generate_video", `{"prompt":"tides \ud83c"}`, `prompt must have no half of a character, which is left where a text was cut within one; got the string "tides �".` + correctSubmit},
+		{"generate_video", `{"prompt":"\ufffd tides \uDF0A"}`, `prompt must have no half of a character, which is left where a text was cut within one; got the string "� tides �".` + correctSubmit},
 		// Words for no file: a video without its slides would be paid for.
 		{"generate_video", `{"prompt":"x","files":["null"]}`, filesRule + `; got "null".` + correctSubmit},
 		{"generate_video", `{"prompt":"x","files":" None "}`, filesRule + `; got "None".` + correctSubmit},
