@@ -132,11 +132,11 @@ func (p *Prepared) addFiles(req VideoRequest, key string) error {
 }
 
 // normal returns the normal form of r: texts in Unicode NFC, trimmed, with runs of white
-// space as one space and without control and formatting characters; mode filled in; each
+// space as one space and without what can't be seen; mode filled in; each
 // item of files as its URL, its asset ID or the hash of its data.
 func (r VideoRequest) normal(files []File) VideoRequest {
 	for _, s := range []*string{&r.Prompt, &r.AvatarID, &r.VoiceID, &r.StyleID, &r.BrandKitID} {
-		*s = norm.NFC.String(text.Clean(*s, len(*s)))
+		*s = norm.NFC.String(text.CleanVisible(*s, len(*s)))
 	}
 	r.Mode = cmp.Or(r.Mode, Modes[0])
 	r.Files = nil

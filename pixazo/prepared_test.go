@@ -50,6 +50,9 @@ func TestFingerprintIsThatOfTheNormalForm(t *testing.T) {
 		{"white space around", change(func(r *VideoRequest) { r.Prompt = "\u3000" + r.Prompt + " \n" }), true, false},
 		{"white space within", change(func(r *VideoRequest) { r.Prompt = "Café\u00a0tour: 1.\u202fOslo" }), true, false},
 		{"what can't be seen", change(func(r *VideoRequest) { r.Prompt = "\ufeffCa\u00adfé tour:\u200b 1. \u200eOs\u2060lo\x07" }), true, false},
+		{"letters that can't be seen", change(func(r *VideoRequest) { r.Prompt = "Café tour:\u3164 1. Oslo\ufe0f\u2800" }), true, false},
+		{"an ID that can't be seen", change(func(r *VideoRequest) { r.VoiceID = " \u200b\u3164" }), true, true},
+		{"an ID that says nil", change(func(r *VideoRequest) { r.VoiceID = "\ufeffNil" }), true, true},
 		{"decomposed", change(func(r *VideoRequest) { r.Prompt = "Cafe\u0301 tour: 1. Oslo" }), true, false},
 		{"the default, spelt out", change(func(r *VideoRequest) { r.Mode = "generate" }), true, false},
 		{"the default of incognito_mode", change(func(r *VideoRequest) { r.IncognitoMode = false }), true, true},
@@ -162,7 +165,7 @@ func normalForm(t *testing.T, body string) map[string]any {
 	}
 	for name, value := range fields {
 		if s, ok := value.(string); ok {
-			if s = norm.NFC.String(text.Clean(s, len(s))); s == "" {
+			if s = norm.NFC.String(text.CleanVisible(s, len(s))); s == "" {
 				delete(fields, name)
 			} else {
 				fields[name] = s

@@ -59,7 +59,8 @@ func (a *Attachment) unread() bool { return a.Refused != "" || a.Size > 0 }
 // LeftOut reports whether s, as an optional argument, means that the argument is left
 // out: "", or a word that models write for that.
 func LeftOut(s string) bool {
-	return slices.Contains([]string{"", "auto", "null", "none", "undefined"}, strings.ToLower(strings.TrimSpace(s)))
+	s = strings.TrimFunc(s, func(r rune) bool { return r == ' ' || r != 0 && !text.IsVisible(r) })
+	return slices.Contains([]string{"", "auto", "null", "none", "nil", "undefined"}, strings.ToLower(s))
 }
 
 // checked returns r in the form in which it is sent, or an error if a field other than
@@ -79,7 +80,7 @@ func (r VideoRequest) checked() (VideoRequest, error) {
 		return r, invalid("prompt", "must have 1 to 10,000 characters", "nothing")
 	case n > MaxPromptLength:
 		return r, invalid("prompt", "must have 1 to 10,000 characters", fmt.Sprintf("%d characters", n))
-	case text.Clean(r.Prompt, MaxPromptLength) == "":
+	case text.CleanVisible(r.Prompt, MaxPromptLength) == "":
 		// The gateway would take it, and charge for a video about nothing.
 		return r, invalid("prompt", "must say what the video should show", "only white space, or what can't be seen")
 	case r.Mode != "" && !slices.Contains(Modes, r.Mode):

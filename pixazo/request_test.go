@@ -30,6 +30,7 @@ func TestRequestIsCheckedAgainstTheDocumentedRules(t *testing.T) {
 		{"blank prompt", VideoRequest{Prompt: " \t\n\u3000"}, "prompt must say what the video should show; got only white space, or what can't be seen"},
 		{"invisible prompt", VideoRequest{Prompt: "\u200b \ufeff\u00ad\x07"}, "prompt must say what the video should show; got only white space, or what can't be seen"},
 
+		{"prompt of letters that can't be seen", VideoRequest{Prompt: "\u3164\u2800 \ufe0f\uffa0"}, "prompt must say what the video should show; got only white space, or what can't be seen"},
 		{"generate", VideoRequest{Prompt: anything, Mode: "generate"}, ""},
 		{"chat", VideoRequest{Prompt: anything, Mode: "chat"}, ""},
 		{"other mode", VideoRequest{Prompt: anything, Mode: "video"}, `mode must be one of generate, chat; got "video"`},

@@ -41,7 +41,7 @@ func checkFilename(filename string) (string, error) {
 	switch {
 	case len(name) > maxFilename:
 		return refuse(fmt.Sprintf("of at most %d bytes", maxFilename))
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return r == utf8.RuneError || !isVisible(r) }):
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return r == utf8.RuneError || !text.IsVisible(r) }):
 		return refuse("without control or invisible characters, or other spaces than the ordinary one")
 	case strings.ContainsAny(name, `<>:"|?*`):
 		return refuse(`without any of < > : " | ? *, which not every system allows (and no drive letter)`)
@@ -67,15 +67,6 @@ func checkFilename(filename string) (string, error) {
 	return name, nil
 }
 
-// isVisible reports whether r can be seen in a name, and is not another space than
-// the ordinary one, which looks the same. To Unicode, fillers, variation selectors
-// and the empty braille cell are letters, marks and symbols, but they show nothing.
-func isVisible(r rune) bool {
-	const brailleBlank, nullNotehead = '\u2800', '\U0001d159'
-	return unicode.IsGraphic(r) && (r == ' ' || !unicode.IsSpace(r) && !unicode.Is(unicode.Zs, r)) && r != brailleBlank && r != nullNotehead &&
-		!unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
-}
-
 // defaultName returns the name of a video without its ending: the day it was
 // made, the first words of its prompt and the end of its request_id.
 func defaultName(made time.Time, prompt, requestID string) string {
@@ -86,7 +77,7 @@ func defaultName(made time.Time, prompt, requestID string) string {
 // slug returns the first words of a text, in lower case, joined by hyphens.
 func slug(prompt string) string {
 	visible := strings.Map(func(r rune) rune {
-		if isVisible(r) || unicode.IsSpace(r) {
+		if text.IsVisible(r) || unicode.IsSpace(r) {
 			return r
 		}
 		return -1

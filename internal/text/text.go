@@ -49,6 +49,26 @@ func Clean(s string, limit int) string {
 	return b.String()
 }
 
+// IsVisible reports whether r can be seen, and is not another space than the ordinary
+// one, which looks the same. To Unicode, fillers, variation selectors and the empty
+// braille cell are letters, marks and symbols, but they show nothing.
+func IsVisible(r rune) bool {
+	const brailleBlank, nullNotehead = '\u2800', '\U0001d159'
+	return unicode.IsGraphic(r) && (r == ' ' || !unicode.IsSpace(r) && !unicode.Is(unicode.Zs, r)) && r != brailleBlank && r != nullNotehead &&
+		!unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
+
+// CleanVisible returns Clean(s, limit) without what IsVisible says can't be seen.
+func CleanVisible(s string, limit int) string {
+	visible := func(r rune) rune {
+		if IsVisible(r) || unicode.IsSpace(r) {
+			return r
+		}
+		return -1
+	}
+	return Clean(strings.Map(visible, s), limit)
+}
+
 // CleanAndHide returns Clean(s, limit) with Redacted in place of secret, see hide. The
 // order matters: removing a character may join two halves of the secret, so it comes
 // before; cutting may leave a part that is too short to be found, so it comes after.
