@@ -67,15 +67,20 @@ func (c Config) list(ctx context.Context, in listArgs) (listResult, error) {
 		return listResult{}, err
 	}
 	result := listResult{Videos: []jobs.View{}, VideosLeft: videosLeft(page.Left), NextCursor: page.Next, Notice: page.Notice}
-	unknown := false
+	uncertain, sending := false, false // those without a request_id
 	for _, r := range page.Rows {
 		v := c.Tracker.View(ctx, r)
 		result.Videos = append(result.Videos, v)
-		unknown = unknown || v.RequestID == ""
+		underWay := v.Status == "SUBMITTING"
+		sending = sending || v.RequestID == "" && underWay
+		uncertain = uncertain || v.RequestID == "" && !underWay
 	}
 	var steps []string
-	if unknown {
-		steps = append(steps, "Those without a request_id may have been accepted. "+c.Team.advice(pixazo.SubmissionUncertain))
+	if sending { // not on the dashboard yet, perhaps, so that another one would be a second video
+		steps = append(steps, "Those SUBMITTING are still on their way to the gateway. Do not call generate_video again for them. list_videos has their request_id once the gateway has answered.")
+	}
+	if uncertain {
+		steps = append(steps, "Those UNCERTAIN without a request_id may have been accepted. "+c.Team.advice(pixazo.SubmissionUncertain))
 	}
 	if page.Next != "" {
 		steps = append(steps, "Call list_videos with cursor "+page.Next+" for older ones.")

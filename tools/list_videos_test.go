@@ -261,7 +261,7 @@ not known | PROCESSING | false | 2000-01-01T00:06:00Z | elsewhere-1 | ""
 2000-01-01T00:00:00Z | QUEUED | false | never | id-of-queued | "queued"
   elapsed_seconds: 360
   check_again_seconds: 420
-next_step: Those without a request_id may have been accepted.` + advice(pixazo.SubmissionUncertain)
+next_step: Those SUBMITTING are still on their way to the gateway. Do not call generate_video again for them. list_videos has their request_id once the gateway has answered. Those UNCERTAIN without a request_id may have been accepted.` + advice(pixazo.SubmissionUncertain)
 		r := h.list("")
 		if r.text() != want {
 			t.Errorf("got\n%s\nwant\n%s", r.text(), want)
@@ -278,6 +278,9 @@ next_step: Those without a request_id may have been accepted.` + advice(pixazo.S
 			if !reflect.DeepEqual(videos[i], want) {
 				t.Errorf("video %d\n got %v\nwant %v", i, videos[i], want)
 			}
+		}
+		if step, _ := h.list(`{"status":"pending"}`).Structured["next_step"].(string); strings.Contains(step, "allow_duplicate") {
+			t.Errorf("while a request is on its way the next step would pay twice: %s", step)
 		}
 		finish()
 		if first := videosOf(h.list(`{"limit":1}`))[0]; first["status"] != "QUEUED" || first["request_id"] != "id-of-submitting" {
