@@ -46,10 +46,10 @@ const (
 
 // waitForVideos runs the command wait.
 func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr io.Writer) error {
-	log := logTo(stderr, settings.LogLevel)
 	all := journal.New(journal.Options{Dir: settings.StateDir})
 	defer all.Close()
 	w := &waiter{settings: settings, out: stdout, lastStatus: map[string]string{}, begun: time.Now(), terminal: isTerminal(stdout) && !settings.JSON}
+	log := logTo(besideProgress{w, stderr}, settings.LogLevel)
 	deadline := w.begun.Add(cmp.Or(settings.Shell.Timeout, noTimeout))
 	var sent []int64
 	var err error
@@ -82,6 +82,8 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 		}
 	}
 	waits.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.show("")
 	switch {
 	case w.failed > 0:
@@ -100,8 +102,9 @@ func appOf(settings config.Settings, gateway string, log *slog.Logger) (*app, er
 	a, err := newApp(settings, log)
 	if err == nil && gateway != "" && gateway != a.gateway {
 		a.close()
+		why := fmt.Errorf("the API key is sent to %s alone, the gateway of this command's settings, and this video is at %s: it is followed in the journal", a.gateway, gateway)
 		settings.GatewayURL = gateway
-		return newApp(settings.WithoutKey(), log)
+		return newApp(settings.WithoutKey(why), log)
 	}
 	return a, err
 }
@@ -136,6 +139,24 @@ func (w *waiter) show(line string) {
 	}
 	fmt.Fprint(w.out, line)
 	w.line = line
+}
+
+// besideProgress writes the log to out. It takes the progress line away meanwhile.
+type besideProgress struct {
+	w   *waiter
+	out io.Writer
+}
+
+func (b besideProgress) isTerminal() bool { return isTerminal(b.out) }
+
+func (b besideProgress) Write(p []byte) (int, error) {
+	b.w.mu.Lock()
+	defer b.w.mu.Unlock()
+	line := b.w.line
+	b.w.show("")
+	n, err := b.out.Write(p)
+	b.w.show(line)
+	return n, err
 }
 
 // awaitIDs waits until each submission that is on its way has its request_id, or is

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"pixazo-mcp/internal/config"
+	"pixazo-mcp/pixazo"
 	"pixazo-mcp/pixazo/sandbox"
 )
 
@@ -290,6 +292,17 @@ func TestWaitShowsItsProgressOnATerminal(t *testing.T) {
 	}
 }
 
+func TestTheLogDoesNotRunIntoTheProgressLine(t *testing.T) {
+	t.Parallel()
+	var screen bytes.Buffer
+	w := &waiter{out: &screen}
+	w.show("1 being made")
+	_, err := io.WriteString(besideProgress{w, &screen}, "a line of the log\n")
+	if want := "1 being made\r            \ra line of the log\n1 being made"; err != nil || screen.String() != want {
+		t.Errorf("got %q, %v; want %q", screen.String(), err, want)
+	}
+}
+
 func lastLine(s string) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	return lines[len(lines)-1]
@@ -406,5 +419,17 @@ func TestWaitSendsTheKeyToNoGatewayOfTheJournal(t *testing.T) {
 	out, _, code := shellIn(t, []string{"PIXAZO_API_KEY=" + secret}, dir, "wait", id, "--timeout=1s")
 	if code != timedOut || requests.Load() != before {
 		t.Errorf("%d, %q; another gateway than that of the settings got the key %d times", code, out, requests.Load()-before)
+	}
+	settings, err := config.Parse([]string{"wait"}, append(homes(dir), "PIXAZO_API_KEY="+secret), fullVersion, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := appOf(settings, gateway.URL, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.close()
+	if _, err := a.client.Status(t.Context(), id, pixazo.StatusOptions{}); err == nil || !strings.Contains(err.Error(), "this video is at "+gateway.URL+": it is followed in the journal") {
+		t.Errorf("the user, who has set a key, is told: %v", err)
 	}
 }

@@ -122,6 +122,7 @@ type Settings struct {
 	EntryArgs []string
 
 	keyVariable func() (name, text string) // returns the variable with the key, and the key; a function, since fmt would print strings here
+	withoutKey  error                      // of WithoutKey; nil if there may be a key
 	allArgs     []string                   // of Handover
 }
 
@@ -151,9 +152,9 @@ func (s Settings) Invalid() error {
 	return errors.Join(errs...)
 }
 
-// WithoutKey returns the settings without a key.
-func (s Settings) WithoutKey() Settings {
-	s.keyVariable, s.APIKeyFile = nil, ""
+// WithoutKey returns the settings without a key. The error of their Key says why.
+func (s Settings) WithoutKey(why error) Settings {
+	s.keyVariable, s.APIKeyFile, s.withoutKey = nil, "", why
 	return s
 }
 
