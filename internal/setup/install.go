@@ -297,6 +297,10 @@ func (o Options) entry(c client) (name string, e entry, err error) {
 	if ok, _ := regexp.MatchString(`[/\\]go-build[0-9]*[/\\]`, o.Executable+" "+target); ok {
 		return "", entry{}, errors.New("go run starts a temporary file that a client would not find again; build the program and use that: go build . && ./pixazo-mcp install " + c.name)
 	}
+	// npx keeps the packages that it runs in npm's cache.
+	if ok, _ := regexp.MatchString(`[/\\]_npx[/\\]`, target); ok {
+		o.line("This program lies in the cache of npx, which npm may empty. For an entry that lasts, install its package (npm install -g), then: pixazo-mcp install %s", c.name)
+	}
 	name, e = liveName, entry{Command: filepath.Clean(o.Executable), Args: args, Trust: o.Settings.Setup.Allow && c.trust != ""}
 	if o.Settings.Sandbox {
 		name, e.Args = sandboxName, append([]string{"--sandbox"}, e.Args...)

@@ -416,7 +416,7 @@ func TestInstallPrintWritesNothing(t *testing.T) {
 	}
 }
 
-func TestInstallRefusesTemporaryPrograms(t *testing.T) {
+func TestInstallRefusesTemporaryProgramsAndTellsOfACache(t *testing.T) {
 	for _, path := range []string{"go-build123/b001/exe/pixazo-mcp", ".cache/go-build/ab/abcdef-d/pixazo-mcp"} {
 		b := newBench(t, "linux")
 		b.o.Executable = b.path(path)
@@ -426,6 +426,15 @@ func TestInstallRefusesTemporaryPrograms(t *testing.T) {
 		}
 	}
 	b := newBench(t, "linux")
+	for folder, told := range map[string]bool{".npm/_npx/1/node_modules": true, "lib/node_modules/my_npx": false} {
+		b.o.Executable = b.path(folder + "/pixazo-mcp")
+		b.write(b.o.Executable, "program", 0o755)
+		b.mustRun("install", "cursor", "--sandbox")
+		if out := b.out.String(); strings.Contains(out, "npm install -g") != told {
+			t.Errorf("%s: %s", folder, out)
+		}
+	}
+	b = newBench(t, "linux")
 	b.o.Executable = b.path("go-builder/mine") // an ordinary folder, an odd name
 	b.write(b.o.Executable, "program", 0o755)
 	b.write(b.path(".cursor/mcp.json"), `{"mcpServers": {"theirs": {"command": "/x/mine"}}}`, 0o600)
