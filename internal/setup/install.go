@@ -66,24 +66,30 @@ func (o Options) install(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, line := range []string{o.allowed(c), c.note, c.restart} {
+	for _, line := range []string{o.allowed(c, name), c.note, c.restart} {
 		if line != "" {
 			o.line("%s", line)
 		}
 	}
-	o.line("To check the installation, run: %s doctor", o.Executable)
+	check := o.Executable + " doctor"
+	if s.Sandbox {
+		check += " --sandbox" // else a key is missed that the entry does not need
+	}
+	o.line("To check the installation, run: %s", check)
 	return nil
 }
 
-// allowed returns a sentence on the effect of --allow, "" without it.
-func (o Options) allowed(c client) string {
+// allowed returns a sentence on the effect of --allow on the entry of this name, "" without
+// it.
+func (o Options) allowed(c client, name string) string {
 	switch {
 	case !o.Settings.Setup.Allow:
 		return ""
 	case c.trust != "":
 		return "With this entry " + c.title + " does not ask before a video is paid for. The limits, --max-videos-per-hour and --max-videos-per-day, still hold."
 	}
-	return "The entry can't say that nobody is to be asked. " + cmp.Or(c.allow, "Allow the tools in "+c.title+" itself, when it asks.")
+	how := strings.ReplaceAll(c.allow, "mcp__"+liveName, "mcp__"+name) // as Claude Code names its tools
+	return "The entry can't say that nobody is to be asked. " + cmp.Or(how, "Allow the tools in "+c.title+" itself, when it asks.")
 }
 
 // edit is a change to a configuration.

@@ -430,7 +430,7 @@ func TestInstallRefusesTemporaryProgramsAndTellsOfACache(t *testing.T) {
 		b.o.Executable = b.path(folder + "/pixazo-mcp")
 		b.write(b.o.Executable, "program", 0o755)
 		b.mustRun("install", "cursor", "--sandbox")
-		if out := b.out.String(); strings.Contains(out, "npm install -g") != told {
+		if out := b.out.String(); strings.Contains(out, "npm install -g") != told || !strings.Contains(out, "doctor --sandbox") {
 			t.Errorf("%s: %s", folder, out)
 		}
 	}
@@ -572,7 +572,7 @@ func TestInstallAllow(t *testing.T) {
 		{"gemini", `"trust": true`, "does not ask before a video is paid for"},
 		{"qwen", `"trust": true`, "does not ask before a video is paid for"},
 		{"codex", `default_tools_approval_mode = "approve"`, "does not ask before a video is paid for"},
-		{"claude-code", "", "--allowedTools mcp__pixazo"},
+		{"claude-code", "", `--allowedTools mcp__pixazo-sandbox, or put "mcp__pixazo-sandbox" into`},
 		{"opencode", "", "unless its permission setting"},
 		{"cursor", "", "Allow the tools in Cursor itself"},
 	} {
