@@ -81,8 +81,11 @@ func savesItself(row jobs.Row) bool {
 // whileMade returns what to do next while the video is being made.
 func (c Config) whileMade(ctx context.Context, row jobs.Row, v jobs.View) string {
 	takes := "5 to 45 minutes"
-	if v.TypicalSeconds > 0 {
-		takes = fmt.Sprintf("about %d minutes as a rule", max(1, (v.TypicalSeconds+30)/60))
+	switch minutes := (v.TypicalSeconds + 30) / 60; {
+	case minutes > 1:
+		takes = fmt.Sprintf("about %d minutes as a rule", minutes)
+	case v.TypicalSeconds > 0:
+		takes = "about a minute as a rule"
 	}
 	step := "The video is being made, which takes " + takes + ": tell the user so"
 	if savesItself(row) {

@@ -171,7 +171,7 @@ func TestNextStepOfAJob(t *testing.T) {
 	}{
 		{"in the works", jobs.Row{}, jobs.View{RequestID: "id", Status: "QUEUED"}, "which takes 5 to 45 minutes: tell the user so, and end your turn", "saved"},
 		{"in the works, and others took long", jobs.Row{}, jobs.View{RequestID: "id", Status: "QUEUED", TypicalSeconds: 1229}, "takes about 20 minutes as a rule:", "45"},
-		{"in the works, and others took no time", jobs.Row{}, jobs.View{RequestID: "id", Status: "QUEUED", TypicalSeconds: 8}, "takes about 1 minutes as a rule:", "45"},
+		{"in the works, and others took no time", jobs.Row{}, jobs.View{RequestID: "id", Status: "QUEUED", TypicalSeconds: 8}, "takes about a minute as a rule:", "45"},
 		{"in the works, saved by itself", saving, jobs.View{RequestID: "id", Status: "QUEUED"}, "45 minutes: tell the user so, and that it will be saved below /home/ada/Videos by itself, also when this chat is closed, and end your turn.", "download_video"},
 		{"in the works, with a notice", jobs.Row{Save: journal.Save{Notify: true}}, jobs.View{RequestID: "id", Status: "QUEUED"}, "tell the user so, and that a notice on the desktop tells when, and end", "saved"},
 		{"stalled", saving, jobs.View{RequestID: "id", Status: "PROCESSING", Stalled: true}, "Nothing has changed for an hour: tell the user", "wait_for_video"},
