@@ -26,6 +26,7 @@ import (
 	"unicode"
 
 	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
 
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/journal"
@@ -203,7 +204,24 @@ func TestClientsWithAShellAreToldTheCommand(t *testing.T) {
 	if got := config.nextStep(t.Context(), jobs.Row{}, jobs.View{RequestID: "id", Status: "QUEUED"}); strings.Contains(got, "pixazo-mcp wait") {
 		t.Error("without a session: ", got)
 	}
+	config.Tracker = jobs.New(nil, journal.New(journal.Options{}), jobs.Options{})
+	row := jobs.Row{State: journal.Accepted, Job: pixazo.Job{RequestID: "id", Status: pixazo.Queued}}
+	for client, want := range map[string]string{"with a shell": "run this in the background, which ends when the video is done: /bin/pixazo-mcp wait id .", "": waitOn} {
+		ctx := server.NewMCPServer("test", "1").WithContext(t.Context(), named{name: client})
+		got, err := config.answerWait(ctx, "id", jobs.Outcome{Row: &row, End: jobs.Expired}, nil)
+		if err != nil || !got.WaitExpired || !strings.Contains(got.NextStep, want) {
+			t.Errorf("client %q, after a wait: %q, %v", client, got.NextStep, err)
+		}
+	}
 }
+
+// named is the session of a client with this name.
+type named struct {
+	server.ClientSession
+	name string
+}
+
+func (n named) ClientName(context.Context) string { return n.name }
 
 // misfits is what in value does not fit schema: types, required and unknown
 // properties.

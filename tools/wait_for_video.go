@@ -71,6 +71,7 @@ func (c Config) answerWait(ctx context.Context, requestID string, outcome jobs.O
 		step = "The server is shutting down, which does not touch the video: call wait_for_video with this request_id once it is back."
 	case job.Status == "":
 		step = "No status could be seen yet: call wait_for_video with this request_id again."
+	case c.waitCommand(ctx) != "": // step names it, which spares the model dozens of calls
 	default:
 		step = "The video is still being made: call wait_for_video with this request_id again. Do not call generate_video again for it."
 	}
