@@ -90,7 +90,11 @@ func (r *report) checkEntry(c client, name string, e entry) Check {
 	}
 	settings, err := r.settingsOf(e)
 	if err != nil {
-		check.worsen(statusFail, ", which refuses its settings: "+err.Error(), "change the arguments or the env of the entry "+name+" by hand")
+		fix := "change the arguments or the env of the entry " + name + " by hand"
+		if check.Fix != "" {
+			fix = check.Fix + "; " + fix
+		}
+		check.worsen(statusFail, ", which refuses its settings: "+err.Error(), fix)
 		return check
 	}
 	key, err := settings.Key()

@@ -443,6 +443,16 @@ func TestDoctorSeesArgumentsThatAServerRefuses(t *testing.T) {
 	}
 }
 
+// Both are to be mended, not the second alone.
+func TestDoctorSaysHowToMendTheProgramAndTheArguments(t *testing.T) {
+	b := newBench(t, "linux")
+	b.write(b.path(".cursor/mcp.json"), `{"mcpServers": {"pixazo": {"command": "/gone/pixazo-mcp", "args": ["--no-such-flag"]}}}`, 0o600)
+	_, checks := b.report(nil, "--sandbox")
+	if c := checks["client.cursor"]; !strings.Contains(c.Fix, "run pixazo-mcp install cursor; change the arguments") {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestDoctorTriesTheLogFile(t *testing.T) {
 	b := newBench(t, "linux")
 	b.write(b.path("log"), "before", 0o600)
