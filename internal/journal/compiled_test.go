@@ -52,7 +52,7 @@ func TestAConnectionThatTakesTheOthersPlaceKeepsTheCompanions(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, dir)
 	fill(t, j, 3)
-	files, err := j.engine.(*embedded).open()
+	files, err := j.engine.(*embedded).open(intents)
 	must(t, err)
 	for _, db := range files.handles {
 		ctx, cancel := context.WithCancel(t.Context())

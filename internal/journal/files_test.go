@@ -4,17 +4,20 @@
 package journal
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -437,5 +440,117 @@ func TestCheck(t *testing.T) {
 	}
 	if after, _ := os.ReadDir(dir); len(after) != len(before) {
 		t.Errorf("it left %v, there was %v", after, before)
+	}
+}
+
+// TestDeletedWALWhileOthersWrite: whoever had begun to write before the files were opened
+// anew wrote to the deleted -wal. The -shm told of that, and the journal could not be used
+// any more, or was taken for damaged.
+func TestDeletedWALWhileOthersWrite(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows deletes no file that is open")
+	}
+	const jobs = 8
+	write := func(ctx context.Context, j *Journal, who int) {
+		for n := 0; ctx.Err() == nil; n++ {
+			job := pixazo.Job{RequestID: fmt.Sprintf("id-%03d", n%jobs), Status: pixazo.Status(fmt.Sprint("STEP ", who, n))}
+			_, _ = j.Observe(ctx, job)
+			_, _ = j.List(ctx, All, 100, "")
+		}
+	}
+	if dir := os.Getenv("JOURNAL_TEST_WRITER"); dir != "" { // the other process
+		j := open(t, dir)
+		list(t, j, All)
+		ctx, stop := context.WithCancel(t.Context())
+		fmt.Println("ready")
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			stop()
+		}()
+		write(ctx, j, 9)
+		return
+	}
+	for range 4 {
+		dir := t.TempDir()
+		j := open(t, dir)
+		fill(t, j, jobs)
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		var others sync.WaitGroup
+		for i := range 3 {
+			others.Go(func() { write(ctx, j, i) })
+		}
+		end := startWriter(t, dir)
+		check(t, os.Remove(filepath.Join(dir, fileName+"-wal")))
+		for n := range 5 {
+			accept(t, j, submission(fmt.Sprint("another ", n)), fmt.Sprint("id-other-", n))
+		}
+		end()
+		stop()
+		others.Wait()
+		j.Close()
+		if rows := list(t, open(t, dir), All); len(rows) != jobs+5 {
+			t.Errorf("%d rows are left of %d", len(rows), jobs+5)
+		}
+		if kept, _ := filepath.Glob(filepath.Join(dir, asidePrefix+"*")); kept != nil {
+			t.Errorf("the journal was taken for damaged: %q", kept)
+		}
+	}
+}
+
+// startWriter runs the test in another process, which writes to the journal in dir until
+// end is called.
+func startWriter(t *testing.T, dir string) (end func()) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), "JOURNAL_TEST_WRITER="+dir)
+	stdin, err := cmd.StdinPipe()
+	check(t, err)
+	stdout, err := cmd.StdoutPipe()
+	check(t, err)
+	check(t, cmd.Start())
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() && lines.Text() != "ready" {
+	}
+	return func() {
+		check(t, stdin.Close())
+		_, _ = io.Copy(io.Discard, stdout)
+		check(t, cmd.Wait())
+	}
+}
+
+// TestALockThatIsHeld: one that another process holds, as while it is suspended, made
+// each call wait for those before it, each until its own timeout.
+func TestALockThatIsHeld(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	j := open(t, dir)
+	fill(t, j, 3)
+	j.Close()
+	held, err := (&embedded{dir: dir, file: fileName, busy: time.Second}).lock(time.Second)
+	check(t, err)
+	defer held()
+	o := at(dir)
+	o.Busy = 2 * time.Second
+	j = New(o)
+	defer j.Close()
+	begun := time.Now()
+	var calls sync.WaitGroup
+	for n := range 20 {
+		calls.Go(func() {
+			if _, _, err := j.Intend(t.Context(), submission(fmt.Sprint("another ", n))); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
+				t.Errorf("a submission got %v", err)
+			}
+		})
+		calls.Go(func() {
+			if page, err := j.List(t.Context(), All, 100, ""); err != nil || len(page.Rows) != 3 {
+				t.Errorf("a list has %d rows, error %v", len(page.Rows), err)
+			}
+		})
+	}
+	calls.Wait()
+	if took := time.Since(begun); took > 20*o.Busy/2 {
+		t.Errorf("all of them took %s, as if each waited for itself", took)
 	}
 }

@@ -265,7 +265,7 @@ func record(t *testing.T, j *Journal) *recorder {
 		}
 		t.Cleanup(func() { r.db.Close() })
 	case *embedded:
-		files, err := e.open()
+		files, err := e.open(intents)
 		must(t, err)
 		r.prefix = "EXPLAIN QUERY PLAN "
 		for i, old := range files.handles {

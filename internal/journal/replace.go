@@ -1,5 +1,6 @@
 // This file replaces a damaged journal: its files are renamed and kept, and the jobs
-// and callbacks that can still be read are copied into a new one.
+// and callbacks that can still be read are copied into a new one. It also rescues what is
+// in a -wal that was deleted.
 
 package journal
 
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
@@ -22,6 +24,15 @@ var errDamaged = errors.New("the journal is damaged")
 
 func damaged(err error) bool {
 	return errors.Is(err, errDamaged) || code(err, sqlite3.SQLITE_CORRUPT) || code(err, sqlite3.SQLITE_NOTADB)
+}
+
+// readsDeletedWAL reports whether err, which is not that of a commit, says that the
+// -shm tells of what is not in the -wal. That is so after the -wal was deleted, until
+// the last connection from before that is closed, which may be another process's.
+func readsDeletedWAL(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	_, commit := errors.AsType[errCommit](err)
+	return ok && !commit && e.Code() == sqlite3.SQLITE_IOERR_SHORT_READ
 }
 
 const (
@@ -38,7 +49,7 @@ func (e *embedded) replace(o *files, cause error) error {
 	if e.current == o {
 		e.closeLocked()
 	}
-	unlock, err := e.lock()
+	unlock, err := e.lock(e.busy)
 	if err != nil {
 		return err
 	}
@@ -118,10 +129,27 @@ func copyInOrder(from, to *sql.DB, table, order string) (copied int, err error) 
 	return copied, errors.Join(err, rows.Err())
 }
 
+// rescue writes what the journal in use has in its -wal into the database file,
+// when that file is in place and its -wal was deleted. Nobody may write to the deleted
+// one after that, so the other handles are closed before. Another process that has
+// rescued it already has replaced the -shm. e.mu and the lock are held.
+func (e *embedded) rescue() {
+	if o := e.current; o != nil && sameFile(o.path, o.db) && (o.shm == nil || sameFile(o.path+"-shm", o.shm)) {
+		if _, err := os.Lstat(o.path + "-wal"); errors.Is(err, fs.ErrNotExist) {
+			for p, db := range o.handles {
+				if purpose(p) != outcomes {
+					_ = closeUnused(db)
+				}
+			}
+			_, _ = o.handles[outcomes].Exec("PRAGMA wal_checkpoint(TRUNCATE)")
+		}
+	}
+}
+
 // lock keeps other processes from opening or replacing the journal until unlock
-// is called or this process ends. It uses SQLite's lock on a database of its own,
+// is called or this process ends. It waits for another one at most busy. It uses SQLite's lock on a database of its own,
 // since that works on every platform and ends with the process.
-func (e *embedded) lock() (unlock func(), err error) {
+func (e *embedded) lock(busy time.Duration) (unlock func(), err error) {
 	path := filepath.Join(e.dir, e.name()+".lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // not with SQLite's mode
 	if err == nil {
@@ -130,7 +158,7 @@ func (e *embedded) lock() (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite", dataSource(path, "exclusive", e.busy))
+	db, err := sql.Open("sqlite", dataSource(path, "exclusive", busy))
 	if err != nil {
 		return nil, err
 	}

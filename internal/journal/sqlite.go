@@ -36,6 +36,8 @@ const (
 	fileName = "journal.db" // unless Options says another
 	useTries = 3            // at most, while the journal is being replaced
 
+	staleAgain = 100 * time.Millisecond // pause before the next try after readsDeletedWAL
+
 	smallestFile = 512        // bytes of the smallest SQLite database
 	walMagic     = 0x377f0682 // begins a -wal; its last bit may be set (sqlite.org/fileformat2.html, section 4.1)
 )
@@ -55,6 +57,8 @@ type embedded struct {
 	current      *files // nil while none is open
 	closed       bool
 	onlyExisting bool
+	failed       error // of the last try to open them, nil for none
+	failedAt     time.Time
 }
 
 // files are the database's files in use. A handle has one connection, since one
@@ -71,10 +75,20 @@ func (f *files) close() error {
 	var errs []error
 	for _, db := range f.handles {
 		if db != nil {
-			errs = append(errs, db.Close())
+			errs = append(errs, closeUnused(db))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// closeUnused closes db, and waits at most half a second until nobody uses its
+// connection any more: as long as one is open, others share its view of the -shm.
+func closeUnused(db *sql.DB) error {
+	err := db.Close()
+	for pause := time.Millisecond; db.Stats().OpenConnections > 0 && pause < 300*time.Millisecond; pause *= 2 {
+		time.Sleep(pause)
+	}
+	return err
 }
 
 // inPlace reports whether f are the files that another process would open: only
@@ -106,9 +120,13 @@ func identity(path string) (os.FileInfo, error) {
 // to the old ones is found by nobody.
 func (e *embedded) write(ctx context.Context, p purpose, f func(context.Context, *sql.DB) error) error {
 	for try := 1; ; try++ {
-		o, err := e.open()
+		o, err := e.open(p)
 		if err == nil {
 			err = f(ctx, o.handles[p])
+		}
+		stale := readsDeletedWAL(err)
+		if stale {
+			e.drop(o)
 		}
 		switch {
 		case o == nil || try == useTries:
@@ -117,6 +135,7 @@ func (e *embedded) write(ctx context.Context, p purpose, f func(context.Context,
 			if err := e.replace(o, err); err != nil {
 				return e.unavailable(err)
 			}
+		case stale && Sleep(ctx, staleAgain):
 		case o.inPlace() || p == reads && !e.exists():
 			return e.unavailable(err)
 		}
@@ -192,15 +211,22 @@ func (e *embedded) resolve() (string, error) {
 }
 
 // open returns the journal at the path, opening it if it is not the one in use.
-// With an error, what it returns says which files were tried, nil if none were.
-func (e *embedded) open() (*files, error) {
+// With an error, what it returns says which files were tried, nil if none were. One who
+// only reads can do without, and does not wait long.
+func (e *embedded) open(p purpose) (*files, error) {
+	asked, busy := time.Now(), e.busy
+	if p == reads {
+		asked, busy = asked.Add(-time.Second), min(statusBusy, busy)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.current != nil && e.current.inPlace() {
+	switch {
+	case e.current != nil && e.current.inPlace():
 		return e.current, nil
+	case e.failed != nil && e.failedAt.After(asked): // not one after the other, each until its timeout
+		return nil, e.failed
 	}
-	e.rescue()
-	e.closeLocked()
+	e.failed = nil
 	if e.closed {
 		return nil, errClosed
 	}
@@ -208,6 +234,7 @@ func (e *embedded) open() (*files, error) {
 		return nil, errNoPlace
 	}
 	if e.onlyExisting && !e.unwritten() && !e.exists() {
+		e.closeLocked()
 		return nil, errGone
 	}
 	if err := disk.MakeFolder(e.dir, 0o700); err != nil {
@@ -215,16 +242,31 @@ func (e *embedded) open() (*files, error) {
 	}
 	// No connection may be on its way to the old file while it is replaced: it
 	// would find, or make, the companions of the new one.
-	unlock, err := e.lock()
+	unlock, err := e.lock(busy)
 	if err != nil {
+		e.failed, e.failedAt = err, time.Now()
 		return nil, err
 	}
 	defer unlock()
+	e.rescue()
+	e.closeLocked()
 	o, err := e.openLocked()
-	if err == nil {
+	switch {
+	case err == nil:
 		e.current = o
+	case !damaged(err):
+		e.failed, e.failedAt = err, time.Now()
 	}
 	return o, err
+}
+
+// drop closes o, so that the next use opens the files anew.
+func (e *embedded) drop(o *files) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.current == o {
+		e.closeLocked()
+	}
 }
 
 // exists implements engine. A file that can't be looked at is taken to be there.
@@ -266,16 +308,6 @@ func (e *embedded) closeLocked() {
 		e.log.Warn("closing the journal failed", "error", err)
 	}
 	e.current = nil
-}
-
-// rescue writes what the journal in use has in its -wal into the database file,
-// when that file is in place and its -wal was deleted. e.mu is held.
-func (e *embedded) rescue() {
-	if o := e.current; o != nil && sameFile(o.path, o.db) {
-		if _, err := os.Lstat(o.path + "-wal"); errors.Is(err, fs.ErrNotExist) {
-			_, _ = o.handles[outcomes].Exec("PRAGMA wal_checkpoint(TRUNCATE)")
-		}
-	}
 }
 
 // openLocked opens the database file and brings it up to date. The lock is held.
@@ -347,6 +379,10 @@ func (e *embedded) makeFile(o *files) error {
 				return err
 			}
 		}
+	} else if _, err := os.Lstat(o.path + "-wal"); errors.Is(err, fs.ErrNotExist) {
+		// It tells of a -wal that was deleted. Whoever has it open sees that it is gone,
+		// and opens the files anew.
+		_ = os.Remove(o.path + "-shm")
 	}
 	f, err := os.OpenFile(o.path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
