@@ -7,11 +7,13 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 )
@@ -191,8 +193,9 @@ type recorder struct {
 	body     strings.Builder
 	writes   int
 	deadline time.Time
-	late     int   // writes without a deadline of their own
-	err      error // of writes
+	readBy   time.Time // deadline of reads
+	late     int       // writes without a deadline of their own
+	err      error     // of writes
 }
 
 func (r *recorder) Header() http.Header { return r.header }
@@ -221,6 +224,11 @@ func (r *recorder) SetWriteDeadline(at time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.deadline = at
+	return nil
+}
+
+func (r *recorder) SetReadDeadline(at time.Time) error {
+	r.readBy = at
 	return nil
 }
 
@@ -307,6 +315,26 @@ func TestAClientThatDoesNotRead(t *testing.T) {
 			})
 		})
 	}
+}
+
+// net/http reads what is left of a body before it sends the answer. Without a deadline
+// the connection of a client that stops in the middle would stay open for ever, and the
+// client would get no answer. A call whose body has come may take any time.
+func TestABodyThatDoesNotCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTeam().replica(t, nil)
+		c := &client{t: t, r: r, user: "alice"}
+		for whole, status := range map[bool]int{true: 200, false: 400} {
+			w, request := &recorder{header: http.Header{}}, c.request(t.Context(), http.MethodPost, ping)
+			if !whole {
+				request.Body = io.NopCloser(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader(ping))))
+			}
+			r.web.ServeHTTP(w, request)
+			if w.status != status || w.readBy.IsZero() != whole || !whole && time.Until(w.readBy) != bodyTime {
+				t.Errorf("whole %v: status %d, want %d; the rest is read until %s", whole, w.status, status, w.readBy)
+			}
+		}
+	})
 }
 
 // A paused player does not read for a while.

@@ -101,14 +101,14 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (body []byte, rele
 	}
 	release = func() { s.hold(owner, -held) }
 	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.MaxBody))
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // would end a long call
-	if err != nil {
+	if err != nil { // the deadline stays: net/http reads the rest of the body before it answers
 		release()
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
 			return nil, nil, tooLarge
 		}
 		return nil, nil, refused(http.StatusBadRequest, "the message was cut off")
 	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // would end a long call
 	taken := counted(int64(len(body)))
 	s.hold(owner, taken-held)
 	held = taken
