@@ -361,5 +361,11 @@ func TestTypicalDurationIsLookedUpOnceAMinute(t *testing.T) {
 				t.Errorf("step %d: %v, want %v", i, got, step.want)
 			}
 		}
+		time.Sleep(time.Minute)
+		left, leave := context.WithCancel(t.Context())
+		leave()
+		if got := tracker.Typical(left); got != 90*time.Second {
+			t.Errorf("looked up by a caller who has left: %v", got)
+		}
 	})
 }

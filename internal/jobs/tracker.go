@@ -35,6 +35,7 @@ const (
 	lookAgain      = 100 * time.Millisecond // between two looks at what another call or process does
 	unwrittenLimit = time.Minute            // how long Finish waits for a journal that can't be written
 	typicalFor     = time.Minute            // how long the typical duration is cached
+	typicalLimit   = time.Second            // how long the journal may take to tell it
 	retryLimit     = time.Minute            // the longest Retry-After that is obeyed
 
 	maxMemories = 256 // jobs in Tracker.memories
@@ -390,8 +391,11 @@ func (t *Tracker) Typical(ctx context.Context) time.Duration {
 		defer t.typicalMu.Unlock()
 		if time.Since(t.typicalAt) >= typicalFor {
 			t.typicalAt = time.Now()
-			typical, _ := t.journal.Typical(ctx) // 0 with an error: it is only an estimate
-			t.typical.Store(int64(typical))
+			ctx, cancel := context.WithTimeout(ctx, typicalLimit)
+			defer cancel()
+			if typical, err := t.journal.Typical(ctx); err == nil {
+				t.typical.Store(int64(typical))
+			} // else the old one is good enough: it is only an estimate, and a call must not wait for it
 		}
 	}
 	return time.Duration(t.typical.Load())
