@@ -98,6 +98,20 @@ func (q *logQueue) close() {
 	}
 }
 
+// openLogFile opens the file of the settings to append the log to. Over stdio it refuses
+// what the client's messages come or go through, such as /dev/stdout: a line of the log is no message, and whoever
+// may write to the input keeps it from ending.
+func openLogFile(settings config.Settings) (*os.File, error) {
+	for _, stream := range []*os.File{os.Stdin, os.Stdout} {
+		messages, err := stream.Stat()
+		file, errFile := os.Stat(settings.LogFile)
+		if settings.Command == config.Serve && err == nil && errFile == nil && os.SameFile(messages, file) && file.Mode()&os.ModeCharDevice == 0 {
+			return nil, fmt.Errorf("open %s: the client's messages go through it", settings.LogFile)
+		}
+	}
+	return os.OpenFile(settings.LogFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+}
+
 // newLogger returns a logger to the file of the settings, or to stderr when there is
 // none or it can't be opened, and a function that ends the log. It logs the problems of
 // the settings.
@@ -106,7 +120,7 @@ func newLogger(settings config.Settings, stderr io.Writer) (log *slog.Logger, en
 	if settings.LogFile != "" {
 		toStderr, file := log, newLogQueue()
 		go func() {
-			f, err := os.OpenFile(settings.LogFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+			f, err := openLogFile(settings)
 			if err != nil {
 				toStderr.Warn("the log file can't be opened, so the log goes to stderr", "flag", "--log-file (PIXAZO_LOG_FILE)", "error", err)
 				file.copyTo(stderr)

@@ -141,3 +141,33 @@ func TestCommandsDoNotWaitForTheReaderOfALog(t *testing.T) {
 		}
 	}
 }
+
+// TestLogFileThatIsTheProtocol: the log went between the messages, and a server that may
+// write to its own input never saw the end of it.
+func TestLogFileThatIsTheProtocol(t *testing.T) {
+	t.Parallel()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"/dev/stdin", "/dev/stdout"} {
+		cmd := exec.Command(path, "--sandbox", "--keeper=false", "--state-dir", t.TempDir(), "--log-file", file)
+		var stdout, stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(in, `{"jsonrpc":"2.0","id":1,"method":"ping"}`+"\n")
+		_ = in.Close()
+		stuck := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+		err = cmd.Wait()
+		stuck.Stop()
+		if err != nil || !strings.HasPrefix(stdout.String(), "{") || strings.Count(stdout.String(), "\n") != 1 || !strings.Contains(stderr.String(), "the log file can't be opened") {
+			t.Errorf("%s: %v, standard output %q, standard error %q", file, err, stdout.String(), stderr.String())
+		}
+	}
+}
