@@ -223,21 +223,23 @@ func (p *postgres) use(ctx context.Context, purpose purpose, f func(context.Cont
 //go:embed postgres.sql
 var triggers string
 
-// pgMigrations take a database from version i to i+1. They are those of SQLite with
-// what PostgreSQL writes differently.
-var pgMigrations = []string{strings.ReplaceAll(first, "INTEGER PRIMARY KEY AUTOINCREMENT", "BIGSERIAL PRIMARY KEY"), second + triggers}
+// pgMigrations returns the migrations that take a database from version i to i+1: those of
+// SQLite, with what PostgreSQL writes differently.
+func pgMigrations() []string {
+	return []string{strings.ReplaceAll(first, "INTEGER PRIMARY KEY AUTOINCREMENT", "BIGSERIAL PRIMARY KEY"), second + triggers}
+}
 
 // migrate brings the tables to the newest version.
 func (p *postgres) migrate(ctx context.Context) error {
-	db := p.handles[intents]
-	if version, err := pgVersion(ctx, db); err != nil || version >= len(pgMigrations) {
+	db, steps := p.handles[intents], pgMigrations()
+	if version, err := pgVersion(ctx, db); err != nil || version >= len(steps) {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), migrateTimeout)
 	defer cancel()
-	return upgrade(ctx, db, pgMigrations,
+	return upgrade(ctx, db, steps,
 		`SET LOCAL statement_timeout = 0; SELECT `+pgLock+`; CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)`, pgVersion,
-		fmt.Sprintf(`INSERT INTO schema_version (version) VALUES (%d)`, len(pgMigrations)))
+		fmt.Sprintf(`INSERT INTO schema_version (version) VALUES (%d)`, len(steps)))
 }
 
 // pgVersion returns the version of the tables, 0 when there are none.

@@ -6,6 +6,7 @@ package journal
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -31,7 +32,7 @@ func (j *Journal) Work(ctx context.Context, within time.Duration) ([]Row, error)
 }
 
 // toSave is an SQL condition: the row's video is to be saved automatically.
-var toSave = fmt.Sprintf(`status = 'COMPLETED' AND save_folder <> '' AND saved_files = '' AND save_tries < %d`, MaxSaves)
+var toSave = `status = 'COMPLETED' AND save_folder <> '' AND saved_files = '' AND save_tries < ` + strconv.Itoa(MaxSaves)
 
 // Saves returns at most limit finished jobs of all owners, submitted less than
 // within ago, that are to be saved now. "submitted_at + 0" makes SQLite use the index
