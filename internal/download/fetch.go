@@ -145,7 +145,8 @@ func (p *part) accept(resp *http.Response) error {
 	case code == http.StatusOK:
 	case code == http.StatusPartialContent && p.done > 0, code == http.StatusRequestedRangeNotSatisfiable:
 		first, total, ok := contentRange(resp.Header.Get("Content-Range"))
-		if !ok || first != p.done || p.total >= 0 && total != p.total || strongETag(resp) != p.etag {
+		if !ok || code != http.StatusPartialContent || first != p.done || p.total >= 0 && total != p.total ||
+			strongETag(resp) != p.etag || p.changed(resp) || notVideo(resp) != "" {
 			return cmp.Or[error](p.restart(), transient{errors.New("the file changed on the server")})
 		}
 		p.total = total
@@ -160,12 +161,33 @@ func (p *part) accept(resp *http.Response) error {
 	if err := p.restart(); err != nil {
 		return err
 	}
-	p.total, p.etag = resp.ContentLength, strongETag(resp)
-	declared, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if strings.HasPrefix(declared, "text/") || strings.HasSuffix(declared, "json") || strings.HasSuffix(declared, "xml") {
+	p.total, p.etag, p.header = resp.ContentLength, strongETag(resp), resp.Header
+	if declared := notVideo(resp); declared != "" {
 		return failed("the server sent %s, not a video", text.Quote(declared))
 	}
 	return p.checkSize(p.total)
+}
+
+// notVideo returns the media type that an answer states, if it can't be that of a video;
+// "" if it can.
+func notVideo(resp *http.Response) string {
+	declared, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if strings.HasPrefix(declared, "text/") || strings.HasPrefix(declared, "multipart/") || strings.HasSuffix(declared, "json") || strings.HasSuffix(declared, "xml") {
+		return declared
+	}
+	return ""
+}
+
+// changed reports whether an answer with the rest of a file states another version than
+// the answer with its beginning did. A weak ETag or a date can't prove that both are of
+// one version, only that they are not.
+func (p *part) changed(resp *http.Response) bool {
+	for _, name := range []string{"ETag", "Last-Modified"} {
+		if before, now := p.header.Get(name), resp.Header.Get(name); before != "" && now != "" && before != now {
+			return true
+		}
+	}
+	return false
 }
 
 // copyBody appends body to the file.

@@ -519,6 +519,21 @@ func TestBrokenTransferGoesOn(t *testing.T) {
 			_, _ = w.Write(b)
 		}
 	}
+	// An answer with the rest of another video, or of no video, and these headers.
+	wrong := func(code int, headers ...string) answer {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Range", "bytes 50000-99999/100000")
+			for i := 0; i < len(headers); i += 2 {
+				w.Header().Set(headers[i], headers[i+1])
+			}
+			w.WriteHeader(code)
+			_, _ = w.Write(changed[half:])
+		}
+	}
+	dated := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
+		breaks("")(w, r)
+	}
 	const rest = "bytes=50000-"
 	tests := []struct {
 		name    string
@@ -562,6 +577,16 @@ func TestBrokenTransferGoesOn(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}, serves(whole, "")}, []string{" ", " "}, whole},
 		{"no length, but an ETag", []answer{breaksChunked, serves(whole, `"a"`)}, []string{" ", rest + ` "a"`}, whole},
+		{"another weak ETag", []answer{breaks(`W/"a"`), wrong(206, "ETag", `W/"b"`), serves(whole, `W/"a"`)}, []string{" ", rest + " ", " "}, whole},
+		{"another date", []answer{dated, wrong(206, "Last-Modified", "Fri, 02 Jan 2026 00:00:00 GMT"), serves(whole, "")}, []string{" ", rest + " ", " "}, whole},
+		{"a page halfway", []answer{breaks(""), wrong(206, "Content-Type", "text/html"), serves(whole, "")}, []string{" ", rest + " ", " "}, whole},
+		{"several ranges", []answer{breaks(""), wrong(206, "Content-Type", "multipart/byteranges; boundary=x"), serves(whole, "")}, []string{" ", rest + " ", " "}, whole},
+		{"416 with a range", []answer{breaks(`"a"`), wrong(416, "ETag", `"a"`), serves(whole, `"a"`)}, []string{" ", rest + ` "a"`, " "}, whole},
+		{"416 unasked", []answer{func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Range", "bytes 0-99999/100000")
+			w.WriteHeader(416)
+			_, _ = w.Write(changed)
+		}, serves(whole, "")}, []string{" ", " "}, whole},
 		{"packed halfway", []answer{breaks(`"a"`), func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Encoding", "br")
 			serve(w, r, whole, `"a"`)

@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"mime"
+	"net/http"
 	"os"
 	"path"
 	"path/filepath"
@@ -42,6 +43,7 @@ type part struct {
 	done      int64       // bytes in the file
 	total     int64       // bytes of the whole video; -1 when it is not known
 	etag      string      // of the content of the file; "" when there is no strong one
+	header    http.Header // of the answer that the file begins with
 	mediaType string      // "" until the first bytes were checked
 	timer     *time.Timer // cancels a try that is too slow
 	missing   int64       // bytes that must come before timer fires
