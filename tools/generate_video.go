@@ -4,6 +4,7 @@ package tools
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -75,6 +76,11 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 		})
 		s, err := config.Submit(ctx, in.VideoRequest, in.AllowDuplicate, max(config.MaxWait-answerTime-time.Since(begun), answerTime))
 		stop()
+		if e, ok := errors.AsType[*pixazo.Error](err); ok && e.Code == pixazo.SubmissionUncertain && in.AllowDuplicate {
+			again := *e
+			again.Message += "; if an equal request was uncertain before, two may have been accepted by now: let some minutes pass before the user looks"
+			err = &again
+		}
 		if err != nil {
 			return generateResult{}, err
 		}

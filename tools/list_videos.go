@@ -112,8 +112,12 @@ func (l listResult) text() string {
 		b.WriteString(strings.Join(columns, " | ") + "\n")
 	}
 	for _, v := range l.Videos {
+		shown := 60
+		if v.RequestID == "" { // the caller may have to make the request again, in the same words
+			shown = len(v.Prompt)
+		}
 		fmt.Fprintf(&b, "%s | %s | %t | %s | %s | %s\n", cmp.Or(v.CreatedAt, "not known"), cmp.Or(v.Status, "not known"), v.Done,
-			cmp.Or(v.LastCheckedAt, "never"), cmp.Or(v.RequestID, "none"), quoted(v.Prompt, 60))
+			cmp.Or(v.LastCheckedAt, "never"), cmp.Or(v.RequestID, "none"), quoted(v.Prompt, shown))
 		var facts []string
 		addLines(&facts, reflect.ValueOf(v))
 		for _, fact := range facts {

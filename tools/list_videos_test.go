@@ -139,7 +139,11 @@ func checkList(t *testing.T, r result) {
 				}
 				continue
 			case "prompt":
-				if shown := text.QuoteCleaned(text.Clean(value.(string), 60)); !strings.HasSuffix(blocks[i][0], " | "+shown) {
+				limit := 60
+				if video["request_id"] == nil {
+					limit = 500
+				}
+				if shown := text.QuoteCleaned(text.Clean(value.(string), limit)); !strings.HasSuffix(blocks[i][0], " | "+shown) {
 					t.Errorf("video %d: the prompt is %q, and the text has %q", i, value, blocks[i][0])
 				}
 				continue
@@ -231,6 +235,22 @@ func everything(t *testing.T) (h *house, finish func()) {
 		close(release)
 		last.Wait()
 	}
+}
+
+// Without a request_id no other tool shows the prompt, and the same request can be made
+// again only in the same words.
+func TestListShowsTheWordsOfAnUncertainRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		prompt := strings.Repeat("a prompt of many words ", 20) + "in all"
+		h := newHouseOf(t, &gatewayOf{submit: func(string) (pixazo.Job, error) {
+			return pixazo.Job{}, &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "dropped"}
+		}}, journal.Options{Dir: t.TempDir()})
+		h.submit(prompt)
+		if text := h.list(`{}`).text(); !strings.Contains(text, prompt) {
+			t.Errorf("%s\nwant all of the prompt", text)
+		}
+	})
 }
 
 func TestListShowsEveryVideoAsTheJournalHasIt(t *testing.T) {

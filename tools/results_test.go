@@ -337,6 +337,8 @@ func TestErrorTexts(t *testing.T) {
 		submit("500", says(500, `{"error":"oops"}`), `submission_uncertain: the video request was sent, but its outcome is unknown: the gateway failed (HTTP 500); it said: "oops".`+uncertain),
 		submit("503", says(503, `<html>busy</html>`), `submission_uncertain: the video request was sent, but its outcome is unknown: the gateway failed (HTTP 503).`+uncertain),
 		submit("dropped", dropped, `submission_uncertain: the video request was sent, but its outcome is unknown: the connection closed before the answer was complete.`+uncertain),
+		{"dropped again", "generate_video", `{"prompt":"x","allow_duplicate":true}`, dropped,
+			`submission_uncertain: the video request was sent, but its outcome is unknown: the connection closed before the answer was complete; if an equal request was uncertain before, two may have been accepted by now: let some minutes pass before the user looks.` + uncertain},
 		submit("HTML", says(200, `<html>hello</html>`), `submission_uncertain: the video request was sent, but its outcome is unknown: the answer is not the documented JSON.`+uncertain),
 		submit("cut off behind the id", cutOff(`{"request_id":"`+testID+`","sta`),
 			`submission_uncertain: the video request was sent, but its outcome is unknown: the connection closed before the answer was complete.`+uncertain+testSuffix),

@@ -34,6 +34,7 @@ const (
 
 const (
 	shownPrompt  = 200              // characters
+	shownAlone   = 500              // the same of a job without a request_id, which nothing else tells what it is
 	stalledAfter = time.Hour        // without a change
 	firstLook    = 5 * time.Minute  // age at which to ask first, if it is not known how long videos usually take
 	longestPause = 20 * time.Minute // the longest CheckAgainSeconds after that
@@ -132,6 +133,10 @@ func (t *Tracker) shown(e *pixazo.Error) *pixazo.Error {
 // ViewOf returns the view of a row at now. typical is how long videos usually take, 0
 // when that is not known.
 func ViewOf(r Row, now time.Time, typical time.Duration) View {
+	shown := shownPrompt
+	if r.Job.RequestID == "" {
+		shown = shownAlone
+	}
 	v := View{
 		RequestID:     r.Job.RequestID,
 		Status:        status(r),
@@ -141,7 +146,7 @@ func ViewOf(r Row, now time.Time, typical time.Duration) View {
 		CompletedAt:   FormatTime(r.Job.CompletedAt),
 		LastCheckedAt: FormatTime(r.LastCheckedAt),
 		SavedPath:     savedPath(r),
-		Prompt:        truncate(r.Prompt, shownPrompt),
+		Prompt:        truncate(r.Prompt, shown),
 	}
 	created := cmp.Or(r.Job.CreatedAt, r.SubmittedAt)
 	if made := pixazo.IDTime(r.Job.RequestID); created.IsZero() && !made.After(now.Add(notYetVisible)) {
