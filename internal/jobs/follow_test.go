@@ -201,6 +201,7 @@ func TestFollowedJobsDoNotStandInTheWayOfACall(t *testing.T) {
 		for i := range 500 {
 			defer tracker.Follow(t.Context(), fmt.Sprintf("followed-%d", i))()
 		}
+		synctest.Wait() // else the waits could have the client's capacity first
 		var waits sync.WaitGroup
 		for i := range 100 {
 			waits.Go(func() { _, _ = tracker.Wait(t.Context(), fmt.Sprintf("awaited-%d", i), 40*time.Second, nil) })
