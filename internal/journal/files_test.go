@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -552,5 +553,20 @@ func TestALockThatIsHeld(t *testing.T) {
 	calls.Wait()
 	if took := time.Since(begun); took > 20*o.Busy/2 {
 		t.Errorf("all of them took %s, as if each waited for itself", took)
+	}
+}
+
+// TestAReaderGivesUpForItselfAlone: it waits for a lock no longer than a status may take,
+// and a submission that waited with it was refused as early.
+func TestAReaderGivesUpForItselfAlone(t *testing.T) {
+	t.Parallel()
+	e := &embedded{dir: t.TempDir(), file: fileName, busy: defaultBusy, log: slog.New(slog.DiscardHandler)}
+	defer e.close()
+	e.failed, e.failedAt, e.failedAfter = errors.New("locked"), time.Now().Add(time.Hour), statusBusy
+	if _, err := e.open(reads); err != e.failed {
+		t.Errorf("another reader got %v", err)
+	}
+	if _, err := e.open(intents); err != nil {
+		t.Errorf("a submission got %v", err)
 	}
 }

@@ -147,8 +147,9 @@ func (e *embedded) rescue() {
 }
 
 // lock keeps other processes from opening or replacing the journal until unlock
-// is called or this process ends. It waits for another one at most busy. It uses SQLite's lock on a database of its own,
-// since that works on every platform and ends with the process.
+// is called or this process ends. It waits for another one at most busy. It uses SQLite's
+// lock on a database of its own, since that works on every platform and ends with the
+// process.
 func (e *embedded) lock(busy time.Duration) (unlock func(), err error) {
 	path := filepath.Join(e.dir, e.name()+".lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // not with SQLite's mode

@@ -59,6 +59,7 @@ type embedded struct {
 	onlyExisting bool
 	failed       error // of the last try to open them, nil for none
 	failedAt     time.Time
+	failedAfter  time.Duration // how long that try would have waited for the lock
 }
 
 // files are the database's files in use. A handle has one connection, since one
@@ -223,7 +224,7 @@ func (e *embedded) open(p purpose) (*files, error) {
 	switch {
 	case e.current != nil && e.current.inPlace():
 		return e.current, nil
-	case e.failed != nil && e.failedAt.After(asked): // not one after the other, each until its timeout
+	case e.failed != nil && e.failedAt.After(asked) && e.failedAfter >= busy: // not one after the other, each until its timeout
 		return nil, e.failed
 	}
 	e.failed = nil
@@ -244,7 +245,7 @@ func (e *embedded) open(p purpose) (*files, error) {
 	// would find, or make, the companions of the new one.
 	unlock, err := e.lock(busy)
 	if err != nil {
-		e.failed, e.failedAt = err, time.Now()
+		e.failed, e.failedAt, e.failedAfter = err, time.Now(), busy
 		return nil, err
 	}
 	defer unlock()
@@ -255,7 +256,7 @@ func (e *embedded) open(p purpose) (*files, error) {
 	case err == nil:
 		e.current = o
 	case !damaged(err):
-		e.failed, e.failedAt = err, time.Now()
+		e.failed, e.failedAt, e.failedAfter = err, time.Now(), busy
 	}
 	return o, err
 }
