@@ -24,6 +24,7 @@ import (
 const (
 	spendQuestion = "spend"          // the id of the question in the answer to a call
 	yesFor        = 10 * time.Minute // how long a yes counts that came after its call had ended
+	maxName       = 64               // bytes of a question's name behind its requestKey; those of ask have 26
 )
 
 // confirmations holds the confirmations of users that no call has used yet, and the
@@ -40,8 +41,9 @@ type confirmations struct {
 // is errDeclined.
 func (c *confirmations) takeAnswer(ctx context.Context, req mcp.CallToolRequest) error {
 	state, key := req.Params.RequestState, requestKey(ctx, req)
-	if _, answered := server.InputResponse(req.Params.InputResponses, spendQuestion); !answered || !strings.HasPrefix(state, key+".") {
-		return nil
+	name, ours := strings.CutPrefix(state, key+".")
+	if _, answered := server.InputResponse(req.Params.InputResponses, spendQuestion); !answered || !ours || len(name) > maxName {
+		return nil // a longer name, which is no question's either, would be kept for a day
 	}
 	answer := server.ElicitationResponse(req.Params.InputResponses, spendQuestion)
 	if answer == nil || answer.Action != mcp.ElicitationResponseActionAccept {

@@ -2,8 +2,10 @@ package tools
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -38,6 +40,22 @@ func TestAYesIsOfOneOwner(t *testing.T) {
 			t.Errorf("after ten minutes there are %d", len(c.yes))
 		}
 	})
+}
+
+// The names of questions come from clients, and are kept.
+func TestAYesToALongNameIsNotKept(t *testing.T) {
+	t.Parallel()
+	var c confirmations
+	var req mcp.CallToolRequest
+	req.Params.Arguments = json.RawMessage(`{"prompt":"x"}`)
+	req.Params.InputResponses = mcp.InputResponses{spendQuestion: {Elicitation: &mcp.ElicitationResult{ElicitationResponse: mcp.ElicitationResponse{Action: mcp.ElicitationResponseActionAccept}}}}
+	for name, kept := range map[string]int{strings.Repeat("A", 1<<20): 0, rand.Text(): 1} {
+		c = confirmations{}
+		req.Params.RequestState = requestKey(t.Context(), req) + "." + name
+		if err := c.takeAnswer(t.Context(), req); err != nil || len(c.used) != kept || len(c.yes) != kept {
+			t.Errorf("a name of %d bytes: %d are kept, %d of them count, error %v", len(name), len(c.used), len(c.yes), err)
+		}
+	}
 }
 
 // asker is the session of a client whose user has answered the questions of all calls
