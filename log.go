@@ -99,8 +99,8 @@ func (q *logQueue) close() {
 }
 
 // openLogFile opens the file of the settings to append the log to. Over stdio it refuses
-// what the client's messages come or go through, such as /dev/stdout: a line of the log is no message, and whoever
-// may write to the input keeps it from ending.
+// what the client's messages come or go through, such as /dev/stdout: a line of the log is
+// no message, and whoever may write to the input keeps it from ending.
 func openLogFile(settings config.Settings) (*os.File, error) {
 	for _, stream := range []*os.File{os.Stdin, os.Stdout} {
 		messages, err := stream.Stat()
