@@ -76,6 +76,12 @@ func (c *confirmations) ask(ctx context.Context, req mcp.CallToolRequest, in gen
 	case !ok:
 		return errNotAsked
 	}
+	return c.await(ctx, key, within, tell, func(answered func(json.RawMessage)) error { return session.Elicit(ctx, params, answered) })
+}
+
+// await asks the question about key with elicit, which calls answered with the result once
+// it comes, and waits for that as ask does.
+func (c *confirmations) await(ctx context.Context, key string, within time.Duration, tell func(value, total float64, message string), elicit func(answered func(json.RawMessage)) error) error {
 	var mu sync.Mutex
 	waiting, said := true, make(chan bool, 1)
 	defer func() {
@@ -87,7 +93,7 @@ func (c *confirmations) ask(ctx context.Context, req mcp.CallToolRequest, in gen
 		}
 	}()
 	begun := time.Now()
-	err := session.Elicit(ctx, params, func(result json.RawMessage) {
+	err := elicit(func(result json.RawMessage) {
 		var answer mcp.ElicitationResponse
 		yes := json.Unmarshal(result, &answer) == nil && answer.Action == mcp.ElicitationResponseActionAccept
 		mu.Lock()
