@@ -37,8 +37,9 @@ var (
 	schemeForm = text.Pattern(`(?i)^[a-z][a-z0-9+.-]+://`)
 	assetForm  = text.Pattern(`(?i)^([0-9a-f]{16}[0-9a-f]*|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(asset|ast)[_-][0-9a-z_-]+)$`)
 
-	// Only the head of a data URI is matched: its data may be megabytes.
-	dataHead = text.Pattern(`(?i)^data:[a-z0-9.+-]+/[a-z0-9.+-]+(;[a-z0-9.+-]+=[a-z0-9.+-]+)*;base64,`)
+	// Only the head of a data URI is matched: its data may be megabytes. It is sent as it
+	// stands, so it may hold nothing that JSON escapes, such as a quoted parameter.
+	dataHead = text.Pattern(`(?i)^data:[a-z0-9.+-]+/[a-z0-9.+-]+(;[a-z0-9.+-]+=[a-z0-9.+_~%!-]+)*;base64,`)
 )
 
 const (
