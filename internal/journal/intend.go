@@ -49,8 +49,19 @@ func (j *Journal) Intend(ctx context.Context, in Intent) (_ Intent, other *Row, 
 	}
 	j.WriteOutcomes()
 	var refusal *pixazo.Error
+	recorded := false // by an earlier run of this function, after which the files were found to be deleted
 	err = j.decide(ctx, intents, func(ctx context.Context, tx *sql.Tx, now time.Time) (err error) {
-		other, refusal, in.SubmittedAt = nil, nil, now
+		other, refusal = nil, nil
+		if recorded { // and what they had may have been rescued
+			result, err := tx.ExecContext(ctx, j.renewal(), intentLease.Milliseconds(), in.Nonce)
+			if err != nil {
+				return err
+			}
+			if n, err := result.RowsAffected(); n > 0 || err != nil {
+				return err
+			}
+		}
+		in.SubmittedAt = now
 		if err := j.endFutureTimes(ctx, tx, now); err != nil {
 			return err
 		}
@@ -68,7 +79,9 @@ func (j *Journal) Intend(ctx context.Context, in Intent) (_ Intent, other *Row, 
 			return err
 		}
 		in.Left = max(in.Left-1, -1)
-		return j.insert(ctx, tx, in)
+		err = j.insert(ctx, tx, in)
+		recorded = err == nil
+		return err
 	})
 	if _, unknown := errors.AsType[errCommit](err); unknown && j.lock != "" {
 		// The intent may have been recorded. The next use of the journal ends it as
@@ -162,10 +175,14 @@ var errLost = errors.New("the submission took too long to be still known as unde
 // can't be prolonged: others have seen the intent as uncertain, and may have acted on
 // that.
 func (j *Journal) Renew(ctx context.Context, in Intent) error {
-	n, err := j.exec(ctx, outcomes, `UPDATE jobs SET lease_until = `+j.now()+` + $1 WHERE nonce = $2 AND state = 'submitting' AND `+j.leased("lease_until"),
-		intentLease.Milliseconds(), in.Nonce)
+	n, err := j.exec(ctx, outcomes, j.renewal(), intentLease.Milliseconds(), in.Nonce)
 	if err == nil && n == 0 {
 		return errLost
 	}
 	return err
+}
+
+// renewal returns the statement of Renew.
+func (j *Journal) renewal() string {
+	return `UPDATE jobs SET lease_until = ` + j.now() + ` + $1 WHERE nonce = $2 AND state = 'submitting' AND ` + j.leased("lease_until")
 }

@@ -61,6 +61,35 @@ func intend(t testing.TB, j *Journal, s Intent) Intent {
 	return in
 }
 
+// twice is an engine that makes each write again, as the embedded one does when the files
+// were deleted during the first, and their -wal was rescued.
+type twice struct{ engine }
+
+func (e twice) write(ctx context.Context, p purpose, f func(context.Context, *sql.DB) error) error {
+	if err := e.engine.write(ctx, p, f); err != nil {
+		return err
+	}
+	return e.engine.write(ctx, p, f)
+}
+
+// TestAnIntentIsNotInItsOwnWay: nothing was sent then, and the request was called uncertain.
+func TestAnIntentIsNotInItsOwnWay(t *testing.T) {
+	t.Parallel()
+	j := open(t, t.TempDir(), Limits{PerHour: 2})
+	j.engine = twice{j.engine}
+	for i, s := range []Intent{submission("tides"), allowed(submission("tides"))} {
+		if in := intend(t, j, s); in.Left != 1-i {
+			t.Errorf("%d videos are left", in.Left)
+		}
+	}
+	if _, other, err := j.Intend(t.Context(), submission("tides")); other == nil || err != nil {
+		t.Errorf("another one found %v in its way, error %v", other, err)
+	}
+	if rows := list(t, j, All); len(rows) != 2 {
+		t.Errorf("%d rows", len(rows))
+	}
+}
+
 func conclude(t testing.TB, j *Journal, in Intent, job pixazo.Job, failure error) Row {
 	t.Helper()
 	row, err := j.Conclude(in, job, failure)
