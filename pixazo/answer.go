@@ -53,12 +53,14 @@ func (a answer) namedID() string {
 // namesOurModel reports whether requestID is that of a job of this model.
 func namesOurModel(requestID string) bool { return strings.HasPrefix(requestID, IDPrefix) }
 
-// idAtEnd returns the request_id of a job of this model with which the path of a status
-// address ends, "" if it ends with none.
+// idAtEnd returns the request_id of a job of this model with which the path or the query of
+// a status address ends, "" if neither does.
 func idAtEnd(address string) string {
-	address, _, _ = strings.Cut(address, "?")
-	if id := path.Base(address); namesOurModel(id) {
-		return id
+	before, _, _ := strings.Cut(address, "?")
+	for _, part := range []string{before, address} {
+		if id := path.Base(part); namesOurModel(id) {
+			return id
+		}
 	}
 	return ""
 }

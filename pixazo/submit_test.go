@@ -375,6 +375,7 @@ func TestAnswerThatNamesAJobMayHaveBeenAccepted(t *testing.T) {
 		"broken off behind it":     `{"error":"busy","request_id":"` + testID + `","sta`,
 		"broken off in data":       `{"data":{"request_id":"` + testID + `","sta`,
 		"in a polling_url + query": `{"polling_url":"https://gateway.pixazo.ai/v2/requests/status/` + testID + `?region=eu"}`,
+		"in a polling_url's query": `{"polling_url":"https://gateway.pixazo.ai/v2?path=requests/status/` + testID + `"}`,
 		"behind a huge number":     `{"balance":1e999,"request_id":"` + testID + `"}`,
 		"in white space":           `{"request_id":" ` + testID + `\n"}`,
 		"oversized":                `{"request_id":"` + testID + `","padding":"` + strings.Repeat("x", maxAnswer) + `"}`,
