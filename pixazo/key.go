@@ -53,7 +53,7 @@ func NewKey(s string) (Key, error) {
 var (
 	// What documents and templates have in place of a key, or in front of one.
 	placeholder      = text.Pattern(`^[x*0]*$|yourkey|apikey|subscriptionkey|^(bearer|key|token|secret|value):|^(null|none|nil|undefined|true|false|test|todo|example)$`)
-	placeholderWords = text.Pattern(`^[^0-9]*(^(your|insert|replace|enter|paste)|here$|changeme|replaceme|placeholder|redacted)[^0-9]*$`)
+	placeholderWords = text.Pattern(`^[^0-9]*(^your|^(insert|replace|enter|paste)(with|the|my|your|pixazo|key|token|secret|value)|here$|changeme|replaceme|placeholder|redacted)[^0-9]*$`)
 	withoutMarks     = strings.NewReplacer("_", "", "-", "", ".", "")
 )
 

@@ -97,7 +97,7 @@ func TestWhatCantBeAKeyIsRefused(t *testing.T) {
 			checkNoKey(t, "the error", err.Error())
 		}
 	}
-	for _, s := range []string{"sandbox", "here5c1f0e9a", "coherently", "/A5c1f0e9a", "secret-1", "insert5c1f0e", "entering1", "dGVzdA==", "id:" + testSecret, "your5c1f0e9a", "sk-proj_A.b~c+d/e", "nullable-key-1"} {
+	for _, s := range []string{"sandbox", "here5c1f0e9a", "coherently", "/A5c1f0e9a", "secret-1", "insert5c1f0e", "entering1", "enterpriseKey", "pasteur", "dGVzdA==", "id:" + testSecret, "your5c1f0e9a", "sk-proj_A.b~c+d/e", "nullable-key-1"} {
 		if key, err := NewKey(s); err != nil || key.value() != s {
 			t.Errorf("%q: error %v", s, err)
 		}
