@@ -139,7 +139,10 @@ func (s savedJobs) Find(ctx context.Context, requestID string) download.Known {
 	if err != nil || r == nil {
 		return download.Known{}
 	}
-	return download.Known{Job: r.Job, Prompt: r.Prompt, SubmittedAt: r.SubmittedAt, Saved: r.Saved}
+	done := *r
+	done.Job.Status = pixazo.Completed
+	return download.Known{Job: r.Job, Prompt: r.Prompt, SubmittedAt: r.SubmittedAt, Saved: r.Saved,
+		ToSave: done.ToSave() && time.Since(r.SubmittedAt) < jobs.MaxAge}
 }
 
 // refuse returns an error when what, a tool or tools.LocalFiles, needs a setting that has a

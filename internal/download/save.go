@@ -47,6 +47,7 @@ type Known struct {
 	Prompt      string
 	SubmittedAt time.Time // zero for a job made elsewhere
 	Saved       []File    // newest first
+	ToSave      bool      // none is saved yet, and once the job is done all are saved automatically
 }
 
 // File is a video on this computer.

@@ -707,20 +707,26 @@ func TestAAutoSaveThatIsNotRecordedFailsAndIsRecordedLater(t *testing.T) {
 // would fetch the second.
 func TestAAutoSaveOfTwoVideosIsRecordedWhole(t *testing.T) {
 	whole, broken := video(1000), true
-	m := newMedia(t, func(w http.ResponseWriter, r *http.Request, n int) {
-		if n > 1 && broken {
+	m := newMedia(t, func(w http.ResponseWriter, r *http.Request, _ int) {
+		if broken && r.URL.Path == "/second.mp4" {
 			http.NotFound(w, r)
 			return
 		}
 		serve(w, r, whole, "")
 	})
-	h := newHouse(t, m.URL, m.link(), m.link())
+	h := newHouse(t, m.URL, m.link(), m.URL+"/second.mp4")
 	name := ""
 	err := h.AutoSave(t.Context(), h.out, videoID, "", func(n string) error { name = n; return nil })
 	if saved := h.jobs.known[videoID].Saved; err == nil || len(saved) > 0 {
 		t.Errorf("%v, recorded %+v", err, saved)
 	}
 	wantTree(t, h.out, name)
+	h.jobs.known[videoID] = download.Known{ToSave: true}
+	if _, err := h.save(t, "", false); err == nil || len(h.jobs.known[videoID].Saved) > 0 {
+		t.Errorf("asked for before the automatic save: %v, recorded %+v", err, h.jobs.known[videoID].Saved)
+	}
+	wantTree(t, h.out, name)
+	h.jobs.known[videoID] = download.Known{}
 	fetched := len(m.requests())
 	broken = false
 	err = h.AutoSave(t.Context(), h.out, videoID, name, func(string) error { t.Error("named again"); return nil })

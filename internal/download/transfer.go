@@ -96,10 +96,14 @@ func (t *transfer) run(ctx context.Context) (saved Saved, err error) {
 			saved.Files = append(saved.Files, file)
 		}
 	}
-	if t.named == nil {
-		_ = t.record(ctx, known.Saved, saved.Files)
-	} else if err == nil { // with an error there is another try, which finds the complete files
+	switch {
+	case err != nil && (t.named != nil || known.ToSave):
+		// A record of some videos would count as one of all, and end the automatic save.
+		// Another try of that finds the complete files and fetches the rest.
+	case t.named != nil:
 		err = t.record(ctx, known.Saved, saved.Files)
+	default:
+		_ = t.record(ctx, known.Saved, saved.Files)
 	}
 	saved.Already = !t.fetched
 	return saved, err
