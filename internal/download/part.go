@@ -98,7 +98,9 @@ func (t *transfer) write(ctx context.Context, i int, fill func(*part) error) (Fi
 // makeDir makes a folder below the output folder, and removes from it the
 // unfinished files that killed programs left long ago.
 func (t *transfer) makeDir(dir string) error {
-	if err := t.root.MkdirAll(dir, 0o755); err != nil {
+	if err := t.root.MkdirAll(dir, 0o755); errors.Is(err, fs.ErrExist) {
+		return errors.New("a folder of it is a link that leads nowhere")
+	} else if err != nil {
 		return err
 	}
 	entries, err := fs.ReadDir(t.root.FS(), filepath.ToSlash(dir))

@@ -59,6 +59,17 @@ func TestOutputFolderThatIsMovedMeanwhile(t *testing.T) {
 	}
 }
 
+// The system says of it that the file exists.
+func TestFolderThatIsALinkToNowhere(t *testing.T) {
+	m := wellBehaved(t, video(1000))
+	h := newHouse(t, m.URL, m.link())
+	if err := errors.Join(os.Mkdir(h.out, 0o755), os.Symlink("nowhere", filepath.Join(h.out, "a"))); err != nil {
+		t.Fatal(err)
+	}
+	_, err := h.save(t, "a/v.mp4", false)
+	wantFailure(t, err, pixazo.FileRefused, "a link that leads nowhere")
+}
+
 func TestFolderThatMayNotBeWritten(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("root may write everywhere")
