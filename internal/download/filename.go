@@ -76,12 +76,7 @@ func defaultName(made time.Time, prompt, requestID string) string {
 
 // slug returns the first words of a text, in lower case, joined by hyphens.
 func slug(prompt string) string {
-	visible := strings.Map(func(r rune) rune {
-		if text.IsVisible(r) || unicode.IsSpace(r) {
-			return r
-		}
-		return -1
-	}, norm.NFC.String(text.Clean(prompt, 10*slugLength)))
+	visible := text.Visible(norm.NFC.String(text.Clean(prompt, 10*slugLength)))
 	words := strings.FieldsFunc(visible, func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r)
 	})

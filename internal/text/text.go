@@ -58,16 +58,19 @@ func IsVisible(r rune) bool {
 		!unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// CleanVisible returns Clean(s, limit) without what IsVisible says can't be seen.
-func CleanVisible(s string, limit int) string {
-	visible := func(r rune) rune {
+// Visible returns s without the characters that can't be seen (see IsVisible). White space
+// stays.
+func Visible(s string) string {
+	return strings.Map(func(r rune) rune {
 		if IsVisible(r) || unicode.IsSpace(r) {
 			return r
 		}
 		return -1
-	}
-	return Clean(strings.Map(visible, s), limit)
+	}, s)
 }
+
+// CleanVisible returns Clean(Visible(s), limit).
+func CleanVisible(s string, limit int) string { return Clean(Visible(s), limit) }
 
 // CleanAndHide returns Clean(s, limit) with Redacted in place of secret, see hide. The
 // order matters: removing a character may join two halves of the secret, so it comes
