@@ -132,7 +132,7 @@ func (p *Prepared) addFiles(req VideoRequest, key string) error {
 }
 
 // normal returns the normal form of r: texts in Unicode NFC, trimmed, with runs of white
-// space as one space and without what can't be seen; mode filled in; each
+// space as one space and without characters that can't be seen; mode filled in; each
 // item of files as its URL, its asset ID or the hash of its data.
 func (r VideoRequest) normal(files []File) VideoRequest {
 	for _, s := range []*string{&r.Prompt, &r.AvatarID, &r.VoiceID, &r.StyleID, &r.BrandKitID} {

@@ -45,7 +45,7 @@ type Videos struct {
 }
 
 // register adds the list of videos and the template to s. Unless several users share the
-// server, each video that is added or changes from now on becomes a resource of its own.
+// server, each video becomes a resource of its own once it is added or changes.
 func register(s *server.MCPServer, tracker *jobs.Tracker, team bool) *Videos {
 	v := &Videos{server: s, tracker: tracker}
 	made := "made on this computer"
@@ -229,7 +229,8 @@ func (v *Videos) list(row jobs.Row) {
 	}
 	name := id
 	if row.Prompt != "" {
-		// mcp-go sorts by name. The time tells equal prompts apart and keeps their order.
+		// mcp-go sorts resources by name. With the time in it, videos of equal prompts can be
+		// told apart and are listed in the order of their submission.
 		name = fmt.Sprintf("%s (%s)", text.Clean(row.Prompt, 50), jobs.FormatTime(row.SubmittedAt))
 	}
 	v.mu.Lock()

@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// The most polls under way at once of jobs that somebody waits for, each of which
-	// counts for at least attendTurn: 400 polls a second in all. More at once would have
-	// to wait for the gateway's client and the journal; more a second would leave too
-	// little of the processor to other calls, when thousands begin to wait at once.
+	// The most polls under way at once of jobs that somebody waits for. Each holds its slot
+	// for at least attendTurn, so there are at most 400 polls a second. More at once would
+	// have to wait for the gateway's client and the journal; more a second would leave too
+	// little of the processor to other calls when thousands begin to wait at once.
 	maxAttending = 64
 	attendTurn   = 160 * time.Millisecond
 
-	// The same for jobs that are only followed, 20 polls a second in all, which leaves
+	// The same for jobs that are only followed: at most 20 polls a second, which leaves
 	// most of the client's capacity to the others.
 	maxFollowing = 8
 	followTurn   = 400 * time.Millisecond

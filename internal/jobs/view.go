@@ -34,7 +34,7 @@ const (
 
 const (
 	shownPrompt  = 200              // characters
-	shownAlone   = 500              // the same of a job without a request_id, which nothing else tells what it is
+	shownAlone   = 500              // the same for a job without a request_id, whose prompt no other tool shows
 	stalledAfter = time.Hour        // without a change
 	firstLook    = 5 * time.Minute  // age at which to ask first, if it is not known how long videos usually take
 	longestPause = 20 * time.Minute // the longest CheckAgainSeconds after that

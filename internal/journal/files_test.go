@@ -444,9 +444,9 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestDeletedWALWhileOthersWrite: whoever had begun to write before the files were opened
-// anew wrote to the deleted -wal. The -shm told of that, and the journal could not be used
-// any more, or was taken for damaged.
+// A call that begins to write before the files are opened again writes to the deleted -wal.
+// The -shm then describes what only that file has. This test holds that the journal can be
+// used all the same, and is not taken for damaged.
 func TestDeletedWALWhileOthersWrite(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {

@@ -49,10 +49,10 @@ func (j *Journal) Intend(ctx context.Context, in Intent) (_ Intent, other *Row, 
 	}
 	j.WriteOutcomes()
 	var refusal *pixazo.Error
-	recorded := false // by an earlier run of this function, after which the files were found to be deleted
+	recorded := false // whether an earlier run inserted the row; there is another run if the files were deleted meanwhile
 	err = j.decide(ctx, intents, func(ctx context.Context, tx *sql.Tx, now time.Time) (err error) {
 		other, refusal = nil, nil
-		if recorded { // and what they had may have been rescued
+		if recorded { // the row may have been rescued from the deleted files; then only its lease is renewed
 			result, err := tx.ExecContext(ctx, j.renewal(), intentLease.Milliseconds(), in.Nonce)
 			if err != nil {
 				return err

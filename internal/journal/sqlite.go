@@ -212,8 +212,8 @@ func (e *embedded) resolve() (string, error) {
 }
 
 // open returns the journal at the path, opening it if it is not the one in use.
-// With an error, what it returns says which files were tried, nil if none were. One who
-// only reads can do without, and does not wait long.
+// With an error, what it returns says which files were tried, nil if none were. For reads
+// it waits only statusBusy for the lock, since a reader can go on without the journal.
 func (e *embedded) open(p purpose) (*files, error) {
 	asked, busy := time.Now(), e.busy
 	if p == reads {
@@ -381,8 +381,8 @@ func (e *embedded) makeFile(o *files) error {
 			}
 		}
 	} else if _, err := os.Lstat(o.path + "-wal"); errors.Is(err, fs.ErrNotExist) {
-		// It tells of a -wal that was deleted. Whoever has it open sees that it is gone,
-		// and opens the files anew.
+		// The -shm describes a -wal that was deleted. A process that has it open notices
+		// that it is gone, and opens the files anew.
 		_ = os.Remove(o.path + "-shm")
 	}
 	f, err := os.OpenFile(o.path, os.O_RDWR|os.O_CREATE, 0o600)

@@ -1,5 +1,5 @@
-// This file notifies the client of news: changes of resources to which it subscribed, and
-// of lists.
+// This file notifies the client of news: changes of the resources to which it subscribed,
+// and changes of the server's lists, as when a resource is added.
 //
 // Up to 2025-11-25 a client makes all its subscriptions with resources/subscribe, and is
 // notified of all list changes. Since 2026-07-28 each subscriptions/listen request is a

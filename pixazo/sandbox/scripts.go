@@ -28,7 +28,8 @@ type Script struct {
 	noWebhook    bool                      // no webhook is delivered
 	webhookTwice bool                      // each webhook is delivered twice
 
-	// What answer or alter uses. Data instead of closures costs nothing at the start.
+	// Parameters of answer and alter. They are fields, not variables that a closure holds:
+	// so the table is data, and no code runs for it when the program starts.
 	code       int           // HTTP status
 	retryAfter string        // header of that name, "" for none
 	words      string        // error text, or the body
