@@ -129,6 +129,22 @@ func TestHomeIsWhatTheTildeStandsFor(t *testing.T) {
 	}
 }
 
+// A home directory may have any name, and what is below it is handed to keepers and
+// written into entries as an absolute path.
+func TestAHomeDirectoryMayHaveAnyName(t *testing.T) {
+	for _, name := range []string{"$ann", "%ann%", "it's `me`"} {
+		home := filepath.Join(t.TempDir(), name)
+		was := mustParse(t, []string{"--output-dir=~/out", "--files-dir", filepath.Join(home, "in")}, homeLine(home))
+		args, env := was.Handover()
+		for _, is := range []Settings{mustParse(t, args, env...), mustParse(t, was.EntryArgs, env...)} {
+			if is.StateDir == "" || is.StateDir != was.StateDir || is.OutputDir != filepath.Join(home, "out") || !slices.Equal(is.FilesDirs, []string{filepath.Join(home, "in")}) {
+				t.Errorf("%s: journal in %q, videos in %q, files from %q", name, is.StateDir, is.OutputDir, is.FilesDirs)
+			}
+		}
+		parseError(t, []string{"--output-dir", filepath.Join(home, "$USER")}, homeLine(home))
+	}
+}
+
 func TestParseMakesPathsAbsolute(t *testing.T) {
 	home, work := t.TempDir(), t.TempDir()
 	t.Chdir(work)

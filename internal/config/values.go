@@ -190,9 +190,9 @@ func (p *parser) addFilesDir(v string) error {
 
 // absolute returns a path as an absolute one. It replaces ~ by the home directory; any
 // other relative path is relative to the working directory, as a person in a shell means
-// it.
+// it. The home directory may have any name, as in C:\Users\$ann.
 func (p *parser) absolute(path string) (string, error) {
-	if err := checkPath(path, p.goos); err != nil {
+	if err := checkPath(strings.TrimPrefix(path, p.home), p.goos); err != nil {
 		return "", err
 	}
 	expanded, err := disk.ExpandHome(path, p.home, p.goos)
