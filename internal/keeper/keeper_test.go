@@ -543,6 +543,28 @@ func TestASaveGoesOnWhenANewerKeeperTakesOver(t *testing.T) {
 	})
 }
 
+// It holds no lease yet, and there is no journal in which it could be asked to end.
+func TestAKeeperIsStoppedBeforeItsFirstSubmissionIsWritten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, t.TempDir(), &gateway{takes: time.Hour, end: pixazo.Completed})
+		defer h.close()
+		sent := make(chan struct{})
+		ended := h.aloneWhile(t, sent)
+		time.AfterFunc(500*time.Millisecond, func() { _, _ = h.submit(t, "tides") })
+		time.AfterFunc(10*time.Second, func() { close(sent) })
+		begun := time.Now()
+		if n, err := Stop(t.Context(), h.journal); n != 1 || err != nil {
+			t.Errorf("Stop: %d, %v", n, err)
+		}
+		synctest.Wait()
+		if took := time.Since(begun); !isClosed(ended) || took < 10*time.Second {
+			t.Errorf("ended: %t, after %s", isClosed(ended), took)
+		}
+		<-ended
+	})
+}
+
 func TestAKeeperBegunAfterAStopStays(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

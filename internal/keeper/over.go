@@ -4,6 +4,7 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -66,26 +67,29 @@ func Running(leases []journal.Lease) string {
 }
 
 // Stop asks all keepers of a journal to end once their submissions have ended. It
-// returns when they have, or ctx is done, with how many there were.
+// returns when they have, or ctx is done, with how many there were. Where it sees none it
+// waits for startTime, since one that has just begun is seen only at its first looks, and
+// may be about to make the journal.
 func Stop(ctx context.Context, j *journal.Journal) (n int, err error) {
-	if !j.Exists() {
-		return 0, nil
-	}
-	err = j.TakeLease(ctx, journal.Lease{Name: stopLease, Holder: holder(""), Until: time.Now().Add(stopFor)})
-	for err == nil {
-		var held []journal.Lease
-		held, err = j.Leases(ctx, "")
+	for begun, asked := time.Now(), false; err == nil; {
+		if !asked && j.Exists() {
+			begun, asked = time.Now(), true
+			err = j.TakeLease(ctx, journal.Lease{Name: stopLease, Holder: holder(""), Until: begun.Add(stopFor)})
+		}
+		held, leasesErr := j.Leases(ctx, "")
+		err = cmp.Or(err, leasesErr)
 		keepers := map[string]bool{}
 		for _, l := range held {
 			if l.Name != stopLease {
 				keepers[l.Holder] = true // one keeper may hold two leases for a moment
 			}
 		}
-		if n = max(n, len(keepers)); err != nil || len(keepers) == 0 {
+		n = max(n, len(keepers))
+		if len(keepers) == 0 && (n > 0 || time.Since(begun) > startTime) {
 			return n, err
 		}
 		if !journal.Sleep(ctx, 200*time.Millisecond) {
-			err = ctx.Err()
+			err = cmp.Or(err, ctx.Err())
 		}
 	}
 	return n, err
