@@ -132,7 +132,8 @@ func TestAClientThatCantAskMakesNoVideos(t *testing.T) {
 
 func TestAYesComesWithTheCallOf2026(t *testing.T) {
 	t.Parallel()
-	p := start(t, nil, "--sandbox", "--confirm-spend")
+	env := []string{"HOME=" + t.TempDir()}
+	p := start(t, env, "--sandbox", "--confirm-spend")
 	call := func(more map[string]any) string {
 		p.nextID++
 		params := map[string]any{"name": "generate_video", "arguments": generate("tides"), "_meta": map[string]any{
@@ -170,10 +171,22 @@ func TestAYesComesWithTheCallOf2026(t *testing.T) {
 	if got := call(answer("decline")); !strings.Contains(got, "not_confirmed: the user said no") {
 		t.Errorf("a no: %s", got)
 	}
-	if got := call(answer("accept")); !strings.Contains(got, `"request_id":"heygen-video-agent_`) {
+	yes := answer("accept")
+	again := generate("tides")
+	again["allow_duplicate"] = true
+	yes["arguments"] = again
+	question(call(yes)) // the user said nothing of a duplicate
+	yes = answer("accept")
+	yes["arguments"] = again
+	if got := call(yes); !strings.Contains(got, `"request_id":"heygen-video-agent_`) || strings.Contains(got, `"duplicate":true`) {
 		t.Errorf("a yes: %s", got)
 	}
-	question(call(answer("accept"))) // the same yes, sent again
+	for range 2 { // the same yes, sent again, also to another process
+		if got := call(yes); !strings.Contains(got, `"request_id":"heygen-video-agent_`) || !strings.Contains(got, `"duplicate":true`) || p.videos() != 1 {
+			t.Errorf("a yes that is sent again: %s", got)
+		}
+		p = start(t, env, "--sandbox", "--confirm-spend")
+	}
 }
 
 // The answer of a client that has closed its end can't come any more.

@@ -87,8 +87,8 @@ func (a *app) register(starter *keeper.Starter) (*server.MCPServer, *resources.V
 		server.WithRecovery(),
 		server.WithResourceRecovery(),
 	)
-	submit := func(ctx context.Context, video pixazo.VideoRequest, allowDuplicate bool, listen time.Duration) (jobs.Submission, error) {
-		s, err := starter.Submit(ctx, keeper.Request{Video: video, AllowDuplicate: allowDuplicate}, listen)
+	submit := func(ctx context.Context, video pixazo.VideoRequest, allowDuplicate bool, nonce string, listen time.Duration) (jobs.Submission, error) {
+		s, err := starter.Submit(ctx, keeper.Request{Video: video, AllowDuplicate: allowDuplicate}, nonce, listen)
 		if err == nil && !s.Duplicate {
 			a.tracker.Added(s.Row)
 		}

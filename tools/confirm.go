@@ -24,44 +24,42 @@ import (
 const (
 	spendQuestion = "spend"          // the id of the question in the answer to a call
 	yesFor        = 10 * time.Minute // how long a yes counts that came after its call had ended
-	maxName       = 64               // bytes of a question's name behind its requestKey; those of ask have 26
 )
 
-// confirmations holds the confirmations of users that no call has used yet, and the
-// names of the questions that were answered with a yes.
+// confirmations holds the confirmations of users that no call has used yet, by requestKey.
 type confirmations struct {
-	mu   sync.Mutex
-	yes  map[string]time.Time // when they came, by requestKey
-	used map[string]time.Time // when they were answered, by requestState
+	mu  sync.Mutex
+	yes map[string]confirmation
 }
 
-// takeAnswer takes the user's answer out of req, with which a client of 2026-07-28 repeats its
-// call. An answer to a question about other arguments is ignored, and so is a second yes
-// to one question, which may be the first that was sent again. An answer other than yes
-// is errDeclined.
-func (c *confirmations) takeAnswer(ctx context.Context, req mcp.CallToolRequest) error {
-	state, key := req.Params.RequestState, requestKey(ctx, req)
-	name, ours := strings.CutPrefix(state, key+".")
-	if _, answered := server.InputResponse(req.Params.InputResponses, spendQuestion); !answered || !ours || len(name) > maxName {
-		return nil // a longer name, which is no question's either, would be kept for a day
+// confirmation is the yes of a user. The one submission that it allows has its nonce, so
+// that a yes that is sent again, to any process, orders no second video; "" means any.
+type confirmation struct {
+	nonce string
+	at    time.Time
+}
+
+// answered returns the nonce of the submission that the user allows in req, with which a
+// client of 2026-07-28 repeats its call; "" if there is no answer, or one to a question
+// about other arguments. The error of an answer other than yes is errDeclined.
+func answered(req mcp.CallToolRequest, key string) (nonce string, err error) {
+	state := req.Params.RequestState
+	if _, answered := server.InputResponse(req.Params.InputResponses, spendQuestion); !answered || !strings.HasPrefix(state, key+".") {
+		return "", nil
 	}
 	answer := server.ElicitationResponse(req.Params.InputResponses, spendQuestion)
 	if answer == nil || answer.Action != mcp.ElicitationResponseActionAccept {
-		return errDeclined
+		return "", errDeclined
 	}
-	if c.use(state) {
-		c.add(key)
-	}
-	return nil
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(state)))[:32], nil
 }
 
-// ask asks the user whether the video may be paid for, unless an unused yes is there. It
-// returns nil if the user agrees, which counts for one call, and an error after within
-// at the latest. While it waits it reports progress with tell.
-func (c *confirmations) ask(ctx context.Context, req mcp.CallToolRequest, in generateArgs, within time.Duration, tell func(value, total float64, message string)) error {
-	key := requestKey(ctx, req)
-	if c.take(key) {
-		return nil
+// ask asks the user whether the video of the call with this requestKey may be paid for,
+// unless an unused yes is there. It returns the nonce of the submission if the user agrees,
+// and an error after within at the latest. While it waits it reports progress with tell.
+func (c *confirmations) ask(ctx context.Context, key string, in generateArgs, within time.Duration, tell func(value, total float64, message string)) (nonce string, err error) {
+	if nonce, ok := c.take(key); ok {
+		return nonce, nil
 	}
 	params := mcp.ElicitationParams{Message: spendMessage(in), RequestedSchema: map[string]any{"type": "object", "properties": map[string]any{}}}
 	capabilities, modern := clientCapabilities(ctx)
@@ -70,13 +68,13 @@ func (c *confirmations) ask(ctx context.Context, req mcp.CallToolRequest, in gen
 	})
 	switch e := capabilities.Elicitation; {
 	case e == nil || e.Form == nil && e.URL != nil:
-		return errNotAsked
+		return "", errNotAsked
 	case modern:
-		return question{server.NewInputRequestBuilder(key+"."+rand.Text()).Elicit(spendQuestion, params).ToolResult()}
+		return "", question{server.NewInputRequestBuilder(key+"."+rand.Text()).Elicit(spendQuestion, params).ToolResult()}
 	case !ok:
-		return errNotAsked
+		return "", errNotAsked
 	}
-	return c.await(ctx, key, within, tell, func(answered func(json.RawMessage)) error { return session.Elicit(ctx, params, answered) })
+	return "", c.await(ctx, key, within, tell, func(answered func(json.RawMessage)) error { return session.Elicit(ctx, params, answered) })
 }
 
 // await asks the question about key with elicit, which calls answered with the result once
@@ -89,7 +87,7 @@ func (c *confirmations) await(ctx context.Context, key string, within time.Durat
 		defer mu.Unlock()
 		waiting = false
 		if len(said) > 0 && <-said { // it came while this call ended
-			c.add(key)
+			c.add(key, "")
 		}
 	}()
 	begun := time.Now()
@@ -101,7 +99,7 @@ func (c *confirmations) await(ctx context.Context, key string, within time.Durat
 		if waiting {
 			said <- yes
 		} else if yes {
-			c.add(key)
+			c.add(key, "")
 		}
 	})
 	switch {
@@ -143,37 +141,25 @@ func notConfirmed(why string) error {
 	return &pixazo.Error{Code: pixazo.NotConfirmed, Message: why}
 }
 
-func (c *confirmations) add(key string) {
+// add adds a yes that a later call with this requestKey uses.
+func (c *confirmations) add(key, nonce string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.yes == nil {
-		c.yes = map[string]time.Time{}
+		c.yes = map[string]confirmation{}
 	}
-	maps.DeleteFunc(c.yes, func(_ string, at time.Time) bool { return time.Since(at) >= yesFor })
-	c.yes[key] = time.Now()
+	maps.DeleteFunc(c.yes, func(_ string, y confirmation) bool { return time.Since(y.at) >= yesFor })
+	c.yes[key] = confirmation{nonce, time.Now()}
 }
 
-// take removes the yes of key, and reports whether there was one that still counts.
-func (c *confirmations) take(key string) bool {
+// take removes the yes of key and returns its nonce. ok is false if there was none that
+// still counts.
+func (c *confirmations) take(key string) (nonce string, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at, ok := c.yes[key]
+	y, ok := c.yes[key]
 	delete(c.yes, key)
-	return ok && time.Since(at) < yesFor
-}
-
-// use reports whether the question of this name is answered with a yes for the first time.
-// It remembers the names for a day.
-func (c *confirmations) use(state string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.used == nil {
-		c.used = map[string]time.Time{}
-	}
-	maps.DeleteFunc(c.used, func(_ string, at time.Time) bool { return time.Since(at) >= 24*time.Hour })
-	_, known := c.used[state]
-	c.used[state] = time.Now()
-	return !known
+	return y.nonce, ok && time.Since(y.at) < yesFor
 }
 
 // requestKey returns a hash of the owner and the arguments of a call. A client of

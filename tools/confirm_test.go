@@ -2,10 +2,8 @@ package tools
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -26,36 +24,21 @@ func TestAYesIsOfOneOwner(t *testing.T) {
 		var req mcp.CallToolRequest
 		req.Params.Arguments = json.RawMessage(`{"prompt":"x"}`)
 		of := func(owner string) string { return requestKey(journal.WithOwner(context.Background(), owner), req) }
-		c.add(of("token:ada"))
-		if c.take(of("token:bob")) {
+		takes := func(owner string) bool { _, ok := c.take(of(owner)); return ok }
+		c.add(of("token:ada"), "")
+		if takes("token:bob") {
 			t.Error("the yes of another counts")
 		}
-		if !c.take(of("token:ada")) || c.take(of("token:ada")) {
+		if !takes("token:ada") || takes("token:ada") {
 			t.Error("a yes does not count, or twice")
 		}
-		c.add(of("token:ada"))
+		c.add(of("token:ada"), "")
 		time.Sleep(10 * time.Minute)
-		c.add(of("token:bob"))
-		if c.take(of("token:ada")) || len(c.yes) != 1 {
+		c.add(of("token:bob"), "")
+		if takes("token:ada") || len(c.yes) != 1 {
 			t.Errorf("after ten minutes there are %d", len(c.yes))
 		}
 	})
-}
-
-// The names of questions come from clients, and are kept.
-func TestAYesToALongNameIsNotKept(t *testing.T) {
-	t.Parallel()
-	var c confirmations
-	var req mcp.CallToolRequest
-	req.Params.Arguments = json.RawMessage(`{"prompt":"x"}`)
-	req.Params.InputResponses = mcp.InputResponses{spendQuestion: {Elicitation: &mcp.ElicitationResult{ElicitationResponse: mcp.ElicitationResponse{Action: mcp.ElicitationResponseActionAccept}}}}
-	for name, kept := range map[string]int{strings.Repeat("A", 1<<20): 0, rand.Text(): 1} {
-		c = confirmations{}
-		req.Params.RequestState = requestKey(t.Context(), req) + "." + name
-		if err := c.takeAnswer(t.Context(), req); err != nil || len(c.used) != kept || len(c.yes) != kept {
-			t.Errorf("a name of %d bytes: %d are kept, %d of them count, error %v", len(name), len(c.used), len(c.yes), err)
-		}
-	}
 }
 
 // asker is the session of a client whose user has answered the questions of all calls
@@ -91,7 +74,7 @@ func TestEachOfTwoEqualCallsGetsItsOwnAnswer(t *testing.T) {
 			var calls sync.WaitGroup
 			for range 2 {
 				calls.Go(func() {
-					if err := c.ask(ctx, mcp.CallToolRequest{}, generateArgs{}, time.Minute, func(float64, float64, string) {}); !errors.Is(err, want) {
+					if _, err := c.ask(ctx, "key", generateArgs{}, time.Minute, func(float64, float64, string) {}); !errors.Is(err, want) {
 						t.Errorf("%s: %v, want %v", answer, err, want)
 					}
 				})

@@ -48,22 +48,27 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 		aliases: map[string]string{"avatar": "avatar_id", "voice": "voice_id"},
 		submits: true,
 	}, func(ctx context.Context, req mcp.CallToolRequest, in generateArgs) (generateResult, error) {
-		begun := time.Now()
+		begun, key, nonce := time.Now(), "", ""
 		if config.ConfirmSpend {
-			if err := confirmed.takeAnswer(ctx, req); err != nil {
+			var err error
+			key = requestKey(ctx, req)
+			if nonce, err = answered(req, key); err != nil {
 				return generateResult{}, err
 			}
 		}
 		tell := progress(ctx, req)
 		tell(0, 0, "SUBMITTING")
 		if err := config.attach(ctx, req, &in.VideoRequest); err != nil {
+			if nonce != "" { // the client may be asked for its roots, and repeats the call without the yes
+				confirmed.add(key, nonce)
+			}
 			return generateResult{}, err
 		}
-		if config.ConfirmSpend { // after the checks, since nobody need confirm a request that is refused
+		if config.ConfirmSpend && nonce == "" { // after the checks, since nobody need confirm a request that is refused
 			_, err := pixazo.Prepare(in.VideoRequest)
 			if err == nil {
 				asking, cancel := config.Tracker.UntilDrain(ctx)
-				err = confirmed.ask(asking, req, in, config.MaxWait-answerTime, tell)
+				nonce, err = confirmed.ask(asking, key, in, config.MaxWait-answerTime, tell)
 				cancel()
 			}
 			if err != nil {
@@ -74,7 +79,7 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 			waited := time.Since(begun).Seconds()
 			tell(waited, 0, fmt.Sprintf("SUBMITTING, waited %d s", int(waited)))
 		})
-		s, err := config.Submit(ctx, in.VideoRequest, in.AllowDuplicate, max(config.MaxWait-answerTime-time.Since(begun), answerTime))
+		s, err := config.Submit(ctx, in.VideoRequest, in.AllowDuplicate, nonce, max(config.MaxWait-answerTime-time.Since(begun), answerTime))
 		stop()
 		if e, ok := errors.AsType[*pixazo.Error](err); ok && e.Code == pixazo.SubmissionUncertain && in.AllowDuplicate {
 			again := *e

@@ -74,9 +74,10 @@ type Config struct {
 	// shell, but for the request_id; "" if the client has no shell.
 	WaitCommand func(clientName string) string
 
-	// Submit submits a request once, and waits at most for listen for the outcome. Its
-	// errors are those of jobs.Tracker.Submit.
-	Submit func(ctx context.Context, video pixazo.VideoRequest, allowDuplicate bool, listen time.Duration) (jobs.Submission, error)
+	// Submit submits a request once, and waits at most for listen for the outcome. nonce
+	// names the submission as in jobs.SubmitOptions. Its errors are those of
+	// jobs.Tracker.Submit.
+	Submit func(ctx context.Context, video pixazo.VideoRequest, allowDuplicate bool, nonce string, listen time.Duration) (jobs.Submission, error)
 
 	// Refuse is called before each call, with the name of the tool, and with LocalFiles
 	// before a call reads files of the user's computer. An error is

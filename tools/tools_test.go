@@ -81,13 +81,13 @@ func newTracker(t testing.TB, gateway jobs.Gateway) *jobs.Tracker {
 }
 
 // directly submits by a tracker, as a server without keepers does.
-func directly(tracker *jobs.Tracker) func(context.Context, pixazo.VideoRequest, bool, time.Duration) (jobs.Submission, error) {
-	return func(ctx context.Context, video pixazo.VideoRequest, allowDuplicate bool, listen time.Duration) (jobs.Submission, error) {
+func directly(tracker *jobs.Tracker) func(context.Context, pixazo.VideoRequest, bool, string, time.Duration) (jobs.Submission, error) {
+	return func(ctx context.Context, video pixazo.VideoRequest, allowDuplicate bool, nonce string, listen time.Duration) (jobs.Submission, error) {
 		p, err := pixazo.Prepare(video)
 		if err != nil {
 			return jobs.Submission{}, err
 		}
-		s, err := tracker.Submit(ctx, p, jobs.SubmitOptions{AllowDuplicate: allowDuplicate, Listen: listen})
+		s, err := tracker.Submit(ctx, p, jobs.SubmitOptions{AllowDuplicate: allowDuplicate, Nonce: nonce, Listen: listen})
 		s.Warnings = p.Warnings
 		return s, err
 	}

@@ -114,6 +114,48 @@ func TestJobThatFailedUnseenIsNoDuplicate(t *testing.T) {
 	}
 }
 
+// A yes of the user's names its submission, and may come again, to any process.
+func TestANonceIsSubmittedOnce(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		err  error // with which the gateway answers
+		job  pixazo.Status
+		want pixazo.Code // of the calls that come again
+	}{
+		{"accepted", nil, pixazo.Processing, ""},
+		{"failed since", nil, pixazo.Failed, ""},
+		{"refused", &pixazo.Error{Code: pixazo.OutOfCredits}, "", pixazo.OutOfCredits},
+		{"not sent", &pixazo.Error{Code: pixazo.Cancelled}, "", pixazo.Cancelled},
+		{"uncertain", failing(pixazo.SubmissionUncertain, ""), "", pixazo.DuplicateUncertain},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				g := &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
+					return pixazo.Job{RequestID: id, Status: tt.job}, nil
+				}}
+				if tt.err != nil {
+					g.submit = func(context.Context, *pixazo.Prepared, pixazo.SubmitOptions) (pixazo.Job, error) {
+						return pixazo.Job{}, tt.err
+					}
+				}
+				first, _ := openTracker(t, g, dir).Submit(t.Context(), request(), jobs.SubmitOptions{Nonce: "yes", AllowDuplicate: true})
+				for _, allowed := range []bool{true, false} {
+					time.Sleep(24 * time.Hour)
+					s, err := openTracker(t, g, dir).Submit(t.Context(), request(), jobs.SubmitOptions{Nonce: "yes", AllowDuplicate: allowed})
+					if tt.want != "" && !pixazo.IsCode(err, tt.want) || tt.want == "" && (err != nil || !s.Duplicate || s.Row.Job.RequestID != first.Row.Job.RequestID) {
+						t.Errorf("allowed %t: %+v, %v", allowed, s, err)
+					}
+				}
+				if g.submissions != 1 {
+					t.Errorf("%d submissions", g.submissions)
+				}
+			})
+		})
+	}
+}
+
 func TestSubmissionInFlightIsJoined(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -34,8 +34,8 @@ type Intent struct {
 }
 
 // Intend records that in is about to be sent. If an equal submission in flight,
-// accepted or uncertain forbids that, it records nothing and returns the row of that
-// one as other. Both are done in one transaction.
+// accepted or uncertain forbids that, or there is one with the same nonce, it records
+// nothing and returns the row of that one as other. Both are done in one transaction.
 //
 // Errors: limit_reached; duplicate_uncertain when a damaged journal was replaced
 // in the last two hours and the new one does not know the request;
@@ -65,10 +65,8 @@ func (j *Journal) Intend(ctx context.Context, in Intent) (_ Intent, other *Row, 
 		if err := j.endFutureTimes(ctx, tx, now); err != nil {
 			return err
 		}
-		if !in.AllowDuplicate {
-			if other, err = j.duplicateOf(ctx, tx, in); err != nil || other != nil {
-				return err
-			}
+		if other, err = j.duplicateOf(ctx, tx, in); err != nil || other != nil {
+			return err
 		}
 		in.Left, err = j.checkLimits(ctx, tx, in.Owner)
 		if e, ok := errors.AsType[*pixazo.Error](err); ok && e.Code == pixazo.LimitReached {
@@ -102,10 +100,19 @@ func (j *Journal) endFutureTimes(ctx context.Context, tx *sql.Tx, now time.Time)
 	return err
 }
 
-// duplicateOf returns the newest equal submission that forbids sending in, by the
-// rules on duplicates; nil when none does. A job whose request_id was made in the span of
+// duplicateOf returns the submission with the nonce of in, or else the newest equal one
+// that forbids sending in, by the rules on duplicates; nil when none does. A job whose request_id was made in the span of
 // a rule counts, too: the clock may have been set forward since the submission.
 func (j *Journal) duplicateOf(ctx context.Context, tx *sql.Tx, in Intent) (*Row, error) {
+	same, err := j.one(ctx, tx, `WHERE nonce = $1`, in.Nonce)
+	if err == nil && same != nil && same.State == Alias {
+		if same, err = j.named(ctx, tx, same.Owner, same.Job.RequestID); same != nil {
+			same.Nonce = in.Nonce // by which the caller knows that this is not just an equal one
+		}
+	}
+	if err != nil || same != nil || in.AllowDuplicate {
+		return same, err
+	}
 	recent, unfinished := in.SubmittedAt.Add(-duplicateSpan), in.SubmittedAt.Add(-unfinishedSpan)
 	row, err := j.one(ctx, tx, `WHERE gateway = $1 AND owner = $2 AND fingerprint = $3
 		AND (state IN ('submitting', 'uncertain')

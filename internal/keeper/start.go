@@ -4,6 +4,7 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -48,13 +49,14 @@ type Starter struct {
 	handing sync.WaitGroup // requests that are being written to keepers
 }
 
-// Submit submits req once and returns the outcome. If that takes longer than listen,
+// Submit submits req once, under nonce in the journal, and returns the outcome. If that takes longer than listen,
 // it returns the submission as it stands. If ctx ends first, it returns
 // submission_uncertain. In both cases the submission goes on.
 //
 // Errors are those of jobs.Tracker.Submit.
-func (s *Starter) Submit(ctx context.Context, req Request, listen time.Duration) (jobs.Submission, error) {
-	begun, nonce, prompt := time.Now(), rand.Text(), req.Video.Prompt
+func (s *Starter) Submit(ctx context.Context, req Request, nonce string, listen time.Duration) (jobs.Submission, error) {
+	begun, prompt := time.Now(), req.Video.Prompt
+	nonce = cmp.Or(nonce, rand.Text())
 	hello, cancel := context.WithTimeout(ctx, min(helloTime, listen/2))
 	p, err := s.start(hello)
 	cancel()

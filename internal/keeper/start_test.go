@@ -136,7 +136,7 @@ func TestARequestIsSentOnce(t *testing.T) {
 			if tt.name == "it says nothing in time" {
 				listen = time.Second // of which it may take half
 			}
-			sub, err := s.Submit(t.Context(), Request{Video: pixazo.VideoRequest{Prompt: "tides"}}, listen)
+			sub, err := s.Submit(t.Context(), Request{Video: pixazo.VideoRequest{Prompt: "tides"}}, "", listen)
 			if got := direct.Load() == 1; got != tt.direct || direct.Load() > 1 {
 				t.Errorf("the server submitted %d times", direct.Load())
 			}
@@ -177,7 +177,7 @@ func TestACallEndsBeforeItsSubmission(t *testing.T) {
 		t.Parallel()
 		s := starter(t, "greeted hello read stay")
 		begun := time.Now()
-		sub, err := s.Submit(t.Context(), Request{Video: pixazo.VideoRequest{Prompt: "tides"}}, 2*time.Second)
+		sub, err := s.Submit(t.Context(), Request{Video: pixazo.VideoRequest{Prompt: "tides"}}, "", 2*time.Second)
 		if err != nil || sub.Row.State != journal.Submitting || sub.Row.Prompt != "tides" || time.Since(begun) > 10*time.Second {
 			t.Errorf("got %+v, %v after %s", sub, err, time.Since(begun))
 		}
@@ -194,7 +194,7 @@ func TestACallEndsBeforeItsSubmission(t *testing.T) {
 			s := starter(t, tt.act)
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
-			if _, err := s.Submit(ctx, Request{}, time.Minute); !pixazo.IsCode(err, tt.want) {
+			if _, err := s.Submit(ctx, Request{}, "", time.Minute); !pixazo.IsCode(err, tt.want) {
 				t.Errorf("got %v, want %s", err, tt.want)
 			}
 		})
