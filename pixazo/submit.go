@@ -24,6 +24,8 @@ const (
 	uploadRate    = 256 << 10        // bytes a second that even a slow line sends; the timeout of large requests is based on it
 	atOnce        = 64 << 10         // bytes; a smaller body counts as sent as a whole once its sending has begun
 	staleAfter    = 20 * time.Second // longer than making a connection takes, unless the process was suspended
+
+	statusClientClosed = 499 // of nginx, and of gRPC's CANCELLED over HTTP
 )
 
 // SubmitOptions adjusts one submission.
@@ -112,12 +114,12 @@ func (c *Client) outcome(a answer, err error) (Job, error) {
 	case a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed:
 		return Job{}, &Error{Code: GatewayError, HTTPStatus: a.status,
 			Message: "the gateway's address is wrong: it has nothing at " + c.origin + submitPath + a.details()}
-	case a.status/100 == 4 && a.status != http.StatusRequestTimeout && a.status != http.StatusConflict,
+	case a.status/100 == 4 && a.status != http.StatusRequestTimeout && a.status != http.StatusConflict && a.status != statusClientClosed,
 		a.status == http.StatusTemporaryRedirect, a.status == http.StatusPermanentRedirect:
 		// A refusal, even if its words can't be read. But proxies send 408 when the
-		// server behind them is too slow, and 409 may be about this very video. Of the
-		// redirects only these two mean that the request was not carried out (RFC 9110,
-		// sections 15.4.8 and 15.4.9).
+		// server behind them is too slow, and 499 when its client seems to be gone; 409
+		// may be about this very video. Of the redirects only these two mean that the
+		// request was not carried out (RFC 9110, sections 15.4.8 and 15.4.9).
 		return Job{}, refusal(a)
 	case err != nil:
 		return Job{}, uncertain(err, a)

@@ -284,6 +284,7 @@ func TestSubmitIsSentAgainOnlyWhenCertainlyNotAccepted(t *testing.T) {
 		{"408", []reply{answered(408, "")}, SubmissionUncertain, "", 408, 1, 0, 0},
 		{"409", []reply{answered(409, `{"error":"no"}`)}, SubmissionUncertain, "", 409, 1, 0, 0}, // it may speak of this very video
 		{"409 with the id", []reply{answered(409, queuedBody)}, SubmissionUncertain, testID, 409, 1, 0, 0},
+		{"499", []reply{answered(499, `{"error":"client closed request"}`)}, SubmissionUncertain, "", 499, 1, 0, 0},
 		{"409 cut off", []reply{cutOff(409, `{"err`)}, SubmissionUncertain, "", 409, 1, 0, 0},
 		{"408 with Retry-After", []reply{answered(408, "", "Retry-After: 1")}, SubmissionUncertain, "", 408, 1, 0, 0},
 		{"500", []reply{answered(500, `{"error":"oops"}`)}, SubmissionUncertain, "", 500, 1, 0, 0},
