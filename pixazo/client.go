@@ -14,12 +14,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"slices"
 	"time"
 
@@ -117,6 +119,7 @@ func newTransport() *http.Transport {
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
+		OnProxyConnectResponse: checkProxy,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxIdleConns:           32,
@@ -125,6 +128,15 @@ func newTransport() *http.Transport {
 		MaxResponseHeaderBytes: 64 << 10,
 		Protocols:              &protocols,
 	}
+}
+
+// checkProxy returns an error that names the proxy if it refuses to connect to the
+// gateway; that of net/http is the proxy's bare word, such as "Forbidden".
+func checkProxy(_ context.Context, proxy *url.URL, _ *http.Request, resp *http.Response) error {
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the proxy %s (of HTTPS_PROXY) answered %s", proxy.Host, resp.Status) // its user info may hold a password
+	}
+	return nil
 }
 
 var errRedirect = errors.New("a redirect away from the gateway, or the sixth in a row, was refused")

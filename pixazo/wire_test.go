@@ -267,6 +267,21 @@ func TestSubmissionThatFailsBeforeDiallingWasNotSent(t *testing.T) {
 	checkError(t, err, GatewayUnreachable)
 }
 
+// Whoever reads "can't connect to the gateway: Forbidden" looks for the fault at the
+// gateway, and not at the proxy.
+func TestProxyThatRefusesIsNamed(t *testing.T) {
+	w := serveWire(t, func(p *peer) { p.read(); p.write("HTTP/1.1 403 Forbidden\nContent-Length: 0\n\n") })
+	c := newWireClient(t, "https://gateway.test")
+	proxy := strings.TrimPrefix(w.url, "http://")
+	c.posts.Transport.(*http.Transport).Proxy = func(*http.Request) (*url.URL, error) { return url.Parse("http://user:password@" + proxy) }
+	ctx, retries := untilRetry(t, c)
+	_, err := submit(ctx, c, VideoRequest{Prompt: "p"})
+	e := checkError(t, err, GatewayUnreachable)
+	if want := "can't connect to the gateway: the proxy " + proxy + " (of HTTPS_PROXY) answered 403 Forbidden"; e.Message != want || !errors.Is(e, errNotSent) || retries() != 1 {
+		t.Errorf("%q after %d retries, want %q after one", e.Message, retries(), want)
+	}
+}
+
 func TestSubmissionCancelledUnderWayGetsItsAnswer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	w := serveWire(t, func(p *peer) { p.read(); cancel(); p.answer(queuedBody) })
