@@ -57,7 +57,7 @@ func (c *Client) Status(ctx context.Context, requestID string, o StatusOptions) 
 	}
 	job, err := c.repeat(ctx, retry{tries: statusTries, span: statusSpan, may: transient}, func() (Job, error) {
 		job, err := c.statusOnce(ctx, address, requestID, o.Background)
-		if IsCode(err, NotFound) && address != documented {
+		if address != documented && IsCode(err, NotFound, BadResponse, InvalidArgument) { // it may not be this job's
 			job, err = c.statusOnce(ctx, documented, requestID, o.Background)
 		}
 		return job, err

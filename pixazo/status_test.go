@@ -172,13 +172,21 @@ func TestStatusRefusesAnInvalidRequestIDUnsent(t *testing.T) {
 }
 
 func TestPollingURLThatKnowsNoJobGivesWayToTheDocumentedAddress(t *testing.T) {
-	s := newScript(t, answered(404, ""), answered(200, workingBody))
-	job, err := newTestClient(t, s).Status(t.Context(), testID, StatusOptions{PollingURL: "https://gateway.pixazo.ai/v3/1"})
-	if err != nil || job.Status != Processing {
-		t.Errorf("got %+v, %v", job, err)
-	}
-	if got := s.arrivals(); len(got) != 2 || !strings.HasSuffix(got[1].url, "/v2/requests/status/"+testID) {
-		t.Errorf("asked %+v", got)
+	for name, first := range map[string]reply{
+		"not found":           answered(404, ""),
+		"refused":             answered(400, `{"error":"request_id is missing"}`),
+		"a page":              answered(200, "<html>"),
+		"no status":           answered(200, "{}"),
+		"about another video": answered(200, strings.ReplaceAll(workingBody, testID, otherID)),
+	} {
+		s := newScript(t, first, answered(200, workingBody))
+		job, err := newTestClient(t, s).Status(t.Context(), testID, StatusOptions{PollingURL: "https://gateway.pixazo.ai/v3/1"})
+		if err != nil || job.Status != Processing {
+			t.Errorf("%s: got %+v, %v", name, job, err)
+		}
+		if got := s.arrivals(); len(got) != 2 || !strings.HasSuffix(got[1].url, "/v2/requests/status/"+testID) {
+			t.Errorf("%s: asked %+v", name, got)
+		}
 	}
 }
 
