@@ -91,7 +91,7 @@ func IsLoopback(host string) bool {
 }
 
 // isPublic reports whether host may be one on the internet: no name or address of this
-// computer or of a network that it is in.
+// computer or of a network that it is in. A name without a dot is of the latter.
 func isPublic(host string) bool {
 	host = normalHost(host)
 	if addr, err := netip.ParseAddr(host); err == nil {
@@ -101,7 +101,7 @@ func isPublic(host string) bool {
 	// Systems take a last part that is a number for an old form of an IPv4 address, as in 127.1.
 	last := host[strings.LastIndexByte(host, '.')+1:]
 	_, err := strconv.ParseUint(last, 0, 64)
-	return host != "localhost" && err != nil && (last == host || !slices.Contains([]string{"localhost", "local", "localdomain", "internal", "lan"}, last))
+	return last != host && err != nil && !slices.Contains([]string{"localhost", "local", "localdomain", "internal", "lan"}, last)
 }
 
 // isOwn reports whether address is a URL with the gateway's scheme, host and port, to

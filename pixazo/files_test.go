@@ -96,8 +96,9 @@ func TestFileRefusalNamesTheRuleOfItsKind(t *testing.T) {
 		"http://127.0.0.0x1/a.png":        urlPlace,
 		"http://host.docker.internal/a":   urlPlace,
 		"http://nas.lan/a.png":            urlPlace,
+		"http://nas/a.png":                urlPlace,
+		"https://Intranet.:8443/a.png":    urlPlace,
 		"https://localhost.example/a.png": "",
-		"https://local/a.png":             "",
 		"https://203.0.113.5/a.png":       "",
 		"https://[2001:db8::1]/a.png":     "",
 
