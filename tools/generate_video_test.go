@@ -84,14 +84,14 @@ func TestSubmissionAnswersWithinMaxWait(t *testing.T) {
 			time.Sleep(66 * time.Second)
 			return pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil
 		}}
-		h := newHouseOf(t, g, journal.Options{Dir: t.TempDir()})
+		h := newHouseOf(t, g, journal.Options{Dir: t.TempDir(), Limits: journal.Limits{PerHour: 3}})
 		start := time.Now()
 		r := h.submit("x")
 		checkAnswer(t, "generate_video", r)
 		if took := time.Since(start); took != 49*time.Second { // a second is left for the answer
 			t.Errorf("the call took %v, want --max-wait without a second", took)
 		}
-		if r.IsError || r.Structured["status"] != "SUBMITTING" || r.Structured["done"] != false || r.Structured["request_id"] != nil ||
+		if r.IsError || r.Structured["status"] != "SUBMITTING" || r.Structured["done"] != false || r.Structured["request_id"] != nil || r.Structured["videos_left"] != 2.0 ||
 			!strings.Contains(r.text(), "Do not call generate_video again for it. list_videos has its request_id") {
 			t.Errorf("answer %s", r.text())
 		}
@@ -180,6 +180,9 @@ func TestVideosLeft(t *testing.T) {
 		checkAnswer(t, "generate_video", r)
 		if got := h.list("").Structured["videos_left"]; r.Structured["videos_left"] != left || got != left {
 			t.Errorf("videos_left is %v, and %v in the list, want %v", r.Structured["videos_left"], got, left)
+		}
+		if r := h.submit(fmt.Sprint(left)); r.Structured["duplicate"] != true || r.Structured["videos_left"] != left {
+			t.Errorf("of a duplicate: %s", r.text())
 		}
 	}
 	h = newHouseOf(t, &gatewayOf{}, journal.Options{Dir: t.TempDir()})

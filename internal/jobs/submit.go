@@ -34,8 +34,7 @@ type SubmitOptions struct {
 
 // Submission is the result of Submit.
 type Submission struct {
-	Row  journal.Row // in state Submitting if Listen passed before the outcome was known; the submission goes on
-	Left int         // videos that the limits leave; -1 when there is no limit or it is not known
+	Row journal.Row // in state Submitting if Listen passed before the outcome was known; the submission goes on
 
 	// Duplicate says that the video was not ordered again: Row is of the same request,
 	// which was submitted Age ago. ByForm says that the two are the same only in their
@@ -125,7 +124,7 @@ func Await(ctx context.Context, listen time.Duration, submit func() (Submission,
 	if s, known, err := SubmissionOf(row); known { // its result is on its way
 		return s, err
 	}
-	return Submission{Row: row, Left: -1}, nil
+	return Submission{Row: row}, nil
 }
 
 // SubmissionOf returns what Submit would return for a submission with this row. known
@@ -135,7 +134,7 @@ func SubmissionOf(row journal.Row) (s Submission, known bool, err error) {
 	case journal.Submitting:
 		return Submission{}, false, nil
 	case journal.Accepted, journal.Foreign:
-		return Submission{Row: row, Left: -1}, true, nil
+		return Submission{Row: row}, true, nil
 	}
 	if row.Failure != nil {
 		return Submission{}, true, row.Failure
@@ -182,7 +181,7 @@ func (t *Tracker) send(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 		t.log.Error("the outcome of a submission could not be written into the journal",
 			"request_id", row.Job.RequestID, "error", journalErr.Error(), "outcome", err)
 	}
-	s := Submission{Row: row, Left: in.Left, JournalErr: pixazo.AsError(journalErr, pixazo.JournalUnavailable)}
+	s := Submission{Row: row, JournalErr: pixazo.AsError(journalErr, pixazo.JournalUnavailable)}
 	if row.Nonce != in.Nonce { // the gateway answered with the job of an earlier submission
 		s.Duplicate, s.Age = true, max(time.Since(row.SubmittedAt), 0)
 	}
@@ -257,7 +256,7 @@ func (t *Tracker) join(ctx context.Context, r journal.Row) (_ Submission, joined
 		r, joined = t.refresh(ctx, r)
 	}
 	if r.State == journal.Accepted || r.State == journal.Foreign {
-		return Submission{Row: r, Left: -1, Duplicate: true, Age: max(time.Since(at), 0)}, joined, nil
+		return Submission{Row: r, Duplicate: true, Age: max(time.Since(at), 0)}, joined, nil
 	}
 	return Submission{}, true, &pixazo.Error{Code: pixazo.DuplicateUncertain, RequestID: r.Job.RequestID, Message: fmt.Sprintf(
 		"the same request was sent at %s and its outcome is unknown: it may have been accepted and billed", at.Format(time.RFC3339))}

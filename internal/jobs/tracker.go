@@ -35,7 +35,7 @@ const (
 	lookAgain      = 100 * time.Millisecond // between two looks at what another call or process does
 	unwrittenLimit = time.Minute            // how long Finish waits for a journal that can't be written
 	typicalFor     = time.Minute            // how long the typical duration is cached
-	typicalLimit   = time.Second            // how long the journal may take to tell it
+	typicalLimit   = time.Second            // how long the journal may take to tell it, and how many videos are left
 	retryLimit     = time.Minute            // the longest Retry-After that is obeyed
 
 	maxMemories = 256 // jobs in Tracker.memories
@@ -350,6 +350,18 @@ func (t *Tracker) List(ctx context.Context, filter journal.Filter, limit int, cu
 		page.Notice = "" // names files of the server
 	}
 	return page, err
+}
+
+// Left returns how many videos the limits leave, -1 if there is no limit or the journal
+// does not tell.
+func (t *Tracker) Left(ctx context.Context) int {
+	ctx, cancel := context.WithTimeout(ctx, typicalLimit)
+	defer cancel()
+	page, err := t.journal.List(ctx, journal.All, 1, "")
+	if err != nil {
+		return -1
+	}
+	return page.Left
 }
 
 // AddSaved adds files to the saved files of a job, and tells listeners.

@@ -30,7 +30,6 @@ const (
 type Intent struct {
 	Row
 	AllowDuplicate bool // send it even if an equal submission forbids that
-	Left           int  // videos that the limits leave after this one; -1 when there is no limit
 }
 
 // Intend records that in is about to be sent. If an equal submission in flight,
@@ -68,7 +67,7 @@ func (j *Journal) Intend(ctx context.Context, in Intent) (_ Intent, other *Row, 
 		if other, err = j.duplicateOf(ctx, tx, in); err != nil || other != nil {
 			return err
 		}
-		in.Left, err = j.checkLimits(ctx, tx, in.Owner)
+		_, err = j.checkLimits(ctx, tx, in.Owner)
 		if e, ok := errors.AsType[*pixazo.Error](err); ok && e.Code == pixazo.LimitReached {
 			refusal = e // and commit: without the new times of endFutureTimes the limit would stay reached
 			return nil
@@ -76,7 +75,6 @@ func (j *Journal) Intend(ctx context.Context, in Intent) (_ Intent, other *Row, 
 		if err != nil {
 			return err
 		}
-		in.Left = max(in.Left-1, -1)
 		err = j.insert(ctx, tx, in)
 		recorded = err == nil
 		return err

@@ -78,8 +78,9 @@ func TestAnIntentIsNotInItsOwnWay(t *testing.T) {
 	j := open(t, t.TempDir(), Limits{PerHour: 2})
 	j.engine = twice{j.engine}
 	for i, s := range []Intent{submission("tides"), allowed(submission("tides"))} {
-		if in := intend(t, j, s); in.Left != 1-i {
-			t.Errorf("%d videos are left", in.Left)
+		intend(t, j, s)
+		if page, err := j.List(t.Context(), All, 10, ""); err != nil || page.Left != 1-i {
+			t.Errorf("%d videos are left, %v", page.Left, err)
 		}
 	}
 	if _, other, err := j.Intend(t.Context(), submission("tides")); other == nil || err != nil {
@@ -497,8 +498,8 @@ func TestLimits(t *testing.T) {
 			j := open(t, place(t), Limits{PerHour: 2, PerDay: 3})
 			defer j.Close()
 			in := intend(t, j, submission("1"))
-			if in.Left != 1 {
-				t.Errorf("%d left, want 1", in.Left)
+			if page, err := j.List(t.Context(), All, 10, ""); err != nil || page.Left != 1 {
+				t.Errorf("%d left, %v; want 1", page.Left, err)
 			}
 			conclude(t, j, in, pixazo.Job{}, uncertain) // counts: it may have been paid for
 			conclude(t, j, intend(t, j, submission("refused")), pixazo.Job{}, &pixazo.Error{Code: pixazo.OutOfCredits})
