@@ -60,9 +60,9 @@ var teamAdvice = map[pixazo.Code]string{
 	pixazo.OutOfCredits:  "Tell the user to ask " + runner + " to add credits.",
 	pixazo.GatewayError:  "Call again in a minute; if it stays so, tell the user to ask " + runner + ".",
 	pixazo.NotFound:      "Check that the request_id is exactly as it was answered to this user; list_videos has theirs. It is no reason to call generate_video again.",
-	pixazo.SubmissionUncertain: "Do not call generate_video again before that is settled. With a request_id, it was very likely accepted: call wait_for_video. Without one, a callback of the gateway may settle it within minutes: look at list_videos then. If it stays uncertain, tell the user to ask " + runner +
+	pixazo.SubmissionUncertain: "Do not call generate_video again before that is settled. With a request_id, it was very likely accepted: call get_status. Without one, a callback of the gateway may settle it within minutes: look at list_videos then. If it stays uncertain, tell the user to ask " + runner +
 		", who sees the account. Only if there is no such video, call generate_video as before with allow_duplicate: true.",
-	pixazo.DuplicateUncertain: "With a request_id, call wait_for_video. Without one, look at list_videos in some minutes; if it stays uncertain, tell the user to ask " + runner +
+	pixazo.DuplicateUncertain: "With a request_id, call get_status. Without one, look at list_videos in some minutes; if it stays uncertain, tell the user to ask " + runner +
 		", who sees the account: only if there is no such video, call generate_video with allow_duplicate: true, which may pay for it a second time.",
 	pixazo.GatewayUnreachable: "Call again in a minute; if it stays so, tell the user to ask " + runner + ".",
 	pixazo.LimitReached:       "Tell the user: they can wait, or ask " + runner + ", whose limits these are.",
