@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,7 +75,9 @@ func (t *Tracker) View(ctx context.Context, r Row) View {
 	}
 	v := ViewOf(r, time.Now(), typical)
 	if t.options.Team {
-		v.SavedPath, v.SavedURL = "", t.SavedURL(r, 0)
+		if v.SavedPath = ""; allSaved(r) {
+			v.SavedURL = t.SavedURL(r, 0)
+		}
 		if v.SavedURL != "" {
 			v.SaveError = ""
 		}
@@ -221,11 +224,22 @@ func describe(request string) (orientation string, files []string) {
 	return described.Orientation, files
 }
 
+// allSaved reports whether each video of the job was saved. One that is shown as saved
+// would not be fetched any more, and its links expire.
+func allSaved(r Row) bool {
+	for i := range r.Job.VideoURLs {
+		if !slices.ContainsFunc(r.Saved, func(file SavedFile) bool { return file.Video == i }) {
+			return false
+		}
+	}
+	return true
+}
+
 // savedPath returns the path of the newest saved file of the first video that still
-// exists, "" if there is none.
+// exists, "" if there is none or not all videos of the job were saved.
 func savedPath(r Row) string {
 	for _, file := range r.Saved {
-		if file.Video != 0 {
+		if file.Video != 0 || !allSaved(r) {
 			continue
 		}
 		if _, err := os.Stat(file.Path); err == nil {
