@@ -4,6 +4,7 @@
 package pixazo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -111,6 +112,9 @@ func (c *Client) outcome(a answer, err error) (Job, error) {
 	case a.status/100 != 2 && namesOurModel(a.namedID()):
 		// Whatever else the answer says, it names a job that may be ours.
 		return Job{}, uncertain(refusal(a), a)
+	case a.status == http.StatusTooManyRequests && (err != nil || errors.Is(decodeJSON(a.body, new(any)), io.ErrUnexpectedEOF)):
+		// It broke off, and the rest may have named a job.
+		return Job{}, uncertain(cmp.Or[error](err, refusal(a)), a)
 	case a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed:
 		return Job{}, &Error{Code: GatewayError, HTTPStatus: a.status,
 			Message: "the gateway's address is wrong: it has nothing at " + c.origin + submitPath + a.details()}

@@ -315,7 +315,12 @@ func TestSubmitIsSentAgainOnlyWhenCertainlyNotAccepted(t *testing.T) {
 
 		// 429: the one answer that asks to come again.
 		{"limited once", []reply{limited("5"), accepted}, "", "", 0, 2, 5 * s, 0},
-		{"limited once, body cut off", []reply{cutOff(429, "{", "Retry-After: 5"), accepted}, "", "", 0, 2, 5 * s, 0},
+		{"limited, body cut off", []reply{cutOff(429, "{", "Retry-After: 5"), accepted}, SubmissionUncertain, "", 429, 1, 0, 0},
+		{"limited, body stalled", []reply{stalled(429, "{"), accepted}, SubmissionUncertain, "", 429, 1, 300 * s, 0},
+		{"limited, body oversized", []reply{answered(429, big+" ", "Retry-After: 5"), accepted}, SubmissionUncertain, "", 429, 1, 0, 0},
+		{"limited, JSON broken off", []reply{answered(429, `{"error":"busy","request_id":"`+testID, "Retry-After: 5"), accepted}, SubmissionUncertain, "", 429, 1, 0, 0},
+		{"limited once, in a text", []reply{answered(429, "slow down", "Retry-After: 5"), accepted}, "", "", 0, 2, 5 * s, 0},
+		{"limited once, in bad JSON", []reply{answered(429, `{error: busy}`, "Retry-After: 5"), accepted}, "", "", 0, 2, 5 * s, 0},
 		{"limited three times", []reply{limited("5"), limited("5"), limited("5"), accepted}, "", "", 0, 4, 15 * s, 0},
 		{"limited four times", []reply{limited("5")}, RateLimited, "", 429, 4, 15 * s, 0},
 		{"limited for 60 s in all", []reply{limited("20")}, RateLimited, "", 429, 4, 60 * s, 0},
@@ -457,7 +462,6 @@ func TestIDOfAnotherKindIsNoJobOfOurs(t *testing.T) {
 		"key":                   `{"error":"busy","request_id":"heygen-video-agent_` + testSecret + `"}`,
 		"text":                  `bad prompt: "request_id": "` + testID + `"`,
 		"HTML":                  `<script>{"request_id": "` + testID + `"}</script>`,
-		"broken off before":     `{"error":"busy","request_id":"` + testID,
 		"other name":            `{"error":"busy","last_request_id":"` + testID + `","id":"` + testID + `"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
