@@ -137,10 +137,15 @@ func newLogger(settings config.Settings, stderr io.Writer) (log *slog.Logger, en
 	for _, problem := range settings.Problems {
 		log.Error("a setting can't be taken, so calls that need it are refused", "error", problem.Err)
 	}
-	if len(settings.Unset) > 0 {
-		log.Warn("settings that begin with ${ count as unset: the client did not fill them in", "settings", strings.Join(settings.Unset, ", "))
-	}
+	logUnset(log, settings)
 	return log, end
+}
+
+// logUnset logs the settings that count as unset because of their value.
+func logUnset(log *slog.Logger, settings config.Settings) {
+	if len(settings.Unset) > 0 {
+		log.Warn("settings that begin with ${ count as unset: nobody filled them in", "settings", strings.Join(settings.Unset, ", "))
+	}
 }
 
 // logStart writes the first line of a server over pipes, as log.Info("serving", about...)

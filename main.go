@@ -79,6 +79,9 @@ func run(ctx context.Context, args, env []string, keepCommand func() *exec.Cmd, 
 			return status{wrongUse, fmt.Errorf("--log-file (PIXAZO_LOG_FILE): must be a file that can be written; got %q: %w", settings.LogFile, err)}
 		}
 	}
+	if settings.Command != config.Serve && settings.Command != config.HTTP { // whose log has it
+		logUnset(logTo(stderr, settings.LogLevel), settings)
+	}
 	switch settings.Command {
 	case config.Demo:
 		return runDemo(ctx, settings, stdout)

@@ -176,6 +176,17 @@ func TestUnsetPlaceholdersAreLogged(t *testing.T) {
 	}
 }
 
+// An entry that install writes lacks them, and list reads another journal.
+func TestCommandsTellOfUnsetPlaceholders(t *testing.T) {
+	for _, args := range []string{"list", "wait", "doctor --sandbox", "uninstall cursor"} {
+		var errs bytes.Buffer
+		_ = run(t.Context(), strings.Fields(args), append(homes(t.TempDir()), "PIXAZO_STATE_DIR=${HOME}/x"), nil, strings.NewReader(""), io.Discard, &errs)
+		if !strings.Contains(errs.String(), "PIXAZO_STATE_DIR") {
+			t.Errorf("%s: %q", args, errs.String())
+		}
+	}
+}
+
 func TestLogFileThatCantBeOpenedCostsTheFileOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "no", "such", "dir", "log")
 	p := start(t, nil, "--sandbox", "--log-file", path)
