@@ -249,8 +249,8 @@ func (s *Server) call(r *http.Request, a *reply, q *request) error {
 	answer := session.Do(ctx, q.Message)
 	if _, ok := answer.(mcp.JSONRPCResponse); ok && !q.modern {
 		if err := s.saveSession(ctx, a, q); err != nil {
-			s.log.Warn("a session could not be written", "error", err)
-			answer = q.Refusal(mcp.INTERNAL_ERROR, "the session could not be written; try again")
+			s.log.Warn("a session could not be changed", "error", err)
+			answer = q.Refusal(mcp.INTERNAL_ERROR, "the session could not be changed; try again")
 		}
 	}
 	a.end(status(answer, q.modern), answer)
@@ -259,7 +259,8 @@ func (s *Server) call(r *http.Request, a *reply, q *request) error {
 }
 
 // saveSession stores the session that initialize begins, and puts its id into the
-// answer's headers; or it stores the changed subscriptions of a session. For other
+// answer's headers. If that fails, the client has no session: it can do all but cancel
+// calls and subscribe. Or it stores the changed subscriptions of a session. For other
 // requests it does nothing.
 func (s *Server) saveSession(ctx context.Context, a *reply, q *request) error {
 	method := mcp.MCPMethod(q.Method)
@@ -267,7 +268,8 @@ func (s *Server) saveSession(ctx context.Context, a *reply, q *request) error {
 	case method == mcp.MethodInitialize:
 		id := rand.Text()
 		if err := s.o.Sessions.OpenSession(ctx, journal.Session{ID: hash(id), Owner: q.user.Owner}); err != nil {
-			return err
+			s.log.Warn("a client has no session, since that could not be written", "error", err)
+			return nil
 		}
 		a.w.Header().Set(mcp.HeaderSessionID, id)
 		s.counter("pixazo_mcp_sessions_opened_total").Inc()

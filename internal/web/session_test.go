@@ -92,14 +92,59 @@ func TestWithoutTheDatabase(t *testing.T) {
 	if got := messages(t, without.post(t.Context(), without.call("1", "hello", ""))); got[0].text() != "hello alice" {
 		t.Errorf("a call without a session: %+v", got)
 	}
-	if got := messages(t, c.post(t.Context(), `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}`)); got[0].Error == nil || got[0].Error.Code != -32603 {
-		t.Errorf("initialize: %+v", got)
+	answer := c.post(t.Context(), `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}`)
+	if got := messages(t, answer); got[0].Error != nil || answer.Header.Get("Mcp-Session-Id") != "" {
+		t.Errorf("initialize: %+v, %s", got, answer.Header)
 	}
 	team.setAway(nil)
 	if answer := c.post(t.Context(), c.message("1", "ping", "")); answer.StatusCode != 200 {
 		t.Errorf("once it is back: %s", answer.Status)
 	}
 }
+
+// A client of 2025-11-25 is told by its call that the journal is away, as one of
+// 2026-07-28 is, and not by a status that makes it give the server up.
+func TestASessionThatIsKnownOutlivesTheDatabase(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		team := newTeam()
+		s := New(nil, Options{Identity: users{}, Sessions: team})
+		opened := journal.Session{ID: hash("open"), Owner: "alice", SeenAt: time.Now().Add(-2 * time.Hour)}
+		team.sessions[opened.ID] = opened
+		find := func(cached bool) bool {
+			found, err := s.findSession(t.Context(), opened.ID, cached)
+			return err == nil && found != nil && found.Owner == "alice"
+		}
+		if !find(true) {
+			t.Fatal("it is not found")
+		}
+		time.Sleep(time.Hour)
+		team.setAway(errors.New("connection refused"))
+		if find(false) || !find(true) {
+			t.Error("it is refused while it can't be read")
+		}
+		team.setAway(nil)
+		delete(team.sessions, opened.ID)
+		if find(true) {
+			t.Error("it has ended, and is found")
+		}
+	})
+}
+
+// A database that takes no writes still has the session.
+func TestASessionNeedsNoWrite(t *testing.T) {
+	t.Parallel()
+	team := readOnly{newTeam()}
+	team.sessions[hash("open")] = journal.Session{ID: hash("open"), Owner: "alice", SeenAt: time.Now().Add(-2 * time.Hour)}
+	s := New(nil, Options{Identity: users{}, Sessions: team})
+	if found, err := s.findSession(t.Context(), hash("open"), true); found == nil || err != nil {
+		t.Errorf("%+v, %v", found, err)
+	}
+}
+
+type readOnly struct{ *team }
+
+func (readOnly) UseSession(context.Context, string) error { return errors.New("read-only") }
 
 // stream opens the stream of news of a session and waits until it is heard.
 func (c *client) stream(ctx context.Context) (events *bufio.Reader) {

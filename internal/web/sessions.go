@@ -97,8 +97,8 @@ func (s *Server) retryLater(r *http.Request, what string, err error) error {
 }
 
 // findSession returns a session, nil if there is none. With cached, it returns one
-// that was read in the last 10 seconds without reading it again: replicas signal
-// changes to each other.
+// that was read in the last 10 seconds without reading it again, since replicas signal
+// changes to each other, and an older one while the journal can't be read.
 func (s *Server) findSession(ctx context.Context, id string, cached bool) (*journal.Session, error) {
 	s.mu.Lock()
 	known, ok := s.known[id]
@@ -107,13 +107,18 @@ func (s *Server) findSession(ctx context.Context, id string, cached bool) (*jour
 		return &known.session, nil
 	}
 	session, err := s.o.Sessions.FindSession(ctx, id)
-	if err != nil || session == nil {
-		s.drop(id)
+	switch {
+	case err != nil && ok && cached && ctx.Err() == nil:
+		return &known.session, nil
+	case err != nil:
 		return nil, err
+	case session == nil:
+		s.drop(id)
+		return nil, nil
 	}
 	if time.Since(session.SeenAt) > seenEvery {
-		if err := s.o.Sessions.UseSession(ctx, id); err != nil {
-			return nil, err
+		if err := s.o.Sessions.UseSession(ctx, id); err != nil { // it is tried again with a later request
+			s.log.Debug("the use of a session could not be written", "error", err)
 		}
 	}
 	s.mu.Lock()
