@@ -216,25 +216,27 @@ func TestStatusSettlesAnUncertainSubmission(t *testing.T) {
 	}
 }
 
-// A finished video is told of whether or not the gateway can be asked, since it may be
-// on the user's disk, and the gateway forgets it one day.
-func TestStatusOfAFinishedVideoNeedsNoGateway(t *testing.T) {
+// A job that has ended is told of whether or not the gateway can be asked, since its
+// video may be on the user's disk, and the gateway forgets it one day.
+func TestStatusOfAnEndedJobNeedsNoGateway(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, accept)
-		h.submit("tides")
-		h.from(says(200, `{"request_id":"`+testID+`","status":"COMPLETED","output":{"media_url":["https://v.example/1.mp4"]}}`))
-		time.Sleep(time.Minute)
-		h.call(t.Context(), "get_status", forTest)
-		for status, code := range map[int]string{401: "unauthorized", 404: "not_found", 410: "gateway_error"} {
-			h.from(says(status, ""))
+	for end, rest := range map[string]string{"COMPLETED": `"output":{"media_url":["https://v.example/1.mp4"]}`, "FAILED": `"error":"no"`, "ERROR": `"error":"no"`} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHouse(t, accept)
+			h.submit("tides")
+			h.from(says(200, `{"request_id":"`+testID+`","status":"`+end+`",`+rest+`}`))
 			time.Sleep(time.Minute)
-			r := h.call(t.Context(), "get_status", forTest)
-			if step, _ := r.Structured["next_step"].(string); r.IsError || r.Structured["status"] != "COMPLETED" || !strings.Contains(step, "The newest status check failed ("+code+": ") {
-				t.Errorf("HTTP %d: %s", status, r.text())
+			h.call(t.Context(), "get_status", forTest)
+			for status, code := range map[int]string{401: "unauthorized", 404: "not_found", 410: "gateway_error"} {
+				h.from(says(status, ""))
+				time.Sleep(time.Minute)
+				r := h.call(t.Context(), "get_status", forTest)
+				if step, _ := r.Structured["next_step"].(string); r.IsError || r.Structured["status"] != end || !strings.Contains(step, "The newest status check failed ("+code+": ") {
+					t.Errorf("%s, HTTP %d: %s", end, status, r.text())
+				}
 			}
-		}
-	})
+		})
+	}
 }
 
 func TestAllowDuplicatePaysForAnother(t *testing.T) {

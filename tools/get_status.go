@@ -7,8 +7,6 @@ import (
 	"fmt"
 
 	"github.com/mark3labs/mcp-go/mcp"
-
-	"pixazo-mcp/pixazo"
 )
 
 func getStatus(config Config) tool {
@@ -19,12 +17,12 @@ func getStatus(config Config) tool {
 		hints:       hints{readOnly: true, destructive: false, idempotent: true, openWorld: true},
 	}, func(ctx context.Context, _ mcp.CallToolRequest, in requestArgs) (jobResult, error) {
 		seen, err := config.Tracker.Status(ctx, in.RequestID)
-		if err != nil && seen.Row.Job.Status != pixazo.Completed {
+		if err != nil && !seen.Row.Job.Done() {
 			return jobResult{}, err
 		}
 		result := config.show(ctx, seen.Row)
 		switch {
-		case err != nil: // the video is there all the same, and may be saved
+		case err != nil: // the job has ended all the same, and its video may be saved
 			result.NextStep += fmt.Sprintf(" The newest status check failed (%s).", config.Tracker.Shown(err))
 		case seen.Fits == 1:
 			result.NextStep += " An uncertain submission is settled by it."
