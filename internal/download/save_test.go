@@ -219,6 +219,7 @@ func TestJobsThatCantBeSaved(t *testing.T) {
 		{"processing", pixazo.Job{Status: pixazo.Processing}, nil, pixazo.NotReady, "its status is PROCESSING"},
 		{"a word that is not known", pixazo.Job{Status: "RESTING", Media: pixazo.Media{VideoURLs: []string{"https://media.example/v.mp4"}}}, nil, pixazo.NotReady, "its status is RESTING"},
 		{"failed", pixazo.Job{Status: pixazo.Failed, Error: `no "credits"`}, nil, pixazo.VideoFailed, `the job ended with status FAILED; the gateway said: "no 'credits'"`},
+		{"failed, and is forgotten", pixazo.Job{Status: pixazo.Failed, Error: "no"}, failing(pixazo.NotFound, videoID), pixazo.VideoFailed, `the gateway said: "no"`},
 		{"ended in an error", pixazo.Job{Status: pixazo.Errored}, nil, pixazo.VideoFailed, "status ERROR; the gateway gave no reason"},
 		{"completed without a video", pixazo.Job{Status: pixazo.Completed}, nil, pixazo.DownloadFailed, "the gateway names no address for it"},
 		{"not known", pixazo.Job{}, failing(pixazo.NotFound, videoID), pixazo.NotFound, "as scripted"},

@@ -116,10 +116,10 @@ func (t *transfer) ask(ctx context.Context) error {
 	switch {
 	case job.Status == pixazo.Completed && len(job.VideoURLs) > 0:
 		return nil // also with an error: the job as last known has a video
+	case job.Status.Failed():
+		return job.Failure() // likewise
 	case err != nil:
 		return err
-	case job.Status.Failed():
-		return job.Failure()
 	case job.Done():
 		return failed("the gateway names no address for it")
 	}
