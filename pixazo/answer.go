@@ -137,7 +137,7 @@ func (a answer) details() string {
 }
 
 // aboutMoney matches the words of a 403 that means an empty account.
-var aboutMoney = text.Pattern(`(?i)credit|funds|balance([^rd]|$)`)
+var aboutMoney = text.Pattern(`(?i)credit|funds|quota|payment|billing|wallet|balance([^rd]|$)`)
 
 // words returns what the body of a refusal says, cleaned; "" when it says nothing. A
 // short text that is neither JSON nor HTML is returned as a whole; so is the object of an
