@@ -249,8 +249,11 @@ func sniff(head []byte) string {
 		m = mimetype.Detect(bytes.ReplaceAll(head[2:], []byte{0}, nil)) // the ASCII in it
 	}
 	mediaType, _, _ := strings.Cut(m.String(), ";")
-	if mediaType == "application/xhtml+xml" {
+	switch {
+	case mediaType == "application/xhtml+xml":
 		return "text/html"
+	case mediaType == "audio/mp4" && bytes.HasPrefix(head[4:], []byte("ftypMSNV")): // a video of a Sony camera
+		return "video/mp4"
 	}
 	for up := m; up != nil; up = up.Parent() {
 		if up.Is("text/plain") && !isAllowed(mediaType) {

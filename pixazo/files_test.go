@@ -193,6 +193,7 @@ func TestContentThatMayBeSent(t *testing.T) {
 		{"a.png", pngData, "image/png", false, ""},
 		{"a.jpg", "\xff\xd8\xff\xe0\x00\x10JFIF\x00", "image/jpeg", false, ""},
 		{"a.mp4", "\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isommp41", "video/mp4", false, ""},
+		{"sony.mp4", "\x00\x00\x00\x1cftypMSNV\x01\x29\x00\x46MSNVmp42isom", "video/mp4", false, ""},
 		{"a.webm", "\x1aE\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01B\xf2\x81\x04B\xf3\x81\x08B\x82\x84webm", "video/webm", false, ""},
 		{"a.mp3", "\xff\xfb\x90\x64\x00\x00\x00\x00", "audio/mpeg", false, ""},
 		{"a.wav", "RIFF\x24\x00\x00\x00WAVEfmt ", "audio/wav", false, ""},
