@@ -34,7 +34,7 @@ const (
 )
 
 const (
-	shownPrompt  = 200              // characters
+	shownPrompt  = 200              // characters; of a file's URL, too, which may be signed and long
 	shownAlone   = 500              // the same for a job without a request_id, whose prompt no other tool shows
 	stalledAfter = time.Hour        // without a change
 	firstLook    = 5 * time.Minute  // age at which to ask first, if it is not known how long videos usually take
@@ -212,7 +212,7 @@ func describe(request string) (orientation string, files []string) {
 		return "", nil // a job made elsewhere has no description
 	}
 	for _, f := range described.Files {
-		line := cmp.Or(f.Name, f.URL, f.AssetID)
+		line := truncate(cmp.Or(f.Name, f.URL, f.AssetID), shownPrompt)
 		switch {
 		case f.Size > 0 && line != "":
 			line += fmt.Sprintf(" (%s, %d bytes)", f.MediaType, f.Size)

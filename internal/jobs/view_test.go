@@ -37,6 +37,8 @@ func TestAJobAsItIsShown(t *testing.T) {
 			Job: pixazo.Job{RequestID: "id-1", Status: pixazo.Processing, CreatedAt: ago(100 * time.Second), UpdatedAt: ago(time.Second)}}, 20 * time.Minute,
 			`{"request_id":"id-1","status":"PROCESSING","done":false,"created_at":"2026-11-25T11:58:20Z","elapsed_seconds":100,"typical_seconds":1200,"check_again_seconds":1100,"last_checked_at":"2026-11-25T11:59:59Z",
 			"prompt":"` + strings.Repeat("ü", 200) + `…","orientation":"portrait","files":["deck.pdf (application/pdf, 8 bytes)","https://example.com/a.png","asset_1","image/png, 8 bytes"]}`},
+		{"of a file at a long address", jobs.Row{State: journal.Accepted, Request: `{"files":[{"url":"https://example.com/` + strings.Repeat("x", 181) + `"}]}`, Job: pixazo.Job{RequestID: "id-1"}}, 0,
+			`{"request_id":"id-1","done":false,"files":["https://example.com/` + strings.Repeat("x", 180) + `…"]}`},
 		{"nobody knows how long it takes", jobs.Row{State: journal.Accepted, SubmittedAt: ago(time.Minute), Job: pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}}, 0,
 			`{"request_id":"id-1","status":"QUEUED","done":false,"created_at":"2026-11-25T11:59:00Z","elapsed_seconds":60,"check_again_seconds":240}`},
 		{"later than usual", jobs.Row{State: journal.Accepted, SubmittedAt: ago(10 * time.Minute), ChangedAt: ago(time.Minute), Job: pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}}, time.Minute,
