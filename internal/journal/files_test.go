@@ -264,6 +264,19 @@ func TestFilesThatAreDamagedAfterAKill(t *testing.T) {
 	}
 }
 
+// Else the videos on a disk that was taken out would be listed as none.
+func TestALinkThatLeadsNowhereIsNoEmptyJournal(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	if err := os.Symlink(filepath.Join(t.TempDir(), "gone"), dir); err != nil {
+		t.Skipf("links: %v", err)
+	}
+	for _, dir := range []string{dir, filepath.Join(dir, "pixazo-mcp")} {
+		if _, err := open(t, dir).List(t.Context(), All, 10, ""); !pixazo.IsCode(err, pixazo.JournalUnavailable) || !strings.Contains(err.Error(), "state: it is a link that leads nowhere") {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+}
+
 func TestALinkIsFollowedToARegularFileOnly(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("links need a privilege there")

@@ -147,10 +147,7 @@ func (e *embedded) write(ctx context.Context, p purpose, f func(context.Context,
 // rows: f is not called. One that can't be opened for writing is read without.
 func (e *embedded) read(ctx context.Context, f func(context.Context, querier) error) error {
 	if _, err := os.Lstat(filepath.Join(e.dir, e.file)); e.dir == "" || errors.Is(err, fs.ErrNotExist) {
-		if belowFile(e.dir) {
-			return unavailable(&fs.PathError{Op: "open", Path: e.dir, Err: syscall.ENOTDIR})
-		}
-		return nil
+		return unavailable(blocked(e.dir))
 	}
 	opened := false
 	err := e.write(ctx, reads, func(ctx context.Context, db *sql.DB) error {
@@ -177,15 +174,21 @@ func (e *embedded) unavailable(err error) error {
 	return unavailable(err)
 }
 
-// belowFile reports whether a file is in the place of dir or of a folder above it.
-// Windows says of what would lie there only that it does not exist.
-func belowFile(dir string) bool {
-	for ; dir != ""; dir = filepath.Dir(dir) {
-		if info, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
-			return err == nil && !info.IsDir()
+// blocked returns an error if a file, or a link that leads nowhere, such as one to a disk
+// that was taken out, is in the place of dir or of a folder above it. The system says of
+// what would lie there only that it does not exist.
+func blocked(dir string) error {
+	for ; dir != "" && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			return nil
+		} else if err == nil {
+			return &fs.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
+		}
+		if _, err := os.Lstat(dir); err == nil {
+			return &fs.PathError{Op: "open", Path: dir, Err: errors.New("it is a link that leads nowhere")}
 		}
 	}
-	return false
+	return nil
 }
 
 // resolve returns the path of the database file. A link is followed once, here;
