@@ -16,6 +16,8 @@ import (
 	"testing/iotest"
 	"testing/synctest"
 	"time"
+
+	"pixazo-mcp/internal/journal"
 )
 
 // mcp-go loses progress that is sent shortly before the answer, and sends it on
@@ -281,6 +283,26 @@ func TestSilenceIsBroken(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Otherwise the client and its proxy see a connection that broke, and not a stream that
+// ended.
+func TestTheEndOfAnAnswerHasTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		team := newTeam()
+		team.sessions[hash("open")] = journal.Session{ID: hash("open"), Owner: "alice", SeenAt: time.Now()}
+		r := team.replica(t, nil)
+		c := &client{t: t, r: r, user: "alice", session: "open"}
+		w := &recorder{header: http.Header{}}
+		go func() {
+			time.Sleep(2*writeTime - time.Second)
+			r.web.Drain()
+		}()
+		r.web.ServeHTTP(w, c.request(t.Context(), http.MethodGet, ""))
+		if w.status != 200 || w.deadline != time.Now().Add(writeTime) {
+			t.Errorf("%d, and %s are left", w.status, time.Until(w.deadline))
+		}
+	})
 }
 
 func TestAClientThatDoesNotRead(t *testing.T) {

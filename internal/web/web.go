@@ -166,6 +166,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = out.control.SetReadDeadline(time.Now().Add(bodyTime)) // httptest's recorder has no deadlines
 	}
 	s.mux.ServeHTTP(out, r)
+	out.limit() // net/http has yet to write the end of the answer
 	s.counter("pixazo_http_requests_total{route=%q,code=%q}", r.Pattern, fmt.Sprint(cmp.Or(out.status, http.StatusOK))).Inc()
 }
 
