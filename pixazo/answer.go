@@ -31,11 +31,11 @@ type answer struct {
 }
 
 // namedID returns the request_id that the answer names, "" if it names no valid one. It
-// looks at the fields request_id and polling_url of the body, and of its objects data,
-// error and detail, in which HeyGen's own API and common frameworks answer, and at the
-// headers with the address of what a request has made; an id elsewhere, or in a text, may
-// be that of another job. It prefers an id of our model, since proxies put request_ids of
-// their own into error pages. The body may be cut off behind the id.
+// looks at the fields request_id and polling_url of the body, and of the objects in which
+// HeyGen's own API and common frameworks put an answer, and at the headers with the
+// address of what a request has made; an id elsewhere, or in a text, may be that of
+// another job. It prefers an id of our model, since proxies put request_ids of their own
+// into error pages. The body may be cut off behind the id.
 func (a answer) namedID() string {
 	ids := idsIn(bytes.TrimLeft(a.body, "[ \t\r\n"), true)
 	if a.status != http.StatusTemporaryRedirect && a.status != http.StatusPermanentRedirect { // which have made nothing
@@ -65,8 +65,8 @@ func idAtEnd(address string) string {
 	return ""
 }
 
-// idsIn returns the ids that request_id and polling_url hold in a JSON object, which may be cut off, and
-// with envelopes those in its objects data, error and detail.
+// idsIn returns the ids that request_id and polling_url hold in a JSON object, which may
+// be cut off, and with envelopes those in the objects in which an answer may be put.
 func idsIn(object []byte, envelopes bool) (ids []string) {
 	d := json.NewDecoder(bytes.NewReader(object))
 	d.UseNumber()
@@ -90,7 +90,7 @@ func idsIn(object []byte, envelopes bool) (ids []string) {
 			if address, ok := value.(string); ok {
 				ids = append(ids, idAtEnd(address))
 			}
-		case "data", "error", "detail":
+		case "data", "result", "response", "output", "error", "detail":
 			if envelopes {
 				ids = append(ids, idsIn(bytes.TrimLeft(rest, ": \t\r\n"), false)...)
 			}

@@ -43,7 +43,7 @@ type SubmitOptions struct {
 // Submit sends p and returns the accepted job, which may already be finished.
 //
 // p is sent again only if it was certainly not accepted, because no connection was made
-// or the answer was 429 without a request_id, and only if o.Again allows it: at most 3
+// or the whole answer was 429 without a request_id, and only if o.Again allows it: at most 3
 // times within 60 s, after the pause that the gateway asked for. Cancelling ctx prevents
 // further tries but does not cut off a POST, which may be paid for already. A POST ends
 // within 5 minutes, plus a second for each 256 KiB.

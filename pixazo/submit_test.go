@@ -372,6 +372,9 @@ func TestAnswerThatNamesAJobMayHaveBeenAccepted(t *testing.T) {
 		"in its polling_url":       `{"error":"busy","polling_url":"https://gateway.pixazo.ai/v2/requests/status/` + testID + `"}`,
 		"in a polling_url of data": `{"data":{"polling_url":"/v2/requests/status/` + testID + `"}}`,
 		"in data":                  `{"code":429,"data":{"request_id":"` + testID + `","status":"QUEUED"}}`,
+		"in the result":            `{"success":false,"errors":[],"result":{"request_id":"` + testID + `"}}`,
+		"in the response":          `{"response":{"request_id":"` + testID + `"}}`,
+		"in the output":            `{"output":{"request_id":"` + testID + `"}}`,
 		"in the error":             `{"error":{"message":"busy","code":"x","request_id":"` + testID + `"}}`,
 		"in the detail":            `{"detail":{"msg":"busy","request_id":"` + testID + `"}}`,
 		"twice, then null":         `{"request_id":"` + testID + `","request_id":null}`,
@@ -415,7 +418,7 @@ func TestIDIsNamedWhereverItStands(t *testing.T) {
 		requestID string // of the error; "" when the id stands in its words alone
 	}{
 		{"id beside words", answered(200, `{"id":"`+testID+`","message":"accepted"}`), ""},
-		{"deeper, beside words", answered(200, `{"result":{"request_id":"`+testID+`"},"message":"accepted"}`), ""},
+		{"deeper, beside words", answered(200, `{"job":{"request_id":"`+testID+`"},"message":"accepted"}`), ""},
 		{"beside an empty one", answered(200, `{"request_id":"","job":"`+testID+`"}`), ""},
 		{"JSON in a text", answered(200, `{"message":"ok","body":"{\"request_id\":\"`+testID+`\"}"}`), ""},
 		{"event stream", answered(200, "data: {\"request_id\":\""+testID+"\"}\n\n"), ""},
