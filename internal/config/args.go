@@ -166,6 +166,8 @@ func (p *parser) take(row *setting, v string) {
 		p.fail("", fmt.Errorf("%s: needs a value; got %s, which is a flag", row.label, p.quote(v)))
 	case row.isPath() && strings.Contains(v, `" -`):
 		p.fail("", fmt.Errorf(`%s: must be one path; got %s, which holds the next flag: on Windows, leave out a \ before a closing quotation mark`, row.label, p.quote(v)))
+	case row.name == "prompt" && clean(v) == "": // else --live would pay for a video of something else
+		p.fail("", fmt.Errorf("--prompt: must say what the video shows, and not begin with ${; got %s", p.quote(v)))
 	case isPlaceholder(v):
 		p.s.Unset = append(p.s.Unset, "--"+row.name)
 	case clean(v) == "":

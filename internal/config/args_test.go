@@ -33,7 +33,7 @@ func TestParseTakesCommands(t *testing.T) {
 		{[]string{"--sandbox", "demo"}, Demo, "", false},
 		{[]string{"demo", "--prompt", "a sea", "--live"}, Demo, "a sea", true},
 		{[]string{"demo", "--live=false", "--prompt=- a -"}, Demo, "- a -", false},
-		{[]string{"demo", "--prompt", "${PROMPT}", "--live=${LIVE}"}, Demo, "", false},
+		{[]string{"demo", "--live=${LIVE}"}, Demo, "", false},
 		{[]string{"--prompt", "a sea", "demo"}, Demo, "a sea", false},
 	}
 	for _, tt := range tests {
@@ -196,6 +196,8 @@ func TestCommandLineErrors(t *testing.T) {
 		{[]string{"---json"}, `unknown flag "---json", did you mean "--json"?` + more},
 		{[]string{"--json"}, "--json is a flag of doctor, wait, list alone"},
 		{[]string{"serve", "--print"}, "--print is a flag of install, uninstall alone"},
+		{[]string{"demo", "--live", "--prompt", ""}, `--prompt: must say what the video shows, and not begin with ${; got ""`}, // as of a variable that is not set
+		{[]string{"demo", "--live", "--prompt=${TOPIC} in 30 seconds"}, `--prompt: must say what the video shows, and not begin with ${; got "${TOPIC} in 30 seconds"`},
 		{[]string{"demo", "--json"}, "--json is a flag of doctor, wait, list alone"},
 	} {
 		if got := parseError(t, tt.args); got != tt.want {
