@@ -126,9 +126,7 @@ func (a *app) submit(ctx context.Context, req keeper.Request, nonce string, list
 		return jobs.Submission{}, err
 	}
 	o := jobs.SubmitOptions{AllowDuplicate: req.AllowDuplicate, Nonce: nonce, Listen: listen, SaveTo: a.savesTo(ctx), Notify: a.notifies()}
-	s, err := a.tracker.Submit(ctx, p, o)
-	s.Warnings = p.Warnings
-	return s, err
+	return a.tracker.Submit(ctx, p, o)
 }
 
 // savesTo returns the folder where the videos of ctx's owner are saved

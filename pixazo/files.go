@@ -233,12 +233,16 @@ var listedTypes = []string{"image/png", "image/jpeg", "image/jpg", "video/mp4", 
 
 const listed = "HeyGen takes png, jpeg, mp4, webm, mp3, wav and pdf"
 
-// warning returns a sentence if HeyGen does not list the type of f, else "".
-func (f File) warning() string {
-	if f.MediaType == "" || slices.Contains(listedTypes, f.MediaType) {
-		return ""
+// Warnings returns a sentence for each of a request's files whose type HeyGen does not
+// list.
+func Warnings(files []File) (warnings []string) {
+	for i, f := range files {
+		if f.MediaType != "" && !slices.Contains(listedTypes, f.MediaType) {
+			warnings = append(warnings, fmt.Sprintf("files[%d]: %s is %s: %s, and may ignore other files or refuse the request.",
+				i, cmp.Or(text.Clean(f.Name, 100), "its data"), f.MediaType, listed))
+		}
 	}
-	return fmt.Sprintf("%s is %s: %s, and may ignore other files or refuse the request.", cmp.Or(text.Clean(f.Name, 100), "its data"), f.MediaType, listed)
+	return warnings
 }
 
 // sniff returns the media type, without parameters, of content that begins with head.

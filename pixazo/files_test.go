@@ -246,8 +246,8 @@ func TestContentThatMayBeSent(t *testing.T) {
 		if tt.warned {
 			want = []string{"files[1]: " + tt.name + " is " + tt.mediaType + ": HeyGen takes png, jpeg, mp4, webm, mp3, wav and pdf, and may ignore other files or refuse the request."}
 		}
-		if !slices.Equal(p.Warnings, want) {
-			t.Errorf("%s: warnings %q, want %q", tt.name, p.Warnings, want)
+		if got := Warnings(p.Files); !slices.Equal(got, want) {
+			t.Errorf("%s: warnings %q, want %q", tt.name, got, want)
 		}
 	}
 	for _, ending := range []string{"ppt", "pptx", "PPTX", "pptm", "ppsx", "doc", "docx", "docm", "dotx", "xls", "xlsx", "xlsm", "xlsb", "odt", "odp", "ods", "key", "pages", "numbers"} {
@@ -291,8 +291,8 @@ func TestContentOfDataThatMayBeSent(t *testing.T) {
 			}
 		case err != nil:
 			t.Errorf("%.60s: %v", tt.item, err)
-		case p.Files[0].MediaType != tt.mediaType || len(p.Warnings) > 0 != tt.warned:
-			t.Errorf("%.60s: %+v, warnings %q", tt.item, p.Files[0], p.Warnings)
+		case p.Files[0].MediaType != tt.mediaType || len(Warnings(p.Files)) > 0 != tt.warned:
+			t.Errorf("%.60s: %+v, warnings %q", tt.item, p.Files[0], Warnings(p.Files))
 		}
 	}
 }

@@ -27,9 +27,8 @@ type Prepared struct {
 	Fingerprint string
 	Exact       string // the SHA-256 of the body
 
-	Description string   // JSON for the journal: the request without its prompt, with Files as its files
-	Files       []File   // the description of each item of the request's files
-	Warnings    []string // sentences on what may not work as intended
+	Description string // JSON for the journal: the request without its prompt, with Files as its files
+	Files       []File // the description of each item of the request's files
 
 	body body
 }
@@ -85,7 +84,7 @@ func prepare(req VideoRequest, key Key, objects bool) (*Prepared, error) {
 
 func containsKey(field string) error { return invalid(field, "contains the API key: remove it", "it") }
 
-// addFiles checks the files of req and adds their descriptions and warnings to p. It
+// addFiles checks the files of req and adds their descriptions to p. It
 // refuses files that contain key, unless that is "".
 func (p *Prepared) addFiles(req VideoRequest, key string) error {
 	var total int64
@@ -120,9 +119,6 @@ func (p *Prepared) addFiles(req VideoRequest, key string) error {
 			continue
 		}
 		total += f.Size
-		if w := f.warning(); w != "" {
-			p.Warnings = append(p.Warnings, field+": "+w)
-		}
 		p.Files = append(p.Files, f)
 	}
 	if refused != nil {

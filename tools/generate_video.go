@@ -89,7 +89,7 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 		if err != nil {
 			return generateResult{}, err
 		}
-		result := generateResult{config.show(ctx, s.Row), s.Duplicate, s.Warnings, videosLeft(config.Tracker.Left(ctx))}
+		result := generateResult{config.show(ctx, s.Row), s.Duplicate, jobs.Warnings(s.Row), videosLeft(config.Tracker.Left(ctx))}
 		result.NextStep = config.submitted(s, result.NextStep)
 		return result, nil
 	})

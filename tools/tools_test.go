@@ -87,9 +87,7 @@ func directly(tracker *jobs.Tracker) func(context.Context, pixazo.VideoRequest, 
 		if err != nil {
 			return jobs.Submission{}, err
 		}
-		s, err := tracker.Submit(ctx, p, jobs.SubmitOptions{AllowDuplicate: allowDuplicate, Nonce: nonce, Listen: listen})
-		s.Warnings = p.Warnings
-		return s, err
+		return tracker.Submit(ctx, p, jobs.SubmitOptions{AllowDuplicate: allowDuplicate, Nonce: nonce, Listen: listen})
 	}
 }
 

@@ -43,8 +43,6 @@ type Submission struct {
 	ByForm    bool
 	Age       time.Duration
 
-	Warnings []string // on parts of the request that may not work as intended
-
 	// JournalErr says why the accepted job could not be written into the journal; nil
 	// if it was.
 	JournalErr *pixazo.Error

@@ -176,7 +176,11 @@ func ViewOf(r Row, now time.Time, typical time.Duration) View {
 		v.CheckAgainSeconds = int(checkAgain(age, typical).Seconds())
 		v.Stalled = now.Sub(changed) > stalledAfter
 	}
-	v.Orientation, v.Files = describe(r.Request)
+	described := describe(r)
+	v.Orientation = described.Orientation
+	for _, f := range described.Files {
+		v.Files = append(v.Files, line(f))
+	}
 	return v
 }
 
@@ -201,27 +205,32 @@ func checkAgain(age, typical time.Duration) time.Duration {
 	return min(age.Truncate(time.Minute)+time.Minute, longestPause)
 }
 
-// describe reads a request's description in JSON. It returns the orientation, and a line
-// for each file.
-func describe(request string) (orientation string, files []string) {
-	var described struct {
-		Orientation string        `json:"orientation"`
-		Files       []pixazo.File `json:"files"`
+// description is what a row's Request tells of the request, apart from its prompt.
+type description struct {
+	Orientation string        `json:"orientation"`
+	Files       []pixazo.File `json:"files"`
+}
+
+// describe returns the description of a row's request. That of a job made elsewhere is
+// empty.
+func describe(r Row) (d description) {
+	_ = json.Unmarshal([]byte(r.Request), &d) // written by pixazo.Prepare
+	return d
+}
+
+// Warnings returns sentences on what may not work as intended in a row's request.
+func Warnings(r Row) []string { return pixazo.Warnings(describe(r).Files) }
+
+// line returns a file as it is shown.
+func line(f pixazo.File) string {
+	name := truncate(cmp.Or(f.Name, f.URL, f.AssetID), shownPrompt)
+	switch {
+	case f.Size > 0 && name != "":
+		return fmt.Sprintf("%s (%s, %d bytes)", name, f.MediaType, f.Size)
+	case f.Size > 0:
+		return fmt.Sprintf("%s, %d bytes", f.MediaType, f.Size)
 	}
-	if json.Unmarshal([]byte(request), &described) != nil {
-		return "", nil // a job made elsewhere has no description
-	}
-	for _, f := range described.Files {
-		line := truncate(cmp.Or(f.Name, f.URL, f.AssetID), shownPrompt)
-		switch {
-		case f.Size > 0 && line != "":
-			line += fmt.Sprintf(" (%s, %d bytes)", f.MediaType, f.Size)
-		case f.Size > 0:
-			line = fmt.Sprintf("%s, %d bytes", f.MediaType, f.Size)
-		}
-		files = append(files, line)
-	}
-	return described.Orientation, files
+	return name
 }
 
 // allSaved reports whether each video of the job was saved. One that is shown as saved

@@ -88,6 +88,15 @@ func TestAJobAsItIsShown(t *testing.T) {
 	}
 }
 
+// The row is all that a server has of a submission that a keeper is still sending.
+func TestARowTellsWhatItsRequestIsWarnedOf(t *testing.T) {
+	p := prepared(pixazo.VideoRequest{Prompt: "x", Files: []string{"a.png", "notes.txt"}, Attached: []*pixazo.Attachment{{Name: "a.png", Data: []byte("\x89PNG\r\n\x1a\n")}, {Name: "notes.txt", Data: []byte("words")}}})
+	got, want := jobs.Warnings(jobs.Row{Request: p.Description}), pixazo.Warnings(p.Files)
+	if len(want) != 1 || !slices.Equal(got, want) || jobs.Warnings(jobs.Row{}) != nil {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestElapsedSeconds(t *testing.T) {
 	now := time.Now()
 	at := func(ago time.Duration) time.Time { return now.Add(-ago) }
