@@ -140,8 +140,8 @@ func (a answer) details() string {
 var aboutMoney = text.Pattern(`(?i)credit|funds|quota|payment|billing|wallet|balance([^rd]|$)`)
 
 // words returns what the body of a refusal says, cleaned; "" when it says nothing. A
-// short text that is neither JSON nor HTML is returned as a whole; so is the object of an
-// answer of success without words, since an id may stand in it where none is expected.
+// short text that is neither JSON nor HTML is returned as a whole; so is an object without
+// words in fields that are known, since the reason, or an id, may stand in another one.
 func (a answer) words() string {
 	var body any
 	said := ""
@@ -149,7 +149,7 @@ func (a answer) words() string {
 	switch object, ok := body.(map[string]any); {
 	case ok:
 		said = cmp.Or(sayings(object), wordsOf(object["title"])) // RFC 9457
-		if said == "" && a.status/100 == 2 && object["request_id"] == nil {
+		if said == "" && object["request_id"] == nil {
 			said = wordsOf(object)
 		}
 	case err == nil:
