@@ -86,7 +86,7 @@ func newPostgres(o Options) (*postgres, dialect) {
 	}
 	config.RuntimeParams["default_transaction_isolation"] = "read committed" // a transaction that waited for the lock sees what others decided
 	for _, other := range config.Fallbacks {                                 // of several servers, connect to the one that accepts writes
-		if other.Host != config.Host && config.ValidateConnect == nil {
+		if (other.Host != config.Host || other.Port != config.Port) && config.ValidateConnect == nil {
 			config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 		}
 	}

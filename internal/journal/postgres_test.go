@@ -515,6 +515,26 @@ func TestATransactionPoolerIsRefused(t *testing.T) {
 	}
 }
 
+// One computer may have several of them, at ports of its own.
+func TestOfSeveralServersTheOneThatAcceptsWritesIsUsed(t *testing.T) {
+	place := pgtest.URL(t)
+	const ask, no = "show transaction_read_only", "select 'on'               "
+	standby := through(t, place, func(said []byte) []byte { return bytes.Replace(said, []byte(ask), []byte(no), 1) })
+	var used atomic.Bool
+	primary := through(t, place, func(said []byte) []byte { used.Store(true); return said })
+	port := func(place string) string {
+		u, err := url.Parse(place)
+		check(t, err)
+		return u.Query().Get("port")
+	}
+	both := strings.NewReplacer("host=127.0.0.1", "host=127.0.0.1,127.0.0.1", "port="+port(standby), "port="+port(standby)+","+port(primary))
+	j := New(at(both.Replace(standby)))
+	defer j.Close()
+	if _, _, err := j.Intend(t.Context(), submission("tides")); err != nil || !used.Load() {
+		t.Errorf("%v; the other one was used: %t", err, !used.Load())
+	}
+}
+
 // Connections die while they are idle: what is said on them goes nowhere, and nothing
 // closes them.
 func TestConnectionsThatDieUnnoticed(t *testing.T) {
