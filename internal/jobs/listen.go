@@ -18,22 +18,6 @@ const (
 	clockSet = 2 * time.Minute // no change is told so late: a difference this large means that the clock was set back
 )
 
-// Listen calls f at each change of a job of any owner, from any goroutine, until stop
-// is called: when it is added to the journal, and when its status or its saved files
-// change. The row of a submission whose outcome is unknown has no request_id. f must not
-// block. Changes that other processes write are told only while this process waits for
-// a job or follows one.
-func (t *Tracker) Listen(f func(Row)) (stop func()) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.listeners[&f] = true
-	return func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		delete(t.listeners, &f)
-	}
-}
-
 // told is the state of a row that listeners were last told.
 type told struct {
 	state     string // as stateOf returns it

@@ -122,6 +122,22 @@ func New(gateway Gateway, j *journal.Journal, options Options) *Tracker {
 	return t
 }
 
+// Listen calls f at each change of a job of any owner, from any goroutine, until stop
+// is called: when it is added to the journal, and when its status or its saved files
+// change. The row of a submission whose outcome is unknown has no request_id. f must not
+// block. Changes that other processes write are told only while this process waits for
+// a job or follows one.
+func (t *Tracker) Listen(f func(Row)) (stop func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.listeners[&f] = true
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.listeners, &f)
+	}
+}
+
 // Drain is called when the program begins to end. Waits return with what they know,
 // and a submission that was not accepted is not tried again. A request under way goes
 // on.
