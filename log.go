@@ -171,10 +171,12 @@ func logTo(out io.Writer, level slog.Level) *slog.Logger {
 
 func (q *logQueue) isTerminal() bool { return q.terminal }
 
+// isTerminal says whether stream is a terminal. On Unix, a process at a terminal has its
+// kind in TERM.
 func isTerminal(stream any) bool {
 	if s, ok := stream.(interface{ isTerminal() bool }); ok {
 		return s.isTerminal()
 	}
 	f, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+	return ok && (os.Getenv("TERM") != "" || runtime.GOOS == "windows") && term.IsTerminal(int(f.Fd()))
 }
