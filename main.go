@@ -23,6 +23,7 @@ import (
 	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/keeper"
 	"pixazo-mcp/internal/setup"
+	"pixazo-mcp/internal/stack"
 )
 
 // version and commit can be set with -ldflags "-X main.version=… -X main.commit=…".
@@ -44,7 +45,7 @@ func main() {
 	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	stderr := newLogQueue()
 	stderr.terminal = isTerminal(os.Stderr)
-	go stderr.copyTo(os.Stderr)
+	stack.Go(func() { stderr.copyTo(os.Stderr) })
 	log.SetOutput(io.Discard) // net/http logs there by itself, and quotes the gateway
 	err := run(ctx, os.Args[1:], config.WithHome(os.Environ()), keepCommand(), os.Stdin, os.Stdout, stderr)
 	if err != nil && !errors.Is(err, syscall.EPIPE) { // which head and others leave behind on purpose

@@ -770,7 +770,7 @@ func TestWaitsInFlightDoNotDelayOtherCalls(t *testing.T) {
 
 // arrows are the imports of our own packages that each package may have.
 var arrows = map[string][]string{
-	"pixazo-mcp":                  {"internal/text", "internal/wire", "internal/identity", "internal/keeper", "internal/attach", "internal/config", "internal/demo", "internal/download", "internal/journal", "internal/setup", "internal/stdio", "internal/web", "pixazo", "internal/jobs", "pixazo/sandbox", "resources", "tools"},
+	"pixazo-mcp":                  {"internal/text", "internal/wire", "internal/identity", "internal/keeper", "internal/attach", "internal/config", "internal/demo", "internal/download", "internal/journal", "internal/setup", "internal/stack", "internal/stdio", "internal/web", "pixazo", "internal/jobs", "pixazo/sandbox", "resources", "tools"},
 	"pixazo-mcp/internal/attach":  {"internal/disk", "internal/text", "pixazo"},
 	"pixazo-mcp/internal/config":  {"internal/disk", "internal/text", "pixazo"}, // for Key, which keeps itself out of print
 	"pixazo-mcp/internal/disk":    {},

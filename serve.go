@@ -20,6 +20,7 @@ import (
 	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/keeper"
+	"pixazo-mcp/internal/stack"
 	"pixazo-mcp/internal/stdio"
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/internal/wire"
@@ -44,8 +45,13 @@ func serve(ctx context.Context, settings config.Settings, keepCommand func() *ex
 	logStart(log, "version", version, "gateway", a.gatewayURL, "sandbox", settings.Sandbox)
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	var watches sync.WaitGroup
-	watches.Go(a.watcher(watching, starter))
-	watches.Go(func() { a.tidy(watching) })
+	for _, watch := range []func(){a.watcher(watching, starter), func() { a.tidy(watching) }} {
+		watches.Add(1)
+		stack.Go(func() {
+			defer watches.Done()
+			watch()
+		})
+	}
 	return stdio.Serve(ctx, srv, stdin, stdout, stdio.Options{
 		Options: wire.Options{Subscribe: videos.Subscribe, Hide: a.hideKey, Logger: log},
 		Drain:   a.tracker.Drain,

@@ -7,13 +7,23 @@ import "runtime"
 
 // The packages of the program are initialized on the main goroutine, on whose stack main
 // runs later. This one needs no other, so it is among the first.
-func init() { Grow(false) }
+func init() { grow(false) }
 
-// Grow makes the stack of the calling goroutine large enough for most of what a server
+// Go calls f on a new goroutine with a large stack. What a stdio server runs while it is
+// idle is begun here, since the runtime also reads its tables of the function that a
+// goroutine begins with.
+func Go(f func()) { go run(f) }
+
+func run(f func()) {
+	grow(false)
+	f()
+}
+
+// grow makes the stack of the calling goroutine large enough for most of what a server
 // does. use must be false; without it the compiler would leave room out.
 //
 //go:noinline
-func Grow(use bool) {
+func grow(use bool) {
 	if use {
 		var room [16 << 10]byte
 		runtime.KeepAlive(&room)

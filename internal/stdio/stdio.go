@@ -55,7 +55,7 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 	defer session.Close()
 
 	ended := make(chan error, 1)
-	go func() { ended <- takeAll(session, in) }()
+	stack.Go(func() { ended <- takeAll(session, in) })
 	select {
 	case err = <-ended:
 	case <-ctx.Done(): // takeAll goes on, since a read can't be interrupted
@@ -68,7 +68,6 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 
 // takeAll passes the messages of in to session until in ends.
 func takeAll(session *wire.Session, in io.Reader) error {
-	stack.Grow(false)
 	lines := &lineReader{bufio.NewReaderSize(in, 16<<10), maxLine}
 	for {
 		line, err := lines.next()

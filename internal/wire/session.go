@@ -86,7 +86,7 @@ func Open(ctx context.Context, srv *server.MCPServer, id string, out func(messag
 	}
 	ctx, s.cancel = context.WithCancel(ctx)
 	s.ctx = srv.WithContext(ctx, s)
-	go s.relay(s.ctx)
+	stack.Go(func() { s.relay(s.ctx) })
 	return s, nil
 }
 
@@ -160,7 +160,6 @@ func (s *Session) begin(m Message) {
 		before, s.inTurn = s.inTurn, c
 	}
 	s.run(func() {
-		stack.Grow(false)
 		defer cancel()
 		defer close(c.done)
 		if before != nil {
@@ -181,7 +180,11 @@ func (s *Session) run(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped.Err() == nil {
-		s.work.Go(f)
+		s.work.Add(1)
+		stack.Go(func() {
+			defer s.work.Done()
+			f()
+		})
 	}
 }
 
