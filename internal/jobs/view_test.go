@@ -88,6 +88,17 @@ func TestAJobAsItIsShown(t *testing.T) {
 	}
 }
 
+func TestATeamsVideosAreSavedOnceAllAre(t *testing.T) {
+	tracker := openTracker(t, &fakeGateway{}, t.TempDir(), jobs.Options{Team: true, SavedLink: func(jobs.Row, jobs.SavedFile) string { return "link" }})
+	row := jobs.Row{Job: pixazo.Job{RequestID: "id-1", Status: pixazo.Completed, Media: pixazo.Media{VideoURLs: []string{"https://m/1.mp4", "https://m/2.mp4"}}}}
+	for i, want := range []string{"", "link"} {
+		row.Saved = append(row.Saved, jobs.SavedFile{Video: i})
+		if got := tracker.View(t.Context(), row).SavedURL; got != want {
+			t.Errorf("%d saved: %q", len(row.Saved), got)
+		}
+	}
+}
+
 // The row is all that a server has of a submission that a keeper is still sending.
 func TestARowTellsWhatItsRequestIsWarnedOf(t *testing.T) {
 	p := prepared(pixazo.VideoRequest{Prompt: "x", Files: []string{"a.png", "notes.txt"}, Attached: []*pixazo.Attachment{{Name: "a.png", Data: []byte("\x89PNG\r\n\x1a\n")}, {Name: "notes.txt", Data: []byte("words")}}})
