@@ -45,8 +45,12 @@ func localPath(item, home string) (p, rule string) {
 }
 
 // fileURL returns the path of a file URL, "" if it has no usable one. On Windows a host
-// becomes the server of a network path; elsewhere a URL with a host is not usable.
+// becomes the server of a network path; elsewhere a URL with a host is not usable. Programs
+// that put file:// before a path of Windows make URLs like file://C:\folder.
 func fileURL(s, goos string) string {
+	if drive := len("file://"); goos == "windows" && len(s) > drive+1 && s[drive-1] == '/' && s[drive+1] == ':' {
+		s = s[:drive] + "/" + strings.ReplaceAll(s[drive:], `\`, "/")
+	}
 	u, err := url.Parse(s)
 	if err != nil || u.Opaque != "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(s, "#") || !strings.HasPrefix(u.Path, "/") {
 		return ""
