@@ -57,7 +57,7 @@ func (e *embedded) replace(o *files, cause error) error {
 	if !sameFile(o.path, o.db) {
 		return nil
 	}
-	aside := filepath.Join(e.dir, e.name()+asidePart+time.Now().UTC().Format(asideTime)+ending)
+	aside := filepath.Join(filepath.Dir(o.path), e.name()+asidePart+time.Now().UTC().Format(asideTime)+ending)
 	// The database is renamed last: a new one must not find the old companions.
 	for _, suffix := range append(slices.Clone(companions), "") {
 		if err := os.Rename(o.path+suffix, aside+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -67,6 +67,9 @@ func (e *embedded) replace(o *files, cause error) error {
 	if info, err := os.Stat(aside); err == nil && info.Size() == 0 {
 		// SQLite would delete the -wal of an empty file, which may have every row.
 		_ = os.Truncate(aside, smallestFile)
+	}
+	if err := os.WriteFile(o.path, nil, 0o600); err != nil { // or a link in its place would lead nowhere
+		return err
 	}
 	fresh, err := e.openLocked()
 	if err != nil {
@@ -78,55 +81,105 @@ func (e *embedded) replace(o *files, cause error) error {
 	return nil
 }
 
+// mostUnreadable is how many row numbers in a row are passed over in a damaged table; a
+// damaged page has a few dozen rows, or leads to the pages of a few thousand.
+const mostUnreadable = 10_000
+
+// tolerant has SQLite read a file that is cut off, or whose schema is damaged in part.
+const tolerant = "&_pragma=writable_schema(1)"
+
 // copyRows copies the jobs and callbacks of the database file from that can be read
-// into to: from the first to the damage and, if there is one, from the last to the
-// damage. It returns how many jobs it copied.
+// into to. It returns how many jobs it copied.
 func copyRows(from string, to *sql.DB) (copied int) {
-	for _, order := range []string{"ASC", "DESC"} {
-		for _, how := range []string{shared, unlocked} {
-			if err := readFile(from, how, time.Second, func(db *sql.DB) error {
-				n, err := copyInOrder(db, to, "jobs", order)
-				copied += n
-				_, _ = copyInOrder(db, to, "callbacks", order) // the first version has none
-				return err
-			}); err == nil {
-				return copied
-			}
+	for _, how := range []string{shared, unlocked} {
+		if err := readFile(from, how+tolerant, time.Second, func(db *sql.DB) error {
+			n, err := copyTable(db, to, "jobs")
+			copied += n
+			_, _ = copyTable(db, to, "callbacks") // the first version has none
+			return err
+		}); err == nil {
+			break
 		}
 	}
 	return copied
 }
 
-// copyInOrder copies rows of a table in the given order until one can't be read. It
-// leaves out rows that the new journal has already, or does not accept.
-func copyInOrder(from, to *sql.DB, table, order string) (copied int, err error) {
-	rows, err := from.Query(`SELECT * FROM ` + table + ` NOT INDEXED ORDER BY rowid ` + order)
+// copyTable copies the rows of a table, in the columns that both databases have. It
+// leaves out rows that can't be read, are in the new journal already, or are not accepted
+// by it. Its error is of the last row that could not be read.
+func copyTable(from, to *sql.DB, table string) (copied int, unread error) {
+	columns, err := columnsOf(from, table)
 	if err != nil {
 		return 0, err
 	}
-	defer rows.Close()
-	columns, err := rows.Columns()
+	known, err := columnsOf(to, table)
 	if err != nil {
 		return 0, err
 	}
-	values, places, marks := make([]any, len(columns)), make([]any, len(columns)), make([]string, len(columns))
+	columns = slices.DeleteFunc(columns, func(name string) bool { return !slices.Contains(known, name) }) // a later version may have more
+	marks := make([]string, len(columns))
 	for i := range columns {
-		places[i], marks[i] = &values[i], fmt.Sprintf("$%d", i+1)
+		marks[i] = fmt.Sprintf("$%d", i+1)
 	}
-	insert := fmt.Sprintf(`INSERT OR IGNORE INTO %s (%s) VALUES (%s)`, table, strings.Join(columns, ", "), strings.Join(marks, ", "))
+	list := strings.Join(columns, ", ")
+	insert := fmt.Sprintf(`INSERT OR IGNORE INTO %s (%s) VALUES (%s)`, table, list, strings.Join(marks, ", "))
 	err = transaction(context.Background(), to, func(tx *sql.Tx) error {
-		for rows.Next() {
-			if err := rows.Scan(places...); err != nil {
+		next := int64(0)
+		for failed := 0; failed < mostUnreadable; failed++ {
+			begun := next
+			err := readFrom(from, fmt.Sprintf(`SELECT rowid, %s FROM %s NOT INDEXED WHERE rowid >= $1 ORDER BY rowid`, list, table), &next, len(columns), func(values []any) {
+				if result, err := tx.Exec(insert, values...); err == nil {
+					n, _ := result.RowsAffected()
+					copied += int(n)
+				}
+			})
+			if err == nil {
 				return nil
 			}
-			if result, err := tx.Exec(insert, values...); err == nil {
-				n, _ := result.RowsAffected()
-				copied += int(n)
+			if unread = err; next > begun {
+				failed = 0
 			}
+			next++
 		}
 		return nil
 	})
-	return copied, errors.Join(err, rows.Err())
+	return copied, errors.Join(err, unread)
+}
+
+// readFrom calls f with the values of each row that statement finds from the number *next
+// on, until one can't be read. It sets *next to the number after the last one read.
+func readFrom(db *sql.DB, statement string, next *int64, columns int, f func(values []any)) error {
+	rows, err := db.Query(statement, *next)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	values, places := make([]any, columns+1), make([]any, columns+1)
+	for i := range values {
+		places[i] = &values[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(places...); err != nil {
+			return err
+		}
+		number, _ := values[0].(int64)
+		if number < *next { // a damaged page leads back
+			return errDamaged
+		}
+		f(values[1:])
+		*next = number + 1
+	}
+	return rows.Err()
+}
+
+// columnsOf returns the names of a table's columns.
+func columnsOf(db *sql.DB, table string) ([]string, error) {
+	rows, err := db.Query(`SELECT * FROM ` + table + ` LIMIT 0`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	return rows.Columns()
 }
 
 // rescue writes what the journal in use has in its -wal into the database file,
@@ -178,11 +231,15 @@ func (e *embedded) lock(busy time.Duration) (unlock func(), err error) {
 func (e *embedded) name() string { return strings.TrimSuffix(e.file, ending) }
 
 func (e *embedded) newestAside() (path string, at time.Time) {
-	entries, _ := os.ReadDir(e.dir) // in the order of their names
+	dir := e.dir
+	if path, err := e.resolve(); err == nil && dir != "" {
+		dir = filepath.Dir(path) // replace keeps it beside the file that a link leads to
+	}
+	entries, _ := os.ReadDir(dir) // in the order of their names
 	for _, entry := range slices.Backward(entries) {
 		stamp, ok := strings.CutPrefix(strings.TrimSuffix(entry.Name(), ending), e.name()+asidePart)
 		if at, err := time.Parse(asideTime, stamp); ok && err == nil {
-			return filepath.Join(e.dir, entry.Name()), at
+			return filepath.Join(dir, entry.Name()), at
 		}
 	}
 	return "", time.Time{}

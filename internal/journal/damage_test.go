@@ -1,0 +1,114 @@
+// These tests damage the pages of a journal, one kind of damage each.
+
+package journal
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"pixazo-mcp/pixazo"
+)
+
+// long returns a submission whose row does not fit into one page.
+func long(n int) Intent {
+	in := submission(fmt.Sprintf("video %d", n))
+	in.Prompt += strings.Repeat(" and a long prompt", 300)
+	return in
+}
+
+// pagesWith returns the numbers of the pages that contain a text.
+func pagesWith(raw []byte, text string) (pages []int) {
+	for at := 0; at < len(raw); at += pageSize {
+		if strings.Contains(string(raw[at:at+pageSize]), text) {
+			pages = append(pages, at/pageSize)
+		}
+	}
+	return pages
+}
+
+const pageSize = 4096
+
+func TestWhatCanBeReadOfADamagedJournalIsKept(t *testing.T) {
+	t.Parallel()
+	const n = 40
+	zero := func(raw []byte, page int) { clear(raw[page*pageSize : (page+1)*pageSize]) }
+	for name, c := range map[string]struct {
+		damage func(raw []byte) []byte
+		least  int // rows that are kept
+	}{
+		"cut off between pages": {func(raw []byte) []byte { return raw[:len(raw)-20*pageSize] }, 10},
+		"two rows": {func(raw []byte) []byte {
+			zero(raw, pagesWith(raw, "video 5 and")[0])
+			zero(raw, pagesWith(raw, "video 35 and")[0])
+			return raw
+		}, 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			j := open(t, dir)
+			for i := range n {
+				conclude(t, j, intend(t, j, long(i)), pixazo.Job{RequestID: fmt.Sprintf("id-%03d", i), PollingURL: fmt.Sprintf("polling-%d.", i)}, nil)
+			}
+			j.Close()
+			path := filepath.Join(dir, fileName)
+			raw, err := os.ReadFile(path)
+			check(t, err)
+			check(t, os.WriteFile(path, c.damage(raw), 0o600))
+
+			j = open(t, dir)
+			if kept := len(list(t, j, All)); kept < c.least {
+				t.Errorf("%d of %d rows were copied, want at least %d", kept, n, c.least)
+			}
+			for i := range n {
+				if _, other, err := j.Intend(t.Context(), long(i)); other == nil && !pixazo.IsCode(err, pixazo.DuplicateUncertain) {
+					t.Errorf("request %d would be sent again: %v", i, err)
+				}
+			}
+		})
+	}
+}
+
+func TestADamagedJournalOfALaterVersionIsKept(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	j := open(t, dir)
+	accept(t, j, submission("tides"), "id-1")
+	j.Close()
+	path := filepath.Join(dir, fileName)
+	db, err := sql.Open("sqlite", path)
+	check(t, err)
+	_, err = db.Exec("ALTER TABLE jobs ADD COLUMN later TEXT NOT NULL DEFAULT 'x'; PRAGMA user_version = 9")
+	check(t, errors.Join(err, db.Close()))
+	overwrite(t, path, 0.9, 1)
+	if rows := list(t, open(t, dir), All); len(rows) != 1 || rows[0].Job.RequestID != "id-1" {
+		t.Errorf("%+v, want the row", rows)
+	}
+}
+
+func TestADamagedJournalBehindALinkIsReplaced(t *testing.T) {
+	t.Parallel()
+	dir, elsewhere := t.TempDir(), t.TempDir()
+	j := open(t, elsewhere)
+	fill(t, j, 20)
+	j.Close()
+	target := filepath.Join(elsewhere, fileName)
+	overwrite(t, target, 0.9, 1)
+	if err := os.Symlink(target, filepath.Join(dir, fileName)); err != nil {
+		t.Skip(err)
+	}
+	j = New(Options{Dir: dir, Gateway: at(elsewhere).Gateway})
+	defer j.Close()
+	page, err := j.List(t.Context(), All, 100, "")
+	if err != nil || len(page.Rows) < 10 || !strings.Contains(page.Notice, filepath.Join(elsewhere, asidePrefix)) {
+		t.Errorf("%d rows, notice %q, %v; want what can be read, and where the damaged file is", len(page.Rows), page.Notice, err)
+	}
+	if _, _, err := j.Intend(t.Context(), submission("tides")); !pixazo.IsCode(err, pixazo.DuplicateUncertain) {
+		t.Errorf("got %v, want that it is held back", err)
+	}
+}
