@@ -5,8 +5,10 @@ package journal
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -58,15 +60,65 @@ func inspect(report *Report, db *sql.DB) error {
 		return err
 	}
 	ctx := context.Background()
-	if version, err := schemaVersion(ctx, db); err != nil || version == 0 {
+	version, err := schemaVersion(ctx, db)
+	if err == nil && version == len(migrations) {
+		err = timesAgree(ctx, db)
+	}
+	if err != nil || version == 0 {
 		return err // version 0: there are no tables yet
 	}
 	if err := db.QueryRow("SELECT count(*) FROM jobs").Scan(&report.Jobs); err != nil {
 		return err
 	}
-	var err error
 	report.Leases, err = query(ctx, db, scanLease, selectLeases(sqliteNow), "")
 	return err
+}
+
+// looksDamaged is the error of a file that is too short for a database, whose last
+// page is not whole, or whose -wal begins as none does. SQLite would take the first and
+// the last for new ones, and throw away what the -wal has.
+func looksDamaged(path string, info os.FileInfo) error {
+	wal, err := os.Lstat(path + "-wal")
+	switch {
+	case info.Size() < smallestFile && (info.Size() > 0 || err == nil),
+		endsInPage(path, info.Size()) && (err != nil || wal.Size() == 0): // else the -wal has the page, as after a disk was full
+		return fmt.Errorf("%w: it is cut off at %d bytes", errDamaged, info.Size())
+	case err == nil && wal.Mode().IsRegular() && !beginsAsWAL(path+"-wal"):
+		return fmt.Errorf("%w: its -wal does not begin as one", errDamaged)
+	}
+	return nil
+}
+
+// endsInPage reports whether the last page of the database file at path is not whole.
+func endsInPage(path string, size int64) bool {
+	header := firstBytes(path, 18)
+	if header == nil {
+		return false
+	}
+	page := int64(binary.BigEndian.Uint16(header[16:])) // 1 for 64 KiB
+	return page > 1 && size%page != 0
+}
+
+// beginsAsWAL reports whether the file at path begins as a -wal does. One that has
+// no whole header yet, or can't be read, may be one.
+func beginsAsWAL(path string) bool {
+	header := firstBytes(path, 32)
+	return header == nil || binary.BigEndian.Uint32(header)&^1 == walMagic
+}
+
+// firstBytes returns the first n bytes of the file at path; nil if it has fewer, or can't
+// be read.
+func firstBytes(path string, n int) []byte {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	first := make([]byte, n)
+	if _, err := io.ReadFull(f, first); err != nil {
+		return nil
+	}
+	return first
 }
 
 // peek runs f on the database file at path without writing anything. To read a

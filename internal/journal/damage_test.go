@@ -42,11 +42,16 @@ func TestWhatCanBeReadOfADamagedJournalIsKept(t *testing.T) {
 		least  int // rows that are kept
 	}{
 		"cut off between pages": {func(raw []byte) []byte { return raw[:len(raw)-20*pageSize] }, 10},
+		"cut off in a page":     {func(raw []byte) []byte { return raw[:len(raw)-pageSize+96] }, 30},
 		"two rows": {func(raw []byte) []byte {
 			zero(raw, pagesWith(raw, "video 5 and")[0])
 			zero(raw, pagesWith(raw, "video 35 and")[0])
 			return raw
 		}, 20},
+		"the end of a long row": {func(raw []byte) []byte {
+			zero(raw, pagesWith(raw, "polling-5.")[0])
+			return raw
+		}, n - 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

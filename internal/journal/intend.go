@@ -147,8 +147,8 @@ func (j *Journal) checkReplaced(ctx context.Context, tx *sql.Tx, in Intent) erro
 	if age := in.SubmittedAt.Sub(at); kept == "" || age > replacedSpan || age < -maxAhead {
 		return nil
 	}
-	known, err := j.one(ctx, tx, `WHERE gateway = $1 AND owner = $2 AND fingerprint = $3 AND state <> 'refused' ORDER BY row DESC LIMIT 1`,
-		j.gateway, in.Owner, in.Fingerprint)
+	known, err := j.one(ctx, tx, `WHERE gateway = $1 AND owner = $2 AND fingerprint = $3 AND state <> 'refused' AND submitted_at > 0 ORDER BY row DESC LIMIT 1`,
+		j.gateway, in.Owner, in.Fingerprint) // the time may be damaged
 	if err != nil || known != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	_ "embed"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // migrations[i] takes a journal from version i to i+1. The version is kept in PRAGMA
@@ -22,15 +23,18 @@ var (
 	second string
 )
 
-// migrate checks the whole database, since a damaged page should be found before
-// money depends on it, and brings it to the newest version.
+// migrate checks the whole database, since damage should be found before money depends
+// on it, and brings it to the newest version.
 func migrate(db *sql.DB) error {
 	ctx := context.Background()
 	if err := intact(db); err != nil {
 		return err
 	}
-	if version, err := schemaVersion(ctx, db); err != nil || version >= len(migrations) {
-		return err // without a write, so that a locked journal can be read
+	switch version, err := schemaVersion(ctx, db); {
+	case err != nil || version > len(migrations):
+		return err
+	case version == len(migrations): // without a write, so that a locked journal can be read
+		return timesAgree(ctx, db)
 	}
 	return upgrade(ctx, db, migrations, "", schemaVersion, fmt.Sprintf("PRAGMA user_version = %d", len(migrations)))
 }
@@ -67,6 +71,19 @@ func intact(db *sql.DB) error {
 		return fmt.Errorf("%w: %s", errDamaged, found)
 	}
 	return nil
+}
+
+// timesAgree checks that the submissions of the last day have the times by which limits
+// count them. intact does not look at what is in a page, so that one of zeros may be the
+// end of a long row. Its error is errDamaged if one differs.
+func timesAgree(ctx context.Context, db *sql.DB) error {
+	var differ int
+	err := db.QueryRowContext(ctx, `SELECT COUNT(*) FROM jobs AS counted INDEXED BY jobs_submitted LEFT JOIN jobs AS kept NOT INDEXED ON kept.row = counted.row
+		WHERE counted.submitted_at > `+sqliteNow+` - $1 AND kept.submitted_at IS NOT counted.submitted_at`, (24 * time.Hour).Milliseconds()).Scan(&differ)
+	if err == nil && differ > 0 {
+		err = fmt.Errorf("%w: the times of %d submissions differ", errDamaged, differ)
+	}
+	return err
 }
 
 // schemaVersion returns the version of a database, 0 for an empty one.

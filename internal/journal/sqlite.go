@@ -12,10 +12,8 @@ package journal
 import (
 	"context"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net/url"
@@ -345,33 +343,6 @@ func (e *embedded) openLocked() (*files, error) {
 		_ = o.close()
 	}
 	return o, err
-}
-
-// looksDamaged is the error of a file that is too short for a database, or whose
-// -wal begins as none does. SQLite would take either for a new one, and throw away
-// what the -wal has.
-func looksDamaged(path string, info os.FileInfo) error {
-	wal, err := os.Lstat(path + "-wal")
-	switch {
-	case info.Size() < smallestFile && (info.Size() > 0 || err == nil):
-		return fmt.Errorf("%w: it is cut off at %d bytes", errDamaged, info.Size())
-	case err == nil && wal.Mode().IsRegular() && !beginsAsWAL(path+"-wal"):
-		return fmt.Errorf("%w: its -wal does not begin as one", errDamaged)
-	}
-	return nil
-}
-
-// beginsAsWAL reports whether the file at path begins as a -wal does. One that has
-// no whole header yet, or can't be read, may be one.
-func beginsAsWAL(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return true
-	}
-	defer f.Close()
-	var header [32]byte
-	_, err = io.ReadFull(f, header[:])
-	return err != nil || binary.BigEndian.Uint32(header[:])&^1 == walMagic
 }
 
 // makeFile makes the database file, readable to nobody else, if there is none.
