@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"pixazo-mcp/pixazo"
 )
@@ -115,5 +116,26 @@ func TestADamagedJournalBehindALinkIsReplaced(t *testing.T) {
 	}
 	if _, _, err := j.Intend(t.Context(), submission("tides")); !pixazo.IsCode(err, pixazo.DuplicateUncertain) {
 		t.Errorf("got %v, want that it is held back", err)
+	}
+}
+
+func TestTheRowsOfADamagedJournalAreCopiedAfterAKill(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	j := open(t, dir)
+	accept(t, j, submission("tides"), "id-1")
+	j.Close()
+	// The damaged file was renamed, and its process killed before it made a new one.
+	path := filepath.Join(dir, fileName)
+	check(t, os.Rename(path, filepath.Join(dir, asidePrefix+time.Now().UTC().Format(asideTime)+ending)))
+	check(t, os.Remove(path+"-wal"))
+	check(t, os.WriteFile(path, nil, 0o600))
+
+	j = open(t, dir)
+	if _, other, err := j.Intend(t.Context(), submission("tides")); err != nil || other == nil || other.Job.RequestID != "id-1" {
+		t.Errorf("the request that was sent before: %+v, %v; want its job", other, err)
+	}
+	if rows := list(t, j, All); len(rows) != 1 {
+		t.Errorf("%d rows, want the one that could be read", len(rows))
 	}
 }

@@ -71,14 +71,32 @@ func (e *embedded) replace(o *files, cause error) error {
 	if err := os.WriteFile(o.path, nil, 0o600); err != nil { // or a link in its place would lead nowhere
 		return err
 	}
+	e.log.Error("the journal was damaged and is set aside", "kept_as", aside, "cause", cause)
 	fresh, err := e.openLocked()
 	if err != nil {
 		return err
 	}
-	kept := copyRows(aside, fresh.handles[intents])
 	e.current = fresh
-	e.log.Error("the journal was damaged and set aside; a new one has the rows that could be read", "kept_as", aside, "rows", kept, "cause", cause)
 	return nil
+}
+
+// refill copies the rows of a damaged journal that was just set aside into the new one,
+// which has none yet: also when an earlier process was killed before it had done so, or
+// had no room on the disk.
+func (e *embedded) refill(to *sql.DB) error {
+	aside, at := e.newestAside()
+	if aside == "" || time.Since(at).Abs() > replacedSpan {
+		return nil
+	}
+	var has bool
+	if err := to.QueryRow(`SELECT EXISTS (SELECT 1 FROM jobs)`).Scan(&has); err != nil || has {
+		return err
+	}
+	kept, err := copyRows(aside, to)
+	if err == nil && kept > 0 {
+		e.log.Warn("the new journal has the rows of the damaged one that could be read", "kept_as", aside, "rows", kept)
+	}
+	return err
 }
 
 // mostUnreadable is how many row numbers in a row are passed over in a damaged table; a
@@ -89,32 +107,40 @@ const mostUnreadable = 10_000
 const tolerant = "&_pragma=writable_schema(1)"
 
 // copyRows copies the jobs and callbacks of the database file from that can be read
-// into to. It returns how many jobs it copied.
-func copyRows(from string, to *sql.DB) (copied int) {
-	for _, how := range []string{shared, unlocked} {
-		if err := readFile(from, how+tolerant, time.Second, func(db *sql.DB) error {
-			n, err := copyTable(db, to, "jobs")
-			copied += n
-			_, _ = copyTable(db, to, "callbacks") // the first version has none
-			return err
-		}); err == nil {
-			break
+// into to, and returns how many jobs that are. Its error says why to can't be written.
+func copyRows(from string, to *sql.DB) (copied int, err error) {
+	err = transaction(context.Background(), to, func(tx *sql.Tx) error {
+		for _, how := range []string{shared, unlocked} {
+			var writeErr error
+			unread := readFile(from, how+tolerant, time.Second, func(db *sql.DB) (unread error) {
+				if _, _, writeErr = copyTable(db, tx, "callbacks"); writeErr != nil { // the first version has none
+					return writeErr
+				}
+				var n int
+				n, unread, writeErr = copyTable(db, tx, "jobs")
+				copied += n
+				return errors.Join(unread, writeErr)
+			})
+			if unread == nil || writeErr != nil {
+				return writeErr
+			}
 		}
-	}
-	return copied
+		return nil
+	})
+	return copied, err
 }
 
 // copyTable copies the rows of a table, in the columns that both databases have. It
-// leaves out rows that can't be read, are in the new journal already, or are not accepted
-// by it. Its error is of the last row that could not be read.
-func copyTable(from, to *sql.DB, table string) (copied int, unread error) {
-	columns, err := columnsOf(from, table)
-	if err != nil {
-		return 0, err
+// leaves out rows that can't be read, and those that to has already or does not accept.
+// unread is the error of the last row that could not be read.
+func copyTable(from *sql.DB, to *sql.Tx, table string) (copied int, unread, err error) {
+	columns, unread := columnsOf(from, table)
+	if unread != nil {
+		return 0, unread, nil
 	}
 	known, err := columnsOf(to, table)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	columns = slices.DeleteFunc(columns, func(name string) bool { return !slices.Contains(known, name) }) // a later version may have more
 	marks := make([]string, len(columns))
@@ -123,32 +149,33 @@ func copyTable(from, to *sql.DB, table string) (copied int, unread error) {
 	}
 	list := strings.Join(columns, ", ")
 	insert := fmt.Sprintf(`INSERT OR IGNORE INTO %s (%s) VALUES (%s)`, table, list, strings.Join(marks, ", "))
-	err = transaction(context.Background(), to, func(tx *sql.Tx) error {
-		next := int64(0)
-		for failed := 0; failed < mostUnreadable; failed++ {
-			begun := next
-			err := readFrom(from, fmt.Sprintf(`SELECT rowid, %s FROM %s NOT INDEXED WHERE rowid >= $1 ORDER BY rowid`, list, table), &next, len(columns), func(values []any) {
-				if result, err := tx.Exec(insert, values...); err == nil {
-					n, _ := result.RowsAffected()
-					copied += int(n)
-				}
-			})
-			if err == nil {
-				return nil
+	next := int64(0)
+	for failed := 0; failed < mostUnreadable; failed++ {
+		begun := next
+		failure := readFrom(from, fmt.Sprintf(`SELECT rowid, %s FROM %s NOT INDEXED WHERE rowid >= $1 ORDER BY rowid`, list, table), &next, len(columns), func(values []any) error {
+			var result sql.Result
+			if result, err = to.Exec(insert, values...); err == nil {
+				n, _ := result.RowsAffected()
+				copied += int(n)
+			} else if code(err, sqlite3.SQLITE_CONSTRAINT) {
+				err = nil
 			}
-			if unread = err; next > begun {
-				failed = 0
-			}
-			next++
+			return err
+		})
+		if failure == nil || err != nil {
+			return copied, unread, err
 		}
-		return nil
-	})
-	return copied, errors.Join(err, unread)
+		if unread = failure; next > begun {
+			failed = 0
+		}
+		next++
+	}
+	return copied, unread, nil
 }
 
 // readFrom calls f with the values of each row that statement finds from the number *next
-// on, until one can't be read. It sets *next to the number after the last one read.
-func readFrom(db *sql.DB, statement string, next *int64, columns int, f func(values []any)) error {
+// on, until one can't be read or f fails. It sets *next to the number after the last one read.
+func readFrom(db *sql.DB, statement string, next *int64, columns int, f func(values []any) error) error {
 	rows, err := db.Query(statement, *next)
 	if err != nil {
 		return err
@@ -166,15 +193,17 @@ func readFrom(db *sql.DB, statement string, next *int64, columns int, f func(val
 		if number < *next { // a damaged page leads back
 			return errDamaged
 		}
-		f(values[1:])
+		if err := f(values[1:]); err != nil {
+			return err
+		}
 		*next = number + 1
 	}
 	return rows.Err()
 }
 
 // columnsOf returns the names of a table's columns.
-func columnsOf(db *sql.DB, table string) ([]string, error) {
-	rows, err := db.Query(`SELECT * FROM ` + table + ` LIMIT 0`)
+func columnsOf(db querier, table string) ([]string, error) {
+	rows, err := db.QueryContext(context.Background(), `SELECT * FROM `+table+` LIMIT 0`)
 	if err != nil {
 		return nil, err
 	}

@@ -329,7 +329,9 @@ func (e *embedded) openLocked() (*files, error) {
 	}
 	for p := range o.handles {
 		if o.handles[p], err = e.connect(path, purpose(p)); err == nil && purpose(p) == intents {
-			err = migrate(o.handles[p])
+			if err = migrate(o.handles[p]); err == nil {
+				err = e.refill(o.handles[p])
+			}
 		}
 		if err != nil {
 			break
