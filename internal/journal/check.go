@@ -99,11 +99,25 @@ func endsInPage(path string, size int64) bool {
 	return page > 1 && size%page != 0
 }
 
-// beginsAsWAL reports whether the file at path begins as a -wal does. One that has
+// beginsAsWAL reports whether the file at path begins as a -wal does, with a header
+// that has the right checksum: SQLite reads nothing of one that has another. One that has
 // no whole header yet, or can't be read, may be one.
 func beginsAsWAL(path string) bool {
 	header := firstBytes(path, 32)
-	return header == nil || binary.BigEndian.Uint32(header)&^1 == walMagic
+	if header == nil {
+		return true
+	}
+	magic := binary.BigEndian.Uint32(header)
+	var order binary.ByteOrder = binary.LittleEndian
+	if magic&1 == 1 {
+		order = binary.BigEndian
+	}
+	var sum [2]uint32
+	for i := 0; i < 24; i += 8 {
+		sum[0] += order.Uint32(header[i:]) + sum[1]
+		sum[1] += order.Uint32(header[i+4:]) + sum[0]
+	}
+	return magic&^1 == walMagic && sum[0] == binary.BigEndian.Uint32(header[24:]) && sum[1] == binary.BigEndian.Uint32(header[28:])
 }
 
 // firstBytes returns the first n bytes of the file at path; nil if it has fewer, or can't

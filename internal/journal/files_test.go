@@ -240,6 +240,12 @@ func TestFilesThatAreDamagedAfterAKill(t *testing.T) {
 		{"a database that is cut off", write(fileName, []byte("SQLite format 3\x00")), "", "", 3},
 		{"a -wal of something else", write(fileName+"-wal", bytes.Repeat([]byte("garbage "), 9000)), pixazo.DuplicateUncertain, asidePrefix, 0},
 		{"a -wal of zeros", write(fileName+"-wal", make([]byte, 90000)), pixazo.DuplicateUncertain, asidePrefix, 0},
+		{"a -wal whose header is damaged", func(t *testing.T, dir string) {
+			raw, err := os.ReadFile(filepath.Join(dir, fileName+"-wal"))
+			check(t, err)
+			raw[20]++
+			write(fileName+"-wal", raw)(t, dir)
+		}, pixazo.DuplicateUncertain, asidePrefix, 0},
 		{"a lock of something else", write("journal.lock", bytes.Repeat([]byte("garbage "), 900)), pixazo.JournalUnavailable, "journal.lock can't be locked", 3},
 		{"a version below 0", version(-1), pixazo.JournalUnavailable, "already exists", 3},
 		{"a version of the future", version(99), "", "", 3},
