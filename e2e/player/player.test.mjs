@@ -537,12 +537,18 @@ test('what comes before the handshake is taken up after it', async t => {
   await host.reads('state', 'Your video is ready');
 });
 
-test('a host that refuses the handshake is named', async t => {
+test('a host that refuses the handshake is named, and one that is late is waited for', async t => {
   const host = await open(t, { early: true, initialize: () => { throw new Error('not now'); } });
   await host.reads('state', 'The host does not answer');
   await host.reads('note', /not now/);
-  const silent = await open(t, { early: true, hurry: true, initialize: () => new Promise(() => {}) });
-  await silent.reads('note', /no answer for 10 s/);
+  let answer;
+  const late = await open(t, { early: true, hurry: true, initialize: () => new Promise(done => { answer = done; }), tool: () => working() });
+  await late.reads('note', /no answer for 10 s/);
+  answer();
+  await until('the handshake', () => late.saw('ui/notifications/initialized').length);
+  assert.equal(await late.text('note'), '');
+  await late.show({ request_id: id });
+  await late.reads('state', 'Processing');
 });
 
 test('a player that is scrolled out of sight does not poll', async t => {
