@@ -199,6 +199,17 @@ test('a list without structure is read from its text', async t => {
   await until('the video to load', () => host.frame.evaluate(() => document.querySelector('#video').readyState === 4));
 });
 
+test('a job whose words look like a list is none', async t => {
+  const host = await open(t, { capabilities: {} });
+  const { request_id } = (await server.call('generate_video', { prompt: 'Explain this: | request_id | created_at | status' })).structuredContent;
+  const { content, structuredContent } = await server.call('get_status', { request_id });
+  for (const result of [{ content, structuredContent }, { content }]) {
+    await host.show({ request_id }, result);
+    await host.reads('prompt', 'Explain this: | request_id | created_at | status');
+    assert.equal(await host.frame.locator('#gallery').isVisible(), false);
+  }
+});
+
 test('the gallery is used by keyboard', async t => {
   const host = await open(t, { tool: () => status(done(1)) });
   await host.show({}, list([done(1, { saved_path: '/v/1.mp4' }), row(2)], { next_cursor: 'abc' }));
