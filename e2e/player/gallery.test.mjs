@@ -133,6 +133,28 @@ test('the list is read again, and older ones too', async t => {
   await host.reads('told', /denied by the user/);
 });
 
+test('older ones that were read stay when the list is read again, page by page', async t => {
+  const all = Array.from({ length: 70 }, (_, i) => i % 40 === 2 ? row(i) : done(i));
+  const page = ({ cursor = '0', limit = 20 }) => { // an answer has at most 23, as one of at most 20 kB may
+    const end = Number(cursor) + Math.min(limit, 23);
+    return list(all.slice(cursor, end), end < all.length ? { next_cursor: String(end) } : {});
+  };
+  const host = await open(t, { hurry: true, tool: (name, args) => page(args) });
+  await host.show({}, page({}));
+  await host.reads('count', '20 videos, and older ones');
+  for (const more of [/^4\d videos/, /^6\d videos/, '70 videos']) {
+    await host.frame.locator('#older').press('Enter');
+    await host.reads('count', more);
+  }
+  assert.match(await host.frame.evaluate(() => document.activeElement.innerText), /Video 6\d/, 'the focus is on the first of the last page');
+  all[42] = done(42);
+  await until('the end of one of them', async () => (await texts(host, '.about'))[42].startsWith('Ready'));
+  assert.equal(await host.text('count'), '70 videos');
+  host.options.tool = () => list([], { next_cursor: 'abc' }); // never asked for without an end
+  await host.frame.locator('#refresh').click();
+  await host.reads('count', 'No videos, and older ones');
+});
+
 test('an unfinished one that is chosen is followed, and the list knows its end', async t => {
   const host = await open(t, { tool: name => name === 'get_status' ? status(done(2, { saved_path: '/v/2.mp4' })) : list([row(2)]) });
   await host.show({}, list([row(2), row(3)]));
