@@ -537,6 +537,21 @@ test('what comes before the handshake is taken up after it', async t => {
   await host.reads('state', 'Your video is ready');
 });
 
+test('a result that comes before its arguments is kept', async t => {
+  const job = await made('landscape');
+  const host = await open(t, { capabilities: {} });
+  await host.tell('ui/notifications/tool-result', structured({ ...job, prompt: '' }));
+  await host.tell('ui/notifications/tool-input', { arguments: { prompt: 'tides' } });
+  await host.reads('prompt', 'tides');
+  assert.equal(await host.text('state'), 'Your video is ready');
+  await host.show({ prompt: 'ebb' });
+  await host.reads('state', 'Submitting');
+  const list = await open(t, { capabilities: {} });
+  await list.tell('ui/notifications/tool-result', structured({ videos: [job] }));
+  await list.tell('ui/notifications/tool-input', { arguments: { status: 'completed' } });
+  await list.reads('count', /1 .*video$/);
+});
+
 test('a host that refuses the handshake is named, and one that is late is waited for', async t => {
   const host = await open(t, { early: true, initialize: () => { throw new Error('not now'); } });
   await host.reads('state', 'The host does not answer');
