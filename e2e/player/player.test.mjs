@@ -552,6 +552,17 @@ test('a result that comes before its arguments is kept', async t => {
   await list.reads('count', /1 .*video$/);
 });
 
+test('what is chosen and how far it is are seen in forced colours', async t => {
+  const host = await open(t, { tool: () => working({ elapsed_seconds: 50, typical_seconds: 200 }) });
+  await host.page.emulateMedia({ forcedColors: 'active' });
+  const background = selector => host.frame.locator(selector).evaluate(e => getComputedStyle(e).backgroundColor);
+  await host.show({ prompt: 'tides' }, working({ elapsed_seconds: 50, typical_seconds: 200 }));
+  assert.notEqual(await background('#fill'), await background('#bar'));
+  const { video_urls: [url] } = await made('landscape');
+  await host.show({ prompt: 'tides' }, finished(url, { video_urls: [url, url + '?2'] }));
+  assert.notEqual(await background('#choice [aria-pressed=true]'), await background('#choice [aria-pressed=false]'));
+});
+
 test('a host that refuses the handshake is named, and one that is late is waited for', async t => {
   const host = await open(t, { early: true, initialize: () => { throw new Error('not now'); } });
   await host.reads('state', 'The host does not answer');
