@@ -60,7 +60,7 @@ func TestASaveIsHeldOverProcesses(t *testing.T) {
 		defer release()
 		killed.Close() // so that it is never renewed
 		again, waited, err = held(t.Context())
-		if err != nil || waited < time.Minute || waited > 62*time.Second {
+		if err != nil || waited < 30*time.Second || waited > 32*time.Second { // less than a call may take
 			t.Errorf("held %v after a process was killed: %v", waited, err)
 		}
 		again()

@@ -13,7 +13,8 @@ import (
 const (
 	MaxSaves = 4 // tries to save a video automatically
 
-	saveLease    = 60 * time.Second // of a process that saves a video, from the last renewal
+	saveLease    = 60 * time.Second // of a process that saves a video automatically, from the last renewal
+	callLease    = 30 * time.Second // of one that does so for a call: after a kill, the next call still has time to save it
 	longestPause = 30 * time.Minute // before a save is tried again
 )
 
@@ -54,17 +55,18 @@ func (j *Journal) Adopt(ctx context.Context, row int64, account string) error {
 }
 
 // HoldSave takes the lease to save the row's video, and renews it until release is
-// called; the lease of a process that is killed ends within 60 s. release is nil if
+// called; the lease of a process that is killed ends within 60 s, or 30 s for a call. release is nil if
 // another process has the lease, and, if automatic, also if the video is not to be
 // saved, was saved before, or no try is due.
 func (j *Journal) HoldSave(ctx context.Context, row int64, automatic bool) (release func(), err error) {
-	free := `NOT ` + j.leased("save_until")
+	free, lease := `NOT `+j.leased("save_until"), callLease
 	if automatic {
+		lease = saveLease
 		free += ` AND ` + toSave + ` AND ` + j.saveDue()
 	}
 	ctx = context.WithoutCancel(ctx)
 	hold := func(condition string) (bool, error) {
-		return j.updateOne(ctx, `UPDATE jobs SET save_until = `+j.now()+` + $1 WHERE row = $2 AND `+condition, saveLease.Milliseconds(), row)
+		return j.updateOne(ctx, `UPDATE jobs SET save_until = `+j.now()+` + $1 WHERE row = $2 AND `+condition, lease.Milliseconds(), row)
 	}
 	if granted, err := hold(free); !granted || err != nil {
 		return nil, err
@@ -73,7 +75,7 @@ func (j *Journal) HoldSave(ctx context.Context, row int64, automatic bool) (rele
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for Sleep(kept, saveLease/3) {
+		for Sleep(kept, lease/3) {
 			_, _ = hold(`save_until > 0`) // if this fails, another process may save the video at the same time, which harms no file
 		}
 	}()
