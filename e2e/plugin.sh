@@ -32,7 +32,7 @@ check "the plugin's icon is the bundle's" "" cmp packaging/plugin/icon.png packa
 # The schema lies in the registry's own Go module, whose checksum Go verifies.
 registry=github.com/modelcontextprotocol/registry@v1.8.9
 schema=$(cd "$tmp" && go mod download -json "$registry" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')/internal/validators/schemas/2025-12-11.json
-REPOSITORY=https://github.com/Owner/pixazo-mcp NPM=@owner/pixazo-mcp VERSION=9.8.7 node packaging/release.mjs "$tmp/release"
+REPOSITORY=https://github.com/Owner/pixazo-mcp.git/ NPM=@owner/pixazo-mcp VERSION=9.8.7 node packaging/release.mjs "$tmp/release"
 for file in packaging/server.json "$tmp/release/packaging/server.json"; do
   check "$(basename "$(dirname "$(dirname "$file")")")/server.json is what the registry's schema says" valid node -e '
     const { createRequire } = require("node:module"), { readFileSync } = require("node:fs");
@@ -43,6 +43,7 @@ for file in packaging/server.json "$tmp/release/packaging/server.json"; do
     console.log("valid");' "$schema" "$file"
 done
 check "a release's names are those of its repository" "" grep -qF -e 'io.github.Owner/pixazo-mcp' "$tmp/release/packaging/server.json"
+check "a release's links are made of its repository, written as Git has it" "" grep -qF -e 'https://github.com/Owner/pixazo-mcp/releases/download/v9.8.7/' "$tmp/release/packaging/server.json"
 check "a release's plugin starts its npm package" "" grep -qF -e '"@owner/pixazo-mcp@9.8.7"' "$tmp/release/packaging/plugin/.mcp.json"
 
 # in_home COMMAND...: with an empty home, the built program on the PATH, and nothing else.

@@ -29,7 +29,8 @@ const { name, description, license, keywords, homepage, author } = source;
 const title = source.display_name;
 
 export const version = env.VERSION || source.version;
-export const repository = env.REPOSITORY || "https://example.com/owner/pixazo-mcp";
+// Links are made by adding to it, so it has no ".git" or slash at its end.
+export const repository = (env.REPOSITORY || "https://example.com/owner/pixazo-mcp").replace(/(\.git)?\/*$/, "");
 const { hostname, pathname } = new URL(repository);
 const owner = pathname.split("/")[1];
 const github = hostname === "github.com";
