@@ -80,13 +80,42 @@ func TestWhatCanBeReadOfADamagedJournalIsKept(t *testing.T) {
 	}
 }
 
-func TestADamagedJournalOfALaterVersionIsKept(t *testing.T) {
+// Money depends most on the newest ones.
+func TestTheNewestRowsBehindALargeGapAreKept(t *testing.T) {
 	t.Parallel()
+	const jobs = mostUnreadable + 2000
 	dir := t.TempDir()
 	j := open(t, dir)
-	accept(t, j, submission("tides"), "id-1")
+	addJobs(t, j, jobs)
 	j.Close()
 	path := filepath.Join(dir, fileName)
+	raw, err := os.ReadFile(path)
+	check(t, err)
+	pages := pagesWith(raw, "A lighthouse keeper")
+	for _, page := range pages[:len(pages)-3] {
+		clear(raw[page*pageSize : (page+1)*pageSize])
+	}
+	check(t, os.WriteFile(path, raw, 0o600))
+
+	owner := WithOwner(t.Context(), fmt.Sprint("owner-", (jobs-1)%(jobs/100)))
+	if row, err := open(t, dir).Find(owner, fmt.Sprint("id-", jobs-1)); row == nil || err != nil {
+		t.Errorf("the newest row: %+v, %v", row, err)
+	}
+}
+
+// ofOneJob makes a journal that has one job, id-1, and returns its directory and the path
+// of its file.
+func ofOneJob(t *testing.T) (dir, path string) {
+	dir = t.TempDir()
+	j := open(t, dir)
+	defer j.Close()
+	accept(t, j, submission("tides"), "id-1")
+	return dir, filepath.Join(dir, fileName)
+}
+
+func TestADamagedJournalOfALaterVersionIsKept(t *testing.T) {
+	t.Parallel()
+	dir, path := ofOneJob(t)
 	db, err := sql.Open("sqlite", path)
 	check(t, err)
 	_, err = db.Exec("ALTER TABLE jobs ADD COLUMN later TEXT NOT NULL DEFAULT 'x'; PRAGMA user_version = 9")
@@ -121,17 +150,13 @@ func TestADamagedJournalBehindALinkIsReplaced(t *testing.T) {
 
 func TestTheRowsOfADamagedJournalAreCopiedAfterAKill(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	j := open(t, dir)
-	accept(t, j, submission("tides"), "id-1")
-	j.Close()
+	dir, path := ofOneJob(t)
 	// The damaged file was renamed, and its process killed before it made a new one.
-	path := filepath.Join(dir, fileName)
 	check(t, os.Rename(path, filepath.Join(dir, asidePrefix+time.Now().UTC().Format(asideTime)+ending)))
 	check(t, os.Remove(path+"-wal"))
 	check(t, os.WriteFile(path, nil, 0o600))
 
-	j = open(t, dir)
+	j := open(t, dir)
 	if _, other, err := j.Intend(t.Context(), submission("tides")); err != nil || other == nil || other.Job.RequestID != "id-1" {
 		t.Errorf("the request that was sent before: %+v, %v; want its job", other, err)
 	}

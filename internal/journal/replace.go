@@ -99,8 +99,8 @@ func (e *embedded) refill(to *sql.DB) error {
 	return err
 }
 
-// mostUnreadable is how many row numbers in a row are passed over in a damaged table; a
-// damaged page has a few dozen rows, or leads to the pages of a few thousand.
+// mostUnreadable is how many row numbers in succession are tried of which none can be
+// read; a damaged page has a few dozen rows, or leads to the pages of a few thousand.
 const mostUnreadable = 10_000
 
 // tolerant has SQLite read a file that is cut off, or whose schema is damaged in part.
@@ -149,18 +149,26 @@ func copyTable(from *sql.DB, to *sql.Tx, table string) (copied int, unread, err 
 	}
 	list := strings.Join(columns, ", ")
 	insert := fmt.Sprintf(`INSERT OR IGNORE INTO %s (%s) VALUES (%s)`, table, list, strings.Join(marks, ", "))
+	read := fmt.Sprintf(`SELECT rowid, %s FROM %s NOT INDEXED `, list, table)
 	next := int64(0)
+	add := func(number int64, values []any) error {
+		var result sql.Result
+		if result, err = to.Exec(insert, values...); err == nil {
+			n, _ := result.RowsAffected()
+			copied += int(n)
+		} else if code(err, sqlite3.SQLITE_CONSTRAINT) {
+			err = nil
+		}
+		next = number + 1
+		return err
+	}
 	for failed := 0; failed < mostUnreadable; failed++ {
 		begun := next
-		failure := readFrom(from, fmt.Sprintf(`SELECT rowid, %s FROM %s NOT INDEXED WHERE rowid >= $1 ORDER BY rowid`, list, table), &next, len(columns), func(values []any) error {
-			var result sql.Result
-			if result, err = to.Exec(insert, values...); err == nil {
-				n, _ := result.RowsAffected()
-				copied += int(n)
-			} else if code(err, sqlite3.SQLITE_CONSTRAINT) {
-				err = nil
+		failure := readRows(from, read+"WHERE rowid >= $1 ORDER BY rowid", next, len(columns), func(number int64, values []any) error {
+			if number < next { // a damaged page leads back
+				return errDamaged
 			}
-			return err
+			return add(number, values)
 		})
 		if failure == nil || err != nil {
 			return copied, unread, err
@@ -170,13 +178,14 @@ func copyTable(from *sql.DB, to *sql.Tx, table string) (copied int, unread, err 
 		}
 		next++
 	}
-	return copied, unread, nil
+	_ = readRows(from, read+"WHERE rowid >= $1 ORDER BY rowid DESC", next, len(columns), add) // so that the newest ones are not lost behind a large gap
+	return copied, unread, err
 }
 
-// readFrom calls f with the values of each row that statement finds from the number *next
-// on, until one can't be read or f fails. It sets *next to the number after the last one read.
-func readFrom(db *sql.DB, statement string, next *int64, columns int, f func(values []any) error) error {
-	rows, err := db.Query(statement, *next)
+// readRows calls f with the number and the values of each row that statement finds from
+// the number first on, until one can't be read or f fails.
+func readRows(db *sql.DB, statement string, first int64, columns int, f func(number int64, values []any) error) error {
+	rows, err := db.Query(statement, first)
 	if err != nil {
 		return err
 	}
@@ -190,13 +199,9 @@ func readFrom(db *sql.DB, statement string, next *int64, columns int, f func(val
 			return err
 		}
 		number, _ := values[0].(int64)
-		if number < *next { // a damaged page leads back
-			return errDamaged
-		}
-		if err := f(values[1:]); err != nil {
+		if err := f(number, values[1:]); err != nil {
 			return err
 		}
-		*next = number + 1
 	}
 	return rows.Err()
 }
