@@ -89,6 +89,8 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 		if err != nil {
 			return generateResult{}, err
 		}
+		ctx, cancel := context.WithTimeout(ctx, answerTime) // for all that is read from the journal now
+		defer cancel()
 		result := generateResult{config.show(ctx, s.Row), s.Duplicate, jobs.Warnings(s.Row), videosLeft(config.Tracker.Left(ctx))}
 		result.NextStep = config.submitted(s, result.NextStep)
 		return result, nil
