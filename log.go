@@ -171,8 +171,8 @@ func logTo(out io.Writer, level slog.Level) *slog.Logger {
 
 func (q *logQueue) isTerminal() bool { return q.terminal }
 
-// isTerminal says whether stream is a terminal. On Unix, a process at a terminal has its
-// kind in TERM.
+// isTerminal reports whether stream is a terminal. On Unix, TERM names the kind of a
+// terminal; without it, as in most servers, the system need not be asked.
 func isTerminal(stream any) bool {
 	if s, ok := stream.(interface{ isTerminal() bool }); ok {
 		return s.isTerminal()

@@ -80,7 +80,7 @@ func run(ctx context.Context, args, env []string, keepCommand func() *exec.Cmd, 
 			return status{wrongUse, fmt.Errorf("--log-file (PIXAZO_LOG_FILE): must be a file that can be written; got %q: %w", settings.LogFile, err)}
 		}
 	}
-	if settings.Command != config.Serve && settings.Command != config.HTTP { // whose log has it
+	if settings.Command != config.Serve && settings.Command != config.HTTP { // a server's own log says it
 		logUnset(logTo(stderr, settings.LogLevel), settings)
 	}
 	switch settings.Command {

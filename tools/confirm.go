@@ -44,7 +44,7 @@ type confirmation struct {
 // about other arguments. The error of an answer other than yes is errDeclined.
 func answered(req mcp.CallToolRequest, key string) (nonce string, err error) {
 	state := req.Params.RequestState
-	if _, answered := server.InputResponse(req.Params.InputResponses, spendQuestion); !answered || !strings.HasPrefix(state, key+".") {
+	if _, ok := server.InputResponse(req.Params.InputResponses, spendQuestion); !ok || !strings.HasPrefix(state, key+".") {
 		return "", nil
 	}
 	answer := server.ElicitationResponse(req.Params.InputResponses, spendQuestion)

@@ -26,7 +26,7 @@ const (
 // SubmitOptions says how a request is submitted.
 type SubmitOptions struct {
 	AllowDuplicate bool
-	Nonce          string        // names the submission in the journal, which has one of each name; "" means a random one
+	Nonce          string        // names the submission in the journal, which has each name once; "" means a random one
 	Listen         time.Duration // the longest time until Submit returns; 0 means that it returns with the outcome
 	SaveTo         string        // absolute path of the folder to save the video in; "" not to save it
 	Notify         bool          // whether a desktop notice is wanted
@@ -54,9 +54,9 @@ type Submission struct {
 //
 // If the same request was submitted before, Submit may return that submission instead:
 // one whose video is still being made, or that was accepted a short while ago. It waits
-// for the outcome of one under way, in any process. So it is, whatever became of it, with
-// one of the same Nonce. If the outcome is unknown, the
-// request is refused. See journal.Intend.
+// for the outcome of one under way, in any process. If the outcome is unknown, the request
+// is refused. An earlier submission with the same Nonce is returned whatever became of
+// it. See journal.Intend.
 //
 // Errors are those of pixazo.Client.Submit, duplicate_uncertain, limit_reached
 // and journal_unavailable; cancelled when nothing was submitted.

@@ -34,7 +34,7 @@ const (
 )
 
 const (
-	shownPrompt  = 200              // characters; of a file's URL, too, which may be signed and long
+	shownPrompt  = 200              // characters, of a prompt and of a file's URL, which may be signed and long
 	shownAlone   = 500              // the same for a job without a request_id, whose prompt no other tool shows
 	stalledAfter = time.Hour        // without a change
 	firstLook    = 5 * time.Minute  // age at which to ask first, if it is not known how long videos usually take
@@ -75,7 +75,8 @@ func (t *Tracker) View(ctx context.Context, r Row) View {
 	}
 	v := ViewOf(r, time.Now(), typical)
 	if t.options.Team {
-		if v.SavedPath = ""; allSaved(r) {
+		v.SavedPath = ""
+		if allSaved(r) {
 			v.SavedURL = t.SavedURL(r, 0)
 		}
 		if v.SavedURL != "" {
@@ -233,8 +234,8 @@ func line(f pixazo.File) string {
 	return name
 }
 
-// allSaved reports whether each video of the job was saved. One that is shown as saved
-// would not be fetched any more, and its links expire.
+// allSaved reports whether each video of the job was saved. A job is not shown as saved
+// before: nobody would fetch the rest any more, whose links expire.
 func allSaved(r Row) bool {
 	for i := range r.Job.VideoURLs {
 		if !slices.ContainsFunc(r.Saved, func(file SavedFile) bool { return file.Video == i }) {
@@ -247,8 +248,11 @@ func allSaved(r Row) bool {
 // savedPath returns the path of the newest saved file of the first video that still
 // exists, "" if there is none or not all videos of the job were saved.
 func savedPath(r Row) string {
+	if !allSaved(r) {
+		return ""
+	}
 	for _, file := range r.Saved {
-		if file.Video != 0 || !allSaved(r) {
+		if file.Video != 0 {
 			continue
 		}
 		if _, err := os.Stat(file.Path); err == nil {

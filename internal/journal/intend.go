@@ -33,8 +33,8 @@ type Intent struct {
 }
 
 // Intend records that in is about to be sent. If an equal submission in flight,
-// accepted or uncertain forbids that, or there is one with the same nonce, it records
-// nothing and returns the row of that one as other. Both are done in one transaction.
+// accepted or uncertain forbids that, or a submission has the same nonce, it records
+// nothing and returns that one's row as other. Both are done in one transaction.
 //
 // Errors: limit_reached; duplicate_uncertain when a damaged journal was replaced
 // in the last two hours and the new one does not know the request;
@@ -99,8 +99,9 @@ func (j *Journal) endFutureTimes(ctx context.Context, tx *sql.Tx, now time.Time)
 }
 
 // duplicateOf returns the submission with the nonce of in, or else the newest equal one
-// that forbids sending in, by the rules on duplicates; nil when none does. A job whose request_id was made in the span of
-// a rule counts, too: the clock may have been set forward since the submission.
+// that forbids sending in, by the rules on duplicates; nil when none does. A job whose
+// request_id was made in the span of a rule counts, too: the clock may have been set
+// forward since the submission.
 func (j *Journal) duplicateOf(ctx context.Context, tx *sql.Tx, in Intent) (*Row, error) {
 	same, err := j.one(ctx, tx, `WHERE nonce = $1`, in.Nonce)
 	if err == nil && same != nil && same.State == Alias {
@@ -148,7 +149,7 @@ func (j *Journal) checkReplaced(ctx context.Context, tx *sql.Tx, in Intent) erro
 		return nil
 	}
 	known, err := j.one(ctx, tx, `WHERE gateway = $1 AND owner = $2 AND fingerprint = $3 AND state <> 'refused' AND submitted_at > 0 ORDER BY row DESC LIMIT 1`,
-		j.gateway, in.Owner, in.Fingerprint) // the time may be damaged
+		j.gateway, in.Owner, in.Fingerprint) // a row whose time is lost has lost more
 	if err != nil || known != nil {
 		return err
 	}

@@ -73,9 +73,10 @@ func intact(db *sql.DB) error {
 	return nil
 }
 
-// timesAgree checks that the submissions of the last day have the times by which limits
-// count them. intact does not look at what is in a page, so that one of zeros may be the
-// end of a long row. Its error is errDamaged if one differs.
+// timesAgree checks that the rows of the last day's submissions have the times that the
+// index has, by which limits count them. Its error is errDamaged if one differs. intact
+// does not find that: it takes a page that was overwritten with zeros for the end of a
+// long row.
 func timesAgree(ctx context.Context, db *sql.DB) error {
 	var differ int
 	err := db.QueryRowContext(ctx, `SELECT COUNT(*) FROM jobs AS counted INDEXED BY jobs_submitted LEFT JOIN jobs AS kept NOT INDEXED ON kept.row = counted.row

@@ -55,9 +55,9 @@ func (j *Journal) Adopt(ctx context.Context, row int64, account string) error {
 }
 
 // HoldSave takes the lease to save the row's video, and renews it until release is
-// called; the lease of a process that is killed ends within 60 s, or 30 s for a call. release is nil if
-// another process has the lease, and, if automatic, also if the video is not to be
-// saved, was saved before, or no try is due.
+// called; the lease of a process that is killed ends within 60 s, or 30 s for a call.
+// release is nil if another process has the lease, and, if automatic, also if the video
+// is not to be saved, was saved before, or no try is due.
 func (j *Journal) HoldSave(ctx context.Context, row int64, automatic bool) (release func(), err error) {
 	free, lease := `NOT `+j.leased("save_until"), callLease
 	if automatic {

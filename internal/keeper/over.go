@@ -67,9 +67,9 @@ func Running(leases []journal.Lease) string {
 }
 
 // Stop asks all keepers of a journal to end once their submissions have ended. It
-// returns when they have, or ctx is done, with how many there were. Where it sees none it
-// waits for startTime, since one that has just begun is seen only at its first looks, and
-// may be about to make the journal.
+// returns when they have, or ctx is done, with how many there were. While it sees none it
+// waits for startTime, since a keeper that has just begun has no lease yet, and perhaps
+// no journal.
 func Stop(ctx context.Context, j *journal.Journal) (n int, err error) {
 	for begun, asked := time.Now(), false; err == nil; {
 		if !asked && j.Exists() {

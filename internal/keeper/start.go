@@ -49,9 +49,10 @@ type Starter struct {
 	handing sync.WaitGroup // requests that are being written to keepers
 }
 
-// Submit submits req once, under nonce in the journal, and returns the outcome. If that takes longer than listen,
-// it returns the submission as it stands. If ctx ends first, it returns
-// submission_uncertain. In both cases the submission goes on.
+// Submit submits req once, and returns the outcome. nonce names the submission as in
+// jobs.SubmitOptions. If the outcome takes longer than listen, Submit returns the
+// submission as it stands. If ctx ends first, it returns submission_uncertain. In both
+// cases the submission goes on.
 //
 // Errors are those of jobs.Tracker.Submit.
 func (s *Starter) Submit(ctx context.Context, req Request, nonce string, listen time.Duration) (jobs.Submission, error) {

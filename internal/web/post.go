@@ -259,9 +259,9 @@ func (s *Server) call(r *http.Request, a *reply, q *request) error {
 }
 
 // saveSession stores the session that initialize begins, and puts its id into the
-// answer's headers. If that fails, the client has no session: it can do all but cancel
-// calls and subscribe. Or it stores the changed subscriptions of a session. For other
-// requests it does nothing.
+// answer's headers. If it can't be stored, the client has none, and can do all but cancel
+// calls and subscribe. It also stores what a request changes in the subscriptions of a
+// session. For other requests it does nothing.
 func (s *Server) saveSession(ctx context.Context, a *reply, q *request) error {
 	method := mcp.MCPMethod(q.Method)
 	switch {
