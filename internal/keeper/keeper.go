@@ -170,6 +170,8 @@ func (k *Keeper) begin(ctx context.Context, rows []journal.Row) (pending bool) {
 	follow := map[int64]bool{}
 	for _, row := range rows {
 		switch {
+		case row.State == journal.Submitting: // its keeper may no longer watch once it is accepted
+			pending = true
 		case row.Pending():
 			follow[row.ID], pending = true, true
 			k.follow(ctx, row)

@@ -453,6 +453,36 @@ func TestAKeeperEndsAfterItsSubmission(t *testing.T) {
 	}
 }
 
+// The older one no longer watches when its submission is accepted, and there may be no
+// server by then.
+func TestANewerKeeperStaysForTheSubmissionOfAnOlderOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		older := newHouse(t, dir, nil)
+		defer older.close()
+		older.gateway.submit = func() error { time.Sleep(4 * time.Minute); return nil }
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			if _, err := older.submit(t, "tides"); err != nil {
+				t.Error(err)
+			}
+		}()
+		ended := older.aloneWhile(t, sent)
+		time.Sleep(time.Minute)
+		newer := newHouse(t, dir, older.gateway)
+		defer newer.close()
+		newerEnded := newer.alone(t)
+		<-ended
+		<-newerEnded
+		newer.savedOnce(t)
+		if len(newer.notices) != 1 {
+			t.Errorf("notices %q", newer.notices)
+		}
+	})
+}
+
 // It looks once a second whether there is a journal, in which a newer keeper may have
 // taken the watch by then.
 func TestAKeeperFromBeforeTheJournalLeavesTheWatchToANewerOne(t *testing.T) {
