@@ -18,6 +18,7 @@ import (
 const (
 	renewEvery     = 10 * time.Second // how often the lease of a submission under way is renewed
 	renewAgain     = time.Second      // the same while the journal can't be used
+	rowTime        = time.Second / 2  // for reading the row of a submission under way, when its caller is to be answered
 	refreshTimeout = 5 * time.Second  // for asking the state of an earlier submission's job
 	joinedEvery    = time.Second / 2  // the longest pause between two looks at the earlier submission that a call has joined
 	joinedLimit    = time.Minute      // how long the journal may be away meanwhile
@@ -73,7 +74,7 @@ func (t *Tracker) Submit(ctx context.Context, p *pixazo.Prepared, o SubmitOption
 		defer giveUp()
 		defer detach()
 		return t.submit(wanted, p, o)
-	}, func() journal.Row {
+	}, func(ctx context.Context) journal.Row {
 		if row, err := t.journal.ByNonce(ctx, o.Nonce); err == nil && row != nil {
 			return *row
 		}
@@ -88,9 +89,9 @@ func (t *Tracker) Submit(ctx context.Context, p *pixazo.Prepared, o SubmitOption
 
 // Await runs submit in the background, and returns its result if it comes before ctx is
 // done and before listen has passed; 0 means no limit. Otherwise submit goes on. After
-// listen Await returns what the row of underWay says, and when ctx is done
-// submission_uncertain.
-func Await(ctx context.Context, listen time.Duration, submit func() (Submission, error), underWay func() journal.Row) (Submission, error) {
+// listen Await returns what the row of underWay says, which has rowTime to read it, and
+// when ctx is done submission_uncertain.
+func Await(ctx context.Context, listen time.Duration, submit func() (Submission, error), underWay func(context.Context) journal.Row) (Submission, error) {
 	type outcome struct {
 		Submission
 		err error
@@ -110,7 +111,9 @@ func Await(ctx context.Context, listen time.Duration, submit func() (Submission,
 	case <-passed:
 	case <-ctx.Done():
 	}
-	row := underWay()
+	reading, cancel := context.WithTimeout(ctx, rowTime)
+	defer cancel()
+	row := underWay(reading)
 	select {
 	case o := <-done: // the result came while the row was read
 		return o.Submission, o.err

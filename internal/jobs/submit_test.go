@@ -446,7 +446,7 @@ func TestAnOutcomeThatOnlyTheJournalHasCounts(t *testing.T) {
 				s, err := jobs.Await(t.Context(), time.Second, func() (jobs.Submission, error) {
 					time.Sleep(time.Minute)
 					return jobs.Submission{}, nil
-				}, func() journal.Row { return tt.row })
+				}, func(context.Context) journal.Row { return tt.row })
 				time.Sleep(time.Minute) // the submission has ended
 				if (err != nil) != (tt.want != "") || err != nil && !pixazo.IsCode(err, tt.want) || (s.Row.State == journal.Submitting) != tt.sends {
 					t.Errorf("%+v, %v", s, err)
@@ -454,6 +454,25 @@ func TestAnOutcomeThatOnlyTheJournalHasCounts(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A database that does not answer must not hold the call up for as long as it may take.
+func TestACallIsAnsweredWhenTheJournalDoesNot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		s, err := jobs.Await(t.Context(), 3*time.Second, func() (jobs.Submission, error) {
+			time.Sleep(time.Minute)
+			return jobs.Submission{}, nil
+		}, func(ctx context.Context) journal.Row {
+			<-ctx.Done()
+			return journal.Row{State: journal.Submitting}
+		})
+		if took := time.Since(begun); err != nil || s.Row.State != journal.Submitting || took > 4*time.Second {
+			t.Errorf("after %s: %+v, %v", took, s, err)
+		}
+		time.Sleep(time.Minute) // the submission has ended
+	})
 }
 
 // underWay begins a submission that the gateway answers after a time with id-1. It returns

@@ -76,7 +76,7 @@ func (s *Starter) Submit(ctx context.Context, req Request, nonce string, listen 
 	s.handing.Add(1)
 	return jobs.Await(ctx, max(listen, time.Millisecond), func() (jobs.Submission, error) {
 		return s.hand(context.WithoutCancel(ctx), p, nonce, req)
-	}, func() journal.Row {
+	}, func(ctx context.Context) journal.Row {
 		if row, err := s.Find(ctx, nonce); err == nil && row != nil {
 			return *row
 		}
