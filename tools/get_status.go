@@ -16,7 +16,9 @@ func getStatus(config Config) tool {
 		description: `Says where a video stands now: its status and, once COMPLETED, its URLs. Free. ` + config.Team.choose("Works for any request_id of the account.", "Works for the user's own videos.") + ` Not for a loop: wait_for_video waits.`,
 		hints:       hints{readOnly: true, destructive: false, idempotent: true, openWorld: true},
 	}, func(ctx context.Context, _ mcp.CallToolRequest, in requestArgs) (jobResult, error) {
-		seen, err := config.Tracker.Status(ctx, in.RequestID)
+		asking, cancel := context.WithTimeout(ctx, config.MaxWait)
+		defer cancel()
+		seen, err := config.Tracker.Status(asking, in.RequestID)
 		if err != nil && !seen.Row.Job.Done() {
 			return jobResult{}, err
 		}

@@ -725,3 +725,26 @@ func TestNoProgressWithoutAToken(t *testing.T) {
 		}
 	})
 }
+
+// silent is a gateway that does not answer.
+type silent struct{ gatewayOf }
+
+func (*silent) Status(ctx context.Context, _ string, _ pixazo.StatusOptions) (pixazo.Job, error) {
+	<-ctx.Done()
+	return pixazo.Job{}, ctx.Err()
+}
+
+// A client may allow less than the gateway's client does for all tries.
+func TestAStatusAnswersWithinMaxWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := &house{t: t}
+		h.serve(newTracker(t, &silent{}), 10*time.Second)
+		h.submit("x")
+		begun := time.Now()
+		r := h.call(t.Context(), "get_status", `{"request_id": "id-1"}`)
+		if took := time.Since(begun); took != 10*time.Second || !r.IsError || !strings.HasPrefix(r.text(), "gateway_unreachable: no answer in time") {
+			t.Errorf("after %s: %s", took, r.text())
+		}
+	})
+}

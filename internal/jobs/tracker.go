@@ -253,7 +253,7 @@ func (t *Tracker) poll(ctx context.Context, requestID string, row *journal.Row, 
 	if row != nil {
 		_ = t.journal.Release(context.WithoutCancel(ctx), requestID)
 	}
-	if limited.Err() != nil && ctx.Err() == nil {
+	if limited.Err() != nil && !errors.Is(ctx.Err(), context.Canceled) {
 		err = &pixazo.Error{Code: pixazo.GatewayUnreachable, RequestID: requestID, Message: "no answer in time", Err: err}
 	}
 	t.obey(keyOf(known), row, err)
