@@ -40,14 +40,16 @@ func Check(dir string) (Report, error) {
 	if err != nil {
 		return report, err
 	}
-	info, err := os.Stat(path)
-	if err == nil {
-		err = looksDamaged(path, info)
-	}
-	if err != nil {
-		return report, err
-	}
-	err = e.peek(path, func(db *sql.DB) error { return inspect(&report, db) })
+	err = e.peek(path, func(db *sql.DB) error {
+		info, err := os.Stat(path)
+		if err == nil {
+			err = looksDamaged(path, info)
+		}
+		if err == nil {
+			err = inspect(&report, db)
+		}
+		return err
+	})
 	if damaged(err) && !errors.Is(err, errDamaged) {
 		err = fmt.Errorf("%w: %w", errDamaged, err)
 	}
@@ -137,19 +139,19 @@ func firstBytes(path string, n int) []byte {
 
 // peek runs f on the database file at path without writing anything. To read a
 // journal that nobody has open, SQLite would make its companions, so such a one is
-// opened without locks. If f fails on it and a server has begun to write meanwhile, f
-// runs again, with locks.
+// opened without locks. f runs again if it fails while others write to the files: what it
+// read without locks may be half of a change.
 func (e *embedded) peek(path string, f func(*sql.DB) error) error {
-	inUse := func() bool {
-		info, err := os.Lstat(path + "-wal")
-		return err == nil && info.Size() > 0
-	}
-	if !inUse() {
-		if err := readFile(path, unlocked, e.busy, f); err == nil || !inUse() {
+	for try := 1; ; try++ {
+		before, how := e.state(), unlocked
+		if info, err := os.Lstat(path + "-wal"); err == nil && info.Size() > 0 {
+			how = shared
+		}
+		err := readFile(path, how, e.busy, f)
+		if err == nil || try == useTries || e.state() == before {
 			return err
 		}
 	}
-	return readFile(path, shared, e.busy, f)
 }
 
 // The ways to open a database file for readFile.
