@@ -103,9 +103,9 @@ func endsInPage(path string, size int64) bool {
 
 // beginsAsWAL reports whether the file at path begins as a -wal does, with a header
 // that has the right checksum: SQLite reads nothing of one that has another. One that has
-// no whole header yet, or can't be read, may be one.
+// nothing behind the header, which is synced before that, or can't be read, may be one.
 func beginsAsWAL(path string) bool {
-	header := firstBytes(path, 32)
+	header := firstBytes(path, 32+1)
 	if header == nil {
 		return true
 	}

@@ -174,6 +174,23 @@ func TestTheRowsOfADamagedJournalAreCopiedAfterAKill(t *testing.T) {
 	}
 }
 
+// A power cut, or a kill, leaves these. What was committed is in the database.
+func TestAWALWithoutCommitsIsNoDamage(t *testing.T) {
+	t.Parallel()
+	for name, wal := range map[string][]byte{"empty": {}, "a part of the header": make([]byte, 20), "a header that was not synced": make([]byte, 32)} {
+		dir, path := ofOneJob(t)
+		check(t, os.WriteFile(path+"-wal", wal, 0o600))
+		if r, err := Check(dir); err != nil || r.Jobs != 1 {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+		j := open(t, dir)
+		accept(t, j, submission("tide pools"), "id-2")
+		if rows := list(t, j, All); len(rows) != 2 {
+			t.Errorf("%s: %d rows, want 2", name, len(rows))
+		}
+	}
+}
+
 // Without locks a reader may see half of what others write meanwhile.
 func TestAJournalThatIsWrittenMeanwhileIsReadAgain(t *testing.T) {
 	t.Parallel()
