@@ -67,13 +67,18 @@ func (c Config) list(ctx context.Context, in listArgs) (listResult, error) {
 		return listResult{}, err
 	}
 	result := listResult{Videos: []jobs.View{}, VideosLeft: videosLeft(page.Left), NextCursor: page.Next, Notice: page.Notice}
-	uncertain, sending := false, false // those without a request_id
+	var uncertain, sending, pending bool // the first two: without a request_id
 	for _, r := range page.Rows {
 		v := c.Tracker.View(ctx, r)
 		result.Videos = append(result.Videos, v)
-		underWay := v.Status == "SUBMITTING"
-		sending = sending || v.RequestID == "" && underWay
-		uncertain = uncertain || v.RequestID == "" && !underWay
+		switch {
+		case v.RequestID != "":
+			pending = pending || !v.Done
+		case v.Status == "SUBMITTING":
+			sending = true
+		case v.Status != "REPLACED": // which asks for nothing: its video was made after all
+			uncertain = true
+		}
 	}
 	var steps []string
 	if sending { // not on the dashboard yet, perhaps, so that another one would be a second video
@@ -82,17 +87,20 @@ func (c Config) list(ctx context.Context, in listArgs) (listResult, error) {
 	if uncertain {
 		steps = append(steps, "Those UNCERTAIN without a request_id may have been accepted. "+c.Team.advice(pixazo.SubmissionUncertain))
 	}
-	if page.Next != "" {
-		steps = append(steps, "Call list_videos with cursor "+page.Next+" for older ones.")
+	if pending {
+		steps = append(steps, "Call get_status with a request_id to see where a pending video stands now.")
 	}
 	switch {
 	case len(steps) > 0:
 	case len(page.Rows) > 0:
-		steps = append(steps, "Call get_status with a request_id to see where a pending video stands now.")
+		steps = append(steps, "None of these is pending. Links expire: get_status names fresh ones.")
 	case in.Status != "" && in.Status != string(jobs.All):
 		steps = append(steps, "No video has the status "+in.Status+"; list_videos without status shows all of them.")
 	default:
 		steps = append(steps, "There is nothing to show.")
+	}
+	if page.Next != "" {
+		steps = append(steps, "For older ones, call list_videos with cursor "+page.Next+".")
 	}
 	result.NextStep = c.offered(strings.Join(steps, " "))
 	return result, nil

@@ -281,7 +281,8 @@ not known | PROCESSING | false | 2000-01-01T00:06:00Z | elsewhere-1 | ""
 2000-01-01T00:00:00Z | QUEUED | false | never | id-of-queued | "queued"
   elapsed_seconds: 360
   check_again_seconds: 420
-next_step: Those SUBMITTING are still on their way to the gateway. Do not call generate_video again for them. list_videos has their request_id once the gateway has answered. Those UNCERTAIN without a request_id may have been accepted.` + advice(pixazo.SubmissionUncertain)
+next_step: Those SUBMITTING are still on their way to the gateway. Do not call generate_video again for them. list_videos has their request_id once the gateway has answered. Those UNCERTAIN without a request_id may have been accepted.` + advice(pixazo.SubmissionUncertain) +
+			" Call get_status with a request_id to see where a pending video stands now."
 		r := h.list("")
 		if r.text() != want {
 			t.Errorf("got\n%s\nwant\n%s", r.text(), want)
@@ -340,6 +341,31 @@ func TestListFilters(t *testing.T) {
 	})
 }
 
+func TestNextStepOfAListWithNothingPending(t *testing.T) {
+	t.Parallel()
+	answers := []func() (pixazo.Job, error){
+		func() (pixazo.Job, error) {
+			return pixazo.Job{}, &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "dropped"}
+		},
+		func() (pixazo.Job, error) { return pixazo.Job{RequestID: testID, Status: pixazo.Completed}, nil },
+	}
+	g := &gatewayOf{submit: func(string) (pixazo.Job, error) {
+		next := answers[0]
+		answers = answers[1:]
+		return next()
+	}}
+	h := newHouseOf(t, g, journal.Options{Dir: t.TempDir()})
+	h.call(t.Context(), "generate_video", `{"prompt":"x"}`)
+	h.call(t.Context(), "generate_video", `{"prompt":"x","allow_duplicate":true}`)
+	for arguments, status := range map[string]string{"": "COMPLETED", `{"status":"uncertain"}`: "REPLACED"} {
+		r := h.list(arguments)
+		if videos := videosOf(r); len(videos) != 1 || videos[0]["status"] != status ||
+			r.Structured["next_step"] != "None of these is pending. Links expire: get_status names fresh ones." {
+			t.Errorf("%s: %s\nwant one that is %s, and nothing to do", arguments, r.text(), status)
+		}
+	}
+}
+
 func TestListPages(t *testing.T) {
 	t.Parallel()
 	g := &gatewayOf{}
@@ -360,7 +386,7 @@ func TestListPages(t *testing.T) {
 			t.Errorf("%s: %q, want the newest %d", arguments, got, count)
 		}
 		cursor, _ := r.Structured["next_cursor"].(string)
-		if want := "Call list_videos with cursor " + cursor + " for older ones."; cursor == "" || r.Structured["next_step"] != want {
+		if want := "Call get_status with a request_id to see where a pending video stands now. For older ones, call list_videos with cursor " + cursor + "."; cursor == "" || r.Structured["next_step"] != want {
 			t.Errorf("%s: next_cursor %q and next_step %q", arguments, cursor, r.Structured["next_step"])
 		}
 	}
