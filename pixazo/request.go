@@ -36,7 +36,7 @@ type VideoRequest struct {
 	StyleID       string   `json:"style_id,omitempty" jsonschema_description:"Only one that the user gave; a name belongs in the prompt."`
 	BrandKitID    string   `json:"brand_kit_id,omitempty" jsonschema_description:"Only one that the user gave."`
 	Orientation   string   `json:"orientation,omitempty" jsonschema:"enum=landscape,enum=portrait" jsonschema_description:"Left out: decided from the prompt."`
-	Files         []string `json:"files,omitempty" jsonschema:"maxItems=20" jsonschema_description:"At most 20 images, videos, sounds or documents, 20 MB each, 50 MB in all: paths on the user's computer (in a folder that they opened), http(s) URLs, HeyGen asset IDs, data URIs or base64. Say in the prompt what each is for."`
+	Files         []string `json:"files,omitempty" jsonschema:"maxItems=20" jsonschema_description:"At most 20 files (png, jpeg, mp4, webm, mp3, wav, pdf), 20 MB each, 50 MB in all: paths on the user's computer (in a folder that they opened), http(s) URLs, HeyGen asset IDs, data URIs or base64. Say in the prompt what each is for."`
 	IncognitoMode bool     `json:"incognito_mode,omitempty" jsonschema:"default=false" jsonschema_description:"true: the agent neither uses nor keeps memory of this session."`
 
 	// Attached has the content of the local files among Files, at the same index, and

@@ -205,7 +205,7 @@ func TestStatusSettlesAnUncertainSubmission(t *testing.T) {
 				h.submit(fmt.Sprint("prompt ", i))
 			}
 			r := h.call(t.Context(), "get_status", forTest)
-			want := map[int]string{1: "An uncertain submission is settled by it.", 2: "It may be each of 2 uncertain submissions"}[n]
+			want := map[int]string{1: "An uncertain submission is settled by it.", 2: "It may be any of 2 uncertain submissions, which all stay UNCERTAIN"}[n]
 			if step, _ := r.Structured["next_step"].(string); !strings.Contains(step, want) {
 				t.Errorf("of %d: %s\nwant %s", n, r.text(), want)
 			}

@@ -29,7 +29,7 @@ func getStatus(config Config) tool {
 		case seen.Fits == 1:
 			result.NextStep += " An uncertain submission is settled by it."
 		case seen.Fits > 1:
-			result.NextStep += fmt.Sprintf(" It may be each of %d uncertain submissions, so that none of them is settled.", seen.Fits)
+			result.NextStep += fmt.Sprintf(" It may be any of %d uncertain submissions, which all stay UNCERTAIN: ask the user which one it is, and do not make that one again.", seen.Fits)
 		}
 		return result, nil
 	})

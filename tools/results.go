@@ -48,7 +48,7 @@ func (c Config) nextStep(ctx context.Context, row jobs.Row, v jobs.View) string 
 	case v.Done && v.SaveError != "":
 		return "Show the user the video_urls exactly as they stand. They expire, and the video could not be saved so far (save_error). To try at once, call download_video."
 	case v.Done && savesItself(row):
-		return "Show the user the video_urls exactly as they stand. They expire; the video is being saved " + c.Team.choose("below "+row.Save.Folder, "on the server") + " by itself."
+		return "Show the user the video_urls exactly as they stand. They expire; the video is being saved " + c.Team.choose("below "+row.Save.Folder, "on the server") + " by itself. get_status names the file in a moment."
 	case v.Done && c.Team != nil && c.Team.Folder == nil:
 		return "Show the user the video_urls exactly as they stand. They expire: tell the user to download the video soon; get_status names fresh ones."
 	case v.Done:

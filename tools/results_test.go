@@ -38,7 +38,7 @@ const (
 	forTest = `{"request_id":"` + testID + `"}`
 
 	making     = "The video is being made, which takes 5 to 45 minutes: tell the user so, and end your turn. If the user wants to wait or a next step needs the video, call wait_for_video with this request_id. Do not call generate_video again for it."
-	waitOn     = "The video is still being made. If the user wants to wait on, call wait_for_video with this request_id again; else tell them that it is made without this chat, too, and end your turn. Do not call generate_video again for it."
+	waitOn     = "The video is still being made. If the user wants to wait on or a next step needs the video, call wait_for_video with this request_id again; else tell them that it is made without this chat, too, and end your turn. Do not call generate_video again for it."
 	completed  = `{"request_id":"` + testID + `","status":"COMPLETED","error":null,"output":{"media_url":["https://media.example/v.mp4?a=1&b=2"],"media_type":"video/mp4"},"created_at":"2026-05-22T13:17:32.110Z","updated_at":"2026-05-22 13:19:23","completed_at":"2026-05-22 13:19:23"}`
 	failedJob  = `{"request_id":"` + testID + `","status":"FAILED","error":"the script was refused","output":null,"created_at":"2026-05-22T13:17:32.110Z","updated_at":"2026-05-22 13:19:23","completed_at":"2026-05-22 13:19:23"}`
 	badKey     = `{"error":"invalid subscription key"}`
@@ -338,7 +338,7 @@ func TestErrorTexts(t *testing.T) {
 		submit("503", says(503, `<html>busy</html>`), `submission_uncertain: the video request was sent, but its outcome is unknown: the gateway failed (HTTP 503).`+uncertain),
 		submit("dropped", dropped, `submission_uncertain: the video request was sent, but its outcome is unknown: the connection closed before the answer was complete.`+uncertain),
 		{"dropped again", "generate_video", `{"prompt":"x","allow_duplicate":true}`, dropped,
-			`submission_uncertain: the video request was sent, but its outcome is unknown: the connection closed before the answer was complete; if an equal request was uncertain before, two may have been accepted by now: let some minutes pass before the user looks.` + uncertain},
+			`submission_uncertain: the video request was sent, but its outcome is unknown: the connection closed before the answer was complete; if an equal request was uncertain before, two may have been accepted by now.` + uncertain},
 		submit("HTML", says(200, `<html>hello</html>`), `submission_uncertain: the video request was sent, but its outcome is unknown: the answer is not the documented JSON.`+uncertain),
 		submit("cut off behind the id", cutOff(`{"request_id":"`+testID+`","sta`),
 			`submission_uncertain: the video request was sent, but its outcome is unknown: the connection closed before the answer was complete.`+uncertain+testSuffix),

@@ -73,7 +73,7 @@ func (c Config) answerWait(ctx context.Context, requestID string, outcome jobs.O
 		step = "No status could be seen yet: call wait_for_video with this request_id again."
 	case c.waitCommand(ctx) != "": // step names it, which spares the model dozens of calls
 	default:
-		step = "The video is still being made. If the user wants to wait on, call wait_for_video with this request_id again; else tell them that it is made without this chat, too, and end your turn. Do not call generate_video again for it."
+		step = "The video is still being made. If the user wants to wait on or a next step needs the video, call wait_for_video with this request_id again; else tell them that it is made without this chat, too, and end your turn. Do not call generate_video again for it."
 	}
 	result.NextStep = c.offered(step)
 	if outcome.LastErr != nil && !job.Done() {
