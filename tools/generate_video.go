@@ -39,7 +39,7 @@ func generateVideo(config Config) tool {
 		title: "Generate a video",
 		description: `Makes a narrated video from a prompt (HeyGen Video Agent 3.0) for the user's real money: agree on it first, call once per video, never again after a timeout.
 
-Answers at once with a request_id; the video takes 5 to 45 minutes. At HeyGen's list price 30 seconds cost about $1; Pixazo's may differ. The same request again, while its video is unfinished or younger than 10 minutes, is answered with that video.
+Answers at once with a request_id; the video takes 5 to 45 minutes. At HeyGen's list price 30 seconds cost about $1; Pixazo's may differ. While a video is unfinished or younger than 10 minutes, the same request is answered with it.
 
 Prompt: who speaks to whom about what, how long, tone, setting, what must be said or shown.`,
 		// It destroys nothing, but spends money; clients ask the user before they call
