@@ -176,7 +176,8 @@ func TestUnsetPlaceholdersAreLogged(t *testing.T) {
 	}
 }
 
-// An entry that install writes lacks them, and list reads another journal.
+// Every command says which settings it left out because they begin with ${. Otherwise list
+// would read another journal, and install write an entry without them, unnoticed.
 func TestCommandsTellOfUnsetPlaceholders(t *testing.T) {
 	for _, args := range []string{"list", "wait", "doctor --sandbox", "uninstall cursor"} {
 		var errs bytes.Buffer

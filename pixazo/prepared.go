@@ -84,8 +84,8 @@ func prepare(req VideoRequest, key Key, objects bool) (*Prepared, error) {
 
 func containsKey(field string) error { return invalid(field, "contains the API key: remove it", "it") }
 
-// addFiles checks the files of req and adds their descriptions to p. It
-// refuses files that contain key, unless that is "".
+// addFiles checks the files of req and adds their descriptions to p. It refuses files
+// that contain key, unless that is "".
 func (p *Prepared) addFiles(req VideoRequest, key string) error {
 	var total int64
 	var refused []string

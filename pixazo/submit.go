@@ -121,9 +121,10 @@ func (c *Client) outcome(a answer, err error) (Job, error) {
 	case a.status/100 == 4 && a.status != http.StatusRequestTimeout && a.status != http.StatusConflict && a.status != statusClientClosed,
 		a.status == http.StatusTemporaryRedirect, a.status == http.StatusPermanentRedirect:
 		// A refusal, even if its words can't be read. But proxies send 408 when the
-		// server behind them is too slow, and 499 when its client seems to be gone; 409
-		// may be about this very video. Of the redirects only these two mean that the
-		// request was not carried out (RFC 9110, sections 15.4.8 and 15.4.9).
+		// server behind them is too slow, and 499 when they think that we are gone; after
+		// both the server may have done the work. 409 may be about this very video. Of the
+		// redirects only these two mean that the request was not carried out (RFC 9110,
+		// sections 15.4.8 and 15.4.9).
 		return Job{}, refusal(a)
 	case err != nil:
 		return Job{}, uncertain(err, a)

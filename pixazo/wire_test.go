@@ -267,8 +267,8 @@ func TestSubmissionThatFailsBeforeDiallingWasNotSent(t *testing.T) {
 	checkError(t, err, GatewayUnreachable)
 }
 
-// Whoever reads "can't connect to the gateway: Forbidden" looks for the fault at the
-// gateway, and not at the proxy.
+// An error that comes from a proxy names the proxy. With the bare word "Forbidden" of
+// net/http, a user would look for the fault at the gateway.
 func TestProxyThatRefusesIsNamed(t *testing.T) {
 	w := serveWire(t, func(p *peer) { p.read(); p.write("HTTP/1.1 403 Forbidden\nContent-Length: 0\n\n") })
 	c := newWireClient(t, "https://gateway.test")

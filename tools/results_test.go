@@ -734,7 +734,8 @@ func (*silent) Status(ctx context.Context, _ string, _ pixazo.StatusOptions) (pi
 	return pixazo.Job{}, ctx.Err()
 }
 
-// A client may allow less than the gateway's client does for all tries.
+// get_status answers within --max-wait, even where that is less than the tries of a status
+// request may take together.
 func TestAStatusAnswersWithinMaxWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

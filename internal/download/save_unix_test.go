@@ -59,7 +59,8 @@ func TestOutputFolderThatIsMovedMeanwhile(t *testing.T) {
 	}
 }
 
-// The system says of it that the file exists.
+// When a folder of the path is a link to nowhere, the system's error says only that the
+// file exists. Ours must say what is wrong.
 func TestFolderThatIsALinkToNowhere(t *testing.T) {
 	m := wellBehaved(t, video(1000))
 	h := newHouse(t, m.URL, m.link())

@@ -114,7 +114,8 @@ func TestJobThatFailedUnseenIsNoDuplicate(t *testing.T) {
 	}
 }
 
-// A yes of the user's names its submission, and may come again, to any process.
+// A submission with the nonce of an earlier one is never sent. The yes of --confirm-spend
+// gives a submission its nonce, and a client may send a yes again, to any process.
 func TestANonceIsSubmittedOnce(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

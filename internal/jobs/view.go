@@ -206,16 +206,17 @@ func checkAgain(age, typical time.Duration) time.Duration {
 	return min(age.Truncate(time.Minute)+time.Minute, longestPause)
 }
 
-// description is what a row's Request tells of the request, apart from its prompt.
+// description has what is shown of a row's Request, the JSON that pixazo.Prepare makes of a
+// request without its prompt.
 type description struct {
 	Orientation string        `json:"orientation"`
 	Files       []pixazo.File `json:"files"`
 }
 
-// describe returns the description of a row's request. That of a job made elsewhere is
-// empty.
+// describe decodes a row's Request. It returns an empty description for a job that was made
+// elsewhere, which has no Request.
 func describe(r Row) (d description) {
-	_ = json.Unmarshal([]byte(r.Request), &d) // written by pixazo.Prepare
+	_ = json.Unmarshal([]byte(r.Request), &d)
 	return d
 }
 

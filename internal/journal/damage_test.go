@@ -81,7 +81,8 @@ func TestWhatCanBeReadOfADamagedJournalIsKept(t *testing.T) {
 	}
 }
 
-// Money depends most on the newest ones.
+// A large gap of unreadable rows must not keep the newest rows from being copied: the rules
+// on duplicates and limits look at those.
 func TestTheNewestRowsBehindALargeGapAreKept(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -270,7 +270,8 @@ func TestFilesThatAreDamagedAfterAKill(t *testing.T) {
 	}
 }
 
-// Else the videos on a disk that was taken out would be listed as none.
+// A state directory that is a link to a disk that was taken out is an error. An empty list
+// would say that there are no videos.
 func TestALinkThatLeadsNowhereIsNoEmptyJournal(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	if err := os.Symlink(filepath.Join(t.TempDir(), "gone"), dir); err != nil {
@@ -575,8 +576,8 @@ func TestALockThatIsHeld(t *testing.T) {
 	}
 }
 
-// TestAReaderGivesUpForItselfAlone: it waits for a lock no longer than a status may take,
-// and a submission that waited with it was refused as early.
+// A read gives up waiting for the journal's lock after statusBusy. A submission that waits
+// at the same time must not fail with it: it has longer.
 func TestAReaderGivesUpForItselfAlone(t *testing.T) {
 	t.Parallel()
 	e := &embedded{dir: t.TempDir(), file: fileName, busy: defaultBusy, log: slog.New(slog.DiscardHandler)}

@@ -72,7 +72,8 @@ func (e twice) write(ctx context.Context, p purpose, f func(context.Context, *sq
 	return e.engine.write(ctx, p, f)
 }
 
-// TestAnIntentIsNotInItsOwnWay: nothing was sent then, and the request was called uncertain.
+// An intent that is written twice must not take its own first row for a duplicate: the
+// request would be called uncertain, though nothing was sent.
 func TestAnIntentIsNotInItsOwnWay(t *testing.T) {
 	t.Parallel()
 	j := open(t, t.TempDir(), Limits{PerHour: 2})

@@ -515,7 +515,8 @@ func TestATransactionPoolerIsRefused(t *testing.T) {
 	}
 }
 
-// One computer may have several of them, at ports of its own.
+// Servers in the database URL differ by host or by port alone, as when several run on one
+// computer.
 func TestOfSeveralServersTheOneThatAcceptsWritesIsUsed(t *testing.T) {
 	place := pgtest.URL(t)
 	const ask, no = "show transaction_read_only", "select 'on'               "

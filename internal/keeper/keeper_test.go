@@ -453,8 +453,8 @@ func TestAKeeperEndsAfterItsSubmission(t *testing.T) {
 	}
 }
 
-// The older one no longer watches when its submission is accepted, and there may be no
-// server by then.
+// The newer keeper has taken the watch over from the older one, which is still sending. If
+// it ended, nobody would watch the video once it is accepted.
 func TestANewerKeeperStaysForTheSubmissionOfAnOlderOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -573,7 +573,8 @@ func TestASaveGoesOnWhenANewerKeeperTakesOver(t *testing.T) {
 	})
 }
 
-// It holds no lease yet, and there is no journal in which it could be asked to end.
+// A keeper that has just begun holds no lease yet, and there may be no journal in which it
+// could be asked to end. Stop must wait for it all the same.
 func TestAKeeperIsStoppedBeforeItsFirstSubmissionIsWritten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -285,8 +285,8 @@ func TestSilenceIsBroken(t *testing.T) {
 	}
 }
 
-// Otherwise the client and its proxy see a connection that broke, and not a stream that
-// ended.
+// An answer that ends after a long silence is still ended in order. Without time for that,
+// the client and its proxy would see a connection that broke.
 func TestTheEndOfAnAnswerHasTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		team := newTeam()

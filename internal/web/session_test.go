@@ -131,7 +131,8 @@ func TestASessionThatIsKnownOutlivesTheDatabase(t *testing.T) {
 	})
 }
 
-// A database that takes no writes still has the session.
+// A session that can be read is accepted also while the database takes no writes, so that
+// its last use can't be written.
 func TestASessionNeedsNoWrite(t *testing.T) {
 	t.Parallel()
 	team := readOnly{newTeam()}
