@@ -5,9 +5,7 @@ package config
 import (
 	_ "embed"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -95,65 +93,50 @@ func clean(value string) string {
 // filled in.
 func isPlaceholder(value string) bool { return strings.HasPrefix(strings.TrimSpace(value), "${") }
 
+// keyFlags are flags that people try for the key. Else --api-key would be reported as a
+// misspelt --api-key-file.
+var keyFlags = []string{"api-key", "api_key", "apikey", "API_KEY", "key", "pixazo-api-key", "subscription-key"}
+
 var errKeyFlag = errors.New("the key is never a flag, since other users of the computer could read it there; set the variable " + KeyVariable +
 	", or write the key to the file that --api-key-file (PIXAZO_API_KEY_FILE) names")
 
 // commandLine puts the values of the flags into their rows, and returns the words that
 // are no flags. A flag whose value counts as unset does not replace an earlier value.
 func (p *parser) commandLine(args []string) (words []string) {
-	if len(args) == 0 { // as most servers are started: without a table of flags
-		return nil
-	}
-	set := flag.NewFlagSet("", flag.ContinueOnError)
-	set.SetOutput(io.Discard)
-	set.BoolFunc("version", "", func(string) error { p.version = true; return nil })
-	for i := range p.rows {
-		row := &p.rows[i]
-		take := func(v string) error { p.take(row, v); return nil }
-		if row.kind == "" {
-			set.BoolFunc(row.name, "", take)
-		} else {
-			set.Func(row.name, "", take)
-		}
-	}
-	// Else --api-key would be reported as a misspelt --api-key-file.
-	for _, name := range []string{"api-key", "api_key", "apikey", "API_KEY", "key", "pixazo-api-key", "subscription-key"} {
-		set.Func(name, "", func(string) error { p.fail("", errKeyFlag); return nil })
-	}
-	for len(args) > 0 {
-		err := set.Parse(args)
-		rest := set.Args()
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		flag, value, inOne := strings.Cut(arg, "=")
+		name := strings.TrimPrefix(strings.TrimPrefix(flag, "-"), "-")
+		row := p.find(name)
 		switch {
-		case errors.Is(err, flag.ErrHelp):
+		case len(arg) < 2 || arg[0] != '-':
+			words = append(words, arg)
+		case name == "h" || name == "help":
 			p.help = true
-		case err != nil:
-			taken := max(1, len(args)-len(rest)) // Parse does not consume an argument like ---x
-			p.refuse(err, args[taken-1])
-			rest = args[taken:]
-		case len(rest) > 0:
-			words, rest = append(words, rest[0]), rest[1:]
+		case name == "version":
+			p.version = true
+		case slices.Contains(keyFlags, name):
+			p.fail("", errKeyFlag)
+			if !inOne {
+				i++ // the key
+			}
+		case row == nil:
+			p.unknown("unknown flag", flag)
+		case inOne:
+			p.take(row, value)
+		case row.kind == "":
+			p.take(row, "true")
+		case i+1 == len(args):
+			p.fail("", fmt.Errorf("%s: needs a value; got the end of the command line", row.label))
+		default:
+			i++
+			p.take(row, args[i])
 		}
-		args = rest
 	}
 	if len(words) > 0 {
 		p.help, p.version = p.help || words[0] == "help", p.version || words[0] == "version"
 	}
 	return words
-}
-
-// refuse records err, the error of package flag about arg.
-func (p *parser) refuse(err error, arg string) {
-	name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-	if row := p.find(name); row != nil && strings.HasPrefix(err.Error(), "flag needs an argument") {
-		p.fail("", fmt.Errorf("%s: needs a value; got the end of the command line", row.label))
-		return
-	}
-	known := []string{"-h", "--help", "--version"}
-	for _, row := range p.rows {
-		known = append(known, "--"+row.name)
-	}
-	flag, _, _ := strings.Cut(arg, "=")
-	p.unknown("unknown flag", flag, known)
 }
 
 // take records the value of a flag. If the value contains the next flag, the flag's own
@@ -216,7 +199,7 @@ func (p *parser) command(words []string, wordFirst bool) {
 		p.s.Shell.RequestIDs, words = words, nil
 	}
 	for _, word := range words {
-		p.unknown("unexpected argument", word, slices.Concat(commands, Clients))
+		p.unknown("unexpected argument", word)
 	}
 	for _, row := range p.rows {
 		if row.typed != nil && row.commands != nil && !slices.Contains(row.commands, p.s.Command) {
@@ -239,9 +222,16 @@ func (p *parser) fail(name string, err error) {
 	p.s.Problems = append(p.s.Problems, Problem{name, err})
 }
 
-// unknown records a flag or word that is not one of known, and names the nearest of
-// those.
-func (p *parser) unknown(what, came string, known []string) {
+// unknown records a flag or word that there is not, and names the nearest of those that
+// there are.
+func (p *parser) unknown(what, came string) {
+	known := slices.Concat(commands, Clients)
+	if strings.HasPrefix(came, "-") {
+		known = []string{"-h", "--help", "--version"}
+		for _, row := range p.rows {
+			known = append(known, "--"+row.name)
+		}
+	}
 	hint := ""
 	if near := text.Near(came, known); came != "" && near != "" && near != came {
 		hint = fmt.Sprintf(", did you mean %q?", near)

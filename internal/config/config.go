@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -220,7 +221,7 @@ func (p *parser) table(s *Settings) []setting {
 		{name: "auto-save", fallback: "true", set: into(&s.AutoSave, parseBoolean)},
 		{name: "keeper", fallback: "true", set: into(&s.Keeper, parseBoolean)},
 		{name: "notify", kind: "WHEN", fallback: "auto", set: into(&s.Notify, parseNotify)},
-		{name: "max-download", kind: "SIZE", fallback: "2GB", set: into(&s.MaxDownload, parseSizeLimit)},
+		{name: "max-download", kind: "SIZE", fallback: "2GB", set: into(&s.MaxDownload, sizes(1, 1<<40, math.MaxInt64, "must be a size from 1B to 1TB, such as 500MB or 1.5GB (KB and KiB both mean 1024 bytes, and so on up)"))},
 		{name: filesDir, kind: "DIR", set: p.addFilesDir},
 		{name: "files-from-roots", fallback: "false", set: into(&s.FilesFromRoots, parseBoolean)},
 		{name: "max-wait", kind: "DURATION", fallback: "50s", set: into(&s.MaxWait, durations(time.Second, 10*time.Minute, "must be a duration between 1s and 10m, such as 50s"))},
@@ -309,33 +310,32 @@ func (p *parser) load() {
 			values, from = p.fromVariable(row), "variable"
 		}
 		if values == nil {
-			values, from = []string{row.fallback}, "default"
+			from = "default"
+			if row.fallback != "" {
+				values = []string{row.fallback}
+			}
 		}
 		var shown []string
 		for _, v := range values {
-			if v == "" {
-				continue
-			}
-			came, err := v, row.set(v)
-			if err != nil && from != "default" { // without a home directory a default path is invalid, which is no problem
-				p.fail(row.name, fmt.Errorf("%s: %w; got %s", row.label, err, p.quote(row.show(v))))
-			}
+			err := row.set(v)
 			switch {
+			case err != nil && from == "default": // without a home directory a default path is invalid, which is no problem
+				continue
+			case err != nil:
+				p.fail(row.name, fmt.Errorf("%s: %w; got %s", row.label, err, p.quote(row.show(v))))
+				if !row.isPath() { // which stays empty, and does not become the default
+					_ = row.set(row.fallback)
+				}
 			case row.isPath():
 				v, _ = p.absolute(v)
-			case err != nil:
-				_ = row.set(row.fallback)
 			}
-			switch {
-			case row.commands != nil || row.name == "log-file":
-			case row.name == "api-key-file" && from == "default": // a missing file is an error only if it is named
-			case err == nil:
-				p.s.allArgs = append(p.s.allArgs, "--"+row.name+"="+v)
-			case row.isPath() && from != "default": // stays empty, and does not become the default
-				p.s.allArgs = append(p.s.allArgs, "--"+row.name+"="+came)
+			arg := "--" + row.name + "=" + v
+			// A keeper has a log of its own, and a missing key file is an error only if it is named.
+			if row.commands == nil && row.name != "log-file" && (row.name != "api-key-file" || from != "default") {
+				p.s.allArgs = append(p.s.allArgs, arg)
 			}
-			if from == "flag" && row.commands == nil && (row.name != "sandbox" || !p.s.Sandbox) {
-				p.s.EntryArgs = append(p.s.EntryArgs, "--"+row.name+"="+v)
+			if row.commands == nil && from == "flag" && (row.name != "sandbox" || !p.s.Sandbox) {
+				p.s.EntryArgs = append(p.s.EntryArgs, arg)
 			}
 			shown = append(shown, row.show(v))
 		}

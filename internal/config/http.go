@@ -65,13 +65,8 @@ func (h HTTPSettings) Origin() string {
 // zero Secret is empty.
 type Secret struct{ reveal func() string }
 
-// NewSecret returns word as a Secret, the zero Secret if it is empty.
-func NewSecret(word string) Secret {
-	if word == "" {
-		return Secret{}
-	}
-	return Secret{func() string { return word }}
-}
+// NewSecret returns word as a Secret.
+func NewSecret(word string) Secret { return Secret{func() string { return word }} }
 
 // Reveal returns the string.
 func (s Secret) Reveal() string {
@@ -93,7 +88,7 @@ func (p *parser) httpTable(h *HTTPSettings) []setting {
 		{name: "max-videos-per-user", kind: "N", fallback: "20", set: into(&h.MaxVideosPerUser, parseLimit)},
 		{name: "max-calls-per-minute", kind: "N", fallback: "120", set: into(&h.MaxCallsPerMinute, parseLimit)},
 		{name: "max-waits", kind: "N", fallback: "2000", set: into(&h.MaxWaits, parseLimit)},
-		{name: "max-body", kind: "SIZE", fallback: "8MB", set: into(&h.MaxBody, parseBodySize)},
+		{name: "max-body", kind: "SIZE", fallback: "8MB", set: into(&h.MaxBody, sizes(64<<10, maxBodies, maxBodies, "must be a size from 64KB to 64MB, such as 8MB, or 0 for the most"))},
 		{name: "webhook-secret-file", kind: "FILE", set: into(&h.WebhookSecret, p.secretIn(checkLength))},
 		{name: "usage-token-file", kind: "FILE", set: into(&h.UsageToken, p.secretIn(checkLength))},
 		{name: "allowed-origins", kind: "URLS", set: into(&h.AllowedOrigins, parseAllowedOrigins)},
@@ -217,17 +212,6 @@ func parseScopes(v string) ([]string, error) {
 		return nil, errors.New("must be the name of the scope to read, and behind a comma that of the scope to create if it is another")
 	}
 	return names, nil
-}
-
-func parseBodySize(v string) (int64, error) {
-	if v == "0" {
-		return maxBodies, nil
-	}
-	n, err := parseSize(v)
-	if err != nil || n < 64<<10 || n > maxBodies {
-		return 0, errors.New("must be a size from 64KB to 64MB, such as 8MB, or 0 for the most")
-	}
-	return n, nil
 }
 
 func checkDatabaseURL(v string) error {

@@ -93,25 +93,22 @@ func durations(least, most time.Duration, rule string) func(string) (time.Durati
 	}
 }
 
-// parseSize parses a size in bytes, with or without a unit, up to 1 TiB.
-func parseSize(v string) (int64, error) {
-	v = strings.ToLower(v)
-	number := v[:len(v)-len(strings.TrimLeft(v, "0123456789."))]
-	power, known := map[string]int{"": 0, "b": 0, "kb": 1, "kib": 1, "mb": 2, "mib": 2, "gb": 3, "gib": 3, "tb": 4, "tib": 4}[strings.TrimSpace(v[len(number):])]
-	if n, err := strconv.ParseFloat(number, 64); err == nil && known {
-		if n *= math.Pow(1024, float64(power)); n >= 1 && n <= 1<<40 {
-			return int64(n), nil
+// sizes returns a function that parses a size in bytes from least to most, with or without
+// a unit. 0 means zero.
+func sizes(least, most, zero int64, rule string) func(string) (int64, error) {
+	return func(v string) (int64, error) {
+		if v == "0" {
+			return zero, nil
 		}
+		v = strings.ToLower(v)
+		number := v[:len(v)-len(strings.TrimLeft(v, "0123456789."))]
+		power, known := map[string]int{"": 0, "b": 0, "kb": 1, "kib": 1, "mb": 2, "mib": 2, "gb": 3, "gib": 3, "tb": 4, "tib": 4}[strings.TrimSpace(v[len(number):])]
+		n, err := strconv.ParseFloat(number, 64)
+		if n *= math.Pow(1024, float64(power)); err != nil || !known || n < float64(least) || n > float64(most) {
+			return 0, errors.New(rule)
+		}
+		return int64(n), nil
 	}
-	return 0, errors.New("must be a size from 1B to 1TB, such as 500MB or 1.5GB (KB and KiB both mean 1024 bytes, and so on up)")
-}
-
-// parseSizeLimit is parseSize that also takes 0, for no limit.
-func parseSizeLimit(v string) (int64, error) {
-	if v == "0" {
-		return math.MaxInt64, nil
-	}
-	return parseSize(v)
 }
 
 func parseWebhook(v string) (string, error) { return v, pixazo.CheckWebhookURL(v) }
