@@ -48,8 +48,8 @@ const (
 func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr io.Writer) error {
 	all := journal.New(journal.Options{Dir: settings.StateDir})
 	defer all.Close()
-	w := &waiter{settings: settings, out: stdout, lastStatus: map[string]string{}, begun: time.Now(), terminal: isTerminal(stdout) && !settings.JSON}
-	log := logTo(besideProgress{w, stderr}, settings.LogLevel)
+	w := &waiter{printer: printer{out: stdout, asJSON: settings.JSON}, settings: settings, lastStatus: map[string]string{}, begun: time.Now(), terminal: isTerminal(stdout) && !settings.JSON}
+	log := logTo(stderr, settings.LogLevel)
 	deadline := w.begun.Add(cmp.Or(settings.Shell.Timeout, noTimeout))
 	var sent []int64
 	var err error
@@ -82,16 +82,13 @@ func waitForVideos(ctx context.Context, settings config.Settings, stdout, stderr
 		}
 	}
 	waits.Wait()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.show("")
 	switch {
 	case w.failed > 0:
 		return status{oneFailed, fmt.Errorf("failed, uncertain or not known: %d of the videos", w.failed)}
 	case w.late > 0:
 		return status{timedOut, fmt.Errorf("not done yet: %d of the videos", w.late)}
 	}
-	return w.unwritten
+	return w.err
 }
 
 // appOf makes the parts for waiting for the jobs that the journal has of gateway.
@@ -109,54 +106,47 @@ func appOf(settings config.Settings, gateway string, log *slog.Logger) (*app, er
 	return a, err
 }
 
+// printer prints a line for each of a command's findings: JSON, or columns.
+type printer struct {
+	out    io.Writer
+	asJSON bool
+	err    error // of the first line that could not be written; nothing is printed after it
+}
+
+func (p *printer) print(finding any, columns ...string) {
+	line := strings.Join(columns, "  ")
+	if p.asJSON {
+		raw, _ := json.Marshal(finding)
+		line = string(raw)
+	}
+	if p.err == nil {
+		_, p.err = fmt.Fprintln(p.out, line)
+	}
+}
+
 // waiter runs the waits of one command and prints what becomes of them.
 type waiter struct {
 	settings config.Settings
-
-	mu           sync.Mutex
-	out          io.Writer
-	lastStatus   map[string]string // by request_id: the status, or failed status check, of the newest progress
-	failed, late int
-	unwritten    error // of the first line that could not be written
-
 	begun    time.Time
-	terminal bool   // out is a terminal, whose last line shows the progress
-	left     int    // videos that are still waited for
-	line     string // the progress line that is shown
+	terminal bool // out is a terminal, whose last line shows the progress
+
+	mu sync.Mutex // guards what follows
+	printer
+	lastStatus   map[string]string // by request_id: the status, or failed status check, of the newest progress
+	left         int               // videos that are still waited for
+	failed, late int
+	shown        int // length of the progress line
 }
 
-// print prints a line in place of the progress line. The caller holds w.mu.
-func (w *waiter) print(line string) {
-	w.show("")
-	_, err := fmt.Fprintln(w.out, line)
-	w.unwritten = cmp.Or(w.unwritten, err)
-}
-
-// show replaces the progress line. The caller holds w.mu.
-func (w *waiter) show(line string) {
-	if w.line != "" {
-		fmt.Fprintf(w.out, "\r%*s\r", len(w.line), "") // older Windows consoles know no escapes
+// show replaces the progress line. The cursor stays at its beginning, so that a line of
+// the log takes its place. The caller holds w.mu.
+func (w *waiter) show(progress string) {
+	if w.shown > 0 {
+		fmt.Fprintf(w.out, "%*s\r", w.shown, "") // older Windows consoles know no escapes
 	}
-	fmt.Fprint(w.out, line)
-	w.line = line
-}
-
-// besideProgress writes the log to out. It takes the progress line away meanwhile.
-type besideProgress struct {
-	w   *waiter
-	out io.Writer
-}
-
-func (b besideProgress) isTerminal() bool { return isTerminal(b.out) }
-
-func (b besideProgress) Write(p []byte) (int, error) {
-	b.w.mu.Lock()
-	defer b.w.mu.Unlock()
-	line := b.w.line
-	b.w.show("")
-	n, err := b.out.Write(p)
-	b.w.show(line)
-	return n, err
+	if w.shown = len(progress); w.shown > 0 {
+		fmt.Fprint(w.out, progress+"\r")
+	}
 }
 
 // awaitIDs waits until each submission that is on its way has its request_id, or is
@@ -190,7 +180,8 @@ func (w *waiter) awaitIDs(ctx context.Context, all *journal.Journal, deadline ti
 				w.failed++
 			}
 			view := jobs.ViewOf(row, time.Now(), 0)
-			w.print(lineOf(w.settings.JSON, view, "none", view.Status, text.Clean(view.Prompt, 60)))
+			w.show("")
+			w.print(view, "none", view.Status, text.Clean(view.Prompt, 60))
 		}
 		return sent, nil
 	}
@@ -235,20 +226,12 @@ func (w *waiter) wait(ctx context.Context, a *app, k *keeper.Keeper, id string, 
 	if err != nil {
 		object.Failure = err.Error()
 	}
-	w.print(lineOf(w.settings.JSON, object, append([]string{id}, columnsOf(view, err)...)...))
+	w.show("")
+	w.print(object, append([]string{id}, columnsOf(view, err)...)...)
 }
 
 // checkFailed wraps err, which a status check failed with, in words for the user.
 func checkFailed(err error) error { return fmt.Errorf("the newest check failed (%w)", err) }
-
-// lineOf returns object as a line of JSON if asJSON is true, else the columns.
-func lineOf(asJSON bool, object any, columns ...string) string {
-	if asJSON {
-		raw, _ := json.Marshal(object)
-		return string(raw)
-	}
-	return strings.Join(columns, "  ")
-}
 
 // columnsOf returns the status of a video and, as further columns, err, or else where the
 // video is, or why there is none.
@@ -316,8 +299,9 @@ func (w *waiter) progress(id string, p jobs.Progress) {
 		line = fmt.Sprintf("%s  %s", line, checkFailed(p.Err))
 		status, _, _ = strings.Cut(line, ": ") // without the error's words, which change from time to time
 	}
-	if status != w.lastStatus[id] && !w.settings.JSON && !p.Row.Job.Done() { // wait prints the end
-		w.print(line)
+	if status != w.lastStatus[id] && !w.asJSON && !p.Row.Job.Done() { // wait prints the end
+		w.show("")
+		w.print(nil, line)
 	}
 	w.lastStatus[id] = status
 	if w.terminal {
@@ -332,30 +316,26 @@ func listVideos(ctx context.Context, settings config.Settings, stdout, stderr io
 		return err
 	}
 	defer a.close()
+	p := printer{out: stdout, asJSON: settings.JSON}
 	if settings.Shell.All {
-		return listUsage(ctx, a, stdout)
+		return listUsage(ctx, a, p)
 	}
 	n, cursor := 0, ""
-	for {
+	for more := true; more && p.err == nil; more = cursor != "" {
 		page, err := a.tracker.List(ctx, journal.All, listPage, cursor)
 		if err != nil {
 			return err
 		}
 		for _, row := range page.Rows {
-			n++
 			view := a.tracker.View(ctx, row)
 			at := cmp.Or(row.SubmittedAt, row.Job.CreatedAt, pixazo.IDTime(row.Job.RequestID), row.LastCheckedAt).Local().Format("2006-01-02 15:04")
 			columns := []string{at, fmt.Sprintf("%-10s", view.Status), cmp.Or(view.RequestID, "none"), text.Clean(view.Prompt, 60)}
-			if _, err := fmt.Fprintln(stdout, lineOf(settings.JSON, view, append(columns, columnsOf(view, nil)[1:]...)...)); err != nil {
-				return err
-			}
+			p.print(view, append(columns, columnsOf(view, nil)[1:]...)...)
 		}
-		if cursor = page.Next; cursor == "" {
-			break
-		}
+		n, cursor = n+len(page.Rows), page.Next
 	}
-	if settings.JSON {
-		return nil
+	if settings.JSON || p.err != nil {
+		return p.err
 	}
 	if n == 0 {
 		fmt.Fprintln(stderr, "no videos; those of the sandbox are listed with --sandbox")
@@ -367,18 +347,12 @@ func listVideos(ctx context.Context, settings config.Settings, stdout, stderr io
 }
 
 // listUsage prints how many videos each user of a team made on each of the last days.
-func listUsage(ctx context.Context, a *app, stdout io.Writer) error {
+func listUsage(ctx context.Context, a *app, p printer) error {
 	used, err := a.used(ctx)
-	if err != nil {
-		return err
-	}
 	for _, u := range used {
-		made := fmt.Sprintf("%d videos, %d uncertain", u.Videos, u.Uncertain)
-		if _, err := fmt.Fprintln(stdout, lineOf(a.settings.JSON, u, u.Day, made, cmp.Or(u.Owner, "without authentication"))); err != nil {
-			return err
-		}
+		p.print(u, u.Day, fmt.Sprintf("%d videos, %d uncertain", u.Videos, u.Uncertain), cmp.Or(u.Owner, "without authentication"))
 	}
-	return nil
+	return cmp.Or(err, p.err)
 }
 
 // shells are the clients whose agents can run a command in a shell: clientInfo.name, in

@@ -292,14 +292,16 @@ func TestWaitShowsItsProgressOnATerminal(t *testing.T) {
 	}
 }
 
+// The cursor stays at the beginning of the progress line, and the log is on stderr.
 func TestTheLogDoesNotRunIntoTheProgressLine(t *testing.T) {
 	t.Parallel()
 	var screen bytes.Buffer
-	w := &waiter{out: &screen}
+	w := &waiter{printer: printer{out: &screen}}
 	w.show("1 being made")
-	_, err := io.WriteString(besideProgress{w, &screen}, "a line of the log\n")
-	if want := "1 being made\r            \ra line of the log\n1 being made"; err != nil || screen.String() != want {
-		t.Errorf("got %q, %v; want %q", screen.String(), err, want)
+	screen.WriteString("a line of the log\n")
+	w.show("")
+	if want := "1 being made\ra line of the log\n            \r"; screen.String() != want {
+		t.Errorf("got %q; want %q", screen.String(), want)
 	}
 }
 
