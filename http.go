@@ -16,7 +16,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"pixazo-mcp/internal/config"
@@ -69,12 +68,7 @@ func serveHTTP(ctx context.Context, settings config.Settings, stderr io.Writer) 
 	}()
 	defer server.Close()
 	defer a.serveMetrics()()
-	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
-	var watches sync.WaitGroup
-	defer watches.Wait()
-	defer stopWatching()
-	watches.Go(a.watcher(watching, starter))
-	watches.Go(func() { a.tidy(watching) })
+	defer a.watch(starter)()
 	log.Info("serving MCP", "at", cmp.Or(settings.HTTP.PublicURL, settings.HTTP.Origin()+"/mcp"), "address", settings.HTTP.Address, "version", version, "gateway", a.gatewayURL, "sandbox", settings.Sandbox)
 	select {
 	case <-served:

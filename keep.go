@@ -12,12 +12,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"pixazo-mcp/internal/config"
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/journal"
 	"pixazo-mcp/internal/keeper"
+	"pixazo-mcp/internal/stack"
 )
 
 const (
@@ -151,17 +153,29 @@ func (a *app) starter(command func() *exec.Cmd) *keeper.Starter {
 	}
 }
 
-// watcher returns a function that has pending jobs watched and saved until ctx is done:
-// by this process together with the other replicas of a team, by this process alone, or
-// by a keeper, which it starts when none runs.
-func (a *app) watcher(ctx context.Context, s *keeper.Starter) func() {
+// watch has pending jobs watched and saved until stop is called: by this process together
+// with the other replicas of a team, by this process alone, or by a keeper, which it starts
+// when none runs. Meanwhile it deletes old jobs.
+func (a *app) watch(s *keeper.Starter) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
 	k := a.keeper()
-	switch {
-	case a.settings.Command == config.HTTP:
-		return func() { k.RunReplica(ctx, a.settings.HTTP.WebhookSecret.Reveal() != "") }
-	case s.Command == nil:
-		return func() { k.Run(ctx) }
+	watch := func() { k.Run(ctx) }
+	if a.settings.Command == config.HTTP {
+		watch = func() { k.RunReplica(ctx, a.settings.HTTP.WebhookSecret.Reveal() != "") }
+	} else if s.Command != nil {
+		looks := time.Tick(keeper.IdleLook) // not in the function, whose stack would grow; see package stack
+		watch = func() { keeper.WatchOver(ctx, looks, k, s.Watch) }
 	}
-	looks := time.Tick(keeper.IdleLook) // not in the function, whose stack would grow; see package stack
-	return func() { keeper.WatchOver(ctx, looks, k, s.Watch) }
+	var watches sync.WaitGroup
+	for _, each := range []func(){watch, func() { a.tidy(ctx) }} {
+		watches.Add(1)
+		stack.Go(func() {
+			defer watches.Done()
+			each()
+		})
+	}
+	return func() {
+		cancel()
+		watches.Wait()
+	}
 }

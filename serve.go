@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/mark3labs/mcp-go/server"
@@ -20,7 +19,6 @@ import (
 	"pixazo-mcp/internal/download"
 	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/internal/keeper"
-	"pixazo-mcp/internal/stack"
 	"pixazo-mcp/internal/stdio"
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/internal/wire"
@@ -43,15 +41,7 @@ func serve(ctx context.Context, settings config.Settings, keepCommand func() *ex
 	starter := a.starter(keepCommand)
 	srv, videos := a.register(starter)
 	logStart(log, "version", version, "gateway", a.gatewayURL, "sandbox", settings.Sandbox)
-	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
-	var watches sync.WaitGroup
-	for _, watch := range []func(){a.watcher(watching, starter), func() { a.tidy(watching) }} {
-		watches.Add(1)
-		stack.Go(func() {
-			defer watches.Done()
-			watch()
-		})
-	}
+	stopWatching := a.watch(starter)
 	return stdio.Serve(ctx, srv, stdin, stdout, stdio.Options{
 		Options: wire.Options{Subscribe: videos.Subscribe, Hide: a.hideKey, Logger: log},
 		Drain:   a.tracker.Drain,
@@ -60,7 +50,6 @@ func serve(ctx context.Context, settings config.Settings, keepCommand func() *ex
 			a.tracker.Finish(ctx)
 			a.saver.Finish()
 			stopWatching()
-			watches.Wait()
 		},
 	})
 }
