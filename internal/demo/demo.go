@@ -48,23 +48,15 @@ type Options struct {
 // submitted is still being made.
 func Run(ctx context.Context, o Options) error {
 	// Problems with the folder must show before anything is paid for.
-	if o.OutputDir == "" {
-		return errors.New("demo: no folder to save the video in; name one with --output-dir")
-	}
-	err := disk.MakeFolder(o.OutputDir, 0o755)
-	if err == nil {
-		err = disk.TryWrite(o.OutputDir)
+	err := errors.New("there is none")
+	if o.OutputDir != "" {
+		err = cmp.Or(disk.MakeFolder(o.OutputDir, 0o755), disk.TryWrite(o.OutputDir))
 	}
 	if err != nil {
-		return fmt.Errorf("demo: output folder: %w; name another with --output-dir", err)
+		return fmt.Errorf("demo: output folder: %w; name one with --output-dir", err)
 	}
 	d := &demo{Options: o}
-	if d.Live {
-		d.line("Pixazo demo with the real gateway: this spends credits of your account.")
-	} else {
-		d.line("Pixazo demo in the sandbox: no key, no cost, and a sample clip instead of a real video.")
-	}
-
+	d.line("Pixazo demo %s", d.choose("with the real gateway: this spends credits of your account.", "in the sandbox: no key, no cost, and a sample clip instead of a real video."))
 	in, toServer := io.Pipe()
 	fromServer, out := io.Pipe()
 	ended := make(chan error, 1)
@@ -77,10 +69,7 @@ func Run(ctx context.Context, o Options) error {
 	err = d.makeVideo(ctx)
 	_ = d.client.Close()
 	go func() { _, _ = io.Copy(io.Discard, fromServer) }() // so that the server can end
-	if cause := <-ended; cause != nil {
-		err = cause
-	}
-	if err != nil {
+	if err = cmp.Or(<-ended, err); err != nil {
 		err = fmt.Errorf("demo: %w", d.explain(ctx, err))
 	}
 	d.mu.Lock()
@@ -98,6 +87,14 @@ type demo struct {
 	mu     sync.Mutex // guards the output and what follows
 	status string     // of the newest progress
 	ended  bool       // nothing is printed any more; goroutines of the client may outlive Run
+}
+
+// choose returns live or sandbox, depending on where the video is made.
+func (d *demo) choose(live, sandbox string) string {
+	if d.Live {
+		return live
+	}
+	return sandbox
 }
 
 // line prints a line, and ignores write errors.
@@ -259,18 +256,14 @@ func (d *demo) call(ctx context.Context, tool string, arguments map[string]any) 
 func (d *demo) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		err = fmt.Errorf("stopped before the video was saved: %w", ctx.Err())
+		goesOn := "The video goes on without the demo."
 		if d.requestID == "" {
-			d.line("\nStopped. Nothing was submitted.")
-		} else {
-			d.line("\nStopped. The video goes on without the demo.")
+			goesOn = "Nothing was submitted."
 		}
+		d.line("\nStopped. %s", goesOn)
 	}
 	if d.requestID != "" {
-		sandboxed := ""
-		if !d.Live {
-			sandboxed = " of a server in the sandbox"
-		}
-		d.line("To get back to the video, call get_status%s with request_id %s", sandboxed, d.requestID)
+		d.line("To get back to the video, call get_status%s with request_id %s", d.choose("", " of a server in the sandbox"), d.requestID)
 	}
 	return err
 }
