@@ -5,6 +5,7 @@ package tools
 import (
 	"context"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -16,13 +17,12 @@ type notifier interface {
 	Notify(ctx context.Context, method string, params map[string]any) error
 }
 
-// progress returns a function that sends the progress of a call to its client. It does
-// nothing if the client did not ask for that with a valid token. The protocol requires that progress
-// rises, so it sends a little more than the last time if value does not. A total of 0
-// means that it is not known.
+// progress returns a function that sends the progress of a call to its client, if that
+// asked for it with a token. The protocol requires that progress rises, so it sends a
+// little more than the last time if value does not. A total of 0 means that it is not known.
 func progress(ctx context.Context, req mcp.CallToolRequest) func(value, total float64, message string) {
 	session, ok := server.ClientSessionFromContext(ctx).(notifier)
-	if !ok || req.Params.Meta == nil || !validToken(req.Params.Meta.ProgressToken) {
+	if !ok || req.Params.Meta == nil || req.Params.Meta.ProgressToken == nil {
 		return func(float64, float64, string) {}
 	}
 	var last float64
@@ -41,34 +41,24 @@ func progress(ctx context.Context, req mcp.CallToolRequest) func(value, total fl
 	}
 }
 
-// validToken reports whether token is one that the protocol allows, a string or a number.
-// A number of 2^53 or more is none: mcp-go has rounded it, so that the client would not
-// know it again.
-func validToken(token any) bool {
-	number, isNumber := token.(float64)
-	_, isString := token.(string)
-	return isString || isNumber && math.Abs(number) < 1<<53
-}
-
 // repeat calls f every 5 s until stop is called. f does not run any more when stop
 // returns.
 func repeat(f func()) (stop func()) {
-	tick, end, ended := time.NewTicker(5*time.Second), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		defer tick.Stop()
-		for {
+	ctx, cancel := context.WithCancel(context.Background())
+	var calls sync.WaitGroup
+	calls.Go(func() {
+		for tick := time.Tick(5 * time.Second); ; {
 			select {
-			case <-tick.C:
+			case <-tick:
 				f()
-			case <-end:
+			case <-ctx.Done():
 				return
 			}
 		}
-	}()
+	})
 	return func() {
-		close(end)
-		<-ended
+		cancel()
+		calls.Wait()
 	}
 }
 
