@@ -7,6 +7,7 @@ package tools
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -68,14 +69,11 @@ func argumentsOf(t reflect.Type) []argument {
 // invalid_argument and name the argument, the rule and what came.
 func decode[In any](req mcp.CallToolRequest, arguments []argument, aliases map[string]string) (In, error) {
 	var in In
-	args, err := rawArguments(req)
-	if err != nil {
-		return in, err
+	args := map[string]json.RawMessage{}
+	if raw := req.Params.RawArguments; len(raw) > 0 && json.Unmarshal(raw, &args) != nil {
+		return in, refuse("arguments must be an object; got %s", kind(raw))
 	}
-	if err := resolve(args, aliases); err != nil {
-		return in, err
-	}
-	if err := checkNames(args, arguments); err != nil {
+	if err := cmp.Or(resolve(args, aliases), checkNames(args, arguments)); err != nil {
 		return in, err
 	}
 	fields := reflect.ValueOf(&in).Elem()
@@ -96,15 +94,6 @@ func decode[In any](req mcp.CallToolRequest, arguments []argument, aliases map[s
 		return in, checked.Validate()
 	}
 	return in, nil
-}
-
-// rawArguments returns the arguments of req by name.
-func rawArguments(req mcp.CallToolRequest) (map[string]json.RawMessage, error) {
-	args := map[string]json.RawMessage{}
-	if raw := req.Params.RawArguments; len(raw) > 0 && json.Unmarshal(raw, &args) != nil {
-		return nil, refuse("arguments must be an object; got %s", kind(raw))
-	}
-	return args, nil
 }
 
 // leftOut reports whether value means that the argument is left out. Some clients send
@@ -150,29 +139,24 @@ func checkNames(args map[string]json.RawMessage, arguments []argument) error {
 	for _, a := range arguments {
 		names = append(names, a.name)
 	}
-	unknown := ""
-	for _, name := range slices.Sorted(maps.Keys(args)) {
-		if !slices.Contains(names, name) {
-			unknown = name
-			break
-		}
-	}
+	known := strings.Join(names, ", ")
+	unknown := slices.DeleteFunc(slices.Sorted(maps.Keys(args)), func(name string) bool { return slices.Contains(names, name) })
 	for _, a := range arguments {
-		if !a.required || !leftOut(a.name, args[a.name]) {
-			continue
+		switch {
+		case !a.required || !leftOut(a.name, args[a.name]):
+		case len(unknown) > 0:
+			return refuse("%s is required; got the unknown argument %s, which is none of %s", a.name, text.Quote(unknown[0]), known)
+		default:
+			return refuse("%s is required; got %s", a.name, show(args[a.name]))
 		}
-		if unknown != "" {
-			return refuse("%s is required; got the unknown argument %s, which is none of %s", a.name, text.Quote(unknown), strings.Join(names, ", "))
-		}
-		return refuse("%s is required; got %s", a.name, show(args[a.name]))
 	}
-	if unknown != "" {
-		if near := text.Near(unknown, names); near != "" {
-			return refuse("unknown argument %s; the nearest known one is %q, of %s", text.Quote(unknown), near, strings.Join(names, ", "))
-		}
-		return refuse("unknown argument %s, which is none of %s", text.Quote(unknown), strings.Join(names, ", "))
+	if len(unknown) == 0 {
+		return nil
 	}
-	return nil
+	if near := text.Near(unknown[0], names); near != "" {
+		return refuse("unknown argument %s; the nearest known one is %q, of %s", text.Quote(unknown[0]), near, known)
+	}
+	return refuse("unknown argument %s, which is none of %s", text.Quote(unknown[0]), known)
 }
 
 // read returns value as the string, bool, int or []string of the argument's field. It

@@ -45,6 +45,7 @@ func TestBadArgumentsAreRefusedInClearWords(t *testing.T) {
 		{"generate_video", `{"prompt":"x","promt":"y"}`, `unknown argument "promt"; the nearest known one is "prompt", of ` + videoFields + "." + correctSubmit},
 		{"generate_video", `{"prompt":"x","orientaton":"portrait"}`, `unknown argument "orientaton"; the nearest known one is "orientation", of ` + videoFields + "." + correctSubmit},
 		{"generate_video", `{"prompt":"x","Prompt":"y"}`, `unknown argument "Prompt"; the nearest known one is "prompt", of ` + videoFields + "." + correctSubmit},
+		{"generate_video", `{"prompt":"x","":"y"}`, `unknown argument ""; the nearest known one is "prompt", of ` + videoFields + "." + correctSubmit},
 		{"generate_video", `{"prompt":"x","image_url":null}`, `unknown argument "image_url", which is none of ` + videoFields + "." + correctSubmit},
 		// Of a missing and an unknown one, the missing one first.
 		{"get_status", `{"requestId":"x"}`, `request_id is required; got the unknown argument "requestId", which is none of request_id.` + correct},
