@@ -12,6 +12,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"code.dny.dev/ssrf"
 )
 
 // DefaultGatewayURL is the gateway's origin (API, "Authentication").
@@ -90,19 +94,28 @@ func IsLoopback(host string) bool {
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
-// isPublic reports whether host may be one on the internet: no name or address of this
-// computer or of a network that it is in. A name without a dot is of the latter.
-func isPublic(host string) bool {
+// IsPublic reports whether host may be one on the internet: no name or address of this
+// computer or of a network that it is in, for which a name without a dot is one. Systems
+// take a name whose last part is a number for an old form of an IPv4 address, as in 127.1.
+func IsPublic(host string) bool {
 	host = normalHost(host)
-	if addr, err := netip.ParseAddr(host); err == nil {
-		addr = addr.Unmap()
-		return addr.IsGlobalUnicast() && !addr.IsPrivate()
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		last := host[strings.LastIndexByte(host, '.')+1:]
+		first, _ := utf8.DecodeRuneInString(last)
+		return last != host && unicode.IsLetter(first) && !slices.Contains([]string{"localhost", "local", "localdomain", "internal", "lan"}, last)
 	}
-	// Systems take a last part that is a number for an old form of an IPv4 address, as in 127.1.
-	last := host[strings.LastIndexByte(host, '.')+1:]
-	_, err := strconv.ParseUint(last, 0, 64)
-	return last != host && err != nil && !slices.Contains([]string{"localhost", "local", "localdomain", "internal", "lan"}, last)
+	addr = addr.Unmap()
+	if ssrf.IPv6NAT64Prefix.Contains(addr) { // the IPv4 address that it holds counts (RFC 6052)
+		b := addr.As16()
+		addr = netip.AddrFrom4([4]byte(b[12:]))
+	}
+	return publicAddresses.SafeAddr(addr) == nil
 }
+
+var publicAddresses = ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(
+	netip.MustParsePrefix("168.63.129.16/32"), // Azure's metadata and platform services
+))
 
 // isOwn reports whether address is a URL with the gateway's scheme, host and port, to
 // which the key may be sent.

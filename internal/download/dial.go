@@ -13,8 +13,6 @@ import (
 	"time"
 	"unicode"
 
-	"code.dny.dev/ssrf"
-
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
 )
@@ -119,19 +117,13 @@ func shownURL(u *url.URL) string {
 
 // checkProxied refuses URLs that a proxy must not be asked for: those with another
 // port than https has, and those of hosts within a network. The proxy resolves the
-// names, so the addresses that they lead to are not checked.
+// names, so the addresses that they lead to are not checked. Letters beyond ASCII in a
+// name may be mapped to those of another host.
 func checkProxied(u *url.URL) error {
-	host := strings.TrimSuffix(u.Hostname(), ".")
-	address, err := netip.ParseAddr(host)
-	top := host[strings.LastIndex(host, ".")+1:]
-	switch {
+	switch host := u.Hostname(); {
 	case u.Scheme != "https" || u.Port() != "" && u.Port() != "443":
 		return failed("through a proxy its address must be https on port 443; got %s", text.Quote(shownURL(u)))
-	case err == nil && isPublic(address):
-		return nil
-	case err == nil || top == host || top < "A" || strings.EqualFold(top, "localhost") || strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }):
-		// A name without a dot is of the local network. A number at the end makes an
-		// address in another notation. Letters beyond ASCII may be mapped to either.
+	case !pixazo.IsPublic(host) || strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }):
 		return failed("its host %s is not one of the public internet", text.Quote(u.Host))
 	}
 	return nil
@@ -142,23 +134,8 @@ func checkProxied(u *url.URL) error {
 // another address after the check.
 func refusePrivate(_, address string, _ syscall.RawConn) error {
 	host, err := netip.ParseAddrPort(address)
-	if err != nil || !isPublic(host.Addr()) {
+	if err != nil || !pixazo.IsPublic(host.Addr().String()) {
 		return failed("its host is at %s, which is not an address of the public internet", text.Quote(address))
 	}
 	return nil
-}
-
-var public = ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(
-	netip.MustParsePrefix("168.63.129.16/32"), // Azure's metadata and platform services
-))
-
-// isPublic reports whether an address is of the public internet. If it holds an
-// IPv4 address for NAT64 (RFC 6052), it reports that of the IPv4 address.
-func isPublic(a netip.Addr) bool {
-	a = a.Unmap()
-	if ssrf.IPv6NAT64Prefix.Contains(a) {
-		b := a.As16()
-		a = netip.AddrFrom4([4]byte(b[12:]))
-	}
-	return a.IsValid() && public.SafeAddr(a) == nil
 }

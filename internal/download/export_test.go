@@ -5,7 +5,6 @@ package download
 
 // The rules of this package.
 var (
-	IsPublic      = isPublic
 	CheckFilename = checkFilename
 	CheckProxied  = checkProxied
 	DefaultName   = defaultName

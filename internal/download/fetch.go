@@ -40,13 +40,14 @@ func (p *part) fetch(ctx context.Context, link string) error {
 	if err != nil {
 		return failed("its address can't be read")
 	}
-	if err := p.checkLink(req.URL); err != nil {
+	req.Header.Set("User-Agent", p.options.UserAgent)
+	req.Header.Set("Accept-Encoding", "identity")
+	if err := cmp.Or(p.checkLink(req.URL), p.restart()); err != nil {
 		return err
 	}
-	p.total, p.etag = -1, "" // nothing of this link is in the file
 	pause, through := p.options.RetryPause, p.through(req)
 	for try := 1; ; try++ {
-		err := p.try(ctx, req)
+		err := p.try(ctx, req.Clone(ctx))
 		var again transient
 		switch {
 		case ctx.Err() != nil:
@@ -63,7 +64,6 @@ func (p *part) fetch(ctx context.Context, link string) error {
 		case <-time.After(pause):
 			pause *= 2
 		case <-ctx.Done():
-			return ctx.Err()
 		}
 	}
 }
@@ -77,23 +77,20 @@ func (p *part) try(ctx context.Context, req *http.Request) error {
 	})
 	defer p.timer.Stop()
 
-	req = req.Clone(ctx)
-	req.Header.Set("User-Agent", p.options.UserAgent)
-	req.Header.Set("Accept-Encoding", "identity")
-	if p.etag == "" && p.total < 0 || p.total >= 0 && p.done >= p.total {
-		// The file has nothing of this link yet, or it can't be resumed: neither a tag
-		// nor a size would tell whether the rest belongs to it.
+	tag := strongETag(p.header)
+	if tag == "" && p.total < 0 || p.total >= 0 && p.done >= p.total {
+		// Nothing would tell whether the rest belongs to what is there, or there is none.
 		if err := p.restart(); err != nil {
 			return err
 		}
 	}
 	if p.done > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", p.done))
-		if p.etag != "" {
-			req.Header.Set("If-Range", p.etag)
+		if tag != "" {
+			req.Header.Set("If-Range", tag)
 		}
 	}
-	resp, err := p.client.Do(req)
+	resp, err := p.client.Do(req.WithContext(ctx))
 	if err != nil {
 		return explain(ctx, err)
 	}
@@ -142,30 +139,45 @@ func (p *part) accept(resp *http.Response) error {
 		return failed("the server sent it packed (%s), though nothing packed was asked for", text.Quote(coding))
 	}
 	switch code := resp.StatusCode; {
-	case code == http.StatusOK:
 	case code == http.StatusPartialContent && p.done > 0, code == http.StatusRequestedRangeNotSatisfiable:
-		first, total, ok := contentRange(resp.Header.Get("Content-Range"))
-		if !ok || code != http.StatusPartialContent || first != p.done || p.total >= 0 && total != p.total ||
-			strongETag(resp) != p.etag || p.changed(resp) || notVideo(resp) != "" {
+		if code != http.StatusPartialContent || !p.continues(resp) {
 			return cmp.Or[error](p.restart(), transient{errors.New("the file changed on the server")})
 		}
-		p.total = total
-		return p.checkSize(total)
+		return p.checkSize(p.total)
 	case code == http.StatusForbidden || code == http.StatusNotFound || code == http.StatusGone:
 		return fmt.Errorf("%w (HTTP %d)", errExpired, code)
 	case code == http.StatusTooManyRequests || code == http.StatusRequestTimeout || code >= 500:
 		return transient{fmt.Errorf("the server answered HTTP %d", code)}
-	default:
+	case code != http.StatusOK:
 		return failed("the server answered HTTP %d", code)
 	}
 	if err := p.restart(); err != nil {
 		return err
 	}
-	p.total, p.etag, p.header = resp.ContentLength, strongETag(resp), resp.Header
+	p.total, p.header = resp.ContentLength, resp.Header
 	if declared := notVideo(resp); declared != "" {
 		return failed("the server sent %s, not a video", text.Quote(declared))
 	}
 	return p.checkSize(p.total)
+}
+
+// continues reports whether an answer has all that the file lacks, of the same version,
+// and then sets p.total. A weak ETag or a date can't prove that both are of one version,
+// only that they are not.
+func (p *part) continues(resp *http.Response) bool {
+	var first, last, total int64
+	n, _ := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/%d", &first, &last, &total)
+	if n != 3 || first != p.done || first > last || last != total-1 || p.total >= 0 && total != p.total ||
+		strongETag(resp.Header) != strongETag(p.header) || notVideo(resp) != "" {
+		return false
+	}
+	for _, name := range []string{"ETag", "Last-Modified"} {
+		if before, now := p.header.Get(name), resp.Header.Get(name); before != "" && now != "" && before != now {
+			return false
+		}
+	}
+	p.total = total
+	return true
 }
 
 // notVideo returns the media type that an answer states, if it can't be that of a video;
@@ -176,18 +188,6 @@ func notVideo(resp *http.Response) string {
 		return declared
 	}
 	return ""
-}
-
-// changed reports whether an answer with the rest of a file states another version than
-// the answer with its beginning did. A weak ETag or a date can't prove that both are of
-// one version, only that they are not.
-func (p *part) changed(resp *http.Response) bool {
-	for _, name := range []string{"ETag", "Last-Modified"} {
-		if before, now := p.header.Get(name), resp.Header.Get(name); before != "" && now != "" && before != now {
-			return true
-		}
-	}
-	return false
 }
 
 // copyBody appends body to the file.
@@ -213,18 +213,9 @@ func (p *part) copyBody(ctx context.Context, body io.Reader) error {
 
 // strongETag returns the ETag of an answer if equal tags mean equal bytes, else ""
 // (RFC 9110, section 8.8.3).
-func strongETag(resp *http.Response) string {
-	if tag := resp.Header.Get("ETag"); strings.HasPrefix(tag, `"`) {
+func strongETag(header http.Header) string {
+	if tag := header.Get("ETag"); strings.HasPrefix(tag, `"`) {
 		return tag
 	}
 	return ""
-}
-
-// contentRange reads a header like "bytes 100-199/200". ok is false unless the
-// range reaches the end of the file, and for a total of *, which would not tell
-// whether it is still the same file.
-func contentRange(s string) (first, total int64, ok bool) {
-	var last int64
-	n, _ := fmt.Sscanf(s, "bytes %d-%d/%d", &first, &last, &total)
-	return first, total, n == 3 && first <= last && last == total-1
 }

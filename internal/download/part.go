@@ -42,8 +42,7 @@ type part struct {
 	file      *os.File
 	done      int64       // bytes in the file
 	total     int64       // bytes of the whole video; -1 when it is not known
-	etag      string      // of the content of the file; "" when there is no strong one
-	header    http.Header // of the answer that the file begins with
+	header    http.Header // of the answer that the file begins with; nil when it is empty
 	mediaType string      // "" until the first bytes were checked
 	timer     *time.Timer // cancels a try that is too slow
 	missing   int64       // bytes that must come before timer fires
@@ -197,7 +196,7 @@ func (p *part) checkSize(size int64) error {
 
 // restart empties the file.
 func (p *part) restart() error {
-	p.done, p.total, p.etag, p.mediaType = 0, -1, "", ""
+	p.done, p.total, p.header, p.mediaType = 0, -1, nil, ""
 	if err := p.file.Truncate(0); err != nil {
 		return p.diskError(err)
 	}

@@ -18,10 +18,7 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-const (
-	endTime     = time.Second // the longest wait for a cancelled transfer to end: a disk may not answer
-	failureTime = time.Hour   // how long the error of a transfer without waiters is kept for the next call
-)
+const endTime = time.Second // the longest wait for a cancelled transfer to end: a disk may not answer
 
 // Jobs tells a Saver of video jobs, and records which files it saved.
 type Jobs interface {
@@ -82,11 +79,9 @@ type Saver struct {
 	client  *http.Client
 	own     string         // origin of a gateway on this computer, else ""
 	running sync.WaitGroup // transfers that join started
-	ctx     context.Context
-	cancel  context.CancelFunc // ends all transfers
 
 	mu        sync.Mutex
-	transfers map[Request]*transfer
+	transfers map[Request]*transfer // all that run, unless they are cancelled, and those that nobody heard fail
 }
 
 // New returns a saver of the videos of jobs.
@@ -101,14 +96,17 @@ func New(jobs Jobs, o Options) *Saver {
 		s.own = pixazo.OriginOf(u)
 	}
 	s.client = s.newClient()
-	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
 
 // Finish cancels the transfers under way and waits until they have removed
 // their unfinished files, for a second at most.
 func (s *Saver) Finish() {
-	s.cancel()
+	s.mu.Lock()
+	for _, t := range s.transfers {
+		t.cancel()
+	}
+	s.mu.Unlock()
 	done := make(chan struct{})
 	go func() {
 		s.running.Wait()
@@ -161,17 +159,19 @@ func (s *Saver) Save(ctx context.Context, req Request, timeout time.Duration, re
 	return saved, err
 }
 
-// AutoSave saves the video of a finished job below dir without a call that
-// asked for it. The caller has locked out other processes (see Jobs.HoldSave). name is
-// the name that an earlier try passed to named. If it is "", AutoSave chooses a
-// free name and passes it to named before it writes anything; an error of named
-// ends the save. If the journal can't record the file, it returns an error, and with
-// the same name another call records the file that is there. When ctx ends, it waits up
-// to a second until the transfer has removed its unfinished file, or recorded a complete
-// one.
+// AutoSave saves the video of a finished job below dir without a call that asked for it.
+// The caller has locked out other processes (see Jobs.HoldSave). name is the one that an
+// earlier try passed to named; if it is "", AutoSave chooses a free name and passes it to
+// named before it writes anything. An error of named, or of the journal that can't record
+// the file, is returned; in the latter case a call with the same name records the file that
+// is there. When ctx ends, it waits up to a second until no unfinished file is left.
 func (s *Saver) AutoSave(ctx context.Context, dir, requestID, name string, named func(name string) error) error {
 	t := &transfer{Saver: s, req: Request{RequestID: requestID, Dir: dir, Filename: name}, named: named}
-	ended := make(chan error, 1)
+	late, ended := make(chan struct{}), make(chan error, 1)
+	defer context.AfterFunc(ctx, func() {
+		time.Sleep(endTime)
+		close(late)
+	})()
 	go func() {
 		_, err := t.run(ctx)
 		ended <- err
@@ -179,12 +179,7 @@ func (s *Saver) AutoSave(ctx context.Context, dir, requestID, name string, named
 	select {
 	case err := <-ended:
 		return err
-	case <-ctx.Done():
-	}
-	select {
-	case err := <-ended:
-		return err
-	case <-time.After(endTime):
+	case <-late:
 		return ctx.Err()
 	}
 }
@@ -231,34 +226,25 @@ func (s *Saver) attend(ctx context.Context, req Request, timeout time.Duration, 
 }
 
 // join returns the transfer of req with one more waiter, and starts it, with the
-// values of ctx, if there is none.
+// values of ctx, if there is none. If a transfer fails while nobody waits, the next call
+// gets its error, instead of starting the same transfer again.
 func (s *Saver) join(ctx context.Context, req Request) *transfer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.transfers[req]
 	if t == nil {
-		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		stop := context.AfterFunc(s.ctx, cancel)
-		t = &transfer{Saver: s, req: req, cancel: cancel, ended: make(chan struct{})}
+		t = &transfer{Saver: s, req: req, ended: make(chan struct{})}
+		ctx, t.cancel = context.WithCancel(context.WithoutCancel(ctx))
 		s.transfers[req] = t
 		s.running.Go(func() {
 			t.saved, t.err = t.run(ctx)
-			stop()
-			cancel()
+			t.cancel()
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			close(t.ended)
 			if t.err == nil || t.waiting > 0 {
 				s.forget(t)
-				return
 			}
-			// The next call gets the error of a transfer without waiters, instead of
-			// starting the same transfer again.
-			time.AfterFunc(failureTime, func() {
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				s.forget(t)
-			})
 		})
 	}
 	t.waiting++
