@@ -7,12 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,21 +21,19 @@ import (
 // returns one check for each client.
 func (r *report) checkClients(ctx context.Context) (checks []Check) {
 	for _, c := range r.clients() {
-		check := Check{Name: "client." + c.name, Status: statusOK}
-		var details, fixes []string
-		for _, found := range r.checkConfiguration(ctx, c) {
-			if found.Status == statusFail || check.Status == statusOK {
-				check.Status = found.Status
-			}
-			details = append(details, found.Detail)
-			if found.Fix != "" && !slices.Contains(fixes, found.Fix) {
-				fixes = append(fixes, found.Fix)
+		check := Check{"client." + c.name, statusOK, c.title + " is not set up here", ""}
+		if found := r.checkConfiguration(ctx, c); found != nil {
+			check.Detail = ""
+			for _, f := range found {
+				if f.Status == statusFail || check.Status == statusOK {
+					check.Status = f.Status
+				}
+				check.Detail = strings.TrimPrefix(check.Detail+"; "+f.Detail, "; ")
+				if !strings.Contains(check.Fix, f.Fix) {
+					check.Fix = strings.TrimPrefix(check.Fix+"; "+f.Fix, "; ")
+				}
 			}
 		}
-		if details == nil {
-			details = []string{c.title + " is not set up here"}
-		}
-		check.Detail, check.Fix = strings.Join(details, "; "), strings.Join(fixes, "; ")
 		checks = append(checks, check)
 	}
 	return checks
@@ -57,12 +53,10 @@ func (r *report) checkConfiguration(ctx context.Context, c client) (checks []Che
 	if err != nil {
 		return []Check{{Status: statusWarn, Detail: err.Error(), Fix: "correct it by hand"}}
 	}
-	for _, name := range slices.Sorted(maps.Keys(d.entries)) {
-		switch e := d.entries[name]; {
-		case !r.ours(name, e):
-		case e.URL != "":
-			checks = append(checks, r.checkRemote(ctx, c, name, e))
-		default:
+	for _, name := range d.ours(r.Options) {
+		if e := d.entries[name]; e.URL != "" {
+			checks = append(checks, checkRemote(ctx, c, name, e.URL))
+		} else {
 			checks = append(checks, r.checkEntry(c, name, e))
 		}
 	}
@@ -90,11 +84,7 @@ func (r *report) checkEntry(c client, name string, e entry) Check {
 	}
 	settings, err := r.settingsOf(e)
 	if err != nil {
-		fix := "change the arguments or the env of the entry " + name + " by hand"
-		if check.Fix != "" {
-			fix = check.Fix + "; " + fix
-		}
-		check.worsen(statusFail, ", which refuses its settings: "+err.Error(), fix)
+		check.worsen(statusFail, ", which refuses its settings: "+err.Error(), "change the arguments or the env of the entry "+name+" by hand")
 		return check
 	}
 	key, err := settings.Key()
@@ -105,10 +95,7 @@ func (r *report) checkEntry(c client, name string, e entry) Check {
 	case settings.Sandbox || err == nil && key.IsZero():
 		return check
 	case err != nil:
-		check.Detail += ", which finds no key: " + err.Error()
-		if check.Status == statusOK {
-			check.Status, check.Fix = statusWarn, "put the key there"
-		}
+		check.worsen(statusWarn, ", which finds no key: "+err.Error(), "put the key there")
 		return check
 	}
 	r.secrets = append(r.secrets, key)
@@ -118,13 +105,13 @@ func (r *report) checkEntry(c client, name string, e entry) Check {
 
 // checkRemote checks whether a team server answers at the URL of an entry. It sends no
 // token.
-func (r *report) checkRemote(ctx context.Context, c client, name string, e entry) Check {
-	check := Check{Status: statusOK, Detail: fmt.Sprintf("%s: %s calls %s", c.file, name, e.URL)}
-	if u, err := url.Parse(e.URL); err != nil || pixazo.OriginOf(u) == "" {
+func checkRemote(ctx context.Context, c client, name, address string) Check {
+	check := Check{Status: statusOK, Detail: fmt.Sprintf("%s: %s calls %s", c.file, name, address)}
+	if u, err := url.Parse(address); err != nil || pixazo.OriginOf(u) == "" {
 		check.worsen(statusFail, ", which is no https address, so that others could read what is sent", "correct the url of the entry "+name+" by hand")
 		return check
 	}
-	switch status, err := Probe(ctx, e.URL); {
+	switch status, err := Probe(ctx, address); {
 	case err != nil:
 		check.worsen(statusFail, ", which can't be reached: "+err.Error(), "ask whoever runs it, or look at the connection")
 	case status == http.StatusNotFound || status >= 500 || status >= 300 && status < 400:

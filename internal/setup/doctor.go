@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -40,9 +39,18 @@ type Check struct {
 	Fix    string `json:"fix,omitempty"`
 }
 
-// worsen sets status and fix, and adds what is wrong to the detail.
+// worsen adds what is wrong to the detail, how to fix it to the fix, and sets the status
+// unless that is statusFail already.
 func (c *Check) worsen(status, wrong, fix string) {
-	c.Status, c.Detail, c.Fix = status, c.Detail+wrong, fix
+	if c.Status != statusFail {
+		c.Status = status
+	}
+	c.Detail, c.Fix = c.Detail+wrong, strings.Trim(c.Fix+"; "+fix, "; ")
+}
+
+// another returns a fix for the setting of this name.
+func another(name string) string {
+	return "name another with --" + name + " (PIXAZO_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + ")"
 }
 
 // Report holds the checks of one run.
@@ -65,14 +73,13 @@ func (o Options) doctor(ctx context.Context) error {
 			failed++
 		}
 	}
-	err := o.write(Report{failed == 0, checks})
-	switch {
-	case err == nil && failed == 1:
-		err = errors.New("1 problem found")
-	case err == nil && failed > 1:
-		err = fmt.Errorf("%d problems found", failed)
+	switch err := o.write(Report{failed == 0, checks}); {
+	case err != nil || failed == 0:
+		return err
+	case failed == 1:
+		return errors.New("1 problem found")
 	}
-	return err
+	return fmt.Errorf("%d problems found", failed)
 }
 
 // report is what the checks of one run share.
@@ -130,80 +137,58 @@ func (r *report) check(ctx context.Context) []Check {
 	}
 	clients := r.checkClients(ctx)
 	checks = append(checks, r.checkGateway(ctx)...)
-	state := r.checkFolder("state-dir", s.StateDir)
+	state := checkFolder("state-dir", s.StateDir)
 	checks = append(checks, state)
 	if state.Status == statusOK {
 		checks = append(checks, r.checkJournal())
 	}
-	checks = append(checks, r.checkFolder("output-dir", s.OutputDir), r.checkFiles())
+	checks = append(checks, checkFolder("output-dir", s.OutputDir), checkFiles(s.FilesDirs))
 	if s.LogFile != "" {
-		checks = append(checks, r.checkLog())
+		checks = append(checks, checkLog(s.LogFile))
 	}
 	return append(checks, clients...)
 }
 
 // checkFolder checks whether files can be made in dir or, if that does not exist, in the
 // nearest folder above it. name is the setting that gives dir.
-func (o Options) checkFolder(name, dir string) Check {
-	fix := "name another with --" + name + " (PIXAZO_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + ")"
+func checkFolder(name, dir string) Check {
 	if dir == "" {
-		return Check{name, statusFail, "not known without a home directory", fix}
+		return Check{name, statusFail, "not known without a home directory", another(name)}
 	}
-	there, err := nearest(dir)
-	if err == nil {
-		err = disk.TryWrite(there)
+	there, detail := dir, dir+" can be written"
+	for filepath.Dir(there) != there {
+		if _, err := os.Lstat(there); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		there, detail = filepath.Dir(there), dir+" is not there yet; the first server that needs it makes it"
 	}
-	switch {
-	case err != nil:
-		return Check{name, statusFail, err.Error(), "make it writable, or " + fix}
-	case there != dir:
-		return Check{name, statusOK, dir + " is not there yet; the first server that needs it makes it", ""}
+	if err := disk.TryWrite(there); err != nil {
+		return Check{name, statusFail, err.Error(), "make it writable, or " + another(name)}
 	}
-	return Check{name, statusOK, dir + " can be written", ""}
+	return Check{name, statusOK, detail, ""}
 }
 
-// nearest returns dir if it exists, else the nearest folder above it that exists.
-func nearest(dir string) (string, error) {
-	for {
-		info, err := os.Stat(dir)
-		if err == nil && !info.IsDir() {
-			return "", fmt.Errorf("%s is not a folder", dir)
-		}
-		if !errors.Is(err, fs.ErrNotExist) || filepath.Dir(dir) == dir {
-			return dir, err
-		}
-		if _, err := os.Lstat(dir); err == nil {
-			return "", fmt.Errorf("%s is a link to a folder that does not exist", dir)
-		}
-		dir = filepath.Dir(dir)
+func checkLog(path string) Check {
+	if err := config.TryLogFile(path); err != nil {
+		return Check{"log-file", statusFail, err.Error(), "make it writable, or " + another("log-file")}
 	}
+	return Check{"log-file", statusOK, path + " can be written", ""}
 }
 
-func (o Options) checkLog() Check {
-	if err := config.TryLogFile(o.Settings.LogFile); err != nil {
-		return Check{"log-file", statusFail, err.Error(), "make it writable, or name another with --log-file (PIXAZO_LOG_FILE)"}
+func checkFiles(dirs []string) Check {
+	check := Check{"files-dir", statusOK, strings.Join(dirs, ", ") + " can be read", ""}
+	if dirs == nil {
+		check.Detail = "none, so no local files can be attached"
 	}
-	return Check{"log-file", statusOK, o.Settings.LogFile + " can be written", ""}
-}
-
-func (o Options) checkFiles() Check {
-	const name = "files-dir"
-	var wrong []string
-	for _, dir := range o.Settings.FilesDirs {
+	for _, dir := range dirs {
 		if _, err := os.ReadDir(dir); err != nil {
-			wrong = append(wrong, err.Error())
+			return Check{check.Name, statusFail, err.Error(), "make the folder readable, or " + another(check.Name)}
+		}
+		if disk.IsWhole(dir) {
+			check.worsen(statusWarn, ": one is the whole file system, from which a server attaches nothing", another(check.Name))
 		}
 	}
-	all := strings.Join(o.Settings.FilesDirs, ", ")
-	switch {
-	case all == "":
-		return Check{name, statusOK, "none, so no local files can be attached", ""}
-	case len(wrong) > 0:
-		return Check{name, statusFail, strings.Join(wrong, "; "), "make the folder readable, or name another with --files-dir (PIXAZO_FILES_DIR)"}
-	case slices.ContainsFunc(o.Settings.FilesDirs, disk.IsWhole):
-		return Check{name, statusWarn, all + ": one is the whole file system, from which a server attaches nothing", "name a folder below it with --files-dir (PIXAZO_FILES_DIR)"}
-	}
-	return Check{name, statusOK, all + " can be read", ""}
+	return check
 }
 
 func (o Options) checkJournal() Check {
@@ -249,15 +234,13 @@ func (r *report) checkGateway(ctx context.Context) []Check {
 		err = client.Ping(ctx)
 	}
 	gateway := Check{Name: "gateway", Status: statusOK, Detail: fmt.Sprintf("%s answered in %d ms", r.Settings.GatewayURL, time.Since(began).Milliseconds())}
-	e := &pixazo.Error{Code: pixazo.GatewayUnreachable, Message: fmt.Sprint(err)} // for any other type of error
-	errors.As(err, &e)
+	e := pixazo.AsError(err, pixazo.GatewayUnreachable)
 	switch {
-	case err == nil && found.IsZero(), pixazo.IsCode(err, pixazo.Unauthorized) && found.IsZero():
+	case found.IsZero() && (err == nil || e.Code == pixazo.Unauthorized):
 	case err == nil:
 		key.Detail += ", accepted by the gateway"
 	case e.Code == pixazo.GatewayUnreachable, e.Code == pixazo.Cancelled:
-		gateway.Status, gateway.Detail = statusFail, r.Settings.GatewayURL+" can't be reached: "+e.Message
-		gateway.Fix = "look at the connection, a proxy (HTTPS_PROXY) and --gateway-url"
+		gateway = Check{gateway.Name, statusFail, r.Settings.GatewayURL + " can't be reached: " + e.Message, "look at the connection, a proxy (HTTPS_PROXY) and --gateway-url"}
 		if !found.IsZero() {
 			key.Detail += ", not tried"
 		}
@@ -277,25 +260,17 @@ func (r *report) checkGateway(ctx context.Context) []Check {
 
 // checkKey checks the result of Settings.Key without asking the gateway.
 func (r *report) checkKey(found pixazo.Key, err error) Check {
-	key := Check{Name: "key", Status: statusOK}
 	source, end := r.Settings.KeySource()
 	file := r.Settings.APIKeyFile
 	switch {
 	case err != nil:
-		key.Status, key.Detail, key.Fix = statusFail, err.Error(), "put the key there and nothing else"
-		return key
+		return Check{"key", statusFail, err.Error(), "put the key there and nothing else"}
 	case found.IsZero() && r.keyed != nil:
-		key.Detail = "none for a server that is started here, but " + strings.Join(r.keyed, ", ")
-		return key
+		return Check{"key", statusOK, "none for a server that is started here, but " + strings.Join(r.keyed, ", "), ""}
 	case found.IsZero():
-		key.Status, key.Detail = statusFail, "none found"
-		key.Fix = "make one at " + pixazo.KeyURL + "; pixazo-mcp install asks for it and stores it"
-		if file != "" {
-			key.Fix += " in " + file
-		}
-		return key
+		return Check{"key", statusFail, "none found", "make one at " + pixazo.KeyURL + "; pixazo-mcp install asks for it and stores it"}
 	}
-	key.Detail = "from " + source
+	key := Check{"key", statusOK, "from " + source, ""}
 	if end != "" {
 		key.Detail += ", ends in " + end
 	}

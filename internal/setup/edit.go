@@ -145,6 +145,16 @@ func (d *document) readEntries() error {
 	return nil
 }
 
+// ours returns the names of this program's entries.
+func (d *document) ours(o Options) (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(d.entries)) {
+		if o.ours(name, d.entries[name]) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // text returns the document as it is written to the file.
 func (d *document) text() []byte {
 	packed := d.value.Pack()
@@ -184,7 +194,7 @@ func (d *document) put(name string, e entry, kind string) error {
 	return d.verify()
 }
 
-// remove removes the entries with these names.
+// remove removes the entries with these names, and the comments that go with them.
 func (d *document) remove(names []string) error {
 	if len(names) == 0 {
 		return nil
@@ -193,20 +203,19 @@ func (d *document) remove(names []string) error {
 	if !ok {
 		return fmt.Errorf("%q in it is not an object", d.servers)
 	}
-	comma := trailingComma(servers)
+	comma := hasTrailingComma(servers)
 	for _, name := range names {
-		if err := d.patch("remove", "/"+d.servers+pointer(name), "null"); err != nil {
+		if err := d.value.Patch(fmt.Appendf(nil, `[{"op": "remove", "path": %s}]`, quote("/"+d.servers+pointer(name)))); err != nil {
 			return err
 		}
 		delete(d.entries, name)
 	}
-	d.tidy(servers, 1, comma)
-	open := hujson.Extra(nil)
-	if len(servers.Members) > 0 {
-		open = servers.Members[0].Name.BeforeExtra
-	}
-	if bytes.ContainsRune(servers.AfterExtra, '\n') && len(bytes.TrimSpace(servers.AfterExtra)) == 0 && !bytes.ContainsRune(open, '\n') {
-		servers.AfterExtra = open // the object is on one line, and so is its bracket
+	if len(servers.Members) == 0 {
+		servers.AfterExtra = bytes.TrimSpace(servers.AfterExtra)
+	} else if last := &servers.Members[len(servers.Members)-1].Value; !comma { // it may have been followed by another
+		servers.AfterExtra, last.AfterExtra = slices.Concat(last.AfterExtra, servers.AfterExtra), nil
+	} else if last.AfterExtra == nil {
+		last.AfterExtra = hujson.Extra{}
 	}
 	return d.verify()
 }
@@ -221,61 +230,46 @@ func (d *document) verify() error {
 	return err
 }
 
-// set sets a member of the object at path. A new member is added at the end, on a line of
-// its own.
+// set sets a member of the object at path to value, which is JSON. A new member is added
+// at the end, on a line of its own.
 func (d *document) set(path, name, value string) error {
-	if d.value.Find(path+pointer(name)) != nil {
-		return d.patch("replace", path+pointer(name), value)
+	parsed, err := hujson.Parse([]byte(value))
+	if err != nil {
+		return err
+	}
+	if there := d.value.Find(path + pointer(name)); there != nil {
+		there.Value = parsed.Value
+		return nil
 	}
 	obj, ok := d.value.Find(path).Value.(*hujson.Object)
 	if !ok {
 		return fmt.Errorf("%q is not an object", path)
 	}
-	comma, depth := trailingComma(obj), strings.Count(path, "/")
-	if err := d.patch("add", path+pointer(name), value); err != nil {
-		return err
+	parsed.BeforeExtra = hujson.Extra(" ")
+	if hasTrailingComma(obj) {
+		parsed.AfterExtra = hujson.Extra{}
 	}
-	last := &obj.Members[len(obj.Members)-1]
-	last.Value.BeforeExtra = hujson.Extra(" ")
-	last.Name.BeforeExtra = d.endLine(last.Name.BeforeExtra, depth+1)
-	obj.AfterExtra = d.endLine(obj.AfterExtra, depth)
-	d.tidy(obj, depth, comma)
+	line, _, _ := bytes.Cut(obj.AfterExtra, []byte("\n")) // a comment behind the last member stays there
+	if bytes.Contains(line, []byte("/*")) {
+		line = obj.AfterExtra // since the comment may have several lines
+	}
+	depth := strings.Count(path, "/")
+	newName := hujson.Value{BeforeExtra: d.endLine(line, depth+1), Value: hujson.String(name)}
+	obj.Members = append(obj.Members, hujson.ObjectMember{Name: newName, Value: parsed})
+	obj.AfterExtra = d.endLine(obj.AfterExtra[len(line):], depth)
 	return nil
 }
 
-// trailingComma reports whether obj has a comma behind its last member.
-func trailingComma(obj *hujson.Object) bool {
+// hasTrailingComma reports whether obj has a comma behind its last member.
+func hasTrailingComma(obj *hujson.Object) bool {
 	n := len(obj.Members)
 	return n > 0 && obj.Members[n-1].Value.AfterExtra != nil
-}
-
-// tidy is called after the last member of obj has become another one. It sets or removes
-// the trailing comma, and indents the closing bracket by depth steps if that is on a line
-// of its own.
-func (d *document) tidy(obj *hujson.Object, depth int, comma bool) {
-	if n := len(obj.Members); n > 0 {
-		last := &obj.Members[n-1].Value
-		if !comma {
-			obj.AfterExtra = slices.Concat(last.AfterExtra, obj.AfterExtra)
-			last.AfterExtra = nil
-		} else if last.AfterExtra == nil {
-			last.AfterExtra = hujson.Extra{}
-		}
-	}
-	if bytes.ContainsRune(obj.AfterExtra, '\n') {
-		obj.AfterExtra = d.endLine(obj.AfterExtra, depth)
-	}
 }
 
 // endLine returns extra, the space and comments between two values, so that it ends with
 // a line break and depth steps of indentation.
 func (d *document) endLine(extra hujson.Extra, depth int) hujson.Extra {
 	return slices.Concat(bytes.TrimRight(extra, " \t\r\n"), []byte(d.eol+strings.Repeat(d.unit, depth)))
-}
-
-// patch applies an operation of JSON Patch (RFC 6902).
-func (d *document) patch(op, path, value string) error {
-	return d.value.Patch(fmt.Appendf(nil, `[{"op": %q, "path": %s, "value": %s}]`, op, quote(path), value))
 }
 
 // pointer returns a name as a reference token of a JSON pointer (RFC 6901).

@@ -271,7 +271,7 @@ func TestRemoveTakesOutOursAlone(t *testing.T) {
 		{"two at the end", `{"mcpServers": {"a": {} , "pixazo": {"command": "pixazo-mcp"} , "p": {"command": "pixazo-mcp"}}}`, `{"mcpServers": {"a": {} }}`},
 		{"a name with a slash", `{"mcpServers": {"a/b~c": {"command": "pixazo-mcp"}, "a": {"b~c": 1}}}`, `{"mcpServers": { "a": {"b~c": 1}}}`},
 		{"the only one", "{\n  \"mcpServers\": {\n    \"pixazo\": {\"command\": \"pixazo-mcp\"}\n  }\n}", "{\n  \"mcpServers\": {}\n}"},
-		{"on lines of its own among others in one line", "{\"mcpServers\": { \"a\": {},\n    \"pixazo\": {\"command\": \"pixazo-mcp\"}\n  }}", `{"mcpServers": { "a": {} }}`},
+		{"on lines of its own among others in one line", "{\"mcpServers\": { \"a\": {},\n    \"pixazo\": {\"command\": \"pixazo-mcp\"}\n  }}", "{\"mcpServers\": { \"a\": {}\n  }}"},
 		{"none", `{"mcpServers": {"pixazo": {"command": "npx"}, "b": 1}}`, `{"mcpServers": {"pixazo": {"command": "npx"}, "b": 1}}`},
 		{"no servers", `{}`, `{}`},
 	} {

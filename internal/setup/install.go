@@ -237,18 +237,15 @@ func (o Options) uninstall(context.Context) error {
 	if err != nil {
 		return err
 	}
-	var gone []string
-	for name, e := range d.entries {
-		if o.ours(name, e) && (!o.Settings.Sandbox || name == sandboxName) {
-			gone = append(gone, name)
-		}
+	gone := d.ours(o)
+	if o.Settings.Sandbox {
+		gone = slices.DeleteFunc(gone, func(name string) bool { return name != sandboxName })
 	}
-	slices.Sort(gone)
 	if err := d.remove(gone); err != nil {
 		return fmt.Errorf("%s: %w", c.file, err)
 	}
 	switch names := strings.Join(gone, ", "); {
-	case gone == nil:
+	case len(gone) == 0:
 		o.line("%s: no entry of this program in %s", c.title, c.file)
 	case o.Settings.Setup.Print:
 		o.line("This would be taken out of %s: %s", c.file, names)
