@@ -75,7 +75,7 @@ func takeAll(session *wire.Session, in io.Reader) error {
 		case err == nil:
 			session.Take(line)
 		case errors.Is(err, errLineTooLong):
-			session.Refuse(wire.Message{}, mcp.PARSE_ERROR, fmt.Sprintf("message longer than %d bytes", maxLine))
+			session.Refuse(wire.Message{}.Refusal(mcp.PARSE_ERROR, fmt.Sprintf("message longer than %d bytes", maxLine)))
 		case errors.Is(err, io.EOF):
 			return nil
 		default:

@@ -23,10 +23,10 @@ const maxLogged = 100 // characters of a method, or an id, in the log
 var goValue = text.Pattern(`json: cannot unmarshal (\w+).* into Go .*`)
 
 // answer returns the answer to the request c, nil if there is none.
-func (s *Session) answer(ctx context.Context, c *call) mcp.JSONRPCMessage {
+func (s *Session) answer(c *call) mcp.JSONRPCMessage {
 	switch mcp.MCPMethod(c.Method) {
 	case mcp.MethodInitialize:
-		return s.handle(ctx, correctInitialize(c.Raw))
+		return s.handle(c.ctx, correctInitialize(c.Raw))
 	case mcp.MethodToolsList, mcp.MethodPromptsList, mcp.MethodResourcesList, mcp.MethodResourcesTemplatesList:
 		var params struct{ Cursor json.RawMessage }
 		c.Params(&params)
@@ -36,9 +36,9 @@ func (s *Session) answer(ctx context.Context, c *call) mcp.JSONRPCMessage {
 			return c.Refusal(mcp.INVALID_PARAMS, "unknown cursor: the list comes whole, without one")
 		}
 	case mcp.MethodSubscriptionsListen:
-		return s.listen(ctx, c)
+		return s.listen(c)
 	}
-	return s.handle(ctx, c.Raw)
+	return s.handle(c.ctx, c.Raw)
 }
 
 // handle passes a message to mcp-go and returns the answer. A panic there becomes an
@@ -46,7 +46,7 @@ func (s *Session) answer(ctx context.Context, c *call) mcp.JSONRPCMessage {
 func (s *Session) handle(ctx context.Context, message []byte) (response mcp.JSONRPCMessage) {
 	defer func() {
 		if r := recover(); r != nil {
-			s.log.Error("panic while handling a message", "panic", r, "stack", string(debug.Stack()))
+			s.Logger.Error("panic while handling a message", "panic", r, "stack", string(debug.Stack()))
 			response = Message{}.Refusal(mcp.INTERNAL_ERROR, "internal error")
 		}
 	}()
@@ -54,8 +54,9 @@ func (s *Session) handle(ctx context.Context, message []byte) (response mcp.JSON
 }
 
 // listen serves a subscriptions/listen request, a stream of news, until it is cancelled.
-func (s *Session) listen(ctx context.Context, c *call) mcp.JSONRPCMessage {
-	stream := newNews(ctx, s.writer, rand.Text(), c, s.options.Subscribe)
+func (s *Session) listen(c *call) mcp.JSONRPCMessage {
+	ctx := c.ctx
+	stream := newNews(ctx, s.writer, rand.Text(), c, s.Subscribe)
 	stream.openQueues()
 	if err := s.srv.RegisterSession(ctx, stream); err != nil { // list changes are sent to registered sessions
 		return c.Refusal(mcp.INTERNAL_ERROR, err.Error())
@@ -69,9 +70,9 @@ func (s *Session) listen(ctx context.Context, c *call) mcp.JSONRPCMessage {
 	return response
 }
 
-// correctInitialize returns an initialize request in a form that mcp-go accepts. It drops values
-// of a wrong type, or replaces them by {} where a capability is meant; clients send
-// capabilities: [], roots: true and version: 1.
+// correctInitialize returns an initialize request in a form that mcp-go accepts. Of one that
+// it does not, only the names of the capabilities count, and values of a wrong type are
+// dropped; clients send capabilities: [], roots: true and version: 1.
 func correctInitialize(message []byte) []byte {
 	if json.Unmarshal(message, &mcp.InitializeRequest{}) == nil {
 		return message
@@ -86,10 +87,8 @@ func correctInitialize(message []byte) []byte {
 	_ = json.Unmarshal(message, &request)          // can't fail: Read has refused what is no object
 	_ = json.Unmarshal(request["params"], &params) // skips values of a wrong type
 	for name, value := range params.Capabilities {
-		one, _ := json.Marshal(map[string]json.RawMessage{name: value}) // can't fail: value is JSON
-		if value[0] != '{' && string(value) != "true" {
-			delete(params.Capabilities, name)
-		} else if json.Unmarshal(one, &mcp.ClientCapabilities{}) != nil {
+		delete(params.Capabilities, name)
+		if value[0] == '{' || string(value) == "true" {
 			params.Capabilities[name] = json.RawMessage("{}")
 		}
 	}

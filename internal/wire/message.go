@@ -37,51 +37,44 @@ func Read(raw []byte) (m Message, refused *mcp.JSONRPCError) {
 		Params occurrences     `json:"params"`
 	}
 	err := json.Unmarshal(raw, &head)
+	_, malformed := errors.AsType[*json.SyntaxError](err)
 	m = Message{Method: head.Method, ID: string(bytes.TrimSpace(head.ID)), Result: head.Result, Error: head.Error, Raw: raw}
-	refuse := func(to Message, code int, why string) (Message, *mcp.JSONRPCError) {
-		return m, new(to.Refusal(code, why))
-	}
-	if _, malformed := errors.AsType[*json.SyntaxError](err); malformed {
-		return refuse(Message{}, mcp.PARSE_ERROR, "message is not JSON: "+err.Error())
-	}
 	null := m.ID == "null"
-	if null {
+	wrong := m.ID != "" && !null && !strings.ContainsRune(`"-0123456789`, rune(m.ID[0]))
+	if null || wrong {
 		m.ID = ""
 	}
+	refuse := func(code int, why string) (Message, *mcp.JSONRPCError) { return m, new(m.Refusal(code, why)) }
 	switch {
-	case m.ID != "" && m.ID[0] != '"' && m.ID[0] != '-' && (m.ID[0] < '0' || m.ID[0] > '9'):
-		return refuse(Message{}, mcp.INVALID_REQUEST, "id must be a string or a number")
+	case malformed:
+		return refuse(mcp.PARSE_ERROR, "message is not JSON: "+err.Error())
+	case wrong, null && m.Method != "" && !strings.HasPrefix(m.Method, "notifications/"):
+		return refuse(mcp.INVALID_REQUEST, "id must be a string or a number")
 	case !utf8.Valid(raw):
 		// encoding/json would put U+FFFD in place of letters, and a video be paid for
 		// whose prompt lacks them.
-		if m.Method == "" || !utf8.ValidString(m.ID) {
-			return refuse(Message{}, mcp.PARSE_ERROR, "message is not UTF-8")
-		}
-		return refuse(m, mcp.PARSE_ERROR, "message is not UTF-8")
-	case err != nil && m.ID == "":
-		return refuse(Message{}, mcp.INVALID_REQUEST, "a message must be one JSON-RPC object, whose method is a string")
+		return refuse(mcp.PARSE_ERROR, "message is not UTF-8")
 	case err != nil:
-		return refuse(m, mcp.INVALID_REQUEST, "method must be a string")
+		return refuse(mcp.INVALID_REQUEST, "a message must be one JSON-RPC object, whose method must be a string")
 	case m.Method == "" && m.ID == "" && m.Result == nil && m.Error == nil:
-		return refuse(Message{}, mcp.INVALID_REQUEST, noMethod)
+		return refuse(mcp.INVALID_REQUEST, noMethod)
 	case m.Method != "" && m.ID != "" && (Given(m.Result) || Given(m.Error)):
 		// mcp-go takes it for an answer, and so would never answer it.
-		return refuse(m, mcp.INVALID_REQUEST, "a request must have no result and no error")
-	case null && m.Method != "" && !strings.HasPrefix(m.Method, "notifications/"):
-		return refuse(Message{}, mcp.INVALID_REQUEST, "id must be a string or a number; got null")
+		return refuse(mcp.INVALID_REQUEST, "a request must have no result and no error")
 	case head.Params > 1:
 		// Which of them counts, Params and mcp-go would each decide for itself: what
 		// a caller may do is looked up in one, and done by the other.
-		return refuse(m, mcp.INVALID_REQUEST, fmt.Sprintf("params must be given once; got %d of them", head.Params))
+		return refuse(mcp.INVALID_REQUEST, fmt.Sprintf("params must be given once; got %d of them", head.Params))
 	}
 	return m, nil
 }
 
 // Refusal returns an error as the answer to m, with the id as the client wrote it, since
-// mcp-go would make a number a float64. The id is null if m has none, as the zero Message.
+// mcp-go would make a number a float64. The id is null if m has none, as the zero Message,
+// or one that is not UTF-8, or is itself an answer.
 func (m Message) Refusal(code int, why string) mcp.JSONRPCError {
 	var id any
-	if m.ID != "" {
+	if m.ID != "" && m.Method != "" && utf8.ValidString(m.ID) {
 		id = json.RawMessage(m.ID)
 	}
 	return mcp.NewJSONRPCError(mcp.NewRequestId(id), code, text.Clean(why, MaxError), nil)

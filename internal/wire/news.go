@@ -241,7 +241,5 @@ func (n *news) forward(notification mcp.JSONRPCNotification, uri string) {
 		meta[mcp.MetaKeySubscriptionID] = json.RawMessage(n.stream.ID)
 		notification.Params.Meta = meta
 	}
-	_ = n.write(notification, func() bool { // after an error broken is closed
-		return (n.stream == nil || !n.stream.closed.Load()) && (uri == "" || n.IsSubscribedToResource(uri))
-	})
+	_ = n.write(notification, func() bool { return n.stream.isOpen() && (uri == "" || n.IsSubscribedToResource(uri)) })
 }

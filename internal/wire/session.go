@@ -40,16 +40,15 @@ type Options struct {
 // one request over HTTP. It is a session for mcp-go, too.
 type Session struct {
 	*news
-	srv     *server.MCPServer
-	options Options
-	log     *slog.Logger
-	ctx     context.Context // of all calls that Take begins
-	cancel  context.CancelFunc
+	Options
+	srv    *server.MCPServer
+	ctx    context.Context // of all calls that Take begins; nil for a session of New
+	cancel context.CancelFunc
 
 	info         atomic.Pointer[mcp.Implementation]
 	capabilities atomic.Pointer[mcp.ClientCapabilities]
 
-	initialize, inTurn *call // the newest initialize, and the newest call that runs in turn; used by begin alone
+	initialized, inTurn chan struct{} // closed after the newest initialize, and the newest call that runs in turn; used by begin alone
 
 	asked     atomic.Int64 // how many questions there were
 	questions sync.Map     // those without an answer, by id as JSON: func(result json.RawMessage), which takes the answer
@@ -67,7 +66,7 @@ type Session struct {
 // not called again after an error, which Broken reports.
 func New(ctx context.Context, srv *server.MCPServer, id string, out func(message []byte) error, options Options) *Session {
 	options.Logger = cmp.Or(options.Logger, slog.New(slog.DiscardHandler))
-	s := &Session{srv: srv, options: options, log: options.Logger, calls: map[string]*call{}}
+	s := &Session{srv: srv, Options: options, calls: map[string]*call{}}
 	s.news = newNews(ctx, &writer{out: out, turn: make(chan struct{}, 1), broken: make(chan struct{})}, id, nil, options.Subscribe)
 	s.stopped, s.stop = context.WithCancel(context.Background())
 	s.SetClientInfo(mcp.Implementation{})
@@ -84,8 +83,7 @@ func Open(ctx context.Context, srv *server.MCPServer, id string, out func(messag
 	if err := srv.RegisterSession(ctx, s); err != nil {
 		return nil, err
 	}
-	ctx, s.cancel = context.WithCancel(ctx)
-	s.ctx = srv.WithContext(ctx, s)
+	s.ctx, s.cancel = context.WithCancel(ctx)
 	stack.Go(func() { s.relay(s.ctx) })
 	return s, nil
 }
@@ -100,15 +98,15 @@ func (s *Session) Take(raw []byte) {
 	m, refused := Read(raw)
 	switch {
 	case refused != nil:
-		s.refuse(*refused)
+		s.Refuse(*refused)
 	case m.Method == "":
 		if !s.takeAnswer(m) && m.Result == nil && m.Error == nil {
-			s.Refuse(Message{}, mcp.INVALID_REQUEST, noMethod)
+			s.Refuse(Message{}.Refusal(mcp.INVALID_REQUEST, noMethod))
 		}
 	case m.Method == string(mcp.MethodNotificationCancelled):
 		s.Cancel(m.Cancelled())
 	case m.ID == "":
-		s.handle(s.ctx, m.Raw) // a notification: in order, and never answered
+		s.handle(s.srv.WithContext(s.ctx, s), m.Raw) // a notification: in order, and never answered
 	default:
 		s.begin(m)
 	}
@@ -117,61 +115,62 @@ func (s *Session) Take(raw []byte) {
 // Do handles a request and returns its answer, nil if it was cancelled. After that the
 // session sends nothing more about the request.
 func (s *Session) Do(ctx context.Context, m Message) mcp.JSONRPCMessage {
-	ctx, cancel := context.WithCancel(s.srv.WithContext(ctx, s))
-	defer cancel()
-	c := &call{Message: m, cancel: cancel}
-	s.mu.Lock()
-	stopped := s.stopped.Err() != nil
-	s.calls[m.ID] = c
-	s.mu.Unlock()
-	if stopped {
-		cancel()
-	}
-	response := s.finish(s.answer(context.WithValue(ctx, callKey{}, c), c), c)
-	if !s.end(c) {
+	c := s.enter(ctx, m)
+	defer c.cancel()
+	response := s.finish(s.answer(c), c)
+	if s.inOrder(c.close, nil) != nil {
 		return nil
 	}
 	return response
+}
+
+// enter makes m a call in flight; nil if there is one of the same id.
+func (s *Session) enter(ctx context.Context, m Message) *call {
+	c := &call{Message: m}
+	ctx, c.cancel = context.WithCancel(s.srv.WithContext(ctx, s))
+	c.ctx = context.WithValue(ctx, callKey{}, c)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if other := s.calls[m.ID]; other != nil && other.isOpen() {
+		c.cancel()
+		return nil
+	}
+	if s.stopped.Err() != nil {
+		c.cancel()
+	}
+	s.calls[m.ID] = c
+	return c
 }
 
 // begin starts a request. Every request waits for the end of the initialize before it.
 // Requests to subscribe and unsubscribe run in turn: an unsubscribe that overtakes its
 // subscribe would leave the resource subscribed for good.
 func (s *Session) begin(m Message) {
-	ctx, cancel := context.WithCancel(s.ctx)
-	c := &call{Message: m, cancel: cancel, done: make(chan struct{})}
-	s.mu.Lock()
-	other := s.calls[m.ID]
-	taken := other != nil && !other.closed.Load()
-	if !taken {
-		s.calls[m.ID] = c
-	}
-	s.mu.Unlock()
-	if taken {
-		cancel()
-		s.Refuse(m, mcp.INVALID_REQUEST, "this id is in use by a request in flight")
+	c := s.enter(s.ctx, m)
+	if c == nil {
+		s.Refuse(m.Refusal(mcp.INVALID_REQUEST, "this id is in use by a request in flight"))
 		return
 	}
-	before := s.initialize
+	before, done := s.initialized, make(chan struct{})
 	switch mcp.MCPMethod(m.Method) {
 	case mcp.MethodInitialize:
-		before, s.initialize, s.inTurn = s.inTurn, c, c
+		before, s.initialized, s.inTurn = s.inTurn, done, done
 	case mcp.MethodResourcesSubscribe, mcp.MethodResourcesUnsubscribe:
-		before, s.inTurn = s.inTurn, c
+		before, s.inTurn = s.inTurn, done
 	}
 	s.run(func() {
-		defer cancel()
-		defer close(c.done)
+		defer c.cancel()
+		defer close(done)
 		if before != nil {
-			<-before.done
+			<-before
 		}
-		s.serve(context.WithValue(ctx, callKey{}, c), c)
+		s.serve(c)
 		c.closed.Store(true)
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.calls[m.ID] == c {
 			delete(s.calls, m.ID)
 		}
-		s.mu.Unlock()
 	})
 }
 
@@ -190,17 +189,17 @@ func (s *Session) run(f func()) {
 
 // serve answers a request, unless it was cancelled or cut off while it waited. A stream
 // of news that was only ended meanwhile, by Stop, is answered as well.
-func (s *Session) serve(ctx context.Context, c *call) {
-	if c.closed.Load() || ctx.Err() != nil && c.Method != string(mcp.MethodSubscriptionsListen) {
+func (s *Session) serve(c *call) {
+	if c.closed.Load() || c.ctx.Err() != nil && c.Method != string(mcp.MethodSubscriptionsListen) {
 		return
 	}
-	response := s.answer(ctx, c)
+	response := s.answer(c)
 	if response == nil {
 		return
 	}
 	s.flush()
-	if err := s.send(ctx, s.finish(response, c), true); err != nil {
-		s.log.Debug("answer not sent", "method", s.Clean(c.Method, maxLogged), "id", s.Clean(c.ID, maxLogged), "error", err)
+	if err := s.write(s.finish(response, c), c.close); err != nil {
+		s.Logger.Debug("answer not sent", "method", s.Clean(c.Method, maxLogged), "id", s.Clean(c.ID, maxLogged), "error", err)
 	}
 	if _, ok := response.(mcp.JSONRPCResponse); ok && c.Method == string(mcp.MethodInitialize) {
 		s.open.Store(true)
@@ -214,20 +213,18 @@ func (s *Session) Cancel(id string) {
 	c := s.calls[id]
 	s.mu.Unlock()
 	if c != nil && c.Method != string(mcp.MethodInitialize) {
-		s.log.Debug("cancelled by the client", "method", s.Clean(c.Method, maxLogged), "id", s.Clean(c.ID, maxLogged))
+		s.Logger.Debug("cancelled by the client", "method", s.Clean(c.Method, maxLogged), "id", s.Clean(c.ID, maxLogged))
 		c.closed.Store(true)
 		c.cancel()
 	}
 }
 
-// Refuse answers m with an error, without waiting until that is sent; see Refusal.
-func (s *Session) Refuse(m Message, code int, why string) { s.refuse(m.Refusal(code, why)) }
-
-func (s *Session) refuse(answer mcp.JSONRPCError) {
-	s.log.Warn("refused a message of the client", "reason", answer.Error.Message)
+// Refuse sends answer, a Message's Refusal, without waiting until that is done.
+func (s *Session) Refuse(answer mcp.JSONRPCError) {
+	s.Logger.Warn("refused a message of the client", "reason", answer.Error.Message)
 	s.run(func() {
-		if err := s.send(context.Background(), answer, false); err != nil {
-			s.log.Debug("refusal not sent", "error", err)
+		if err := s.write(answer, always); err != nil {
+			s.Logger.Debug("refusal not sent", "error", err)
 		}
 	})
 }
@@ -285,8 +282,8 @@ var ErrClosed = errors.New("the call is answered or cancelled")
 // call is a request of the client that is being served.
 type call struct {
 	Message
+	ctx    context.Context // of its handler; has the call
 	cancel context.CancelFunc
-	done   chan struct{} // closed when the call is over; nil for a call of Do
 
 	// closed means that the call was answered or cancelled. Nothing more is sent about
 	// it (specification 2026-07-28, "Cancellation": the server MUST NOT send any
@@ -298,6 +295,15 @@ type call struct {
 
 type callKey struct{}
 
+// isOpen reports whether messages about c may be sent; c is nil for those of no call.
+func (c *call) isOpen() bool { return c == nil || !c.closed.Load() }
+
+// close closes c and reports whether it was open.
+func (c *call) close() bool { return !c.closed.Swap(true) }
+
+// always is for messages that belong to no call.
+func always() bool { return true }
+
 // writer sends messages to the client, one at a time.
 type writer struct {
 	out    func(message []byte) error
@@ -306,40 +312,32 @@ type writer struct {
 	broken chan struct{} // closed when out has failed
 }
 
-// write waits until all earlier messages are sent, and then sends message if wanted
-// returns true, else returns ErrClosed.
-func (w *writer) write(message any, wanted func() bool) error {
-	raw, err := json.Marshal(message)
-	if err != nil {
-		return err
-	}
+// inOrder waits until all earlier messages are sent, and then sends message, unless that
+// is nil, if wanted returns true, else returns ErrClosed.
+func (w *writer) inOrder(wanted func() bool, message []byte) error {
 	w.turn <- struct{}{}
 	defer func() { <-w.turn }()
-	if !wanted() {
+	switch {
+	case !wanted():
 		return ErrClosed
-	}
-	if w.failed {
+	case message == nil:
+		return nil
+	case w.failed:
 		return io.ErrClosedPipe
 	}
-	if err = w.out(raw); err != nil {
+	err := w.out(message)
+	if err != nil {
 		w.failed = true
 		close(w.broken)
 	}
 	return err
 }
 
-// end closes a call when all earlier messages are sent, and reports whether it was open.
-func (w *writer) end(c *call) bool {
-	w.turn <- struct{}{}
-	defer func() { <-w.turn }()
-	return !c.closed.Swap(true)
-}
-
-// send sends message. If ctx is that of a call, it sends nothing once the call is closed.
-// last says that this is the call's last message, and so closes it.
-func (w *writer) send(ctx context.Context, message any, last bool) error {
-	c, _ := ctx.Value(callKey{}).(*call)
-	return w.write(message, func() bool {
-		return c == nil || !c.closed.Load() && (!last || !c.closed.Swap(true))
-	})
+// write sends message like inOrder.
+func (w *writer) write(message any, wanted func() bool) error {
+	raw, err := json.Marshal(message)
+	if err != nil {
+		return err
+	}
+	return w.inOrder(wanted, raw)
 }
