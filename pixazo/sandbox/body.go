@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"mime"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -17,6 +19,8 @@ const (
 	maxPrompt = 10_000 // code points
 	maxFiles  = 20
 )
+
+var textFields = []string{"prompt", "mode", "avatar_id", "voice_id", "style_id", "brand_kit_id", "orientation"}
 
 // isAssetID reports whether s may be a HeyGen asset ID. The documents give no form; it
 // matters that file names with an ending, and bare base64, are not taken for one.
@@ -39,25 +43,24 @@ func checkBody(body []byte) (prompt, orientation string, err error) {
 	case fields == nil:
 		return "", "", errors.New("the body must be a JSON object")
 	}
-	for _, name := range []string{"prompt", "mode", "avatar_id", "voice_id", "style_id", "brand_kit_id", "orientation"} {
-		value, present := fields[name]
-		if _, ok := value.(string); present && !ok {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		value := fields[name]
+		_, isText := value.(string)
+		switch {
+		case slices.Contains(textFields, name) && !isText:
 			return "", "", fmt.Errorf("%s must be a string", name)
+		case name == "mode" && value != "generate" && value != "chat":
+			return "", "", errors.New("mode must be generate or chat")
+		case name == "orientation" && value != "landscape" && value != "portrait":
+			return "", "", errors.New("orientation must be landscape or portrait")
+		case name == "incognito_mode" && value != true && value != false:
+			return "", "", errors.New("incognito_mode must be a boolean")
 		}
 	}
 	prompt, _ = fields["prompt"].(string)
 	orientation, _ = fields["orientation"].(string)
 	if n := utf8.RuneCountInString(prompt); n < 1 || n > maxPrompt {
 		return "", "", fmt.Errorf("prompt is required and must have 1 to %d characters, it has %d", maxPrompt, n)
-	}
-	if mode, present := fields["mode"]; present && mode != "generate" && mode != "chat" {
-		return "", "", errors.New("mode must be generate or chat")
-	}
-	if o, present := fields["orientation"]; present && o != "landscape" && o != "portrait" {
-		return "", "", errors.New("orientation must be landscape or portrait")
-	}
-	if value, present := fields["incognito_mode"]; present && value != true && value != false {
-		return "", "", errors.New("incognito_mode must be a boolean")
 	}
 	value, present := fields["files"]
 	files, ok := value.([]any)
@@ -77,7 +80,17 @@ func checkBody(body []byte) (prompt, orientation string, err error) {
 func checkFile(item any) error {
 	switch item := item.(type) {
 	case string:
-		return checkText(item)
+		uri, isData := strings.CutPrefix(item, "data:")
+		head, data, _ := strings.Cut(uri, ",")
+		switch {
+		case isAssetID(item):
+			return nil
+		case !isData:
+			return checkURL(item)
+		case !strings.HasSuffix(head, ";base64"):
+			head = ""
+		}
+		return checkData(strings.TrimSuffix(head, ";base64"), data)
 	case map[string]any:
 		text := func(name string) string { s, _ := item[name].(string); return s }
 		switch item["type"] {
@@ -93,22 +106,6 @@ func checkFile(item any) error {
 		}
 	}
 	return errors.New("must be a string, or an object of type url, asset_id or base64")
-}
-
-func checkText(text string) error {
-	if isAssetID(text) {
-		return nil
-	}
-	uri, ok := strings.CutPrefix(text, "data:")
-	if !ok {
-		return checkURL(text)
-	}
-	head, data, _ := strings.Cut(uri, ",")
-	mediaType, ok := strings.CutSuffix(head, ";base64")
-	if !ok {
-		mediaType = ""
-	}
-	return checkData(mediaType, data)
 }
 
 func checkURL(text string) error {

@@ -6,13 +6,11 @@ package sandbox
 import (
 	"bytes"
 	_ "embed"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -26,6 +24,14 @@ const (
 
 const captions = "1\n00:00:00,000 --> 00:00:05,000\nThis is a video of the sandbox.\n"
 
+// Media types.
+const (
+	videoType = "video/mp4"
+	jsonType  = "application/json"
+	htmlType  = "text/html; charset=utf-8"
+	xmlType   = "application/xml" // of errors of object stores
+)
+
 //go:embed media/preview.gif
 var preview []byte
 
@@ -36,7 +42,7 @@ var landscapeVideo []byte
 var portraitVideo []byte
 
 // links returns the media URLs of the job in a status answer that is given at the time
-// now.
+// now. When a link expires is part of it, so that every process decides alike.
 func (j job) links(now time.Time, origin string) []string {
 	script := j.script()
 	query := ""
@@ -50,14 +56,6 @@ func (j job) links(now time.Time, origin string) []string {
 	return list
 }
 
-// expired reports whether the link of a request has expired. The time is part of the
-// link, so that every process decides alike. A link without a time counts as expired,
-// as stores refuse a signed link without its signature.
-func expired(r *http.Request) bool {
-	ms, err := strconv.ParseInt(r.URL.Query().Get("expires"), 10, 64)
-	return err != nil || time.Now().UnixMilli() >= ms
-}
-
 func (s *Sandbox) media(w http.ResponseWriter, r *http.Request) {
 	// Like public buckets, lets pages of any origin, sandboxed frames included, show
 	// the video.
@@ -67,74 +65,53 @@ func (s *Sandbox) media(w http.ResponseWriter, r *http.Request) {
 	j, ok := parseID(r.PathValue("id"))
 	output := j.status(time.Now(), "").Output
 	if !ok || output == nil {
-		writeError(w, http.StatusNotFound, errors.New("no such video"))
+		writeError(w, http.StatusNotFound, "no such video")
 		return
 	}
 	script, ended := j.script(), j.created.Add(j.duration)
 	file := "/" + r.PathValue("file")
+	extra := output.extras != nil
+	expires, _ := strconv.ParseInt(r.URL.Query().Get("expires"), 10, 64)
 	switch {
-	case file == mediaFile, file == secondFile && script.twoVideos:
-	case file == previewFile && output.extras != nil:
-		http.ServeContent(w, r, file, ended, bytes.NewReader(preview))
-		return
-	case file == captionsFile && output.extras != nil:
-		w.Header().Set("Content-Type", "application/x-subrip")
-		http.ServeContent(w, r, file, ended, strings.NewReader(captions))
-		return
+	case file == previewFile && extra:
+		serve(w, r, "image/gif", preview, ended)
+	case file == captionsFile && extra:
+		serve(w, r, "application/x-subrip", []byte(captions), ended)
+	case file != mediaFile && (file != secondFile || !script.twoVideos):
+		writeError(w, http.StatusNotFound, "no such file")
+	case script.linkLife > 0 && time.Now().UnixMilli() >= expires: // also a link without a time, as stores refuse one without its signature
+		write(w, http.StatusForbidden, xmlType, []byte(expired))
 	default:
-		writeError(w, http.StatusNotFound, errors.New("no such file"))
-		return
+		video := landscapeVideo
+		if j.portrait != (file == secondFile) { // the second video has the other orientation
+			video = portraitVideo
+		}
+		if script.when == atDownload {
+			script.answer(script, s, w, r, video)
+			return
+		}
+		serve(w, r, videoType, video, ended)
 	}
-	if script.linkLife > 0 && expired(r) {
-		writeStoreError(w, http.StatusForbidden, "AccessDenied", "Request has expired")
-		return
-	}
-	video := landscapeVideo
-	if j.portrait != (file == secondFile) { // the second video has the other orientation
-		video = portraitVideo
-	}
-	if script.when == atDownload {
-		script.answer(script, s, w, r, video)
-		return
-	}
-	serveVideo(w, r, video, ended)
 }
 
-// serveVideo answers with the video, or the requested part of it. With a zero time in
-// changed the client can only tell by the ETag whether the video is still the same.
-func serveVideo(w http.ResponseWriter, r *http.Request, video []byte, changed time.Time) {
-	w.Header().Set("Content-Type", "video/mp4")
-	w.Header().Set("ETag", fmt.Sprintf(`"%08x"`, crc32.ChecksumIEEE(video)))
-	http.ServeContent(w, r, "", changed, bytes.NewReader(video))
-}
-
-// writeStoreError answers with an error in XML, as S3 and other object stores do.
-func writeStoreError(w http.ResponseWriter, code int, name, message string) {
-	w.Header().Set("Content-Type", "application/xml")
-	w.WriteHeader(code)
-	fmt.Fprintf(w, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>%s</Message></Error>\n", name, message)
-}
-
-func gone(_ Script, _ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
-	writeStoreError(w, http.StatusNotFound, "NoSuchKey", "The specified key does not exist.")
-}
-
-func empty(_ Script, _ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
-	w.Header().Set("Content-Type", "video/mp4")
-	w.Header().Set("Content-Length", "0")
-	w.WriteHeader(http.StatusOK)
+// serve answers with a file, or the requested part of it. With a zero time in changed the
+// client can only tell by the ETag whether it is still the same.
+func serve(w http.ResponseWriter, r *http.Request, mediaType string, file []byte, changed time.Time) {
+	w.Header().Set("Content-Type", mediaType)
+	w.Header().Set("ETag", fmt.Sprintf(`"%08x"`, crc32.ChecksumIEEE(file)))
+	http.ServeContent(w, r, "", changed, bytes.NewReader(file))
 }
 
 // dropEachThird drops the connection after each third of the video. A client that
 // resumes has all of it with its third request.
 func dropEachThird(_ Script, _ *Sandbox, w http.ResponseWriter, r *http.Request, video []byte) {
-	serveVideo(cut(w, (len(video)+2)/3), r, video, time.Time{})
+	serve(cut(w, (len(video)+2)/3), r, videoType, video, time.Time{})
 }
 
 // dropHalfway ignores Range: each answer begins with the first byte and is dropped in the
 // middle.
 func dropHalfway(_ Script, _ *Sandbox, w http.ResponseWriter, r *http.Request, video []byte) {
-	w.Header().Set("Content-Type", "video/mp4")
+	w.Header().Set("Content-Type", videoType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(video)))
 	w.Header().Set("Accept-Ranges", "none")
 	w.WriteHeader(http.StatusOK)
@@ -145,38 +122,40 @@ func dropHalfway(_ Script, _ *Sandbox, w http.ResponseWriter, r *http.Request, v
 
 // trickle takes script.delay to send the whole video, and a proportionate time for a part of it.
 func trickle(script Script, s *Sandbox, w http.ResponseWriter, r *http.Request, video []byte) {
-	slowly := func(data []byte) (written int, err error) {
-		for piece := range slices.Chunk(data, len(video)/50+1) {
-			s.pause(r, script.delay*time.Duration(len(piece))/time.Duration(len(video)))
-			n, err := w.Write(piece)
-			written += n
-			if err != nil {
-				return written, err
-			}
-			_ = http.NewResponseController(w).Flush()
-		}
-		return written, nil
-	}
-	serveVideo(bodyWriter{w, slowly}, r, video, time.Time{})
+	serve(pieces{w, len(video)/50 + 1, func(n int) {
+		s.pause(r, script.delay*time.Duration(n)/time.Duration(len(video)))
+	}}, r, videoType, video, time.Time{})
 }
 
-// cut returns a ResponseWriter that drops the connection after n bytes of the body.
+// cut returns a ResponseWriter that drops the connection after n bytes of the body, if the
+// first write has as many.
 func cut(w http.ResponseWriter, n int) http.ResponseWriter {
-	return bodyWriter{w, func(data []byte) (int, error) {
-		if len(data) <= n {
-			n -= len(data)
-			return w.Write(data)
+	left := n
+	return pieces{w, n, func(n int) {
+		if left -= n; left < 0 {
+			panic(http.ErrAbortHandler)
 		}
-		_, _ = w.Write(data[:n])
-		_ = http.NewResponseController(w).Flush() // else the panic discards what net/http has buffered
-		panic(http.ErrAbortHandler)
 	}}
 }
 
-// bodyWriter is a ResponseWriter whose body is written by write.
-type bodyWriter struct {
+// pieces is a ResponseWriter that sends the body in pieces of at most size bytes, and calls
+// before with the length of each.
+type pieces struct {
 	http.ResponseWriter
-	write func(data []byte) (int, error)
+	size   int
+	before func(n int)
 }
 
-func (b bodyWriter) Write(data []byte) (int, error) { return b.write(data) }
+// Write implements io.Writer.
+func (p pieces) Write(data []byte) (written int, err error) {
+	for piece := range slices.Chunk(data, p.size) {
+		p.before(len(piece))
+		n, err := p.ResponseWriter.Write(piece)
+		written += n
+		if err != nil {
+			return written, err
+		}
+		_ = http.NewResponseController(p.ResponseWriter).Flush() // also before a panic, which discards what net/http has buffered
+	}
+	return written, nil
+}

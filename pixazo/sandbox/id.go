@@ -30,13 +30,12 @@ type job struct {
 // bits are, from the left, 6 for scriptNumber, 1 for portrait, 22 for duration, 13 for serial
 // and 32 for the checksum.
 func (j job) id() string {
-	portrait := uint64(0)
+	free := uint64(j.scriptNumber)<<36 | uint64(j.duration.Milliseconds())<<13 | uint64(j.serial&(1<<13-1))
 	if j.portrait {
-		portrait = 1
+		free |= 1 << 35
 	}
-	ms := uint64(j.duration.Milliseconds())
-	high := uint64(j.created.UnixMilli())<<16 | 7<<12 | uint64(j.scriptNumber)<<6 | portrait<<5 | ms>>17
-	low := 2<<62 | ms&(1<<17-1)<<45 | uint64(j.serial&(1<<13-1))<<32
+	high := uint64(j.created.UnixMilli())<<16 | 7<<12 | free>>30
+	low := 2<<62 | free&(1<<30-1)<<32
 	low |= uint64(checksum(high, low))
 	return fmt.Sprintf("%s%08x-%04x-%04x-%04x-%012x", idPrefix, high>>32, high>>16&0xffff, high&0xffff, low>>48, low&(1<<48-1))
 }
@@ -55,12 +54,13 @@ func parseID(id string) (job, bool) {
 		return job{}, false
 	}
 	high, low := binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
+	free := high&(1<<12-1)<<30 | low>>32&(1<<30-1)
 	j := job{
 		created:      time.UnixMilli(int64(high >> 16)).UTC(),
-		duration:     time.Duration(high&(1<<5-1)<<17|low>>45&(1<<17-1)) * time.Millisecond,
-		scriptNumber: int(high >> 6 & (1<<6 - 1)),
-		portrait:     high>>5&1 == 1,
-		serial:       uint32(low >> 32 & (1<<13 - 1)),
+		duration:     time.Duration(free>>13&(1<<22-1)) * time.Millisecond,
+		scriptNumber: int(free >> 36),
+		portrait:     free>>35&1 == 1,
+		serial:       uint32(free & (1<<13 - 1)),
 	}
 	// Encoding the job again checks everything: the checksum, the version and variant
 	// bits, the case of the letters and the places of the hyphens.
@@ -129,10 +129,7 @@ func (j job) status(now time.Time, origin string) statusBody {
 	switch {
 	case age >= j.duration:
 		body.Status = "COMPLETED"
-		body.Output = &output{
-			MediaURL:  j.links(now, origin),
-			MediaType: "video/mp4",
-		}
+		body.Output = &output{MediaURL: j.links(now, origin), MediaType: videoType}
 		body.UpdatedAt = seconds(j.created.Add(j.duration))
 		body.CompletedAt = body.UpdatedAt
 	case age >= begin:

@@ -1,7 +1,6 @@
-// Package sandbox emulates the Pixazo gateway for the HeyGen Video Agent model:
-// an http.Handler that takes the documented requests, answers with the documented
-// bodies and serves a short sample video. It costs nothing and uses no network, except
-// for webhooks that a request asks for.
+// Package sandbox emulates the Pixazo gateway for the HeyGen Video Agent model: an
+// http.Handler that answers as documented and serves a short sample video. It uses no
+// network, except for webhooks that a request asks for.
 //
 // It is written from the gateway's documents and shares no code with the client, so
 // that they don't share a mistake.
@@ -15,9 +14,8 @@
 // Submit and status need the header Ocp-Apim-Subscription-Key. URLs in answers have the
 // origin to which the request was made.
 //
-// A request_id contains everything about its job: when it was made, how long it takes,
-// the orientation and the script. So a job can be asked for in another process, or
-// after a restart, with any Options. A job is QUEUED for the first 15 % of its
+// A request_id contains everything about its job, so that it can be asked for in another
+// process, or after a restart, with any Options. A job is QUEUED for the first 15 % of its
 // duration, then PROCESSING, then COMPLETED.
 //
 // The first word of the form sandbox:NAME in the prompt, in upper or lower case, chooses
@@ -25,8 +23,6 @@
 // [Scripts] has their meaning.
 //
 // Webhooks are delivered by the process that took the submission, until [Sandbox.Close].
-//
-// This file holds the handler, its options, and the answers to submit and status.
 package sandbox
 
 import (
@@ -36,7 +32,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -87,18 +82,15 @@ type Options struct {
 // Scripts that drop the connection panic with [http.ErrAbortHandler]. A net/http server
 // expects that; other callers of ServeHTTP must recover.
 type Sandbox struct {
-	duration time.Duration
-	key      string
-	client   http.Client
-	accepted func(string, []byte)
-	log      *slog.Logger
-	serial   atomic.Uint32
-	mux      http.ServeMux
+	o      Options
+	client http.Client // delivers webhooks
+	serial atomic.Uint32
+	mux    http.ServeMux
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 
-	remembered sync.Map // checksums of the prompts that firstTime has seen
+	remembered sync.Map // the prompts of scripts that play once
 
 	mu         sync.Mutex
 	failures   map[string]int // by URL: how many callbacks in a row could not be delivered
@@ -107,17 +99,9 @@ type Sandbox struct {
 
 // New returns a Sandbox.
 func New(o Options) *Sandbox {
-	s := &Sandbox{
-		duration: min(cmp.Or(o.Duration, 8*time.Second), maxDuration),
-		key:      o.Key,
-		client:   http.Client{Timeout: 5 * time.Second},
-		accepted: o.Accepted,
-		log:      cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
-		failures: map[string]int{},
-	}
-	if o.WebhookClient != nil {
-		s.client = *o.WebhookClient
-	}
+	o.Duration = max(min(cmp.Or(o.Duration, 8*time.Second), maxDuration).Truncate(time.Millisecond), time.Millisecond)
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	s := &Sandbox{o: o, client: *cmp.Or(o.WebhookClient, &http.Client{Timeout: 5 * time.Second}), failures: map[string]int{}}
 	s.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	// The serial number begins at random, so that jobs of the same millisecond have
 	// different ones in this process, and very likely also in several.
@@ -146,8 +130,8 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serv
 func (s *Sandbox) authorized(handler http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		key := r.Header.Get(keyHeader)
-		if key == "" || s.key != "" && subtle.ConstantTimeCompare([]byte(key), []byte(s.key)) != 1 {
-			writeError(w, http.StatusUnauthorized, errors.New("the subscription key is missing or invalid"))
+		if key == "" || s.o.Key != "" && subtle.ConstantTimeCompare([]byte(key), []byte(s.o.Key)) != 1 {
+			writeError(w, http.StatusUnauthorized, "the subscription key is missing or invalid")
 			return
 		}
 		handler(w, r)
@@ -165,16 +149,16 @@ type submitAnswer struct {
 
 func (s *Sandbox) submit(w http.ResponseWriter, r *http.Request) {
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
-		writeError(w, http.StatusUnsupportedMediaType, errors.New("Content-Type must be application/json"))
+		writeError(w, http.StatusUnsupportedMediaType, "Content-Type must be application/json")
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		writeError(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", maxBody))
+		writeError(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", maxBody))
 		return
 	}
 	if err != nil { // the client is gone
-		writeError(w, http.StatusBadRequest, errors.New("the body ended early"))
+		writeError(w, http.StatusBadRequest, "the body ended early")
 		return
 	}
 	var hook webhook
@@ -187,12 +171,12 @@ func (s *Sandbox) submit(w http.ResponseWriter, r *http.Request) {
 		number, err = findScript(prompt)
 	}
 	if err != nil {
-		writeError(w, http.StatusBadRequest, err)
+		writeError(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	j := job{
 		created:      time.UnixMilli(time.Now().UnixMilli()),
-		duration:     max(s.duration.Truncate(time.Millisecond), time.Millisecond),
+		duration:     s.o.Duration,
 		scriptNumber: number,
 		portrait:     orientation == "portrait" || orientation == "" && looksPortrait(prompt),
 		serial:       s.serial.Add(1),
@@ -201,9 +185,12 @@ func (s *Sandbox) submit(w http.ResponseWriter, r *http.Request) {
 	if script.done {
 		j.duration = 0
 	}
-	if script.when == beforeAccepting && (!script.once || s.firstTime(prompt)) {
-		script.answer(script, s, w, r, nil)
-		return
+	if script.when == beforeAccepting {
+		_, seen := s.remembered.LoadOrStore(prompt, true)
+		if !script.once || !seen {
+			script.answer(script, s, w, r, nil)
+			return
+		}
 	}
 	s.accept(w, r, j, hook, body)
 }
@@ -212,9 +199,9 @@ func (s *Sandbox) submit(w http.ResponseWriter, r *http.Request) {
 // its callbacks and answers it.
 func (s *Sandbox) accept(w http.ResponseWriter, r *http.Request, j job, hook webhook, body []byte) {
 	id, script, own := j.id(), j.script(), origin(r)
-	s.log.Info("submission accepted", "request_id", id, "script", script.Name)
-	if s.accepted != nil {
-		s.accepted(id, body)
+	s.o.Logger.Info("submission accepted", "request_id", id, "script", script.Name)
+	if s.o.Accepted != nil {
+		s.o.Accepted(id, body)
 	}
 	if hook.url != nil && !script.noWebhook {
 		s.mu.Lock()
@@ -236,7 +223,7 @@ func (s *Sandbox) accept(w http.ResponseWriter, r *http.Request, j job, hook web
 func (s *Sandbox) status(w http.ResponseWriter, r *http.Request) {
 	j, ok := parseID(r.PathValue("id"))
 	if !ok {
-		writeError(w, http.StatusNotFound, errors.New("no such request"))
+		writeError(w, http.StatusNotFound, "no such request")
 		return
 	}
 	now := time.Now()
@@ -253,12 +240,6 @@ func (s *Sandbox) answer(w http.ResponseWriter, r *http.Request, script Script, 
 	writeJSON(w, http.StatusOK, encode(value))
 }
 
-// firstTime reports whether it is called for the first time with this prompt.
-func (s *Sandbox) firstTime(prompt string) bool {
-	_, seen := s.remembered.LoadOrStore(crc32.ChecksumIEEE([]byte(prompt)), true)
-	return !seen
-}
-
 // looksPortrait guesses the orientation, as the video agent does, from the prompt.
 func looksPortrait(prompt string) bool {
 	prompt = strings.ToLower(prompt)
@@ -273,8 +254,8 @@ func origin(r *http.Request) string {
 	return "http://" + r.Host
 }
 
-func writeError(w http.ResponseWriter, code int, err error) {
-	writeJSON(w, code, encode(map[string]string{"error": err.Error()}))
+func writeError(w http.ResponseWriter, code int, why string) {
+	writeJSON(w, code, encode(map[string]string{"error": why}))
 }
 
 // encode returns value as JSON. value must be of a type that can always be encoded.
@@ -283,8 +264,10 @@ func encode(value any) []byte {
 	return body
 }
 
-func writeJSON(w http.ResponseWriter, code int, body []byte) {
-	w.Header().Set("Content-Type", "application/json")
+func writeJSON(w http.ResponseWriter, code int, body []byte) { write(w, code, jsonType, body) }
+
+func write(w http.ResponseWriter, code int, mediaType string, body []byte) {
+	w.Header().Set("Content-Type", mediaType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(code)
 	_, _ = w.Write(body)

@@ -5,7 +5,6 @@ package sandbox
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -30,9 +29,10 @@ type Script struct {
 
 	// Parameters of answer and alter. They are fields, not variables that a closure holds:
 	// so the table is data, and no code runs for it when the program starts.
-	code       int           // HTTP status
-	retryAfter string        // header of that name, "" for none
-	words      string        // error text, or the body
+	code       int    // HTTP status
+	retryAfter string // header of that name, "" for none
+	kind       string // media type of words; "" for an error text, in the form of the gateway
+	words      string
 	status     string        // status of the job
 	delay      time.Duration // how much longer an answer takes
 }
@@ -54,17 +54,10 @@ const (
 // covers reports whether when comprises the time at which a job with this duration has
 // this age.
 func (s Script) covers(age, duration time.Duration) bool {
-	switch s.when {
-	case firstQuarter:
-		return age < duration/4
-	case middleThird:
-		return age >= duration/3 && age < duration*2/3
-	case atEnd:
-		return age >= duration
-	case always:
-		return true
-	}
-	return false
+	return s.when == always ||
+		s.when == firstQuarter && age < duration/4 ||
+		s.when == middleThird && age >= duration/3 && age < duration*2/3 ||
+		s.when == atEnd && age >= duration
 }
 
 // Scripts are all scripts. The position of a script, 6 bits, is part of request_ids: new
@@ -85,7 +78,7 @@ var Scripts = []Script{
 	{Name: "slow", Meaning: "accepted, the answer comes after 3 s", when: afterAccepting, answer: slow, delay: 3 * time.Second},
 	{Name: "slow-forever", Meaning: "accepted, the answer never comes", when: afterAccepting, answer: slow, delay: 1 << 62},
 	{Name: "truncated", Meaning: "accepted, the JSON of the answer ends after the request_id", when: afterAccepting, answer: truncate},
-	{Name: "html", Meaning: "accepted, the answer is an HTML page with status 200", when: afterAccepting, answer: html},
+	{Name: "html", Meaning: "accepted, the answer is an HTML page with status 200", when: afterAccepting, answer: refuse, code: 200, kind: htmlType, words: page},
 	{Name: "oversized", Meaning: "accepted, the answer is valid JSON of more than 1 MiB", when: afterAccepting, answer: oversize},
 	{Name: "finished", Meaning: "accepted, the answer already says COMPLETED and carries the output", done: true},
 	{Name: "failed", Meaning: "the job ends as FAILED with an error text", when: atEnd, alter: fail, status: "FAILED", words: "the video agent could not render the storyboard"},
@@ -101,24 +94,24 @@ var Scripts = []Script{
 	{Name: "status-drop", Meaning: "status requests find the connection dropped in the job's middle third", when: middleThird, answer: drop},
 	{Name: "status-slow", Meaning: "every status answer takes 2 s", when: always, answer: slow, delay: 2 * time.Second},
 	{Name: "status-truncated", Meaning: "status answers are cut off inside the JSON in the job's middle third", when: middleThird, answer: truncate},
-	{Name: "status-html", Meaning: "status answers are an HTML page with status 200 in the job's middle third", when: middleThird, answer: html},
+	{Name: "status-html", Meaning: "status answers are an HTML page with status 200 in the job's middle third", when: middleThird, answer: refuse, code: 200, kind: htmlType, words: page},
 	{Name: "status-oversized", Meaning: "status answers are valid JSON of more than 1 MiB in the job's middle third", when: middleThird, answer: oversize},
 	{Name: "media-expired", Meaning: "the video's link answers 403 from 2 s after the status answer that named it; a later status names a fresh one", linkLife: 2 * time.Second},
-	{Name: "media-gone", Meaning: "the video's link answers 404", when: atDownload, answer: gone},
-	{Name: "media-html", Meaning: "the video's link answers with an HTML page with status 200", when: atDownload, answer: html},
-	{Name: "media-empty", Meaning: "the video's link answers with an empty body with status 200", when: atDownload, answer: empty},
+	{Name: "media-gone", Meaning: "the video's link answers 404", when: atDownload, answer: refuse, code: 404, kind: xmlType, words: noSuchKey},
+	{Name: "media-html", Meaning: "the video's link answers with an HTML page with status 200", when: atDownload, answer: refuse, code: 200, kind: htmlType, words: page},
+	{Name: "media-empty", Meaning: "the video's link answers with an empty body with status 200", when: atDownload, answer: refuse, code: 200, kind: videoType},
 	{Name: "media-drop", Meaning: "the connection breaks after each third of the video, Range requests go on from there", when: atDownload, answer: dropEachThird},
 	{Name: "media-drop-norange", Meaning: "the connection breaks in the middle of the video, Range requests begin again", when: atDownload, answer: dropHalfway},
 	{Name: "media-slow", Meaning: "the video takes 5 s to come", when: atDownload, answer: trickle, delay: 5 * time.Second},
 	{Name: "two-videos", Meaning: "the finished job has two media_urls, the second is the other orientation's video", twoVideos: true},
 	{Name: "404", Meaning: "the submission is refused with 404, as at a wrong address", when: beforeAccepting, answer: refuse, code: 404, words: "resource not found"},
 	{Name: "403-credits", Meaning: "the submission is refused with 403, in words of credits", when: beforeAccepting, answer: refuse, code: 403, words: "insufficient credits, please top up your balance"},
-	{Name: "error-object", Meaning: "the submission is refused with 422, the error is an object with code, message and param", when: beforeAccepting, answer: reply, code: 422, words: `{"error":{"code":"avatar_not_found","message":"the avatar does not exist","param":"avatar_id","doc_url":"https://docs.invalid/"}}`},
-	{Name: "error-list", Meaning: "the submission is refused with 422, detail is a list of places and messages", when: beforeAccepting, answer: reply, code: 422, words: `{"detail":[{"loc":["body","prompt"],"msg":"the prompt is too vague","type":"value_error"}]}`},
-	{Name: "error-message", Meaning: "the submission is refused with 400, the words are in message", when: beforeAccepting, answer: reply, code: 400, words: `{"statusCode":400,"message":["the voice does not speak"],"error":"Bad Request"}`},
+	{Name: "error-object", Meaning: "the submission is refused with 422, the error is an object with code, message and param", when: beforeAccepting, answer: refuse, code: 422, kind: jsonType, words: `{"error":{"code":"avatar_not_found","message":"the avatar does not exist","param":"avatar_id","doc_url":"https://docs.invalid/"}}`},
+	{Name: "error-list", Meaning: "the submission is refused with 422, detail is a list of places and messages", when: beforeAccepting, answer: refuse, code: 422, kind: jsonType, words: `{"detail":[{"loc":["body","prompt"],"msg":"the prompt is too vague","type":"value_error"}]}`},
+	{Name: "error-message", Meaning: "the submission is refused with 400, the words are in message", when: beforeAccepting, answer: refuse, code: 400, kind: jsonType, words: `{"statusCode":400,"message":["the voice does not speak"],"error":"Bad Request"}`},
 	{Name: "key-echo", Meaning: "the submission is refused with 401, the error repeats the key with an invisible character inside", when: beforeAccepting, answer: echoKey},
-	{Name: "429-accepted", Meaning: "accepted, the answer has status 429 with Retry-After: 1 and names the request_id", when: afterAccepting, answer: refuseAccepted, code: 429, retryAfter: "1"},
-	{Name: "500-accepted", Meaning: "accepted, the answer has status 500 and names the request_id", when: afterAccepting, answer: refuseAccepted, code: 500},
+	{Name: "429-accepted", Meaning: "accepted, the answer has status 429 with Retry-After: 1 and names the request_id", when: afterAccepting, answer: refuse, code: 429, retryAfter: "1"},
+	{Name: "500-accepted", Meaning: "accepted, the answer has status 500 and names the request_id", when: afterAccepting, answer: refuse, code: 500},
 	{Name: "failure-code", Meaning: "the job ends as FAILED with failure_code and failure_message in place of an error", when: atEnd, alter: func(_ Script, b *statusBody) {
 		b.Status, b.Output, b.FailureCode, b.FailureMessage = "FAILED", nil, "script_too_long", "the script is too long for one video"
 	}},
@@ -146,44 +139,42 @@ func findScript(prompt string) (int, error) {
 	return 0, fmt.Errorf("unknown script %.50s; the known names are %s", match[0], strings.Join(names, ", "))
 }
 
-const rateLimit = "rate limit exceeded"
+const (
+	rateLimit = "rate limit exceeded"
+	page      = "<!DOCTYPE html>\n<html><head><title>Just a moment...</title></head><body><h1>Checking your browser</h1></body></html>\n"
+	noSuchKey = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>\n"
+	expired   = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>\n"
+)
 
 // answer answers a request in place of the sandbox. body is what the sandbox would have
 // answered, nil before a submission is accepted.
 type answer func(script Script, s *Sandbox, w http.ResponseWriter, r *http.Request, body []byte)
 
-// refuse answers with an error in the form of the gateway.
-func refuse(script Script, _ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
-	script.setRetryAfter(w)
-	writeError(w, script.code, errors.New(script.words))
-}
-
-func (script Script) setRetryAfter(w http.ResponseWriter) {
+// refuse answers with script.code and script.words, or the right body if there are none.
+func refuse(script Script, _ *Sandbox, w http.ResponseWriter, _ *http.Request, body []byte) {
 	if script.retryAfter != "" {
 		w.Header().Set("Retry-After", script.retryAfter)
 	}
-}
-
-func reply(script Script, _ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
-	writeJSON(w, script.code, []byte(script.words))
+	switch {
+	case script.kind != "":
+		write(w, script.code, script.kind, []byte(script.words))
+	case script.words != "":
+		writeError(w, script.code, script.words)
+	default:
+		writeJSON(w, script.code, body)
+	}
 }
 
 func echoKey(_ Script, _ *Sandbox, w http.ResponseWriter, r *http.Request, _ []byte) {
 	key := r.Header.Get(keyHeader)
-	writeError(w, http.StatusUnauthorized, fmt.Errorf("the key %s\u200b%s was revoked", key[:len(key)/2], key[len(key)/2:]))
-}
-
-// refuseAccepted answers with the right body, but the status code of a failure.
-func refuseAccepted(script Script, _ *Sandbox, w http.ResponseWriter, _ *http.Request, body []byte) {
-	script.setRetryAfter(w)
-	writeJSON(w, script.code, body)
+	writeError(w, http.StatusUnauthorized, "the key "+key[:len(key)/2]+"\u200b"+key[len(key)/2:]+" was revoked")
 }
 
 // redirect answers with a redirect to a host that can't exist (RFC 6761), so that a
 // client that follows it gives its key to nobody.
 func redirect(_ Script, _ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
 	w.Header().Set("Location", "https://elsewhere.invalid"+submitPath)
-	writeError(w, http.StatusTemporaryRedirect, errors.New("moved"))
+	writeError(w, http.StatusTemporaryRedirect, "moved")
 }
 
 // drop makes net/http close the connection without an answer.
@@ -208,11 +199,6 @@ func (s *Sandbox) pause(r *http.Request, d time.Duration) {
 // Content-Length is that of the cut body, so that only the JSON is broken.
 func truncate(_ Script, _ *Sandbox, w http.ResponseWriter, _ *http.Request, body []byte) {
 	writeJSON(w, http.StatusOK, body[:bytes.IndexByte(body, ',')+8])
-}
-
-func html(_ Script, _ *Sandbox, w http.ResponseWriter, _ *http.Request, _ []byte) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	fmt.Fprint(w, "<!DOCTYPE html>\n<html><head><title>Just a moment...</title></head><body><h1>Checking your browser</h1></body></html>\n")
 }
 
 func oversize(_ Script, _ *Sandbox, w http.ResponseWriter, _ *http.Request, body []byte) {

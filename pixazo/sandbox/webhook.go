@@ -88,23 +88,23 @@ func (s *Sandbox) deliver(to *url.URL, status statusBody) {
 	if stopped {
 		return
 	}
-	delivered := false
-	for try := 0; try < maxDeliveries && !delivered; try++ {
+	var err error
+	for try := range maxDeliveries {
 		if try > 0 && !s.sleep(s.ctx, firstBackoff<<(try-1)) {
+			return
+		}
+		if err = s.post(to, encode(status)); err == nil {
 			break
 		}
-		err := s.post(to, encode(status))
-		if delivered = err == nil; !delivered {
-			// The host only: the rest of the URL may hold a secret.
-			s.log.Warn("webhook not delivered", "request_id", status.RequestID, "host", to.Host, "delivery", try+1, "reason", err)
-		}
+		// The host only: the rest of the URL may hold a secret.
+		s.o.Logger.Warn("webhook not delivered", "request_id", status.RequestID, "host", to.Host, "delivery", try+1, "reason", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if delivered {
+	if err == nil {
 		delete(s.failures, to.String())
 	} else if s.failures[to.String()]++; s.failures[to.String()] == maxFailures {
-		s.log.Warn("webhook stopped: too many failures", "request_id", status.RequestID, "host", to.Host)
+		s.o.Logger.Warn("webhook stopped: too many failures", "request_id", status.RequestID, "host", to.Host)
 	}
 }
 
@@ -113,14 +113,10 @@ func (s *Sandbox) post(to *url.URL, body []byte) error {
 	if err != nil {
 		return err
 	}
-	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Content-Type", jsonType)
 	response, err := s.client.Do(request)
 	if err != nil {
-		var wrapped *url.Error // quotes the whole URL, which may contain a secret
-		if errors.As(err, &wrapped) {
-			err = wrapped.Err
-		}
-		return err
+		return errors.Unwrap(err) // without the URL, which may hold a secret
 	}
 	defer response.Body.Close()
 	_, _ = io.CopyN(io.Discard, response.Body, 64<<10) // lets the connection be used again
