@@ -220,7 +220,7 @@ func (p *parser) table(s *Settings) []setting {
 		{name: "output-dir", kind: "DIR", fallback: outputDir(p.goos), set: into(&s.OutputDir, p.absolute)},
 		{name: "auto-save", fallback: "true", set: into(&s.AutoSave, parseBoolean)},
 		{name: "keeper", fallback: "true", set: into(&s.Keeper, parseBoolean)},
-		{name: "notify", kind: "WHEN", fallback: "auto", set: into(&s.Notify, parseNotify)},
+		{name: "notify", kind: "WHEN", fallback: "auto", set: into(&s.Notify, oneOf(notices, "must be true, false or auto"))},
 		{name: "max-download", kind: "SIZE", fallback: "2GB", set: into(&s.MaxDownload, sizes(1, 1<<40, math.MaxInt64, "must be a size from 1B to 1TB, such as 500MB or 1.5GB (KB and KiB both mean 1024 bytes, and so on up)"))},
 		{name: filesDir, kind: "DIR", set: p.addFilesDir},
 		{name: "files-from-roots", fallback: "false", set: into(&s.FilesFromRoots, parseBoolean)},

@@ -41,6 +41,10 @@ var (
 		"true": true, "1": true, "yes": true, "on": true,
 		"": false, "false": false, "0": false, "no": false, "off": false,
 	}
+	notices = map[string]string{
+		"auto": "auto", "true": "true", "1": "true", "yes": "true", "on": "true",
+		"false": "false", "0": "false", "no": "false", "off": "false",
+	}
 	modes   = map[string]string{"terminal": "terminal", "sync": "sync"}
 	objects = map[string]bool{"strings": false, "objects": true}
 	levels  = map[string]slog.Level{
@@ -48,15 +52,6 @@ var (
 		"trace": slog.LevelDebug, "warning": slog.LevelWarn, "err": slog.LevelError, "fatal": slog.LevelError, // as other programs call them
 	}
 )
-
-// parseNotify parses a boolean or "auto".
-func parseNotify(v string) (string, error) {
-	if strings.EqualFold(v, "auto") {
-		return "auto", nil
-	}
-	on, err := oneOf(booleans, "must be true, false or auto")(v)
-	return strconv.FormatBool(on), err
-}
 
 // oneOf returns a function that looks a value up in words, in upper or lower case.
 func oneOf[T any](words map[string]T, rule string) func(string) (T, error) {
@@ -253,12 +248,11 @@ func TryLogFile(path string) error {
 // WithHome returns env and, if it has no home directory, that of the user database. Some
 // clients start servers in an empty environment.
 func WithHome(env []string) []string {
-	if filepath.IsAbs(clean(Variable(env, runtime.GOOS, homeVariable(runtime.GOOS)))) {
-		return env
+	name := homeVariable(runtime.GOOS)
+	if !filepath.IsAbs(clean(Variable(env, runtime.GOOS, name))) {
+		if u, err := user.Current(); err == nil {
+			return append(slices.Clone(env), name+"="+u.HomeDir)
+		}
 	}
-	u, err := user.Current()
-	if err != nil || !filepath.IsAbs(u.HomeDir) {
-		return env
-	}
-	return append(slices.Clone(env), homeVariable(runtime.GOOS)+"="+u.HomeDir)
+	return env
 }

@@ -183,10 +183,10 @@ func (c *cache) RoundTrip(r *http.Request) (*http.Response, error) {
 	address := r.URL.String()
 	a := c.answers[address]
 	if time.Now().After(a.until) {
-		a.body, a.err = c.fetch(r)
-		a.until = time.Now().Add(10 * time.Second)
-		if a.err != nil {
-			a.until = time.Now().Add(time.Second)
+		body, err := c.fetch(r)
+		a = answer{body: body, until: time.Now().Add(10 * time.Second)}
+		if err != nil {
+			a = answer{err: fmt.Errorf("%w: %w", errIssuer, err), until: time.Now().Add(time.Second)}
 		}
 		c.answers[address] = a
 	}
@@ -200,29 +200,26 @@ func (c *cache) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// fetch returns the body of the issuer's answer to r. All its errors are errIssuer: an
-// http.Client with a timeout of its own would return another one.
+// fetch returns the body of the issuer's answer to r. Its time is limited here, since an
+// http.Client with a timeout of its own would return an error that is not errIssuer.
 func (c *cache) fetch(r *http.Request) ([]byte, error) {
 	const most = 1 << 20
 	if r.URL.Scheme != "https" && !pixazo.IsLoopback(r.URL.Hostname()) {
-		return nil, fmt.Errorf("%w: %s is not an https URL", errIssuer, text.Quote(r.URL.String()))
+		return nil, fmt.Errorf("%s is not an https URL", text.Quote(r.URL.String()))
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), fetchTime)
 	defer cancel()
 	resp, err := c.base.RoundTrip(r.WithContext(ctx))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errIssuer, err)
+		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }() // it was only read
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%w: HTTP status %d", errIssuer, resp.StatusCode)
+		return nil, fmt.Errorf("HTTP status %d", resp.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
 	if err == nil && (len(body) > most || !json.Valid(body)) {
 		err = errors.New("its answer is larger than 1 MiB, or is not JSON")
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errIssuer, err)
-	}
-	return body, nil
+	return body, err
 }

@@ -113,10 +113,7 @@ func (o Options) write(r Report) error {
 	}
 	var b bytes.Buffer
 	for _, c := range r.Checks {
-		status := c.Status
-		if status == statusFail {
-			status = "FAIL" // so that it stands out
-		}
+		status := strings.Replace(c.Status, statusFail, "FAIL", 1) // so that it stands out
 		fmt.Fprintf(&b, "%-4s  %-*s  %s\n", status, widest, c.Name, c.Detail)
 		if c.Fix != "" {
 			fmt.Fprintf(&b, "%*s→ %s\n", widest+8, "", c.Fix)

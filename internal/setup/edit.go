@@ -124,18 +124,14 @@ func parse(content []byte, servers string) (*document, error) {
 func (d *document) readEntries() error {
 	standard := d.value.Clone()
 	standard.Standardize()
-	var root, servers map[string]json.RawMessage
+	root, servers := map[string]json.RawMessage{}, map[string]json.RawMessage{}
 	if err := json.Unmarshal(standard.Pack(), &root); err != nil {
 		return errors.New("it is not valid JSON")
 	}
-	d.entries = map[string]entry{}
-	raw, there := root[d.servers]
-	if !there {
-		return nil
-	}
-	if err := json.Unmarshal(raw, &servers); err != nil || servers == nil {
+	if raw, there := root[d.servers]; there && json.Unmarshal(raw, &servers) != nil || servers == nil {
 		return fmt.Errorf("%q in it is not an object", d.servers)
 	}
+	d.entries = map[string]entry{}
 	for name, raw := range servers {
 		var e entry
 		if json.Unmarshal(raw, &e) == nil && e.Command+e.URL != "" {
@@ -225,7 +221,7 @@ func (d *document) remove(names []string) error {
 func (d *document) verify() error {
 	written, err := parse(d.text(), d.servers)
 	if err == nil && !maps.EqualFunc(written.entries, d.entries, entry.equal) {
-		err = errors.New("it can't be edited with certainty, perhaps since a name is in it twice; edit it by hand")
+		return errors.New("it can't be edited with certainty, perhaps since a name is in it twice; edit it by hand")
 	}
 	return err
 }

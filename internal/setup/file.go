@@ -5,6 +5,7 @@ package setup
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -44,12 +45,9 @@ func (o Options) readFile(path, user string) (file, error) {
 			return err
 		})
 	}
-	if err != nil {
+	info, statErr := os.Stat(f.path)
+	if err = cmp.Or(err, statErr); err != nil {
 		return file{}, fmt.Errorf("%s: %w", path, err)
-	}
-	info, err := os.Stat(f.path)
-	if err != nil {
-		return file{}, err
 	}
 	f.mode = info.Mode().Perm()
 	return f, nil
@@ -59,18 +57,16 @@ func (o Options) readFile(path, user string) (file, error) {
 // read nor replaced. There it calls do for up to a second, until do succeeds, and else
 // returns an error that names user, the program to quit.
 func (o Options) whileLocked(user string, do func() error) error {
-	err := do()
-	for i := 0; err != nil && o.GOOS == "windows"; i++ {
-		if errors.Is(err, disk.ErrIrregular) {
+	for tries := 10; ; tries-- {
+		err := do()
+		switch {
+		case err == nil || o.GOOS != "windows" || errors.Is(err, disk.ErrIrregular):
 			return err
-		}
-		if i == 10 {
+		case tries == 0:
 			return fmt.Errorf("%w; if %s is running, quit it, and run this again", err, user)
 		}
 		time.Sleep(100 * time.Millisecond)
-		err = do()
 	}
-	return err
 }
 
 // replace replaces the content of a file and keeps its mode. Before that it makes a copy
@@ -113,13 +109,7 @@ func writeNew(dir, pattern string, content []byte, mode fs.FileMode) (path strin
 		return "", err
 	}
 	_, err = f.Write(content)
-	if err == nil {
-		err = os.Chmod(f.Name(), mode)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err = errors.Join(err, os.Chmod(f.Name(), mode), f.Sync(), f.Close()); err != nil {
 		_ = os.Remove(f.Name())
 		return "", err
 	}

@@ -113,16 +113,12 @@ func (o Options) plan(c client, name string, e entry) (ed edit, err error) {
 			return ed, err
 		}
 		old = ed.doc.entries[name]
-		kind := "starts a program"
-		if old.URL != "" {
-			kind = "calls a server"
-		}
 		switch {
 		case ed.doc.value.Find("/"+c.servers+pointer(name)) == nil:
 		case !o.ours(name, old):
 			return ed, fmt.Errorf("%s: its entry %q starts something else, or can't be read; rename it or take it out first", c.file, name)
 		case (old.URL == "") != (e.URL == ""):
-			return ed, fmt.Errorf("%s: its entry %q %s; take it out first: pixazo-mcp uninstall %s", c.file, name, kind, c.name)
+			return ed, fmt.Errorf("%s: its entry %q has a URL where a program is to be put, or a program in the place of a URL; take it out first: pixazo-mcp uninstall %s", c.file, name, c.name)
 		}
 	}
 	if e.URL == "" {
@@ -147,10 +143,9 @@ func (o Options) carry(e entry) ([]string, config.Settings, error) {
 	if err != nil {
 		return nil, server, err
 	}
-	here := o.Settings.Values
 	for i, v := range server.Values {
-		if slices.Contains(carried, v.Name) && v.From == "default" && v.Text != here[i].Text {
-			e.Args = append(e.Args, "--"+v.Name+"="+here[i].Text)
+		if here := o.Settings.Values[i].Text; slices.Contains(carried, v.Name) && v.From == "default" && v.Text != here {
+			e.Args = append(e.Args, "--"+v.Name+"="+here)
 		}
 	}
 	server, err = o.settingsOf(e)
@@ -197,13 +192,11 @@ func (o Options) apply(c client, name string, ed edit) error {
 		o.line("%s: %s is up to date in %s", c.title, name, c.file)
 		return nil
 	default:
-		if err := o.save(ed.doc, fmt.Sprintf("%s: wrote %s to %s", c.title, name, c.file)); err != nil {
-			return err
-		}
-		if name == liveName && ed.server.Sandbox {
+		err := o.save(ed.doc, fmt.Sprintf("%s: wrote %s to %s", c.title, name, c.file))
+		if err == nil && name == liveName && ed.server.Sandbox {
 			o.line("The entry had --sandbox before and keeps it, so its videos are samples. For real ones: install %s --sandbox=false", c.name)
 		}
-		return nil
+		return err
 	}
 	_, _ = fmt.Fprintf(o.Stdout, "\n%s\n", c.snippet(name, ed.entry)) // has no control characters, since its values are quoted
 	return nil

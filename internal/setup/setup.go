@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"pixazo-mcp/internal/config"
@@ -57,12 +58,8 @@ type Journal struct {
 // or uninstall means that the configuration was not changed, or the key not stored.
 func Run(ctx context.Context, o Options) error {
 	o = o.asInvoked()
-	err := map[string]func(context.Context) error{
-		config.Doctor:    o.doctor,
-		config.Install:   o.install,
-		config.Uninstall: o.uninstall,
-	}[o.Settings.Command](ctx)
-	if err != nil {
+	run := map[string]func(context.Context) error{config.Doctor: o.doctor, config.Install: o.install, config.Uninstall: o.uninstall}
+	if err := run[o.Settings.Command](ctx); err != nil {
 		return fmt.Errorf("%s: %w", o.Settings.Command, err)
 	}
 	return nil
@@ -159,11 +156,10 @@ func opencodeFile(dir string) string {
 // app reads its configuration; Windows redirects the folders of such apps. It returns
 // fallback if there is no such app.
 func packagedDesktop(local, fallback string) string {
-	apps, _ := fs.Glob(os.DirFS(local), "Packages/[Cc]laude_*")
-	if len(apps) == 0 {
-		return fallback
+	if apps, _ := fs.Glob(os.DirFS(local), "Packages/[Cc]laude_*"); len(apps) > 0 {
+		return filepath.Join(local, apps[0], "LocalCache", "Roaming", "Claude")
 	}
-	return filepath.Join(local, apps[0], "LocalCache", "Roaming", "Claude")
+	return fallback
 }
 
 // absoluteOr returns dir if it is an absolute path, else fallback.
@@ -177,14 +173,7 @@ func absoluteOr(dir, fallback string) string {
 func (o Options) env(name string) string { return config.Variable(o.Env, o.GOOS, name) }
 
 // find returns the client with this name, one of config.Clients.
-func (o Options) find(name string) client {
-	for _, c := range o.clients() {
-		if c.name == name {
-			return c
-		}
-	}
-	return client{}
-}
+func (o Options) find(name string) client { return o.clients()[slices.Index(config.Clients, name)] }
 
 // target returns the client that the command is about, or an error if its configuration
 // can't be written.
@@ -240,11 +229,8 @@ func (o Options) stat(command string) (fs.FileInfo, error) {
 
 func (o Options) sameFile(a, b string) bool {
 	first, err := o.stat(a)
-	if err != nil {
-		return false
-	}
-	second, err := o.stat(b)
-	return err == nil && os.SameFile(first, second)
+	second, otherErr := o.stat(b)
+	return err == nil && otherErr == nil && os.SameFile(first, second)
 }
 
 // asInvoked returns o with the path by which this program was called as Executable, if
