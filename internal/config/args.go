@@ -176,21 +176,18 @@ func (p *parser) command(words []string, wordFirst bool) {
 	case !wordFirst:
 		p.s.Command = Serve
 	}
-	if p.s.Command == Install || p.s.Command == Uninstall {
+	switch {
+	case p.s.Command == Install || p.s.Command == Uninstall:
 		if len(words) > 0 && slices.Contains(Clients, words[0]) {
 			p.s.Setup.Client, words = words[0], words[1:]
 		} else {
 			p.fail("", fmt.Errorf("%s: name a client: %s", p.s.Command, strings.Join(Clients, ", ")))
 		}
-	}
-	if p.s.Command == Token {
-		if len(words) == 0 {
-			p.fail("", errors.New("token: name the user whom the token is for"))
-		} else {
-			p.s.Token, words = words[0], words[1:]
-		}
-	}
-	if p.s.Command == Wait {
+	case p.s.Command == Token && len(words) == 0:
+		p.fail("", errors.New("token: name the user whom the token is for"))
+	case p.s.Command == Token:
+		p.s.Token, words = words[0], words[1:]
+	case p.s.Command == Wait:
 		for _, word := range words {
 			if err := pixazo.CheckRequestID(word); err != nil {
 				p.fail("", err)
@@ -210,11 +207,12 @@ func (p *parser) command(words []string, wordFirst bool) {
 
 // find returns the row of the flag with this name, nil if there is none.
 func (p *parser) find(name string) *setting {
-	i := slices.IndexFunc(p.rows, func(row setting) bool { return row.name == name })
-	if i < 0 {
-		return nil
+	for i := range p.rows {
+		if p.rows[i].name == name {
+			return &p.rows[i]
+		}
 	}
-	return &p.rows[i]
+	return nil
 }
 
 // fail records a problem with the setting of this name.

@@ -79,9 +79,8 @@ func (t *tokens) load() error {
 	}
 	t.seen = info
 	var wrong []error
-	names, number := map[string]bool{}, 0
-	for line := range strings.Lines(content) {
-		number++
+	names := map[string]bool{}
+	for i, line := range strings.Split(content, "\n") {
 		fields := strings.Fields(line)
 		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
 			continue
@@ -91,7 +90,7 @@ func (t *tokens) load() error {
 			err = errors.New("a name or token that an earlier line has")
 		}
 		if err != nil {
-			wrong = append(wrong, fmt.Errorf("tokens file %s, line %d: %w", text.Quote(t.path), number, err))
+			wrong = append(wrong, fmt.Errorf("tokens file %s, line %d: %w", text.Quote(t.path), i+1, err))
 			continue
 		}
 		t.users[sum], names[name] = name, true

@@ -43,7 +43,7 @@ func (r *report) checkClients(ctx context.Context) (checks []Check) {
 // configuration, a single one if there are no entries or they can't be read, and none if
 // there is no configuration.
 func (r *report) checkConfiguration(ctx context.Context, c client) (checks []Check) {
-	if _, err := os.Lstat(c.file); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(c.file); r.Settings.Home == "" || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if c.template != "" {

@@ -34,11 +34,7 @@ func (o Options) install(ctx context.Context) error {
 	}
 	s := o.Settings
 	if s.Setup.URL != "" && !c.remote {
-		place := ""
-		if c.name == "claude-desktop" {
-			place = " (Settings, Connectors, Add custom connector)"
-		}
-		o.line("Add it in %s itself, as a remote server%s: %s", c.title, place, s.Setup.URL)
+		o.line("Add it in %s itself, as a remote server (Claude Desktop: Settings, Connectors, Add custom connector): %s", c.title, s.Setup.URL)
 		return nil
 	}
 	name, e, err := o.entry(c)

@@ -70,7 +70,7 @@ type client struct {
 	name    string // one of config.Clients
 	title   string // its name for people
 	servers string // the name of the object, or table, with the entries
-	file    string // its configuration; "" if the home directory is not known
+	file    string // its configuration
 
 	edited  bool   // install edits file
 	remote  bool   // an entry may have the URL of a team server
@@ -93,7 +93,7 @@ const (
 )
 
 // clients returns all clients, in the order of config.Clients, with the paths of their
-// configurations on this system.
+// configurations on this system, which count only if the home directory is known.
 func (o Options) clients() []client {
 	home := o.Settings.Home
 	dotConfig := filepath.Join(home, ".config")
@@ -111,7 +111,7 @@ func (o Options) clients() []client {
 		goose, zed = filepath.Join(appData, "Block", "goose", "config"), filepath.Join(appData, "Zed")
 		desktop = packagedDesktop(absoluteOr(o.env("LOCALAPPDATA"), filepath.Join(home, "AppData", "Local")), filepath.Join(appData, "Claude"))
 	}
-	all := []client{
+	return []client{
 		{name: "claude-desktop", title: "Claude Desktop", servers: "mcpServers", file: filepath.Join(desktop, "claude_desktop_config.json"),
 			edited: true, restart: "Quit Claude Desktop and start it again."},
 		{name: "claude-code", title: "Claude Code", servers: "mcpServers", file: filepath.Join(absoluteOr(o.env("CLAUDE_CONFIG_DIR"), home), ".claude.json"),
@@ -134,12 +134,6 @@ func (o Options) clients() []client {
 			trust: `default_tools_approval_mode = "approve"`, note: "Codex gives servers few of your variables, and no key: keep it in its file."},
 		{name: "goose", title: "goose", servers: "extensions", file: filepath.Join(goose, "config.yaml"), template: yamlEntry},
 	}
-	if home == "" {
-		for i := range all {
-			all[i].file = ""
-		}
-	}
-	return all
 }
 
 // opencodeFile returns the path of opencode's configuration in dir, opencode.jsonc if that
@@ -179,7 +173,7 @@ func (o Options) find(name string) client { return o.clients()[slices.Index(conf
 // can't be written.
 func (o Options) target() (client, error) {
 	c := o.find(o.Settings.Setup.Client)
-	if c.file == "" {
+	if o.Settings.Home == "" {
 		return c, errors.New("the home directory is not known, so neither is the place of the configuration; set HOME (USERPROFILE on Windows)")
 	}
 	// With sudo, root would own the files, and the user's clients could not read them.
@@ -220,9 +214,7 @@ func (o Options) ours(name string, e entry) bool {
 func (o Options) stat(command string) (fs.FileInfo, error) {
 	info, err := os.Stat(command)
 	if err != nil && o.GOOS == "windows" {
-		if exe, err := os.Stat(command + ".exe"); err == nil {
-			return exe, nil
-		}
+		return os.Stat(command + ".exe")
 	}
 	return info, err
 }
