@@ -81,9 +81,6 @@ type engine interface {
 	// read runs f in the same way. f only reads; it is not called if there is no
 	// database.
 	read(ctx context.Context, f func(context.Context, querier) error) error
-	// version returns a number that changes when another process, or another method
-	// of this one, writes to the journal; 0 while there is no journal.
-	version(ctx context.Context) (int64, error)
 	// newestAside returns the path of the damaged database that any process set aside
 	// last, and when; "" when there is none.
 	newestAside() (path string, at time.Time)

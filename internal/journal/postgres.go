@@ -171,7 +171,6 @@ func (connection) CheckNamedValue(v *driver.NamedValue) error {
 }
 
 func (p *postgres) write(ctx context.Context, purpose purpose, f func(context.Context, *sql.DB) error) error {
-	defer fakeWrites.Add(1)
 	return p.retry(ctx, purpose, f)
 }
 
@@ -305,12 +304,6 @@ func (p *postgres) close() {
 		}
 	}
 }
-
-// version is called in fake time only, in which no other process writes.
-func (p *postgres) version(context.Context) (int64, error) { return fakeWrites.Load(), nil }
-
-// fakeWrites counts the writes of all journals in fake time.
-var fakeWrites atomic.Int64
 
 func (p *postgres) state() string { return time.Now().UTC().Format("2006-01-02 15:04") }
 

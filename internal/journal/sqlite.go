@@ -288,13 +288,6 @@ func (e *embedded) state() string {
 	return state
 }
 
-func (e *embedded) version(ctx context.Context) (version int64, err error) {
-	err = e.read(ctx, func(ctx context.Context, q querier) error {
-		return q.QueryRowContext(ctx, `PRAGMA data_version`).Scan(&version)
-	})
-	return version, err
-}
-
 func (e *embedded) close() {
 	e.mu.Lock()
 	defer e.mu.Unlock()

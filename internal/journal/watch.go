@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	watchEvery = time.Second     // how often Watch reads the version of the journal
+	watchEvery = time.Second     // how often Watch looks at the state of the journal
 	watchSlack = 5 * time.Second // a change may be written up to this long after its changed_at
 )
 
@@ -22,8 +22,8 @@ func (j *Journal) Watch(ctx context.Context, begin time.Time, f func([]Row)) {
 		p.watch(ctx, j, begin, f)
 		return
 	}
-	var version int64
-	read := begin // all changes dated before it were read
+	seen, again := "", false // a file's times are coarse: after each change, one more look is taken again
+	read := begin            // all changes dated before it were read
 	for Sleep(ctx, watchEvery) {
 		now := time.Now().Round(0) // the wall clock, by which changes are dated; it may be set back
 		if now.Before(begin) {
@@ -32,12 +32,12 @@ func (j *Journal) Watch(ctx context.Context, begin time.Time, f func([]Row)) {
 		if now.Before(read) {
 			read = now
 		}
-		v, err := j.version(ctx)
-		if err != nil || v == version {
+		state := j.State()
+		if state == seen && !again && !j.fakeTime {
 			continue
 		}
 		if j.changed(ctx, max(milli(begin), milli(read.Add(-watchSlack))), f) == nil {
-			version, read = v, now
+			seen, again, read = state, state != seen, now
 		}
 	}
 }
