@@ -6,7 +6,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -14,7 +13,7 @@ import (
 )
 
 const (
-	keepAlive    = 5 * time.Second        // how often it is tested whether a connection has died unnoticed
+	keepAlive    = 5 * time.Second        // how long a connection is silent before it is tested whether it has died
 	firstPause   = 100 * time.Millisecond // before the second try to connect
 	longPause    = 5 * time.Second        // the longest pause between two tries
 	maxSignal    = 7900                   // bytes; PostgreSQL takes 8,000
@@ -56,7 +55,15 @@ type listener struct {
 	f     func([]Row)
 
 	connected bool
-	mark      int64 // all changes up to this time of the database, in milliseconds, were reported; 0 before the first connection
+	mark      int64 // when the newest change that was reported was made, in milliseconds of the database; 0 before the first connection
+}
+
+// report passes rows, of which the last one changed last, to the caller of Watch.
+func (l *listener) report(rows []Row) {
+	if len(rows) > 0 {
+		l.mark = max(l.mark, milli(rows[len(rows)-1].ChangedAt))
+		l.f(rows)
+	}
 }
 
 // listen connects, reports the changes since the previous connection was lost, and
@@ -86,11 +93,11 @@ func (l *listener) listen(ctx context.Context) error {
 	if l.mark == 0 {
 		since = now - time.Since(l.begin).Milliseconds()
 	}
-	if err := l.j.changed(ctx, since, l.f); err != nil {
+	if err := l.j.changed(ctx, since, l.report); err != nil {
 		return err
 	}
+	l.mark = max(l.mark, now)
 	l.j.receive("")
-	l.mark = now
 	payloads, ended := make(chan string, maxPayloads), make(chan error, 1)
 	go func() {
 		ended <- receive(ctx, conn, payloads)
@@ -118,74 +125,59 @@ func (l *listener) subscribe(ctx context.Context, conn *pgx.Conn) (now int64, er
 	if _, err := conn.Exec(ctx, `LISTEN `+pgx.Identifier{channel}.Sanitize()); err != nil {
 		return 0, err
 	}
-	return timeOf(ctx, conn)
-}
-
-func timeOf(ctx context.Context, conn *pgx.Conn) (now int64, err error) {
 	err = conn.QueryRow(ctx, `SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint`).Scan(&now)
 	return now, err
 }
 
-// receive puts the payload of each notification into payloads. Every 5 seconds it also
-// puts "t" and the database's time: the notifications of all changes up to that time
-// are before it.
+// receive puts the payload of each notification into payloads, until the connection is
+// lost.
 func receive(ctx context.Context, conn *pgx.Conn, payloads chan<- string) error {
-	for tried := time.Now(); ; {
-		limited, cancel := context.WithDeadline(ctx, tried.Add(keepAlive))
+	for {
+		limited, cancel := context.WithTimeout(ctx, keepAlive)
 		n, err := conn.WaitForNotification(limited)
-		payload := ""
-		switch {
-		case err == nil:
-			payload = n.Payload
-		case limited.Err() != nil && ctx.Err() == nil:
-			limited, cancelTry := context.WithTimeout(ctx, conn.Config().ConnectTimeout)
-			var now int64
-			now, err = timeOf(limited, conn)
-			cancelTry()
-			payload, tried = "t"+strconv.FormatInt(now, 10), time.Now()
-		}
+		silent := err != nil && limited.Err() != nil && ctx.Err() == nil
 		cancel()
-		if err != nil {
+		if silent {
+			limited, cancel := context.WithTimeout(ctx, conn.Config().ConnectTimeout)
+			err = conn.Ping(limited)
+			cancel()
+		}
+		switch {
+		case err != nil:
 			return err
+		case silent:
+			continue
 		}
 		select {
-		case payloads <- payload:
+		case payloads <- n.Payload:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// handle handles a payload and those queued behind it, which are signals, times, and
-// numbers of rows that changed. It reads these rows together and reports them.
+// handle handles a payload and those queued behind it, which are signals and numbers of
+// rows that changed. It reads these rows together and reports them.
 func (l *listener) handle(ctx context.Context, payload string, more <-chan string) error {
-	var numbers []string
-	mark := l.mark
+	var numbers []int64
 	for {
-		number, err := strconv.ParseInt(strings.TrimPrefix(payload, "t"), 10, 64)
-		switch {
-		case strings.HasPrefix(payload, "s"):
-			l.j.receive(payload[1:])
-		case err != nil: // was not sent by this program
-		case strings.HasPrefix(payload, "t"):
-			mark = number
-		default:
-			numbers = append(numbers, payload)
+		var number int64
+		if signal, ok := strings.CutPrefix(payload, "s"); ok {
+			l.j.receive(signal)
+		} else if _, err := fmt.Sscan(payload, &number); err == nil { // else it was not sent by this program
+			numbers = append(numbers, number)
 		}
 		if len(numbers) >= 500 || len(more) == 0 {
 			break
 		}
 		payload = <-more
 	}
-	if len(numbers) > 0 {
-		// The || keeps PostgreSQL from reading all rows of the gateway by an index while
-		// it has no statistics.
-		rows, err := l.j.readMany(ctx, `WHERE row = ANY($1::bigint[]) AND gateway || '' = $2 ORDER BY changed_at`, "{"+strings.Join(numbers, ",")+"}", l.j.gateway)
-		if err != nil {
-			return err
-		}
-		l.f(rows)
+	if len(numbers) == 0 {
+		return nil
 	}
-	l.mark = mark
-	return nil
+	// The || keeps PostgreSQL from reading all rows of the gateway by an index while
+	// it has no statistics.
+	rows, err := l.j.readMany(ctx, `WHERE row = ANY($1) AND gateway || '' = $2 ORDER BY changed_at`, numbers, l.j.gateway)
+	l.report(rows)
+	return err
 }
