@@ -96,9 +96,9 @@ func (s *Server) retryLater(r *http.Request, what string, err error) error {
 	return unavailable(what + " at the moment")
 }
 
-// findSession returns a session, nil if there is none. With cached, it returns one
-// that was read in the last 10 seconds without reading it again, since replicas signal
-// changes to each other, and an older one while the journal can't be read.
+// findSession returns a session, nil if there is none. With cached, one that was read in the
+// last 10 seconds is not read again, since replicas signal changes to each other, and an
+// older one counts while the journal can't be read.
 func (s *Server) findSession(ctx context.Context, id string, cached bool) (*journal.Session, error) {
 	s.mu.Lock()
 	known, ok := s.known[id]
@@ -112,11 +112,7 @@ func (s *Server) findSession(ctx context.Context, id string, cached bool) (*jour
 		return &known.session, nil
 	case err != nil:
 		return nil, err
-	case session == nil:
-		s.drop(id)
-		return nil, nil
-	}
-	if time.Since(session.SeenAt) > seenEvery {
+	case session != nil && time.Since(session.SeenAt) > seenEvery:
 		if err := s.o.Sessions.UseSession(ctx, id); err != nil { // it is tried again with a later request
 			s.log.Debug("the use of a session could not be written", "error", err)
 		}
@@ -126,20 +122,17 @@ func (s *Server) findSession(ctx context.Context, id string, cached bool) (*jour
 	if len(s.known) >= maxKnown {
 		clear(s.known)
 	}
-	s.known[id] = knownSession{*session, time.Now()}
+	if delete(s.known, id); session != nil {
+		s.known[id] = knownSession{*session, time.Now()}
+	}
 	return session, nil
-}
-
-// drop removes a session from the cache.
-func (s *Server) drop(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.known, id)
 }
 
 // announceChange signals all replicas that a session has changed, or ended.
 func (s *Server) announceChange(ctx context.Context, id string) error {
-	s.drop(id)
+	s.mu.Lock()
+	delete(s.known, id)
+	s.mu.Unlock()
 	return s.o.Sessions.Signal(ctx, signalChange+" "+id)
 }
 
@@ -328,47 +321,26 @@ func (s *Server) cancelHere(key string) bool {
 // Sessions.Signal. "" says that some may have been lost.
 func (s *Server) Signalled(text string) {
 	word, rest, _ := strings.Cut(text, " ")
-	id, name, _ := strings.Cut(rest, " ")
-	switch word {
-	case "":
-		s.mu.Lock()
-		clear(s.known)
-		s.mu.Unlock()
-		s.noteChange(all)
-	case signalCancel:
+	if word == signalCancel {
 		s.cancelHere(rest)
-	case signalChange:
-		s.drop(id)
-		s.noteChange(func(st *stream) bool { return st.session == id })
-	case signalStream:
-		for _, st := range s.streamsOf(func(st *stream) bool { return st.session == id && st.name != name }) {
-			st.end()
-		}
+		return
 	}
-}
-
-// noteChange makes the streams for which wanted returns true read the subscriptions
-// of their sessions again.
-func (s *Server) noteChange(wanted func(*stream) bool) {
-	for _, st := range s.streamsOf(wanted) {
-		select {
-		case st.changed <- struct{}{}:
-		default: // it is about to read them, or has no session
-		}
-	}
-}
-
-// all makes streamsOf return every stream.
-func all(*stream) bool { return true }
-
-// streamsOf returns the streams for which wanted returns true.
-func (s *Server) streamsOf(wanted func(*stream) bool) (found []*stream) {
+	id, name, _ := strings.Cut(rest, " ")
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if delete(s.known, id); word == "" {
+		clear(s.known)
+	}
 	for st := range s.streams {
-		if wanted(st) {
-			found = append(found, st)
+		switch {
+		case word != "" && st.session != id, word == signalStream && st.name == name:
+		case word == signalStream:
+			st.end()
+		default:
+			select {
+			case st.changed <- struct{}{}:
+			default: // it is about to read its session, or has none
+			}
 		}
 	}
-	return found
 }

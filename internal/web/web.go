@@ -147,12 +147,15 @@ func New(srv *server.MCPServer, o Options) *Server {
 	}
 	s.mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	s.mux.HandleFunc("GET /readyz", s.handler(s.ready))
-	o.Metrics.NewGauge("pixazo_mcp_streams_open", func() float64 { return float64(len(s.streamsOf(all))) })
-	o.Metrics.NewGauge("pixazo_mcp_bodies_bytes", func() float64 {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return float64(s.bodies)
-	})
+	gauge := func(name string, value func() float64) {
+		o.Metrics.NewGauge(name, func() float64 {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return value()
+		})
+	}
+	gauge("pixazo_mcp_streams_open", func() float64 { return float64(len(s.streams)) })
+	gauge("pixazo_mcp_bodies_bytes", func() float64 { return float64(s.bodies) })
 	return s
 }
 
@@ -209,12 +212,12 @@ func (s *Server) mcp(w http.ResponseWriter, r *http.Request) error {
 	if mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion)) {
 		allowed = []string{http.MethodPost, http.MethodOptions}
 	}
-	if !slices.Contains(allowed, r.Method) {
+	known := slices.Contains(allowed, r.Method)
+	if !known || r.Method == http.MethodOptions {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		return refused(http.StatusMethodNotAllowed, r.Method+" is not allowed here")
-	}
-	if r.Method == http.MethodOptions {
-		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		if !known {
+			return refused(http.StatusMethodNotAllowed, r.Method+" is not allowed here")
+		}
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
@@ -309,9 +312,9 @@ func (s *Server) Leave() { s.leaving.Store(true) }
 // Calls in flight go on.
 func (s *Server) Drain() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.draining = true
-	s.mu.Unlock()
-	for _, st := range s.streamsOf(all) {
+	for st := range s.streams {
 		st.end()
 	}
 }
