@@ -337,7 +337,7 @@ func TestAKeeperDescendsFromNoServer(t *testing.T) {
 // a POST.
 func TestAVideoOutlivesItsServer(t *testing.T) {
 	t.Parallel()
-	gateway, answer := newHolding(t, time.Second)
+	gateway, answer := newHolding(t, time.Millisecond)
 	u := newUser(t, gateway.URL)
 	p, cmd := u.serve("--log-level=debug")
 	p.begin("generate_video", generate("tides"))
@@ -603,7 +603,7 @@ func TestProcess1DoesAKeepersWorkByItself(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gateway := newCounting(t, time.Second, func() {})
+	gateway := newCounting(t, time.Millisecond, func() {})
 	u := newUser(t, gateway.URL)
 	cmd := exec.Command("unshare", "-pf", path)
 	cmd.Env = u.env
