@@ -33,6 +33,7 @@ type teamOf struct {
 	gatewayURL string
 	state, out string       // state is a folder, or the URL of a database
 	fetched    atomic.Int32 // videos
+	pause      atomic.Int64 // before each video comes, a time.Duration
 	links      *download.Links
 }
 
@@ -43,6 +44,7 @@ func newTeam(t *testing.T) *teamOf {
 	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, ".mp4") || strings.Contains(r.URL.Path, "media") {
 			team.fetched.Add(1)
+			time.Sleep(time.Duration(team.pause.Load()))
 		}
 		emulator.ServeHTTP(w, r)
 	}))
@@ -266,8 +268,9 @@ func TestReplicasFetchAVideoOnce(t *testing.T) {
 		team := newTeam(t)
 		team.state = place(t)
 		one, other := team.replica(true), team.replica(true)
-		id := team.made(one, "token:ada", "sandbox:media-slow")
+		id := team.made(one, "token:ada", "tides")
 		team.fetched.Store(0)
+		team.pause.Store(int64(2 * time.Second)) // all ask while it comes
 		var asks sync.WaitGroup
 		for _, srv := range []*server.MCPServer{one, other, one, other} {
 			asks.Go(func() {
