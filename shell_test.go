@@ -179,7 +179,7 @@ func TestWaitSaysWhyItDoesNotSave(t *testing.T) {
 	id := finished(t, dir, "tides")
 	changeJournal(t, dir, "UPDATE jobs SET status = 'PROCESSING', ended = 0, polled_at = 0, save_folder = '"+filepath.ToSlash(dir)+"'")
 	changeJournal(t, dir, "CREATE TRIGGER full BEFORE UPDATE OF status ON jobs BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END")
-	changeJournal(t, dir, "INSERT INTO leases (name, holder, until) SELECT 'watch sandbox ' || account, 'keeper', 1000 * strftime('%s', 'now', '+1 minute') FROM jobs")
+	changeJournal(t, dir, "INSERT INTO leases (name, holder, until) SELECT 'watch sandbox ' || account || ' later', 'keeper', 1000 * strftime('%s', 'now', '+1 minute') FROM jobs")
 	if out, errs, code := shell(t, dir, "wait", id, "--save", "--timeout=1s"); code != timedOut || !strings.Contains(out, "COMPLETED  http") {
 		t.Errorf("while a keeper may: %d, %q, %q", code, out, errs)
 	}

@@ -20,11 +20,12 @@ import (
 
 const (
 	lifetime    = 6 * time.Hour    // of a keeper process
-	pendingLook = time.Second      // between two looks at the journal while something is pending
-	IdleLook    = time.Minute      // the same while nothing is
+	pendingLook = time.Second      // how often a keeper looks whether the journal was written to, while something is pending
+	dueLook     = 5 * time.Second  // how often it reads the journal then, if nobody wrote to it: saves and notices fall due
+	IdleLook    = time.Minute      // between two looks while nothing is pending
 	errorPause  = 10 * time.Second // before the next look when one has failed
 	unreadFor   = 5 * time.Minute  // how long a keeper stays that could not read the journal even once
-	leaseFor    = 60 * time.Second // of the watch; it is renewed three times as often
+	leaseFor    = 60 * time.Second // of a keeper process; it is renewed three times as often
 	stopFor     = time.Minute      // how long a request to end stands
 	startTime   = 2 * pendingLook  // how long a keeper that begins may take until its leases show it
 
@@ -36,11 +37,9 @@ const (
 	maxAhead  = 2 * time.Minute // a stored time further ahead was written under another clock
 )
 
-// The names of the leases in the journal. A keeper process always holds one of the
-// first two.
+// The names of the leases in the journal.
 const (
-	watchLease = "watch " // + gateway and account: to watch their jobs
-	sendLease  = "send "  // + holder: a keeper that no longer watches finishes its submission
+	watchLease = "watch " // + gateway, account, time and a random text: a keeper process has one as long as it runs; the latest watches
 	stopLease  = "stop"   // all keepers are asked to end
 )
 
@@ -77,6 +76,10 @@ type Keeper struct {
 	adoptedAt   time.Time // when jobs of other keys were last asked for
 	othersExist bool      // whether the last look found unfinished jobs of other keys
 
+	seen    string    // Journal.State at the last look
+	seenAt  time.Time // when that was
+	pending bool      // whether it has found something to do
+
 	downloads chan struct{} // holds an element for each download under way
 
 	mu       sync.Mutex
@@ -89,28 +92,38 @@ func New(o Options) *Keeper {
 	return &Keeper{o: o, lifetime: lifetime, wake: make(chan struct{}, 1), downloads: make(chan struct{}, maxSaving), followed: map[int64]func(){}, saving: map[int64]bool{}}
 }
 
-// WatchLease returns the name of the lease to watch the jobs of a gateway and an
-// account.
-func WatchLease(gateway, account string) string { return watchLease + gateway + " " + account }
+// WatchLease returns how the names of the leases begin that keepers of a gateway and an
+// account have.
+func WatchLease(gateway, account string) string { return watchLease + gateway + " " + account + " " }
 
 // Run works until ctx is done. It looks at the journal once a second while
-// something is pending or an outcome could not be written, else once a minute. With
-// nothing pending it reads the journal only if that was written to since.
+// something is pending or an outcome could not be written, else once a minute.
 func (k *Keeper) Run(ctx context.Context) {
 	defer k.end()
 	defer k.o.Tracker.Listen(func(journal.Row) { k.wakeUp() })()
-	seen, pending := "", false
 	for ctx.Err() == nil {
 		k.o.Journal.WriteOutcomes()
-		if state := k.o.Journal.State(); pending || k.othersExist || state != seen {
-			seen, pending = state, k.look(ctx)
+		if k.due(k.pending) {
+			k.pending = k.look(ctx)
 		}
 		pause := IdleLook
-		if pending || k.o.Journal.Unwritten() {
+		if k.pending || k.o.Journal.Unwritten() {
 			pause = pendingLook
 		}
 		k.sleep(ctx, pause)
 	}
+}
+
+// due reports whether the journal is to be read now: it was written to since the last
+// time, or that was dueLook ago and pending says, or jobs of other keys, that something
+// may fall due.
+func (k *Keeper) due(pending bool) bool {
+	state := k.o.Journal.State()
+	if state == k.seen && !((pending || k.othersExist) && time.Since(k.seenAt) >= dueLook) {
+		return false
+	}
+	k.seen, k.seenAt = state, time.Now()
+	return true
 }
 
 func isClosed(c <-chan struct{}) bool {

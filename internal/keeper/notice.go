@@ -4,9 +4,6 @@ package keeper
 
 import (
 	"context"
-	"crypto/rand"
-	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -52,11 +49,6 @@ func noticeOf(row journal.Row, now time.Time) (n Notice, ok bool) {
 // quoted returns a prompt for a notice: short, on one line, and in quotation marks,
 // so that notify-send can't take it for an option.
 func quoted(prompt string) string { return "“" + text.Clean(prompt, 80) + "”" }
-
-// holder returns a name for this process as the holder of a lease.
-func holder(version string) string {
-	return fmt.Sprintf("%s pid %d %s", version, os.Getpid(), rand.Text())
-}
 
 // notify shows the row's notice in the background, if one is due and no other
 // process has claimed it. While a call waits for the job, or without a desktop, the

@@ -14,10 +14,9 @@ import (
 )
 
 // WatchOver looks at the journal at each tick of looks until ctx is done. When there
-// is work and no keeper holds the lease for it, it calls start to start one. If that
-// fails, k does the work in this process.
+// is work and no keeper watches, it calls start to start one. If that fails, k does the
+// work in this process.
 func WatchOver(ctx context.Context, looks <-chan time.Time, k *Keeper, start func() error) {
-	idle := "" // Journal.State when there was nothing to do
 	for {
 		select {
 		case <-looks:
@@ -25,42 +24,39 @@ func WatchOver(ctx context.Context, looks <-chan time.Time, k *Keeper, start fun
 			return
 		}
 		k.o.Journal.WriteOutcomes()
-		if state := k.o.Journal.State(); state != idle && k.lookOver(ctx, start) {
-			idle = state
+		if k.due(k.pending) {
+			k.pending = k.lookOver(ctx, start)
 		}
 	}
 }
 
-// lookOver is one look of WatchOver. It reports whether there is nothing to do.
-func (k *Keeper) lookOver(ctx context.Context, start func() error) bool {
+// lookOver is one look of WatchOver. It reports whether there is work.
+func (k *Keeper) lookOver(ctx context.Context, start func() error) (pending bool) {
 	rows, err := k.work(ctx)
 	if err != nil {
-		return false
+		return true
 	}
-	held, err := k.o.Journal.Leases(ctx, WatchLease(k.o.Gateway, k.o.Account()))
-	if err != nil {
-		return false
-	}
-	pending := slices.ContainsFunc(rows, func(row journal.Row) bool {
+	pending = slices.ContainsFunc(rows, func(row journal.Row) bool {
 		_, due := noticeOf(row, time.Now())
 		return due || row.Pending() || row.ToSave()
 	})
-	if pending && len(held) == 0 {
-		if err := start(); err != nil {
-			k.o.Logger.Warn("no keeper could be started: this server does its work", "error", err)
-			k.Run(ctx)
-		}
+	if held, err := k.o.Journal.Leases(ctx, WatchLease(k.o.Gateway, k.o.Account())); !pending || err != nil || len(held) > 0 {
+		return pending || err != nil
 	}
-	return !pending && !k.othersExist
+	if err := start(); err != nil {
+		k.o.Logger.Warn("no keeper could be started: this server does its work", "error", err)
+		k.pending = true
+		k.Run(ctx)
+	}
+	return true
 }
 
-// Running returns version and process of each keeper that holds a lease to watch;
-// "" if none does.
+// Running returns version and process of each keeper that runs; "" if none does.
 func Running(leases []journal.Lease) string {
 	var all []string
 	for _, l := range leases {
 		if strings.HasPrefix(l.Name, watchLease) {
-			all = append(all, "version "+l.Holder[:max(strings.LastIndexByte(l.Holder, ' '), 0)])
+			all = append(all, "version "+l.Holder)
 		}
 	}
 	return strings.Join(all, ", ")
@@ -74,18 +70,12 @@ func Stop(ctx context.Context, j *journal.Journal) (n int, err error) {
 	for begun, asked := time.Now(), false; err == nil; {
 		if !asked && j.Exists() {
 			begun, asked = time.Now(), true
-			err = j.TakeLease(ctx, journal.Lease{Name: stopLease, Holder: holder(""), Until: begun.Add(stopFor)})
+			err = j.TakeLease(ctx, journal.Lease{Name: stopLease, Until: begun.Add(stopFor)})
 		}
-		held, leasesErr := j.Leases(ctx, "")
+		held, leasesErr := j.Leases(ctx, watchLease)
 		err = cmp.Or(err, leasesErr)
-		keepers := map[string]bool{}
-		for _, l := range held {
-			if l.Name != stopLease {
-				keepers[l.Holder] = true // one keeper may hold two leases for a moment
-			}
-		}
-		n = max(n, len(keepers))
-		if len(keepers) == 0 && (n > 0 || time.Since(begun) > startTime) {
+		n = max(n, len(held))
+		if len(held) == 0 && (n > 0 || time.Since(begun) > startTime) {
 			return n, err
 		}
 		if !journal.Sleep(ctx, 200*time.Millisecond) {
