@@ -102,10 +102,9 @@ func (s *Starter) Watch() error {
 
 // process is the process of a keeper.
 type process struct {
-	cmd  *exec.Cmd
-	in   io.WriteCloser
-	out  io.ReadCloser
-	gone chan struct{} // closed when the process, and what it started, has closed stderr
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out io.ReadCloser // ends when the keeper has ended, or has answered
 }
 
 // start starts a keeper and exchanges hellos with it. The keeper then has the
@@ -149,28 +148,20 @@ func (s *Starter) start(ctx context.Context) (*process, error) {
 func startDetached(command func() *exec.Cmd) (*process, error) {
 	var failed error
 	for _, detach := range detachments {
-		p := &process{cmd: command(), gone: make(chan struct{})}
+		p := &process{cmd: command()}
 		detach(p.cmd)
 		// The settings go over the pipe, since others can read an environment.
 		p.cmd.Env = slices.DeleteFunc(p.cmd.Environ(), func(line string) bool { return strings.HasPrefix(strings.ToUpper(line), "PIXAZO_") })
-		var err [3]error
-		var life io.ReadCloser
-		p.in, err[0] = p.cmd.StdinPipe()
-		p.out, err[1] = p.cmd.StdoutPipe()
-		life, err[2] = p.cmd.StderrPipe()
-		if err := errors.Join(err[:]...); err != nil {
+		var inErr, outErr error
+		p.in, inErr = p.cmd.StdinPipe()
+		p.out, outErr = p.cmd.StdoutPipe()
+		if err := errors.Join(inErr, outErr); err != nil {
 			return nil, err
 		}
-		if failed = p.cmd.Start(); failed != nil {
-			continue
+		if failed = p.cmd.Start(); failed == nil {
+			go p.cmd.Process.Wait() // cmd.Wait would close the pipes that are being read
+			return p, nil
 		}
-		go func() {
-			_, _ = p.cmd.Process.Wait() // cmd.Wait would close the pipes that are being read
-			_, _ = io.Copy(io.Discard, life)
-			_ = life.Close()
-			close(p.gone)
-		}()
-		return p, nil
 	}
 	return nil, failed
 }
@@ -206,27 +197,18 @@ func (s *Starter) hand(ctx context.Context, p *process, nonce string, req Reques
 		err = answerErr
 	}
 	s.Logger.Warn("a keeper ended before it answered", "error", err)
-	return s.lookUp(ctx, p, nonce)
-}
-
-// lookUp returns the outcome that the journal has of a submission whose keeper ended
-// before it answered.
-func (s *Starter) lookUp(ctx context.Context, p *process, nonce string) (jobs.Submission, error) {
+	_, _ = io.Copy(io.Discard, p.out) // until the keeper has ended: it writes nothing more into the journal
 	for {
-		gone := isClosed(p.gone) // asked before the look: the keeper of which it is true writes nothing more
 		row, err := s.Find(ctx, nonce)
-		if err == nil && row != nil {
-			if submission, known, err := jobs.SubmissionOf(*row); known {
-				return submission, err
-			}
-		}
 		switch {
-		case !gone || row != nil:
-		case err == nil:
-			return jobs.Submission{}, &pixazo.Error{Code: pixazo.Cancelled, Message: "the keeper, the process that submits videos, ended before it submitted anything"}
-		default:
+		case err != nil:
 			return jobs.Submission{}, &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "the keeper, the process that submits videos, ended, and the journal that would tell what it did can't be read", Err: err}
+		case row == nil:
+			return jobs.Submission{}, &pixazo.Error{Code: pixazo.Cancelled, Message: "the keeper, the process that submits videos, ended before it submitted anything"}
 		}
-		time.Sleep(lookEvery)
+		if submission, known, err := jobs.SubmissionOf(*row); known {
+			return submission, err
+		}
+		time.Sleep(lookEvery) // until the lease of its intent has ended
 	}
 }
