@@ -20,7 +20,7 @@ const (
 
 // told is the state of a row that listeners were last told.
 type told struct {
-	state     string // as stateOf returns it
+	state     string // those parts of the row whose changes are told
 	changedAt time.Time
 }
 
@@ -31,44 +31,42 @@ func (t *Tracker) Added(row journal.Row) {
 	}
 }
 
-// tell calls the listeners, unless they know this state of the row: the changes that
-// this process wrote are read from the journal again later.
+// tell calls the listeners, unless they know this state of the row.
 func (t *Tracker) tell(row journal.Row) {
+	if t.isNews(row) {
+		t.callListeners(row)
+	}
+}
+
+func (t *Tracker) callListeners(row journal.Row) {
 	t.mu.Lock()
-	known := t.isTold(row)
-	if len(t.told) >= maxTold {
-		clear(t.told)
-	}
-	if !t.told[row.ID].supersedes(row) {
-		t.told[row.ID] = told{stateOf(row), row.ChangedAt}
-	}
 	listeners := slices.Collect(maps.Keys(t.listeners))
 	t.mu.Unlock()
-	if known {
-		return
-	}
 	for _, f := range listeners {
 		(*f)(row)
 	}
 }
 
-// supersedes reports whether last is a later state than row's. One that seems to be
-// much later was written before the clock was set back, and does not count.
-func (last told) supersedes(row journal.Row) bool {
-	later := last.changedAt.Sub(row.ChangedAt)
-	return later > 0 && later < clockSet
-}
-
-// isTold reports whether listeners were told this state of the row, or a later one. The
-// caller holds t.mu.
-func (t *Tracker) isTold(row journal.Row) bool {
+// isNews reports whether listeners were told neither this state of the row nor a later
+// one, and notes that they now are: the changes that this process wrote are read from the
+// journal again later. A state that seems to be much later was written before the clock
+// was set back, and does not count.
+func (t *Tracker) isNews(row journal.Row) bool {
+	if row.ID == 0 { // not from the journal
+		return true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	last, ok := t.told[row.ID]
-	return ok && row.ID != 0 && (last.state == stateOf(row) || last.supersedes(row))
-}
-
-// stateOf returns a text of those parts of a row whose changes listeners are told.
-func stateOf(row journal.Row) string {
-	return fmt.Sprint(row.State, row.Job.Status, row.Saved, row.Save.Error)
+	if later := last.changedAt.Sub(row.ChangedAt); ok && later > 0 && later < clockSet {
+		return false
+	}
+	if len(t.told) >= maxTold {
+		clear(t.told)
+	}
+	now := told{fmt.Sprint(row.State, row.Job.Status, row.Saved, row.Save.Error), row.ChangedAt}
+	t.told[row.ID] = now
+	return last.state != now.state
 }
 
 // interest adds more to the number of waits and follows. While it is above 0, readNews
@@ -93,12 +91,9 @@ func (t *Tracker) interest(more int) {
 // way, and one that was refused, is not told.
 func (t *Tracker) readNews(rows []journal.Row) {
 	for _, row := range rows {
-		t.mu.Lock()
-		known := t.isTold(row)
-		t.mu.Unlock()
-		if !known && row.State != journal.Submitting && row.State != journal.Refused {
+		if row.State != journal.Submitting && row.State != journal.Refused && t.isNews(row) {
 			t.show(row, nil)
-			t.tell(row)
+			t.callListeners(row)
 		}
 	}
 }
