@@ -25,9 +25,9 @@ const (
 
 // Callback writes into the journal that a callback to the address of nonce named a
 // job. That is only a hint: some process asks the gateway for the job, at once and at
-// most once a second, and observes its answer. A submission whose own answer is lost
-// or still to come gets the job if the two fit (see journal.Settle). A callback that
-// is of no use is dropped.
+// most once a second, and observes its answer. A submission whose own answer is lost,
+// still to come, or a refusal gets the job if the two fit (see journal.Settle). A
+// callback that is of no use is dropped.
 //
 // Errors: invalid_argument for what is no request_id; journal_unavailable, after
 // which the gateway should deliver the callback again.
@@ -47,9 +47,10 @@ func (t *Tracker) Callback(ctx context.Context, nonce, requestID string) error {
 }
 
 // concerns reports whether the gateway is to be asked for a job that was named for
-// the submission of row.
+// the submission of row. One that was answered with a refusal may have been accepted all
+// the same.
 func concerns(row *journal.Row, requestID string) bool {
-	return row != nil && row.State != journal.Refused && !row.Job.Done() && (row.Job.RequestID == "" || row.Job.RequestID == requestID)
+	return row != nil && !row.Job.Done() && (row.Job.RequestID == "" || row.Job.RequestID == requestID)
 }
 
 // heed follows up the callbacks in the journal, one after the other, until none is

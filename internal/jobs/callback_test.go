@@ -132,18 +132,21 @@ func TestACallbackIsHeardAtAnotherReplicaAtOnce(t *testing.T) {
 	}
 }
 
-// A callback brings the request_id of a submission whose answer was lost, or is
-// still waited for.
+// A callback brings the request_id of a submission whose answer was lost, is still
+// waited for, or was a refusal, wrongly.
 func TestACallbackSettlesALostAnswer(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
-		answer time.Duration // after which the connection breaks
+		answer time.Duration // after which the answer comes, or the connection breaks
 		calls  time.Duration // after which the callback comes
+		code   pixazo.Code   // of the answer
 	}{
-		{"lost", 0, 10 * time.Second},
-		{"still to come", time.Minute, 10 * time.Second},
-		{"lost long after", time.Minute, 2 * time.Minute},
+		{"lost", 0, 10 * time.Second, pixazo.SubmissionUncertain},
+		{"still to come", time.Minute, 10 * time.Second, pixazo.SubmissionUncertain},
+		{"lost long after", time.Minute, 2 * time.Minute, pixazo.SubmissionUncertain},
+		{"a refusal", 0, 10 * time.Second, pixazo.InvalidArgument},
+		{"a refusal to come", time.Minute, 10 * time.Second, pixazo.InvalidArgument},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -161,7 +164,7 @@ func TestACallbackSettlesALostAnswer(t *testing.T) {
 				g.submit = func(_ context.Context, _ *pixazo.Prepared, o pixazo.SubmitOptions) (pixazo.Job, error) {
 					told.Store(o.CallbackURL)
 					time.Sleep(tt.answer)
-					return pixazo.Job{}, failing(pixazo.SubmissionUncertain, "")
+					return pixazo.Job{}, failing(tt.code, "")
 				}
 				trackers := replicas(t, g, 2)
 				var heard atomic.Int32

@@ -213,12 +213,12 @@ func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job, named 
 
 // Settle writes job into the row of the submission with nonce. The gateway has just
 // confirmed the job, and a callback for this submission named it. The answer to the
-// submission may be lost, or still to come. Nothing is written if another row has the
-// job's id, or the id was not made between a minute before the submission and the end
-// of its lease. seen has the row as it stands afterwards.
+// submission may be lost, still to come, or a refusal. Nothing is written if another row
+// has the job's id, or the id was not made between a minute before the submission and
+// the end of its lease. seen has the row as it stands afterwards.
 func (j *Journal) Settle(ctx context.Context, nonce string, job pixazo.Job) (seen Observation, err error) {
 	err = j.decide(ctx, outcomes, func(ctx context.Context, tx *sql.Tx, _ time.Time) error {
-		if _, _, err := j.settle(ctx, tx, job, true, `nonce = $4 AND state IN ('submitting', 'uncertain', 'replaced')
+		if _, _, err := j.settle(ctx, tx, job, true, `nonce = $4 AND state <> 'alias'
 			AND NOT EXISTS (SELECT 1 FROM jobs AS others WHERE gateway = $1 AND request_id = $5 AND state <> 'alias')`, nonce, job.RequestID); err != nil {
 			return err
 		}
