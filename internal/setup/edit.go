@@ -207,7 +207,9 @@ func (d *document) remove(names []string) error {
 		delete(d.entries, name)
 	}
 	if len(servers.Members) == 0 {
-		servers.AfterExtra = bytes.TrimSpace(servers.AfterExtra)
+		if len(bytes.TrimSpace(servers.AfterExtra)) == 0 {
+			servers.AfterExtra = nil
+		}
 	} else if last := &servers.Members[len(servers.Members)-1].Value; !comma { // it may have been followed by another
 		servers.AfterExtra, last.AfterExtra = slices.Concat(last.AfterExtra, servers.AfterExtra), nil
 	} else if last.AfterExtra == nil {
@@ -247,7 +249,7 @@ func (d *document) set(path, name, value string) error {
 	}
 	line, _, _ := bytes.Cut(obj.AfterExtra, []byte("\n")) // a comment behind the last member stays there
 	if bytes.Contains(line, []byte("/*")) {
-		line = obj.AfterExtra // since the comment may have several lines
+		line = nil // such a comment stays at the end, since remove would take it for a comment on what is removed
 	}
 	depth := strings.Count(path, "/")
 	newName := hujson.Value{BeforeExtra: d.endLine(line, depth+1), Value: hujson.String(name)}

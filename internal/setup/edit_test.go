@@ -294,6 +294,30 @@ func TestRemoveTakesOutOursAlone(t *testing.T) {
 	}
 }
 
+func TestPutAndRemoveKeepComments(t *testing.T) {
+	for _, before := range []string{
+		"{\"mcpServers\": { /* keep */ }}",
+		"{\"mcpServers\": { // keep\n}}",
+		"{\"mcpServers\": {\n  // this, and keep\n  // that\n}}",
+		"{\"mcpServers\": {\"a\": {} /* keep */}}",
+		"{\"mcpServers\": {\"a\": {}, /* keep */\n}}",
+		"{\"mcpServers\": {\"a\": {} /* two\n lines, keep */ // and this\n}}",
+		"{\"mcpServers\": {\"a\": {}\n  // keep\n}}",
+		"{\"a\": 1 /* keep */}",
+	} {
+		d, err := parse([]byte(before), "mcpServers")
+		if err == nil {
+			err = putOurs(d)
+		}
+		if err == nil {
+			err = removeOurs(d)
+		}
+		if err != nil || !bytes.Contains(d.text(), []byte("keep")) {
+			t.Errorf("%s became %s, %v", before, d.text(), err)
+		}
+	}
+}
+
 func TestMergeArgsKeepsWhatIsNotGiven(t *testing.T) {
 	for _, tt := range []struct{ has, given, want []string }{
 		{nil, nil, nil},
