@@ -109,7 +109,7 @@ func TestATeamsVideosAreSavedAnOwnerAFolder(t *testing.T) {
 	address := teamServer(t, "--output-dir="+out, "--state-dir="+state, "--tokens-file="+tokens, "--max-calls-per-minute=0")
 	_, made := callTeam(t, address, "the token of ada", "generate_video", map[string]any{"prompt": "the sea"})
 	id, _ := made["request_id"].(string)
-	if step, _ := made["next_step"].(string); id == "" || !strings.Contains(step, "it will be saved on the server by itself") || strings.Contains(step, dir) {
+	if step, _ := made["next_step"].(string); id == "" || !strings.Contains(step, "saved on the server by itself") || strings.Contains(step, dir) {
 		t.Fatalf("made %v", made)
 	}
 	link := ""
