@@ -109,6 +109,7 @@ func (p *parser) commandLine(args []string) (words []string) {
 		name := strings.TrimPrefix(strings.TrimPrefix(flag, "-"), "-")
 		row := p.find(name)
 		switch {
+		case arg == "--": // some launchers pass on the mark behind which flags are not theirs
 		case len(arg) < 2 || arg[0] != '-':
 			words = append(words, arg)
 		case name == "h" || name == "help":

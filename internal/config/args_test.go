@@ -59,6 +59,7 @@ func TestParseTakesSetupCommands(t *testing.T) {
 		{[]string{"install", "claude-desktop"}, Install, "claude-desktop", false, false, false},
 		{[]string{"install", "--print", "cursor", "--sandbox"}, Install, "cursor", true, false, true},
 		{[]string{"uninstall", "goose", "--print"}, Uninstall, "goose", true, false, false},
+		{[]string{"--", "install", "cursor", "--", "--sandbox"}, Install, "cursor", false, false, true},
 	} {
 		// Their flags have no variables.
 		s := mustParse(t, tt.args, "PIXAZO_PRINT=true", "PIXAZO_JSON=true")
