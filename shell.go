@@ -377,10 +377,7 @@ func waitCommand(program string, settings config.Settings, clientName string) st
 		if strings.Contains(name, "claude-code") { // runs it in bash, also on Windows
 			word = strings.ReplaceAll(word, `\`, "/")
 		}
-		if strings.ContainsAny(word, " \t'\"$&;()<>|*?") {
-			word = `"` + word + `"`
-		}
-		words[i] = word
+		words[i] = text.ShellWord(word)
 	}
 	return strings.Join(words, " ")
 }

@@ -27,6 +27,18 @@ var inert = strings.NewReplacer(`"`, "'", "`", "'", "[", "(", "]", ")", "<", "â€
 // double quotes, so that a reader can tell them from words of ours.
 func QuoteCleaned(words string) string { return `"` + inert.Replace(words) + `"` }
 
+// ShellWord returns word in quotation marks if a shell would split or change it without:
+// in single ones, which Windows' cmd does not know, only if double ones would not do.
+func ShellWord(word string) string {
+	switch {
+	case strings.ContainsAny(word, "\"$`!"):
+		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	case strings.ContainsAny(word, " \t'&;()<>|*?[]{}#"):
+		return `"` + word + `"`
+	}
+	return word
+}
+
 // JSON encodes v without a line break at the end, and without escaping <, > and &,
 // since models copy a \u0026 into URLs. indent is that of json.Indent; with "" all is
 // on one line.

@@ -4,11 +4,28 @@
 package text
 
 import (
+	"os/exec"
 	"strings"
 	"testing"
 	"unicode"
 	"unicode/utf8"
 )
+
+func TestAShellReadsAWordAsItIs(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("there is no sh")
+	}
+	for _, word := range []string{"/opt/pixazo-mcp", "/o p/x", `/it's/x`, `/a"b/x`, "/a$HOME/`id`/$(id)/x", `/a'"b/x`, "/a;b&c|d/x", "/{a,b}/[c]/*/x", "#a"} {
+		got, err := exec.Command(sh, "-c", "printf %s "+ShellWord(word)).CombinedOutput()
+		if err != nil || string(got) != word {
+			t.Errorf("%s as %s: got %s, %v", word, ShellWord(word), got, err)
+		}
+	}
+	if got := ShellWord(`C:\Users\ada\pixazo-mcp.exe`); got != `C:\Users\ada\pixazo-mcp.exe` {
+		t.Errorf("got %s", got)
+	}
+}
 
 func TestCleanMakesOneShortLine(t *testing.T) {
 	for _, tt := range []struct {
