@@ -265,7 +265,7 @@ func (r *report) checkKey(found pixazo.Key, err error) Check {
 	case found.IsZero() && r.keyed != nil:
 		return Check{"key", statusOK, "none for a server that is started here, but " + strings.Join(r.keyed, ", "), ""}
 	case found.IsZero():
-		return Check{"key", statusFail, "none found", "make one at " + pixazo.KeyURL + "; pixazo-mcp install asks for it and stores it"}
+		return Check{"key", statusFail, "none found", "make one at " + pixazo.KeyURL + "; pixazo-mcp install asks for it and stores it in " + cmp.Or(file, "its file")}
 	}
 	key := Check{"key", statusOK, "from " + source, ""}
 	if end != "" {

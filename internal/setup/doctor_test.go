@@ -132,7 +132,7 @@ func TestDoctorTakesARefusalWithoutAKeyForAnAnswer(t *testing.T) {
 	if c := checks["gateway"]; c.Status != statusOK || asked.Load() != 1 {
 		t.Errorf("%+v", c)
 	}
-	if c := checks["key"]; c.Status != statusFail || !strings.Contains(c.Detail, "none found") {
+	if c := checks["key"]; c.Status != statusFail || !strings.Contains(c.Detail, "none found") || !strings.Contains(c.Fix, filepath.Join(b.home, ".pixazo", "api-key")) {
 		t.Errorf("%+v", c)
 	}
 }

@@ -34,7 +34,7 @@ func (o Options) install(ctx context.Context) error {
 	}
 	s := o.Settings
 	if s.Setup.URL != "" && !c.remote {
-		o.line("Add it in %s itself, as a remote server (Claude Desktop: Settings, Connectors, Add custom connector): %s", c.title, s.Setup.URL)
+		o.line("Add it in %s itself, as a remote server, which Claude calls a custom connector: %s", c.title, s.Setup.URL)
 		return nil
 	}
 	name, e, err := o.entry(c)
@@ -67,7 +67,7 @@ func (o Options) install(ctx context.Context) error {
 			o.line("%s", line)
 		}
 	}
-	check := o.Executable + " doctor"
+	check := text.ShellWord(o.Executable) + " doctor"
 	if s.Sandbox {
 		check += " --sandbox" // else a key is missed that the entry does not need
 	}
@@ -114,7 +114,8 @@ func (o Options) plan(c client, name string, e entry) (ed edit, err error) {
 		case !o.ours(name, old):
 			return ed, fmt.Errorf("%s: its entry %q starts something else, or can't be read; rename it or take it out first", c.file, name)
 		case (old.URL == "") != (e.URL == ""):
-			return ed, fmt.Errorf("%s: its entry %q has a URL where a program is to be put, or a program in the place of a URL; take it out first: pixazo-mcp uninstall %s", c.file, name, c.name)
+			kind := map[bool]string{true: "calls a server", false: "starts a program"}[old.URL != ""]
+			return ed, fmt.Errorf("%s: its entry %q %s; take it out first: pixazo-mcp uninstall %s", c.file, name, kind, c.name)
 		}
 	}
 	if e.URL == "" {
