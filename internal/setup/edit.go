@@ -168,10 +168,9 @@ func (d *document) same() bool { return bytes.Equal(d.text(), d.file.content) }
 func (d *document) put(name string, e entry, kind string) error {
 	old := d.entries[name]
 	e.Env, e.Trust = old.Env, e.Trust || old.Trust
-	said, path := old.members(kind), ""
+	path := ""
 	for _, part := range []string{d.servers, name} {
 		if d.value.Find(path+pointer(part)) == nil {
-			said = nil
 			if err := d.set(path, part, "{}"); err != nil {
 				return err
 			}
@@ -179,8 +178,8 @@ func (d *document) put(name string, e entry, kind string) error {
 		path += pointer(part)
 	}
 	for _, m := range e.members(kind) {
-		if slices.Contains(said, m) {
-			continue
+		if m.value == "[]" && old.Command != "" {
+			continue // the entry that is there has no arguments either
 		}
 		if err := d.set(path, m.name, m.value); err != nil {
 			return err
@@ -228,15 +227,17 @@ func (d *document) verify() error {
 	return err
 }
 
-// set sets a member of the object at path to value, which is JSON. A new member is added
-// at the end, on a line of its own.
+// set sets a member of the object at path to value, which is JSON. One that has this value
+// keeps its layout; a new one is added at the end, on a line of its own.
 func (d *document) set(path, name, value string) error {
 	parsed, err := hujson.Parse([]byte(value))
 	if err != nil {
 		return err
 	}
 	if there := d.value.Find(path + pointer(name)); there != nil {
-		there.Value = parsed.Value
+		if minimal(*there) != minimal(parsed) {
+			there.Value = parsed.Value
+		}
 		return nil
 	}
 	obj, ok := d.value.Find(path).Value.(*hujson.Object)
@@ -256,6 +257,13 @@ func (d *document) set(path, name, value string) error {
 	obj.Members = append(obj.Members, hujson.ObjectMember{Name: newName, Value: parsed})
 	obj.AfterExtra = d.endLine(obj.AfterExtra[len(line):], depth)
 	return nil
+}
+
+// minimal returns the text of v without space and comments.
+func minimal(v hujson.Value) string {
+	v = v.Clone()
+	v.Minimize()
+	return v.String()
 }
 
 // hasTrailingComma reports whether obj has a comma behind its last member.

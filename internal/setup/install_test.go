@@ -619,6 +619,16 @@ func TestAnEntryOfOpencodeIsBroughtUpToDate(t *testing.T) {
 	}
 }
 
+func TestAnEntryInTheFormOfAnotherClientBecomesOneOfOpencode(t *testing.T) {
+	b := newBench(t, "linux")
+	file := b.path(".config/opencode/opencode.json")
+	b.write(file, `{"mcp": {"pixazo-sandbox": {"command": `+quote(b.o.Executable)+`, "args": ["--sandbox"]}}}`, 0o600)
+	b.mustRun("install", "opencode", "--sandbox")
+	if got := b.read(file); !strings.Contains(got, `"type": "local"`) || !strings.Contains(got, `"command": [`+quote(b.o.Executable)+`, "--sandbox"]`) {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestKeyIsAskedForAndStored(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

@@ -32,6 +32,15 @@ func TestInstallURL(t *testing.T) {
 			t.Errorf("%s: %s", name, b.out.String())
 		}
 
+		// Without the type a client takes the entry for a program, with sse it speaks an older protocol.
+		for _, kind := range []string{"", `"type": "sse", `} {
+			b.write(c.file, `{"`+c.servers+`": {"pixazo": {`+kind+`"url": "`+teamURL+`"}}}`, 0o600)
+			b.mustRun("install", name, "--url", teamURL)
+			if got := b.read(c.file); c.kind != "" && !strings.Contains(got, `"type": "http"`) {
+				t.Errorf("%s: %s", name, got)
+			}
+		}
+
 		// The headers stay when the address changes.
 		b.write(c.file, strings.Replace(want, `"url": "`+teamURL+`"`, `"headers": {"Authorization": "Bearer x"}, "url": "https://old.example/mcp"`, 1), 0o600)
 		b.mustRun("install", name, "--url", teamURL)
