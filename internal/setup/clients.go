@@ -55,7 +55,11 @@ func (r *report) checkConfiguration(ctx context.Context, c client) (checks []Che
 	}
 	for _, name := range d.ours(r.Options) {
 		if e := d.entries[name]; e.URL != "" {
-			checks = append(checks, checkRemote(ctx, c, name, e.URL))
+			check := checkRemote(ctx, c, name, e.URL)
+			if c.remote && (d.put(name, e, c.kind) != nil || !d.same()) {
+				check.worsen(statusFail, ", but lacks the type http", "run pixazo-mcp install "+c.name+" --url "+e.URL)
+			}
+			checks = append(checks, check)
 		} else {
 			checks = append(checks, r.checkEntry(c, name, e))
 		}

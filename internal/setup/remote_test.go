@@ -33,9 +33,14 @@ func TestInstallURL(t *testing.T) {
 		}
 
 		// Without the type a client takes the entry for a program, with sse it speaks an older protocol.
+		const local = "http://127.0.0.1:1/mcp"
 		for _, kind := range []string{"", `"type": "sse", `} {
-			b.write(c.file, `{"`+c.servers+`": {"pixazo": {`+kind+`"url": "`+teamURL+`"}}}`, 0o600)
-			b.mustRun("install", name, "--url", teamURL)
+			b.write(c.file, `{"`+c.servers+`": {"pixazo": {`+kind+`"url": "`+local+`"}}}`, 0o600)
+			_, checks := b.report(nil, "--sandbox")
+			if said := strings.Contains(checks["client."+name].Detail, "lacks the type http"); said != (c.kind != "") {
+				t.Errorf("%s: %+v", name, checks["client."+name])
+			}
+			b.mustRun("install", name, "--url", local)
 			if got := b.read(c.file); c.kind != "" && !strings.Contains(got, `"type": "http"`) {
 				t.Errorf("%s: %s", name, got)
 			}
