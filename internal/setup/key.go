@@ -81,7 +81,7 @@ func (o Options) readKey(ctx context.Context) (string, error) {
 		}
 		defer func() { _ = term.Restore(int(f.Fd()), before) }()
 		read = func() (string, error) {
-			line, err := term.NewTerminal(readWriter{f, o.Stderr}, "").ReadPassword("Paste the Pixazo API key (" + pixazo.KeyURL + ") and press Enter; it is not shown: ")
+			line, err := term.NewTerminal(readWriter{f, o.Stderr}, "").ReadPassword("Pixazo API key (" + pixazo.KeyURL + "), which is not shown: ") // fits into 80 columns
 			if errors.Is(err, io.EOF) {
 				_, _ = io.WriteString(o.Stderr, "\r\n")
 			}
