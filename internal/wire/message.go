@@ -74,7 +74,8 @@ func Read(raw []byte) (m Message, refused *mcp.JSONRPCError) {
 // or one that is not UTF-8, or is itself an answer.
 func (m Message) Refusal(code int, why string) mcp.JSONRPCError {
 	var id any
-	if m.ID != "" && m.Method != "" && utf8.ValidString(m.ID) {
+	isAnswer := m.Method == "" && (m.Result != nil || m.Error != nil)
+	if m.ID != "" && !isAnswer && utf8.ValidString(m.ID) {
 		id = json.RawMessage(m.ID)
 	}
 	return mcp.NewJSONRPCError(mcp.NewRequestId(id), code, text.Clean(why, MaxError), nil)

@@ -343,9 +343,11 @@ func TestIDsComeBackAsTheyWere(t *testing.T) {
 		if m := c.receive(); string(m.ID) != id {
 			t.Errorf("id %s came back as %s", id, m.ID)
 		}
-		c.send(`{"jsonrpc":"2.0","id":` + id + `,"method":"tools/dance"}`)
-		if m := c.receive(); string(m.ID) != id {
-			t.Errorf("id %s of an error came back as %s", id, m.ID)
+		for _, method := range []string{`"tools/dance"`, "5"} {
+			c.send(`{"jsonrpc":"2.0","id":` + id + `,"method":` + method + `}`)
+			if m := c.receive(); string(m.ID) != id || m.Error == nil {
+				t.Errorf("id %s of an error came back as %s", id, m.ID)
+			}
 		}
 	}
 }
