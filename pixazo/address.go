@@ -113,6 +113,17 @@ func IsPublic(host string) bool {
 	return publicAddresses.SafeAddr(addr) == nil
 }
 
+// isExample reports whether host is an address that examples have in place of a public one
+// (RFC 5737 and RFC 3849).
+func isExample(host string) bool {
+	addr, _ := netip.ParseAddr(host)
+	return slices.ContainsFunc(exampleAddresses, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+var exampleAddresses = []netip.Prefix{
+	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8::/32"),
+}
+
 var publicAddresses = ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(
 	netip.MustParsePrefix("168.63.129.16/32"), // Azure's metadata and platform services
 ))

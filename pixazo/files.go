@@ -142,7 +142,7 @@ func describe(item string, a *Attachment) (f File, content []byte, rule string) 
 		switch u, err := url.Parse(item); {
 		case err != nil || u.Host == "" || u.User != nil || len(item) > 8192:
 			rule = "must be an http(s) URL with a host, without a password, of at most 8,192 characters"
-		case !IsPublic(u.Hostname()):
+		case !IsPublic(u.Hostname()) && !isExample(u.Hostname()):
 			rule = "must be a URL on the internet, not of this computer or its network, which HeyGen can't reach: give the file itself"
 		case u.RawQuery == "": // a query may ask for another type than the path tells
 			rule = kindRule("", u.Path)

@@ -99,6 +99,8 @@ func TestFileRefusalNamesTheRuleOfItsKind(t *testing.T) {
 		"http://nas/a.png":                urlPlace,
 		"https://Intranet.:8443/a.png":    urlPlace,
 		"https://localhost.example/a.png": "",
+		"https://203.0.113.5/a.png":       "",
+		"https://[2001:db8::1]/a.png":     "",
 		"https://8.8.8.8/a.png":           "",
 		"https://[2606:4700::1111]/a.png": "",
 
