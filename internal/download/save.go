@@ -18,7 +18,10 @@ import (
 	"pixazo-mcp/pixazo"
 )
 
-const endTime = time.Second // the longest wait for a cancelled transfer to end: a disk may not answer
+const (
+	endTime     = time.Second // the longest wait for a cancelled transfer to end: a disk may not answer
+	failureTime = time.Hour   // how long the error of a transfer without waiters is kept for the next call
+)
 
 // Jobs tells a Saver of video jobs, and records which files it saved.
 type Jobs interface {
@@ -82,6 +85,7 @@ type Saver struct {
 
 	mu        sync.Mutex
 	transfers map[Request]*transfer // all that run, unless they are cancelled, and those that nobody heard fail
+	finished  bool                  // Finish was called
 }
 
 // New returns a saver of the videos of jobs.
@@ -103,6 +107,7 @@ func New(jobs Jobs, o Options) *Saver {
 // their unfinished files, for a second at most.
 func (s *Saver) Finish() {
 	s.mu.Lock()
+	s.finished = true
 	for _, t := range s.transfers {
 		t.cancel()
 	}
@@ -227,7 +232,7 @@ func (s *Saver) attend(ctx context.Context, req Request, timeout time.Duration, 
 
 // join returns the transfer of req with one more waiter, and starts it, with the
 // values of ctx, if there is none. If a transfer fails while nobody waits, the next call
-// gets its error, instead of starting the same transfer again.
+// within failureTime gets its error, instead of starting the same transfer again.
 func (s *Saver) join(ctx context.Context, req Request) *transfer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -244,8 +249,17 @@ func (s *Saver) join(ctx context.Context, req Request) *transfer {
 			close(t.ended)
 			if t.err == nil || t.waiting > 0 {
 				s.forget(t)
+				return
 			}
+			time.AfterFunc(failureTime, func() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.forget(t)
+			})
 		})
+		if s.finished {
+			t.cancel()
+		}
 	}
 	t.waiting++
 	if t.hasEnded() {

@@ -563,6 +563,11 @@ func TestEndLeavesNoUnfinishedFile(t *testing.T) {
 		if waits {
 			wantFailure(t, <-failed, pixazo.Cancelled, "shutting down")
 		}
+		_, err := h.Save(t.Context(), download.Request{RequestID: videoID}, time.Minute, nil)
+		if waits {
+			wantFailure(t, err, pixazo.Cancelled, "shutting down")
+		}
+		wantTree(t, h.out)
 	}
 }
 
