@@ -148,6 +148,9 @@ func TryWrite(dir string) error {
 		_, err = f.WriteString("a try")
 		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		e.Op, e.Path = "write", dir // nobody knows the name of the try
+	}
 	return err
 }
 
