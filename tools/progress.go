@@ -18,11 +18,12 @@ type notifier interface {
 }
 
 // progress returns a function that sends the progress of a call to its client, if that
-// asked for it with a token. The protocol requires that progress rises, so it sends a
-// little more than the last time if value does not. A total of 0 means that it is not known.
+// asked for it with a token, which must come back as it came. The protocol requires that
+// progress rises, so it sends a little more than the last time if value does not. A total
+// of 0 means that it is not known.
 func progress(ctx context.Context, req mcp.CallToolRequest) func(value, total float64, message string) {
 	session, ok := server.ClientSessionFromContext(ctx).(notifier)
-	if !ok || req.Params.Meta == nil || req.Params.Meta.ProgressToken == nil {
+	if !ok || req.Params.Meta == nil || req.Params.Meta.ProgressToken == nil || isRounded(req.Params.Meta.ProgressToken) {
 		return func(float64, float64, string) {}
 	}
 	var last float64
@@ -39,6 +40,13 @@ func progress(ctx context.Context, req mcp.CallToolRequest) func(value, total fl
 		// An error means that the client is gone or the call has ended.
 		_ = session.Notify(ctx, string(mcp.MethodNotificationProgress), params)
 	}
+}
+
+// isRounded reports whether token may be another number than the client's, since mcp-go
+// reads it as a float64. Some clients end the session at a token that they don't know.
+func isRounded(token any) bool {
+	number, _ := token.(float64)
+	return math.Abs(number) >= 1<<53
 }
 
 // repeat calls f every 5 s until stop is called. f does not run any more when stop

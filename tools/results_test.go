@@ -639,7 +639,7 @@ func TestProgressIsOnlySentForAToken(t *testing.T) {
 	h := newHouse(t, accept)
 	for token, valid := range map[string]bool{
 		`""`: true, `"a"`: true, `0`: true, `-1.5`: true, `9007199254740991`: true,
-		`null`: false,
+		`null`: false, `9007199254740993`: false, `-9007199254740993`: false, `1e300`: false,
 	} {
 		s := &session{}
 		var r result
