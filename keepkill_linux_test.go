@@ -286,7 +286,12 @@ func TestAKeeperOfAnOlderVersionEndsAfterItsSubmission(t *testing.T) {
 	if r := two.call("generate_video", generate("waves")); r.Result.IsError {
 		t.Fatal(r.text())
 	}
-	time.Sleep(2 * time.Second) // the old one, which looks once a second, has seen that it was taken over
+	if !soon(patience, func() bool {
+		log, _ := os.ReadFile(filepath.Join(u.state, "keeper.log"))
+		return strings.Contains(string(log), "a newer keeper has taken over")
+	}) {
+		t.Error("the old keeper does not see the newer one")
+	}
 	if !slices.Contains(u.keepers(), old) {
 		t.Error("the old keeper ended while it was sending")
 	}
