@@ -104,7 +104,7 @@ func (s *Starter) Watch() error {
 type process struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
-	out io.ReadCloser // ends when the keeper has ended, or has answered
+	out io.ReadCloser // ends when the keeper has answered or ended
 }
 
 // start starts a keeper and exchanges hellos with it. The keeper then has the
@@ -184,26 +184,26 @@ func (p *process) end() {
 // keeper answers, or that is in the journal if the keeper ends without an answer.
 func (s *Starter) hand(ctx context.Context, p *process, nonce string, req Request) (jobs.Submission, error) {
 	defer p.close()
-	err := sendRequest(p.in, nonce, req)
+	sendErr := sendRequest(p.in, nonce, req)
 	_ = p.in.Close()
 	s.handing.Done()
 	var a answer
-	if answerErr := receiveInto(p.out, &a); answerErr == nil {
-		if a.Error != nil {
-			return jobs.Submission{}, a.Error
-		}
+	answerErr := receiveInto(p.out, &a)
+	switch {
+	case answerErr == nil && a.Error != nil:
+		return jobs.Submission{}, a.Error
+	case answerErr == nil:
 		return a.Submission, nil
-	} else if err == nil {
-		err = answerErr
 	}
-	s.Logger.Warn("a keeper ended before it answered", "error", err)
-	_, _ = io.Copy(io.Discard, p.out) // until the keeper has ended: it writes nothing more into the journal
+	s.Logger.Warn("no whole answer of a keeper came", "error", cmp.Or(sendErr, answerErr))
+	// Either the keeper has ended, or it had begun to answer, which it does when the
+	// submission has ended. So it does nothing more of which the journal does not know.
 	for {
 		row, err := s.Find(ctx, nonce)
 		switch {
-		case err != nil:
-			return jobs.Submission{}, &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "the keeper, the process that submits videos, ended, and the journal that would tell what it did can't be read", Err: err}
-		case row == nil:
+		case err != nil, row == nil && !errors.Is(answerErr, io.EOF):
+			return jobs.Submission{}, &pixazo.Error{Code: pixazo.SubmissionUncertain, Message: "the keeper, the process that submits videos, gave no whole answer, and the journal does not tell what it did", Err: err}
+		case row == nil: // it ended without a word
 			return jobs.Submission{}, &pixazo.Error{Code: pixazo.Cancelled, Message: "the keeper, the process that submits videos, ended before it submitted anything"}
 		}
 		if submission, known, err := jobs.SubmissionOf(*row); known {

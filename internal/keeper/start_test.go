@@ -119,6 +119,9 @@ func TestARequestIsSentOnce(t *testing.T) {
 		{name: "… refused in the journal", act: "greeted hello read", find: finds(journal.Refused), want: pixazo.OutOfCredits},
 		{name: "… with a journal that can't be read", act: "greeted hello read", find: func() (*journal.Row, error) { return nil, gone }, want: pixazo.SubmissionUncertain},
 		{name: "its answer is cut off", act: "greeted hello read cut", find: finds(journal.Accepted)},
+		{name: "… and nothing in the journal", act: "greeted hello read cut", want: pixazo.SubmissionUncertain},
+		{name: "… and the journal can't be read", act: "greeted hello read cut", find: func() (*journal.Row, error) { return nil, gone }, want: pixazo.SubmissionUncertain},
+		{name: "its answer is another program's, which stays", act: "greeted hello read garbage stay", find: finds(journal.Submitting, journal.Accepted)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
