@@ -96,8 +96,8 @@ func New(o Options) *Keeper {
 // account have.
 func WatchLease(gateway, account string) string { return watchLease + gateway + " " + account + " " }
 
-// Run works until ctx is done. It looks at the journal once a second while
-// something is pending or an outcome could not be written, else once a minute.
+// Run works until ctx is done. It looks whether the journal was written to once a second
+// while something is pending or an outcome could not be written, else once a minute.
 func (k *Keeper) Run(ctx context.Context) {
 	defer k.end()
 	defer k.o.Tracker.Listen(func(journal.Row) { k.wakeUp() })()

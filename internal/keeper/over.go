@@ -30,18 +30,22 @@ func WatchOver(ctx context.Context, looks <-chan time.Time, k *Keeper, start fun
 	}
 }
 
-// lookOver is one look of WatchOver. It reports whether there is work.
+// lookOver is one look of WatchOver. It reports whether there is work, or will be once the
+// lease of an intent has ended, of which the journal tells nothing.
 func (k *Keeper) lookOver(ctx context.Context, start func() error) (pending bool) {
 	rows, err := k.work(ctx)
 	if err != nil {
 		return true
 	}
-	pending = slices.ContainsFunc(rows, func(row journal.Row) bool {
+	work := slices.ContainsFunc(rows, func(row journal.Row) bool {
 		_, due := noticeOf(row, time.Now())
 		return due || row.Pending() || row.ToSave()
 	})
-	if held, err := k.o.Journal.Leases(ctx, WatchLease(k.o.Gateway, k.o.Account())); !pending || err != nil || len(held) > 0 {
-		return pending || err != nil
+	if !work {
+		return slices.ContainsFunc(rows, func(row journal.Row) bool { return row.State == journal.Submitting })
+	}
+	if held, err := k.o.Journal.Leases(ctx, WatchLease(k.o.Gateway, k.o.Account())); err != nil || len(held) > 0 {
+		return true
 	}
 	if err := start(); err != nil {
 		k.o.Logger.Warn("no keeper could be started: this server does its work", "error", err)
