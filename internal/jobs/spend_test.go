@@ -63,7 +63,7 @@ func (s *shop) chance(n int) int {
 
 func (s *shop) open() *spender {
 	j := journal.New(journal.Options{Dir: s.dir, Gateway: "gateway", Busy: 10 * time.Millisecond})
-	_, _ = j.RenewLease(context.Background(), journal.Lease{}) // opens the file before anybody waits for that
+	_ = j.EndLease(context.Background(), "") // opens the file before anybody waits for that
 	p := &spender{Tracker: jobs.New(s, j, jobs.Options{}), journal: j}
 	s.all = append(s.all, p)
 	return p

@@ -133,29 +133,23 @@ func (j *Journal) updateOne(ctx context.Context, statement string, args ...any) 
 	return n > 0, err
 }
 
-// Lease is a right that one process has until a time, such as to watch the jobs of a
-// gateway and an account.
+// Lease says, until a time, that a keeper runs or that keepers are asked to end.
 type Lease struct {
 	Name   string
-	Holder string // name that the process has made for itself
+	Holder string // version and process, for people
 	Until  time.Time
 }
 
-// TakeLease gives the lease to l.Holder, even if another process has it.
+// TakeLease takes the lease, or prolongs it, until l.Until.
 func (j *Journal) TakeLease(ctx context.Context, l Lease) error {
 	_, err := j.updateOne(ctx, `INSERT INTO leases (name, holder, until) VALUES ($1, $2, `+j.now()+` + $3)
 		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until`, l.Name, l.Holder, until(l.Until))
 	return err
 }
 
-// RenewLease prolongs the lease until l.Until and reports whether l.Holder still has it.
-func (j *Journal) RenewLease(ctx context.Context, l Lease) (bool, error) {
-	return j.updateOne(ctx, `UPDATE leases SET until = `+j.now()+` + $1 WHERE name = $2 AND holder = $3`, until(l.Until), l.Name, l.Holder)
-}
-
-// EndLease ends the lease if l.Holder has it.
-func (j *Journal) EndLease(ctx context.Context, l Lease) error {
-	_, err := j.updateOne(ctx, `DELETE FROM leases WHERE name = $1 AND holder = $2`, l.Name, l.Holder)
+// EndLease ends the lease of this name, and deletes those of processes that were killed.
+func (j *Journal) EndLease(ctx context.Context, name string) error {
+	_, err := j.exec(ctx, statuses, `DELETE FROM leases WHERE name = $1 OR NOT `+j.leased("until"), name)
 	return err
 }
 

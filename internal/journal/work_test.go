@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -169,32 +170,45 @@ func TestWhatACommandWaitsFor(t *testing.T) {
 	})
 }
 
-func TestTheNewestTakesALease(t *testing.T) {
+// A process that is killed does not end its leases; that of another one deletes them.
+func TestLeases(t *testing.T) {
 	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
 		synctest.Test(t, func(t *testing.T) {
 			j := open(t, place(t))
 			defer j.Close()
-			l := func(holder string) Lease { return Lease{"watch", holder, time.Now().Add(time.Minute)} }
+			take := func(name, holder string, lasts time.Duration) {
+				t.Helper()
+				check(t, j.TakeLease(t.Context(), Lease{name, holder, time.Now().Add(lasts)}))
+			}
+			kept := func(want int) {
+				t.Helper()
+				var n int
+				if check(t, j.read(t.Context(), func(ctx context.Context, q querier) error {
+					return q.QueryRowContext(ctx, `SELECT COUNT(*) FROM leases`).Scan(&n)
+				})); n != want {
+					t.Errorf("%d leases are kept, want %d", n, want)
+				}
+			}
 			if held, err := j.Leases(t.Context(), "watch"); len(held) != 0 || err != nil {
 				t.Errorf("%+v, %v", held, err)
 			}
-			check(t, j.TakeLease(t.Context(), l("old")))
-			check(t, j.TakeLease(t.Context(), l("new")))
-			if kept, err := j.RenewLease(t.Context(), l("old")); kept || err != nil {
-				t.Errorf("the old one keeps it: %t, %v", kept, err)
-			}
-			if kept, err := j.RenewLease(t.Context(), l("new")); !kept || err != nil {
-				t.Errorf("the new one loses it: %t, %v", kept, err)
-			}
-			check(t, j.EndLease(t.Context(), l("old")))
-			if held, err := j.Leases(t.Context(), "wat"); len(held) != 1 || held[0].Holder != "new" || err != nil {
+			take("watch", "old", time.Minute)
+			take("watch", "new", time.Minute)
+			take("watch 2", "", 90*time.Second)
+			if held, err := j.Leases(t.Context(), "wat"); len(held) != 2 || held[0].Holder != "new" || err != nil {
 				t.Errorf("%+v, %v", held, err)
 			}
 			time.Sleep(time.Minute)
-			if held, _ := j.Leases(t.Context(), "watch"); len(held) != 0 {
-				t.Errorf("it lasts: %+v", held)
+			if held, err := j.Leases(t.Context(), "watch"); len(held) != 1 || held[0].Name != "watch 2" || err != nil {
+				t.Errorf("the first one lasts: %+v, %v", held, err)
 			}
+			take("watch 3", "", time.Minute)
+			kept(3)
+			check(t, j.EndLease(t.Context(), "watch 3"))
+			kept(1)
+			check(t, j.EndLease(t.Context(), "watch 2"))
+			kept(0)
 		})
 	})
 }

@@ -17,16 +17,17 @@ import (
 // RunAlone is Run for a keeper process. It returns once submitting is closed, which
 // says that the submission has ended, and one of these holds: ctx is done, nothing is
 // pending, a newer keeper watches, keepers are asked to end, the journal is gone, or six
-// hours have passed. One that a newer keeper has relieved ends its saves first; with ctx
-// done, or asked to end, it cuts them off.
+// hours have passed. While an outcome can't be written, only ctx and being asked end it.
+// One that a newer keeper has relieved ends its saves first; with ctx done, or asked to
+// end, it cuts them off.
 func (k *Keeper) RunAlone(ctx context.Context, submitting <-chan struct{}) {
 	tasks, cut := context.WithCancel(ctx)
 	defer cut()
 	defer k.o.Tracker.Listen(func(journal.Row) { k.wakeUp() })()
 	defer context.AfterFunc(tasks, k.wakeUp)()
 	ctx, begun := context.WithoutCancel(ctx), time.Now()
-	lease := newLease(WatchLease(k.o.Gateway, k.o.Account()), k.o.Version)
-	defer func() { _ = k.o.Journal.EndLease(ctx, lease) }()
+	lease := k.newLease(ctx)
+	defer func() { _ = k.o.Journal.EndLease(ctx, lease.Name) }()
 	defer k.end()
 	for relieved := false; ; k.sleep(ctx, pendingLook) {
 		sent := isClosed(submitting)
@@ -35,14 +36,14 @@ func (k *Keeper) RunAlone(ctx context.Context, submitting <-chan struct{}) {
 		}
 		if k.due(true) {
 			stopped, newer := k.keepLease(ctx, lease, begun)
-			if stopped {
+			if stopped && tasks.Err() == nil {
 				k.o.Logger.Info("asked to end")
 				cut()
 			}
 			if newer && !relieved {
 				k.o.Logger.Info("a newer keeper has taken over")
 			}
-			relieved = relieved || newer
+			relieved = newer // one that is sending watches again if the newer one ends
 			if relieved || tasks.Err() != nil {
 				k.pending = k.begin(tasks, nil)
 			} else {
@@ -63,10 +64,17 @@ func (k *Keeper) RunAlone(ctx context.Context, submitting <-chan struct{}) {
 	}
 }
 
-// newLease returns the lease of a keeper that begins now. Of two keepers with the same
-// watch, as WatchLease returns it, the later one has the greater name.
-func newLease(watch, version string) journal.Lease {
-	return journal.Lease{Name: fmt.Sprintf("%s%016x %s", watch, time.Now().UnixMilli(), rand.Text()), Holder: fmt.Sprintf("%s pid %d", version, os.Getpid())}
+// newLease returns the lease of a keeper that begins now. Of two keepers of a gateway and
+// an account, the later one has the greater name, also if the clock was set back.
+func (k *Keeper) newLease(ctx context.Context) journal.Lease {
+	watch, begun := WatchLease(k.o.Gateway, k.o.Account()), time.Now().UnixMilli()
+	held, _ := k.o.Journal.Leases(ctx, watch)
+	for _, l := range held {
+		var other int64
+		_, _ = fmt.Sscanf(l.Name[len(watch):], "%x", &other)
+		begun = max(begun, other+1)
+	}
+	return journal.Lease{Name: fmt.Sprintf("%s%016x %s", watch, begun, rand.Text()), Holder: fmt.Sprintf("%s pid %d", k.o.Version, os.Getpid())}
 }
 
 // keepLease keeps the lease of this process, which began at begun, if there is a journal.

@@ -483,6 +483,56 @@ func TestANewerKeeperStaysForTheSubmissionOfAnOlderOne(t *testing.T) {
 	})
 }
 
+// The newer keeper is killed, or had nothing to do, while the older one is still sending.
+func TestAKeeperWatchesAgainWhenANewerOneHasEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, t.TempDir(), nil)
+		defer h.close()
+		h.gateway.submit = func() error { time.Sleep(4 * time.Minute); return nil }
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			if _, err := h.submit(t, "tides"); err != nil {
+				t.Error(err)
+			}
+		}()
+		ended := h.aloneWhile(t, sent)
+		time.Sleep(time.Minute)
+		newer := h.keeper.newLease(t.Context())
+		newer.Until = time.Now().Add(time.Minute)
+		if err := h.journal.TakeLease(t.Context(), newer); err != nil {
+			t.Fatal(err)
+		}
+		<-ended
+		h.savedOnce(t)
+	})
+}
+
+// The older keeper began before the clock was set back by an hour.
+func TestTheNewestKeeperWatchesAfterTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, t.TempDir(), nil)
+		defer h.close()
+		watch := WatchLease("gateway", "key")
+		older := journal.Lease{Name: fmt.Sprintf("%s%016x x", watch, time.Now().Add(time.Hour).UnixMilli()), Until: time.Now().Add(time.Minute)}
+		if err := h.journal.TakeLease(t.Context(), older); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.submit(t, "tides"); err != nil {
+			t.Fatal(err)
+		}
+		ended := h.alone(t)
+		time.Sleep(30 * time.Second)
+		if _, newer := h.keeper.keepLease(t.Context(), older, time.Now()); !newer || isClosed(ended) {
+			t.Errorf("the older one is relieved: %t, the newer one ended: %t", newer, isClosed(ended))
+		}
+		<-ended
+		h.savedOnce(t)
+	})
+}
+
 // It looks once a second whether there is a journal, in which a newer keeper may have
 // taken the watch by then.
 func TestAKeeperFromBeforeTheJournalLeavesTheWatchToANewerOne(t *testing.T) {
@@ -765,7 +815,7 @@ func TestALostLeaseIsTakenAgain(t *testing.T) {
 		if err != nil || len(held) != 1 {
 			t.Fatalf("%+v, %v", held, err)
 		}
-		if err := h.journal.EndLease(t.Context(), held[0]); err != nil { // as a journal that replaced a damaged one has none
+		if err := h.journal.EndLease(t.Context(), held[0].Name); err != nil { // as a journal that replaced a damaged one has none
 			t.Fatal(err)
 		}
 		time.Sleep(30 * time.Second)
