@@ -55,10 +55,11 @@ type listener struct {
 	f     func([]Row)
 
 	connected bool
-	mark      int64 // when the newest change that was reported was made, in milliseconds of the database; 0 before the first connection
+	mark      int64 // all changes made before it were reported, in milliseconds of the database; 0 before the first connection
 }
 
-// report passes rows, of which the last one changed last, to the caller of Watch.
+// report passes rows, of which the last one changed last, to the caller of Watch. All
+// earlier changes were reported.
 func (l *listener) report(rows []Row) {
 	if len(rows) > 0 {
 		l.mark = max(l.mark, milli(rows[len(rows)-1].ChangedAt))
@@ -178,6 +179,10 @@ func (l *listener) handle(ctx context.Context, payload string, more <-chan strin
 	// The || keeps PostgreSQL from reading all rows of the gateway by an index while
 	// it has no statistics.
 	rows, err := l.j.readMany(ctx, `WHERE row = ANY($1) AND gateway || '' = $2 ORDER BY changed_at`, numbers, l.j.gateway)
-	l.report(rows)
+	if len(more) > 0 { // a row of this batch may have changed since, later than those that still wait
+		l.f(rows)
+	} else {
+		l.report(rows)
+	}
 	return err
 }

@@ -122,6 +122,27 @@ func TestAReplicaWithAWrongClock(t *testing.T) {
 	}
 }
 
+// While notifications wait, the row of one that was handled may have a newer change than
+// theirs. What waits is read again if the connection is lost now.
+func TestTheMarkOfAListenerPassesNoChangeThatWaits(t *testing.T) {
+	t.Parallel()
+	j := open(t, pgtest.URL(t))
+	row, err := j.ByNonce(t.Context(), intend(t, j, submission("tides")).Nonce)
+	check(t, err)
+	number := fmt.Sprint(row.ID)
+	l := listener{j: j, p: j.engine.(*postgres), f: func([]Row) {}}
+	waiting := make(chan string, 1000)
+	for range 501 {
+		waiting <- number
+	}
+	for _, want := range []bool{false, true} {
+		check(t, l.handle(t.Context(), number, waiting))
+		if moved := l.mark > 0; moved != want || len(waiting) == 0 != want {
+			t.Errorf("the mark is %d with %d that wait", l.mark, len(waiting))
+		}
+	}
+}
+
 func TestAClockThatDiffersFromTheDatabasesIsLogged(t *testing.T) {
 	t.Parallel()
 	o := at(pgtest.URL(t))
