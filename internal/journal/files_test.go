@@ -312,7 +312,13 @@ func TestALinkIsFollowedToARegularFileOnly(t *testing.T) {
 	dir, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "real.db")
 	check(t, os.WriteFile(elsewhere, nil, 0o644))
 	check(t, os.Symlink(elsewhere, filepath.Join(dir, fileName)))
-	accept(t, open(t, dir), submission("tides"), "id-1")
+	j := open(t, dir)
+	accept(t, j, submission("tides"), "id-1")
+	before := j.State()
+	accept(t, j, submission("moon"), "id-2")
+	if j.State() == before {
+		t.Error("nobody notices what is written behind a link")
+	}
 	if info, err := os.Stat(elsewhere); err != nil || info.Size() == 0 || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v; want the journal there, readable to nobody else", info, err)
 	}

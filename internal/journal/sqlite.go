@@ -280,8 +280,9 @@ func (e *embedded) exists() bool {
 // state looks at the files' sizes and times only, and opens nothing.
 func (e *embedded) state() string {
 	state := ""
+	path, _ := e.resolve() // the -wal is beside the file that a link leads to
 	for _, suffix := range []string{"", "-wal"} {
-		if info, err := os.Stat(filepath.Join(e.dir, e.file) + suffix); err == nil {
+		if info, err := os.Stat(path + suffix); err == nil {
 			state += fmt.Sprintln(info.Size(), info.ModTime().UnixNano())
 		}
 	}
