@@ -206,6 +206,41 @@ func TestFilesThatGoAwayWhileInUse(t *testing.T) {
 	}
 }
 
+// Another process has the journal open, so that closing it writes nothing back.
+func TestTheCompanionsGoAwayWhileTwoProcessesUseThem(t *testing.T) {
+	if dir := os.Getenv("JOURNAL_OTHER_DIR"); dir != "" { // the other process
+		j := open(t, dir)
+		list(t, j, All)
+		fmt.Println("ready")
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows deletes no file that is open")
+	}
+	dir := t.TempDir()
+	j := open(t, dir)
+	fill(t, j, 3)
+	other := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	other.Env = append(os.Environ(), "JOURNAL_OTHER_DIR="+dir)
+	in, err := other.StdinPipe()
+	check(t, err)
+	out, err := other.StdoutPipe()
+	check(t, err)
+	check(t, other.Start())
+	defer func() { _ = in.Close(); _ = other.Wait() }()
+	if _, err := io.ReadFull(out, make([]byte, len("ready"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, companion := range companions {
+		check(t, os.Remove(filepath.Join(dir, fileName+companion)))
+	}
+	accept(t, j, submission("one more"), "id-more")
+	if rows := list(t, j, All); len(rows) != 4 {
+		t.Errorf("%d rows are left of 4", len(rows))
+	}
+}
+
 func check(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

@@ -217,20 +217,25 @@ func columnsOf(db querier, table string) ([]string, error) {
 }
 
 // rescue writes what the journal in use has in its -wal into the database file,
-// when that file is in place and its -wal was deleted. Nobody may write to the deleted
-// one after that, so the other handles are closed before. Another process that has
-// rescued it already has replaced the -shm. e.mu and the lock are held.
+// when that file is in place and its -wal was deleted, alone or with the -shm. Nobody may
+// write to the deleted one after that, so the other handles are closed before. Another
+// process that has rescued it already has replaced the -shm. e.mu and the lock are held.
 func (e *embedded) rescue() {
-	if o := e.current; o != nil && sameFile(o.path, o.db) && (o.shm == nil || sameFile(o.path+"-shm", o.shm)) {
-		if _, err := os.Lstat(o.path + "-wal"); errors.Is(err, fs.ErrNotExist) {
-			for p, db := range o.handles {
-				if purpose(p) != outcomes {
-					_ = closeUnused(db)
-				}
-			}
-			_, _ = o.handles[outcomes].Exec("PRAGMA wal_checkpoint(TRUNCATE)")
+	gone := func(path string) bool {
+		_, err := os.Lstat(path)
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	o := e.current
+	if o == nil || !sameFile(o.path, o.db) || !gone(o.path+"-wal") ||
+		o.shm != nil && !gone(o.path+"-shm") && !sameFile(o.path+"-shm", o.shm) {
+		return
+	}
+	for p, db := range o.handles {
+		if purpose(p) != outcomes {
+			_ = closeUnused(db)
 		}
 	}
+	_, _ = o.handles[outcomes].Exec("PRAGMA wal_checkpoint(TRUNCATE)")
 }
 
 // lock keeps other processes from opening or replacing the journal until unlock
