@@ -41,6 +41,7 @@ const (
 const (
 	watchLease = "watch " // + gateway, account, time and a random text: a keeper process has one as long as it runs; the latest watches
 	stopLease  = "stop"   // all keepers are asked to end
+	startLease = "start"  // shows a server that the journal can be written
 )
 
 // retryPauses are the pauses before a failed download is tried again, each with a

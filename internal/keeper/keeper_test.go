@@ -1187,6 +1187,50 @@ func TestAServerStartsAMissingKeeper(t *testing.T) {
 	})
 }
 
+// As on a full disk, each keeper would stay, and start without being seen by the next look.
+func TestAServerStartsNoKeeperThatCanWriteNoLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		h := newHouse(t, dir, nil)
+		defer h.close()
+		if _, err := h.submit(t, "tides"); err != nil {
+			t.Fatal(err)
+		}
+		db, err := sql.Open("sqlite", filepath.Join(dir, "journal.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		change := func(statement string) {
+			t.Helper()
+			if _, err := db.Exec(statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		change(`CREATE TRIGGER full BEFORE INSERT ON leases BEGIN SELECT RAISE(ABORT, 'full'); END`)
+		started, over := 0, make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			defer close(over)
+			WatchOver(ctx, time.Tick(IdleLook), h.keeper, func() error { started++; return nil })
+		}()
+		time.Sleep(5*IdleLook + time.Second)
+		synctest.Wait()
+		if started > 0 {
+			t.Errorf("%d keepers were started", started)
+		}
+		change(`DROP TRIGGER full`)
+		time.Sleep(IdleLook)
+		synctest.Wait()
+		if started == 0 {
+			t.Error("no keeper was started when the journal could be written again")
+		}
+		cancel()
+		<-over
+	})
+}
+
 func TestAServerThatCanStartNoKeeperWatchesByItself(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -47,6 +47,11 @@ func (k *Keeper) lookOver(ctx context.Context, start func() error) (pending bool
 	if held, err := k.o.Journal.Leases(ctx, WatchLease(k.o.Gateway, k.o.Account())); err != nil || len(held) > 0 {
 		return true
 	}
+	// A keeper whose lease can't be written, because the disk is full, is not seen by the
+	// next look, and one more would be started at each. This lease has ended at once.
+	if err := k.o.Journal.TakeLease(ctx, journal.Lease{Name: startLease, Until: time.Now()}); err != nil {
+		return true
+	}
 	if err := start(); err != nil {
 		k.o.Logger.Warn("no keeper could be started: this server does its work", "error", err)
 		k.pending = true
