@@ -93,8 +93,8 @@ func clean(value string) string {
 // filled in.
 func isPlaceholder(value string) bool { return strings.HasPrefix(strings.TrimSpace(value), "${") }
 
-// keyFlags are flags that people try for the key. Else --api-key would be reported as a
-// misspelt --api-key-file.
+// keyFlags are flags that people try for the key. Without this list --api-key would be
+// reported as a misspelt --api-key-file.
 var keyFlags = []string{"api-key", "api_key", "apikey", "API_KEY", "key", "pixazo-api-key", "subscription-key"}
 
 var errKeyFlag = errors.New("the key is never a flag, since other users of the computer could read it there; set the variable " + KeyVariable +

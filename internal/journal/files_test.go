@@ -206,7 +206,8 @@ func TestFilesThatGoAwayWhileInUse(t *testing.T) {
 	}
 }
 
-// Another process has the journal open, so that closing it writes nothing back.
+// While another process has the journal open, SQLite writes nothing back when this one
+// closes it.
 func TestTheCompanionsGoAwayWhileTwoProcessesUseThem(t *testing.T) {
 	if dir := os.Getenv("JOURNAL_OTHER_DIR"); dir != "" { // the other process
 		j := open(t, dir)

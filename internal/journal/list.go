@@ -83,14 +83,14 @@ func (j *Journal) List(ctx context.Context, filter Filter, most int, cursor stri
 	}
 	if len(page.Rows) > most {
 		page.Rows = page.Rows[:most]
-		page.Next = CursorAfter(page.Rows[most-1])
+		page.Next = cursorAfter(page.Rows[most-1])
 	}
 	return page, nil
 }
 
-// CursorAfter returns the cursor of the page that begins after row. Jobs that are
+// cursorAfter returns the cursor of the page that begins after row. Jobs that are
 // added meanwhile do not shift the pages.
-func CursorAfter(row Row) string {
+func cursorAfter(row Row) string {
 	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "before %d", row.ID))
 }
 
@@ -103,7 +103,7 @@ func decodeCursor(cursor string) (before int64, err error) {
 	if err == nil {
 		_, err = fmt.Sscanf(string(raw), "before %d", &before)
 	}
-	if err != nil || CursorAfter(Row{ID: before}) != cursor {
+	if err != nil || cursorAfter(Row{ID: before}) != cursor {
 		return 0, &pixazo.Error{Code: pixazo.InvalidArgument, Message: "cursor must be the next_cursor of an earlier list_videos; got " + text.Quote(cursor)}
 	}
 	return before, nil

@@ -133,7 +133,8 @@ func (j *Journal) updateOne(ctx context.Context, statement string, args ...any) 
 	return n > 0, err
 }
 
-// Lease says, until a time, that a keeper runs or that keepers are asked to end.
+// Lease is a note that counts until a time, such as that a keeper runs, or that keepers
+// are asked to end.
 type Lease struct {
 	Name   string
 	Holder string // version and process, for people

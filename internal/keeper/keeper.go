@@ -27,7 +27,7 @@ const (
 	unreadFor   = 5 * time.Minute  // how long a keeper stays that could not read the journal even once
 	leaseFor    = 60 * time.Second // of a keeper process; it is renewed three times as often
 	stopFor     = time.Minute      // how long a request to end stands
-	startTime   = 2 * pendingLook  // how long a keeper that begins may take until its leases show it
+	startTime   = 2 * pendingLook  // how long a keeper that begins may take until its lease shows it
 
 	adoptEvery = 10 * time.Minute // between two tries to take over jobs of other keys
 	adoptAfter = 15 * time.Minute // a job is taken over only if the gateway has not answered for it this long

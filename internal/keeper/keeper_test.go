@@ -533,7 +533,7 @@ func TestTheNewestKeeperWatchesAfterTheClockWasSetBack(t *testing.T) {
 	})
 }
 
-// It looks once a second whether there is a journal, in which a newer keeper may have
+// A keeper looks once a second whether there is a journal, in which a newer keeper may have
 // taken the watch by then.
 func TestAKeeperFromBeforeTheJournalLeavesTheWatchToANewerOne(t *testing.T) {
 	t.Parallel()
@@ -1187,7 +1187,8 @@ func TestAServerStartsAMissingKeeper(t *testing.T) {
 	})
 }
 
-// As on a full disk, each keeper would stay, and start without being seen by the next look.
+// A keeper that can't write its lease, as on a full disk, stays, and is not seen by the
+// next look, which would start another one.
 func TestAServerStartsNoKeeperThatCanWriteNoLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -1197,18 +1198,8 @@ func TestAServerStartsNoKeeperThatCanWriteNoLease(t *testing.T) {
 		if _, err := h.submit(t, "tides"); err != nil {
 			t.Fatal(err)
 		}
-		db, err := sql.Open("sqlite", filepath.Join(dir, "journal.db"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer db.Close()
-		change := func(statement string) {
-			t.Helper()
-			if _, err := db.Exec(statement); err != nil {
-				t.Fatal(err)
-			}
-		}
-		change(`CREATE TRIGGER full BEFORE INSERT ON leases BEGIN SELECT RAISE(ABORT, 'full'); END`)
+		db := raw(t, dir)
+		execute(t, db, `CREATE TRIGGER full BEFORE INSERT ON leases BEGIN SELECT RAISE(ABORT, 'full'); END`)
 		started, over := 0, make(chan struct{})
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
@@ -1220,7 +1211,7 @@ func TestAServerStartsNoKeeperThatCanWriteNoLease(t *testing.T) {
 		if started > 0 {
 			t.Errorf("%d keepers were started", started)
 		}
-		change(`DROP TRIGGER full`)
+		execute(t, db, "DROP TRIGGER full")
 		time.Sleep(IdleLook)
 		synctest.Wait()
 		if started == 0 {

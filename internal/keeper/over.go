@@ -30,8 +30,9 @@ func WatchOver(ctx context.Context, looks <-chan time.Time, k *Keeper, start fun
 	}
 }
 
-// lookOver is one look of WatchOver. It reports whether there is work, or will be once the
-// lease of an intent has ended, of which the journal tells nothing.
+// lookOver is one look of WatchOver. It reports whether there is work, or may be, as when
+// the journal can't be read, or will be once the lease of an intent has ended, at which
+// nobody writes to the journal.
 func (k *Keeper) lookOver(ctx context.Context, start func() error) (pending bool) {
 	rows, err := k.work(ctx)
 	if err != nil {

@@ -90,7 +90,7 @@ func (s *Session) SetClientCapabilities(c mcp.ClientCapabilities) { s.capabiliti
 func (s *Session) takeAnswer(m Message) bool {
 	replied, ok := s.questions.LoadAndDelete(m.ID)
 	if ok {
-		if Given(m.Error) {
+		if given(m.Error) {
 			s.Logger.Debug("the client answered with an error", "error", s.Clean(string(m.Error), MaxError))
 			m.Result = nil // which would be against the rules beside an error
 		}

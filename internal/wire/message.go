@@ -58,7 +58,7 @@ func Read(raw []byte) (m Message, refused *mcp.JSONRPCError) {
 		return refuse(mcp.INVALID_REQUEST, "a message must be one JSON-RPC object, whose method must be a string")
 	case m.Method == "" && m.ID == "" && m.Result == nil && m.Error == nil:
 		return refuse(mcp.INVALID_REQUEST, noMethod)
-	case m.Method != "" && m.ID != "" && (Given(m.Result) || Given(m.Error)):
+	case m.Method != "" && m.ID != "" && (given(m.Result) || given(m.Error)):
 		// mcp-go takes it for an answer, and so would never answer it.
 		return refuse(mcp.INVALID_REQUEST, "a request must have no result and no error")
 	case head.Params > 1:
@@ -81,9 +81,9 @@ func (m Message) Refusal(code int, why string) mcp.JSONRPCError {
 	return mcp.NewJSONRPCError(mcp.NewRequestId(id), code, text.Clean(why, MaxError), nil)
 }
 
-// Given reports whether a field of a message is there and not null. Some programs write
+// given reports whether a field of a message is there and not null. Some programs write
 // null for a field that they leave out.
-func Given(field json.RawMessage) bool { return field != nil && string(field) != "null" }
+func given(field json.RawMessage) bool { return field != nil && string(field) != "null" }
 
 // occurrences counts how often an object has a field, in any case of letters, as
 // encoding/json reads it.
