@@ -81,13 +81,8 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 		})
 		s, err := config.Submit(ctx, in.VideoRequest, in.AllowDuplicate, nonce, max(config.MaxWait-answerTime-time.Since(begun), answerTime))
 		stop()
-		if e, ok := errors.AsType[*pixazo.Error](err); ok && e.Code == pixazo.SubmissionUncertain && in.AllowDuplicate {
-			again := *e
-			again.Message += "; if an equal request was uncertain before, two may have been accepted by now"
-			err = &again
-		}
 		if err != nil {
-			return generateResult{}, err
+			return generateResult{}, warnOfTwo(err, in.AllowDuplicate)
 		}
 		ctx, cancel := context.WithTimeout(ctx, answerTime) // for all that is read from the journal now
 		defer cancel()
@@ -95,6 +90,18 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 		result.NextStep = config.submitted(s, result.NextStep)
 		return result, nil
 	})
+}
+
+// warnOfTwo returns the error of a submission. If that is uncertain, and duplicate says
+// that it may have been made although an equal one was uncertain, the error says so.
+func warnOfTwo(err error, duplicate bool) error {
+	e, ok := errors.AsType[*pixazo.Error](err)
+	if !ok || e.Code != pixazo.SubmissionUncertain || !duplicate {
+		return err
+	}
+	again := *e
+	again.Message += "; if an equal request was uncertain before, two may have been accepted by now"
+	return &again
 }
 
 // submitted returns step, what to do next about the job of s, with a remark if s is a

@@ -50,7 +50,7 @@ type Progress struct {
 //
 // Errors: invalid_argument; for a job that is not in the journal also not_found, or the
 // error because of which the gateway can't be asked.
-func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Duration, report func(Progress)) (o Outcome, err error) {
+func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Duration, report func(Progress)) (_ Outcome, err error) {
 	var row *journal.Row
 	aside(func() { row, err = t.known(ctx, requestID) })
 	if err != nil {
@@ -59,12 +59,7 @@ func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Durat
 	start := time.Now()
 	defer t.waits.Add(-1)
 	if t.waits.Add(1) > int64(t.options.MaxWaits) {
-		aside(func() {
-			var seen journal.Observation
-			seen, err = t.Status(ctx, requestID)
-			o = Outcome{Row: &seen.Row, End: Busy}
-		})
-		return o, err
+		return t.busy(ctx, requestID)
 	}
 	if row != nil && row.Job.Done() {
 		timeout = 0 // one poll, for fresh addresses
@@ -112,6 +107,16 @@ func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Durat
 			return outcome, ctx.Err()
 		}
 	}
+}
+
+// busy returns the outcome of one wait too many: the status of the job as it is now.
+func (t *Tracker) busy(ctx context.Context, requestID string) (o Outcome, err error) {
+	aside(func() {
+		var seen journal.Observation
+		seen, err = t.Status(ctx, requestID)
+		o = Outcome{Row: &seen.Row, End: Busy}
+	})
+	return o, err
 }
 
 // aside calls f on another goroutine and returns, or panics, as f does. A goroutine keeps
