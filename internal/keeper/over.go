@@ -51,6 +51,7 @@ func (k *Keeper) lookOver(ctx context.Context, start func() error) (pending bool
 	// A keeper whose lease can't be written, because the disk is full, is not seen by the
 	// next look, and one more would be started at each. This lease has ended at once.
 	if err := k.o.Journal.TakeLease(ctx, journal.Lease{Name: startLease, Until: time.Now()}); err != nil {
+		k.o.Logger.Warn("no keeper is started while the journal can't be written", "error", err)
 		return true
 	}
 	if err := start(); err != nil {
