@@ -632,3 +632,37 @@ func TestAReaderGivesUpForItselfAlone(t *testing.T) {
 		t.Errorf("a submission got %v", err)
 	}
 }
+
+// A submission waits long for a lock that another process holds. Calls that only read do
+// not wait for the submission: they read the journal as it is.
+func TestAReaderDoesNotWaitForASubmission(t *testing.T) {
+	t.Parallel()
+	o := at(t.TempDir())
+	j := New(o)
+	fill(t, j, 3)
+	j.Close()
+	unlock, err := (&embedded{dir: o.Dir, file: fileName}).lock(time.Second)
+	check(t, err)
+	o.Busy = time.Minute
+	j = New(o)
+	defer j.Close()
+	submitted := make(chan error)
+	go func() {
+		_, _, err := j.Intend(t.Context(), submission("another"))
+		submitted <- err
+	}()
+	for j.engine.(*embedded).opening.Load() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	begun := time.Now()
+	for range 3 {
+		if page, err := j.List(t.Context(), All, 100, ""); err != nil || len(page.Rows) != 3 {
+			t.Errorf("a list has %d rows, error %v", len(page.Rows), err)
+		}
+	}
+	if took := time.Since(begun); took > o.Busy/3 {
+		t.Errorf("three lists took %s", took)
+	}
+	unlock()
+	check(t, <-submitted)
+}

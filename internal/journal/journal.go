@@ -165,6 +165,7 @@ func (j *Journal) Close() {
 
 var (
 	errClosed  = errors.New("the program is ending")
+	errOpening = errors.New("it is still being opened, since another process has its lock")
 	errGone    = errors.New("the journal is gone")
 	errNoPlace = errors.New("there is no state directory; set --state-dir (PIXAZO_STATE_DIR)")
 )

@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -51,6 +52,7 @@ type embedded struct {
 	log       *slog.Logger
 	unwritten func() bool // whether outcomes wait to be written
 
+	opening      atomic.Pointer[opening] // the newest try to open them; nil once one has succeeded
 	mu           sync.Mutex
 	current      *files // nil while none is open
 	closed       bool
@@ -58,6 +60,12 @@ type embedded struct {
 	failed       error // of the last try to open them, nil for none
 	failedAt     time.Time
 	failedAfter  time.Duration // how long that try would have waited for the lock
+}
+
+// opening is a try to open the files, which holds mu from begun until ended is closed.
+type opening struct {
+	begun time.Time
+	ended chan struct{}
 }
 
 // files are the database's files in use. A handle has one connection, since one
@@ -214,13 +222,16 @@ func (e *embedded) resolve() (string, error) {
 
 // open returns the journal at the path, opening it if it is not the one in use.
 // With an error, what it returns says which files were tried, nil if none were. For reads
-// it waits only statusBusy for the lock, since a reader can go on without the journal.
+// and statuses it waits only statusBusy for the lock, even while a submission waits longer,
+// since their callers go on without the journal.
 func (e *embedded) open(p purpose) (*files, error) {
 	asked, busy := time.Now(), e.busy
-	if p == reads {
+	if p >= statuses {
 		asked, busy = asked.Add(-time.Second), min(statusBusy, busy)
 	}
-	e.mu.Lock()
+	if err := e.enter(p, busy); err != nil {
+		return nil, err
+	}
 	defer e.mu.Unlock()
 	switch {
 	case e.current != nil && e.current.inPlace():
@@ -244,6 +255,9 @@ func (e *embedded) open(p purpose) (*files, error) {
 	}
 	// No connection may be on its way to the old file while it is replaced: it
 	// would find, or make, the companions of the new one.
+	ended := make(chan struct{})
+	defer close(ended)
+	e.opening.Store(&opening{time.Now(), ended})
 	unlock, err := e.lock(busy)
 	if err != nil {
 		e.failed, e.failedAt, e.failedAfter = err, time.Now(), busy
@@ -256,10 +270,29 @@ func (e *embedded) open(p purpose) (*files, error) {
 	switch {
 	case err == nil:
 		e.current = o
+		e.opening.Store(nil)
 	case !damaged(err):
 		e.failed, e.failedAt, e.failedAfter = err, time.Now(), busy
 	}
 	return o, err
+}
+
+// enter locks e.mu. For reads and statuses it fails once another call has been opening the
+// files for as long as busy.
+func (e *embedded) enter(p purpose, busy time.Duration) error {
+	for !e.mu.TryLock() {
+		o := e.opening.Load()
+		if o == nil || p < statuses {
+			e.mu.Lock()
+			return nil
+		}
+		select {
+		case <-o.ended:
+		case <-time.After(time.Until(o.begun.Add(busy))):
+			return errOpening
+		}
+	}
+	return nil
 }
 
 // drop closes o, so that the next use opens the files anew.
