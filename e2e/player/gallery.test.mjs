@@ -155,6 +155,21 @@ test('older ones that were read stay when the list is read again, page by page',
   await host.reads('count', 'No videos, and older ones');
 });
 
+test('older ones that are asked for while the list is being read come after that', async t => {
+  let go;
+  const host = await open(t, { tool: async (name, { cursor }) => {
+    if (cursor) return list([done(2)]);
+    await new Promise(resolve => { go = resolve; });
+    return list([done(0), done(1)], { next_cursor: 'older' });
+  } });
+  await host.show({}, list([done(0)], { next_cursor: 'older' }));
+  await host.frame.locator('#refresh').click();
+  await until('the reading', () => go);
+  await host.frame.locator('#older').click();
+  go();
+  await host.reads('count', '3 videos');
+});
+
 test('an unfinished one that is chosen is followed, and the list knows its end', async t => {
   const host = await open(t, { tool: name => name === 'get_status' ? status(done(2, { saved_path: '/v/2.mp4' })) : list([row(2)]) });
   await host.show({}, list([row(2), row(3)]));
