@@ -206,8 +206,9 @@ func TestFilesThatGoAwayWhileInUse(t *testing.T) {
 	}
 }
 
-// While another process has the journal open, SQLite writes nothing back when this one
-// closes it.
+// The -wal and -shm are deleted while two processes have the journal open. SQLite would not
+// write the rows of the deleted -wal into the database when one of the two closes it, so
+// the journal must do that itself.
 func TestTheCompanionsGoAwayWhileTwoProcessesUseThem(t *testing.T) {
 	if dir := os.Getenv("JOURNAL_OTHER_DIR"); dir != "" { // the other process
 		j := open(t, dir)

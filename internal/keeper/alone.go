@@ -77,14 +77,15 @@ func (k *Keeper) newLease(ctx context.Context) journal.Lease {
 	return journal.Lease{Name: fmt.Sprintf("%s%016x %s", watch, begun, rand.Text()), Holder: fmt.Sprintf("%s pid %d", k.o.Version, os.Getpid())}
 }
 
-// keepLease keeps the lease of this process, which began at begun, if there is a journal.
-// It reports whether keepers are asked to end, and whether a newer one has the same watch.
+// keepLease renews own, the lease of this process, before it runs out, unless there is no
+// journal. It reports whether this process is asked to end, and whether
+// a newer keeper watches the same jobs. begun is when this process began.
 func (k *Keeper) keepLease(ctx context.Context, own journal.Lease, begun time.Time) (stopped, newer bool) {
 	held, err := k.o.Journal.Leases(ctx, "")
 	if err != nil || !k.o.Journal.Exists() { // no reason to end
 		return false, false
 	}
-	watch, kept := own.Name[:strings.LastIndexByte(own.Name, ' ')-16], false
+	watch, kept := own.Name[:strings.LastIndexByte(own.Name, ' ')-16], false // the name up to the time, see newLease
 	for _, l := range held {
 		switch left := time.Until(l.Until); {
 		case l.Name == own.Name:

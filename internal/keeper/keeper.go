@@ -115,9 +115,9 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-// due reports whether the journal is to be read now: it was written to since the last
-// time, or that was dueLook ago and pending says, or jobs of other keys, that something
-// may fall due.
+// due reports whether the journal is to be read now. It is if somebody wrote to it since it
+// was last read. It also is dueLook after that if work is pending, here or for jobs of other
+// keys, since such work falls due without a write.
 func (k *Keeper) due(pending bool) bool {
 	state := k.o.Journal.State()
 	if state == k.seen && !((pending || k.othersExist) && time.Since(k.seenAt) >= dueLook) {

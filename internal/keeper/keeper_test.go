@@ -163,6 +163,20 @@ func (h *house) aloneWhile(t *testing.T, sent chan struct{}) (ended chan struct{
 	return ended
 }
 
+// aloneSending runs the keeper of a process of its own, whose submission the gateway
+// accepts after four minutes.
+func (h *house) aloneSending(t *testing.T) (ended chan struct{}) {
+	h.gateway.submit = func() error { time.Sleep(4 * time.Minute); return nil }
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		if _, err := h.submit(t, "tides"); err != nil {
+			t.Error(err)
+		}
+	}()
+	return h.aloneWhile(t, sent)
+}
+
 func (h *house) close() {
 	h.tracker.Drain()
 	h.tracker.Close()
@@ -461,15 +475,7 @@ func TestANewerKeeperStaysForTheSubmissionOfAnOlderOne(t *testing.T) {
 		dir := t.TempDir()
 		older := newHouse(t, dir, nil)
 		defer older.close()
-		older.gateway.submit = func() error { time.Sleep(4 * time.Minute); return nil }
-		sent := make(chan struct{})
-		go func() {
-			defer close(sent)
-			if _, err := older.submit(t, "tides"); err != nil {
-				t.Error(err)
-			}
-		}()
-		ended := older.aloneWhile(t, sent)
+		ended := older.aloneSending(t)
 		time.Sleep(time.Minute)
 		newer := newHouse(t, dir, older.gateway)
 		defer newer.close()
@@ -483,21 +489,14 @@ func TestANewerKeeperStaysForTheSubmissionOfAnOlderOne(t *testing.T) {
 	})
 }
 
-// The newer keeper is killed, or had nothing to do, while the older one is still sending.
+// A newer keeper takes the watch and ends, killed or with nothing to do, while the older
+// one is still sending. The older one must then watch its own submission.
 func TestAKeeperWatchesAgainWhenANewerOneHasEnded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, t.TempDir(), nil)
 		defer h.close()
-		h.gateway.submit = func() error { time.Sleep(4 * time.Minute); return nil }
-		sent := make(chan struct{})
-		go func() {
-			defer close(sent)
-			if _, err := h.submit(t, "tides"); err != nil {
-				t.Error(err)
-			}
-		}()
-		ended := h.aloneWhile(t, sent)
+		ended := h.aloneSending(t)
 		time.Sleep(time.Minute)
 		newer := h.keeper.newLease(t.Context())
 		newer.Until = time.Now().Add(time.Minute)

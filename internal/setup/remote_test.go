@@ -32,7 +32,8 @@ func TestInstallURL(t *testing.T) {
 			t.Errorf("%s: %s", name, b.out.String())
 		}
 
-		// Without the type a client takes the entry for a program, with sse it speaks an older protocol.
+		// An entry without a type is taken for a program by these clients; one of type sse makes
+		// them speak an older protocol.
 		const local = "http://127.0.0.1:1/mcp"
 		for _, kind := range []string{"", `"type": "sse", `} {
 			b.write(c.file, `{"`+c.servers+`": {"pixazo": {`+kind+`"url": "`+local+`"}}}`, 0o600)

@@ -146,7 +146,7 @@ type pieces struct {
 	before func(n int)
 }
 
-// Write implements io.Writer.
+// Write sends data piece by piece, and stops at the first error.
 func (p pieces) Write(data []byte) (written int, err error) {
 	for piece := range slices.Chunk(data, p.size) {
 		p.before(len(piece))
