@@ -95,6 +95,7 @@ func TestATeamsUsersHearOfTheirOwnVideosOnly(t *testing.T) {
 		if n := len(g.counts()); n != 0 {
 			t.Errorf("a refused subscriber has the gateway asked: %v", g.counts())
 		}
+		g.set(says(pixazo.Completed)) // before anybody follows the job, so that one change is to be heard
 		for owner, uri := range map[string]string{"token:ada": uri, "token:bob": jobs.VideosURI} {
 			stop, err := subscribe(owner, uri)
 			if err != nil {
@@ -102,13 +103,14 @@ func TestATeamsUsersHearOfTheirOwnVideosOnly(t *testing.T) {
 			}
 			defer stop()
 		}
-		g.set(says(pixazo.Completed))
 		time.Sleep(time.Minute)
+		synctest.Wait() // for what the poll wrote into heard
 		if got, want := fmt.Sprint(heard), fmt.Sprint(map[string]int{"token:ada " + uri: 1}); got != want {
 			t.Errorf("heard %s, want %s", got, want)
 		}
 		made("token:bob", "the woods")
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if heard["token:bob "+jobs.VideosURI] == 0 {
 			t.Error("a user does not hear of a video of their own")
 		}
