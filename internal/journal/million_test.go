@@ -116,6 +116,10 @@ func calls(t testing.TB, j *Journal, jobs int) []call {
 			_, err := j.Due(context.Background(), 5*time.Minute, 20)
 			return err
 		}, "jobs_sweep"},
+		{"what keepers look for", func(int) error {
+			_, err := j.Work(context.Background(), 48*time.Hour)
+			return err
+		}, "jobs_submitted"},
 		{"what changed lately", func(int) error {
 			return j.changed(context.Background(), time.Now().UnixMilli()-5000, func([]Row) {})
 		}, "jobs_changed"},

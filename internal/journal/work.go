@@ -26,10 +26,13 @@ func (s Save) Due(now time.Time) bool {
 
 // Work returns the jobs of all owners and accounts that were submitted less than
 // within ago and that a keeper has a task for: they are unfinished, are to be saved,
-// or their notice was not shown.
+// or their notice was not shown. A job whose request_id was made in that time counts,
+// too: the clock may have been set forward since the submission.
 func (j *Journal) Work(ctx context.Context, within time.Duration) ([]Row, error) {
-	return j.readMany(ctx, `WHERE gateway = $1 AND submitted_at > `+j.now()+` - $2 AND state NOT IN ('refused', 'replaced', 'alias')
-		AND (ended = 0 OR notify = 1 AND told_at = 0 OR `+toSave+`) ORDER BY row`, j.gateway, within.Milliseconds())
+	return j.readMany(ctx, `WHERE gateway = $1 AND state NOT IN ('refused', 'replaced') AND state <> 'alias'
+		AND (submitted_at > `+j.now()+` - $2 OR submitted_at > 0 AND request_id > $3 AND request_id < $4)
+		AND (ended = 0 OR notify = 1 AND told_at = 0 OR `+toSave+`) ORDER BY row`,
+		j.gateway, within.Milliseconds(), firstID(time.Now().Add(-within)), firstID(time.Now().Add(maxAhead)))
 }
 
 // toSave is an SQL condition: the row's video is to be saved automatically.

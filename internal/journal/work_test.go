@@ -133,6 +133,32 @@ func TestWork(t *testing.T) {
 	})
 }
 
+// A computer whose clock was 30 days behind at the submission, and is right now.
+func TestAJobOfAClockThatWasBehindIsWorkedOn(t *testing.T) {
+	t.Parallel()
+	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
+		synctest.Test(t, func(t *testing.T) {
+			j := open(t, place(t))
+			s := submission("tides")
+			s.Save.Folder = "/videos"
+			late, id := 30*24*time.Hour, idAt(time.Now().Add(30*24*time.Hour), 1)
+			accept(t, j, s, id)
+			observe(t, j, pixazo.Job{RequestID: idAt(time.Now().Add(late), 2), Status: pixazo.Queued}) // made elsewhere
+			for _, at := range []time.Duration{late + time.Minute, 50 * time.Minute} {
+				time.Sleep(at)
+				if rows, err := j.Work(t.Context(), time.Hour); err != nil || len(rows) != 1 || rows[0].Job.RequestID != id {
+					t.Errorf("after %s: %+v, %v", at, rows, err)
+				}
+			}
+			time.Sleep(10 * time.Minute)
+			if rows, err := j.Work(t.Context(), time.Hour); err != nil || len(rows) != 0 {
+				t.Errorf("an hour later: %+v, %v", rows, err)
+			}
+			j.Close()
+		})
+	})
+}
+
 func TestWhatACommandWaitsFor(t *testing.T) {
 	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
