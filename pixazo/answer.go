@@ -81,12 +81,12 @@ func idsIn(object []byte, envelopes bool) (ids []string) {
 		rest := object[d.InputOffset():]
 		var value any
 		err = d.Decode(&value) // fails where the body is cut off
-		switch name {
-		case "request_id":
+		switch strings.ReplaceAll(strings.ToLower(fmt.Sprint(name)), "_", "") {
+		case "requestid": // also requestId and Request_ID
 			if id, ok := value.(string); ok {
 				ids = append(ids, strings.TrimSpace(id))
 			}
-		case "polling_url":
+		case "pollingurl":
 			if address, ok := value.(string); ok {
 				ids = append(ids, idAtEnd(address))
 			}

@@ -386,6 +386,9 @@ func TestAnswerThatNamesAJobMayHaveBeenAccepted(t *testing.T) {
 		"in a polling_url + query": `{"polling_url":"https://gateway.pixazo.ai/v2/requests/status/` + testID + `?region=eu"}`,
 		"in a polling_url's query": `{"polling_url":"https://gateway.pixazo.ai/v2?path=requests/status/` + testID + `"}`,
 		"behind a huge number":     `{"balance":1e999,"request_id":"` + testID + `"}`,
+		"in camel case":            `{"error":"busy","requestId":"` + testID + `"}`,
+		"in other letters":         `{"data":{"Request_ID":"` + testID + `"}}`,
+		"in camel case, in a URL":  `{"pollingUrl":"/v2/requests/status/` + testID + `"}`,
 		"in white space":           `{"request_id":" ` + testID + `\n"}`,
 		"oversized":                `{"request_id":"` + testID + `","padding":"` + strings.Repeat("x", maxAnswer) + `"}`,
 	}
