@@ -74,6 +74,19 @@ func normalHost(host string) string {
 	return host
 }
 
+// normalURL returns the URL s with scheme and host in lower case, and without the
+// scheme's default port. What is no URL stays as it is.
+func normalURL(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" {
+		return s
+	}
+	u.Host = strings.ToLower(u.Host)
+	u.Host = strings.TrimSuffix(u.Host, map[string]string{"https": ":443", "http": ":80"}[u.Scheme])
+	u.Path = cmp.Or(u.Path, "/")
+	return u.String()
+}
+
 // CheckWebhookURL returns an error unless s can be given to the gateway as a webhook
 // URL. s is sent in a header, so it must be printable ASCII. The gateway takes https
 // only; http to this computer is for the sandbox. The error is the rule that s breaks

@@ -139,6 +139,7 @@ func describe(item string, a *Attachment) (f File, content []byte, rule string) 
 	}
 	switch FormOf(item) {
 	case WebURL:
+		item = strings.TrimSpace(item)
 		switch u, err := url.Parse(item); {
 		case err != nil || u.Host == "" || u.User != nil || len(item) > 8192:
 			rule = "must be an http(s) URL with a host, without a password, of at most 8,192 characters"

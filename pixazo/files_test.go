@@ -76,7 +76,7 @@ func TestFileRefusalNamesTheRuleOfItsKind(t *testing.T) {
 		"https:///a.png":                   urlForm,
 		"https://user@example.com/a":       urlForm,
 		"https://user:secret@example.com/": urlForm,
-		" https://example.com/a.png":       urlForm,
+		"https://exa mple.com/a.png":       urlForm,
 		"https://example.com/\na":          urlForm,
 		"http://[::1/a.png":                urlForm,
 

@@ -129,7 +129,7 @@ func (p *Prepared) addFiles(req VideoRequest, key string) error {
 
 // normal returns the normal form of r: texts in Unicode NFC, trimmed, with runs of white
 // space as one space and without characters that can't be seen; mode filled in; each
-// item of files as its URL, its asset ID or the hash of its data.
+// item of files as its URL in normal form, its asset ID or the hash of its data.
 func (r VideoRequest) normal(files []File) VideoRequest {
 	for _, s := range []*string{&r.Prompt, &r.AvatarID, &r.VoiceID, &r.StyleID, &r.BrandKitID} {
 		*s = norm.NFC.String(text.CleanVisible(*s, len(*s)))
@@ -137,7 +137,7 @@ func (r VideoRequest) normal(files []File) VideoRequest {
 	r.Mode = cmp.Or(r.Mode, Modes[0])
 	r.Files = nil
 	for _, f := range files {
-		r.Files = append(r.Files, f.SHA256+" "+f.URL+" "+f.AssetID)
+		r.Files = append(r.Files, f.SHA256+" "+normalURL(f.URL)+" "+f.AssetID)
 	}
 	return r
 }

@@ -34,7 +34,7 @@ func sent(t *testing.T, req VideoRequest) string {
 // what is shown is another one.
 func TestFingerprintIsThatOfTheNormalForm(t *testing.T) {
 	const data = "data:image/png;base64,"
-	base := VideoRequest{Prompt: "Café  tour:\n\n1. Oslo", AvatarID: "Ana 1", Files: []string{"asset_1", data + encoded(pngData)}}
+	base := VideoRequest{Prompt: "Café  tour:\n\n1. Oslo", AvatarID: "Ana 1", Files: []string{"asset_1", data + encoded(pngData), "https://example.com/a.png"}}
 	change := func(f func(*VideoRequest)) VideoRequest {
 		req := base
 		req.Files = slices.Clone(base.Files)
@@ -63,7 +63,12 @@ func TestFingerprintIsThatOfTheNormalForm(t *testing.T) {
 		{"the same as a local file", change(func(r *VideoRequest) {
 			r.Files[1], r.Attached = "a.png", []*Attachment{1: {Name: "a.png", Data: []byte(pngData)}}
 		}), true, true},
+		{"white space around a URL", change(func(r *VideoRequest) { r.Files[2] = " https://example.com/a.png\n" }), true, true},
+		{"the default port of a URL", change(func(r *VideoRequest) { r.Files[2] = "https://example.com:443/a.png" }), true, false},
+		{"other letters in a URL's host", change(func(r *VideoRequest) { r.Files[2] = "HTTPS://Example.COM/a.png" }), true, false},
 
+		{"other letters in a URL's path", change(func(r *VideoRequest) { r.Files[2] = "https://example.com/A.png" }), false, false},
+		{"another port of a URL", change(func(r *VideoRequest) { r.Files[2] = "https://example.com:80/a.png" }), false, false},
 		{"another letter", change(func(r *VideoRequest) { r.Prompt = "Café tour: 1. oslo" }), false, false},
 		{"a space taken out", change(func(r *VideoRequest) { r.Prompt = "Cafétour: 1. Oslo" }), false, false},
 		{"compatible letters", change(func(r *VideoRequest) { r.Prompt = "Café tour: ① Oslo" }), false, false},
