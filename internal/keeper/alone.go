@@ -58,7 +58,7 @@ func (k *Keeper) RunAlone(ctx context.Context, submitting <-chan struct{}) {
 		case k.o.Journal.Unwritten():
 		case !k.pending, !k.o.Journal.Exists(), age > k.lifetime:
 			return
-		case !k.hasRead && age > unreadFor: // nothing was submitted; once the journal can be read, a server starts another keeper
+		case !k.leased && age > unleasedFor: // nothing can be submitted or saved; once the journal can be written, a server starts another keeper
 			return
 		}
 	}
@@ -98,7 +98,8 @@ func (k *Keeper) keepLease(ctx context.Context, own journal.Lease, begun time.Ti
 	}
 	if !kept {
 		own.Until = time.Now().Add(leaseFor)
-		_ = k.o.Journal.TakeLease(ctx, own)
+		kept = k.o.Journal.TakeLease(ctx, own) == nil
 	}
+	k.leased = k.leased || kept
 	return stopped, newer
 }

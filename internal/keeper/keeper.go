@@ -24,8 +24,8 @@ const (
 	dueLook     = 5 * time.Second  // how often it reads the journal then, if nobody wrote to it: saves and notices fall due
 	IdleLook    = time.Minute      // between two looks while nothing is pending
 	errorPause  = 10 * time.Second // before the next look when one has failed
-	unreadFor   = 5 * time.Minute  // how long a keeper stays that could not read the journal even once
 	leaseFor    = 60 * time.Second // of a keeper process; it is renewed three times as often
+	unleasedFor = 5 * time.Minute  // how long a keeper stays that could not write its lease even once
 	stopFor     = time.Minute      // how long a request to end stands
 	startTime   = 2 * pendingLook  // how long a keeper that begins may take until its lease shows it
 
@@ -72,7 +72,7 @@ type Keeper struct {
 	wake     chan struct{} // ends the pause before the next look
 	tasks    sync.WaitGroup
 
-	hasRead     bool      // whether the journal could be read since the start
+	leased      bool      // whether this process has had its lease
 	accounts    []string  // hashes of the keys since the start: after a change of key the jobs of the old one go on
 	adoptedAt   time.Time // when jobs of other keys were last asked for
 	othersExist bool      // whether the last look found unfinished jobs of other keys
@@ -169,7 +169,6 @@ func (k *Keeper) end() {
 func (k *Keeper) look(ctx context.Context) (pending bool) {
 	rows, err := k.work(ctx)
 	if err == nil {
-		k.hasRead = true
 		return k.begin(ctx, rows)
 	}
 	k.o.Logger.Warn("the journal could not be read", "error", err)

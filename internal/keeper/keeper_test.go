@@ -1031,24 +1031,36 @@ func TestAKeeperStaysWhileTheJournalCanNotBeRead(t *testing.T) {
 }
 
 // Each call of a server whose journal can't be read, as that of another user can't be,
-// leaves a keeper.
-func TestAKeeperThatNeverReadTheJournalEnds(t *testing.T) {
+// or can't be written, leaves a keeper.
+func TestAKeeperThatNeverHadItsLeaseEnds(t *testing.T) {
 	t.Parallel()
 	deletesOpenFiles(t)
-	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		h := newHouse(t, dir, nil)
-		defer h.close()
-		file := filepath.Join(dir, "journal.db")
-		if err := os.Symlink(file, file); err != nil {
-			t.Fatal(err)
-		}
-		begun := time.Now()
-		<-h.alone(t)
-		if took := time.Since(begun); took < unreadFor || took > unreadFor+time.Minute {
-			t.Errorf("it ended after %s", took)
-		}
-	})
+	for name, spoil := range map[string]func(t *testing.T, h *house, dir string){
+		"unread": func(t *testing.T, _ *house, dir string) {
+			file := filepath.Join(dir, "journal.db")
+			if err := os.Symlink(file, file); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"on a full disk, with a video pending": func(t *testing.T, h *house, dir string) {
+			if _, err := h.submit(t, "tides"); err != nil {
+				t.Fatal(err)
+			}
+			execute(t, raw(t, dir), full("INSERT ON leases"))
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			dir := t.TempDir()
+			h := newHouse(t, dir, &gateway{takes: 24 * time.Hour, end: pixazo.Completed})
+			defer h.close()
+			spoil(t, h, dir)
+			begun := time.Now()
+			<-h.alone(t)
+			if took := time.Since(begun); took < unleasedFor || took > unleasedFor+time.Minute {
+				t.Errorf("%s: it ended after %s", name, took)
+			}
+		})
+	}
 }
 
 func deletesOpenFiles(t *testing.T) {
