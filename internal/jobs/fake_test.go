@@ -67,6 +67,13 @@ func (g *fakeGateway) count() int {
 	return n
 }
 
+// sent is how many submissions there were.
+func (g *fakeGateway) sent() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.submissions
+}
+
 // milliseconds are the times of the polls of a job, counted from start.
 func (g *fakeGateway) milliseconds(id string, start time.Time) []int64 {
 	g.mu.Lock()

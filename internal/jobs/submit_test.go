@@ -384,8 +384,8 @@ func TestACallAnswersWhileTheGatewayIsSilent(t *testing.T) {
 			t.Errorf("listed %+v, want the accepted job", rows)
 		}
 		s, err := second.Submit(t.Context(), request(), jobs.SubmitOptions{Listen: 20 * time.Second})
-		if err != nil || s.Row.State == journal.Submitting || s.Row.Job.RequestID != "id-1" || g.submissions != 1 {
-			t.Errorf("the same call then = %+v, %v after %d submissions; want the job", s, err, g.submissions)
+		if err != nil || s.Row.State == journal.Submitting || s.Row.Job.RequestID != "id-1" || g.sent() != 1 {
+			t.Errorf("the same call then = %+v, %v after %d submissions; want the job", s, err, g.sent())
 		}
 	})
 }
