@@ -176,7 +176,7 @@ func TestSubmissionOnABrokenConnectionIsSentOnce(t *testing.T) {
 		{"reset within the body", func(p *peer) {
 			p.read()
 			p.write("HTTP/1.1 500 Oops\nContent-Length: 4000\n\n" + queuedBody)
-			p.untilGoneOr(20 * time.Millisecond)
+			p.untilGoneOr(200 * time.Millisecond)
 			p.reset()
 		}, testID, 1},
 		{"chunk cut off", func(p *peer) { p.read(); p.write(chunked + "ff\n" + queuedBody) }, testID, 1},
@@ -372,7 +372,7 @@ func TestKeyIsNotSentBeforeTLSIsSettled(t *testing.T) {
 	plain := serveWire(t, func(p *peer) {
 		_, _ = p.r.Peek(1)
 		p.write("HTTP/1.1 400 Bad Request\nContent-Length: 0\nConnection: close\n\n")
-		p.untilGoneOr(20 * time.Millisecond)
+		p.untilGoneOr(200 * time.Millisecond)
 	})
 	untrusted := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		t.Error("a server without a valid certificate got a request")

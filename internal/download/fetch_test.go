@@ -206,6 +206,7 @@ func TestHostileServers(t *testing.T) {
 			http.Redirect(w, r, to+"?"+secret, http.StatusFound)
 		}
 	}
+	const stalled = "3 tries failed, the last one since less than 16 kB/s came for 100ms"
 	const page = "<!DOCTYPE html><html><head><title>Sorry</title></head><body>try later</body></html>"
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
@@ -249,7 +250,7 @@ func TestHostileServers(t *testing.T) {
 			_, _ = w.Write(whole[:10_000])
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
-		}, "less than 16 kB/s came for 100ms", 3},
+		}, stalled, 3},
 		{"a trickle", func(w http.ResponseWriter, r *http.Request, _ int) {
 			w.Header().Set("Content-Length", strconv.Itoa(len(whole)))
 			_, _ = w.Write(whole[:50_000])
@@ -262,12 +263,12 @@ func TestHostileServers(t *testing.T) {
 					return
 				}
 			}
-		}, "less than 16 kB/s came for 100ms", 3},
+		}, stalled, 3},
 		{"stalls after the header", func(w http.ResponseWriter, r *http.Request, _ int) {
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
-		}, "less than 16 kB/s came for 100ms", 3},
-		{"stalls before the header", func(_ http.ResponseWriter, r *http.Request, _ int) { <-r.Context().Done() }, "less than 16 kB/s came for 100ms", 3},
+		}, stalled, 3},
+		{"stalls before the header", func(_ http.ResponseWriter, r *http.Request, _ int) { <-r.Context().Done() }, stalled, 3},
 		{"a length shorter than the body", func(w http.ResponseWriter, _ *http.Request, _ int) {
 			raw200(w, fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: %d\r\n\r\n%s and more", len(whole), whole))
 		}, "", 1},
@@ -373,12 +374,13 @@ func TestHostileServers(t *testing.T) {
 			h := newHouse(t, m.URL, m.link())
 			h.reopen(t, func(o *download.Options) {
 				o.MaxBytes = 200_000
-				if strings.Contains(test.says, "for 100ms") {
+				if test.says == stalled {
 					o.Window = 100 * time.Millisecond
 				}
 			})
 			saved, err := h.save(t, "v.mp4", false)
-			if n := len(m.requests()); n != test.requests {
+			// On a busy machine 100 ms may pass before a request comes.
+			if n := len(m.requests()); n > test.requests || n < test.requests && test.says != stalled {
 				t.Errorf("%d requests, want %d", n, test.requests)
 			}
 			for _, r := range m.requests() {
@@ -762,9 +764,9 @@ func TestKeyStaysWithTheGateway(t *testing.T) {
 // A slow server is no stalled one, however long it takes in all.
 func TestSlowServerIsHeardOut(t *testing.T) {
 	t.Parallel()
-	whole := video(80_000)
+	whole := video(800_000) // at more than ten times the rate that it must have: the machine may be busy
 	m := newMedia(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
-		for part := range slices.Chunk(whole, 8000) {
+		for part := range slices.Chunk(whole, 80_000) {
 			_, _ = w.Write(part)
 			_ = http.NewResponseController(w).Flush()
 			time.Sleep(220 * time.Millisecond) // 2.2 s in all

@@ -180,22 +180,23 @@ func TestACallEndsBeforeItsSubmission(t *testing.T) {
 		t.Parallel()
 		s := starter(t, "greeted hello read stay")
 		begun := time.Now()
-		sub, err := s.Submit(t.Context(), Request{Video: pixazo.VideoRequest{Prompt: "tides"}}, "", 2*time.Second)
-		if err != nil || sub.Row.State != journal.Submitting || sub.Row.Prompt != "tides" || time.Since(begun) > 10*time.Second {
+		sub, err := s.Submit(t.Context(), Request{Video: pixazo.VideoRequest{Prompt: "tides"}}, "", 10*time.Second) // of which the keeper has half to start
+		if err != nil || sub.Row.State != journal.Submitting || sub.Row.Prompt != "tides" || time.Since(begun) > 40*time.Second {
 			t.Errorf("got %+v, %v after %s", sub, err, time.Since(begun))
 		}
 	})
 	for name, tt := range map[string]struct {
-		act  string
-		want pixazo.Code
+		act   string
+		after time.Duration
+		want  pixazo.Code
 	}{
-		"cancelled before the request": {"greeted stay", pixazo.Cancelled},
-		"cancelled after it":           {"greeted hello read stay", pixazo.SubmissionUncertain},
+		"cancelled before the request": {"greeted stay", time.Second, pixazo.Cancelled},
+		"cancelled after it":           {"greeted hello read stay", 10 * time.Second, pixazo.SubmissionUncertain}, // the keeper has to start in it
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := starter(t, tt.act)
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), tt.after)
 			defer cancel()
 			if _, err := s.Submit(ctx, Request{}, "", time.Minute); !pixazo.IsCode(err, tt.want) {
 				t.Errorf("got %v, want %s", err, tt.want)

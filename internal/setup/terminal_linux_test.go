@@ -78,7 +78,7 @@ func TestKeyIsNotShownWhenItIsTypedAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		o := Options{Stdin: screen, Stdout: io.Discard, Stderr: &typing{keyboard: keyboard, screen: screen, answer: tt.answer}}
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		got, err := o.readKey(ctx)
 		cancel()
 		if strings.TrimSpace(got) != tt.want || err != nil {
