@@ -214,6 +214,9 @@ func (d *document) remove(names []string) error {
 	} else if last.AfterExtra == nil {
 		last.AfterExtra = hujson.Extra{}
 	}
+	if bytes.Contains(servers.AfterExtra, []byte("\n")) { // what was before the name of the one that is gone
+		servers.AfterExtra = d.endLine(servers.AfterExtra, 1)
+	}
 	return d.verify()
 }
 

@@ -318,6 +318,28 @@ func TestPutAndRemoveKeepComments(t *testing.T) {
 	}
 }
 
+// An entry that is added and taken out again leaves no other space behind.
+func TestPutAndRemoveRestoreTheLayout(t *testing.T) {
+	for _, before := range []string{
+		"{\n  \"mcpServers\": {\n    \"a\": {}\n  }\n}\n",
+		"{\n  \"mcpServers\": {\n    \"a\": {},\n  },\n}\n",
+		"{\n  \"mcpServers\": {\n    \"a\": {} // mine\n  }\n}\n",
+		"{\r\n\t\"mcpServers\": {\r\n\t\t\"a\": {}, // mine\r\n\t},\r\n}\r\n",
+		"{\n  \"mcpServers\": {\n    \"a\": {},\n    // mine\n  }\n}\n",
+	} {
+		d, err := parse([]byte(before), "mcpServers")
+		if err == nil {
+			err = putOurs(d)
+		}
+		if err == nil {
+			err = removeOurs(d)
+		}
+		if err != nil || string(d.text()) != before {
+			t.Errorf("%q became %q, %v", before, d.text(), err)
+		}
+	}
+}
+
 func TestMergeArgsKeepsWhatIsNotGiven(t *testing.T) {
 	for _, tt := range []struct{ has, given, want []string }{
 		{nil, nil, nil},
