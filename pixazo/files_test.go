@@ -25,6 +25,7 @@ const (
 
 	anyForm  = "must be an http(s) URL, an asset ID, the path of a local file, a data URI (data:<media type>;base64,<data>), or base64 of a picture, a video, audio or a PDF; leave it out if there is none"
 	headForm = "must begin as a data URI does, data:<media type>;base64,"
+	oneURL   = "must be one URL: give each as an item of its own"
 	urlForm  = "must be an http(s) URL with a host, without a password, of at most 8,192 characters"
 	urlPlace = "must be a URL on the internet, not of this computer or its network, which HeyGen can't reach: give the file itself"
 )
@@ -79,6 +80,10 @@ func TestFileRefusalNamesTheRuleOfItsKind(t *testing.T) {
 		"https://exa mple.com/a.png":       urlForm,
 		"https://example.com/\na":          urlForm,
 		"http://[::1/a.png":                urlForm,
+
+		"https://example.com/a.png,https://example.com/b.png": oneURL, // would be sent as the URL of one file
+		"https://example.com/a.png HTTP://example.com/b.png":  oneURL,
+		"https://example.com/w_1,h_2/https://example.org/a":   "",
 
 		"http://localhost:3000/a.png":     urlPlace, // a video without its slides would be paid for
 		"https://app.LOCALHOST./a.png":    urlPlace,
