@@ -115,7 +115,8 @@ func TestALateYesCountsForTheSameRequest(t *testing.T) {
 		t.Fatalf("%d videos without a yes", n)
 	}
 	p.say(id, accept)
-	if r := p.call("generate_video", generate("tides")); r.Result.IsError || p.videos() != 1 {
+	// On a busy machine the call's time may be over before the request is in the journal.
+	if r := p.call("generate_video", generate("tides")); r.Result.IsError || !soon(patience, func() bool { return p.videos() == 1 }) {
 		t.Errorf("after a late yes: %s", r.text())
 	}
 }
