@@ -512,8 +512,10 @@ func TestAKeeperWatchesAgainWhenANewerOneHasEnded(t *testing.T) {
 func TestTheNewestKeeperWatchesAfterTheClockWasSetBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, t.TempDir(), nil)
+		dir := t.TempDir()
+		h, before := newHouse(t, dir, nil), newHouse(t, dir, nil)
 		defer h.close()
+		defer before.close()
 		watch := WatchLease("gateway", "key")
 		older := journal.Lease{Name: fmt.Sprintf("%s%016x x", watch, time.Now().Add(time.Hour).UnixMilli()), Until: time.Now().Add(time.Minute)}
 		if err := h.journal.TakeLease(t.Context(), older); err != nil {
@@ -524,7 +526,7 @@ func TestTheNewestKeeperWatchesAfterTheClockWasSetBack(t *testing.T) {
 		}
 		ended := h.alone(t)
 		time.Sleep(30 * time.Second)
-		if _, newer := h.keeper.keepLease(t.Context(), older, time.Now()); !newer || isClosed(ended) {
+		if _, newer := before.keeper.keepLease(t.Context(), older, time.Now()); !newer || isClosed(ended) {
 			t.Errorf("the older one is relieved: %t, the newer one ended: %t", newer, isClosed(ended))
 		}
 		<-ended
