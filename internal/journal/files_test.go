@@ -325,12 +325,13 @@ func TestALinkIsFollowedToARegularFileOnly(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("links need a privilege there")
 	}
-	device := filepath.Join(t.TempDir(), "fifo")
+	device, notes := filepath.Join(t.TempDir(), "fifo"), filepath.Join(t.TempDir(), "notes.txt")
+	check(t, os.WriteFile(notes, []byte("not a journal"), 0o644))
 	if out, err := exec.Command("mkfifo", "-m", "644", device).CombinedOutput(); err != nil {
 		t.Skipf("mkfifo: %v %s", err, out)
 	}
 	for target, says := range map[string]string{
-		os.DevNull: "not a regular file", device: "not a regular file", t.TempDir(): "not a regular file",
+		os.DevNull: "not a regular file", device: "not a regular file", t.TempDir(): "not a regular file", notes: "is no database",
 		filepath.Join(t.TempDir(), "gone"): fileName + " is a link that leads nowhere", fileName: fileName + " is a link that leads nowhere",
 	} {
 		dir := t.TempDir()
