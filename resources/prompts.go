@@ -197,6 +197,7 @@ func continueVideos(ctx context.Context, tracker *jobs.Tracker, say func(string)
 		{"Being made", jobs.Pending, "Call get_status for each and tell me how it stands. Call wait_for_video only if I want to wait."},
 		{"Outcome unknown", jobs.OnlyUncertain, "Each may have been accepted and charged. Ask me to look at " + pixazo.CreditsURL + " before anything is submitted again."},
 		{"Finished", jobs.Completed, "Links expire: get_status names a fresh one. For one that is not saved, offer download_video."},
+		{"Failed", jobs.Failed, "Tell me why, which get_status says, and let me decide."},
 	} {
 		page, err := tracker.List(ctx, part.filter, shown, "")
 		if err != nil {

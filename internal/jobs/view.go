@@ -30,6 +30,7 @@ const (
 	All           = journal.All
 	Pending       = journal.Pending
 	Completed     = journal.Completed
+	Failed        = journal.Failed
 	OnlyUncertain = journal.OnlyUncertain
 )
 
