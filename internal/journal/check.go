@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Report is what Check found.
@@ -148,6 +150,9 @@ func (e *embedded) peek(path string, f func(*sql.DB) error) error {
 			how = shared
 		}
 		err := readFile(path, how, e.busy, f)
+		if code(err, sqlite3.SQLITE_CANTOPEN) {
+			return fmt.Errorf("%w: it may belong to another user, as after sudo", err)
+		}
 		if err == nil || try == useTries || e.state() == before {
 			return err
 		}

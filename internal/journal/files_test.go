@@ -414,6 +414,28 @@ func TestAJournalThatMayOnlyBeReadIsListed(t *testing.T) {
 	}
 }
 
+// SQLite says only that it can't open the file.
+func TestAJournalOfAnotherUserIsToldAsSuch(t *testing.T) {
+	t.Parallel()
+	dir := os.Getenv("JOURNAL_TEST_DIR")
+	if dir == "" {
+		dir = filepath.Join(t.TempDir(), "state")
+		j := open(t, dir)
+		fill(t, j, 3)
+		j.Close()
+	}
+	if !asNobody(t, dir) {
+		return
+	}
+	const want = "unable to open database file (14): it may belong to another user, as after sudo"
+	if _, err := open(t, dir).List(t.Context(), All, 20, ""); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("a list: %v, want %q", err, want)
+	}
+	if _, err := Check(dir); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("a check: %v, want %q", err, want)
+	}
+}
+
 // smallDisk returns a directory on a disk of that size.
 func smallDisk(t *testing.T, size string) string {
 	dir := t.TempDir()
