@@ -39,6 +39,9 @@ func Check(dir string) (Report, error) {
 	}
 	report.Exists = true
 	path, err := e.resolve()
+	if err == nil {
+		err = e.checkTarget(path)
+	}
 	if err != nil {
 		return report, err
 	}
@@ -76,6 +79,28 @@ func inspect(report *Report, db *sql.DB) error {
 	}
 	report.Leases, err = query(ctx, db, scanLease, selectLeases(sqliteNow), "")
 	return err
+}
+
+const magic = "SQLite format 3\x00" // with which each database begins
+
+// checkTarget returns an error if path, which resolve has returned, is what a link leads
+// to and neither empty nor a database: such a file would be taken for a damaged journal
+// and renamed. This process must have no connection to the file: closing the file here
+// would end its locks on it (sqlite.org/howtocorrupt.html, section 2.2).
+func (e *embedded) checkTarget(path string) error {
+	if path == filepath.Join(e.dir, e.file) {
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	first := make([]byte, len(magic))
+	if n, _ := io.ReadFull(f, first); n > 0 && string(first) != magic {
+		return fmt.Errorf("%s, to which %s is a link, is no database", path, e.file)
+	}
+	return nil
 }
 
 // looksDamaged is the error of a file that is too short for a database, whose last

@@ -340,6 +340,9 @@ func TestALinkIsFollowedToARegularFileOnly(t *testing.T) {
 		if _, _, err := open(t, dir).Intend(t.Context(), submission("tides")); !pixazo.IsCode(err, pixazo.JournalUnavailable) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: got %v", target, err)
 		}
+		if _, err := Check(dir); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: a check says %v", target, err)
+		}
 		if broken != nil {
 			continue
 		}

@@ -197,12 +197,9 @@ func blocked(dir string) error {
 	return nil
 }
 
-const magic = "SQLite format 3\x00" // with which each database begins
-
 // resolve returns the path of the database file. A link is followed once, here;
 // what it leads to must be a regular file, since opening another one, such as a
-// device, would change its mode, and a database or empty, since another file would
-// be taken for a damaged journal and renamed.
+// device, would change its mode. It opens no file, see checkTarget.
 func (e *embedded) resolve() (string, error) {
 	path := filepath.Join(e.dir, e.file)
 	info, err := os.Lstat(path)
@@ -213,9 +210,6 @@ func (e *embedded) resolve() (string, error) {
 		}
 		path = target
 		info, err = os.Lstat(path)
-		if err == nil && info.Mode().IsRegular() && info.Size() > 0 && string(firstBytes(path, len(magic))) != magic {
-			return path, fmt.Errorf("%s, to which %s is a link, is no database", path, e.file)
-		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return path, nil
@@ -348,6 +342,9 @@ func (e *embedded) closeLocked() {
 // openLocked opens the database file and brings it up to date. The lock is held.
 func (e *embedded) openLocked() (*files, error) {
 	path, err := e.resolve()
+	if err == nil {
+		err = e.checkTarget(path)
+	}
 	if err != nil {
 		return nil, err
 	}
