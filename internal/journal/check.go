@@ -175,10 +175,10 @@ func (e *embedded) peek(path string, f func(*sql.DB) error) error {
 			how = shared
 		}
 		err := readFile(path, how, e.busy, f)
-		if code(err, sqlite3.SQLITE_CANTOPEN) {
-			return fmt.Errorf("%w: it may belong to another user, as after sudo", err)
-		}
 		if err == nil || try == useTries || e.state() == before {
+			if code(err, sqlite3.SQLITE_CANTOPEN) {
+				err = fmt.Errorf("%w: it may belong to another user, as after sudo", err)
+			}
 			return err
 		}
 	}

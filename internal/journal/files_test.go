@@ -390,14 +390,20 @@ func asNobody(t *testing.T, dir string) bool {
 	return false
 }
 
+// closedJournal returns the folder of a journal of three videos that is not open.
+func closedJournal(t *testing.T) (dir string) {
+	dir = filepath.Join(t.TempDir(), "state")
+	j := open(t, dir)
+	fill(t, j, 3)
+	j.Close()
+	return dir
+}
+
 func TestAJournalThatMayOnlyBeReadIsListed(t *testing.T) {
 	t.Parallel()
 	dir := os.Getenv("JOURNAL_TEST_DIR")
 	if dir == "" {
-		dir = filepath.Join(t.TempDir(), "state")
-		j := open(t, dir)
-		fill(t, j, 3)
-		j.Close()
+		dir = closedJournal(t)
 		for _, name := range []string{fileName, fileName + "-wal", fileName + "-shm", "journal.lock"} {
 			check(t, os.Chmod(filepath.Join(dir, name), 0o644))
 		}
@@ -422,10 +428,7 @@ func TestAJournalOfAnotherUserIsToldAsSuch(t *testing.T) {
 	t.Parallel()
 	dir := os.Getenv("JOURNAL_TEST_DIR")
 	if dir == "" {
-		dir = filepath.Join(t.TempDir(), "state")
-		j := open(t, dir)
-		fill(t, j, 3)
-		j.Close()
+		dir = closedJournal(t)
 	}
 	if !asNobody(t, dir) {
 		return
