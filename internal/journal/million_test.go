@@ -119,7 +119,7 @@ func calls(t testing.TB, j *Journal, jobs int) []call {
 		{"what keepers look for", func(int) error {
 			_, err := j.Work(context.Background(), 48*time.Hour)
 			return err
-		}, "jobs_submitted"},
+		}, "jobs_request_id"},
 		{"what changed lately", func(int) error {
 			return j.changed(context.Background(), time.Now().UnixMilli()-5000, func([]Row) {})
 		}, "jobs_changed"},

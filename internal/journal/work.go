@@ -27,10 +27,11 @@ func (s Save) Due(now time.Time) bool {
 // Work returns the jobs of all owners and accounts that were submitted less than
 // within ago and that a keeper has a task for: they are unfinished, are to be saved,
 // or their notice was not shown. A job whose request_id was made in that time counts,
-// too: the clock may have been set forward since the submission.
+// too: the clock may have been set forward since the submission. SQLite finds
+// these by the index jobs_request_id only if "state <> 'alias'" stands beside their ids.
 func (j *Journal) Work(ctx context.Context, within time.Duration) ([]Row, error) {
-	return j.readMany(ctx, `WHERE gateway = $1 AND state NOT IN ('refused', 'replaced') AND state <> 'alias'
-		AND (submitted_at > `+j.now()+` - $2 OR submitted_at > 0 AND request_id > $3 AND request_id < $4)
+	return j.readMany(ctx, `WHERE gateway = $1 AND state NOT IN ('refused', 'replaced', 'alias')
+		AND (submitted_at > `+j.now()+` - $2 OR submitted_at > 0 AND state <> 'alias' AND request_id > $3 AND request_id < $4)
 		AND (ended = 0 OR notify = 1 AND told_at = 0 OR `+toSave+`) ORDER BY row`,
 		j.gateway, within.Milliseconds(), firstID(time.Now().Add(-within)), firstID(time.Now().Add(maxAhead)))
 }
