@@ -199,6 +199,7 @@ func (d *document) remove(names []string) error {
 		return fmt.Errorf("%q in it is not an object", d.servers)
 	}
 	comma := hasTrailingComma(servers)
+	end := slices.Clone(servers.AfterExtra[len(bytes.TrimRight(servers.AfterExtra, space)):]) // before the closing brace
 	for _, name := range names {
 		if err := d.value.Patch(fmt.Appendf(nil, `[{"op": "remove", "path": %s}]`, quote("/"+d.servers+pointer(name)))); err != nil {
 			return err
@@ -214,8 +215,9 @@ func (d *document) remove(names []string) error {
 	} else if last.AfterExtra == nil {
 		last.AfterExtra = hujson.Extra{}
 	}
-	if bytes.Contains(servers.AfterExtra, []byte("\n")) { // what was before the name of the one that is gone
-		servers.AfterExtra = d.endLine(servers.AfterExtra, 1)
+	// The closing brace would stand where the name of a removed entry stood.
+	if len(servers.AfterExtra) > 0 && bytes.Contains(end, []byte("\n")) {
+		servers.AfterExtra = slices.Concat(bytes.TrimRight(servers.AfterExtra, space), end)
 	}
 	return d.verify()
 }
@@ -275,10 +277,12 @@ func hasTrailingComma(obj *hujson.Object) bool {
 	return n > 0 && obj.Members[n-1].Value.AfterExtra != nil
 }
 
+const space = " \t\r\n" // as JSON has it
+
 // endLine returns extra, the space and comments between two values, so that it ends with
 // a line break and depth steps of indentation.
 func (d *document) endLine(extra hujson.Extra, depth int) hujson.Extra {
-	return slices.Concat(bytes.TrimRight(extra, " \t\r\n"), []byte(d.eol+strings.Repeat(d.unit, depth)))
+	return slices.Concat(bytes.TrimRight(extra, space), []byte(d.eol+strings.Repeat(d.unit, depth)))
 }
 
 // pointer returns a name as a reference token of a JSON pointer (RFC 6901).

@@ -272,6 +272,8 @@ func TestRemoveTakesOutOursAlone(t *testing.T) {
 		{"a name with a slash", `{"mcpServers": {"a/b~c": {"command": "pixazo-mcp"}, "a": {"b~c": 1}}}`, `{"mcpServers": { "a": {"b~c": 1}}}`},
 		{"the only one", "{\n  \"mcpServers\": {\n    \"pixazo\": {\"command\": \"pixazo-mcp\"}\n  }\n}", "{\n  \"mcpServers\": {}\n}"},
 		{"on lines of its own among others in one line", "{\"mcpServers\": { \"a\": {},\n    \"pixazo\": {\"command\": \"pixazo-mcp\"}\n  }}", "{\"mcpServers\": { \"a\": {}\n  }}"},
+		{"the last before a brace in an unusual place", "{ \"x\": 1,\n    \"mcpServers\":\n    {\n        \"a\": {}, // a\n        \"pixazo\": {\"command\": \"pixazo-mcp\"}\n    }}",
+			"{ \"x\": 1,\n    \"mcpServers\":\n    {\n        \"a\": {} // a\n    }}"},
 		{"none", `{"mcpServers": {"pixazo": {"command": "npx"}, "b": 1}}`, `{"mcpServers": {"pixazo": {"command": "npx"}, "b": 1}}`},
 		{"no servers", `{}`, `{}`},
 	} {
