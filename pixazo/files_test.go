@@ -83,7 +83,9 @@ func TestFileRefusalNamesTheRuleOfItsKind(t *testing.T) {
 
 		"https://example.com/a.png,https://example.com/b.png": oneURL, // would be sent as the URL of one file
 		"https://example.com/a.png HTTP://example.com/b.png":  oneURL,
+		"https://example.com/a?b=c,https://example.com/b.png": oneURL,
 		"https://example.com/w_1,h_2/https://example.org/a":   "",
+		"https://example.com/?u=https://a.org/,https://b.org": "",
 
 		"http://localhost:3000/a.png":     urlPlace, // a video without its slides would be paid for
 		"https://app.LOCALHOST./a.png":    urlPlace,
