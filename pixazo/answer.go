@@ -113,6 +113,8 @@ func refusal(a answer) *Error {
 		e.Code, e.Message = Unauthorized, "the gateway refused the API key"
 	case a.status == http.StatusTooManyRequests:
 		e.Code, e.Message = RateLimited, "the gateway limits the rate of requests"
+	case a.status == http.StatusRequestEntityTooLarge:
+		e.Code, e.Message = InvalidArgument, "the request is too large for the gateway: send less data, such as URLs in place of files"
 	case a.status/100 == 4 && said != "":
 		e.Code, e.Message = InvalidArgument, "the gateway refused the request"
 	case a.status/100 == 3:

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"path"
 	"slices"
@@ -219,10 +220,10 @@ func (f File) parts(objects bool) body {
 var blamesFiles = text.Pattern(`(?i)\bfiles?\b`)
 
 // adviseFormat returns err, the error of a submission of p. If that is a refusal which
-// blames the files, it adds that another format of files can be set.
+// blames the files, but not their size, it adds that another format of files can be set.
 func (c *Client) adviseFormat(p *Prepared, err error) error {
 	e, ok := errors.AsType[*Error](err)
-	if ok && e.Code == InvalidArgument && len(p.Files) > 0 && blamesFiles().MatchString(e.Message) {
+	if ok && e.Code == InvalidArgument && e.HTTPStatus != http.StatusRequestEntityTooLarge && len(p.Files) > 0 && blamesFiles().MatchString(e.Message) {
 		other := "objects"
 		if c.config.FilesAsObjects {
 			other = "strings"

@@ -405,6 +405,7 @@ func TestRefusalThatBlamesFilesNamesTheOtherFormat(t *testing.T) {
 		{"strings", false, []string{"asset_1"}, answered(400, `{"error":"files: invalid format"}`), InvalidArgument, fmt.Sprintf(advice, "objects")},
 		{"objects", true, []string{"asset_1"}, answered(422, `{"error":"files.0 must be a string"}`), InvalidArgument, fmt.Sprintf(advice, "strings")},
 		{"one file", false, []string{"asset_1"}, answered(400, `{"error":"unreadable file"}`), InvalidArgument, fmt.Sprintf(advice, "objects")},
+		{"their size", false, []string{"asset_1"}, answered(413, `{"error":"file too large"}`), InvalidArgument, `file too large"`},
 		{"something else", false, []string{"asset_1"}, answered(400, `{"error":"profile is missing"}`), InvalidArgument, `missing"`},
 		{"no files", false, nil, answered(400, `{"error":"files: invalid"}`), InvalidArgument, `invalid"`},
 		{"the key", false, []string{"asset_1"}, answered(401, `{"error":"files"}`), Unauthorized, `files"`},
