@@ -146,15 +146,15 @@ func TestTheMarkOfAListenerPassesNoChangeThatWaits(t *testing.T) {
 func TestAClockThatDiffersFromTheDatabasesIsLogged(t *testing.T) {
 	t.Parallel()
 	o := at(pgtest.URL(t))
-	watched := func(t *testing.T) (logged string) {
-		var b lockedBuffer
-		o.Logger = slog.New(slog.NewTextHandler(&b, nil))
+	watched := func(t *testing.T) string {
+		var logged func() string
+		o.Logger, logged = logFile(t)
 		j := New(o)
 		defer j.Close()
 		ctx, cancel := context.WithCancel(t.Context())
 		j.Hear(func(string) { cancel() })
 		j.Watch(ctx, time.Now(), func([]Row) {})
-		return b.String()
+		return logged()
 	}
 	const differ = "clock and this computer's differ"
 	if logged := watched(t); strings.Contains(logged, differ) {
@@ -186,22 +186,18 @@ func TestTextsThatPostgreSQLRefuses(t *testing.T) {
 	check(t, j.Signal(t.Context(), bad))
 }
 
-// lockedBuffer is a log that is read while a journal may write to it.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+// logFile returns a logger and a function that returns what was logged, also while a
+// journal may log more.
+func logFile(t *testing.T) (l *slog.Logger, logged func() string) {
+	f, err := os.CreateTemp(t.TempDir(), "")
+	check(t, err)
+	t.Cleanup(func() { _ = f.Close() })
+	return slog.New(slog.NewTextHandler(f, nil)), func() string {
+		t.Helper()
+		said, err := os.ReadFile(f.Name())
+		check(t, err)
+		return string(said)
+	}
 }
 
 // watching is a Watch and what it told.
@@ -307,9 +303,9 @@ func kill(t *testing.T, place string) {
 func TestADatabaseThatIsAwayAndComesBack(t *testing.T) {
 	t.Parallel()
 	c := pgtest.NewCluster(t, "")
-	var logged lockedBuffer
+	logger, logged := logFile(t)
 	o := at(c.URL)
-	o.Busy, o.Logger = 3*time.Second, slog.New(slog.NewTextHandler(&logged, nil))
+	o.Busy, o.Logger = 3*time.Second, logger
 	j := New(o)
 	t.Cleanup(j.Close)
 	w := watch(t, j)
@@ -352,7 +348,7 @@ func TestADatabaseThatIsAwayAndComesBack(t *testing.T) {
 	check(t, c.Stop())
 	check(t, c.Start())
 	intend(t, j, submission("sun")) // connections to what is gone are of no matter
-	if strings.Contains(logged.String(), "top-secret") {
+	if strings.Contains(logged(), "top-secret") {
 		t.Error("the password is in the log")
 	}
 }
@@ -470,11 +466,11 @@ func TestNoErrorShowsThePassword(t *testing.T) {
 		"host=127.0.0.1 port=1 password=top-secret sslmode=none",
 		"top-secret",
 	} {
-		var logged lockedBuffer
-		j := New(Options{Database: address, Busy: 3 * time.Second, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+		logger, logged := logFile(t)
+		j := New(Options{Database: address, Busy: 3 * time.Second, Logger: logger})
 		_, _, err := j.Intend(t.Context(), submission("tides"))
-		if !pixazo.IsCode(err, pixazo.JournalUnavailable) || strings.Contains(fmt.Sprintf("%v %+v", err, err), "top-secret") || strings.Contains(logged.String(), "top-secret") || !strings.Contains(logged.String(), "the database") {
-			t.Errorf("%s: %v, logged %s", address, err, logged.String())
+		if !pixazo.IsCode(err, pixazo.JournalUnavailable) || strings.Contains(fmt.Sprintf("%v %+v", err, err), "top-secret") || strings.Contains(logged(), "top-secret") || !strings.Contains(logged(), "the database") {
+			t.Errorf("%s: %v, logged %s", address, err, logged())
 		}
 		j.Close()
 	}
@@ -539,18 +535,18 @@ func throughEach(t *testing.T, place string, connected func() (change func(said 
 // A pooler that gives each transaction another connection ignores what a connection
 // asks for.
 func TestATransactionPoolerIsRefused(t *testing.T) {
-	var logged lockedBuffer
+	logger, logged := logFile(t)
 	o := at(through(t, pgtest.URL(t), func(said []byte) []byte {
 		return bytes.Replace(said, []byte(idleTimeout+"\x00"+idleLimit), []byte("pooler."+strings.Repeat("x", len(idleTimeout)-7)+"\x00"+idleLimit), 1)
 	}))
-	o.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+	o.Logger = logger
 	j := New(o)
 	defer j.Close()
 	if _, _, err := j.Intend(t.Context(), submission("tides")); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
 		t.Errorf("got %v; want that nothing is submitted", err)
 	}
-	if !strings.Contains(logged.String(), "a pooler before the database") {
-		t.Errorf("logged %s", logged.String())
+	if !strings.Contains(logged(), "a pooler before the database") {
+		t.Errorf("logged %s", logged())
 	}
 }
 
@@ -652,13 +648,13 @@ func TestAReplicaThatIsCutOffWhileItDecides(t *testing.T) {
 
 // That a caller leaves while a connection is made says nothing of the database.
 func TestACallerThatLeavesIsNotLogged(t *testing.T) {
-	var logged lockedBuffer
-	j := New(Options{Database: "postgres://pixazo@127.0.0.1:1/name", Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	logger, logged := logFile(t)
+	j := New(Options{Database: "postgres://pixazo@127.0.0.1:1/name", Logger: logger})
 	defer j.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := j.List(ctx, All, 10, ""); err == nil || logged.String() != "" {
-		t.Errorf("%v, logged %s", err, logged.String())
+	if _, err := j.List(ctx, All, 10, ""); err == nil || logged() != "" {
+		t.Errorf("%v, logged %s", err, logged())
 	}
 }
 
