@@ -74,8 +74,8 @@ func normalHost(host string) string {
 	return host
 }
 
-// normalURL returns the URL s with scheme and host in lower case, and without the
-// scheme's default port. What is no URL stays as it is.
+// normalURL returns the URL s with scheme and host in lower case, without the scheme's
+// default port, and with / for no path. What is no URL stays as it is.
 func normalURL(s string) string {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" {

@@ -17,9 +17,9 @@ import (
 // RunAlone is Run for a keeper process. It returns once submitting is closed, which
 // says that the submission has ended, and one of these holds: ctx is done, nothing is
 // pending, a newer keeper watches, keepers are asked to end, the journal is gone, six
-// hours have passed, or five minutes without a lease. While an outcome can't be written, only ctx and being asked end it.
-// One that a newer keeper has relieved ends its saves first; with ctx done, or asked to
-// end, it cuts them off.
+// hours have passed, or five minutes without a lease. While an outcome can't be written,
+// only ctx and being asked end it. One that a newer keeper has relieved ends its saves
+// first; with ctx done, or asked to end, it cuts them off.
 func (k *Keeper) RunAlone(ctx context.Context, submitting <-chan struct{}) {
 	tasks, cut := context.WithCancel(ctx)
 	defer cut()
