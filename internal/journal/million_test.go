@@ -120,6 +120,10 @@ func calls(t testing.TB, j *Journal, jobs int) []call {
 			_, err := j.Work(context.Background(), 48*time.Hour)
 			return err
 		}, "jobs_request_id"},
+		{"what replicas save", func(int) error {
+			_, err := j.Saves(context.Background(), 48*time.Hour, 100)
+			return err
+		}, "jobs_to_save"},
 		{"what changed lately", func(int) error {
 			return j.changed(context.Background(), time.Now().UnixMilli()-5000, func([]Row) {})
 		}, "jobs_changed"},

@@ -30,21 +30,30 @@ func (s Save) Due(now time.Time) bool {
 // too: the clock may have been set forward since the submission. SQLite finds
 // these by the index jobs_request_id only if "state <> 'alias'" stands beside their ids.
 func (j *Journal) Work(ctx context.Context, within time.Duration) ([]Row, error) {
+	from, to := idsWithin(within)
 	return j.readMany(ctx, `WHERE gateway = $1 AND state NOT IN ('refused', 'replaced', 'alias')
 		AND (submitted_at > `+j.now()+` - $2 OR submitted_at > 0 AND state <> 'alias' AND request_id > $3 AND request_id < $4)
 		AND (ended = 0 OR notify = 1 AND told_at = 0 OR `+toSave+`) ORDER BY row`,
-		j.gateway, within.Milliseconds(), firstID(time.Now().Add(-within)), firstID(time.Now().Add(maxAhead)))
+		j.gateway, within.Milliseconds(), from, to)
+}
+
+// idsWithin returns two texts: a request_id that was made less than within ago is between
+// them, and an older one is not.
+func idsWithin(within time.Duration) (from, to string) {
+	return firstID(time.Now().Add(-within)), firstID(time.Now().Add(maxAhead))
 }
 
 // toSave is an SQL condition: the row's video is to be saved automatically.
 var toSave = `status = 'COMPLETED' AND save_folder <> '' AND saved_files = '' AND save_tries < ` + strconv.Itoa(MaxSaves)
 
 // Saves returns at most limit finished jobs of all owners, submitted less than
-// within ago, that are to be saved now. "submitted_at + 0" makes SQLite use the index
-// jobs_to_save, which has far fewer rows than that of submitted_at.
+// within ago as for Work, that are to be saved now. "submitted_at + 0" makes SQLite use
+// the index jobs_to_save, which has far fewer rows than that of submitted_at.
 func (j *Journal) Saves(ctx context.Context, within time.Duration, limit int) ([]Row, error) {
-	return j.readMany(ctx, `WHERE gateway = $1 AND submitted_at + 0 > `+j.now()+` - $2 AND `+toSave+` AND `+j.saveDue()+` AND NOT `+j.leased("save_until")+` ORDER BY save_next, row LIMIT $3`,
-		j.gateway, within.Milliseconds(), limit)
+	from, to := idsWithin(within)
+	return j.readMany(ctx, `WHERE gateway = $1 AND (submitted_at + 0 > `+j.now()+` - $2 OR submitted_at > 0 AND request_id > $3 AND request_id < $4)
+		AND `+toSave+` AND `+j.saveDue()+` AND NOT `+j.leased("save_until")+` ORDER BY save_next, row LIMIT $5`,
+		j.gateway, within.Milliseconds(), from, to, limit)
 }
 
 // saveDue returns Save.Due as an SQL condition.

@@ -150,9 +150,16 @@ func TestAJobOfAClockThatWasBehindIsWorkedOn(t *testing.T) {
 					t.Errorf("after %s: %+v, %v", at, rows, err)
 				}
 			}
+			observe(t, j, pixazo.Job{RequestID: id, Status: pixazo.Completed})
+			if rows, err := j.Saves(t.Context(), time.Hour, 10); err != nil || len(rows) != 1 {
+				t.Errorf("to be saved: %+v, %v", rows, err)
+			}
 			time.Sleep(10 * time.Minute)
 			if rows, err := j.Work(t.Context(), time.Hour); err != nil || len(rows) != 0 {
 				t.Errorf("an hour later: %+v, %v", rows, err)
+			}
+			if rows, err := j.Saves(t.Context(), time.Hour, 10); err != nil || len(rows) != 0 {
+				t.Errorf("to be saved an hour later: %+v, %v", rows, err)
 			}
 			j.Close()
 		})
