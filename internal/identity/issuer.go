@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/time/rate"
@@ -77,8 +78,8 @@ func (i *issuer) user(ctx context.Context, token string) (u User, refusal string
 	if err == nil {
 		err = verified.Claims(&claims)
 	}
-	if err == nil && verified.Subject == "" {
-		err = errors.New("it has no subject")
+	if err == nil {
+		err = checkClaims(verified)
 	}
 	if err != nil {
 		i.log.Debug("a token was refused", "error", text.Clean(err.Error(), 300))
@@ -95,6 +96,28 @@ func (i *issuer) user(ctx context.Context, token string) (u User, refusal string
 	}
 	u.Scopes = append(scopes(claims.Scope), scopes(claims.Scp)...)
 	return u, "", nil
+}
+
+// checkClaims returns an error for a token without a subject, or one that may name
+// another user to its issuer than to this server. encoding/json takes the claim "Sub" for
+// "sub", and some issuers let users add claims; it also reads halves of surrogate pairs,
+// in which two subjects may differ, as U+FFFD.
+func checkClaims(token *oidc.IDToken) error {
+	var all map[string]json.RawMessage
+	if err := token.Claims(&all); err != nil {
+		return err
+	}
+	for name := range all {
+		for _, exact := range []string{"iss", "sub", "aud", "exp", "nbf", "scope", "scp"} {
+			if name != exact && strings.EqualFold(name, exact) {
+				return fmt.Errorf("it has a claim %s, which could be taken for %s", text.Quote(name), exact)
+			}
+		}
+	}
+	if token.Subject == "" || strings.ContainsRune(token.Subject, utf8.RuneError) {
+		return errors.New("it has no subject, or one that is not valid Unicode")
+	}
+	return nil
 }
 
 // unreachable returns err, and logs it unless an error was logged in the last minute.
