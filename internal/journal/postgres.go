@@ -36,8 +36,11 @@ const (
 	idleTimeout = "idle_in_transaction_session_timeout"
 	idleLimit   = "3s" // as PostgreSQL shows it
 
-	pgLock    = `pg_advisory_xact_lock(7012, hashtext(current_schema()))::text` // for all decisions and migrations
-	pgChannel = `'pixazo_' || hashtext(current_schema())`
+	// The schema of the tables, or in which they will be made. It need not be the first of
+	// the search_path, in which replicas that log in under several names may differ.
+	pgSchema  = `COALESCE((SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE pg_class.oid = to_regclass('jobs')), current_schema())`
+	pgLock    = `pg_advisory_xact_lock(7012, hashtext(` + pgSchema + `))::text` // for all decisions and migrations
+	pgChannel = `'pixazo_' || hashtext(` + pgSchema + `)`
 )
 
 // connections holds the most connections for each purpose. Decisions need few, since

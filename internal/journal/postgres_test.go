@@ -295,6 +295,41 @@ func TestOneReplicaHearsTheOther(t *testing.T) {
 	}
 }
 
+func TestReplicasWithDifferentSearchPathsHearAndLockEachOther(t *testing.T) {
+	first, err := url.Parse(pgtest.URL(t))
+	must(t, err)
+	second, err := url.Parse(pgtest.URL(t))
+	must(t, err)
+	a := open(t, first.String())
+	accept(t, a, submission("tides"), "id-1")
+	q := second.Query()
+	q.Set("search_path", q.Get("search_path")+","+first.Query().Get("search_path")) // the tables are not in its first schema
+	second.RawQuery = q.Encode()
+	b := open(t, second.String())
+	w := watch(t, b)
+	w.heard(t, a)
+	accept(t, a, submission("rain"), "id-2")
+	w.until(t, is("id-2", pixazo.Queued))
+
+	// A decision of one waits for that of the other.
+	ended := make(chan struct{})
+	err = a.decide(t.Context(), intents, func(context.Context, *sql.Tx, time.Time) error {
+		go func() {
+			defer close(ended)
+			_ = b.decide(t.Context(), intents, func(context.Context, *sql.Tx, time.Time) error { return nil })
+		}()
+		select {
+		case <-ended:
+			t.Error("two decisions at once")
+		case <-time.After(300 * time.Millisecond):
+		}
+		return nil
+	})
+	if <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // kill ends all connections of a schema's programs, as a failover does.
 func kill(t *testing.T, place string) {
 	pgtest.Exec(t, place, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pixazo-mcp' AND pid <> pg_backend_pid()`)
