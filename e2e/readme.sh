@@ -11,11 +11,16 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp" 2>/dev/null || { sleep 5; rm -rf "$tmp"; }' EXIT
 
 # A reader has a home without videos: "wait" would wait for those of this one. What Go and npm
-# keep is found in files of the home, since the Inspector passes the server few variables.
-go=("GOPATH=$(go env GOPATH)" "GOCACHE=$(go env GOCACHE)" "GOMODCACHE=$(go env GOMODCACHE)") cache=$(npm config get cache)
+# keep, and how they are set, is told by files of the home, since the Inspector passes the
+# server few variables.
+go=("GOPATH=$(go env GOPATH)" "GOCACHE=$(go env GOCACHE)" "GOMODCACHE=$(go env GOMODCACHE)") goenv=$(go env GOENV)
+cache=$(npm config get cache) npmrc=$(npm config get userconfig)
 mkdir "$tmp/home"
 export HOME=$tmp/home
-unset XDG_STATE_HOME XDG_CONFIG_HOME XDG_DATA_HOME
+unset XDG_STATE_HOME XDG_CONFIG_HOME XDG_DATA_HOME GOENV NPM_CONFIG_USERCONFIG npm_config_userconfig
+mkdir -p "$(dirname "$(go env GOENV)")"
+[ ! -f "$goenv" ] || cp "$goenv" "$(go env GOENV)"
+[ ! -f "$npmrc" ] || cp "$npmrc" "$HOME/.npmrc"
 go env -w "${go[@]}"
 npm config set cache "$cache"
 
