@@ -37,7 +37,7 @@ const (
 var (
 	schemeForm = text.Pattern(`(?i)^[a-z][a-z0-9+.-]+://`)
 	secondURL  = text.Pattern(`(?i)[\s,;|]https?://`)
-	listOfURLs = text.Pattern(`(?i)=https?://[^\s?&=]*[,;|]https?://`) // in the query of one URL
+	listOfURLs = text.Pattern(`(?i)=https?://[^\s?&=#]*[,;|]https?://[^\s?&=#]*([&#]|$)`) // in the query of one URL
 	assetForm  = text.Pattern(`(?i)^([0-9a-f]{16}[0-9a-f]*|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(asset|ast)[_-][0-9a-z_-]+)$`)
 
 	// Only the head of a data URI is matched: its data may be megabytes. It is sent as it
@@ -146,7 +146,7 @@ func describe(item string, a *Attachment) (f File, content []byte, rule string) 
 		switch u, err := url.Parse(item); {
 		case err != nil || u.Host == "" || u.User != nil || len(item) > 8192:
 			rule = "must be an http(s) URL with a host, without a password, of at most 8,192 characters"
-		case secondURL().MatchString(item) && !listOfURLs().MatchString(item): // neither would be loaded, and the video paid for
+		case secondURL().MatchString(listOfURLs().ReplaceAllString(item, "")): // neither would be loaded, and the video paid for
 			rule = "must be one URL: give each as an item of its own"
 		case !IsPublic(u.Hostname()) && !isExample(u.Hostname()):
 			rule = "must be a URL on the internet, not of this computer or its network, which HeyGen can't reach: give the file itself"

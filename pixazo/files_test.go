@@ -87,6 +87,11 @@ func TestFileRefusalNamesTheRuleOfItsKind(t *testing.T) {
 		"https://example.com/w_1,h_2/https://example.org/a":   "",
 		"https://example.com/?u=https://a.org/,https://b.org": "",
 
+		"https://example.com/?u=https://a.org/,https://b.org,https://c.org&w=9#d":           "",
+		"https://example.com/?u=https://a.org/,https://example.com/?u=https://b.org/":       oneURL,
+		"https://example.com/?u=https://a.org/,https://b.org https://example.com/b.png":     oneURL,
+		"https://example.com/?u=https://a.org/,https://b.org&v=1,https://example.com/b.png": oneURL,
+
 		"http://localhost:3000/a.png":     urlPlace, // a video without its slides would be paid for
 		"https://app.LOCALHOST./a.png":    urlPlace,
 		"http://printer.local/a.png":      urlPlace,
