@@ -47,11 +47,10 @@ func idsWithin(within time.Duration) (from, to string) {
 var toSave = `status = 'COMPLETED' AND save_folder <> '' AND saved_files = '' AND save_tries < ` + strconv.Itoa(MaxSaves)
 
 // Saves returns at most limit finished jobs of all owners, submitted less than
-// within ago as for Work, that are to be saved now. "submitted_at + 0" makes SQLite use
-// the index jobs_to_save, which has far fewer rows than that of submitted_at.
+// within ago as for Work, that are to be saved now.
 func (j *Journal) Saves(ctx context.Context, within time.Duration, limit int) ([]Row, error) {
 	from, to := idsWithin(within)
-	return j.readMany(ctx, `WHERE gateway = $1 AND (submitted_at + 0 > `+j.now()+` - $2 OR submitted_at > 0 AND request_id > $3 AND request_id < $4)
+	return j.readMany(ctx, `WHERE gateway = $1 AND (submitted_at > `+j.now()+` - $2 OR submitted_at > 0 AND request_id > $3 AND request_id < $4)
 		AND `+toSave+` AND `+j.saveDue()+` AND NOT `+j.leased("save_until")+` ORDER BY save_next, row LIMIT $5`,
 		j.gateway, within.Milliseconds(), from, to, limit)
 }
