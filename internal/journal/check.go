@@ -83,6 +83,9 @@ func inspect(report *Report, db *sql.DB) error {
 
 const magic = "SQLite format 3\x00" // with which each database begins
 
+// errNoDatabase is the end of what checkTarget says of a file.
+var errNoDatabase = errors.New("is no database")
+
 // checkTarget returns an error if path, which resolve has returned, is what a link leads
 // to and neither empty nor a database: such a file would be taken for a damaged journal
 // and renamed. This process must have no connection to the file: closing the file here
@@ -98,7 +101,7 @@ func (e *embedded) checkTarget(path string) error {
 	defer f.Close()
 	first := make([]byte, len(magic))
 	if n, _ := io.ReadFull(f, first); n > 0 && string(first) != magic {
-		return fmt.Errorf("%s, to which %s is a link, is no database", path, e.file)
+		return fmt.Errorf("%s, to which %s is a link, %w", path, e.file, errNoDatabase)
 	}
 	return nil
 }

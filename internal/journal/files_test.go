@@ -343,6 +343,9 @@ func TestALinkIsFollowedToARegularFileOnly(t *testing.T) {
 		if _, err := Check(dir); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: a check says %v", target, err)
 		}
+		if _, err := open(t, dir).List(t.Context(), All, 10, ""); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: a list says %v", target, err)
+		}
 		if broken != nil {
 			continue
 		}

@@ -160,7 +160,7 @@ func (e *embedded) read(ctx context.Context, f func(context.Context, querier) er
 		opened = true
 		return f(ctx, db)
 	})
-	if opened || damaged(err) || errors.Is(err, errClosed) {
+	if opened || damaged(err) || errors.Is(err, errClosed) || errors.Is(err, errNoDatabase) {
 		return err
 	}
 	path, err := e.resolve() // its directory or disk takes no writes
