@@ -176,6 +176,7 @@ func TestOnlyGoodTokensAreTaken(t *testing.T) {
 		{"a subject with a long s", f.sign("ES256", "first", claims(map[string]any{"\u017fub": "bob"})), false},
 		{"scopes in other letters", f.sign("ES256", "first", claims(map[string]any{"SCOPE": "videos:create"})), false},
 		{"an audience in other letters", f.sign("ES256", "first", claims(map[string]any{"aud": nil, "Aud": publicURL})), false},
+		{"claims that are none of those", f.sign("ES256", "first", claims(map[string]any{"Roles": "x", "Subject": "bob", "https://example.com/sub": "bob", "act": map[string]any{"Sub": "bob"}})), true},
 		{"names of other types", f.sign("ES256", "first", claims(map[string]any{"email": []string{"x"}, "preferred_username": 7})), true},
 		{"alg none", f.sign("none", "first", good), false},
 		{"HS256", f.sign("HS256", "rsa", good), false},
