@@ -55,7 +55,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("demo: output folder: %w; name one with --output-dir", err)
 	}
-	d := &demo{Options: o}
+	d := &demo{Options: o, fate: notSubmitted}
 	d.line("Pixazo demo %s", d.choose("with the real gateway: this spends credits of your account.", "in the sandbox: no key, no cost, and a sample clip instead of a real video."))
 	in, toServer := io.Pipe()
 	fromServer, out := io.Pipe()
@@ -83,11 +83,15 @@ type demo struct {
 	Options
 	client    *client.Client
 	requestID string // of the video; "" before it is submitted and after it failed
+	fate      string // what has become of the request
 
 	mu     sync.Mutex // guards the output and what follows
 	status string     // of the newest progress
 	ended  bool       // nothing is printed any more; goroutines of the client may outlive Run
 }
+
+// notSubmitted is the fate of a request that was not sent, or was refused.
+const notSubmitted = "Nothing was submitted."
 
 // choose returns live or sandbox, depending on where the video is made.
 func (d *demo) choose(live, sandbox string) string {
@@ -194,11 +198,16 @@ func (d *demo) submit(ctx context.Context) (job, error) {
 	if !d.Live {
 		arguments["allow_duplicate"] = true // the sandbox of an earlier demo has ended, and its clip with it
 	}
+	d.fate = "The request may have been accepted. To see what became of it: pixazo-mcp list" + d.choose("", " --sandbox")
 	j, err := d.call(context.WithoutCancel(ctx), "generate_video", arguments)
 	if err != nil {
 		return job{}, err
 	}
-	d.requestID = text.Clean(j.RequestID, 200)
+	if j.RequestID == "" {
+		d.line("← %s, without a request_id: waiting for the gateway's answer", j.Status)
+		return job{}, errors.New("generate_video: the gateway did not answer in time")
+	}
+	d.requestID, d.fate = text.Clean(j.RequestID, 200), "The video goes on without the demo."
 	d.line("← %s, request_id %s", j.Status, d.requestID)
 	return j, ctx.Err()
 }
@@ -234,8 +243,11 @@ func (d *demo) call(ctx context.Context, tool string, arguments map[string]any) 
 		said = text.Clean(said, 4000)
 		d.line("← error: %s", said)
 		code, _, _ := strings.Cut(said, ":")
-		if code == "video_failed" {
-			d.requestID = ""
+		switch {
+		case code == "video_failed":
+			d.requestID, d.fate = "", "The video has failed."
+		case code != "submission_uncertain" && d.requestID == "":
+			d.fate = notSubmitted
 		}
 		return job{}, fmt.Errorf("%s answered with an error: %s", tool, text.Clean(code, 80))
 	}
@@ -254,13 +266,12 @@ func (d *demo) call(ctx context.Context, tool string, arguments map[string]any) 
 // explain prints what becomes of a video that is not saved because of err, and returns
 // the error of Run.
 func (d *demo) explain(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		err = fmt.Errorf("stopped before the video was saved: %w", ctx.Err())
-		goesOn := "The video goes on without the demo."
-		if d.requestID == "" {
-			goesOn = "Nothing was submitted."
-		}
-		d.line("\nStopped. %s", goesOn)
+		d.line("\nStopped. %s", d.fate)
+	case d.requestID == "":
+		d.line("\n%s", d.fate)
 	}
 	if d.requestID != "" {
 		d.line("To get back to the video, call get_status%s with request_id %s", d.choose("", " of a server in the sandbox"), d.requestID)

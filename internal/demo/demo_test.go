@@ -166,6 +166,8 @@ func TestFailures(t *testing.T) {
 		}, "wait_for_video answered with an error: video_failed", []string{"← error: video_failed: the [5mgateway said: no.\n"}, back},
 		{"refused submission", func(_ *Options, p map[string]part) { p["generate_video"] = fail("out_of_credits: none left.") },
 			"generate_video answered with an error: out_of_credits", []string{"← error: out_of_credits: none left.\n"}, "get back"},
+		{"no answer in time", func(_ *Options, p map[string]part) { p["generate_video"] = answer(job{Status: "SUBMITTING"}) },
+			"did not answer in time", []string{"← SUBMITTING, without a request_id", "may have been accepted"}, "wait_for_video"},
 		{"refused wait", func(_ *Options, p map[string]part) { p["wait_for_video"] = fail("unauthorized: no.") }, "unauthorized", []string{back}, ""},
 		{"refused download", func(_ *Options, p map[string]part) { p["download_video"] = fail("download_failed: no.") }, "download_failed", []string{back}, ""},
 		{"no such file", func(_ *Options, p map[string]part) { p["download_video"] = answer(job{SavedPath: file + "-not"}) }, "download_video: ", []string{back}, ""},
@@ -222,6 +224,9 @@ func TestInterruptLosesNoVideo(t *testing.T) {
 		want     []string
 	}{
 		{"before the submission", "Pixazo demo", []string{"Stopped. Nothing was submitted."}},
+		{"while submitting, without an answer", "→ generate_video", []string{"← SUBMITTING, without", "Stopped. The request may have been accepted", "list --sandbox"}},
+		{"while submitting, uncertain", "→ generate_video", []string{"Stopped. The request may have been accepted", "list --sandbox"}},
+		{"while submitting, refused", "→ generate_video", []string{"Stopped. Nothing was submitted."}},
 		{"while submitting", "→ generate_video", []string{"Stopping as soon as", "← QUEUED, request_id " + id, "The video goes on", "get_status"}},
 		{"while waiting", "→ wait_for_video", []string{"request_id " + id, "The video goes on", "get_status"}},
 		{"while saving", "→ download_video", []string{"request_id " + id, "The video goes on", "get_status"}},
@@ -233,9 +238,17 @@ func TestInterruptLosesNoVideo(t *testing.T) {
 			interrupted := make(chan struct{})
 			out := &trigger{word: tt.at, do: func() { stop(); close(interrupted) }}
 			tools := good(t)
+			switch tt.name {
+			case "while submitting, without an answer":
+				tools["generate_video"] = answer(job{Status: "SUBMITTING"})
+			case "while submitting, uncertain":
+				tools["generate_video"] = fail("submission_uncertain: who knows.")
+			case "while submitting, refused":
+				tools["generate_video"] = fail("out_of_credits: none left.")
+			}
 			submit, ended := tools["generate_video"], false
 			tools["generate_video"] = func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-				if tt.name == "while submitting" {
+				if strings.HasPrefix(tt.name, "while submitting") {
 					<-interrupted
 					if ctx.Err() != nil {
 						t.Error("the submission was cut off")
