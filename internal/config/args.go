@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"pixazo-mcp/internal/text"
 	"pixazo-mcp/pixazo"
@@ -152,6 +153,8 @@ func (p *parser) take(row *setting, v string) {
 		p.fail("", fmt.Errorf(`%s: must be one path; got %s, which holds the next flag: on Windows, leave out a \ before a closing quotation mark`, row.label, p.quote(v)))
 	case row.name == "prompt" && clean(v) == "": // else --live would pay for a video of something else
 		p.fail("", fmt.Errorf("--prompt: must say what the video shows, and not begin with ${; got %s", p.quote(v)))
+	case row.name == "prompt" && !utf8.ValidString(v): // JSON would put U+FFFD in place of letters
+		p.fail("", fmt.Errorf("--prompt: must be UTF-8; got %s", p.quote(v)))
 	case isPlaceholder(v):
 		p.s.Unset = append(p.s.Unset, "--"+row.name)
 	case clean(v) == "":

@@ -199,6 +199,7 @@ func TestCommandLineErrors(t *testing.T) {
 		{[]string{"serve", "--print"}, "--print is a flag of install, uninstall alone"},
 		{[]string{"demo", "--live", "--prompt", ""}, `--prompt: must say what the video shows, and not begin with ${; got ""`}, // as of a variable that is not set
 		{[]string{"demo", "--live", "--prompt=${TOPIC} in 30 seconds"}, `--prompt: must say what the video shows, and not begin with ${; got "${TOPIC} in 30 seconds"`},
+		{[]string{"demo", "--live", "--prompt=caf\xe9"}, `--prompt: must be UTF-8; got "caf\xe9"`},
 		{[]string{"demo", "--json"}, "--json is a flag of doctor, wait, list alone"},
 	} {
 		if got := parseError(t, tt.args); got != tt.want {
