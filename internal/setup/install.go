@@ -195,8 +195,8 @@ func (o Options) apply(c client, name string, ed edit) error {
 		}
 		return err
 	}
-	_, _ = fmt.Fprintf(o.Stdout, "\n%s\n", c.snippet(name, ed.entry)) // has no control characters, since its values are quoted
-	return nil
+	_, err := fmt.Fprintf(o.Stdout, "\n%s\n", c.snippet(name, ed.entry)) // has no control characters, since its values are quoted
+	return err
 }
 
 // save writes a document and then prints line.

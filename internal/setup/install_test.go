@@ -414,6 +414,12 @@ func TestInstallPrintWritesNothing(t *testing.T) {
 	if _, err := os.Stat(b.path(".pixazo")); b.read(file) != before || err == nil || len(b.files(filepath.Dir(file))) != 1 {
 		t.Error("something was written")
 	}
+	reader, stdout := io.Pipe()
+	_ = reader.Close()
+	b.o.Stdout = stdout
+	if err := b.run("install", "cursor", "--print"); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("printed to a closed pipe: %v", err)
+	}
 }
 
 func TestInstallRefusesTemporaryProgramsAndTellsOfACache(t *testing.T) {
