@@ -108,7 +108,7 @@ func run(ctx context.Context, args, env []string, keepCommand func() *exec.Cmd, 
 
 // exitStatus returns the status with which the program exits after err.
 func exitStatus(err error) int {
-	if s, ok := errors.AsType[status](err); ok {
+	if s, ok := errors.AsType[status](err); ok && !errors.Is(err, syscall.EPIPE) { // that is of help and version
 		return s.code
 	}
 	return 1

@@ -37,6 +37,9 @@ type status struct {
 	error
 }
 
+// Unwrap returns the error.
+func (s status) Unwrap() error { return s.error }
+
 // The exit statuses of wait, beside 0 for "all videos are completed".
 const (
 	oneFailed = 1 // a video failed, is uncertain, or is not known
