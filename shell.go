@@ -6,7 +6,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf16"
 
 	"pixazo-mcp/internal/config"
 	"pixazo-mcp/internal/jobs"
@@ -119,12 +120,28 @@ type printer struct {
 func (p *printer) print(finding any, columns ...string) {
 	line := strings.Join(columns, "  ")
 	if p.asJSON {
-		raw, _ := json.Marshal(finding)
-		line = string(raw)
+		raw, _ := text.JSON(finding, "")
+		line = escapeInvisible(string(raw))
 	}
 	if p.err == nil {
 		_, p.err = fmt.Fprintln(p.out, line)
 	}
+}
+
+// escapeInvisible returns s, JSON, with escapes for the characters that would steer a
+// terminal, such as U+009B and U+202E in a prompt.
+func escapeInvisible(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsGraphic(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	return b.String()
 }
 
 // waiter runs the waits of one command and prints what becomes of them.

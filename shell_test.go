@@ -20,8 +20,10 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode"
 
 	"pixazo-mcp/internal/config"
+	"pixazo-mcp/internal/jobs"
 	"pixazo-mcp/pixazo"
 	"pixazo-mcp/pixazo/sandbox"
 )
@@ -107,6 +109,21 @@ func TestWaitAndList(t *testing.T) {
 	}
 	if err := p.end(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestJSONLinesSteerNoTerminalAndKeepURLs(t *testing.T) {
+	t.Parallel()
+	const prompt, link = "a\x1b[31m\u009b5m\u202e\u00e9\U0001F600\U000E0041\n", "https://media.example/v.mp4?a=1&b=<2>"
+	var out bytes.Buffer
+	p := printer{out: &out, asJSON: true}
+	p.print(jobs.View{Prompt: prompt, Media: pixazo.Media{VideoURLs: []string{link}}})
+	var back jobs.View
+	if err := json.Unmarshal(out.Bytes(), &back); err != nil || back.Prompt != prompt || back.VideoURLs[0] != link {
+		t.Errorf("%v: %q", err, out.String())
+	}
+	if s := strings.TrimSuffix(out.String(), "\n"); strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) }) || !strings.Contains(s, link) || !strings.Contains(s, "\u00e9\U0001F600") {
+		t.Errorf("got %q", s)
 	}
 }
 
