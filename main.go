@@ -147,6 +147,9 @@ func runDemo(ctx context.Context, settings config.Settings, stdout io.Writer) er
 		settings.MaxVideosPerHour, settings.MaxVideosPerDay = 0, 0
 		settings.ReadOnly, settings.ConfirmSpend = false, false
 	}
+	if settings.ReadOnly {
+		return status{wrongUse, errors.New("demo: --read-only (PIXAZO_READ_ONLY) is set, with which no video is made")}
+	}
 	return demo.Run(ctx, demo.Options{
 		Serve: func(ctx context.Context, in io.Reader, out io.Writer) error {
 			return serve(ctx, settings, nil, in, out, io.Discard)

@@ -266,7 +266,7 @@ func TestWrongUseHasOneExitStatus(t *testing.T) {
 	dir := t.TempDir()
 	for _, args := range [][]string{
 		{"list", "extra"}, {"list", "--timeout=1s"}, {"wait", "no/id"}, {"wait", "--log-file=" + dir}, {"frobnicate"}, {"doctor", "--max-wait=x"}, {"install"}, {"install", "nobody"},
-		{"token"}, {"token", "No Name"}, {"http", "--address=0.0.0.0:0"}, {"keep", "x"}, {"demo", "--live", "--sandbox"},
+		{"token"}, {"token", "No Name"}, {"http", "--address=0.0.0.0:0"}, {"keep", "x"}, {"demo", "--live", "--sandbox"}, {"demo", "--live", "--read-only"},
 	} {
 		if _, errs, code := shell(t, dir, args...); code != wrongUse || errs == "" {
 			t.Errorf("%q: exit status %d, %s", args, code, errs)
