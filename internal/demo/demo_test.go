@@ -165,7 +165,9 @@ func TestFailures(t *testing.T) {
 			p["wait_for_video"] = fail("video_failed: the \x1b[5mgateway\u202e said:\r\n no.")
 		}, "wait_for_video answered with an error: video_failed", []string{"← error: video_failed: the [5mgateway said: no.\n"}, back},
 		{"refused submission", func(_ *Options, p map[string]part) { p["generate_video"] = fail("out_of_credits: none left.") },
-			"generate_video answered with an error: out_of_credits", []string{"← error: out_of_credits: none left.\n"}, "get back"},
+			"generate_video answered with an error: out_of_credits", []string{"← error: out_of_credits: none left.\n", "\nNothing was submitted.\n"}, "get back"},
+		{"uncertain submission", func(_ *Options, p map[string]part) { p["generate_video"] = fail("submission_uncertain: who knows.") },
+			"generate_video answered with an error: submission_uncertain", []string{"may have been accepted", "list --sandbox"}, "Nothing was"},
 		{"no answer in time", func(_ *Options, p map[string]part) { p["generate_video"] = answer(job{Status: "SUBMITTING"}) },
 			"did not answer in time", []string{"← SUBMITTING, without a request_id", "may have been accepted"}, "wait_for_video"},
 		{"refused wait", func(_ *Options, p map[string]part) { p["wait_for_video"] = fail("unauthorized: no.") }, "unauthorized", []string{back}, ""},
