@@ -64,8 +64,11 @@ func run(ctx context.Context, args, env []string, keepCommand func() *exec.Cmd, 
 		return keep(ctx, stdin, stdout) // its settings come over the pipe
 	}
 	settings, err := config.Parse(args, env, fullVersion, stdout)
-	if errors.Is(err, config.ErrDone) {
+	switch {
+	case errors.Is(err, config.ErrDone):
 		return nil
+	case err != nil && settings.Invalid() == nil: // help or version could not be printed
+		return err
 	}
 	// A server that a client started always starts: wrong settings are reported in
 	// the log and in the answers to the calls that need them.
@@ -108,7 +111,7 @@ func run(ctx context.Context, args, env []string, keepCommand func() *exec.Cmd, 
 
 // exitStatus returns the status with which the program exits after err.
 func exitStatus(err error) int {
-	if s, ok := errors.AsType[status](err); ok && !errors.Is(err, syscall.EPIPE) { // that is of help and version
+	if s, ok := errors.AsType[status](err); ok {
 		return s.code
 	}
 	return 1

@@ -580,16 +580,12 @@ func TestHelpAndVersion(t *testing.T) {
 		if err := run(t.Context(), []string{arg}, nil, nil, strings.NewReader(""), &out, &errs); err != nil || !strings.Contains(out.String(), want) {
 			t.Errorf("%s: %v, %q", arg, err, out.String())
 		}
-		reader, stdout, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = reader.Close()
-		err = run(t.Context(), []string{arg}, nil, nil, strings.NewReader(""), stdout, &errs)
-		if runtime.GOOS != "windows" && (!errors.Is(err, syscall.EPIPE) || exitStatus(err) != 1) {
+		reader, stdout := io.Pipe()
+		_ = reader.CloseWithError(syscall.EPIPE)
+		err := run(t.Context(), []string{arg}, nil, nil, strings.NewReader(""), stdout, &errs)
+		if !errors.Is(err, syscall.EPIPE) || exitStatus(err) != 1 {
 			t.Errorf("%s to a closed pipe: %v, status %d", arg, err, exitStatus(err))
 		}
-		_ = stdout.Close()
 	}
 }
 

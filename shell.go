@@ -38,9 +38,6 @@ type status struct {
 	error
 }
 
-// Unwrap returns the error.
-func (s status) Unwrap() error { return s.error }
-
 // The exit statuses of wait, beside 0 for "all videos are completed".
 const (
 	oneFailed = 1 // a video failed, is uncertain, or is not known
@@ -137,7 +134,7 @@ func escapeInvisible(s string) string {
 			b.WriteRune(r)
 			continue
 		}
-		for _, unit := range utf16.Encode([]rune{r}) {
+		for _, unit := range utf16.AppendRune(nil, r) {
 			fmt.Fprintf(&b, `\u%04x`, unit)
 		}
 	}

@@ -253,7 +253,8 @@ func (p *parser) table(s *Settings) []setting {
 
 // Parse reads args, without the program's name, and env, lines of KEY=VALUE as os.Environ
 // returns them. For --help and --version, and the commands help and version, it writes to
-// stdout and returns ErrDone. It calls version only to print the version.
+// stdout and returns ErrDone, or why that could not be written. It calls version only to
+// print the version.
 //
 // Any other error is that of Settings.Invalid. The Settings are usable all the same, so
 // that a server which a client started can report the problems in its log and answers.
