@@ -1,8 +1,8 @@
 // Installs a bundle and starts its server as a desktop client would: settings
 // filled in by the reference implementation of the format, in the root folder,
-// with next to no environment. Usage: node start.mjs BUNDLE VERSION
+// with next to no environment, to a video where the sandbox is set. Usage: node start.mjs BUNDLE VERSION
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -56,13 +56,19 @@ for (const [name, userConfig] of Object.entries(settings)) {
       protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "desktop", version: "1" },
     });
     const { tools } = await server.request("tools/list");
-    const { content } = await server.request("tools/call", { name: "generate_video", arguments: { prompt: `tides, ${passEnv}` } });
+    const call = (tool, args) => server.request("tools/call", { name: tool, arguments: args });
+    const { content, structuredContent } = await call("generate_video", { prompt: `tides, ${passEnv}` });
+    const video = structuredContent?.request_id;
+    const waited = video && (await call("wait_for_video", { request_id: video })).structuredContent;
+    const saved = video && (await call("download_video", { request_id: video })).structuredContent;
     const code = await server.end();
     const want = userConfig.sandbox ? "heygen-video-agent_" : "missing_api_key: ";
     const wrong = [
       serverInfo.version.includes(version) || `version ${serverInfo.version}`,
       JSON.stringify(tools.map((t) => t.name)) === JSON.stringify(manifest.tools.map((t) => t.name)) || `tools ${tools.map((t) => t.name)}`,
       content[0].text.includes(want) || `generate_video: ${content[0].text}`,
+      !video || waited?.status === "COMPLETED" || `wait_for_video: ${JSON.stringify(waited)}`,
+      !video || (saved?.saved_path?.startsWith(userConfig.output_dir) && statSync(saved.saved_path).size > 0) || `download_video: ${JSON.stringify(saved)}`,
       code === 0 || `exit ${code}`,
     ].filter((w) => w !== true);
     console.log(`${wrong.length ? "FAIL" : "ok  "}  the bundle's server, ${name}, env ${passEnv ? "passed" : "left out"}`, ...wrong);
