@@ -1145,6 +1145,20 @@ func TestAnUnwrittenOutcomeIsWrittenOnceItCanBe(t *testing.T) {
 	}
 }
 
+// countStarts counts how many keepers a server's WatchOver starts until the end of the
+// test. They are only counted.
+func countStarts(t *testing.T, k *Keeper) *atomic.Int64 {
+	var started atomic.Int64
+	ctx, cancel := context.WithCancel(t.Context())
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		WatchOver(ctx, time.Tick(IdleLook), k, func() error { started.Add(1); return nil })
+	}()
+	t.Cleanup(func() { cancel(); <-over })
+	return &started
+}
+
 func TestAServerStartsAMissingKeeper(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -1153,13 +1167,8 @@ func TestAServerStartsAMissingKeeper(t *testing.T) {
 		defer h.close()
 		alone := newHouse(t, dir, h.gateway)
 		defer alone.close()
-		ctx, cancel := context.WithCancel(t.Context())
-		var started atomic.Int64
-		begun, over := time.Now(), make(chan struct{})
-		go func() {
-			defer close(over)
-			WatchOver(ctx, time.Tick(IdleLook), h.keeper, func() error { started.Add(1); return nil })
-		}()
+		begun := time.Now()
+		started := countStarts(t, h.keeper)
 		expect := func(what string, want bool, wait time.Duration) {
 			t.Helper()
 			started.Store(0)
@@ -1195,8 +1204,6 @@ func TestAServerStartsAMissingKeeper(t *testing.T) {
 		}
 		expect("one that is being sent", false, 15*time.Second)
 		expect("the process that sent it was killed and wrote nothing more", true, time.Minute)
-		cancel()
-		<-over
 	})
 }
 
@@ -1213,13 +1220,7 @@ func TestAServerStartsNoKeeperThatCanWriteNoLease(t *testing.T) {
 		}
 		db := raw(t, dir)
 		execute(t, db, `CREATE TRIGGER full BEFORE INSERT ON leases BEGIN SELECT RAISE(ABORT, 'full'); END`)
-		var started atomic.Int32
-		over := make(chan struct{})
-		ctx, cancel := context.WithCancel(t.Context())
-		go func() {
-			defer close(over)
-			WatchOver(ctx, time.Tick(IdleLook), h.keeper, func() error { started.Add(1); return nil })
-		}()
+		started := countStarts(t, h.keeper)
 		time.Sleep(5*IdleLook + time.Second)
 		if n := started.Load(); n > 0 {
 			t.Errorf("%d keepers were started", n)
@@ -1229,8 +1230,6 @@ func TestAServerStartsNoKeeperThatCanWriteNoLease(t *testing.T) {
 		if started.Load() == 0 {
 			t.Error("no keeper was started when the journal could be written again")
 		}
-		cancel()
-		<-over
 	})
 }
 
