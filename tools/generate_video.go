@@ -92,11 +92,12 @@ Prompt: who speaks to whom about what, how long, tone, setting, what must be sai
 	})
 }
 
-// warnOfTwo returns the error of a submission. If that is uncertain, and duplicate says
-// that it may have been made although an equal one was uncertain, the error says so.
-func warnOfTwo(err error, duplicate bool) error {
+// warnOfTwo returns err, the error of a submission. If that is uncertain and was made with
+// allow_duplicate, an equal one may have been uncertain before: the error then warns that
+// two may have been accepted.
+func warnOfTwo(err error, allowDuplicate bool) error {
 	e, ok := errors.AsType[*pixazo.Error](err)
-	if !ok || e.Code != pixazo.SubmissionUncertain || !duplicate {
+	if !ok || e.Code != pixazo.SubmissionUncertain || !allowDuplicate {
 		return err
 	}
 	again := *e

@@ -379,7 +379,7 @@ func TestHostileServers(t *testing.T) {
 				}
 			})
 			saved, err := h.save(t, "v.mp4", false)
-			// On a busy machine 100 ms may pass before a request comes.
+			// On a busy machine a try may be given up, after 100 ms, before its request has arrived.
 			if n := len(m.requests()); n > test.requests || n < test.requests && test.says != stalled {
 				t.Errorf("%d requests, want %d", n, test.requests)
 			}

@@ -216,10 +216,11 @@ func columnsOf(db querier, table string) ([]string, error) {
 	return rows.Columns()
 }
 
-// rescue writes what the journal in use has in its -wal into the database file,
-// when that file is in place and its -wal was deleted, alone or with the -shm. Nobody may
-// write to the deleted one after that, so the other handles are closed before. Another
-// process that has rescued it already has replaced the -shm. e.mu and the lock are held.
+// rescue handles a -wal that was deleted, alone or with the -shm, while the database file is
+// still there: it writes the rows of the deleted -wal, which this process has open, into the
+// database file. Rows that were written to the deleted -wal later would be lost, so all
+// handles but one are closed before. If another process has done it already, there is a new
+// -shm, and rescue does nothing. e.mu and the lock are held.
 func (e *embedded) rescue() {
 	gone := func(path string) bool {
 		_, err := os.Lstat(path)

@@ -78,8 +78,8 @@ func (k *Keeper) newLease(ctx context.Context) journal.Lease {
 }
 
 // keepLease renews own, the lease of this process, before it runs out, unless there is no
-// journal. It reports whether this process is asked to end, and whether
-// a newer keeper watches the same jobs. begun is when this process began.
+// journal. It reports whether this process is asked to end, and whether a newer keeper
+// watches the same jobs. begun is when this process began.
 func (k *Keeper) keepLease(ctx context.Context, own journal.Lease, begun time.Time) (stopped, newer bool) {
 	held, err := k.o.Journal.Leases(ctx, "")
 	if err != nil || !k.o.Journal.Exists() { // no reason to end

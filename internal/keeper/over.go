@@ -48,8 +48,9 @@ func (k *Keeper) lookOver(ctx context.Context, start func() error) (pending bool
 	if held, err := k.o.Journal.Leases(ctx, WatchLease(k.o.Gateway, k.o.Account())); err != nil || len(held) > 0 {
 		return true
 	}
-	// A keeper whose lease can't be written, because the disk is full, is not seen by the
-	// next look, and one more would be started at each. This lease has ended at once.
+	// On a full disk a keeper can't write the lease by which later looks would know of it, so
+	// each look would start one more. Whether leases can be written is tried with one that
+	// ends at once.
 	if err := k.o.Journal.TakeLease(ctx, journal.Lease{Name: startLease, Until: time.Now()}); err != nil {
 		k.o.Logger.Warn("no keeper is started while the journal can't be written", "error", err)
 		return true
