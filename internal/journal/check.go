@@ -83,7 +83,7 @@ func inspect(report *Report, db *sql.DB) error {
 
 const magic = "SQLite format 3\x00" // with which each database begins
 
-// errNoDatabase is the end of what checkTarget says of a file.
+// errNoDatabase is within the error of checkTarget for a file that is no database.
 var errNoDatabase = errors.New("is no database")
 
 // checkTarget returns an error if path, which resolve has returned, is what a link leads

@@ -215,7 +215,7 @@ func (d *document) remove(names []string) error {
 	} else if last.AfterExtra == nil {
 		last.AfterExtra = hujson.Extra{}
 	}
-	// The closing brace would stand where the name of a removed entry stood.
+	// Without this, the closing brace would be indented as far as the removed entry was.
 	if len(servers.AfterExtra) > 0 && bytes.Contains(end, []byte("\n")) {
 		servers.AfterExtra = slices.Concat(bytes.TrimRight(servers.AfterExtra, space), end)
 	}
