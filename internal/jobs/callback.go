@@ -14,7 +14,7 @@ import (
 
 const (
 	maxHeeding = 16                     // callbacks that are followed up at once
-	heedEvery  = time.Second            // how often the journal is looked at for callbacks that another process took
+	heedEvery  = 500 * time.Millisecond // how often the journal is looked at for callbacks that another process took
 	heedFor    = 24 * time.Hour         // how long the gateway is asked again when it does not answer
 	busyPause  = 250 * time.Millisecond // before the next try to claim a poll, while another one is under way or was just made
 

@@ -297,12 +297,12 @@ func TestACallbackIsKeptUntilTheGatewayAnswers(t *testing.T) {
 		lost  bool // the answer to the submission
 		most  int  // polls
 	}{
-		"unreachable":                {&pixazo.Error{Code: pixazo.GatewayUnreachable}, 2 * time.Minute, false, 9},
-		"unreachable, lost":          {&pixazo.Error{Code: pixazo.GatewayUnreachable}, 2 * time.Minute, true, 9},
+		"unreachable":                {&pixazo.Error{Code: pixazo.GatewayUnreachable}, 2 * time.Minute, false, 12},
+		"unreachable, lost":          {&pixazo.Error{Code: pixazo.GatewayUnreachable}, 2 * time.Minute, true, 12},
 		"asks to wait":               {&pixazo.Error{Code: pixazo.RateLimited, RetryAfter: time.Minute}, 2 * time.Minute, false, 4},
 		"asks to wait, lost":         {&pixazo.Error{Code: pixazo.RateLimited, RetryAfter: time.Minute}, 2 * time.Minute, true, 4},
-		"does not know it yet":       {&pixazo.Error{Code: pixazo.NotFound}, 20 * time.Second, false, 6},
-		"does not know it yet, lost": {&pixazo.Error{Code: pixazo.NotFound}, 20 * time.Second, true, 6},
+		"does not know it yet":       {&pixazo.Error{Code: pixazo.NotFound}, 20 * time.Second, false, 8},
+		"does not know it yet, lost": {&pixazo.Error{Code: pixazo.NotFound}, 20 * time.Second, true, 8},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -382,17 +382,18 @@ func TestACallbackOutlivesItsReplica(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		lost   bool // the answer to the submission
-		asking bool // the replica is killed while it waits for the gateway
+		asking int  // so many replicas are killed in turn while they wait for the gateway
 	}{
-		{"known, not asked for", false, false},
-		{"lost, not asked for", true, false},
-		{"lost, asked for", true, true},
+		{"known, not asked for", false, 0},
+		{"lost, not asked for", true, 0},
+		{"lost, asked for", true, 1},
+		{"lost, asked for three times", true, 3},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				id, killed := uuidID(time.Now()), make(chan struct{})
 				g := &fakeGateway{status: func(_ context.Context, id string, poll int) (pixazo.Job, error) {
-					if tt.asking && poll == 0 {
+					if poll < tt.asking {
 						<-killed
 						return pixazo.Job{}, failing(pixazo.GatewayUnreachable, id)
 					}
@@ -406,7 +407,7 @@ func TestACallbackOutlivesItsReplica(t *testing.T) {
 				}
 				trackers := replicas(t, g, 2)
 				_, _ = trackers[0].Submit(as(t, "alice"), request(), jobs.SubmitOptions{Nonce: "n-1"})
-				if !tt.asking {
+				if tt.asking == 0 {
 					trackers[0].Drain()
 				}
 				if err := trackers[0].Callback(t.Context(), "n-1", id); err != nil {

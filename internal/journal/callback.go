@@ -12,8 +12,10 @@ import (
 const (
 	maxCallbacks = 4 // for one submission, each with another request_id
 
-	// A callback is due again after as long as it has been known, within these limits.
-	callbackPause     = 2 * time.Second
+	// A callback is due again after half as long as it has been known, within these limits.
+	// With the shorter one, it is followed up within 5 s although three replicas in turn are
+	// ended while they ask the gateway, which is asked at most once a second.
+	callbackPause     = 1250 * time.Millisecond
 	callbackLongPause = time.Minute
 )
 
@@ -43,7 +45,7 @@ func (j *Journal) KeepCallback(ctx context.Context, nonce, requestID string) err
 
 // NextCallback returns a callback that is due, nil when there is none. A due callback
 // is returned to one process only. Unless that calls EndCallback, it is due again after
-// two seconds, and then less and less often.
+// 1.25 s, and then less and less often.
 func (j *Journal) NextCallback(ctx context.Context) (*Callback, error) {
 	now := j.now()
 	read := func(scan func(...any) error) (c Callback, err error) {
@@ -53,7 +55,7 @@ func (j *Journal) NextCallback(ctx context.Context) (*Callback, error) {
 		return c, err
 	}
 	// With IN instead of =, PostgreSQL may run the SELECT for each row, and update all.
-	return single(changeAll(ctx, j, read, `UPDATE callbacks SET ask_at = `+now+` + CASE WHEN called_at > `+now+` - $2 THEN $2 WHEN called_at < `+now+` - $3 THEN $3 ELSE `+now+` - called_at END
+	return single(changeAll(ctx, j, read, `UPDATE callbacks SET ask_at = `+now+` + CASE WHEN called_at > `+now+` - 2 * $2 THEN $2 WHEN called_at < `+now+` - 2 * $3 THEN $3 ELSE (`+now+` - called_at) / 2 END
 		WHERE (nonce, request_id) = (SELECT nonce, request_id FROM callbacks WHERE gateway = $1 AND NOT `+j.leased("ask_at")+`
 			ORDER BY ask_at LIMIT 1`+j.skipLocked+`) RETURNING nonce, request_id, called_at`,
 		j.gateway, callbackPause.Milliseconds(), callbackLongPause.Milliseconds()))
