@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,12 +35,20 @@ type site struct {
 	header http.Header // of requests
 }
 
+// given are the ports of freeAddresses. None is given twice: who asked for one may not
+// listen yet, or just be restarting.
+var given sync.Map
+
 // freeAddresses returns addresses of this computer that are free now, of ports that
 // the system gives to nobody by itself.
 func freeAddresses(t *testing.T, n int) (at []string) {
 	t.Helper()
 	for len(at) < n {
-		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 10_000+rand.IntN(20_000)))
+		port := 10_000 + rand.IntN(20_000)
+		if _, known := given.LoadOrStore(port, true); known {
+			continue
+		}
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port))
 		if err != nil {
 			continue
 		}

@@ -197,7 +197,7 @@ func TestWaitSaysWhyItDoesNotSave(t *testing.T) {
 	changeJournal(t, dir, "UPDATE jobs SET status = 'PROCESSING', ended = 0, polled_at = 0, save_folder = '"+filepath.ToSlash(dir)+"'")
 	changeJournal(t, dir, "CREATE TRIGGER full BEFORE UPDATE OF status ON jobs BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END")
 	changeJournal(t, dir, "INSERT INTO leases (name, holder, until) SELECT 'watch sandbox ' || account || ' later', 'keeper', 1000 * strftime('%s', 'now', '+1 minute') FROM jobs")
-	if out, errs, code := shell(t, dir, "wait", id, "--save", "--timeout=1s"); code != timedOut || !strings.Contains(out, "COMPLETED  http") {
+	if out, errs, code := shell(t, dir, "wait", id, "--save", "--timeout=5s"); code != timedOut || !strings.Contains(out, "COMPLETED  http") {
 		t.Errorf("while a keeper may: %d, %q, %q", code, out, errs)
 	}
 	changeJournal(t, dir, "DELETE FROM leases; UPDATE jobs SET lease_until = 0, polled_at = 0")
@@ -245,16 +245,16 @@ func TestWaitSaysWhyItDoesNotSee(t *testing.T) {
 	dir, env := t.TempDir(), []string{"PIXAZO_API_KEY=" + secret, "PIXAZO_GATEWAY_URL=" + gateway.URL}
 	ids := []string{"heygen-video-agent_019d2f4e-77aa-7bcd-9e01-23456789abcd", "heygen-video-agent_019d2f4e-77aa-7bcd-9e01-ffffffffffff"}
 	for _, id := range ids { // the first look at a job leaves the next one to anybody
-		if out, _, code := shellIn(t, env, dir, "wait", id, "--timeout=1s"); code != 3 || strings.Contains(out, "failed") {
+		if out, _, code := shellIn(t, env, dir, "wait", id, "--timeout=4s"); code != 3 || strings.Contains(out, "failed") {
 			t.Errorf("seen: %d, %q", code, out)
 		}
 	}
 	refuses.Store(true)
 	const says = "PROCESSING  the newest check failed (unauthorized: the gateway refused the API key"
-	if out, _, code := shellIn(t, env, dir, "wait", ids[0], "--timeout=1s"); code != 3 || strings.Count(out, says) != 2 {
+	if out, _, code := shellIn(t, env, dir, "wait", ids[0], "--timeout=4s"); code != 3 || strings.Count(out, says) != 2 {
 		t.Errorf("%d, %q; want it while it waits, and in the end", code, out)
 	}
-	if out, _, code := shellIn(t, env, dir, "wait", "--json", ids[1], "--timeout=1s"); code != 3 || !strings.Contains(out, `"failure":"the newest check failed (unauthorized: `) {
+	if out, _, code := shellIn(t, env, dir, "wait", "--json", ids[1], "--timeout=4s"); code != 3 || !strings.Contains(out, `"failure":"the newest check failed (unauthorized: `) {
 		t.Errorf("as JSON: %d, %q", code, out)
 	}
 	if out, _, _ := shellIn(t, env, dir, "list"); strings.Count(out, "2026-03-27 ") != 2 {
@@ -388,14 +388,15 @@ func TestWaitKnowsOfSubmissionsWithoutAnID(t *testing.T) {
 			t.Fatal(r.text())
 		}
 		<-sent
-		ended := make(chan struct{})
+		ended, out := make(chan struct{}), &terminal{}
 		go func() {
 			defer close(ended)
-			out, errs, code := shellIn(t, env, dir, "wait") // looks while the one below waits
-			if code != tt.code || !strings.Contains(out, tt.want) || strings.Contains(out, tt.never) {
-				t.Errorf("%t: %d, %q, %s", tt.accepted, code, out, errs)
+			err := run(context.Background(), []string{"wait", "--state-dir=" + dir, "--output-dir=" + dir, "--log-level=error"}, append(homes(dir), env...), nil, strings.NewReader(""), out, io.Discard)
+			if said := out.String(); (err == nil) != (tt.code == 0) || err != nil && exitStatus(err) != tt.code || !strings.Contains(said, tt.want) || strings.Contains(said, tt.never) {
+				t.Errorf("%t: %v, %q", tt.accepted, err, said)
 			}
 		}()
+		waitFor(t, out, "1 being sent, waited ") // it has looked while the request is on its way
 		if out, _, code := shellIn(t, env, dir, "wait", "--timeout=1s"); code != timedOut || !strings.Contains(out, "none  SUBMITTING  tides") {
 			t.Errorf("%t, not answered: %d, %q", tt.accepted, code, out)
 		}
