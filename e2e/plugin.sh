@@ -46,6 +46,13 @@ check "a release's names are those of its repository" "" grep -qF -e 'io.github.
 check "a release's links are made of its repository, written as Git has it" "" grep -qF -e 'https://github.com/Owner/pixazo-mcp/releases/download/v9.8.7/' "$tmp/release/packaging/server.json"
 check "a release's plugin starts its npm package" "" grep -qF -e '"@owner/pixazo-mcp@9.8.7"' "$tmp/release/packaging/plugin/.mcp.json"
 
+# What would make links that lead nowhere, or names that a registry refuses.
+for wrong in REPOSITORY=git@github.com:Owner/pixazo-mcp.git REPOSITORY=https://github.com/ \
+  VERSION=v9.8.7 VERSION=latest NAME=no-slash NPM=@Owner/pixazo-mcp IMAGE=ghcr.io/owner/pixazo-mcp:9.8.7; do
+  check "no release is made with $wrong" "${wrong%%=*} must be" sh -c '! env "$0" node packaging/release.mjs "$1" 2>&1' "$wrong" "$tmp/wrong"
+done
+check "nor with a password, which is not shown" 'got "https://…@github.com/' sh -c '! REPOSITORY=https://user:secret@github.com/owner/name node packaging/release.mjs "$0" 2>&1' "$tmp/wrong"
+
 # in_home COMMAND...: with an empty home, the built program on the PATH, and nothing else.
 go build -o "$tmp/bin/" .
 mkdir "$tmp/home"

@@ -28,15 +28,26 @@ const source = JSON.parse(readFileSync(join(here, "mcpb/manifest.json"), "utf8")
 const { name, description, license, keywords, homepage, author } = source;
 const title = source.display_name;
 
+// form throws an error unless a parameter has its form: clients and registries refuse others, or
+// links made of them lead nowhere. It does not show a password in a URL.
+function form(name, value, allowed, words) {
+  if (!allowed.test(value)) throw new Error(`${name} must be ${words}; got ${JSON.stringify(value.replace(/\/\/[^/]*@/, "//…@"))}`);
+}
+
 export const version = env.VERSION || source.version;
 // Links are made by adding to it, so it has no ".git" or slash at its end.
 export const repository = (env.REPOSITORY || "https://example.com/owner/pixazo-mcp").replace(/(\.git)?\/*$/, "");
+form("REPOSITORY", repository, /^https:\/\/[\w.-]+(:\d+)?(\/[\w.~-]+){2,}$/, "https://HOST/OWNER/NAME");
+form("VERSION", version, /^\d+\.\d+\.\d+(-[\w.-]+)?$/, "a version such as 1.2.3, without a v");
 const { hostname, pathname } = new URL(repository);
 const owner = pathname.split("/")[1];
 const github = hostname === "github.com";
 export const registryName = env.NAME || (github ? `io.github.${owner}` : `${hostname.split(".").reverse().join(".")}.${owner}`) + `/${name}`;
 export const npm = env.NPM || `@${owner.toLowerCase()}/${name}`;
 const image = env.IMAGE || `${github ? "ghcr.io" : hostname}/${owner.toLowerCase()}/${name}`;
+form("NAME", registryName, /^[a-zA-Z0-9.-]+\/[\w.-]+$/, "a host the other way round, a slash and a name, such as com.example.owner/pixazo-mcp");
+form("NPM", npm, /^(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*$/, "the name of an npm package, in lower case");
+form("IMAGE", image, /^[a-z0-9.-]+(:\d+)?(\/[a-z0-9._-]+)+$/, "HOST/OWNER/NAME, in lower case and without a tag");
 
 // Links are in the manifests of a release alone.
 const about = env.REPOSITORY ? { repository } : {};
