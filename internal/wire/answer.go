@@ -19,8 +19,9 @@ const MaxError = 500
 
 const maxLogged = 100 // characters of a method, or an id, in the log
 
-// goValue matches the part of an error of encoding/json that names a Go type.
-var goValue = text.Pattern(`json: cannot unmarshal (\w+).* into Go .*`)
+// goValue matches the part of an error of encoding/json that names a Go type, and perhaps
+// a field of the request.
+var goValue = text.Pattern(`json: cannot unmarshal (\w+).* into Go (?:struct field \w+(\.[\w.]+))?.*`)
 
 // answer returns the answer to the request c, nil if there is none.
 func (s *Session) answer(c *call) mcp.JSONRPCMessage {
@@ -119,7 +120,7 @@ func (s *Session) finish(response mcp.JSONRPCMessage, c *call) mcp.JSONRPCMessag
 			r.Error.Code = int(code)
 		}
 		// mcp-go quotes what the client sent, at any length, and names Go types.
-		r.Error.Message = s.Clean(goValue().ReplaceAllString(r.Error.Message, "the JSON $1 is out of place or out of range"), MaxError)
+		r.Error.Message = s.Clean(goValue().ReplaceAllString(r.Error.Message, "the JSON $1 is out of place or out of range in request$2"), MaxError)
 		return r
 	}
 	return response

@@ -300,7 +300,8 @@ func TestMalformedMessagesAreRefusedAndTheServerGoesOn(t *testing.T) {
 		{"wrong version", `{"jsonrpc":"1.0","id":1,"method":"ping"}`, mcp.INVALID_REQUEST, ""},
 		{"unknown method", `{"jsonrpc":"2.0","id":1,"method":"tools/dance"}`, mcp.METHOD_NOT_FOUND, ""},
 		{"unknown tool", callLine("1", "dance"), mcp.INVALID_PARAMS, "dance"},
-		{"params of a wrong type", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":[1]}`, mcp.INVALID_REQUEST, "the JSON array is out of place"},
+		{"params of a wrong type", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":[1]}`, mcp.INVALID_REQUEST, "the JSON array is out of place or out of range in request.params"},
+		{"number where a text belongs", `{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"name":"brief","arguments":{"duration":30}}}`, mcp.INVALID_REQUEST, "the JSON number is out of place or out of range in request.params.arguments"},
 		{"number beyond 64 bits", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"ping","arguments":{"n":1e999}}}`, mcp.INVALID_REQUEST, "the JSON number is out of place or out of range"},
 	}
 	c := start(t, map[string]server.ToolHandlerFunc{"ping": answer("pong")}, Options{})
