@@ -36,6 +36,9 @@ check() {
   fi
 }
 
+for package in "$main" "$program"; do
+  check "npm publishes $(basename "$package") for everybody" '"access": "public"' tar -xOf "$package" package/package.json
+done
 check "npx makes a video in the sandbox" "$tmp/home/Videos/Pixazo/" npx -y @owner/pixazo-mcp demo
 check "npx takes the tarballs" "9.8.7" npx -y --package "$main" --package "$program" pixazo-mcp --version
 check "npm install -g and install set a client up" '"command"' sh -c 'npm install -g --silent --prefix "$HOME/npm" @owner/pixazo-mcp && "$HOME/npm/bin/pixazo-mcp" install claude-code --sandbox --print'

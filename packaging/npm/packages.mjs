@@ -16,7 +16,8 @@ const goarch = { x64: "amd64", arm64: "arm64" };
 const all = Object.keys(goos).flatMap((os) => Object.keys(goarch).map((cpu) => `${os}-${cpu}`));
 
 const [out, ...some] = process.argv.slice(2);
-const shared = { ...identity, name: undefined, version, engines: { node: ">=18" } };
+// Without access, npm takes a package with a scope for a private one, which it refuses or hides.
+const shared = { ...identity, name: undefined, version, engines: { node: ">=18" }, publishConfig: { access: "public" } };
 
 function lay(dir, manifest, files) {
   mkdirSync(dir, { recursive: true });
