@@ -72,7 +72,11 @@ fi
 if [ -n "${CODEX:-}" ]; then
   check "Codex: the marketplace is added" "Added marketplace" in_home "$CODEX" plugin marketplace add "$PWD"
   check "Codex: the plugin is installed" "Added plugin" in_home "$CODEX" plugin add pixazo-mcp@pixazo-mcp
-  check "Codex: it has the server" enabled in_home "$CODEX" mcp list
+  check "Codex: it has the skill" pixazo-mcp:make-video in_home "$CODEX" debug prompt-input hello
+  # Its app server ends when its input does, so that stays open until the tools are there.
+  check "Codex: it starts the server" generate_video in_home bash -c 'coproc codex { exec "$0" app-server 2>/dev/null; }
+    printf "%s\n" "$@" >&"${codex[1]}" && grep -m 1 -o generate_video <&"${codex[0]}"; kill "$codex_PID"' "$CODEX" \
+    '{"id":1,"method":"initialize","params":{"clientInfo":{"name":"e2e","version":"1"}}}' '{"method":"initialized"}' '{"id":2,"method":"mcpServerStatus/list","params":{}}'
 fi
 if [ -n "${GEMINI:-}" ]; then
   check "Gemini CLI: the extension is valid" "successfully validated" in_home "$GEMINI" extensions validate packaging/plugin
