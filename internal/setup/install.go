@@ -34,7 +34,11 @@ func (o Options) install(ctx context.Context) error {
 	}
 	s := o.Settings
 	if s.Setup.URL != "" && !c.remote {
-		o.line("Add it in %s itself, as a remote server, which Claude calls a custom connector: %s", c.title, s.Setup.URL)
+		as := "remote server"
+		if c.name == "claude-desktop" {
+			as = "custom connector"
+		}
+		o.line("Add it in %s itself, as a %s: %s", c.title, as, s.Setup.URL)
 		return nil
 	}
 	name, e, err := o.entry(c)

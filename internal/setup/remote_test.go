@@ -62,9 +62,9 @@ func TestInstallURL(t *testing.T) {
 		}
 	}
 	b := newBench(t, "linux")
-	for _, name := range []string{"claude-desktop", "codex"} {
+	for name, want := range map[string]string{"claude-desktop": "Claude Desktop itself, as a custom connector: ", "codex": "Codex itself, as a remote server: "} {
 		b.mustRun("install", name, "--url", teamURL)
-		if !strings.Contains(b.out.String(), "Add it in ") || len(b.files(b.home)) > 1 {
+		if !strings.Contains(b.out.String(), "Add it in "+want+teamURL) || len(b.files(b.home)) > 1 {
 			t.Errorf("%s: %s, %q", name, b.out.String(), b.files(b.home))
 		}
 	}
