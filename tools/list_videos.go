@@ -37,7 +37,7 @@ func listVideos(config Config) tool {
 	return define(config, definition{
 		name:        "list_videos",
 		title:       "List the videos",
-		description: `Lists the videos that ` + config.Team.choose("were submitted on this computer", "this user submitted") + `, newest first: status, prompt, times and every request_id. Call it to find a request_id, or before submitting to see whether it was. Free. A pending video may be done by now: get_status tells.`,
+		description: `Lists the videos that ` + config.Team.choose("were submitted on this computer", "this user submitted") + `, newest first: status, prompt, times and every request_id. Call it to find a request_id. Call it before generate_video to see what was submitted. Free. A pending video may be done by now: get_status tells.`,
 		hints:       hints{readOnly: true, destructive: false, idempotent: true, openWorld: false},
 	}, func(ctx context.Context, _ mcp.CallToolRequest, in listArgs) (listResult, error) {
 		for {

@@ -162,7 +162,7 @@ func define[In, Out any](config Config, d definition, handle func(context.Contex
 			Meta:        meta,
 			Name:        d.name,
 			Title:       d.title,
-			Description: d.description,
+			Description: config.offered(d.description),
 			Icons:       []mcp.Icon{Icon(d.name)},
 			Annotations: mcp.ToolAnnotation{
 				Title:           d.title,
