@@ -514,6 +514,20 @@ func TestAFullDisk(t *testing.T) {
 	}
 }
 
+// On a disk that is almost full SQLite may make the file but not the tables in it.
+func TestAJournalWithoutTablesHasNoRows(t *testing.T) {
+	dir := smallDisk(t, "64k")
+	if _, _, err := open(t, dir).Intend(t.Context(), submission("tides")); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
+		t.Fatalf("a submission: %v, want that the journal can't be made", err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, fileName)); err != nil || info.Size() == 0 {
+		t.Fatalf("the file: %v, %v; want one that was begun", info, err)
+	}
+	if rows := list(t, open(t, dir), All); len(rows) != 0 {
+		t.Errorf("it lists %+v", rows)
+	}
+}
+
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -149,8 +149,8 @@ func (e *embedded) write(ctx context.Context, p purpose, f func(context.Context,
 	}
 }
 
-// read runs f on the journal as it is. A journal that does not exist has no
-// rows: f is not called. One that can't be opened for writing is read without.
+// read runs f on the journal as it is. A journal that does not exist, or has no tables yet,
+// has no rows: f is not called. One that can't be opened for writing is read without.
 func (e *embedded) read(ctx context.Context, f func(context.Context, querier) error) error {
 	if _, err := os.Lstat(filepath.Join(e.dir, e.file)); e.dir == "" || errors.Is(err, fs.ErrNotExist) {
 		return unavailable(blocked(e.dir))
@@ -165,7 +165,13 @@ func (e *embedded) read(ctx context.Context, f func(context.Context, querier) er
 	}
 	path, err := e.resolve() // its directory or disk takes no writes
 	if err == nil {
-		err = e.peek(path, func(db *sql.DB) error { return f(ctx, db) })
+		err = e.peek(path, func(db *sql.DB) error {
+			tables := 0
+			if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master").Scan(&tables); err != nil || tables == 0 {
+				return err
+			}
+			return f(ctx, db)
+		})
 	}
 	return e.unavailable(err)
 }
