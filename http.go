@@ -131,7 +131,8 @@ func (a *app) forTeam(o *journal.Options, jo *jobs.Options) error {
 	if err != nil {
 		return fmt.Errorf("--output-dir (PIXAZO_OUTPUT_DIR): %w", err)
 	}
-	a.links = &download.Links{Origin: s.Origin(), Key: key, Dir: dir, Logger: a.log, Find: func(ctx context.Context, id string) (string, []download.File, error) {
+	now := func() time.Time { return a.journal.Now() } // a.journal is made later
+	a.links = &download.Links{Origin: s.Origin(), Key: key, Dir: dir, Now: now, Logger: a.log, Find: func(ctx context.Context, id string) (string, []download.File, error) {
 		row, err := a.journal.ByNonce(ctx, id)
 		if row == nil {
 			return "", nil, err

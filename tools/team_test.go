@@ -70,7 +70,7 @@ func (team *teamOf) replica(saves bool) *server.MCPServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	links := &download.Links{Origin: "https://mcp.example.com", Key: key, Dir: team.out, Logger: slog.New(slog.DiscardHandler),
+	links := &download.Links{Origin: "https://mcp.example.com", Key: key, Dir: team.out, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 		Find: func(ctx context.Context, id string) (string, []download.File, error) {
 			row, err := j.ByNonce(ctx, id)
 			if err != nil || row == nil {

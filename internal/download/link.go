@@ -89,6 +89,8 @@ type Links struct {
 	// there is none. Neither owner nor request_id can be told from an id.
 	Find func(ctx context.Context, id string) (owner string, saved []File, err error)
 
+	Now func() time.Time // the time by a clock that all replicas share
+
 	Logger *slog.Logger
 }
 
@@ -102,7 +104,7 @@ func (l *Links) To(id, owner string, file File) string {
 		return ""
 	}
 	path := fmt.Sprintf("/videos/%s/%d", url.PathEscape(id), file.Video+1)
-	expires := strconv.FormatInt(time.Now().Add(linkTime).Unix(), 10)
+	expires := strconv.FormatInt(l.Now().Add(linkTime).Unix(), 10)
 	return l.Origin + path + "?exp=" + expires + "&sig=" + l.sign(path, expires)
 }
 
@@ -131,7 +133,7 @@ func (l *Links) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, noLink, http.StatusNotFound)
 		return
 	}
-	if expires, err := strconv.ParseInt(q.Get("exp"), 10, 64); err != nil || time.Now().Unix() >= expires {
+	if expires, err := strconv.ParseInt(q.Get("exp"), 10, 64); err != nil || l.Now().Unix() >= expires {
 		http.Error(w, "This link has expired. Ask for a new one with get_status.", http.StatusForbidden)
 		return
 	}

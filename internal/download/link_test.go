@@ -45,6 +45,7 @@ func linked(t *testing.T) (l *download.Links, files map[string][]download.File) 
 		"b": {save("token:bob", "three.mp4", "the only one of bob", 0)},
 	}
 	return &download.Links{
+		Now:    time.Now,
 		Origin: "https://mcp.example.com", Key: key, Dir: dir, Logger: slog.New(slog.DiscardHandler),
 		Find: func(_ context.Context, id string) (string, []download.File, error) {
 			if id == "broken" {

@@ -111,7 +111,7 @@ func (t *Tracker) settle(ctx context.Context, row journal.Row, requestID string)
 	ctx, cancel := context.WithTimeout(ctx, pollLimit)
 	defer cancel()
 	job, err := t.gateway.Status(ctx, requestID, pixazo.StatusOptions{Background: true})
-	age, known := age(row)
+	age, known := t.age(row)
 	switch {
 	case pixazo.IsCode(err, pixazo.NotFound) && (!known || age > notYetVisible): // made up
 	case err != nil:

@@ -7,6 +7,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -129,6 +130,43 @@ func TestACallbackIsHeardAtAnotherReplicaAtOnce(t *testing.T) {
 	})
 	if took := time.Since(begun); err != nil || outcome.End != jobs.Finished || took > 10*time.Second { // a second after the poll; without a word from PostgreSQL, 15 s
 		t.Errorf("after %v: %+v, %v", took, outcome, err)
+	}
+}
+
+// The times in the journal are the database's, and a replica's clock may be another.
+func TestAReplicaWhoseClockIsWrong(t *testing.T) {
+	t.Parallel()
+	for _, ahead := range []string{"1 hour", "-1 hour"} {
+		t.Run("the database's is ahead by "+ahead, func(t *testing.T) {
+			t.Parallel()
+			database := pgtest.URL(t)
+			for _, name := range []string{"clock_timestamp()", "statement_timestamp()"} {
+				pgtest.Exec(t, database, "CREATE FUNCTION "+name+" RETURNS timestamptz LANGUAGE sql AS $$ SELECT pg_catalog."+name+" + interval '"+ahead+"' $$")
+			}
+			at, err := url.Parse(database)
+			if err != nil {
+				t.Fatal(err)
+			}
+			query := at.Query()
+			query.Set("search_path", query.Get("search_path")+",pg_catalog")
+			at.RawQuery = query.Encode()
+			tracker := openWith(t, &fakeGateway{status: func(_ context.Context, id string, _ int) (pixazo.Job, error) {
+				return pixazo.Job{}, failing(pixazo.NotFound, id) // not yet visible
+			}}, journal.Options{Database: at.String(), Gateway: "https://gateway.example"}, jobs.Options{Team: true})
+			s, err := tracker.Submit(as(t, "alice"), request(), jobs.SubmitOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seen, err := tracker.Status(as(t, "alice"), s.Row.Job.RequestID); err != nil || seen.Row.Job.Status != pixazo.Queued {
+				t.Errorf("a new job: %+v, %v; want it queued", seen.Row, err)
+			}
+			if v := tracker.View(as(t, "alice"), s.Row); v.Stalled || v.ElapsedSeconds == nil || *v.ElapsedSeconds > 60 || v.CheckAgainSeconds < 60 {
+				t.Errorf("it is shown as %+v", v)
+			}
+			if again, err := tracker.Submit(as(t, "alice"), request(), jobs.SubmitOptions{}); err != nil || !again.Duplicate || again.Age > time.Minute {
+				t.Errorf("the same again: %+v, %v", again, err)
+			}
+		})
 	}
 }
 

@@ -231,7 +231,7 @@ func (t *Tracker) turn(l *loop, attended bool, interval time.Duration) (pause, n
 		t.show(seen, err)
 		return left, 0, false
 	}
-	if age, ok := age(seen); !attended && ok && age > MaxAge {
+	if age, ok := t.age(seen); !attended && ok && age > MaxAge {
 		return MaxAge, 0, false // until somebody waits for it
 	}
 	if granted, err := t.journal.Claim(l.ctx, l.key.id, interval); !granted {
@@ -270,7 +270,7 @@ func (t *Tracker) held(key jobKey) (time.Duration, error) {
 // so that a second wait goes on where the first one stopped. With callbacks, polls
 // are needed only in case one was missed.
 func (t *Tracker) interval(l *loop, row journal.Row, attended bool) time.Duration {
-	age, ok := age(row)
+	age, ok := t.age(row)
 	if !ok {
 		age = time.Since(l.begun)
 	}

@@ -184,7 +184,7 @@ func (t *Tracker) send(ctx context.Context, p *pixazo.Prepared, in journal.Inten
 	}
 	s := Submission{Row: row, JournalErr: pixazo.AsError(journalErr, pixazo.JournalUnavailable)}
 	if row.Nonce != in.Nonce { // the gateway answered with the job of an earlier submission
-		s.Duplicate, s.Age = true, max(time.Since(row.SubmittedAt), 0)
+		s.Duplicate, s.Age = true, max(t.journal.Now().Sub(row.SubmittedAt), 0)
 	}
 	if row.State == journal.Accepted || row.State == journal.Uncertain {
 		t.show(row, nil)
@@ -257,7 +257,7 @@ func (t *Tracker) join(ctx context.Context, r journal.Row) (_ Submission, joined
 		r, joined = t.refresh(ctx, r)
 	}
 	if r.State == journal.Accepted || r.State == journal.Foreign {
-		return Submission{Row: r, Duplicate: true, Age: max(time.Since(at), 0)}, joined, nil
+		return Submission{Row: r, Duplicate: true, Age: max(t.journal.Now().Sub(at), 0)}, joined, nil
 	}
 	return Submission{}, true, &pixazo.Error{Code: pixazo.DuplicateUncertain, RequestID: r.Job.RequestID, Message: fmt.Sprintf(
 		"the same request was sent at %s and its outcome is unknown: it may have been accepted and billed", at.Format(time.RFC3339))}

@@ -203,7 +203,7 @@ func (t *Tracker) Status(ctx context.Context, requestID string) (journal.Observa
 		return journal.Observation{}, err
 	}
 	for begun := time.Now(); ; {
-		if row != nil && row.Job.Done() && !row.PolledAt.IsZero() && time.Since(row.LastCheckedAt).Abs() < explicitEvery {
+		if row != nil && row.Job.Done() && !row.PolledAt.IsZero() && t.journal.Now().Sub(row.LastCheckedAt).Abs() < explicitEvery {
 			return journal.Observation{Row: *row}, nil // without a write to the journal
 		}
 		granted, err := t.journal.Claim(ctx, requestID, explicitEvery)
@@ -213,7 +213,7 @@ func (t *Tracker) Status(ctx context.Context, requestID string) (journal.Observa
 		if now, _ := t.Find(ctx, requestID); now != nil {
 			row = now
 		}
-		if time.Since(row.LastCheckedAt).Abs() < explicitEvery || time.Since(begun) > explicitLimit || !journal.Sleep(ctx, lookAgain) {
+		if t.journal.Now().Sub(row.LastCheckedAt).Abs() < explicitEvery || time.Since(begun) > explicitLimit || !journal.Sleep(ctx, lookAgain) {
 			return journal.Observation{Row: *row}, nil
 		}
 	}
@@ -257,7 +257,7 @@ func (t *Tracker) poll(ctx context.Context, requestID string, row *journal.Row, 
 		err = &pixazo.Error{Code: pixazo.GatewayUnreachable, RequestID: requestID, Message: "no answer in time", Err: err}
 	}
 	t.obey(keyOf(known), row, err)
-	if age, ok := age(known); ok && age < notYetVisible && pixazo.IsCode(err, pixazo.NotFound) {
+	if age, ok := t.age(known); ok && age < notYetVisible && pixazo.IsCode(err, pixazo.NotFound) {
 		t.show(known, nil)
 		return journal.Observation{Row: known}, nil
 	}
@@ -432,9 +432,10 @@ func (t *Tracker) Typical(ctx context.Context) time.Duration {
 // age returns how long ago a job was created: since its submission or the time inside its
 // request_id, whichever is later, or else since the gateway's created_at. ok is false if
 // none of these times is known.
-func age(row journal.Row) (age time.Duration, ok bool) {
+func (t *Tracker) age(row journal.Row) (age time.Duration, ok bool) {
+	now := t.journal.Now()
 	// Clocks differ a little. A time further ahead is wrong.
-	known := func(t time.Time) bool { return !t.IsZero() && time.Since(t) > -notYetVisible }
+	known := func(at time.Time) bool { return !at.IsZero() && now.Sub(at) > -notYetVisible }
 	created := row.SubmittedAt
 	if made := pixazo.IDTime(row.Job.RequestID); known(made) && (made.After(created) || !known(created)) {
 		created = made // the journal's clock was behind at the submission, or there was none
@@ -445,5 +446,5 @@ func age(row journal.Row) (age time.Duration, ok bool) {
 	if !known(created) {
 		return 0, false
 	}
-	return max(time.Since(created), 0), true
+	return max(now.Sub(created), 0), true
 }

@@ -74,7 +74,7 @@ func (t *Tracker) View(ctx context.Context, r Row) View {
 	if r.Pending() {
 		typical = t.Typical(ctx)
 	}
-	v := ViewOf(r, time.Now(), typical)
+	v := ViewOf(r, t.journal.Now(), typical)
 	if t.options.Team {
 		v.SavedPath = ""
 		if allSaved(r) {

@@ -86,7 +86,7 @@ func (t *Tracker) Wait(ctx context.Context, requestID string, timeout time.Durat
 		}
 		if report != nil && !over {
 			aside(func() {
-				age, _ := age(seen.row)
+				age, _ := t.age(seen.row)
 				report(Progress{&seen.row, seen.err, time.Since(start), age})
 			})
 		}

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pixazo-mcp/internal/text"
@@ -65,6 +66,8 @@ type Journal struct {
 	keepDays    int
 	mediaOrigin string
 	log         *slog.Logger
+
+	ahead atomic.Int64 // nanoseconds by which the database's clock is ahead of this computer's; 0 while they hardly differ
 
 	mu        sync.Mutex
 	unwritten []Intent     // with outcomes that the database could not take yet
@@ -124,6 +127,21 @@ func New(o Options) *Journal {
 	}
 	j.fakeTime = o.FakeTime
 	return j
+}
+
+// Now returns the present time by the clock of the journal's times, which for a team is
+// the database's: the replicas' own may differ.
+func (j *Journal) Now() time.Time { return time.Now().Add(time.Duration(j.ahead.Load())) }
+
+// measure notes, for Now, and returns how far the database's clock, which shows now, is
+// ahead of this computer's; 0 when they hardly differ.
+func (j *Journal) measure(now int64) (ahead time.Duration) {
+	ahead = time.Duration(now-time.Now().UnixMilli()) * time.Millisecond
+	if j.fakeTime || ahead.Abs() <= clockDiffers {
+		ahead = 0
+	}
+	j.ahead.Store(int64(ahead))
+	return ahead
 }
 
 type ownerKey struct{}
@@ -198,6 +216,7 @@ func (j *Journal) decide(ctx context.Context, p purpose, f func(ctx context.Cont
 				}
 				if !j.fakeTime {
 					now = fromMilli(ms)
+					j.measure(ms)
 				}
 			}
 			return f(ctx, tx, now)

@@ -86,7 +86,7 @@ func (l *listener) listen(ctx context.Context) error {
 		return err
 	}
 	l.connected = true
-	if ahead := time.Duration(now-time.Now().UnixMilli()) * time.Millisecond; ahead.Abs() > clockDiffers {
+	if ahead := l.j.measure(now); ahead != 0 {
 		l.p.log.Warn("the database's clock and this computer's differ, so a submission whose answer is lost may stay uncertain: correct them", "ahead", ahead.Round(time.Second))
 	}
 	l.j.WriteOutcomes()

@@ -264,7 +264,7 @@ func (k *Keeper) follow(ctx context.Context, row journal.Row) {
 func (k *Keeper) save(ctx context.Context, row journal.Row) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.saving[row.ID] || !row.Save.Due(time.Now()) {
+	if k.saving[row.ID] || !row.Save.Due(k.o.Journal.Now()) {
 		return
 	}
 	k.saving[row.ID] = true
