@@ -33,4 +33,4 @@ npx --prefix e2e mcp-inspector --cli --config "$tmp/mcp.json" --server pixazo \
     if (!good) { console.log(app); process.exitCode = 1; }
   }' "$tmp/apps"
 
-"$node" --test --test-concurrency=2 --test-timeout=60000 e2e/player/*.test.mjs
+"$node" --test --test-concurrency=2 --test-timeout=300000 e2e/player/*.test.mjs

@@ -110,8 +110,8 @@ test('the list is read again, and older ones too', async t => {
   await host.show({ status: 'all', limit: 2 }, list([row(2), done(3)], { next_cursor: 'abc' }));
   await until('a look at unfinished ones', () => host.calls('list_videos').length);
   assert.deepEqual(host.calls('list_videos')[0].params.arguments, { status: 'all', limit: 2 });
-  answer = ({ cursor }) => cursor ? list([done(4), done(5)]) : list([row(1), done(2), done(3)], { next_cursor: 'abc' });
   await card(host, 1).getByRole('button').first().focus();
+  answer = ({ cursor }) => cursor ? list([done(4), done(5)]) : list([row(1), done(2), done(3)], { next_cursor: 'abc' });
   await host.reads('count', '3 videos, and older ones');
   assert.match(await host.frame.evaluate(() => document.activeElement.innerText), /Video 3/, 'the focus stays');
   assert.deepEqual(await texts(host, '.about'), ['Processing · 1 min ago', 'Ready · 2 min ago', 'Ready · 3 min ago']);

@@ -145,9 +145,19 @@ export class Host {
     return until(`#${id} to read ${wanted}`, async () => {
       const got = await this.text(id);
       return wanted instanceof RegExp ? wanted.test(got) : got === wanted;
-    }, 12e3).catch(async error => { throw new Error(`${error.message}; it reads: ${await this.text(id)}`); });
+    }).catch(async error => { throw new Error(`${error.message}; it reads: ${await this.text(id)}`); });
   }
 
+  // follow notes each text that an element has from now on: one may be gone before it is
+  // read. It brings a function that waits until the element has had a text.
+  async follow(id) {
+    await this.frame.evaluate(id => {
+      const element = document.getElementById(id), texts = (window.followed ??= {})[id] = [];
+      new MutationObserver(() => texts.push(element.checkVisibility() ? element.innerText : ''))
+        .observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
+    }, id);
+    return wanted => until(`#${id} to have read ${wanted}`, async () => (await this.frame.evaluate(id => followed[id], id)).some(text => wanted.test(text)));
+  }
 
   async resize(width) {
     await this.page.evaluate(w => { view.style.width = `${w}px`; }, width);

@@ -29,11 +29,19 @@ before(async () => {
         CLIENT_PORT: await freePort(), MCP_SANDBOX_PORT: '0', MCP_AUTO_OPEN_ENABLED: 'false' } });
   let said = '';
   for (const stream of [inspector.stdout, inspector.stderr]) stream.on('data', data => { said += data; });
-  const url = await until('MCP Inspector', () => /http:\/\/\S+TOKEN=\w+/.exec(said)?.[0], 30e3).catch(error => { throw new Error(`${error.message}:\n${said}`); });
+  const url = await until('MCP Inspector', () => /http:\/\/\S+TOKEN=\w+/.exec(said)?.[0]).catch(error => { throw new Error(`${error.message}:\n${said}`); });
 
   browser = await browse();
   // The Inspector's page asks for fonts elsewhere; the test needs no network.
   await browser.route(u => u.protocol.startsWith('http') && u.hostname !== '127.0.0.1', route => route.abort());
+  // The states that the player has shown, some of which pass before a test looks.
+  await browser.addInitScript(() => {
+    window.states = [];
+    new MutationObserver(() => {
+      const state = document.querySelector('#state')?.textContent;
+      if (state && state !== window.states.at(-1)) window.states.push(state);
+    }).observe(document, { subtree: true, childList: true, characterData: true });
+  });
   page = browser.pages()[0];
   page.on('console', message => { if (/Content Security Policy/i.test(message.text())) refused.push(message.text()); });
   page.on('request', request => { if (request.frame().url() === 'about:srcdoc') requested.push(new URL(request.url()).pathname); });
@@ -88,13 +96,12 @@ for (const [orientation, width, height] of [['landscape', 640, 360], ['portrait'
     const frame = await submit(prompt);
     const state = () => frame.locator('#state').textContent();
 
-    const states = new Set();
     await until('the video', async () => {
       const s = await state();
-      states.add(s);
       if (s === 'Processing') await screenshot(page, `inspector-${orientation}-working`);
       return s === 'Your video is ready';
-    }, 20e3);
+    });
+    const states = new Set(await frame.evaluate(() => window.states));
     assert.ok(states.has('Queued') && states.has('Processing'), [...states].join(', '));
     assert.equal(await frame.locator('#prompt').textContent(), prompt);
 
@@ -116,7 +123,7 @@ for (const [orientation, width, height] of [['landscape', 640, 360], ['portrait'
       }
     }
 
-    await until('where it was saved by itself', async () => (await frame.locator('#where').textContent()).startsWith(`Saved to ${path.join(home, 'videos')}`), 20e3);
+    await until('where it was saved by itself', async () => (await frame.locator('#where').textContent()).startsWith(`Saved to ${path.join(home, 'videos')}`));
 
     // The address goes to the host, since the frame may open no window.
     const opened = page.waitForEvent('popup');
@@ -154,7 +161,7 @@ test('the gallery, and the player of one video', async () => {
 for (const [script, words] of [['failed', /could not render the storyboard/], ['hostile', /<img src=x onerror=/]]) {
   test(`a job that fails, ${script}`, async () => {
     const frame = await submit(`sandbox:${script} A video about tides.`);
-    await until('the end', async () => await frame.locator('#state').textContent() === 'No video was made', 20e3);
+    await until('the end', async () => await frame.locator('#state').textContent() === 'No video was made');
     assert.match(await frame.locator('#words').textContent(), words);
     assert.match(await frame.locator('#todo').textContent(), /another charge/);
     assert.deepEqual(await frame.evaluate(() => [document.images.length, document.scripts.length, document.title]), [0, 1, 'Pixazo video']);

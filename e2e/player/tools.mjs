@@ -26,17 +26,19 @@ export const cleanUp = () => cleanups.splice(0).forEach(f => f());
 
 // browse starts a Chromium with nothing in it. CHROMIUM names the program where
 // it is in no usual place.
-export function browse() {
+export async function browse() {
   const executablePath = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
     .find(file => file && existsSync(file));
   if (!executablePath) throw new Error('no Chromium: install one, or name it in CHROMIUM');
-  return chromium.launchPersistentContext(temporary('profile'), {
+  const browser = await chromium.launchPersistentContext(temporary('profile'), {
     executablePath,
     headless: true,
     viewport: { width: 1280, height: 900 },
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', '--mute-audio'],
   });
+  browser.setDefaultTimeout(patience);
+  return browser;
 }
 
 // screenshot keeps a picture in e2e/screenshots, to look at.
@@ -96,8 +98,12 @@ export class Server {
   }
 }
 
+// patience is how long, in milliseconds, a test waits for what is to come at once, on a
+// machine that has much else to do.
+const patience = 60e3;
+
 // until waits for a function to give something true.
-export async function until(what, condition, limit = 15e3) {
+export async function until(what, condition, limit = patience) {
   const end = Date.now() + limit;
   for (;;) {
     const value = await condition();
