@@ -84,10 +84,11 @@ func (j *Journal) EndSession(ctx context.Context, id string) (bool, error) {
 // returns each to one process only, and again after uncheckedFor.
 func (j *Journal) Due(ctx context.Context, uncheckedFor time.Duration, limit int) ([]Row, error) {
 	now := j.now()
-	return changeAll(ctx, j, j.scan, `UPDATE jobs SET sweep_at = CASE WHEN submitted_at > `+now+` - $3 THEN `+now+` + $2 ELSE 0 END
-		WHERE row IN (SELECT row FROM jobs WHERE gateway = $1 AND ended = 0 AND request_id IS NOT NULL AND state <> 'alias' AND sweep_at <> 0
+	// Without WITH, PostgreSQL may run the SELECT for each row, and return more than limit.
+	return changeAll(ctx, j, j.scan, `WITH due AS (SELECT row AS number FROM jobs WHERE gateway = $1 AND ended = 0 AND request_id IS NOT NULL AND state <> 'alias' AND sweep_at <> 0
 			AND sweep_at > `+now+` - $3 AND sweep_at <= `+now+` AND submitted_at <= `+now+` - $2 AND polled_at <= `+now+` - $2
-			ORDER BY sweep_at LIMIT $4`+j.skipLocked+`) RETURNING `+j.columns(),
+			ORDER BY sweep_at LIMIT $4`+j.skipLocked+`)
+		UPDATE jobs SET sweep_at = CASE WHEN submitted_at > `+now+` - $3 THEN `+now+` + $2 ELSE 0 END WHERE row IN (SELECT number FROM due) RETURNING `+j.columns(),
 		j.gateway, uncheckedFor.Milliseconds(), sweepFor.Milliseconds(), limit)
 }
 

@@ -129,6 +129,28 @@ func TestDueJobsGoToOneReplica(t *testing.T) {
 	})
 }
 
+// With IN, PostgreSQL may run a SELECT ... LIMIT for each row of the table, as where it
+// takes the table for small, and then finds other rows each time.
+func TestDueJobsAreNoMoreThanAskedForWhateverThePlan(t *testing.T) {
+	t.Parallel()
+	place := pgtest.URL(t)
+	synctest.Test(t, func(t *testing.T) {
+		j := open(t, place+"&enable_hashjoin=off&enable_mergejoin=off")
+		for n := range 5 {
+			accept(t, j, submission(fmt.Sprint(n)), fmt.Sprint("id-", n))
+			if n == 0 {
+				pgtest.Exec(t, place, "ANALYZE jobs")
+			}
+		}
+		time.Sleep(10 * time.Minute)
+		for _, want := range []int{2, 2, 1, 0} {
+			if rows, err := j.Due(t.Context(), 5*time.Minute, 2); len(rows) != want || err != nil {
+				t.Errorf("%d due, %v; want %d", len(rows), err, want)
+			}
+		}
+	})
+}
+
 // A callback goes to one replica, and to another one when it was not followed up.
 func TestCallbacksGoToOneReplicaAtATime(t *testing.T) {
 	t.Parallel()
