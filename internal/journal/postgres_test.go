@@ -42,7 +42,7 @@ func decideOneAfterTheOther(t *testing.T, place string) {
 	requests := map[string]int{}
 	for replica := range 4 {
 		o := at(place)
-		o.Limits = Limits{PerHour: limit, PerUser: perUser}
+		o.Limits, o.Busy = Limits{PerHour: limit, PerUser: perUser}, time.Minute
 		j := New(o) // which makes the tables, all at once
 		t.Cleanup(j.Close)
 		for user := range users {
@@ -340,7 +340,7 @@ func TestADatabaseThatIsAwayAndComesBack(t *testing.T) {
 	c := pgtest.NewCluster(t, "")
 	logger, logged := logFile(t)
 	o := at(c.URL)
-	o.Busy, o.Logger = 3*time.Second, logger
+	o.Logger = logger
 	j := New(o)
 	t.Cleanup(j.Close)
 	w := watch(t, j)
@@ -392,7 +392,7 @@ func TestADatabaseThatIsSlow(t *testing.T) {
 	t.Parallel()
 	place := pgtest.URL(t)
 	o := at(place)
-	o.Busy = 2 * time.Second
+	o.Busy = 5 * time.Second
 	j := New(o)
 	t.Cleanup(j.Close)
 	in := intend(t, j, submission("tides"))
@@ -410,7 +410,7 @@ func TestADatabaseThatIsSlow(t *testing.T) {
 	if _, err := j.Conclude(in, pixazo.Job{RequestID: "id-1", Status: pixazo.Queued}, nil); !pixazo.IsCode(err, pixazo.JournalUnavailable) {
 		t.Errorf("got %v", err)
 	}
-	if took := time.Since(begun); took > 15*time.Second {
+	if took := time.Since(begun); took > 10*o.Busy {
 		t.Errorf("it took %s", took)
 	}
 	begun = time.Now()
@@ -464,7 +464,6 @@ func TestADatabaseThatIsFull(t *testing.T) {
 	check(t, os.Chmod(filepath.Dir(dir), 0o755))
 	c := pgtest.NewCluster(t, dir)
 	o := at(c.URL)
-	o.Busy = 3 * time.Second
 	j := New(o)
 	t.Cleanup(j.Close)
 	intend(t, j, submission("tides"))
