@@ -12,7 +12,8 @@ clients=e2e/clients
 e2e/install.sh "$clients" e2e # where Inspector 2 is pinned
 
 tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
+# A keeper that has just saved a video may write there for a moment more.
+trap 'rm -rf "$tmp" 2>/dev/null || { sleep 5; rm -rf "$tmp"; }' EXIT
 go build -o "$tmp/" .
 (cd "$clients/gosdk" && go vet . && go build -o "$tmp/clients" .)
 

@@ -11,7 +11,7 @@ tmp=$(mktemp -d)
 go build -o "$tmp/fixture" ./e2e/conformance
 coproc fixture { TMPDIR=$tmp exec "$tmp/fixture"; }
 pid=$fixture_PID
-trap 'kill "$pid" 2>/dev/null; rm -rf "$tmp"' EXIT
+trap 'kill "$pid" 2>/dev/null; wait "$pid" || true; rm -rf "$tmp"' EXIT
 read -r url <&"${fixture[0]}"
 
 run() {

@@ -10,7 +10,8 @@ import { getMcpConfigForManifest, unpackExtension } from "@anthropic-ai/mcpb";
 
 const [bundle, version] = process.argv.slice(2);
 const dir = mkdtempSync(join(tmpdir(), "pixazo-mcp-bundle-"));
-process.on("exit", () => rmSync(dir, { recursive: true, force: true }));
+// A keeper that has just saved a video may write there for a moment more.
+process.on("exit", () => rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 }));
 
 const extensionPath = join(dir, "extension");
 if (!(await unpackExtension({ mcpbPath: bundle, outputDir: extensionPath, silent: true }))) throw new Error(`cannot unpack ${bundle}`);
