@@ -23,13 +23,17 @@ function must(ok, what, came) {
   }
 }
 
+// freePort returns a port that is free now, of those that the system gives to nobody by
+// itself: it would give a port that was just freed to the next who asks.
 async function freePort() {
-  const listener = createServer().listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  const { port } = listener.address();
-  listener.close();
-  await once(listener, 'close');
-  return port;
+  for (;;) {
+    const port = 10_000 + Math.floor(20_000 * Math.random());
+    const listener = createServer().listen(port, '127.0.0.1');
+    if (!(await once(listener, 'listening').catch(() => undefined))) continue;
+    listener.close();
+    await once(listener, 'close');
+    return port;
+  }
 }
 
 const origin = `http://127.0.0.1:${await freePort()}`;
@@ -70,7 +74,7 @@ server.stderr.on('data', (chunk) => (log += chunk));
 for (let i = 0; ; i++) {
   const ready = await fetch(`${origin}/readyz`).catch(() => undefined);
   if (ready?.ok) break;
-  if (i > 100) throw new Error(`the server does not start: ${log}`);
+  if (i > 600) throw new Error(`the server does not start: ${log}`);
   await new Promise((resolve) => setTimeout(resolve, 100));
 }
 

@@ -47,13 +47,17 @@ export async function screenshot(target, name) {
   await target.screenshot({ path: path.join(here, `../screenshots/${name}.png`) });
 }
 
+// freePort returns a port that is free now, of those that the system gives to nobody by
+// itself: it would give a port that was just freed to the next who asks.
 export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = 10_000 + Math.floor(20_000 * Math.random());
+    const server = createServer().listen(port, '127.0.0.1');
+    if (!(await once(server, 'listening').catch(() => undefined))) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 // Server is the built server over stdio, with a sandbox in the gateway's place.
