@@ -24,7 +24,7 @@ check() {
   local name=$1 wanted=$2 rc=0
   shift 2
   rm -rf "$tmp/home" && mkdir -p "$tmp/home"
-  (cd "$tmp/home" && timeout 120 env -i "HOME=$tmp/home" "PATH=$node:$PATH" "npm_config_registry=$url" npm_config_update_notifier=false \
+  (cd "$tmp/home" && timeout 300 env -i "HOME=$tmp/home" "PATH=$node:$PATH" "npm_config_registry=$url" npm_config_update_notifier=false \
     PIXAZO_SANDBOX_DURATION=1s PIXAZO_NOTIFY=false PIXAZO_KEEPER=false "$@") <"${input:-/dev/null}" >"$tmp/out" 2>&1 || rc=$?
   if [ "$rc" = 0 ] && grep -qF -e "$wanted" "$tmp/out"; then
     passed=$((passed + 1))
@@ -57,7 +57,7 @@ check "a signal ends the program, too" "ended 0, nothing left" bash -c '
   coproc server { exec node node_modules/@owner/pixazo-mcp/pixazo-mcp.js --sandbox 2>/dev/null; }
   pid=$server_PID out=${server[0]}
   head -n 1 "$0" >&"${server[1]}" && read -r _ <&"$out"
-  { kill "$pid"; timeout 20 cat <&"$out" && left=nothing; wait "$pid"; echo "ended $?, ${left:-something} left"; } 2>/dev/null' "$tmp/lines"
+  { kill "$pid"; timeout 60 cat <&"$out" && left=nothing; wait "$pid"; echo "ended $?, ${left:-something} left"; } 2>/dev/null' "$tmp/lines"
 check "a platform without a program is told so" "no program for plan9-" sh -c '
   npm install --silent --prefix . @owner/pixazo-mcp
   node -e "Object.defineProperty(process, \"platform\", { value: \"plan9\" }); require(\"./node_modules/@owner/pixazo-mcp/pixazo-mcp.js\")" 2>&1 || true'

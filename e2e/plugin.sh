@@ -57,7 +57,7 @@ check "nor with a password, which is not shown" 'got "https://…@github.com/' s
 go build -o "$tmp/bin/" .
 mkdir "$tmp/home"
 in_home() {
-  timeout 120 env -i "HOME=$tmp/home" "PATH=$tmp/bin:$PATH" PIXAZO_SANDBOX=true DISABLE_AUTOUPDATER=1 DISABLE_TELEMETRY=1 \
+  timeout 300 env -i "HOME=$tmp/home" "PATH=$tmp/bin:$PATH" PIXAZO_SANDBOX=true DISABLE_AUTOUPDATER=1 DISABLE_TELEMETRY=1 \
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 GEMINI_CLI_TRUST_WORKSPACE=true "$@"
 }
 

@@ -36,7 +36,7 @@ cd "$1"
 RUN
 cat "$tmp/lines" >> "$tmp/run"
 
-if ! HOME=$tmp/home DEBIAN_FRONTEND=noninteractive timeout 300 bash "$tmp/run" "$clone" > "$tmp/out" 2> "$tmp/err" < /dev/null; then
+if ! HOME=$tmp/home DEBIAN_FRONTEND=noninteractive timeout 900 bash "$tmp/run" "$clone" > "$tmp/out" 2> "$tmp/err" < /dev/null; then
   cat "$tmp/out" "$tmp/err" "$tmp"/home/team/*.log
   exit 1
 fi

@@ -74,7 +74,7 @@ async function play(client, model, scenario, folder) {
     writeFileSync(file, readFileSync(file, 'utf8').replace(JSON.stringify(server), JSON.stringify(path('tee'))));
   }
 
-  const ours = (...args) => execFileSync(server, [...args, '--sandbox', `--state-dir=${path('state')}`], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], timeout: 20_000 });
+  const ours = (...args) => execFileSync(server, [...args, '--sandbox', `--state-dir=${path('state')}`], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], timeout: 60_000 });
   const record = model.play(scenario.script);
   const run = {
     record, slow: scenario.slow, output: path('output'),
@@ -94,7 +94,7 @@ async function play(client, model, scenario, folder) {
     child.on('error', reject);
     child.on('exit', (code, signal) => resolve(signal ?? code));
   });
-  const timer = setTimeout(() => process.kill(-child.pid, 'SIGKILL'), scenario.slow ? 200_000 : 90_000);
+  const timer = setTimeout(() => process.kill(-child.pid, 'SIGKILL'), scenario.slow ? 600_000 : 300_000);
   try {
     await scenario.during?.(run, child);
     const status = await ended;
@@ -168,7 +168,7 @@ for (const name of names) {
           try {
             return await play(client, model, interrupted(end), `${folder}-${tries}`);
           } catch (error) {
-            if (!error.late || tries === 5) throw error;
+            if (!error.late || tries === 20) throw error;
           }
         }
       });

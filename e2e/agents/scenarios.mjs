@@ -64,7 +64,7 @@ export const scenarios = {
   },
 
   'a job longer than one wait': {
-    flags: ['--sandbox-duration=12s'],
+    flags: ['--sandbox-duration=20s'],
     script: steps(generate('A presenter explains currents.'), wait({ timeout_seconds: 4 })),
     check(run) {
       const waits = run.results.slice(1);
@@ -140,7 +140,7 @@ export const scenarios = {
     script: steps(generate('A presenter explains ice.')),
     async check(run) {
       called(run, 'generate_video');
-      must(await eventually(() => videos(run.output).length === 1, 25), 'no video was saved');
+      must(await eventually(() => videos(run.output).length === 1, 90), 'no video was saved');
     },
   },
 };
@@ -159,8 +159,8 @@ export const interrupted = (end) => ({
     await end(child);
   },
   async check(run) {
-    must(await eventually(() => run.list()[0].request_id, 15), `the request_id is lost: ${JSON.stringify(run.list())}`);
+    must(await eventually(() => run.list()[0].request_id, 60), `the request_id is lost: ${JSON.stringify(run.list())}`);
     must(run.list().length === 1, run.list());
-    must(await eventually(() => videos(run.output).length === 1, 25), 'no video was saved');
+    must(await eventually(() => videos(run.output).length === 1, 90), 'no video was saved');
   },
 });

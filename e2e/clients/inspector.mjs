@@ -24,7 +24,7 @@ async function inspect(status, ...call) {
   const options = ['--cli', ...server, ...two ? ['--protocol-era', era, '--format', 'json'] : []];
   let got;
   try {
-    const { stdout, stderr } = await run(process.execPath, [program, ...options, ...call], { timeout: 30_000, maxBuffer: 1 << 24, env: { ...process.env, HOME: tmp } });
+    const { stdout, stderr } = await run(process.execPath, [program, ...options, ...call], { timeout: 120_000, maxBuffer: 1 << 24, env: { ...process.env, HOME: tmp } });
     got = { code: 0, stdout, stderr };
   } catch (error) {
     got = error;

@@ -65,7 +65,7 @@ async function apart({ client, legacy, tool, refused, updated, id, team }) {
   const done = await Promise.all(waits);
   must(done.every((d, i) => d.status === 'COMPLETED' && d.request_id === [mine, its][i].request_id), done);
   must(heard.every((h) => h.length > 0), heard);
-  for (let i = 0; told.length === 0 && i < 100; i++) await sleep(100);
+  for (let i = 0; told.length === 0 && i < 600; i++) await sleep(100);
   must(told.length > 0 && told.every((uri) => uri.endsWith(its.request_id)) && updated.length === before, [told, updated.slice(before)]);
   await end();
   await close();
@@ -202,7 +202,7 @@ export async function job({ client, legacy, call, follow, updated, errors, close
     const { request_id } = await tool('generate_video', { prompt: 'A presenter explains currents.' });
     const uri = `pixazo://videos/${request_id}`;
     const end = await follow(uri);
-    for (let i = 0; !updated.includes(uri) && i < 100; i++) await sleep(100);
+    for (let i = 0; !updated.includes(uri) && i < 600; i++) await sleep(100);
     must(updated.includes(uri), updated);
     await end();
   });

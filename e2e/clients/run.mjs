@@ -57,7 +57,8 @@ function drive(client, i) {
   };
   const [records, state, output, home] = ['records', 'state', 'output', 'home'].map(folder);
   const env = { PATH: process.env.PATH, HOME: home };
-  const flags = ['--sandbox', '--sandbox-duration=1s', `--state-dir=${state}`, `--output-dir=${output}`];
+  // A video lasts long enough for a busy machine to wait for it before it is done.
+  const flags = ['--sandbox', '--sandbox-duration=3s', `--state-dir=${state}`, `--output-dir=${output}`];
   if (client.http) return overProxy(client, output, flags, env);
   client.records = records;
   return run([...client.start, output, node, join(here, 'tee.mjs'), records, server, ...flags, '--files-from-roots', '--log-level=error'], env);
@@ -98,7 +99,7 @@ function run(command, env) {
     let errors = '';
     child.stdout.on('data', (chunk) => (out += chunk));
     child.stderr.on('data', (chunk) => (errors += chunk));
-    const timer = setTimeout(() => child.kill(), 120_000);
+    const timer = setTimeout(() => child.kill(), 600_000);
     child.on('error', (error) => resolve({ out, errors: String(error), code: 127 }));
     child.on('close', (code) => {
       clearTimeout(timer);

@@ -71,7 +71,7 @@ func (h *heard) update(uri string) {
 
 // until waits for a notification: handlers run beside the answers.
 func (h *heard) until(ctx context.Context, arrived func() bool) bool {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
 		h.mu.Lock()

@@ -22,7 +22,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: clients official|mcpgo REVISION OUTPUT_DIR COMMAND [ARG...] | URL [TOKEN OTHER_TOKEN]")
 		os.Exit(2)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	open := map[string]func(context.Context, place) (client, error){"official": official, "mcpgo": mcpgo}[os.Args[1]]
 	at := place{revision: os.Args[2], outputDir: os.Args[3], command: os.Args[4:]}
