@@ -38,6 +38,12 @@ func replicas(t *testing.T, g jobs.Gateway, n int, limits ...journal.Limits) (al
 			Team: true, CallbackURL: callbackURL, MaxWaits: 100,
 		}))
 	}
+	sweep(t, all...)
+	return all
+}
+
+// sweep has the trackers do beside a test what those of replicas do.
+func sweep(t *testing.T, all ...*jobs.Tracker) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var sweeps sync.WaitGroup
 	for _, tracker := range all {
@@ -50,7 +56,6 @@ func replicas(t *testing.T, g jobs.Gateway, n int, limits ...journal.Limits) (al
 		cancel()
 		sweeps.Wait()
 	})
-	return all
 }
 
 // callback calls back, and leaves it at that when the callback is to come again.
@@ -116,6 +121,7 @@ func TestACallbackIsHeardAtAnotherReplicaAtOnce(t *testing.T) {
 	o := jobs.Options{Team: true, CallbackURL: callbackURL}
 	place := journal.Options{Database: pgtest.URL(t), Gateway: "https://gateway.example"}
 	here, there := openWith(t, g, place, o), openWith(t, g, place, o)
+	sweep(t, here, there) // else a callback that may not be followed up at once waits for the job's next poll
 	s, err := here.Submit(as(t, "alice"), request(), jobs.SubmitOptions{Nonce: "n-1"})
 	if err != nil {
 		t.Fatal(err)
