@@ -135,7 +135,7 @@ func TestACallbackIsHeardAtAnotherReplicaAtOnce(t *testing.T) {
 		}
 	})
 	if took := time.Since(begun); err != nil || outcome.End != jobs.Finished || took > 10*time.Second { // a second after the poll; without a word from PostgreSQL, 15 s
-		t.Errorf("after %v: %+v, %v", took, outcome, err)
+		t.Errorf("after %v, with polls %v ms after the callback: %+v, %v", took, g.milliseconds(s.Row.Job.RequestID, begun), outcome, err)
 	}
 }
 
