@@ -86,6 +86,24 @@ func wanted(t testing.TB, err error) {
 	}
 }
 
+// SetClock has the clock of database, a URL, differ from the right time by ahead, an
+// interval such as "-1 hour". It returns the URL for those who are to see that, from now
+// on and after further calls.
+func SetClock(t testing.TB, database, ahead string) string {
+	t.Helper()
+	for _, name := range []string{"clock_timestamp()", "statement_timestamp()"} {
+		Exec(t, database, "CREATE OR REPLACE FUNCTION "+name+" RETURNS timestamptz LANGUAGE sql AS $$ SELECT pg_catalog."+name+" + interval '"+ahead+"' $$")
+	}
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	query.Set("search_path", query.Get("search_path")+",pg_catalog") // else that is searched first
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
 // Exec runs statements on the database at url.
 func Exec(t testing.TB, url, statements string) {
 	t.Helper()

@@ -16,8 +16,8 @@ import (
 
 // withOutcome returns the intent with its outcome: accepted as job if failure is nil,
 // uncertain if failure has the code submission_uncertain or no code, else refused.
-func (in Intent) withOutcome(job pixazo.Job, failure error) Intent {
-	in.Failure, in.ChangedAt = pixazo.AsError(failure, pixazo.SubmissionUncertain), time.Now()
+func (j *Journal) withOutcome(in Intent, job pixazo.Job, failure error) Intent {
+	in.Failure, in.ChangedAt = pixazo.AsError(failure, pixazo.SubmissionUncertain), j.Now()
 	switch {
 	case failure == nil:
 		in.State, in.Job = Accepted, job
@@ -34,7 +34,7 @@ func (in Intent) withOutcome(job pixazo.Job, failure error) Intent {
 // it returns the row of that one. An outcome that can't be written is kept in memory,
 // where Intend, ByNonce and Find see it, and is written before the next submission.
 func (j *Journal) Conclude(in Intent, job pixazo.Job, failure error) (Row, error) {
-	in = in.withOutcome(job, failure)
+	in = j.withOutcome(in, job, failure)
 	row, err := j.writeOutcome(in)
 	if err != nil {
 		j.keep(in)

@@ -82,7 +82,7 @@ func (j *Journal) Intend(ctx context.Context, in Intent) (_ Intent, other *Row, 
 	if _, unknown := errors.AsType[errCommit](err); unknown && j.lock != "" {
 		// The intent may have been recorded. The next use of the journal ends it as
 		// refused, since nothing is sent.
-		j.keep(in.withOutcome(pixazo.Job{}, &pixazo.Error{Code: pixazo.Cancelled, Message: "nothing was sent: the journal did not confirm the submission"}))
+		j.keep(j.withOutcome(in, pixazo.Job{}, &pixazo.Error{Code: pixazo.Cancelled, Message: "nothing was sent: the journal did not confirm the submission"}))
 	}
 	if err == nil && refusal != nil {
 		return in, nil, refusal

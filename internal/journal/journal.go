@@ -67,7 +67,7 @@ type Journal struct {
 	mediaOrigin string
 	log         *slog.Logger
 
-	ahead atomic.Int64 // nanoseconds by which the database's clock is ahead of this computer's; 0 while they hardly differ
+	ahead atomic.Int64 // nanoseconds by which the database's clock is ahead of this computer's, see measure
 
 	mu        sync.Mutex
 	unwritten []Intent     // with outcomes that the database could not take yet
@@ -133,13 +133,11 @@ func New(o Options) *Journal {
 // the database's: the replicas' own may differ.
 func (j *Journal) Now() time.Time { return time.Now().Add(time.Duration(j.ahead.Load())) }
 
-// measure notes, for Now, and returns how far the database's clock, which shows now, is
-// ahead of this computer's; 0 when they hardly differ.
-func (j *Journal) measure(now int64) (ahead time.Duration) {
-	ahead = time.Duration(now-time.Now().UnixMilli()) * time.Millisecond
-	if j.fakeTime || ahead.Abs() <= clockDiffers {
-		ahead = 0
-	}
+// measure notes, for Now, and returns how far the database's clock is ahead of this
+// computer's. It showed now at some time between asked and the present, so what was noted
+// before is changed only as far as it can't be right.
+func (j *Journal) measure(asked, now time.Time) (ahead time.Duration) {
+	ahead = min(max(time.Duration(j.ahead.Load()), time.Until(now)), now.Sub(asked))
 	j.ahead.Store(int64(ahead))
 	return ahead
 }
@@ -214,9 +212,9 @@ func (j *Journal) decide(ctx context.Context, p purpose, f func(ctx context.Cont
 				if err := tx.QueryRowContext(ctx, j.lock).Scan(&locked, &ms); err != nil {
 					return err
 				}
-				if !j.fakeTime {
+				if asked := now; !j.fakeTime {
 					now = fromMilli(ms)
-					j.measure(ms)
+					j.measure(asked, now)
 				}
 			}
 			return f(ctx, tx, now)

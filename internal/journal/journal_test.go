@@ -720,7 +720,7 @@ func TestOutcomesAreWrittenAfterAll(t *testing.T) {
 			sent = append(sent, intend(t, j, submission(fmt.Sprint(n))))
 		}
 		for n, in := range sent { // as when the database was away
-			j.keep(in.withOutcome(pixazo.Job{RequestID: fmt.Sprint("id-", n), Status: pixazo.Queued}, nil))
+			j.keep(j.withOutcome(in, pixazo.Job{RequestID: fmt.Sprint("id-", n), Status: pixazo.Queued}, nil))
 		}
 		var work sync.WaitGroup
 		for range 4 {

@@ -56,8 +56,9 @@ func (j *Journal) checkLimits(ctx context.Context, q querier, owner string) (lef
 			continue
 		}
 		age := time.Duration(max(oldest, 0)) * time.Millisecond
-		next := j.Now().Add(l.span - age + time.Second - 1).Truncate(time.Second) // rounded up, since it is shown to the second
-		if wait := next.Sub(j.Now()); refusal == nil || wait > refusal.RetryAfter {
+		present := j.Now()
+		next := present.Add(l.span - age + time.Second - 1).Truncate(time.Second) // rounded up, since it is shown to the second
+		if wait := next.Sub(present); refusal == nil || wait > refusal.RetryAfter {
 			refusal = &pixazo.Error{Code: pixazo.LimitReached, RetryAfter: wait, Message: fmt.Sprintf(
 				"the limit of "+l.words+"; the next one is possible at %s, in %s", l.most, next.Format(time.RFC3339), wait.Round(time.Second))}
 		}

@@ -81,12 +81,12 @@ func (l *listener) listen(ctx context.Context) error {
 		defer cancel()
 		_ = conn.Close(ctx)
 	}()
-	now, err := l.subscribe(ctx, conn)
+	now, ahead, err := l.subscribe(ctx, conn)
 	if err != nil {
 		return err
 	}
 	l.connected = true
-	if ahead := l.j.measure(now); ahead != 0 {
+	if ahead.Abs() > clockDiffers {
 		l.p.log.Warn("the database's clock and this computer's differ, so a submission whose answer is lost may stay uncertain: correct them", "ahead", ahead.Round(time.Second))
 	}
 	l.j.WriteOutcomes()
@@ -101,7 +101,7 @@ func (l *listener) listen(ctx context.Context) error {
 	l.j.receive("")
 	payloads, ended := make(chan string, maxPayloads), make(chan error, 1)
 	go func() {
-		ended <- receive(ctx, conn, payloads)
+		ended <- l.receive(ctx, conn, payloads)
 		close(payloads)
 	}()
 	for payload := range payloads {
@@ -115,24 +115,34 @@ func (l *listener) listen(ctx context.Context) error {
 	return <-ended
 }
 
-// subscribe issues LISTEN, and returns the database's time.
-func (l *listener) subscribe(ctx context.Context, conn *pgx.Conn) (now int64, err error) {
+// subscribe issues LISTEN, and returns what readClock does.
+func (l *listener) subscribe(ctx context.Context, conn *pgx.Conn) (now int64, ahead time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.p.busy)
 	defer cancel()
 	var channel string
 	if err := conn.QueryRow(ctx, `SELECT `+pgChannel).Scan(&channel); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if _, err := conn.Exec(ctx, `LISTEN `+pgx.Identifier{channel}.Sanitize()); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	err = conn.QueryRow(ctx, `SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint`).Scan(&now)
-	return now, err
+	return l.readClock(ctx, conn)
+}
+
+// readClock returns the database's time, in milliseconds, and how far its clock is ahead of
+// this computer's, which Journal.Now goes by from then on.
+func (l *listener) readClock(ctx context.Context, conn *pgx.Conn) (now int64, ahead time.Duration, err error) {
+	asked := time.Now()
+	if err := conn.QueryRow(ctx, `SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint`).Scan(&now); err != nil {
+		return 0, 0, err
+	}
+	return now, l.j.measure(asked, fromMilli(now)), nil
 }
 
 // receive puts the payload of each notification into payloads, until the connection is
-// lost.
-func receive(ctx context.Context, conn *pgx.Conn, payloads chan<- string) error {
+// lost. When none came for keepAlive it reads the clock, which may have been set, and sees
+// whether the connection is alive.
+func (l *listener) receive(ctx context.Context, conn *pgx.Conn, payloads chan<- string) error {
 	for {
 		limited, cancel := context.WithTimeout(ctx, keepAlive)
 		n, err := conn.WaitForNotification(limited)
@@ -140,7 +150,7 @@ func receive(ctx context.Context, conn *pgx.Conn, payloads chan<- string) error 
 		cancel()
 		if silent {
 			limited, cancel := context.WithTimeout(ctx, conn.Config().ConnectTimeout)
-			err = conn.Ping(limited)
+			_, _, err = l.readClock(limited, conn)
 			cancel()
 		}
 		switch {

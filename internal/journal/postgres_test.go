@@ -167,6 +167,33 @@ func TestAClockThatDiffersFromTheDatabasesIsLogged(t *testing.T) {
 	})
 }
 
+// Times that are compared with the journal's are by the database's clock, also after that
+// or this computer's was set.
+func TestNowIsTheDatabasesTime(t *testing.T) {
+	t.Parallel()
+	database := pgtest.URL(t)
+	j := open(t, pgtest.SetClock(t, database, "20 seconds"))
+	is := func(at time.Time, ahead time.Duration) bool { return (time.Until(at) - ahead).Abs() < 5*time.Second }
+	in := intend(t, j, submission("tides"))
+	if now, ended := j.Now(), j.withOutcome(in, pixazo.Job{}, nil).ChangedAt; !is(now, 20*time.Second) || !is(ended, 20*time.Second) {
+		t.Errorf("it is %s, and an outcome is of %s", now, ended)
+	}
+	listening := make(chan struct{})
+	j.Hear(func(string) { close(listening) })
+	go j.Watch(t.Context(), time.Now(), func([]Row) {})
+	<-listening
+	pgtest.SetClock(t, database, "-3 hours")
+	for begun := time.Now(); !is(j.Now(), -3*time.Hour); time.Sleep(100 * time.Millisecond) {
+		if time.Since(begun) > 30*time.Second {
+			t.Fatalf("it is still %s, although the clock was set", j.Now())
+		}
+	}
+	check(t, j.OpenSession(t.Context(), Session{ID: "a1"}))
+	if s, err := j.FindSession(t.Context(), "a1"); err != nil || s == nil || !is(s.SeenAt, 0) {
+		t.Errorf("a session that was just opened: %+v, %v", s, err)
+	}
+}
+
 func TestTextsThatPostgreSQLRefuses(t *testing.T) {
 	t.Parallel()
 	j := open(t, pgtest.URL(t))

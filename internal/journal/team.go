@@ -24,7 +24,7 @@ type Session struct {
 	ID            string // SHA-256, in hexadecimal, of the id that the client has
 	Owner         string
 	Subscriptions []string  // URIs
-	SeenAt        time.Time // when it was opened or last written; the journal sets it
+	SeenAt        time.Time // when it was opened or last written, by this computer's clock; the journal sets it
 }
 
 // OpenSession writes a new session, and deletes those that were idle for a day.
@@ -40,11 +40,11 @@ func (j *Journal) OpenSession(ctx context.Context, s Session) error {
 // day.
 func (j *Journal) FindSession(ctx context.Context, id string) (*Session, error) {
 	return single(readAll(ctx, j, func(scan func(...any) error) (Session, error) {
-		s, subscriptions, seen := Session{ID: id}, "", int64(0)
-		err := scan(&s.Owner, &subscriptions, &seen)
-		s.Subscriptions, s.SeenAt = decode[[]string](subscriptions), fromMilli(seen)
+		s, subscriptions, idle := Session{ID: id}, "", int64(0)
+		err := scan(&s.Owner, &subscriptions, &idle)
+		s.Subscriptions, s.SeenAt = decode[[]string](subscriptions), time.Now().Add(-time.Duration(idle)*time.Millisecond)
 		return s, err
-	}, `SELECT owner, subscriptions, seen_at FROM sessions WHERE id = $1 AND seen_at >= `+j.now()+` - $2`, id, sessionIdle.Milliseconds()))
+	}, `SELECT owner, subscriptions, `+j.now()+` - seen_at FROM sessions WHERE id = $1 AND seen_at >= `+j.now()+` - $2`, id, sessionIdle.Milliseconds()))
 }
 
 // UseSession writes that the session was used now.
