@@ -69,7 +69,7 @@ func (t *Tracker) heed() {
 		if err != nil || c == nil {
 			return
 		}
-		if t.followUp(*c) || time.Since(c.CalledAt) > heedFor {
+		if t.followUp(*c) || t.journal.Now().Sub(c.CalledAt) > heedFor {
 			_ = t.journal.EndCallback(context.Background(), *c) // else it is followed up again
 		}
 	}

@@ -238,11 +238,12 @@ func (t *Tracker) turn(l *loop, attended bool, interval time.Duration) (pause, n
 		if now, _ := t.Find(l.ctx, l.key.id); now != nil {
 			seen = *now
 		}
+		since := t.journal.Now().Sub(seen.PolledAt)
 		// With an error no process can claim a poll, so each one polls by itself.
-		if err == nil || time.Since(seen.PolledAt).Abs() < interval {
+		if err == nil || since.Abs() < interval {
 			t.show(seen, nil)
 			next = t.interval(l, seen, attended)
-			return max(min(time.Until(seen.PolledAt.Add(next)), next), time.Second), next, false // limited, since PolledAt is of another clock
+			return max(min(next-since, next), time.Second), next, false // limited, since clocks may be set
 		}
 	}
 	answer, err := t.poll(l.ctx, l.key.id, row, true)

@@ -79,7 +79,7 @@ func (t *Tracker) Submit(ctx context.Context, p *pixazo.Prepared, o SubmitOption
 			return *row
 		}
 		// There is no row if this call joined another submission, or still waits for the journal.
-		return journal.Row{Owner: journal.Owner(ctx), State: journal.Submitting, Prompt: p.Prompt, Request: p.Description, SubmittedAt: time.Now()}
+		return journal.Row{Owner: journal.Owner(ctx), State: journal.Submitting, Prompt: p.Prompt, Request: p.Description, SubmittedAt: t.journal.Now()}
 	})
 	if err == nil {
 		detach() // once Submit has returned, the end of ctx has no effect

@@ -317,7 +317,7 @@ func (t *Tracker) observeAlone(ctx context.Context, job pixazo.Job, unwritten er
 	case before.Job.Done() && !job.Done(): // an older answer that came late
 	case hasVideo && (job.Status != pixazo.Completed || len(job.VideoURLs) == 0):
 	default:
-		row.State, row.Job, row.LastCheckedAt = journal.Accepted, job, time.Now()
+		row.State, row.Job, row.LastCheckedAt = journal.Accepted, job, t.journal.Now()
 	}
 	t.remember(keyOf(row), memory{row: &row})
 	changed := row.Job.Status != before.Job.Status

@@ -158,12 +158,14 @@ func ViewOf(r Row, now time.Time, typical time.Duration) View {
 		created = made // an id from the future says nothing
 	}
 	v.CreatedAt = FormatTime(created)
-	end := now
+	begun, end := created, now
 	if v.Done {
 		end = r.Job.CompletedAt
+	} else if r.SubmittedAt.After(created) && !r.SubmittedAt.After(now) {
+		begun = r.SubmittedAt // the gateway's clock is behind the one of now
 	}
 	if !created.IsZero() && !end.IsZero() {
-		elapsed := int(max(end.Sub(created), 0).Seconds())
+		elapsed := int(max(end.Sub(begun), 0).Seconds())
 		v.ElapsedSeconds = &elapsed
 	}
 	if v.SavedPath == "" {
@@ -173,7 +175,7 @@ func ViewOf(r Row, now time.Time, typical time.Duration) View {
 		v.TypicalSeconds = int(typical.Seconds())
 		var age time.Duration // 0 when not known, or in the future of a clock that runs ahead
 		if !created.IsZero() {
-			age = max(now.Sub(created), 0)
+			age = max(now.Sub(begun), 0)
 		}
 		v.CheckAgainSeconds = int(checkAgain(age, typical).Seconds())
 		v.Stalled = now.Sub(changed) > stalledAfter
