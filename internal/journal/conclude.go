@@ -181,9 +181,13 @@ const longestSend = 15 * time.Minute
 
 // settle finds the submission as which a job was accepted, and writes its request_id
 // and state. The gateway has just confirmed the job. A submission fits if it has no
-// request_id, meets the SQL condition which (with the arguments more from $4 on), and
-// the job's id was made between a minute before it and the end of its lease. fits is
-// how many fit, 2 for more than one; only a single one is settled.
+// request_id, meets the SQL condition which (with the arguments more from $5 on), and
+// the job's id was made between a minute before it and the end of its lease. None fits if
+// another submission has the job. fits is how many fit, 2 for more than one; only a
+// single one is settled.
+//
+// A foreign row of the job, which the owner asked for while the answer to the submission
+// was lost, is deleted; its files are the submission's.
 //
 // One without an outcome may still be under way: as long as it can be, it fits beyond
 // the end of its lease, which a full disk keeps from being renewed. It is settled only
@@ -195,15 +199,25 @@ func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job, named 
 		return false, 0, nil
 	}
 	rows, err := j.many(ctx, tx, fmt.Sprintf(`WHERE gateway = $1 AND request_id IS NULL AND submitted_at <= $2
-		AND (lease_until >= $3 OR state = 'submitting' AND submitted_at > $3 - %d) AND `, longestSend.Milliseconds())+which+` ORDER BY row LIMIT 2`,
-		append([]any{j.gateway, milli(made.Add(time.Minute)), milli(made)}, more...)...)
+		AND (lease_until >= $3 OR state = 'submitting' AND submitted_at > $3 - %d) AND NOT EXISTS (SELECT 1 FROM jobs AS others WHERE others.gateway = $1 AND others.request_id = $4
+			AND (others.state NOT IN ('alias', 'foreign') OR others.state = 'foreign' AND others.owner = jobs.owner AND others.row < jobs.row)) AND `, longestSend.Milliseconds())+which+` ORDER BY row LIMIT 2`,
+		append([]any{j.gateway, milli(made.Add(time.Minute)), milli(made), job.RequestID}, more...)...)
 	switch {
 	case err != nil || len(rows) != 1:
 		return false, len(rows), err
 	case rows[0].State == Submitting && !named:
 		return false, 0, nil
 	}
-	result, err := tx.ExecContext(ctx, `UPDATE jobs SET state = 'accepted', request_id = $1, failure = '' WHERE row = $2 AND lease_until >= $3`, job.RequestID, rows[0].ID, milli(made))
+	foreign, err := single(query(ctx, tx, j.scan, `DELETE FROM jobs `+namedAs+` AND EXISTS (SELECT 1 FROM jobs AS others WHERE others.row = $4 AND others.lease_until >= $5) RETURNING `+j.columns(),
+		j.gateway, rows[0].Owner, job.RequestID, rows[0].ID, milli(made)))
+	if err != nil {
+		return false, 0, err
+	}
+	var saved []SavedFile
+	if foreign != nil {
+		saved = foreign.Saved
+	}
+	result, err := tx.ExecContext(ctx, `UPDATE jobs SET state = 'accepted', request_id = $1, failure = '', saved_files = $4 WHERE row = $2 AND lease_until >= $3`, job.RequestID, rows[0].ID, milli(made), encode(saved))
 	if err != nil {
 		return false, 0, err
 	}
@@ -213,13 +227,12 @@ func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job, named 
 
 // Settle writes job into the row of the submission with nonce. The gateway has just
 // confirmed the job, and a callback for this submission named it. The answer to the
-// submission may be lost, still to come, or a refusal. Nothing is written if another row
-// has the job's id, or the id was not made between a minute before the submission and
-// the end of its lease. seen has the row as it stands afterwards.
+// submission may be lost, still to come, or a refusal. Nothing is written if another
+// submission has the job, or the id was not made between a minute before this one and the
+// end of its lease. seen has the row as it stands afterwards.
 func (j *Journal) Settle(ctx context.Context, nonce string, job pixazo.Job) (seen Observation, err error) {
 	err = j.decide(ctx, outcomes, func(ctx context.Context, tx *sql.Tx, _ time.Time) error {
-		if _, _, err := j.settle(ctx, tx, job, true, `nonce = $4 AND state <> 'alias'
-			AND NOT EXISTS (SELECT 1 FROM jobs AS others WHERE gateway = $1 AND request_id = $5 AND state <> 'alias')`, nonce, job.RequestID); err != nil {
+		if _, _, err := j.settle(ctx, tx, job, true, `nonce = $5 AND state <> 'alias'`, nonce); err != nil {
 			return err
 		}
 		row, err := j.one(ctx, tx, `WHERE nonce = $1`+j.forUpdate, nonce)

@@ -825,6 +825,63 @@ func TestMediaOfTheSandboxIsKeptWithoutItsPort(t *testing.T) {
 	})
 }
 
+// The owner asks for the job of a submission whose process was killed before it could write
+// the answer.
+func TestASubmissionGetsTheJobThatWasAskedForBefore(t *testing.T) {
+	t.Parallel()
+	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
+		for _, tt := range []struct {
+			name     string
+			earlier  bool // it was asked for before the submission, too
+			callback bool
+			settled  bool
+		}{
+			{"a callback names it", false, true, true},
+			{"it is asked for again", false, false, true},
+			{"a callback names a job that is older", true, true, false},
+			{"it is older", true, false, false},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					j := open(t, place(t))
+					defer j.Close()
+					job := pixazo.Job{RequestID: idAt(time.Now().Add(time.Second), 1), Status: pixazo.Processing}
+					if tt.earlier {
+						observe(t, j, job)
+					}
+					in := intend(t, j, submission("tides"))
+					if seen := observe(t, j, job); seen.Row.State != Foreign || seen.Row.Prompt != "" {
+						t.Errorf("while it may be under way: %+v", seen)
+					}
+					if _, err := j.Observe(WithOwner(t.Context(), "bob"), job); err != nil {
+						t.Error(err)
+					}
+					check(t, j.AddSaved(t.Context(), job.RequestID, []SavedFile{{Path: "/videos/tides.mp4"}}))
+					if job.Status = pixazo.Completed; !tt.callback {
+						time.Sleep(intentLease + time.Second)
+					}
+					seen, err := j.Observe(t.Context(), job)
+					if tt.callback {
+						seen, err = j.Settle(t.Context(), in.Nonce, job)
+					}
+					check(t, err)
+					row, rows := find(t, j, job.RequestID), list(t, j, All)
+					if tt.settled {
+						if seen.Row.ID != row.ID || row.State != Accepted || row.Prompt != "tides" || row.Nonce != in.Nonce || row.Job.Status != pixazo.Completed || len(row.Saved) != 1 || len(rows) != 1 {
+							t.Errorf("%+v of %d rows, want the only one", row, len(rows))
+						}
+					} else if row.State != Foreign || row.Prompt != "" || len(rows) != 2 {
+						t.Errorf("%+v of %d rows, want the foreign one of two", row, len(rows))
+					}
+					if other, err := j.Find(WithOwner(t.Context(), "bob"), job.RequestID); err != nil || other == nil || other.State != Foreign {
+						t.Errorf("another owner has %+v, %v", other, err)
+					}
+				})
+			})
+		}
+	})
+}
+
 // The journal can't be written while a request is sent, so that its lease ends.
 func TestAnIDMayBeThatOfASubmissionWhoseLeaseHasEnded(t *testing.T) {
 	t.Parallel()

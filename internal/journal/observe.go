@@ -15,24 +15,27 @@ import (
 type Observation struct {
 	Row     Row
 	Changed bool // its status is another one than before, or the journal did not know it
-	Fits    int  // of a job the journal did not know: how many uncertain submissions it may be; 1 is settled by it
+	Fits    int  // of a job that no submission had: how many uncertain submissions it may be; 1 is settled by it
 }
 
 // Observe writes what the gateway just said of a job, and ends the claim of its
-// poll. A job that the journal does not know settles the one uncertain
-// submission that it fits; else it is foreign. An answer from before the job's
-// end, come late, changes nothing.
+// poll. A job that no submission has settles the one uncertain submission that it
+// fits; else it is foreign. An answer from before the job's end, come late, changes
+// nothing.
 func (j *Journal) Observe(ctx context.Context, job pixazo.Job) (seen Observation, err error) {
 	known := false
 	err = j.write(ctx, statuses, func(ctx context.Context, db *sql.DB) (err error) {
 		seen, known, err = j.observeKnown(ctx, db, Owner(ctx), job)
 		return err
 	})
-	if err != nil || known {
+	if err != nil || known && seen.Row.State != Foreign {
 		return seen, err
 	}
-	err = j.decide(ctx, outcomes, func(ctx context.Context, tx *sql.Tx, _ time.Time) (err error) {
-		seen, err = j.observeNew(ctx, tx, job)
+	err = j.decide(ctx, outcomes, func(ctx context.Context, tx *sql.Tx, _ time.Time) error {
+		now, err := j.observeForeign(ctx, tx, job)
+		if !known || now.Row.State != Foreign {
+			seen = now
+		}
 		return err
 	})
 	return seen, err
@@ -71,21 +74,25 @@ func (j *Journal) jobValues(job pixazo.Job, more ...any) []any {
 		milli(job.CreatedAt), milli(job.UpdatedAt), milli(job.CompletedAt), number(job.Done())}, more...)
 }
 
-// observeNew writes a job whose request_id is in no row: into the row of the uncertain
-// submission that it fits, or into a new row.
-func (j *Journal) observeNew(ctx context.Context, tx *sql.Tx, job pixazo.Job) (Observation, error) {
+// observeForeign writes a job that no submission has: into the row of the uncertain
+// submission that it fits, or into a foreign one.
+func (j *Journal) observeForeign(ctx context.Context, tx *sql.Tx, job pixazo.Job) (Observation, error) {
 	owner := Owner(ctx)
-	if seen, known, err := j.observeKnown(ctx, tx, owner, job); err != nil || known { // another process was quicker
+	seen, known, err := j.observeKnown(ctx, tx, owner, job)
+	if err != nil || known && seen.Row.State != Foreign { // another process was quicker
 		return seen, err
 	}
-	settled, fits, err := j.settle(ctx, tx, job, false, `owner = $4 AND state IN ('submitting', 'uncertain', 'replaced')`, owner)
+	settled, fits, err := j.settle(ctx, tx, job, false, `owner = $5 AND state IN ('submitting', 'uncertain', 'replaced')`, owner)
+	if err == nil && known && !settled {
+		return seen, nil
+	}
 	if err == nil && !settled {
 		_, err = tx.ExecContext(ctx, `INSERT INTO jobs (gateway, owner, state, request_id) VALUES ($1, $2, 'foreign', $3)`, j.gateway, owner, job.RequestID)
 	}
 	if err != nil {
 		return Observation{}, err
 	}
-	seen, _, err := j.observeKnown(ctx, tx, owner, job)
+	seen, _, err = j.observeKnown(ctx, tx, owner, job)
 	return Observation{Row: seen.Row, Changed: true, Fits: fits}, err
 }
 
