@@ -20,8 +20,8 @@ const MaxError = 500
 const maxLogged = 100 // characters of a method, or an id, in the log
 
 // goValue matches the part of an error of encoding/json that names a Go type, and perhaps
-// a field of the request.
-var goValue = text.Pattern(`json: cannot unmarshal (\w+).* into Go (?:struct field \w+(\.[\w.]+))?.*`)
+// a field of the request, in whose path mcp-go's Alias stands for no field.
+var goValue = text.Pattern(`json: cannot unmarshal (\w+).* into Go (?:struct field \w+(\.params)?(?:\.Alias)?(\.[\w.]+)?)?.*`)
 
 // answer returns the answer to the request c, nil if there is none.
 func (s *Session) answer(c *call) mcp.JSONRPCMessage {
@@ -120,7 +120,7 @@ func (s *Session) finish(response mcp.JSONRPCMessage, c *call) mcp.JSONRPCMessag
 			r.Error.Code = int(code)
 		}
 		// mcp-go quotes what the client sent, at any length, and names Go types.
-		r.Error.Message = s.Clean(goValue().ReplaceAllString(r.Error.Message, "the JSON $1 is out of place or out of range in request$2"), MaxError)
+		r.Error.Message = s.Clean(goValue().ReplaceAllString(r.Error.Message, "the JSON $1 is out of place or out of range in request$2$3"), MaxError)
 		return r
 	}
 	return response

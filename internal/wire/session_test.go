@@ -50,7 +50,7 @@ type message struct {
 // newServer returns a server with these tools, and resources that can be
 // subscribed to.
 func newServer(tools map[string]server.ToolHandlerFunc) *server.MCPServer {
-	srv := server.NewMCPServer("test", "1", server.WithToolCapabilities(false), server.WithPromptCapabilities(false), server.WithResourceCapabilities(true, true), server.WithRecovery())
+	srv := server.NewMCPServer("test", "1", server.WithToolCapabilities(false), server.WithPromptCapabilities(false), server.WithResourceCapabilities(true, true), server.WithCompletions(), server.WithRecovery())
 	for name, handler := range tools {
 		srv.AddTool(mcp.NewTool(name), handler)
 	}
@@ -302,6 +302,7 @@ func TestMalformedMessagesAreRefusedAndTheServerGoesOn(t *testing.T) {
 		{"unknown tool", callLine("1", "dance"), mcp.INVALID_PARAMS, "dance"},
 		{"params of a wrong type", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":[1]}`, mcp.INVALID_REQUEST, "the JSON array is out of place or out of range in request.params"},
 		{"number where a text belongs", `{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"name":"brief","arguments":{"duration":30}}}`, mcp.INVALID_REQUEST, "the JSON number is out of place or out of range in request.params.arguments"},
+		{"number where a name belongs", `{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"brief"},"argument":{"name":3}}}`, mcp.INVALID_REQUEST, "the JSON number is out of place or out of range in request.params.argument.name"},
 		{"number beyond 64 bits", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"ping","arguments":{"n":1e999}}}`, mcp.INVALID_REQUEST, "the JSON number is out of place or out of range"},
 	}
 	c := start(t, map[string]server.ToolHandlerFunc{"ping": answer("pong")}, Options{})
