@@ -13,7 +13,7 @@ const (
 	maxCallbacks = 4 // for one submission, each with another request_id
 
 	// A callback is due again after half as long as it has been known, within these limits.
-	// With the shorter one, it is followed up within 5 s although three replicas in turn are
+	// With the shorter one, it is followed up within 6 s although three replicas in turn are
 	// ended while they ask the gateway, which is asked at most once a second.
 	callbackPause     = 1250 * time.Millisecond
 	callbackLongPause = time.Minute
