@@ -137,7 +137,7 @@ func (s savedJobs) Find(ctx context.Context, requestID string) download.Known {
 	done := *r
 	done.Job.Status = pixazo.Completed
 	return download.Known{Job: r.Job, Prompt: r.Prompt, SubmittedAt: r.SubmittedAt, Saved: r.Saved,
-		ToSave: done.ToSave() && time.Since(r.SubmittedAt) < jobs.MaxAge}
+		ToSave: done.ToSave() && s.Recent(done)}
 }
 
 // refuse returns an error when what, a tool or tools.LocalFiles, needs a setting that has a

@@ -282,7 +282,7 @@ func (w *waiter) saved(ctx context.Context, a *app, k *keeper.Keeper, row journa
 	}
 	for begun := time.Now(); ; journal.Sleep(ctx, 200*time.Millisecond) {
 		held, _ := a.journal.Leases(lasting, keeper.WatchLease(a.gateway, row.Account))
-		kept := len(held) > 0 && row.Save.Folder != "" && time.Since(row.SubmittedAt) < jobs.MaxAge
+		kept := len(held) > 0 && row.Save.Folder != "" && a.tracker.Recent(row)
 		if err != nil && !kept {
 			row.Save.Error = err.Error()
 			return row

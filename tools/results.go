@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
-	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -47,7 +46,7 @@ func (c Config) nextStep(ctx context.Context, row jobs.Row, v jobs.View) string 
 		return "The gateway names no URL for this finished video: call get_status again in a minute, and if there is still none give the user the request_id for " + c.Team.choose("Pixazo's support", runner) + "."
 	case v.Done && v.SaveError != "":
 		return "Show the user the video_urls exactly as they stand. They expire, and the video could not be saved so far (save_error). To try at once, call download_video."
-	case v.Done && savesItself(row):
+	case v.Done && c.savesItself(row):
 		return "Show the user the video_urls exactly as they stand. They expire; the video is being saved " + c.Team.choose("below "+row.Save.Folder, "on the server") + " by itself. get_status names the file in a moment."
 	case v.Done && c.Team != nil && c.Team.Folder == nil:
 		return "Show the user the video_urls exactly as they stand. They expire: tell the user to download the video soon; get_status names fresh ones."
@@ -74,8 +73,8 @@ func (c Config) saved() string {
 // savesItself reports whether the video of row will be saved automatically. A video that
 // was saved once is not saved again, even if its file was deleted. One that was ordered
 // more than jobs.MaxAge ago is not saved either.
-func savesItself(row jobs.Row) bool {
-	return row.Save.Folder != "" && len(row.Saved) == 0 && time.Since(row.SubmittedAt) < jobs.MaxAge
+func (c Config) savesItself(row jobs.Row) bool {
+	return row.Save.Folder != "" && len(row.Saved) == 0 && c.Tracker.Recent(row)
 }
 
 // whileMade returns what to do next while the video is being made.
@@ -88,7 +87,7 @@ func (c Config) whileMade(ctx context.Context, row jobs.Row, v jobs.View) string
 		takes = "about a minute as a rule"
 	}
 	step := "The video is being made, which takes " + takes + ": tell the user so"
-	if savesItself(row) {
+	if c.savesItself(row) {
 		step += ", and that it will be saved " + c.Team.choose("below "+row.Save.Folder, "on the server") + " by itself, also when this chat is closed"
 	}
 	if row.Save.Notify {

@@ -152,6 +152,7 @@ func TestWordsOfOthersAreQuotedInOneWay(t *testing.T) {
 }
 
 func TestNextStepOfAJob(t *testing.T) {
+	config := Config{Tracker: jobs.New(nil, journal.New(journal.Options{}), jobs.Options{})}
 	done := func(change func(*jobs.View)) jobs.View {
 		v := jobs.View{RequestID: "id", Status: "COMPLETED", Done: true, Media: pixazo.Media{VideoURLs: []string{"https://a.example/"}}}
 		change(&v)
@@ -186,7 +187,7 @@ func TestNextStepOfAJob(t *testing.T) {
 		{"saved", saved, done(func(v *jobs.View) { v.SavedPath = "/home/ada/Videos/v.mp4" }), "where the video is on their computer, as saved_path says.", "download_video"},
 		{"failed", saving, jobs.View{RequestID: "id", Status: "ERROR", Done: true}, "no video was made", "saved"},
 	} {
-		if got := (Config{}).nextStep(t.Context(), tt.row, tt.view); !strings.Contains(got, tt.want) || strings.Contains(got, tt.without) {
+		if got := config.nextStep(t.Context(), tt.row, tt.view); !strings.Contains(got, tt.want) || strings.Contains(got, tt.without) {
 			t.Errorf("%s: %s\nwant %s in it, and not %s", tt.name, got, tt.want, tt.without)
 		} else if got = (Config{ReadOnly: true}).offered(got); got == "" || notReadOnly.MatchString(got) {
 			t.Errorf("%s, read-only: %q", tt.name, got)

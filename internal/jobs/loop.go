@@ -37,6 +37,9 @@ const (
 // and its video saved without a call.
 const MaxAge = 48 * time.Hour
 
+// Recent reports whether row was submitted less than MaxAge ago.
+func (t *Tracker) Recent(row Row) bool { return t.journal.Now().Sub(row.SubmittedAt) < MaxAge }
+
 // loop polls one job.
 type loop struct {
 	key    jobKey
