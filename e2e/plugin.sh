@@ -51,7 +51,7 @@ for wrong in REPOSITORY=git@github.com:Owner/pixazo-mcp.git REPOSITORY=https://g
   VERSION=v9.8.7 VERSION=latest NAME=no-slash NPM=@Owner/pixazo-mcp IMAGE=ghcr.io/owner/pixazo-mcp:9.8.7; do
   check "no release is made with $wrong" "${wrong%%=*} must be" sh -c '! env "$0" node packaging/release.mjs "$1" 2>&1' "$wrong" "$tmp/wrong"
 done
-check "nor with a password, which is not shown" 'got "https://…@github.com/' sh -c '! REPOSITORY=https://user:secret@github.com/owner/name node packaging/release.mjs "$0" 2>&1' "$tmp/wrong"
+check "nor with a password, which is not shown" 'got "https://…@github.com/' sh -c '! REPOSITORY=https://user:sec/ret@github.com/owner/name node packaging/release.mjs "$0" 2>&1' "$tmp/wrong"
 
 # in_home COMMAND...: with an empty home, the built program on the PATH, and nothing else.
 go build -o "$tmp/bin/" .

@@ -31,7 +31,7 @@ const title = source.display_name;
 // form throws an error unless a parameter has its form: clients and registries refuse others, or
 // links made of them lead nowhere. It does not show a password in a URL.
 function form(name, value, allowed, words) {
-  if (!allowed.test(value)) throw new Error(`${name} must be ${words}; got ${JSON.stringify(value.replace(/\/\/[^/]*@/, "//…@"))}`);
+  if (!allowed.test(value)) throw new Error(`${name} must be ${words}; got ${JSON.stringify(value.replace(/\/\/.*@/, "//…@"))}`);
 }
 
 export const version = env.VERSION || source.version;
