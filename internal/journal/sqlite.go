@@ -166,7 +166,7 @@ func (e *embedded) read(ctx context.Context, f func(context.Context, querier) er
 	path, err := e.resolve() // its directory or disk takes no writes
 	if err == nil {
 		err = e.peek(path, func(db *sql.DB) error {
-			tables := 0
+			tables := 0 // counted, since the schema's version may be damaged
 			if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master").Scan(&tables); err != nil || tables == 0 {
 				return err
 			}
