@@ -179,37 +179,47 @@ func (j *Journal) named(ctx context.Context, tx *sql.Tx, owner, requestID string
 // longestSend is longer than any POST takes, with its tries.
 const longestSend = 15 * time.Minute
 
-// settle finds the submission as which a job was accepted, and writes its request_id
-// and state. The gateway has just confirmed the job. A submission fits if it has no
-// request_id, meets the SQL condition which (with the arguments more from $5 on), and
-// the job's id was made between a minute before it and the end of its lease. None fits if
-// another submission has the job. fits is how many fit, 2 for more than one; only a
-// single one is settled.
+// fitting returns the submissions, at most two, as which a job may have been accepted. The
+// gateway has just confirmed the job. A submission fits if it has no request_id, meets the
+// SQL condition which (with the arguments more from $5 on), and the job's id was made
+// between a minute before it and the end of its lease. None fits if another submission has
+// the job, or the journal knew the job before the submission.
+//
+// One without an outcome may still be under way: as long as it can be, it fits beyond
+// the end of its lease, which a full disk keeps from being renewed.
+func (j *Journal) fitting(ctx context.Context, q querier, job pixazo.Job, which string, more ...any) ([]Row, error) {
+	made := pixazo.IDTime(job.RequestID)
+	if made.IsZero() || !strings.HasPrefix(job.RequestID, pixazo.IDPrefix) {
+		return nil, nil
+	}
+	// With the + 0, SQLite does not look at all rows of an owner by an index with
+	// submitted_at; it finds the others by jobs_request_id only with their state <> 'alias'.
+	return j.many(ctx, q, fmt.Sprintf(`WHERE gateway = $1 AND request_id IS NULL AND submitted_at + 0 <= $2
+		AND (lease_until >= $3 OR state = 'submitting' AND submitted_at > $3 - %d)
+		AND NOT EXISTS (SELECT 1 FROM jobs AS others WHERE others.gateway = $1 AND others.request_id = $4 AND others.state <> 'alias'
+			AND (others.state <> 'foreign' OR others.owner = jobs.owner AND others.row < jobs.row)) AND `, longestSend.Milliseconds())+which+` ORDER BY row LIMIT 2`,
+		append([]any{j.gateway, milli(made.Add(time.Minute)), milli(made), job.RequestID}, more...)...)
+}
+
+// settle writes a job's id, and that it was accepted, into the submission that fits it
+// (see fitting). fits is how many fit, 2 for more than one; only a single one is settled,
+// and only within its lease. Before that ends, one that is under way is settled only if
+// named says that the gateway named the job for it: otherwise its own outcome tells
+// whether it has this job.
 //
 // A foreign row of the job, which the owner asked for while the answer to the submission
 // was lost, is deleted; its files are the submission's.
-//
-// One without an outcome may still be under way: as long as it can be, it fits beyond
-// the end of its lease, which a full disk keeps from being renewed. It is settled only
-// within its lease, and before that ends only if named says that the gateway named the
-// job for it. Otherwise its own outcome tells whether it has this job.
 func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job, named bool, which string, more ...any) (settled bool, fits int, err error) {
-	made := pixazo.IDTime(job.RequestID)
-	if made.IsZero() || !strings.HasPrefix(job.RequestID, pixazo.IDPrefix) {
-		return false, 0, nil
-	}
-	rows, err := j.many(ctx, tx, fmt.Sprintf(`WHERE gateway = $1 AND request_id IS NULL AND submitted_at <= $2
-		AND (lease_until >= $3 OR state = 'submitting' AND submitted_at > $3 - %d) AND NOT EXISTS (SELECT 1 FROM jobs AS others WHERE others.gateway = $1 AND others.request_id = $4
-			AND (others.state NOT IN ('alias', 'foreign') OR others.state = 'foreign' AND others.owner = jobs.owner AND others.row < jobs.row)) AND `, longestSend.Milliseconds())+which+` ORDER BY row LIMIT 2`,
-		append([]any{j.gateway, milli(made.Add(time.Minute)), milli(made), job.RequestID}, more...)...)
+	rows, err := j.fitting(ctx, tx, job, which, more...)
 	switch {
 	case err != nil || len(rows) != 1:
 		return false, len(rows), err
 	case rows[0].State == Submitting && !named:
 		return false, 0, nil
 	}
+	made := milli(pixazo.IDTime(job.RequestID))
 	foreign, err := single(query(ctx, tx, j.scan, `DELETE FROM jobs `+namedAs+` AND EXISTS (SELECT 1 FROM jobs AS others WHERE others.row = $4 AND others.lease_until >= $5) RETURNING `+j.columns(),
-		j.gateway, rows[0].Owner, job.RequestID, rows[0].ID, milli(made)))
+		j.gateway, rows[0].Owner, job.RequestID, rows[0].ID, made))
 	if err != nil {
 		return false, 0, err
 	}
@@ -217,7 +227,7 @@ func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job, named 
 	if foreign != nil {
 		saved = foreign.Saved
 	}
-	result, err := tx.ExecContext(ctx, `UPDATE jobs SET state = 'accepted', request_id = $1, failure = '', saved_files = $4 WHERE row = $2 AND lease_until >= $3`, job.RequestID, rows[0].ID, milli(made), encode(saved))
+	result, err := tx.ExecContext(ctx, `UPDATE jobs SET state = 'accepted', request_id = $1, failure = '', saved_files = $4 WHERE row = $2 AND lease_until >= $3`, job.RequestID, rows[0].ID, made, encode(saved))
 	if err != nil {
 		return false, 0, err
 	}

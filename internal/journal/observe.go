@@ -31,6 +31,16 @@ func (j *Journal) Observe(ctx context.Context, job pixazo.Job) (seen Observation
 	if err != nil || known && seen.Row.State != Foreign {
 		return seen, err
 	}
+	if known { // most foreign jobs are polled again and again without a submission that they may be
+		var fitting []Row
+		err = j.read(ctx, func(ctx context.Context, q querier) (err error) {
+			fitting, err = j.fitting(ctx, q, job, uncertainOf, Owner(ctx))
+			return err
+		})
+		if err != nil || len(fitting) != 1 {
+			return seen, nil
+		}
+	}
 	err = j.decide(ctx, outcomes, func(ctx context.Context, tx *sql.Tx, _ time.Time) error {
 		now, err := j.observeForeign(ctx, tx, job)
 		if !known || now.Row.State != Foreign {
@@ -74,6 +84,9 @@ func (j *Journal) jobValues(job pixazo.Job, more ...any) []any {
 		milli(job.CreatedAt), milli(job.UpdatedAt), milli(job.CompletedAt), number(job.Done())}, more...)
 }
 
+// uncertainOf selects, for fitting, submissions of an owner whose outcome is not known.
+const uncertainOf = `owner = $5 AND state IN ('submitting', 'uncertain', 'replaced')`
+
 // observeForeign writes a job that no submission has: into the row of the uncertain
 // submission that it fits, or into a foreign one.
 func (j *Journal) observeForeign(ctx context.Context, tx *sql.Tx, job pixazo.Job) (Observation, error) {
@@ -82,7 +95,7 @@ func (j *Journal) observeForeign(ctx context.Context, tx *sql.Tx, job pixazo.Job
 	if err != nil || known && seen.Row.State != Foreign { // another process was quicker
 		return seen, err
 	}
-	settled, fits, err := j.settle(ctx, tx, job, false, `owner = $5 AND state IN ('submitting', 'uncertain', 'replaced')`, owner)
+	settled, fits, err := j.settle(ctx, tx, job, false, uncertainOf, owner)
 	if err == nil && known && !settled {
 		return seen, nil
 	}
