@@ -208,7 +208,7 @@ func (j *Journal) fitting(ctx context.Context, q querier, job pixazo.Job, which 
 // whether it has this job.
 //
 // A foreign row of the job, which the owner asked for while the answer to the submission
-// was lost, is deleted; its files are the submission's.
+// was lost, is deleted. What it knows of the job, and its files, are the submission's.
 func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job, named bool, which string, more ...any) (settled bool, fits int, err error) {
 	rows, err := j.fitting(ctx, tx, job, which, more...)
 	switch {
@@ -232,6 +232,9 @@ func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job, named 
 		return false, 0, err
 	}
 	n, err := result.RowsAffected()
+	if err == nil && n == 1 && foreign != nil { // it may be newer than job, or have a video that job lacks
+		_, _, err = j.observeKnown(ctx, tx, rows[0].Owner, foreign.Job)
+	}
 	return n == 1, int(n), err
 }
 
@@ -242,7 +245,8 @@ func (j *Journal) settle(ctx context.Context, tx *sql.Tx, job pixazo.Job, named 
 // end of its lease. seen has the row as it stands afterwards.
 func (j *Journal) Settle(ctx context.Context, nonce string, job pixazo.Job) (seen Observation, err error) {
 	err = j.decide(ctx, outcomes, func(ctx context.Context, tx *sql.Tx, _ time.Time) error {
-		if _, _, err := j.settle(ctx, tx, job, true, `nonce = $5 AND state <> 'alias'`, nonce); err != nil {
+		settled, _, err := j.settle(ctx, tx, job, true, `nonce = $5 AND state <> 'alias'`, nonce)
+		if err != nil {
 			return err
 		}
 		row, err := j.one(ctx, tx, `WHERE nonce = $1`+j.forUpdate, nonce)
@@ -252,6 +256,7 @@ func (j *Journal) Settle(ctx context.Context, nonce string, job pixazo.Job) (see
 		seen = Observation{Row: *row}
 		if row.Job.RequestID == job.RequestID && row.State != Alias {
 			seen, _, err = j.observeKnown(ctx, tx, row.Owner, job)
+			seen.Changed = seen.Changed || settled
 		}
 		return err
 	})

@@ -882,6 +882,36 @@ func TestASubmissionGetsTheJobThatWasAskedForBefore(t *testing.T) {
 	})
 }
 
+// An answer from before the job's end comes late, or the gateway has forgotten the video.
+func TestASubmissionGetsTheVideoThatWasSeenBefore(t *testing.T) {
+	t.Parallel()
+	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
+		for _, callback := range []bool{false, true} {
+			for _, late := range []pixazo.Status{pixazo.Processing, pixazo.Completed} {
+				synctest.Test(t, func(t *testing.T) {
+					j := open(t, place(t))
+					defer j.Close()
+					in := intend(t, j, submission("tides"))
+					job := pixazo.Job{RequestID: idAt(time.Now().Add(time.Second), 1), Status: pixazo.Completed, Media: pixazo.Media{VideoURLs: []string{"https://v.example/tides.mp4"}}}
+					observe(t, j, job)
+					job.Status, job.Media = late, pixazo.Media{}
+					settle := func() (Observation, error) { return j.Settle(t.Context(), in.Nonce, job) }
+					if !callback {
+						time.Sleep(intentLease + time.Second)
+						settle = func() (Observation, error) { return j.Observe(t.Context(), job) }
+					}
+					seen, err := settle()
+					check(t, err)
+					row := find(t, j, job.RequestID)
+					if row.State != Accepted || row.Job.Status != pixazo.Completed || len(row.Job.VideoURLs) != 1 || row.Nonce != in.Nonce || seen.Row.ID != row.ID || !seen.Changed {
+						t.Errorf("callback %t, %s came late: %+v, seen as %+v", callback, late, row, seen)
+					}
+				})
+			}
+		}
+	})
+}
+
 // The journal can't be written while a request is sent, so that its lease ends.
 func TestAnIDMayBeThatOfASubmissionWhoseLeaseHasEnded(t *testing.T) {
 	t.Parallel()
