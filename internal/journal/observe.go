@@ -136,6 +136,9 @@ func (j *Journal) Release(ctx context.Context, requestID string) error {
 func (j *Journal) AddSaved(ctx context.Context, requestID string, saved []SavedFile) error {
 	return j.change(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		row, err := j.named(ctx, tx, Owner(ctx), requestID)
+		if err == nil && row == nil { // a transaction for which PostgreSQL waited may have put the job into another row
+			row, err = j.named(ctx, tx, Owner(ctx), requestID)
+		}
 		if err != nil || row == nil {
 			return err
 		}

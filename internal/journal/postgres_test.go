@@ -357,6 +357,31 @@ func TestReplicasWithDifferentSearchPathsHearAndLockEachOther(t *testing.T) {
 	}
 }
 
+// A file is added while another replica gives the job to the submission whose outcome was
+// lost.
+func TestAFileIsNotLostWhileItsJobGoesToAnotherRow(t *testing.T) {
+	t.Parallel()
+	place := pgtest.URL(t)
+	a, b := open(t, place), open(t, place)
+	in := intend(t, a, submission("tides"))
+	job := pixazo.Job{RequestID: idAt(time.Now().Add(time.Second), 1), Status: pixazo.Completed}
+	observe(t, b, job)
+	added := make(chan error, 1)
+	check(t, a.decide(t.Context(), outcomes, func(ctx context.Context, tx *sql.Tx, _ time.Time) error {
+		settled, _, err := a.settle(ctx, tx, job, true, `nonce = $5`, in.Nonce)
+		if !settled {
+			t.Error("it does not fit")
+		}
+		go func() { added <- b.AddSaved(t.Context(), job.RequestID, []SavedFile{{Path: "/videos/tides.mp4"}}) }()
+		time.Sleep(500 * time.Millisecond) // it waits for this transaction
+		return err
+	}))
+	check(t, <-added)
+	if row := find(t, a, job.RequestID); row.Nonce != in.Nonce || len(row.Saved) != 1 {
+		t.Errorf("%+v", row)
+	}
+}
+
 // kill ends all connections of a schema's programs, as a failover does.
 func kill(t *testing.T, place string) {
 	pgtest.Exec(t, place, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pixazo-mcp' AND pid <> pg_backend_pid()`)
