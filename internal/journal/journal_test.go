@@ -398,6 +398,9 @@ func TestAnUncertainSubmissionIsSettledByAnIDThatFits(t *testing.T) {
 				if seen.Fits != tt.fits || seen.Row.Job.RequestID != id || !seen.Changed {
 					t.Errorf("fits %d, %+v; want %d", seen.Fits, seen, tt.fits)
 				}
+				if again := observe(t, j, pixazo.Job{RequestID: id, Status: pixazo.Processing}); again.Fits != tt.fits && tt.fits != 1 {
+					t.Errorf("asked for again: fits %d, %+v; want %d", again.Fits, again, tt.fits)
+				}
 				left := tt.lost
 				if tt.fits == 1 {
 					left = 0

@@ -38,6 +38,7 @@ func (j *Journal) Observe(ctx context.Context, job pixazo.Job) (seen Observation
 			return err
 		})
 		if err != nil || len(fitting) != 1 {
+			seen.Fits = len(fitting)
 			return seen, nil
 		}
 	}
