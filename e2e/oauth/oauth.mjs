@@ -24,10 +24,11 @@ function must(ok, what, came) {
 }
 
 // freePort returns a port that is free now, of those that the system gives to nobody by
-// itself: it would give a port that was just freed to the next who asks.
+// itself: it would give a port that was just freed to the next who asks. It is not 10080,
+// to which neither fetch nor a browser connects.
 async function freePort() {
   for (;;) {
-    const port = 10_000 + Math.floor(20_000 * Math.random());
+    const port = 11_000 + Math.floor(19_000 * Math.random());
     const listener = createServer().listen(port, '127.0.0.1');
     if (!(await once(listener, 'listening').catch(() => undefined))) continue;
     listener.close();

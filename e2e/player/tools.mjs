@@ -48,10 +48,11 @@ export async function screenshot(target, name) {
 }
 
 // freePort returns a port that is free now, of those that the system gives to nobody by
-// itself: it would give a port that was just freed to the next who asks.
+// itself: it would give a port that was just freed to the next who asks. It is not 10080,
+// to which neither fetch nor a browser connects.
 export async function freePort() {
   for (;;) {
-    const port = 10_000 + Math.floor(20_000 * Math.random());
+    const port = 11_000 + Math.floor(19_000 * Math.random());
     const server = createServer().listen(port, '127.0.0.1');
     if (!(await once(server, 'listening').catch(() => undefined))) continue;
     server.close();
