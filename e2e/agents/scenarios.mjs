@@ -63,9 +63,10 @@ export const scenarios = {
     },
   },
 
+  // Three waits: Gemini CLI takes five equal calls for a loop and ends.
   'a job longer than one wait': {
     flags: ['--sandbox-duration=20s'],
-    script: steps(generate('A presenter explains currents.'), wait({ timeout_seconds: 4 })),
+    script: steps(generate('A presenter explains currents.'), wait({ timeout_seconds: 8 })),
     check(run) {
       const waits = run.results.slice(1);
       must(waits.length >= 2 && waits.every((r) => r.tool === 'wait_for_video'), run.results);
