@@ -15,11 +15,11 @@ trap 'rm -rf "$tmp" 2>/dev/null || { sleep 5; rm -rf "$tmp"; }' EXIT
 passed=0 failed=0 rc=0
 
 # inspect ARGS: one call of the Inspector; leaves $rc, $tmp/out and $tmp/err. Each
-# run has a journal of its own: an earlier run's request would make this one's a
+# run has a journal and videos of its own: an earlier run's request would make this one's a
 # duplicate.
 inspect() {
   rc=0
-  npx --prefix e2e mcp-inspector --cli --config mcp.json --server pixazo-sandbox -e "PIXAZO_STATE_DIR=$tmp/state" --format json "$@" \
+  npx --prefix e2e mcp-inspector --cli --config mcp.json --server pixazo-sandbox -e "PIXAZO_STATE_DIR=$tmp/state" -e "PIXAZO_OUTPUT_DIR=$tmp/videos" --format json "$@" \
     </dev/null >"$tmp/out" 2>"$tmp/err" || rc=$?
 }
 
