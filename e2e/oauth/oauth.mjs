@@ -4,13 +4,13 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import * as sdk2 from '@modelcontextprotocol/client';
 import { Client as Client1 } from '@modelcontextprotocol/sdk/client/index.js';
 import { UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { Provider } from 'oidc-provider';
+import { freePort } from '../port.mjs';
 
 const [program, tmp] = process.argv.slice(2);
 let passed = 0;
@@ -20,20 +20,6 @@ function must(ok, what, came) {
   else {
     failed++;
     console.log(`FAIL  ${what}: ${JSON.stringify(came)}`);
-  }
-}
-
-// freePort returns a port that is free now, of those that the system gives to nobody by
-// itself: it would give a port that was just freed to the next who asks. It is not 10080,
-// to which neither fetch nor a browser connects.
-async function freePort() {
-  for (;;) {
-    const port = 11_000 + Math.floor(19_000 * Math.random());
-    const listener = createServer().listen(port, '127.0.0.1');
-    if (!(await once(listener, 'listening').catch(() => undefined))) continue;
-    listener.close();
-    await once(listener, 'close');
-    return port;
   }
 }
 

@@ -8,7 +8,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { binary, browse, cleanUp, freePort, root, screenshot, temporary, until } from './tools.mjs';
+import { freePort } from '../port.mjs';
+import { binary, browse, cleanUp, root, screenshot, temporary, until } from './tools.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const prompt = 'A friendly presenter explains tides in 30 seconds.';

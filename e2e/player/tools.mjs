@@ -1,10 +1,8 @@
-// What the tests of the player share: the browser, the server as a process, and
-// free ports.
+// What the tests of the player share: the browser, and the server as a process.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, existsSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
@@ -45,20 +43,6 @@ export async function browse() {
 export async function screenshot(target, name) {
   mkdirSync(path.join(here, '../screenshots'), { recursive: true });
   await target.screenshot({ path: path.join(here, `../screenshots/${name}.png`) });
-}
-
-// freePort returns a port that is free now, of those that the system gives to nobody by
-// itself: it would give a port that was just freed to the next who asks. It is not 10080,
-// to which neither fetch nor a browser connects.
-export async function freePort() {
-  for (;;) {
-    const port = 11_000 + Math.floor(19_000 * Math.random());
-    const server = createServer().listen(port, '127.0.0.1');
-    if (!(await once(server, 'listening').catch(() => undefined))) continue;
-    server.close();
-    await once(server, 'close');
-    return port;
-  }
 }
 
 // Server is the built server over stdio, with a sandbox in the gateway's place.
