@@ -373,7 +373,9 @@ func TestAFileIsNotLostWhileItsJobGoesToAnotherRow(t *testing.T) {
 			t.Error("it does not fit")
 		}
 		go func() { added <- b.AddSaved(t.Context(), job.RequestID, []SavedFile{{Path: "/videos/tides.mp4"}}) }()
-		time.Sleep(500 * time.Millisecond) // it waits for this transaction
+		for waits := false; err == nil && !waits; { // for this transaction
+			err = tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid)`).Scan(&waits)
+		}
 		return err
 	}))
 	check(t, <-added)
