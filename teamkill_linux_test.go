@@ -261,7 +261,7 @@ func (s *storm) checkHealed() {
 	}
 	s.t.Logf("the last lost answer was healed %s after its callback was delivered; for %s at most nobody asked", worst.Round(time.Millisecond), longest.Round(time.Millisecond))
 	if longest > 5*time.Second+s.away { // nothing is written while the database is away
-		s.t.Errorf("that is too long; the database was away for %s", s.away)
+		s.t.Errorf("for %s nobody asked for a job that a callback had named; the database was away for %s", longest, s.away)
 	}
 }
 

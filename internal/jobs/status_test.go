@@ -109,8 +109,8 @@ func TestCallsAtOnceShareAnAnswer(t *testing.T) {
 		var calls sync.WaitGroup
 		for range 5 {
 			tracker := openTracker(t, g, dir)
-			// The journal is open by then: five that open it wait for each other, in real time,
-			// and one that waited too long asks the gateway for itself.
+			// This opens the journal. Otherwise the five calls below would open it at once and
+			// wait for each other in real time, and one that waits too long asks the gateway.
 			if _, err := tracker.List(t.Context(), journal.All, 1, ""); err != nil {
 				t.Error(err)
 			}

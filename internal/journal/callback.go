@@ -12,9 +12,10 @@ import (
 const (
 	maxCallbacks = 4 // for one submission, each with another request_id
 
-	// A callback is due again after half as long as it has been known, within these limits.
-	// With the shorter one, it is followed up within 6 s although three replicas in turn are
-	// ended while they ask the gateway, which is asked at most once a second.
+	// A callback that was not followed up is due again after half of the time since it came,
+	// within these limits. The shorter one lets a fourth replica follow it up within 6 s when
+	// three in turn are killed while they ask the gateway, and is above the second that must
+	// be between two requests.
 	callbackPause     = 1250 * time.Millisecond
 	callbackLongPause = time.Minute
 )

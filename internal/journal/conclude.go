@@ -180,10 +180,10 @@ func (j *Journal) named(ctx context.Context, tx *sql.Tx, owner, requestID string
 const longestSend = 15 * time.Minute
 
 // fitting returns the submissions, at most two, as which a job may have been accepted. The
-// gateway has just confirmed the job. A submission fits if it has no request_id, meets the
-// SQL condition which (with the arguments more from $5 on), and the job's id was made
-// between a minute before it and the end of its lease. None fits if another submission has
-// the job, or the journal knew the job before the submission.
+// gateway has just confirmed the job. A submission fits if it has no request_id, the SQL
+// condition which is true of it, and the job's id was made between a minute before it and
+// the end of its lease. A submission does not fit if another one has the job, or if the
+// journal knew the job before it. The values for $5 and so on in which are more.
 //
 // One without an outcome may still be under way: as long as it can be, it fits beyond
 // the end of its lease, which a full disk keeps from being renewed.

@@ -828,8 +828,9 @@ func TestMediaOfTheSandboxIsKeptWithoutItsPort(t *testing.T) {
 	})
 }
 
-// The owner asks for the job of a submission whose process was killed before it could write
-// the answer.
+// A submission's process was killed before it could write the gateway's answer. When its
+// owner asks for the job by its request_id, there is first a row for that job alone; later
+// the submission gets the job.
 func TestASubmissionGetsTheJobThatWasAskedForBefore(t *testing.T) {
 	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
@@ -885,7 +886,8 @@ func TestASubmissionGetsTheJobThatWasAskedForBefore(t *testing.T) {
 	})
 }
 
-// An answer from before the job's end comes late, or the gateway has forgotten the video.
+// The job's row has its video when the submission gets the job. It keeps that, although the
+// gateway's answer is from before the job's end and comes late, or has no video any more.
 func TestASubmissionGetsTheVideoThatWasSeenBefore(t *testing.T) {
 	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
