@@ -179,8 +179,12 @@ func TestALargeJournalIsReadByItsIndexes(t *testing.T) {
 func TestANewJournalIsReadByItsIndexes(t *testing.T) {
 	t.Parallel()
 	pgtest.Engines(t, func(t *testing.T, place func(testing.TB) string) {
-		j := New(largeOptions(place(t)))
+		at := place(t)
+		j := New(largeOptions(at))
 		t.Cleanup(j.Close)
+		if list(t, j, All); j.lock != "" { // PostgreSQL may count the rows at any time, and then the journal is not new
+			pgtest.Exec(t, at, "ALTER TABLE jobs SET (autovacuum_enabled = false)")
+		}
 		const jobs = 2000
 		addJobs(t, j, jobs)
 		often := slices.DeleteFunc(calls(t, j, jobs), func(c call) bool {
